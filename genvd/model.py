@@ -1,0 +1,207 @@
+"""What the machine looked like at one instant.
+
+The first half are *facts*: what one source found, knowing nothing of the others. The second half is the
+:class:`Snapshot`: the same facts joined, so that everything downstream only reads it.
+
+``None`` always means *not known*, and an unknown value is an absent series; it is never a zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# --- Facts: what each source found -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU, as NVML sees it."""
+
+    index: int
+    uuid: str | None = None
+    name: str | None = None
+    temperature_celsius: int | None = None
+    utilization_percent: int | None = None
+    """Share of the driver's last sample period in which a kernel ran, 0 to 100."""
+    memory_used_bytes: int | None = None
+    """Without what the driver reserves for itself, as nvidia-smi counts it."""
+    memory_total_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A compute context that a process holds on a device."""
+
+    pid: int
+    device_index: int
+    memory_bytes: int | None
+    """Device memory of the process on this device; None where the driver does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """What NVML told: the devices, and who computes on them."""
+
+    devices: tuple[Device, ...] = ()
+    contexts: tuple[Context, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """An environment as genv's state file describes it; whether it is still active is not decided here."""
+
+    eid: str
+    uid: int | None = None
+    username: str | None = None
+    name: str | None = None
+    gpu_memory_bytes: int | None = None
+    """Memory that the environment asked for on each of its devices."""
+    gpus: int | None = None
+    """Devices that the environment asked for."""
+    created: float | None = None
+    """Unix time in seconds."""
+    pids: tuple[int, ...] = ()
+    kernel_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An environment's hold on a device, as genv's state file describes it."""
+
+    eid: str
+    device_index: int
+    gpu_memory_bytes: int | None = None
+    attached: float | None = None
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenvFacts:
+    """What genv left on disk."""
+
+    command_found: bool = False
+    """A genv command other than this package's own can be run from here."""
+    environments: tuple[EnvironmentRecord, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOwner:
+    """Who runs a process, and in which environment it says to run."""
+
+    uid: int | None = None
+    username: str | None = None
+    eid: str | None = None
+    """Value of GENV_ENVIRONMENT_ID: the process's own claim; None where there is none or it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessQuestion:
+    """What a tick wants to know of the machine's processes."""
+
+    gpu_pids: frozenset[int] = frozenset()
+    environment_pids: frozenset[int] = frozenset()
+    kernel_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """The answer to a :class:`ProcessQuestion`."""
+
+    owners: Mapping[int, ProcessOwner] = field(default_factory=dict)
+    """By pid, for the GPU processes that are still there."""
+    live_pids: frozenset[int] = frozenset()
+    live_kernel_ids: frozenset[str] = frozenset()
+
+
+# --- The Snapshot: facts joined ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """What a process has on one device."""
+
+    device_index: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process with a compute context on at least one device."""
+
+    pid: int
+    uses: tuple[DeviceUse, ...]
+    """One for each device, in the order of the devices."""
+    eid: str | None = None
+    uid: int | None = None
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An active environment: at least one of its processes or Jupyter kernels lives."""
+
+    eid: str
+    uid: int | None
+    username: str | None
+    name: str | None
+    gpu_memory_bytes: int | None
+    gpus: int | None
+    created: float | None
+    device_indices: tuple[int, ...]
+    pids: tuple[int, ...] | None
+    """Its GPU processes; None while the GPU processes are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with at least one active environment."""
+
+    username: str
+    eids: tuple[str, ...]
+    device_indices: tuple[int, ...]
+    pids: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorStatus:
+    """How one source did in this tick."""
+
+    name: str
+    success: bool
+    duration_seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """The monitor itself."""
+
+    version: str
+    mode: str
+    """``live``, or ``demo`` for a simulated machine."""
+    python_version: str
+    nvml_bindings_version: str
+    collections: int = 0
+    collections_skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The machine at one instant. A part that is None is not known."""
+
+    timestamp: float
+    """Unix time in seconds at which the collection ended."""
+    service: ServiceStatus
+    collectors: tuple[CollectorStatus, ...] = ()
+    genv_installed: bool | None = None
+    devices: tuple[Device, ...] | None = None
+    processes: tuple[Process, ...] | None = None
+    environments: tuple[Environment, ...] | None = None
+    users: tuple[User, ...] | None = None
+    attached_device_indices: tuple[int, ...] | None = None
+    """Devices with at least one active environment attached."""
