@@ -1,0 +1,84 @@
+"""The ``genv`` command: ``genv monitor`` is ours, every other subcommand belongs to the real genv.
+
+The users of genv must never notice that this package is there, so nothing heavy is imported before it is
+known whose subcommand it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_OUR_MARK = b"genvd"
+"""Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
+
+Start = Callable[[list[str]], int]
+
+
+def main() -> int:
+    """Run ``genv`` with the arguments of this process; return its exit status."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["monitor"]:
+        from genvd.cli import main as monitor
+
+        return monitor(arguments[1:], program="genv monitor")
+    start = find_genv()
+    if start is None:
+        print(
+            "genv: only 'genv monitor' is installed here, genv itself is not; install it with 'pip install genv'",
+            file=sys.stderr,
+        )
+        return 2
+    return start(arguments)
+
+
+def find_genv() -> Start | None:
+    """Return what starts the real genv: its installed distribution, else the next genv on PATH; else None."""
+    return _installed_distribution() or _next_on_path()
+
+
+def _installed_distribution() -> Start | None:
+    from importlib import metadata
+
+    try:
+        entry_points = metadata.distribution("genv").entry_points
+    except metadata.PackageNotFoundError:
+        return None
+    for entry_point in entry_points:
+        if entry_point.group == "console_scripts" and entry_point.name == "genv":
+
+            def start(arguments: list[str], entry_point: metadata.EntryPoint = entry_point) -> int:
+                sys.argv[1:] = arguments
+                return int(entry_point.load()() or 0)
+
+            return start
+    return None
+
+
+def _next_on_path() -> Start | None:
+    for candidate in _on_path("genv"):
+        if not _is_ours(candidate):
+
+            def start(arguments: list[str], command: str = str(candidate)) -> int:
+                os.execv(command, [command, *arguments])
+
+            return start
+    return None
+
+
+def _on_path(command: str) -> Iterator[Path]:
+    for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        candidate = Path(directory or ".") / command
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            yield candidate
+
+
+def _is_ours(command: Path) -> bool:
+    """Two copies of this package, such as the Debian one and one in a virtual environment, must not ping-pong."""
+    try:
+        with open(command, "rb") as file:
+            return _OUR_MARK in file.read(4096)
+    except OSError:
+        return False

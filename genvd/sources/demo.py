@@ -1,0 +1,259 @@
+"""A simulated machine: users, environments and training jobs that come and go on devices that get warm.
+
+Everything follows from the seed and from the number of the reading, never from the clock.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from genvd.model import (
+    Attachment,
+    Context,
+    Device,
+    EnvironmentRecord,
+    GenvFacts,
+    GpuFacts,
+    ProcessFacts,
+    ProcessOwner,
+)
+
+if TYPE_CHECKING:
+    from genvd.model import ProcessQuestion
+
+GIB = 2**30
+DEVICE_MEMORY = 80 * GIB
+USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
+PROJECTS = (
+    "llm-finetune",
+    "resnet-sweep",
+    "diffusion",
+    "protein-fold",
+    "speech",
+    "notebook",
+    "rl-agent",
+    "evals",
+)
+
+_FIRST_UID = 1001
+_IDLE_CELSIUS = 34.0
+_BUSY_CELSIUS = 76.0
+_WARMING = 0.25
+"""Share of the way to its final temperature that a device goes in one tick."""
+_MEMORY_RAMP_TICKS = 3
+_DIP_TICKS = 15
+"""A training job validates and writes a checkpoint once in so many ticks; the GPU waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Something that holds devices for a while."""
+
+    number: int
+    user: str
+    project: str
+    devices: tuple[int, ...]
+    starts: int
+    ends: int
+    load: float
+    """Utilisation while it computes, 0 to 1; 0 for an environment that holds its devices and does nothing."""
+    memory: int
+    """Bytes on each device."""
+    managed: bool = True
+    """False for processes that somebody runs outside any environment."""
+
+    @property
+    def shell(self) -> int:
+        return 10_000 + 20 * self.number
+
+    @property
+    def eid(self) -> str:
+        return str(self.shell)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(self.shell + 1 + rank for rank in range(len(self.devices))) if self.load else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The machine in one tick."""
+
+    tick: int = 0
+    jobs: tuple[_Job, ...] = ()
+    temperatures: tuple[float, ...] = ()
+    utilization: tuple[float, ...] = ()
+    next_number: int = 0
+
+
+@dataclass
+class DemoMachine:
+    """What the simulated sources have in common."""
+
+    devices: int = 8
+    seed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        idle = (_IDLE_CELSIUS,) * self.devices
+        self._states = [_State(temperatures=idle, utilization=(0.0,) * self.devices)]
+        for _ in range(4 * _DIP_TICKS):  # nobody wants to watch an empty machine fill up
+            self._states = [self._next(self._states[-1])]
+        self._first_tick = self._states[-1].tick
+
+    def state(self, reading: int) -> _State:
+        """Return the machine as the reading of that number, counted from 0, finds it."""
+        with self._lock:
+            while self._states[-1].tick < self._first_tick + reading:
+                self._states = [*self._states[-2:], self._next(self._states[-1])]
+            return next((s for s in self._states if s.tick == self._first_tick + reading), self._states[-1])
+
+    def _next(self, state: _State) -> _State:
+        tick = state.tick + 1
+        jobs = [job for job in state.jobs if job.ends > tick]
+        number = state.next_number
+        while (job := self._new_job(number, tick, jobs)) is not None:
+            jobs.append(job)
+            number += 1
+        utilization = tuple(self._utilization(index, tick, jobs) for index in range(self.devices))
+        temperatures = tuple(
+            temperature + _WARMING * (_IDLE_CELSIUS + (_BUSY_CELSIUS - _IDLE_CELSIUS) * load - temperature)
+            for temperature, load in zip(state.temperatures, utilization, strict=True)
+        )
+        return replace(
+            state,
+            tick=tick,
+            jobs=tuple(jobs),
+            temperatures=temperatures,
+            utilization=utilization,
+            next_number=number,
+        )
+
+    def _new_job(self, number: int, tick: int, jobs: list[_Job]) -> _Job | None:
+        free = sorted(set(range(self.devices)) - {index for job in jobs for index in job.devices})
+        if len(free) <= self.devices // 8 or self._random.random() < 0.6:
+            return None
+        wanted = min(len(free), self._random.choice((1, 1, 1, 2, 2, 4)))
+        return _Job(
+            number=number,
+            user=self._random.choice(USERS),
+            project=self._random.choice(PROJECTS),
+            devices=tuple(sorted(self._random.sample(free, wanted))),
+            starts=tick,
+            ends=tick + self._random.randint(2 * _DIP_TICKS, 20 * _DIP_TICKS),
+            load=self._random.choice((0.0, 0.35, 0.6, 0.8, 0.9, 0.97)),
+            memory=int(DEVICE_MEMORY * self._random.uniform(0.15, 0.92)),
+            managed=self._random.random() < 0.85,
+        )
+
+    def _utilization(self, index: int, tick: int, jobs: list[_Job]) -> float:
+        load = 0.0
+        for job in jobs:
+            if index in job.devices and job.load:
+                dip = (tick - job.starts) % _DIP_TICKS == 0
+                load += (0.1 if dip else job.load) + self._random.gauss(0, 0.02)
+        return min(1.0, max(0.0, load))
+
+
+def memory_of(job: _Job, tick: int) -> int:
+    """Return the bytes that the job holds on each of its devices: it loads its model during its first ticks."""
+    return job.memory * min(tick - job.starts + 1, _MEMORY_RAMP_TICKS) // _MEMORY_RAMP_TICKS
+
+
+class DemoNvml:
+    """Devices and contexts of the simulated machine."""
+
+    name = "nvml"
+
+    def __init__(self, machine: DemoMachine) -> None:
+        self._machine = machine
+        self._reading = 0
+
+    def read(self, question: None = None) -> GpuFacts:
+        """Return the next moment of the simulation."""
+        state = self._machine.state(self._reading)
+        self._reading += 1
+        contexts = tuple(
+            Context(pid, index, memory_of(job, state.tick))
+            for job in state.jobs
+            for index, pid in zip(job.devices, job.pids, strict=False)
+        )
+        used = dict.fromkeys(range(self._machine.devices), 0)
+        for context in contexts:
+            used[context.device_index] += context.memory_bytes or 0
+        devices = tuple(
+            Device(
+                index=index,
+                uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
+                name="Simulated GPU 80GB",
+                temperature_celsius=round(state.temperatures[index]),
+                utilization_percent=round(100 * state.utilization[index]),
+                memory_used_bytes=used[index] + 2**20,
+                memory_total_bytes=DEVICE_MEMORY,
+            )
+            for index in used
+        )
+        return GpuFacts(devices, contexts)
+
+
+class DemoGenv:
+    """Environments and attachments of the simulated machine."""
+
+    name = "genv"
+
+    def __init__(self, machine: DemoMachine) -> None:
+        self._machine = machine
+        self._reading = 0
+
+    def read(self, question: None = None) -> GenvFacts:
+        """Return the next moment of the simulation."""
+        state = self._machine.state(self._reading)
+        self._reading += 1
+        jobs = [job for job in state.jobs if job.managed]
+        return GenvFacts(
+            command_found=True,
+            environments=tuple(
+                EnvironmentRecord(
+                    eid=job.eid,
+                    uid=_uid(job),
+                    username=job.user,
+                    name=job.project,
+                    gpus=len(job.devices),
+                    pids=(job.shell,),
+                )
+                for job in jobs
+            ),
+            attachments=tuple(Attachment(job.eid, index) for job in jobs for index in job.devices),
+        )
+
+
+class DemoProcesses:
+    """Processes of the simulated machine."""
+
+    name = "processes"
+
+    def __init__(self, machine: DemoMachine) -> None:
+        self._machine = machine
+        self._reading = 0
+
+    def read(self, question: ProcessQuestion) -> ProcessFacts:
+        """Answer as of the next moment of the simulation."""
+        state = self._machine.state(self._reading)
+        self._reading += 1
+        return ProcessFacts(
+            owners={
+                pid: ProcessOwner(_uid(job), job.user, job.eid if job.managed else None)
+                for job in state.jobs
+                for pid in job.pids
+                if pid in question.gpu_pids
+            },
+            live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
+        )
+
+
+def _uid(job: _Job) -> int:
+    return _FIRST_UID + USERS.index(job.user)

@@ -1,0 +1,130 @@
+"""The list of a device's compute processes, whatever the driver's idea of its layout.
+
+nvidia-ml-py has this call too, but it trusts the driver to use the layout that the module was written for.
+The first releases of driver 535 filled version 3 of the list with entries of 32 bytes where all others have 24,
+so that every second pid was garbage, and they wrote past the end of a buffer made for 24. Here the buffer is
+large enough for either, and what the driver wrote tells which it was.
+
+Layouts: ``nvmlProcessInfo_v1_t`` and ``nvmlProcessInfo_v2_t`` of nvml.h; the long one is
+``nvmlProcessInfo_t`` as the nvml.h of driver 535.43 had it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import struct
+from typing import Any, NamedTuple
+
+import pynvml
+
+from genvd.sources.genv_format import MAX_PID
+
+log = logging.getLogger(__name__)
+
+_SHORT = struct.Struct("=I4xQ")
+_NORMAL = struct.Struct("=I4xQII")
+_LONG = struct.Struct("=I4xQIIQ")
+
+_UNKNOWN_MEMORY = 2**64 - 1
+_UNTOUCHED = 0xA5
+_FIRST_CAPACITY = 64
+_MAX_CAPACITY = 2**17
+_MAX_ATTEMPTS = 12
+
+
+class RunningProcess(NamedTuple):
+    """One entry of the list."""
+
+    pid: int
+    memory_bytes: int | None
+
+
+class ComputeProcesses:
+    """Asks for compute processes, and remembers for one NVML initialisation what the driver speaks."""
+
+    def __init__(self) -> None:
+        self._versions = ["_v3", "_v2", ""]
+        self._warned = False
+
+    def running(self, handle: Any) -> list[RunningProcess]:
+        """Return the processes with a compute context on the device.
+
+        Raises:
+            pynvml.NVMLError: NVML does not tell; with ``FUNCTION_NOT_FOUND`` if it has no such call at all.
+        """
+        while self._versions:
+            try:
+                entries = self._read(handle, self._versions[0])
+            except pynvml.NVMLError as error:
+                if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                    raise
+                self._versions.pop(0)
+                continue
+            plausible = [entry for entry in entries if 0 < entry.pid <= MAX_PID]
+            if len(plausible) == len(entries) or self._versions[0] != "_v3" or not self._has("_v2"):
+                self._warn_of(len(entries) - len(plausible))
+                return plausible
+            self._versions.pop(0)
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+
+    def _read(self, handle: Any, version: str) -> list[RunningProcess]:
+        call = _function(version)
+        capacity = _FIRST_CAPACITY
+        for _ in range(_MAX_ATTEMPTS):
+            buffer = ctypes.create_string_buffer(capacity * _LONG.size)
+            ctypes.memset(buffer, _UNTOUCHED, len(buffer))
+            count = ctypes.c_uint(capacity)
+            result = call(handle, ctypes.byref(count), buffer)
+            if result == pynvml.NVML_SUCCESS:
+                return _decode(buffer.raw, min(count.value, capacity), version)
+            if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
+                raise pynvml.NVMLError(result)
+            capacity = min(max(2 * capacity, count.value + count.value // 2), _MAX_CAPACITY)
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+
+    def _has(self, version: str) -> bool:
+        try:
+            _function(version)
+        except pynvml.NVMLError:
+            return False
+        return True
+
+    def _warn_of(self, implausible: int) -> None:
+        if implausible and not self._warned:
+            self._warned = True
+            log.warning(
+                "the driver lists %d processes with impossible pids, which are left out;"
+                " a process of another pid namespace or a defect of the driver",
+                implausible,
+            )
+
+
+def _function(version: str) -> Any:
+    library = pynvml.nvmlLib
+    if library is None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
+    try:
+        return getattr(library, f"nvmlDeviceGetComputeRunningProcesses{version}")
+    except AttributeError:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
+
+
+def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:
+    layout = _layout(raw, count) if version else _SHORT
+    return [
+        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1])
+        for entry in layout.iter_unpack(raw[: count * layout.size])
+    ]
+
+
+def _layout(raw: bytes, count: int) -> struct.Struct:
+    """Return the layout of the entries: the long one if the driver wrote where the normal one does not reach."""
+    beyond = raw[count * _NORMAL.size : count * _LONG.size]
+    if beyond.count(_UNTOUCHED) == len(beyond):
+        return _NORMAL
+    return max((_NORMAL, _LONG), key=lambda layout: _plausible(layout, raw, count))
+
+
+def _plausible(layout: struct.Struct, raw: bytes, count: int) -> int:
+    return sum(0 < entry[0] <= MAX_PID for entry in layout.iter_unpack(raw[: count * layout.size]))
