@@ -1,0 +1,102 @@
+"""Runs any source the same way: in its own thread, timed, with a deadline, its failure caught and logged once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from genvd.model import CollectorStatus
+from genvd.sources import Source, SourceError
+
+log = logging.getLogger(__name__)
+
+Q = TypeVar("Q")
+F = TypeVar("F")
+
+GRACE_TICKS = 3
+"""Failed ticks in a row for which the last good facts of a source still stand. After that, stale is worse than
+absent."""
+
+_NO_ANSWER = "does not answer; its metrics are left out until it does, everything else goes on"
+
+
+class Collector(Generic[Q, F]):
+    """One source, the thread that asks it, and the last good facts it gave.
+
+    A source can hang (an NVML call does when a GPU is sick, /proc/PID/environ does when the process is stuck in
+    the kernel), so it is asked in a thread of its own that nobody waits for longer than agreed. While it hangs it
+    is not asked again, so threads do not pile up; what it gives when it comes back counts then.
+    """
+
+    def __init__(self, source: Source[Q, F]) -> None:
+        self.name = source.name
+        self._source = source
+        self._questions: SimpleQueue[Q] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[F | Exception, float]] = SimpleQueue()
+        self._asked_at: float | None = None
+        self._facts: F | None = None
+        self._failures = 0
+        self._problem: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def ask(self, question: Q) -> None:
+        """Have the source asked, unless it still works on an earlier question."""
+        if self._asked_at is not None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"source-{self.name}", daemon=True)
+            self._thread.start()
+        self._asked_at = time.monotonic()
+        self._questions.put(question)
+
+    def facts(self, deadline: float) -> tuple[F | None, CollectorStatus]:
+        """Return what the source gave, waiting until ``deadline`` (of :func:`time.monotonic`) at most.
+
+        Returns:
+            The facts, which are the last good ones for a few ticks after the source began to fail and None
+            afterwards; and how the source did.
+        """
+        try:
+            answer, seconds = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return self._failed(_NO_ANSWER, time.monotonic() - (self._asked_at or deadline))
+        self._asked_at = None
+        if isinstance(answer, Exception):
+            return self._failed(str(answer), seconds)
+        return self._succeeded(answer, seconds)
+
+    def _work(self) -> None:
+        while True:
+            question = self._questions.get()
+            started = time.monotonic()
+            answer = self._answer(question)
+            self._answers.put((answer, time.monotonic() - started))
+
+    def _answer(self, question: Q) -> F | Exception:
+        try:
+            return self._source.read(question)
+        except SourceError as error:
+            return error
+        except Exception as error:  # a defect of ours must cost the metrics of this source only
+            problem = f"unexpected {type(error).__name__}: {error}; please report this as a defect"
+            if problem != self._problem:
+                log.exception("%s: failed unexpectedly", self.name)
+            return RuntimeError(problem)
+
+    def _failed(self, problem: str, seconds: float) -> tuple[F | None, CollectorStatus]:
+        self._failures += 1
+        if problem != self._problem:
+            log.warning("%s: %s", self.name, problem)
+        self._problem = problem
+        if self._failures > GRACE_TICKS:
+            self._facts = None
+        return self._facts, CollectorStatus(self.name, False, seconds, problem)
+
+    def _succeeded(self, facts: F, seconds: float) -> tuple[F, CollectorStatus]:
+        if self._problem is not None:
+            log.info("%s: works again", self.name)
+        self._facts, self._failures, self._problem = facts, 0, None
+        return facts, CollectorStatus(self.name, True, seconds)

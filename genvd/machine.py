@@ -1,0 +1,85 @@
+"""One look at the machine: ask the sources, join what they tell, give a Snapshot."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd import join
+from genvd.collector import Collector
+from genvd.model import GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion, ServiceStatus, Snapshot
+
+if TYPE_CHECKING:
+    from genvd.model import CollectorStatus
+    from genvd.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The outside things that a machine consists of, real or simulated."""
+
+    mode: str
+    """``live`` or ``demo``."""
+    nvml: Source[None, GpuFacts]
+    genv: Source[None, GenvFacts]
+    processes: Source[ProcessQuestion, ProcessFacts]
+
+
+class Machine:
+    """Looks at the machine; one thread at a time."""
+
+    def __init__(self, sources: Sources, timeout: float) -> None:
+        """Make it ready to look.
+
+        Args:
+            sources: what to look at.
+            timeout: seconds after which a look goes on without a source that has not answered.
+        """
+        self.timeout = timeout
+        self._nvml = Collector(sources.nvml)
+        self._genv = Collector(sources.genv)
+        self._processes = Collector(sources.processes)
+
+    def look(self, service: ServiceStatus) -> Snapshot:
+        """Return what the machine looks like now. It never raises for what the machine does."""
+        self._nvml.ask(None)
+        self._genv.ask(None)
+        deadline = time.monotonic() + self.timeout
+        gpu, nvml_status = self._nvml.facts(deadline)
+        genv, genv_status = self._genv.facts(deadline)
+        self._processes.ask(_question(gpu, genv))
+        processes, processes_status = self._processes.facts(time.monotonic() + self.timeout)
+        return _snapshot(service, (nvml_status, genv_status, processes_status), gpu, genv, processes)
+
+
+def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
+    environments = genv.environments if genv else ()
+    return ProcessQuestion(
+        gpu_pids=frozenset(context.pid for context in gpu.contexts) if gpu else frozenset(),
+        environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
+        kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
+    )
+
+
+def _snapshot(
+    service: ServiceStatus,
+    collectors: tuple[CollectorStatus, ...],
+    gpu: GpuFacts | None,
+    genv: GenvFacts | None,
+    facts: ProcessFacts | None,
+) -> Snapshot:
+    processes = join.processes(gpu.contexts, facts) if gpu and facts else None
+    environments = join.active_environments(genv, facts, processes) if genv and facts else None
+    return Snapshot(
+        timestamp=time.time(),
+        service=service,
+        collectors=collectors,
+        # Who works in an environment has genv, wherever it is installed.
+        genv_installed=genv.command_found or bool(environments) if genv else None,
+        devices=gpu.devices if gpu else None,
+        processes=processes,
+        environments=environments,
+        users=join.users(environments) if environments is not None else None,
+        attached_device_indices=join.attached_devices(environments) if environments is not None else None,
+    )
