@@ -1,0 +1,8 @@
+"""The table of all metrics, and what renders a Snapshot with it."""
+
+from __future__ import annotations
+
+from genvd.metrics.contract import CONTRACT
+from genvd.metrics.service import SERVICE
+
+ALL = (*CONTRACT, *SERVICE)

@@ -1,0 +1,134 @@
+"""The sixteen metrics that the existing ``genv monitor`` exports, with its names, labels and meanings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genvd.metrics.spec import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from genvd.metrics.spec import Sample
+    from genvd.model import Environment, Process, Snapshot, User
+
+
+def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:
+    if things is not None:
+        yield (), len(things)
+
+
+def _environments(snapshot: Snapshot) -> Iterable[Environment]:
+    return snapshot.environments or ()
+
+
+def _processes(snapshot: Snapshot) -> Iterable[Process]:
+    return snapshot.processes or ()
+
+
+def _users(snapshot: Snapshot) -> Iterable[User]:
+    return snapshot.users or ()
+
+
+def _length(things: tuple[object, ...] | None) -> int | None:
+    return None if things is None else len(things)
+
+
+CONTRACT = (
+    Metric(
+        "genv_is_installed",
+        "1 when genv is installed on this machine, else 0.",
+        (),
+        lambda s: [((), s.genv_installed)],
+    ),
+    Metric(
+        "genv_device_temperature",
+        "GPU core temperature in degrees Celsius.",
+        ("index",),
+        lambda s: (((d.index,), d.temperature_celsius) for d in s.devices or ()),
+    ),
+    Metric(
+        "genv_device_utilization",
+        "Share of the driver's last sample period in which the GPU was busy, in percent.",
+        ("index",),
+        lambda s: (((d.index,), d.utilization_percent) for d in s.devices or ()),
+    ),
+    Metric(
+        "genv_device_memory_used_bytes",
+        "Device memory in use in bytes, without what the driver reserves for itself.",
+        ("index",),
+        lambda s: (((d.index,), d.memory_used_bytes) for d in s.devices or ()),
+    ),
+    Metric(
+        "genv_device_memory_total_bytes",
+        "Device memory in bytes.",
+        ("index",),
+        lambda s: (((d.index,), d.memory_total_bytes) for d in s.devices or ()),
+    ),
+    Metric(
+        "genv_environments_total",
+        "Active environments: those with at least one live process or Jupyter kernel.",
+        (),
+        lambda s: _count(s.environments),
+    ),
+    Metric(
+        "genv_processes_total",
+        "Processes that hold a compute context on any GPU.",
+        (),
+        lambda s: _count(s.processes),
+    ),
+    Metric(
+        "genv_attached_devices_total",
+        "Devices with at least one active environment attached.",
+        (),
+        lambda s: _count(s.attached_device_indices),
+    ),
+    Metric(
+        "genv_users_total",
+        "Users with at least one active environment.",
+        (),
+        lambda s: _count(s.users),
+    ),
+    Metric(
+        "genv_environment_processes_total",
+        "GPU processes of the environment.",
+        ("eid",),
+        lambda s: (((e.eid,), _length(e.pids)) for e in _environments(s)),
+    ),
+    Metric(
+        "genv_environment_attached_devices_total",
+        "Devices attached to the environment.",
+        ("eid",),
+        lambda s: (((e.eid,), len(e.device_indices)) for e in _environments(s)),
+    ),
+    Metric(
+        "genv_process_devices_total",
+        "GPUs on which the process holds a compute context; eid is empty outside any environment.",
+        ("pid", "eid"),
+        lambda s: (((p.pid, p.eid or ""), len(p.uses)) for p in _processes(s)),
+    ),
+    Metric(
+        "genv_process_used_gpu_memory_bytes",
+        "GPU memory of the process on the device in bytes.",
+        ("pid", "eid", "device"),
+        lambda s: (((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _processes(s) for u in p.uses),
+    ),
+    Metric(
+        "genv_user_environments_total",
+        "Active environments of the user.",
+        ("username",),
+        lambda s: (((u.username,), len(u.eids)) for u in _users(s)),
+    ),
+    Metric(
+        "genv_user_processes_total",
+        "GPU processes in the environments of the user.",
+        ("username",),
+        lambda s: (((u.username,), _length(u.pids)) for u in _users(s)),
+    ),
+    Metric(
+        "genv_user_attached_devices_total",
+        "Devices attached to at least one environment of the user.",
+        ("username",),
+        lambda s: (((u.username,), len(u.device_indices)) for u in _users(s)),
+    ),
+)

@@ -1,0 +1,92 @@
+"""The bytes that scrapes get, rendered at most once per tick and format."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import exposition as text
+from prometheus_client.openmetrics import exposition as openmetrics
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
+
+_WARM_TICKS = 12
+"""For so many ticks after it was last asked for, a format is rendered by the tick, so that no scrape waits."""
+
+_GZIP_LEVEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A form in which metrics are sent."""
+
+    content_type: str
+    media_type: str
+    render: Callable[[Families], bytes]
+
+
+class Families:
+    """Metric families in the shape of a registry, which is what the client library renders."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = tuple(families)
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._families
+
+
+TEXT = Format("text/plain; version=0.0.4; charset=utf-8", "text/plain", text.generate_latest)
+OPENMETRICS = Format(
+    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    "application/openmetrics-text",
+    openmetrics.generate_latest,
+)
+
+Variant = tuple[Format, bool]
+"""A format, and whether it is compressed with gzip."""
+
+
+class Exposition:
+    """The metrics of one tick."""
+
+    def __init__(self, families: Iterable[Family], previous: Exposition | None = None) -> None:
+        """Render what scrapers have asked for lately.
+
+        Args:
+            families: the metrics.
+            previous: the exposition that this one replaces; it knows who asked for what.
+        """
+        self._families = Families(families)
+        self._lock = threading.Lock()  # held by scrapes only: the tick is done when they get to see this
+        self._bodies: dict[Variant, bytes] = {}
+        self._unasked_ticks: dict[Variant, int] = previous.still_warm() if previous else {}
+        for variant in self._unasked_ticks:
+            self._rendered(variant)
+
+    def body(self, variant: Variant) -> bytes:
+        """Return the metrics in a format. The first one who asks for it renders it, the others wait for that."""
+        self._unasked_ticks[variant] = 0
+        body = self._bodies.get(variant)
+        if body is None:
+            with self._lock:
+                body = self._rendered(variant)
+        return body
+
+    def still_warm(self) -> dict[Variant, int]:
+        """Return the formats worth rendering before anybody asks, with the ticks since somebody did."""
+        asked = list(self._unasked_ticks.items())
+        return {variant: ticks + 1 for variant, ticks in asked if ticks < _WARM_TICKS}
+
+    def _rendered(self, variant: Variant) -> bytes:
+        if variant not in self._bodies:
+            format_, compressed = variant
+            if compressed:
+                self._bodies[variant] = gzip.compress(self._rendered((format_, False)), _GZIP_LEVEL, mtime=0)
+            else:
+                self._bodies[variant] = format_.render(self._families)
+        return self._bodies[variant]

@@ -1,0 +1,56 @@
+"""Metrics of the monitor about itself."""
+
+from __future__ import annotations
+
+from genvd.metrics.spec import Metric
+
+SERVICE = (
+    Metric(
+        "genv_monitor_build_info",
+        "1, with what is running as labels; mode is live, or demo for a simulated machine.",
+        ("version", "python_version", "nvml_bindings_version", "mode"),
+        lambda s: [
+            (
+                (
+                    s.service.version,
+                    s.service.python_version,
+                    s.service.nvml_bindings_version,
+                    s.service.mode,
+                ),
+                1,
+            )
+        ],
+    ),
+    Metric(
+        "genv_monitor_collector_success",
+        "1 when the collector succeeded in the last collection, else 0.",
+        ("collector",),
+        lambda s: (((c.name,), c.success) for c in s.collectors),
+    ),
+    Metric(
+        "genv_monitor_collector_duration_seconds",
+        "How long the collector took in the last collection, in seconds.",
+        ("collector",),
+        lambda s: (((c.name,), c.duration_seconds) for c in s.collectors),
+    ),
+    Metric(
+        "genv_monitor_last_collection_timestamp_seconds",
+        "When the last collection ended, in seconds since the epoch.",
+        (),
+        lambda s: [((), s.timestamp)],
+    ),
+    Metric(
+        "genv_monitor_collections_total",
+        "Collections since the monitor started.",
+        (),
+        lambda s: [((), s.service.collections)],
+        type="counter",
+    ),
+    Metric(
+        "genv_monitor_collections_skipped_total",
+        "Collections that were left out because the one before took too long.",
+        (),
+        lambda s: [((), s.service.collections_skipped)],
+        type="counter",
+    ),
+)

@@ -1,0 +1,65 @@
+"""What a metric is: a row of a table, with a function from the Snapshot to values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from prometheus_client.metrics_core import Metric as Family
+
+if TYPE_CHECKING:
+    from genvd.model import Snapshot
+
+log = logging.getLogger(__name__)
+
+Sample = tuple[tuple[object, ...], float | int | bool | None]
+"""The values of the labels, in their order, and the value; None for a value that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    samples: Callable[[Snapshot], Iterable[Sample]]
+    type: Literal["gauge", "counter"] = "gauge"
+
+    def family(self, snapshot: Snapshot) -> Family:
+        """Return the series that the Snapshot has, without those whose value is not known.
+
+        Two samples with the same labels would make Prometheus reject the whole exposition, so the last counts.
+        """
+        # The client library adds the suffix of a counter itself.
+        family = Family(self.name.removesuffix("_total") if self.type == "counter" else self.name, self.help, self.type)
+        values = {tuple(map(str, labels)): value for labels, value in self.samples(snapshot) if value is not None}
+        for labels, value in values.items():
+            family.add_sample(self.name, dict(zip(self.labels, labels, strict=True)), float(value))
+        return family
+
+
+def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str]) -> list[Family]:
+    """Return the families of the table that have at least one series.
+
+    A row that fails costs only itself.
+
+    Args:
+        table: the metrics.
+        snapshot: what they are read from.
+        failed: the names of those that failed already, kept by the caller so that each is logged once.
+    """
+    result = []
+    for metric in table:
+        try:
+            family = metric.family(snapshot)
+        except Exception:  # a defect in one row must not cost the scrape
+            if metric.name not in failed:
+                failed.add(metric.name)
+                log.exception("metric %s: failed unexpectedly and is left out; please report this", metric.name)
+            continue
+        if family.samples:
+            result.append(family)
+    return result
