@@ -1,0 +1,56 @@
+"""Choosing what to send from what a client says it accepts (RFC 9110, section 12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def preferred(accept: Sequence[str], offered: Sequence[str]) -> str:
+    """Return which of the offered media types the client likes best; the first one if it likes none or all.
+
+    Args:
+        accept: the values of the Accept header fields.
+        offered: media types, the server's own favourite first.
+    """
+    weights = [(_weight(accept, media_type), -place) for place, media_type in enumerate(offered)]
+    best, place = max(weights)
+    return offered[-place] if best > 0 else offered[0]
+
+
+def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
+    """Tell whether the client takes a body compressed with gzip."""
+    weights = {name: weight for name, _, weight in _items(accept_encoding)}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _weight(accept: Sequence[str], media_type: str) -> float:
+    """Return how much the client likes the media type, 0 to 1; the most specific range that matches counts."""
+    ranges = {media_type: 3, media_type.split("/")[0] + "/*": 2, "*/*": 1}
+    matching = [(ranges[name], weight) for name, _, weight in _items(accept) if name in ranges]
+    if not matching:
+        return 0.0
+    specificity = max(rank for rank, _ in matching)
+    return max(weight for rank, weight in matching if rank == specificity)
+
+
+def _items(values: Sequence[str]) -> list[tuple[str, list[str], float]]:
+    """Split header fields into name, parameters and weight."""
+    items = []
+    for item in ",".join(values).split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        items.append((name, parameters, _quality(parameters)))
+    return items
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0
