@@ -1,0 +1,80 @@
+"""The Prometheus and Grafana configuration that goes with the metrics, and what writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from genvd.publish.safe_tree import UnsafePathError, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FILES = Path(__file__).parent / "files"
+
+DEFAULT_PROMETHEUS_URL = "http://localhost:9090"
+
+_VERBATIM = frozenset({".json"})
+"""Dashboards have dollar signs of their own."""
+
+
+class PublishError(Exception):
+    """A file could not be published. The text is one line: the thing, the reason, the way out."""
+
+
+def publish(directory: Path, target: str, prometheus_url: str = DEFAULT_PROMETHEUS_URL) -> None:
+    """Write the Prometheus and Grafana files.
+
+    Args:
+        directory: where to; made if it is missing.
+        target: ``host:port`` at which Prometheus reaches this monitor.
+        prometheus_url: where Grafana reaches Prometheus.
+
+    Raises:
+        PublishError: a file could not be written; those before it are.
+    """
+    directory = directory.absolute()
+    values = _values(directory, target, prometheus_url)
+    for relative in published_files():
+        text = (_FILES / relative).read_text(encoding="utf-8")
+        if relative.suffix not in _VERBATIM:
+            text = Template(text).substitute(values)
+        try:
+            write_file(directory, relative, text.encode())
+        except UnsafePathError as error:
+            raise PublishError(f"cannot publish {error} with --config-dir") from None
+        except OSError as error:
+            raise PublishError(
+                f"cannot publish {error.filename or directory / relative}: {error.strerror};"
+                " make it writable or choose another directory with --config-dir"
+            ) from None
+
+
+def published_files() -> Iterator[Path]:
+    """Return the paths of the files, relative to the directory in which they are published."""
+    return (path.relative_to(_FILES) for path in sorted(_FILES.rglob("*")) if path.is_file())
+
+
+def target_for(address: str, port: int) -> str:
+    """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address."""
+    if address in ("", "localhost", "0.0.0.0", "::", "::1") or address.startswith("127."):
+        return f"localhost:{port}"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _values(directory: Path, target: str, prometheus_url: str) -> dict[str, str]:
+    grafana = directory / "grafana"
+    return {
+        "target": target,
+        "provisioning": str(grafana / "provisioning"),
+        "home_dashboard": str(grafana / "dashboards" / "overview.json"),
+        "dashboards": _provisioned(str(grafana / "dashboards")),
+        "prometheus_url": _provisioned(prometheus_url),
+    }
+
+
+def _provisioned(value: str) -> str:
+    """Return a value for Grafana's provisioning files: quoted for YAML, its dollar signs not taken for variables."""
+    return json.dumps(value.replace("$", "$$"))
