@@ -1,0 +1,208 @@
+"""``genv monitor``, which is ``genv-monitor``: arguments only."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genvd import __version__, logs
+from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
+from genvd.config_file import ConfigError, load, parse_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+OK, FAILED, WRONG = 0, 1, 2
+"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
+
+_COMMANDS = ("run", "check", "once", "publish")
+_DEMO_DEVICES = 8
+_MAX_DEMO_DEVICES = 1024
+_ONCE_TIMEOUT = 60.0
+"""Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
+
+
+def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> int:
+    """Run a command; return its exit status.
+
+    Args:
+        arguments: those after the program's name; None for those of this process.
+        program: how the user calls this.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(program).parse_args(arguments)
+    try:
+        config = load(_file(options), _overrides(options))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{program}: {problem}", file=sys.stderr)
+        return WRONG
+    logs.set_up(config.logging_level)
+    command: Callable[[Config, argparse.Namespace], int] = options.run_command
+    return command(config, options)
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
+    from genvd import daemon
+
+    return daemon.run(config, options.demo)
+
+
+def _check(config: Config, options: argparse.Namespace) -> int:
+    sys.stdout.write(as_yaml(config))
+    return OK
+
+
+def _once(config: Config, options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from genvd.daemon import Monitor, sources
+    from genvd.metrics import ALL
+    from genvd.metrics.exposition import TEXT, Families
+    from genvd.metrics.spec import families
+
+    patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
+    snapshot = Monitor(patient, sources(patient, options.demo)).look()
+    sys.stdout.buffer.write(TEXT.render(Families(families(ALL, snapshot, set()))))
+    return OK
+
+
+def _publish(config: Config, options: argparse.Namespace) -> int:
+    from genvd.daemon import publish_directory
+    from genvd.publish import PublishError, publish, target_for
+
+    directory = publish_directory(config)
+    try:
+        publish(directory, target_for(config.listen_address, config.listen_port), config.publish_prometheus_url)
+    except PublishError as error:
+        log.error("%s", error)
+        return FAILED
+    print(directory)
+    return OK
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=program,
+        description="Monitors the GPUs, environments, processes and users of this machine for Prometheus and Grafana.",
+        epilog="Without a command it runs. The exit status is 0 when it was asked to stop, 1 when it could not run,"
+        " 2 when the command line or the configuration is wrong.",
+    )
+    parser.add_argument("--version", action="version", version=f"genv-monitor {__version__}")
+    _add_run_options(parser)
+    parser.set_defaults(run_command=_run, demo=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+
+    run = commands.add_parser("run", help="run in the foreground until Ctrl+C or SIGTERM (the default)")
+    _add_run_options(run)
+    run.set_defaults(run_command=_run)
+
+    check = commands.add_parser("check", help="check a configuration file and print the effective configuration")
+    check.add_argument("file", nargs="?", type=Path, metavar="FILE", help=f"file to check (default: {DEFAULT_FILE})")
+    check.set_defaults(run_command=_check)
+
+    once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")
+    _add_common_options(once)
+    _add_demo_option(once)
+    once.set_defaults(run_command=_once)
+
+    publish = commands.add_parser("publish", help="write the Prometheus and Grafana files and exit")
+    _add_common_options(publish)
+    _add_publish_options(publish)
+    publish.set_defaults(run_command=_publish)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options are never abbreviated, and those that are not given leave no trace, so that a file can say them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_common_options(parser)
+    _add_publish_options(parser)
+    _add_setting(parser, ("-i", "--interval"), "collect_interval", "SECONDS", "time between collections")
+    _add_demo_option(parser)
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"configuration (default: {DEFAULT_FILE} where it exists)",
+    )
+    _add_setting(parser, ("--log-level",), "logging_level", "LEVEL", f"one of {', '.join(LOG_LEVELS)}")
+
+
+def _add_publish_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config-dir",
+        dest="publish_directory",
+        type=_directory,
+        metavar="DIR",
+        help="where the Prometheus and Grafana files go (default: metrics/ below $STATE_DIRECTORY where systemd sets"
+        " it, else below genv's state directory)",
+    )
+    _add_setting(parser, ("-a", "--address"), "listen_address", "ADDR", "address to serve on")
+    _add_setting(parser, ("-p", "--port"), "listen_port", "N", "port to serve on")
+
+
+def _add_demo_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--demo",
+        nargs="?",
+        type=_demo_devices,
+        const=_DEMO_DEVICES,
+        metavar="N",
+        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one",
+    )
+
+
+def _add_setting(
+    parser: argparse.ArgumentParser, flags: tuple[str, ...], field: str, metavar: str, description: str
+) -> None:
+    def parse(text: str) -> Any:
+        try:
+            return parse_option(field, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
+
+    kind = Config.__dataclass_fields__[field]
+    default = kind.metadata["kind"].show(kind.default)
+    parser.add_argument(
+        *flags,
+        dest=field,
+        type=parse,
+        metavar=metavar,
+        help=f"{description} (default: {default})".replace("%", "%%"),
+    )
+
+
+def _demo_devices(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_DEMO_DEVICES:
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of devices up to {_MAX_DEMO_DEVICES}")
+    return int(text)
+
+
+def _directory(text: str) -> Path:
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a directory")
+    return Path(text).absolute()
+
+
+def _file(options: argparse.Namespace) -> Path | None:
+    given: Path | None = getattr(options, "file", None) or getattr(options, "config", None)
+    return given or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}

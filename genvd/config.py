@@ -1,0 +1,168 @@
+"""The configuration: one frozen object, whose fields are the schema of monitor.yaml as well.
+
+The keys, their kinds, defaults and descriptions are written once, here. The checks, the commented sample, the
+JSON Schema and the reference all come from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genvd import config_values as kinds
+from genvd.publish import DEFAULT_PROMETHEUS_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _setting(default: Any, kind: kinds.Kind, description: str) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "description": description})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the monitor is told to do.
+
+    A field ``section_key`` is the key ``key`` of the section ``section`` of monitor.yaml.
+    """
+
+    listen_address: str = _setting(
+        "127.0.0.1",
+        kinds.text("a host name or an address", r"[0-9A-Za-z.:_%-]{1,253}"),
+        "Address to serve on: 127.0.0.1 for this machine only, 0.0.0.0 or :: for all networks.",
+    )
+    listen_port: int = _setting(
+        8000, kinds.integer(0, 65535), "TCP port to serve on. 0 takes one that is free and logs which."
+    )
+    collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time from one collection to the next.")
+    collect_timeout: float = _setting(
+        5.0,
+        kinds.duration(0.05, 600),
+        "Time after which a collection goes on without a source that does not answer, such as a stuck driver; never"
+        " more than the interval.",
+    )
+    genv_state_directory: Path | None = _setting(
+        None,
+        kinds.absolute_path(),
+        "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
+    )
+    publish_enabled: bool = _setting(
+        True, kinds.boolean(), "Whether to write the Prometheus and Grafana configuration files."
+    )
+    publish_directory: Path | None = _setting(
+        None,
+        kinds.absolute_path(),
+        "Directory for these files. Empty: metrics/ below $STATE_DIRECTORY where systemd sets it, else below genv's"
+        " state directory.",
+    )
+    publish_prometheus_url: str = _setting(
+        DEFAULT_PROMETHEUS_URL,
+        kinds.text("a URL that starts with http:// or https://", r"https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000}"),
+        "Where Grafana reaches Prometheus.",
+    )
+    logging_level: str = _setting("info", kinds.choice(*LOG_LEVELS), "The least severe messages that are logged.")
+
+
+SECTIONS = {
+    "listen": "Where metrics are served.",
+    "collect": "How often the machine is looked at.",
+    "genv": "Where genv keeps its state. It is only read.",
+    "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
+    "logging": "What is logged, to standard error or the journal.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of monitor.yaml."""
+
+    section: str
+    key: str
+    field: str
+    """Name of the field of :class:`Config`."""
+    kind: kinds.Kind
+    default: Any
+    description: str
+
+
+def settings() -> Iterator[Setting]:
+    """Return the keys of monitor.yaml, in their order."""
+    for field in dataclasses.fields(Config):
+        section, _, key = field.name.partition("_")
+        yield Setting(section, key, field.name, field.metadata["kind"], field.default, field.metadata["description"])
+
+
+def contradictions(config: Config, given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Return fields whose values do not go together with others, each with what is wrong and what is expected.
+
+    Args:
+        config: the whole configuration.
+        given: the fields that the file sets; a default gives way and contradicts nothing.
+    """
+    if {"collect_timeout", "collect_interval"} <= set(given) and config.collect_timeout > config.collect_interval:
+        timeout, interval = map(kinds.show_duration, (config.collect_timeout, config.collect_interval))
+        yield "collect_timeout", f"{timeout} is longer than collect.interval; expected at most {interval}"
+
+
+def as_yaml(config: Config) -> str:
+    """Return the configuration as a monitor.yaml that says everything, without comments."""
+    return _lines(config, comments=False)
+
+
+def sample() -> str:
+    """Return the commented monitor.yaml as it is shipped; it says what holds without it."""
+    header = (
+        "# Configuration of genv-monitor. Every key is optional; what is here is what holds without it.\n"
+        "# Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
+        "# 'genv monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
+    )
+    return header + "\n" + _lines(Config(), comments=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of monitor.yaml."""
+    sections: dict[str, Any] = {
+        name: {
+            "type": ["object", "null"],
+            "description": text,
+            "additionalProperties": False,
+            "properties": {},
+        }
+        for name, text in SECTIONS.items()
+    }
+    for setting in settings():
+        default = setting.kind.show(setting.default) if setting.default is not None else ""
+        shown = setting.default if isinstance(setting.default, int | bool) else default
+        sections[setting.section]["properties"][setting.key] = {
+            "description": setting.description,
+            "default": shown,
+            **setting.kind.schema,
+        }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Configuration of genv-monitor",
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": sections,
+    }
+
+
+def _lines(config: Config, *, comments: bool) -> str:
+    text, section = "", ""
+    for setting in settings():
+        if setting.section != section:
+            text += "\n" if section and comments else ""
+            section = setting.section
+            text += f"# {SECTIONS[section]}\n" if comments else ""
+            text += f"{section}:\n"
+        if comments:
+            text += f"  # {setting.description}\n"
+        text += f"  {setting.key}: {setting.kind.show(getattr(config, setting.field))}\n"
+    return text

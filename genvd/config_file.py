@@ -1,0 +1,162 @@
+"""monitor.yaml -> Config. Every problem is reported at once, each with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from genvd.config import SECTIONS, Config, Setting, contradictions, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 1024 * 1024
+"""Of the file. The commented sample has about two thousand."""
+
+_NULL_TAG = "tag:yaml.org,2002:null"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. Each problem is a line: the place, the key, what is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    line: int
+    text: str
+
+
+def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
+    """Return the configuration: the defaults, then the file, then what the command line says.
+
+    Args:
+        path: the file; None for none.
+        overrides: fields of :class:`Config` that win over the file.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it is wrong.
+    """
+    if path is None:
+        return _checked("command line", Config(), {}, overrides)
+    try:
+        reader = _Reader(_read(path))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}; see its permissions"]) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError([f"{place}: is not valid YAML: {error.problem or error.context}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: is not valid YAML: {str(error).splitlines()[0]}"]) from None
+    except (_NoFileError, RecursionError) as error:
+        raise ConfigError(
+            [f"{path}: {str(error) if isinstance(error, _NoFileError) else 'is nested too deep'}"]
+        ) from None
+    values = reader.values()
+    if reader.problems:
+        problems = sorted(reader.problems, key=lambda problem: problem.line)
+        raise ConfigError([f"{path}:{problem.line}: {problem.text}" for problem in problems])
+    return _checked(str(path), Config(**values), reader.lines, overrides)
+
+
+def parse_option(field: str, text: str) -> Any:
+    """Return the value of a field of :class:`Config` given as text on the command line.
+
+    Raises:
+        ValueError: it is wrong; the text says what was expected.
+    """
+    return next(setting for setting in settings() if setting.field == field).kind.parse(text)
+
+
+class _NoFileError(Exception):
+    """What is at the path is no file that can be read as configuration."""
+
+
+def _read(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _NoFileError("is no regular file; expected a YAML file")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise _NoFileError(f"is larger than {MAX_BYTES} bytes; expected a configuration")
+    return content.decode("utf-8")
+
+
+def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[str, Any] | None) -> Config:
+    config = dataclasses.replace(config, **(overrides or {}))
+    problems = []
+    for field, text in contradictions(config, lines):
+        where = f"{place}:{lines[field]}" if field in lines else place
+        problems.append(f"{where}: {field.replace('_', '.', 1)}: {text}")
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+class _Reader:
+    """Walks the tree of one YAML document along the schema, and collects values and problems."""
+
+    def __init__(self, text: str) -> None:
+        self.problems: list[_Problem] = []
+        self.lines: dict[str, int] = {}
+        self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+        self._settings = {(setting.section, setting.key): setting for setting in settings()}
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of the fields of :class:`Config` that the document sets."""
+        values: dict[str, Any] = {}
+        for section, node in self._mapping(self._root, "", list(SECTIONS)):
+            keys = [key for of_section, key in self._settings if of_section == section]
+            for key, value in self._mapping(node, section, keys):
+                self._value(self._settings[section, key], value, values)
+        return values
+
+    def _mapping(self, node: yaml.Node | None, name: str, known: list[str]) -> list[tuple[str, yaml.Node]]:
+        if node is None or node.tag == _NULL_TAG:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            expected = f"expected keys such as {known[0]}"
+            self._problem(node, f"{name}: is no mapping; {expected}" if name else f"the file is no mapping; {expected}")
+            return []
+        entries: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            full_name = f"{name}.{key.value}" if name else str(key.value)
+            if key.value not in known:
+                self._problem(key, f"{full_name[:100]}: unknown key; {_nearest(str(key.value), known)}")
+            elif key.value in entries:
+                self._problem(key, f"{full_name}: is there twice; expected once")
+            else:
+                entries[key.value] = value
+        return list(entries.items())
+
+    def _value(self, setting: Setting, node: yaml.Node, values: dict[str, Any]) -> None:
+        if node.tag == _NULL_TAG:
+            return
+        name = f"{setting.section}.{setting.key}"
+        self.lines[setting.field] = node.start_mark.line + 1
+        try:
+            if not isinstance(node, yaml.ScalarNode):
+                setting.kind.parse("\0")  # says what is expected
+            values[setting.field] = setting.kind.parse(str(node.value))
+        except ValueError as error:
+            shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+            self._problem(node, f"{name}: {shown} is wrong; {error}")
+
+    def _problem(self, node: yaml.Node, text: str) -> None:
+        self.problems.append(_Problem(node.start_mark.line + 1, text))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"

@@ -1,0 +1,133 @@
+"""Kinds of configuration values: how each is read from text, checked, written, and described to an editor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value."""
+
+    parse: Callable[[str], Any]
+    """From text as people write it to the value; raises ValueError with what was expected."""
+    schema: dict[str, Any]
+    """The kind in JSON Schema."""
+    show: Callable[[Any], str] = field(default=str)
+    """From the value to text that :attr:`parse` reads."""
+
+
+def duration(least: float, most: float) -> Kind:
+    """Seconds, written as ``10s``, ``1m30s``, ``500ms`` or a plain number."""
+    expected = f"a duration from {show_duration(least)} to {show_duration(most)}, such as 10s or 1m30s"
+
+    def parse(text: str) -> float:
+        try:
+            seconds = parse_duration(text)
+        except ValueError:
+            raise ValueError(f"expected {expected}") from None
+        if not least <= seconds <= most:
+            raise ValueError(f"expected {expected}")
+        return seconds
+
+    schema = {
+        "anyOf": [
+            {"type": "number", "minimum": least, "maximum": most},
+            {"type": "string", "pattern": rf"^(?:{_NUMBER.pattern}|(?:{_DURATION_PART.pattern})+)$"},
+        ]
+    }
+    return Kind(parse, schema, show_duration)
+
+
+def integer(least: int, most: int) -> Kind:
+    """A whole number."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()) or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return int(text)
+
+    return Kind(parse, {"type": "integer", "minimum": least, "maximum": most})
+
+
+def boolean() -> Kind:
+    """True or false."""
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+    def parse(text: str) -> bool:
+        try:
+            return words[text.strip().lower()]
+        except KeyError:
+            raise ValueError("expected true or false") from None
+
+    return Kind(parse, {"type": "boolean"}, lambda value: "true" if value else "false")
+
+
+def choice(*words: str) -> Kind:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        if text.strip().lower() not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text.strip().lower()
+
+    return Kind(parse, {"enum": list(words)})
+
+
+def text(expected: str, pattern: str) -> Kind:
+    """Text of a certain form.
+
+    Args:
+        expected: the form in words, with an article.
+        pattern: the form as a regular expression for the whole text.
+    """
+
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"expected {expected}")
+        return value
+
+    return Kind(parse, {"type": "string", "pattern": f"^{pattern}$"})
+
+
+def absolute_path() -> Kind:
+    """The absolute path of a file or directory; empty for none."""
+
+    def parse(value: str) -> Path | None:
+        if not value:
+            return None
+        if not value.startswith("/") or "\0" in value:
+            raise ValueError("expected an absolute path")
+        return Path(value)
+
+    return Kind(parse, {"type": "string", "pattern": "^(/.*)?$"}, lambda value: str(value) if value else '""')
+
+
+def parse_duration(value: str) -> float:
+    """Return a duration such as ``1m30s``, or a plain number of seconds, in seconds; raise ValueError if it is none."""
+    value = value.strip()
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    parts = _DURATION_PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError(f"{value!r} is no duration")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def show_duration(seconds: float) -> str:
+    """Return a number of seconds as people write it, such as ``1m30s``."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    shown = ""
+    for unit in ("d", "h", "m"):
+        whole, seconds = divmod(seconds, _SECONDS[unit])
+        shown += f"{int(whole)}{unit}" if whole else ""
+    return shown + (f"{seconds:g}s" if seconds or not shown else "")
