@@ -1,0 +1,225 @@
+"""Stand-ins for NVML and nvidia-smi, for machines without a GPU (README.md says what they do)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+SOURCES = Path(__file__).resolve().parent
+LIBRARY = "libnvidia-ml.so.1"
+NVIDIA_SMI = "nvidia-smi"
+
+_HEADER_PACKAGES = ("nvidia-nvml-dev", "nvidia-nvml-dev-cu13", "nvidia-nvml-dev-cu12")
+_FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
+_SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs")
+
+
+class BuildError(RuntimeError):
+    """The stand-ins cannot be built here, and why."""
+
+
+def build(directory: Path, *, without: Collection[str] = ()) -> Path:
+    """Compile both into the directory, the library without these functions, and return the directory.
+
+    The results are for everybody; that the directories above are is the caller's business.
+    """
+    compiler, include = _compiler(), _header().parent
+    source = (SOURCES / "nvml.c").read_text()
+    for function in without:
+        if not re.search(rf"[A-Z]\({re.escape(function)}\b", source):
+            raise BuildError(f"the stand-in has no function {function} that could be left out")
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    defines = [f"-DWITHOUT_{function}" for function in without]
+    library = ["nvml.c", "state.c", *_SHARED, *defines]
+    for name, arguments in ((LIBRARY, library), (NVIDIA_SMI, ["nvidia_smi.c", "-ldl"])):
+        command = [compiler, *_FLAGS, "-I", str(include), "-o", str(directory / name), *arguments]
+        result = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise BuildError(f"{' '.join(command)}:\n{result.stderr}")
+        (directory / name).chmod(0o755)
+    return directory
+
+
+def _compiler() -> str:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        raise BuildError("the NVML stand-in needs a C compiler (cc, or the environment variable CC)")
+    return compiler
+
+
+def _header() -> Path:
+    for package in _HEADER_PACKAGES:
+        try:
+            files = importlib.metadata.files(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name == "nvml.h":
+                return Path(str(file.locate())).resolve()
+    raise BuildError("the NVML stand-in needs nvml.h: install the package nvidia-nvml-dev")
+
+
+@dataclass
+class Process:
+    """A process on a device; memory in bytes, None: the driver does not say."""
+
+    pid: int
+    memory: int | None = 0
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
+
+
+@dataclass
+class Mig:
+    """A MIG device. None everywhere: the call is not supported."""
+
+    uuid: str | None
+    name: str | None = "NVIDIA H200 MIG 1g.18gb"
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
+    temperature: int | None = None
+    utilization: int | None = None
+    memory_total: int | None = 16384 << 20
+    memory_used: int | None = 0
+    memory_reserved: int | None = 0
+    processes: list[Process] = field(default_factory=list)
+    graphics_processes: list[Process] = field(default_factory=list)
+    mps_processes: list[Process] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    hangs: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Gpu:
+    """A GPU. None everywhere: the call is not supported.
+
+    errors and hangs map a function (a shell pattern, "*" for all) to an nvmlReturn_t and to milliseconds.
+    migs has the MIG devices by number; mig is the mode, None: on if there are any, otherwise no MIG at all.
+    extra has further keys of the state file.
+    """
+
+    uuid: str | None
+    name: str | None = "NVIDIA H200"
+    temperature: int | None = 30
+    utilization: int | None = 0
+    memory_total: int | None = 143771 << 20
+    memory_used: int | None = 0
+    memory_reserved: int | None = 0
+    processes: list[Process] = field(default_factory=list)
+    migs: dict[int, Mig] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    hangs: dict[str, int] = field(default_factory=dict)
+    mig: bool | None = None
+    memory_utilization: int | None = 0
+    power: int | None = None
+    pci_bus_id: str | None = None
+    graphics_processes: list[Process] = field(default_factory=list)
+    mps_processes: list[Process] = field(default_factory=list)
+
+
+@dataclass
+class Scenario:
+    """What the stand-ins find: change it, then write() it, while the program under test runs."""
+
+    path: Path
+    gpus: list[Gpu] = field(default_factory=list)
+    errors: dict[str, int] = field(default_factory=dict)
+    hangs: dict[str, int] = field(default_factory=dict)
+    driver_version: str | None = "570.86.15"
+    nvml_version: str | None = "12.570.86.15"
+    cuda_driver_version: int | None = 12080
+    process_struct: int = 24
+    list_grows: int = 0
+
+    def write(self) -> None:
+        """Let every call from now on see this state."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
+        temporary.write_text("".join(f"{line}\n" for line in self._lines()))
+        temporary.chmod(0o644)
+        # An inode may come back; a time that the kernel gives may, too, as its clock ticks slowly.
+        now = time.time_ns()
+        os.utime(temporary, ns=(now, now))
+        temporary.replace(self.path)
+
+    def remove(self) -> None:
+        """Unload the driver."""
+        self.path.unlink(missing_ok=True)
+
+    def environment(self, libdir: Path) -> dict[str, str]:
+        """What the environment of a program needs, in addition, to meet the stand-ins."""
+        others = os.environ.get("LD_LIBRARY_PATH")
+        return {
+            "LD_LIBRARY_PATH": f"{libdir}:{others}" if others else str(libdir),
+            "NVML_STANDIN": str(self.path),
+        }
+
+    def _lines(self) -> Iterator[str]:
+        for number, gpu in enumerate(self.gpus):
+            mig = bool(gpu.migs) or None if gpu.mig is None else gpu.mig
+            yield from _device(f"device {number}", gpu, mig=mig)
+            for index, instance in sorted(gpu.migs.items()):
+                yield from _device(f"mig {number} {index}", instance, mig=None)
+        for key in ("driver_version", "nvml_version", "cuda_driver_version", "process_struct"):
+            yield from _value(key, getattr(self, key))
+        yield f"process_list_grows {self.list_grows}"
+        yield from _rules("", self)
+
+
+_PROCESSES = {
+    "processes": "process",
+    "graphics_processes": "graphics_process",
+    "mps_processes": "mps_process",
+}
+_STRUCTURED = {*_PROCESSES, "migs", "mig", "extra", "errors", "hangs"}
+
+
+def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str]:
+    for attribute in fields(device):
+        if attribute.name not in _STRUCTURED:
+            yield from _value(f"{prefix} {attribute.name}", getattr(device, attribute.name))
+    yield from _value(f"{prefix} mig", None if mig is None else int(mig))
+    for key, value in device.extra.items():
+        yield from _value(f"{prefix} {key}", value)
+    for attribute_name, key in _PROCESSES.items():
+        processes: list[Process] = getattr(device, attribute_name)
+        for process in processes:
+            yield f"{prefix} {key} {_process(process)}"
+    yield from _rules(f"{prefix} ", device)
+
+
+def _process(process: Process) -> str:
+    memory = "na" if process.memory is None else process.memory
+    instances = (process.gpu_instance, process.compute_instance)
+    if instances == (None, None):
+        return f"{process.pid} {memory}"
+    none = 0xFFFFFFFF  # what the driver writes outside MIG
+    return " ".join(map(str, (process.pid, memory, *(none if i is None else i for i in instances))))
+
+
+def _rules(prefix: str, subject: Gpu | Mig | Scenario) -> Iterator[str]:
+    for function, code in subject.errors.items():
+        yield f"{prefix}error {function} {int(code)}"
+    for function, milliseconds in subject.hangs.items():
+        yield f"{prefix}hang {function} {milliseconds}"
+
+
+def _value(key: str, value: str | int | None) -> Iterator[str]:
+    if value is None:
+        return
+    if not str(value) or "\n" in str(value):
+        raise ValueError(f"{key}: {value!r} does not fit in a line")
+    yield f"{key} {value}"

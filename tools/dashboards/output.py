@@ -1,0 +1,38 @@
+"""How dashboards become files, and whether the files there are up to date."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from tools.dashboards.catalogue import PAGES
+from tools.dashboards.frame import Page, assemble
+
+
+def render(page: Page) -> str:
+    """Give a dashboard as JSON, the same text each time."""
+    # The SDK leaves the id out; null is how an exported dashboard says that it is new to every Grafana.
+    content = assemble(page).to_json() | {"id": None}
+    return json.dumps(content, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+
+
+def write(directory: Path) -> None:
+    """Write all dashboards to a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (directory / name).write_text(render(page()), encoding="utf-8")
+
+
+def differences(directory: Path) -> Iterator[str]:
+    """Give the lines in which the files of a directory differ from what `write` would write."""
+    for name, page in PAGES.items():
+        path = directory / name
+        found = path.read_text(encoding="utf-8") if path.exists() else ""
+        yield from difflib.unified_diff(
+            found.splitlines(), render(page()).splitlines(), str(path), f"{name} from code", lineterm=""
+        )
+    for path in sorted(directory.glob("*.json")):
+        if path.name not in PAGES:
+            yield f"{path}: no code makes this file"
