@@ -1,0 +1,46 @@
+# Each target does all its own set-up below .venv/ and build/, which 'make clean' removes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "genv-monitor needs Python 3.10 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: run
+run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated one)
+	@$(BIN)/genv-monitor $(ARGS)
+
+.PHONY: test
+test: lint ## Check everything and run every test that the current user may run
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: generate
+generate: $(READY) ## Make anew what is made from code: dashboards, metrics reference, sample configuration
+	$(BIN)/python -m tools.dashboards
+	$(BIN)/python -m tools.reference
+
+.PHONY: clean
+clean: ## Remove all that was made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

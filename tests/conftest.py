@@ -1,0 +1,44 @@
+"""What all tests have at hand."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.standin import Scenario, build
+
+
+@pytest.fixture(scope="session")
+def public_directory() -> Iterator[Path]:
+    """A directory that every user of the machine can enter; pytest's own cannot be by others."""
+    with tempfile.TemporaryDirectory(prefix="genv-monitor-tests-", dir="/var/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def nvml_library(public_directory: Path) -> Path:
+    """The directory of the compiled libnvidia-ml.so.1 and nvidia-smi."""
+    return build(public_directory / "nvml")
+
+
+@pytest.fixture
+def scenario(public_directory: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """A scenario for the stand-in, readable by everybody; not written yet."""
+    path = public_directory / f"scenario-{request.node.name.replace('/', '_')[:80]}-{os.getpid()}"
+    yield Scenario(path)
+    path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state directory of genv, set for the programs that the test starts."""
+    directory = tmp_path / "genv"
+    directory.mkdir()
+    monkeypatch.setenv("GENV_TMPDIR", str(directory))
+    return directory

@@ -1,0 +1,140 @@
+"""The monitor as a process of its own, the way its users run it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Labels = frozenset[tuple[str, str]]
+Series = dict[tuple[str, Labels], float]
+
+PROGRAM = Path(sys.executable).parent / "genv-monitor"
+_SERVING = re.compile(r"serving metrics at http://(\S+):(\d+)/metrics")
+
+
+@dataclass
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass
+class Monitor:
+    """A running ``genv-monitor``. Ports are free ones, and the output is kept."""
+
+    arguments: Sequence[str | Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to that of the tests."""
+    command: Sequence[str | Path] = (PROGRAM,)
+    host: str = "127.0.0.1"
+    output: list[str] = field(default_factory=list)
+    port: int = 0
+
+    def __enter__(self) -> Monitor:
+        options = () if "--port" in self.arguments or "-p" in self.arguments else ("--port", "0")
+        self.process = subprocess.Popen(
+            [*self.command, *self.arguments, *options],
+            env={**os.environ, **self.environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._keep_output, daemon=True)
+        self._reader.start()
+        wait_for(lambda: self.port or self.process.poll() is not None, "serving, or ended")
+        if not self.port:
+            self._reader.join()
+            raise AssertionError("the monitor ended: " + "".join(self.output))
+        wait_for(lambda: self.get("/-/ready").status == 200, "ready")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        if self.process.stderr:
+            self.process.stderr.close()
+
+    def _keep_output(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.output.append(line)
+            if match := _SERVING.search(line):
+                self.port = int(match[2])
+
+    @property
+    def log(self) -> str:
+        """All that it wrote to standard error."""
+        return "".join(self.output)
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
+        """Ask for a path over a connection of its own."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            response = connection.getresponse()
+            return Reply(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def metrics(self) -> Series:
+        """Scrape, and return the series by name and labels."""
+        return parse(self.get("/metrics").body.decode())
+
+    def snapshot(self) -> Any:
+        """Return the Snapshot as JSON."""
+        return json.loads(self.get("/api/v1/snapshot").body)
+
+    def next_metrics(self, ticks: int = 2) -> Series:
+        """Return the series once so many further collections are done: by then all that was is seen."""
+        done = ("genv_monitor_collections_total", frozenset[tuple[str, str]]())
+        target = self.metrics()[done] + ticks
+
+        def later() -> Series | None:
+            series = self.metrics()
+            return series if series[done] >= target else None
+
+        return wait_for(later, f"{ticks} further collections")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+
+def parse(text: str) -> Series:
+    """Return the series of an exposition in text format."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def series(name: str, **labels: object) -> tuple[str, Labels]:
+    """Return the key of a series in :data:`Series`."""
+    return name, frozenset((key, str(value)) for key, value in labels.items())
+
+
+def named(all_series: Series, *prefixes: str) -> Series:
+    """Return the series whose names begin with one of the prefixes."""
+    return {key: value for key, value in all_series.items() if key[0].startswith(prefixes)}

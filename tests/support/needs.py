@@ -1,0 +1,39 @@
+"""What a test needs of the machine. Without it the test is left out, in one line that says why.
+
+In continuous integration (the variable GENV_TESTS_REQUIRE=all) nothing may be left out but what no such machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def need(there: object, reason: str, *, optional: bool = False) -> None:
+    """Leave the test out unless what it needs is there.
+
+    Args:
+        there: true if it is.
+        reason: what is missing, and how one gets it.
+        optional: whether continuous integration may lack it as well.
+    """
+    if there:
+        return
+    if os.environ.get("GENV_TESTS_REQUIRE") == "all" and not optional:
+        pytest.fail(f"may not be left out here: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def need_root(why: str) -> None:
+    """Leave the test out unless it runs as root."""
+    need(os.geteuid() == 0, f"needs root: {why}")
+
+
+def need_command(name: str, package: str) -> str:
+    """Return the path of a command; leave the test out if it is not there."""
+    path = shutil.which(name)
+    need(path, f"needs {name}: apt install {package}")
+    assert path
+    return path
