@@ -137,15 +137,15 @@ class DemoMachine:
         free = sorted(set(range(self.devices)) - {index for job in jobs for index in job.devices})
         if len(free) <= self.devices // 8 or self._random.random() < 0.6:
             return None
-        wanted = min(len(free), self._random.choice((1, 1, 1, 2, 2, 4)))
+        wanted = min(len(free), self._random.choice((1, 1, 1, 1, 2, 2)))
         return _Job(
             number=number,
             user=self._random.choice(USERS),
             project=self._random.choice(PROJECTS),
             devices=tuple(sorted(self._random.sample(free, wanted))),
             starts=tick,
-            ends=tick + self._random.randint(2 * _DIP_TICKS, 20 * _DIP_TICKS),
-            load=self._random.choice((0.0, 0.35, 0.6, 0.8, 0.9, 0.97)),
+            ends=tick + self._random.randint(2 * _DIP_TICKS, 10 * _DIP_TICKS),
+            load=self._random.choice((0.0, 0.0, 0.35, 0.6, 0.8, 0.9, 0.97)),
             memory=int(DEVICE_MEMORY * self._random.uniform(0.15, 0.92)),
             managed=self._random.random() < 0.85,
         )

@@ -104,7 +104,7 @@ def _open_problem(error: OSError) -> str:
         return "is a symbolic link, which is not followed; remove it, genv makes it anew"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "may not be read by this user; run as a user who may (the service may)"
-    return f"cannot be read: {error.strerror}"
+    return f"cannot be read: {error.strerror}; remove it, genv makes it anew"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,91 @@
+"""How any source is run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from genvd.collector import GRACE_TICKS, Collector
+from genvd.model import CollectorStatus
+from genvd.sources import SourceError
+
+
+class Outside:
+    """A source that does as it is told."""
+
+    name = "outside"
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.questions: list[int] = []
+
+    def read(self, question: int) -> int:
+        self.questions.append(question)
+        self.go_on.wait()
+        if self.error:
+            raise self.error
+        return question * 10
+
+
+def ask(collector: Collector[int, int], question: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
+    collector.ask(question)
+    return collector.facts(time.monotonic() + seconds)
+
+
+def test_facts_are_given_and_timed() -> None:
+    facts, status = ask(Collector(Outside()), 4)
+    assert facts == 40
+    assert status.success
+    assert status.name == "outside"
+    assert 0 <= status.duration_seconds < 10
+
+
+def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(caplog: pytest.LogCaptureFixture) -> None:
+    outside = Outside()
+    collector = Collector(outside)
+    ask(collector, 1)
+    outside.error = SourceError("it is broken; mend it")
+    with caplog.at_level(logging.INFO):
+        given = [ask(collector, 2) for _ in range(GRACE_TICKS + 2)]
+        assert [facts for facts, _ in given] == [10] * GRACE_TICKS + [None, None]
+        assert not any(status.success for _, status in given)
+        assert [record.message for record in caplog.records] == ["outside: it is broken; mend it"]
+        outside.error = None
+        assert ask(collector, 3)[0] == 30
+    assert caplog.records[-1].message == "outside: works again"
+    outside.error = SourceError("again")
+    assert ask(collector, 4)[0] == 30
+
+
+def test_a_defect_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    outside = Outside()
+    outside.error = KeyError("x")
+    collector = Collector(outside)
+    for _ in range(3):
+        facts, status = ask(collector, 1)
+        assert facts is None
+        assert status.error and "KeyError" in status.error
+    assert sum(bool(record.exc_info) for record in caplog.records) == 1
+
+
+def test_a_source_that_hangs_is_asked_once_and_answers_later() -> None:
+    outside = Outside()
+    outside.go_on.clear()
+    collector = Collector(outside)
+    threads = threading.active_count()
+    for _ in range(5):
+        facts, status = ask(collector, 1, seconds=0.01)
+        assert facts is None
+        assert not status.success
+        assert status.duration_seconds > 0
+    assert outside.questions == [1]
+    assert threading.active_count() == threads + 1
+    outside.go_on.set()
+    facts, status = ask(collector, 2)
+    assert facts == 10, "the answer to the question on which it hung"
+    assert ask(collector, 3)[0] == 30

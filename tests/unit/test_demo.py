@@ -1,0 +1,67 @@
+"""The simulated machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd.machine import Machine, Sources
+from genvd.model import ServiceStatus, Snapshot
+from genvd.sources.demo import DemoGenv, DemoMachine, DemoNvml, DemoProcesses
+
+SERVICE = ServiceStatus("1", "demo", "3", "13")
+TICKS = 300
+
+
+def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
+    demo = DemoMachine(devices=devices, seed=seed)
+    machine = Machine(Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoProcesses(demo)), timeout=30)
+    return [machine.look(SERVICE) for _ in range(ticks)]
+
+
+@pytest.fixture(scope="module")
+def history() -> list[Snapshot]:
+    return looks()
+
+
+def facts(snapshot: Snapshot) -> tuple[object, ...]:
+    return snapshot.devices, snapshot.processes, snapshot.environments, snapshot.users
+
+
+def test_it_follows_from_the_seed(history: list[Snapshot]) -> None:
+    assert [facts(snapshot) for snapshot in looks()] == [facts(snapshot) for snapshot in history]
+    assert [facts(snapshot) for snapshot in looks(seed=1)] != [facts(snapshot) for snapshot in history]
+
+
+def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
+    for snapshot in history:
+        assert snapshot.devices is not None
+        assert snapshot.processes is not None
+        held = dict.fromkeys(range(8), 0)
+        for process in snapshot.processes:
+            for use in process.uses:
+                held[use.device_index] += use.memory_bytes or 0
+        for device in snapshot.devices:
+            assert 20 < (device.temperature_celsius or 0) < 100
+            assert 0 <= (device.utilization_percent or 0) <= 100
+            assert held[device.index] <= (device.memory_used_bytes or 0) <= (device.memory_total_bytes or 0)
+
+
+def test_things_come_and_go(history: list[Snapshot]) -> None:
+    eids = [{environment.eid for environment in snapshot.environments or ()} for snapshot in history]
+    assert len(set.union(*eids)) > 5
+    assert not set.intersection(*eids)
+    assert len({user.username for snapshot in history for user in snapshot.users or ()}) > 3
+    processes = [process for snapshot in history for process in snapshot.processes or ()]
+    assert {process.eid is None for process in processes} == {True, False}
+    idle = [e for snapshot in history for e in snapshot.environments or () if e.device_indices and not e.pids]
+    assert idle, "somebody holds devices and does nothing"
+    load = [device.utilization_percent for snapshot in history for device in (snapshot.devices or ())[:1]]
+    assert len(set(load)) > 10
+
+
+@pytest.mark.parametrize("devices", [0, 1, 2, 64])
+def test_any_number_of_devices(devices: int) -> None:
+    last = looks(devices, ticks=3)[-1]
+    assert last.devices is not None
+    assert [device.index for device in last.devices] == list(range(devices))
+    assert all(status.success for status in last.collectors)

@@ -1,0 +1,111 @@
+"""The content of genv's state files; that they mean the same to genv itself is tested with the real one."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from genvd.model import Attachment, EnvironmentRecord
+from genvd.sources import genv_format
+
+ENVIRONMENT: dict[str, Any] = {
+    "eid": "13029",
+    "uid": 1001,
+    "creation": "23/11/2026 17:36:19",
+    "username": "alice",
+    "config": {"name": "train", "gpu_memory": "4g", "gpus": 2},
+    "pids": [13029],
+    "kernel_ids": ["a-b"],
+}
+CREATED = time.mktime((2026, 11, 23, 17, 36, 19, 0, 0, -1))
+RECORD = EnvironmentRecord("13029", 1001, "alice", "train", 4_000_000_000, 2, CREATED, (13029,), ("a-b",))
+
+
+def test_environments() -> None:
+    assert genv_format.environments({"envs": [ENVIRONMENT]}) == (RECORD,)
+
+
+def test_environments_up_to_0_9() -> None:
+    old = {key: ENVIRONMENT[key] for key in ("eid", "uid", "creation", "config", "pids")}
+    (record,) = genv_format.environments({"envs": {"13029": old}})
+    assert (record.eid, record.uid, record.username, record.kernel_ids) == ("13029", 1001, None, ())
+
+
+@pytest.mark.parametrize("key", ["uid", "creation", "username", "config", "pids", "kernel_ids"])
+@pytest.mark.parametrize("value", [None, -1, 1e400, "", [], {}, [[]], "\ud800", 10**30, True])
+def test_what_makes_no_sense_costs_itself_only(key: str, value: Any) -> None:
+    (record, other) = genv_format.environments({"envs": [{**ENVIRONMENT, key: value}, {**ENVIRONMENT, "eid": "2"}]})
+    assert record.eid == "13029"
+    assert other == EnvironmentRecord("2", *list(record_values(RECORD))[1:])
+    json.dumps([str(value) for value in record_values(record)], ensure_ascii=False).encode()
+
+
+def record_values(record: EnvironmentRecord) -> list[Any]:
+    return [getattr(record, name) for name in EnvironmentRecord.__slots__]
+
+
+@pytest.mark.parametrize("eid", [None, "", [], {}, 1.5, True, -1])
+def test_an_environment_without_identifier_is_left_out(eid: Any) -> None:
+    assert genv_format.environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)
+
+
+def test_of_two_environments_with_one_identifier_the_first_counts() -> None:
+    assert genv_format.environments({"envs": [ENVIRONMENT, {**ENVIRONMENT, "username": "mallory"}]}) == (RECORD,)
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"envs": None}, {"envs": 3}, {"envs": [None, 3, "x", []]}])
+def test_a_document_without_environments(document: Any) -> None:
+    assert genv_format.environments(document) == ()
+
+
+def test_attachments() -> None:
+    attachment = {"eid": "13029", "gpu_memory": "4g", "time": "23/11/2026 17:36:19"}
+    document = {"devices": [{"index": 0, "total_memory": "15258mi", "attachments": [attachment]}]}
+    assert genv_format.attachments(document) == (Attachment("13029", 0, 4_000_000_000, CREATED),)
+
+
+def test_attachments_up_to_0_9() -> None:
+    attachment = {"eid": "13029", "gpu_memory": None, "attached": "23/11/2026 17:36:19"}
+    document = {"devices": {"3": {"total_memory": "15258mi", "eids": {"13029": attachment}}}}
+    assert genv_format.attachments(document) == (Attachment("13029", 3, None, CREATED),)
+
+
+@pytest.mark.parametrize("index", [None, -1, "0", 1.0, 10**9, True, "x"])
+def test_a_device_without_index_is_left_out(index: Any) -> None:
+    document = {"devices": [{"index": index, "attachments": [{"eid": "1"}]}]}
+    assert genv_format.attachments(document) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4g", 4 * 10**9),
+        ("15258mi", 15258 * 2**20),
+        ("1k", 1000),
+        ("1ki", 1024),
+        ("2m", 2 * 10**6),
+        ("2gi", 2 * 2**30),
+        ("7b", 7),
+        ("123", 123),
+        (123, 123),
+        ("1.5g", 1_500_000_000),
+        ("4G", 4 * 10**9),
+        ("", None),
+        ("g", None),
+        ("4x", None),
+        ("-4g", None),
+        ("4 g", 4 * 10**9),
+        ("9" * 100, None),
+        (None, None),
+        (True, None),
+        (-1, None),
+        (1e400, None),
+        (float("nan"), None),
+        ([], None),
+    ],
+)
+def test_memory(text: Any, expected: int | None) -> None:
+    assert genv_format.memory_bytes(text) == expected

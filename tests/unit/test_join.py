@@ -1,0 +1,79 @@
+"""Who belongs to whom."""
+
+from __future__ import annotations
+
+from genvd import join
+from genvd.model import (
+    Attachment,
+    Context,
+    DeviceUse,
+    Environment,
+    EnvironmentRecord,
+    GenvFacts,
+    Process,
+    ProcessFacts,
+    ProcessOwner,
+)
+
+
+def facts(**eids: str | None) -> ProcessFacts:
+    return ProcessFacts(
+        {int(pid[1:]): ProcessOwner(1001, "alice", eid) for pid, eid in eids.items()}, frozenset({1, 2})
+    )
+
+
+def test_contexts_of_one_process_become_one() -> None:
+    contexts = [Context(7, 1, 10), Context(7, 0, 5), Context(7, 1, 3), Context(8, 0, None), Context(8, 0, 4)]
+    assert join.processes(contexts, facts(p7="a")) == (
+        Process(7, (DeviceUse(0, 5), DeviceUse(1, 13)), "a", 1001, "alice"),
+        Process(8, (DeviceUse(0, None),)),
+    )
+
+
+def environments(genv: GenvFacts, processes: tuple[Process, ...] | None = ()) -> dict[str, Environment]:
+    live = ProcessFacts(live_pids=frozenset({1}), live_kernel_ids=frozenset({"k"}))
+    return {e.eid: e for e in join.active_environments(genv, live, processes)}
+
+
+def test_an_environment_is_active_while_a_process_or_kernel_of_it_lives() -> None:
+    records = (
+        EnvironmentRecord("shell", pids=(9, 1)),
+        EnvironmentRecord("kernel", kernel_ids=("k",)),
+        EnvironmentRecord("dead", pids=(9,), kernel_ids=("x",)),
+        EnvironmentRecord("empty"),
+    )
+    assert list(environments(GenvFacts(environments=records))) == ["shell", "kernel"]
+
+
+def test_devices_and_processes_of_an_environment() -> None:
+    genv = GenvFacts(
+        environments=(EnvironmentRecord("a", pids=(1,)), EnvironmentRecord("b", pids=(1,))),
+        attachments=(Attachment("a", 3), Attachment("a", 1), Attachment("a", 3), Attachment("dead", 0)),
+    )
+    found = environments(genv, (Process(5, (), "a"), Process(6, (), "dead"), Process(7, ()), Process(8, (), "a")))
+    assert (found["a"].device_indices, found["a"].pids) == ((1, 3), (5, 8))
+    assert (found["b"].device_indices, found["b"].pids) == ((), ())
+    assert join.attached_devices(found.values()) == (1, 3)
+    assert environments(genv, None)["a"].pids is None
+
+
+def environment(eid: str, username: str | None, devices: tuple[int, ...], pids: tuple[int, ...] | None) -> Environment:
+    return Environment(eid, None, username, None, None, None, None, devices, pids)
+
+
+def test_users_have_the_sum_of_their_environments() -> None:
+    bob, alice = join.users(
+        [
+            environment("3", "bobby", (0,), (9,)),
+            environment("1", "alice", (0, 1), (5,)),
+            environment("2", "alice", (1, 2), (6, 7)),
+            environment("4", None, (4,), (8,)),
+        ]
+    )[::-1]
+    assert (alice.username, alice.eids, alice.device_indices, alice.pids) == ("alice", ("1", "2"), (0, 1, 2), (5, 6, 7))
+    assert (bob.username, bob.eids, bob.device_indices, bob.pids) == ("bobby", ("3",), (0,), (9,))
+
+
+def test_processes_of_a_user_are_unknown_while_gpu_processes_are() -> None:
+    (user,) = join.users([environment("1", "alice", (0,), None)])
+    assert user.pids is None

@@ -1,0 +1,146 @@
+"""The table of metrics, and what renders it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from genvd.metrics import ALL
+from genvd.metrics.contract import CONTRACT
+from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Families, Format
+from genvd.metrics.spec import Metric, families
+from genvd.model import Device, DeviceUse, Environment, Process, ServiceStatus, Snapshot
+
+# Restated, because others rely on exactly these: name and labels.
+THE_SIXTEEN = {
+    "genv_is_installed": (),
+    "genv_device_temperature": ("index",),
+    "genv_device_utilization": ("index",),
+    "genv_device_memory_used_bytes": ("index",),
+    "genv_device_memory_total_bytes": ("index",),
+    "genv_environments_total": (),
+    "genv_processes_total": (),
+    "genv_attached_devices_total": (),
+    "genv_users_total": (),
+    "genv_environment_processes_total": ("eid",),
+    "genv_environment_attached_devices_total": ("eid",),
+    "genv_process_devices_total": ("pid", "eid"),
+    "genv_process_used_gpu_memory_bytes": ("pid", "eid", "device"),
+    "genv_user_environments_total": ("username",),
+    "genv_user_processes_total": ("username",),
+    "genv_user_attached_devices_total": ("username",),
+}
+
+NOTHING_KNOWN = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"))
+
+
+def rendered(snapshot: Snapshot, table: tuple[Metric, ...] = ALL) -> str:
+    return TEXT.render(Families(families(table, snapshot, set()))).decode()
+
+
+def test_the_sixteen_are_exactly_as_agreed() -> None:
+    assert {metric.name: metric.labels for metric in CONTRACT} == THE_SIXTEEN
+    assert {metric.type for metric in CONTRACT} == {"gauge"}
+
+
+def test_names_follow_the_rules() -> None:
+    assert len({metric.name for metric in ALL}) == len(ALL)
+    for metric in set(ALL) - set(CONTRACT):
+        assert re.fullmatch(r"genv_[a-z_]+", metric.name)
+        assert metric.name.endswith("_total") == (metric.type == "counter")
+        assert metric.help.endswith(".")
+
+
+def test_what_is_not_known_is_absent() -> None:
+    names = {family.name for family in text_string_to_metric_families(rendered(NOTHING_KNOWN))}
+    assert not names & set(THE_SIXTEEN)
+    partly = replace(NOTHING_KNOWN, devices=(Device(0, temperature_celsius=40), Device(1, utilization_percent=0)))
+    lines = [line for line in rendered(partly, CONTRACT).splitlines() if not line.startswith("#")]
+    assert lines == ['genv_device_temperature{index="0"} 40.0', 'genv_device_utilization{index="1"} 0.0']
+
+
+def test_what_is_known_to_be_nothing_is_zero() -> None:
+    nothing = replace(NOTHING_KNOWN, genv_installed=False, processes=(), environments=(), users=())
+    lines = [line for line in rendered(nothing, CONTRACT).splitlines() if not line.startswith("#")]
+    assert lines == [
+        "genv_is_installed 0.0",
+        "genv_environments_total 0.0",
+        "genv_processes_total 0.0",
+        "genv_users_total 0.0",
+    ]
+
+
+def test_processes_that_are_not_known_take_no_environment_away() -> None:
+    environment = Environment("1", None, "alice", None, None, None, None, (0,), None)
+    text = rendered(replace(NOTHING_KNOWN, environments=(environment,)), CONTRACT)
+    assert 'genv_environment_attached_devices_total{eid="1"} 1.0' in text
+    assert "genv_environment_processes_total" not in text
+
+
+@pytest.mark.parametrize("eid", ['a"b', "a\\b", "a\nb", "ünï", "\\ud800", "{}", "", "x" * 256])
+def test_any_text_is_a_label(eid: str) -> None:
+    process = Process(1, (DeviceUse(0, 5),), eid)
+    for text in (rendered(replace(NOTHING_KNOWN, processes=(process,))),):
+        (family,) = (f for f in text_string_to_metric_families(text) if f.name == "genv_process_devices_total")
+        assert [sample.labels for sample in family.samples] == [{"pid": "1", "eid": eid}]
+
+
+def test_a_row_that_fails_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    broken = Metric("genv_broken", "It is.", (), lambda s: [((), 1 / 0)])
+    whole = Metric("genv_whole", "It is.", (), lambda s: [((), 1)])
+    failed: set[str] = set()
+    for _ in range(3):
+        assert [family.name for family in families((broken, whole), NOTHING_KNOWN, failed)] == ["genv_whole"]
+    assert len(caplog.records) == 1
+
+
+def test_samples_with_the_same_labels_are_one_series() -> None:
+    twice = Metric("genv_twice", "It is.", ("a",), lambda s: [(("1",), 1), ((1,), 2)])
+    assert rendered(NOTHING_KNOWN, (twice,)).splitlines()[2:] == ['genv_twice{a="1"} 2.0']
+
+
+class Counting:
+    """A format that counts how often it is rendered."""
+
+    def __init__(self) -> None:
+        self.rendered = 0
+        self.format = Format("text/x", "text/x", self._render)
+
+    def _render(self, _: Families) -> bytes:
+        self.rendered += 1
+        return b"x" * 1000
+
+
+def test_a_format_is_rendered_once_however_many_ask() -> None:
+    counting = Counting()
+    exposition = Exposition([])
+    assert counting.rendered == 0
+    threads = [threading.Thread(target=exposition.body, args=((counting.format, False),)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert gzip.decompress(exposition.body((counting.format, True))) == b"x" * 1000
+    assert counting.rendered == 1
+
+
+def test_a_tick_renders_what_was_asked_for_lately_and_nothing_else() -> None:
+    wanted, once = Counting(), Counting()
+    exposition = Exposition([])
+    exposition.body((once.format, False))
+    for tick in range(1, 30):
+        exposition.body((wanted.format, False))
+        exposition = Exposition([], exposition)
+        assert wanted.rendered == tick + 1
+    assert 1 < once.rendered < 20
+
+
+@pytest.mark.parametrize("format_", [TEXT, OPENMETRICS])
+def test_formats_say_what_they_are(format_: Format) -> None:
+    assert format_.content_type.startswith(format_.media_type)
+    assert Exposition([]).body((format_, False)) == (b"# EOF\n" if format_ is OPENMETRICS else b"")
