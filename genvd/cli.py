@@ -39,12 +39,22 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
     try:
         config = load(_file(options), _overrides(options))
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"{program}: {problem}", file=sys.stderr)
+        _complain(error.problems, in_log=options.run_command is not _check)
         return WRONG
     logs.set_up(config.logging_level)
     command: Callable[[Config, argparse.Namespace], int] = options.run_command
     return command(config, options)
+
+
+def _complain(problems: list[str], *, in_log: bool) -> None:
+    """Say what is wrong: in the log of a service, else one line each, in the form that editors jump to."""
+    if in_log:
+        logs.set_up("info")
+    for problem in problems:
+        if in_log:
+            log.error("%s", problem)
+        else:
+            print(problem, file=sys.stderr)
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
@@ -103,7 +113,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     run.set_defaults(run_command=_run)
 
     check = commands.add_parser("check", help="check a configuration file and print the effective configuration")
-    check.add_argument("file", nargs="?", type=Path, metavar="FILE", help=f"file to check (default: {DEFAULT_FILE})")
+    check.add_argument(
+        "file", nargs="?", type=Path, default=None, metavar="FILE", help=f"file to check (default: {DEFAULT_FILE})"
+    )
     check.set_defaults(run_command=_check)
 
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")

@@ -12,6 +12,10 @@ import pytest
 from tests.standin import Scenario, build
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
 @pytest.fixture(scope="session")
 def public_directory() -> Iterator[Path]:
     """A directory that every user of the machine can enter; pytest's own cannot be by others."""

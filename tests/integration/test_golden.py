@@ -1,0 +1,111 @@
+"""The whole of /metrics for a fixed machine, compared with a file.
+
+``python -m pytest tests/integration/test_golden.py --update-golden`` writes the file anew: read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.standin import Gpu, Process, Scenario
+from tests.support.monitor import Monitor
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
+GIB = 2**30
+
+# What differs from run to run: the values of these, and the pids.
+_CHANGING = re.compile(r"^((?:process_|genv_monitor_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE)
+_VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
+_KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info))")
+
+
+@pytest.fixture
+def pids() -> Iterator[list[int]]:
+    """Three processes in the order of their pids; the first two are in environments."""
+    with ExitStack() as stack:
+
+        def start(eid: str | None) -> int:
+            environment = {**os.environ, **({"GENV_ENVIRONMENT_ID": eid} if eid else {})}
+            process = stack.enter_context(subprocess.Popen(["sleep", "600"], env=environment))
+            stack.callback(process.kill)
+            return process.pid
+
+        pids = [start("4711"), start("4712"), start(None)]
+        while pids != sorted(pids):  # the pids of the machine began anew in between
+            pids = [start("4711"), start("4712"), start(None)]
+        yield pids
+
+
+def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
+    first, second, outside = pids
+    scenario.gpus = [
+        Gpu(
+            "GPU-a",
+            temperature=61,
+            utilization=87,
+            memory_total=80 * GIB,
+            memory_used=30 * GIB,
+            processes=[Process(first, 20 * GIB), Process(outside, 10 * GIB)],
+        ),
+        Gpu(
+            "GPU-b",
+            temperature=44,
+            utilization=3,
+            memory_total=80 * GIB,
+            memory_used=GIB,
+            processes=[Process(first, GIB), Process(second, None)],
+        ),
+        Gpu("GPU-c", temperature=31, utilization=None, memory_total=24 * GIB),
+    ]
+    scenario.write()
+
+    def environment(eid: str, pid: int, username: str | None) -> dict[str, object]:
+        config = {"name": None, "gpu_memory": None, "gpus": 1}
+        common = {"uid": 1001, "creation": "23/11/2026 17:36:19", "config": config, "kernel_ids": []}
+        return {"eid": eid, "username": username, "pids": [pid], **common}
+
+    def device(index: int, *eids: str) -> dict[str, object]:
+        attachments = [{"eid": eid, "gpu_memory": None, "time": "23/11/2026 17:36:19"} for eid in eids]
+        return {"index": index, "total_memory": "81920mi", "attachments": attachments}
+
+    gone = 2**22
+    environments = [
+        environment("4711", first, "alice"),
+        environment("4712", second, None),
+        environment("4713", outside, "bob"),
+        environment("4714", gone, "carol"),
+    ]
+    devices = [device(0, "4711", "4713"), device(1, "4711", "4712"), device(2, "4714")]
+    (state_directory / "envs.json").write_text(json.dumps({"envs": environments}))
+    (state_directory / "devices.json").write_text(json.dumps({"devices": devices}))
+
+
+def masked(text: str, pids: list[int]) -> str:
+    for number, pid in enumerate(pids, start=1):
+        text = text.replace(f'pid="{pid}"', f'pid="<pid {number}>"')
+    text = _VERSIONS.sub(r'\1="<version>"', text)
+    return _CHANGING.sub(lambda match: match[0] if _KEEP.match(match[0]) else f"{match[1]} <value>", text)
+
+
+def test_the_whole_exposition(
+    scenario: Scenario,
+    nvml_library: Path,
+    state_directory: Path,
+    pids: list[int],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    machine(scenario, state_directory, pids)
+    with Monitor(["--config-dir", tmp_path / "out"], environment=scenario.environment(nvml_library)) as monitor:
+        text = masked(monitor.get("/metrics").body.decode(), pids)
+    if request.config.getoption("--update-golden"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()

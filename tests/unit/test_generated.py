@@ -1,0 +1,21 @@
+"""What is made from code is what the code gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genvd.metrics import ALL
+from tools.reference import generated
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_it_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == generated()[path], "run 'make generate'"
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    for metric in ALL:
+        assert f"| `{metric.name}` | {metric.type} |" in reference
