@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(program).parse_args(arguments)
     try:
-        config = load(_file(options), _overrides(options))
+        config = _config(options)
     except ConfigError as error:
         _complain(error.problems, in_log=options.run_command is not _check)
         return WRONG
@@ -58,9 +59,9 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from genvd import daemon
+    from genvd.daemon import Daemon
 
-    return daemon.run(config, options.demo)
+    return Daemon(lambda: _config(options), config, options.demo).run()
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
@@ -69,15 +70,13 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from genvd.daemon import Monitor, sources
     from genvd.metrics import ALL
     from genvd.metrics.exposition import TEXT, Families
     from genvd.metrics.spec import families
+    from genvd.monitor import Monitor, make_sources
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
-    snapshot = Monitor(patient, sources(patient, options.demo)).look()
+    snapshot = Monitor(patient, make_sources(patient, options.demo)).look()
     sys.stdout.buffer.write(TEXT.render(Families(families(ALL, snapshot, set()))))
     return OK
 
@@ -86,6 +85,9 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
     from genvd.daemon import publish_directory
     from genvd.publish import PublishError, publish, target_for
 
+    if config.listen_port == 0:
+        log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
+        return WRONG
     directory = publish_directory(config)
     try:
         publish(directory, target_for(config.listen_address, config.listen_port), config.publish_prometheus_url)
@@ -209,6 +211,10 @@ def _directory(text: str) -> Path:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a directory")
     return Path(text).absolute()
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return load(_file(options), _overrides(options))
 
 
 def _file(options: argparse.Namespace) -> Path | None:

@@ -44,7 +44,7 @@ class Config:
     collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time from one collection to the next.")
     collect_timeout: float = _setting(
         5.0,
-        kinds.duration(0.05, 600),
+        kinds.duration(0.05, 20),
         "Time after which a collection goes on without a source that does not answer, such as a stuck driver; never"
         " more than the interval.",
     )

@@ -1,129 +1,140 @@
-"""The service: its parts, from start to stop."""
+"""The service from start to stop: its parts, signals, reload, and what systemd wants to know."""
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
-from importlib import metadata
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import ProcessCollector
-
-from genvd import __version__
+from genvd import logs
+from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
-from genvd.machine import Machine, Sources
-from genvd.metrics import ALL
-from genvd.metrics.exposition import Exposition
-from genvd.metrics.spec import families
-from genvd.model import ServiceStatus
+from genvd.monitor import Monitor, make_sources, state_directory, summary
 from genvd.publish import PublishError, publish, target_for
-from genvd.sources.demo import DemoGenv, DemoMachine, DemoNvml, DemoProcesses
-from genvd.sources.genv_state import GenvStateSource, default_directory
+from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
-from genvd.web.server import ListenError, Server
-from genvd.web.site import Latest, Site
+from genvd.web.server import ListenError, Server, listen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from genvd.config import Config
-    from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Monitor:
-    """Looks at the machine once for each tick, and puts what it saw where requests find it."""
+class Daemon:
+    """All parts of the running service. Its methods are called by the main thread, but for the tick."""
 
-    def __init__(self, config: Config, sources: Sources) -> None:
-        self.site = Site()
-        self._machine = Machine(sources, min(config.collect_timeout, config.collect_interval))
-        self._mode = sources.mode
-        self._collections = 0
-        self._skipped = 0
-        self._own_process = ProcessCollector(registry=None)
-        self._failed_metrics: set[str] = set()
-
-    def tick(self, skipped: int) -> None:
-        """Make one collection and render it; never raises.
+    def __init__(self, load: Callable[[], Config], config: Config, demo: int | None) -> None:
+        """Make it ready to run.
 
         Args:
-            skipped: ticks that were left out since the last one.
+            load: reads the configuration anew.
+            config: what it is now.
+            demo: number of devices of the simulated machine; None for the real one.
         """
+        self._load = load
+        self._config = config
+        self._manager = ServiceManager()
+        self._monitor = Monitor(config, make_sources(config, demo))
+        self._ready = False
+        watchdog = watchdog_seconds()
+        self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, watchdog and watchdog / 2)
+        self._passed = passed_socket()
+        self._server: Server
+
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM; return the exit status."""
+        # Blocked before any thread starts, so that all inherit it and only the wait below sees them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            snapshot = self.look(skipped)
-            everything = [*families(ALL, snapshot, self._failed_metrics), *self._own_process.collect()]
-            previous = self.site.latest
-            self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
-        except Exception:  # the timer must go on whatever a tick meets
-            log.exception("a collection failed unexpectedly; please report this")
+            self._server = Server(self._monitor.site, self._passed or listen(*_place(self._config)))
+        except ListenError as error:
+            log.error("%s", error)
+            return 1
+        self._publish()
+        self._server.start()
+        self._timer.start()
+        self._say_what_runs()
+        while (caught := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
+            self._reload()
+        log.info("%s: stopping", signal.Signals(caught).name)
+        self._manager.stopping()
+        self._timer.stop()
+        self._server.stop(take_queued=self._passed is None)
+        return 0
 
-    def look(self, skipped: int = 0) -> Snapshot:
-        """Make one collection."""
-        self._collections += 1
-        self._skipped += skipped
-        return self._machine.look(
-            ServiceStatus(
-                version=__version__,
-                mode=self._mode,
-                python_version=platform.python_version(),
-                nvml_bindings_version=_nvml_bindings_version(),
-                collections=self._collections,
-                collections_skipped=self._skipped,
-            )
-        )
+    def _tick(self, skipped: int) -> None:
+        started = time.monotonic()
+        self._monitor.tick(skipped)
+        seconds = time.monotonic() - started
+        if (latest := self._monitor.site.latest) is None:
+            return
+        self._manager.status(summary(latest.snapshot, seconds))
+        if not self._ready:
+            self._ready = True
+            self._manager.ready()
 
+    def _reload(self) -> None:
+        """Apply the configuration as it is now; a broken one changes nothing."""
+        self._manager.reloading()
+        try:
+            config = self._load()
+            self._listen_elsewhere(config)
+        except (ConfigError, ListenError) as error:
+            for line in str(error).splitlines():
+                log.error("%s", line)
+            log.error("the configuration was not reloaded; everything goes on as before")
+            self._monitor.reloaded(successful=False)
+        else:
+            self._apply(config)
+        self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
+        self._manager.ready()
 
-def run(config: Config, demo: int | None) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit status.
+    def _apply(self, config: Config) -> None:
+        logs.set_up(config.logging_level)
+        self._config = config
+        self._monitor.reconfigure(config)
+        self._monitor.reloaded(successful=True)
+        self._publish()
+        log.info("the configuration was reloaded")
+        self._say_what_runs()
 
-    Args:
-        config: what to do.
-        demo: number of devices of the simulated machine; None for the real one.
-    """
-    # Blocked before any thread starts, so that all inherit it and sigwait() below is the only one to see them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    monitor = Monitor(config, sources(config, demo))
-    try:
-        server = Server(monitor.site, config.listen_address, config.listen_port)
-    except ListenError as error:
-        log.error("%s", error)
-        return 1
-    if config.publish_enabled:
-        _publish(config, server.port)
-    server.start()
-    timer = Timer(config.collect_interval, monitor.tick)
-    timer.start()
-    log.info(
-        "serving metrics at http://%s/metrics, collecting every %s",
-        target_for(config.listen_address, server.port),
-        show_duration(config.collect_interval),
-    )
-    caught = signal.sigwait(_STOP_SIGNALS)
-    log.info("%s: stopping", signal.Signals(caught).name)
-    timer.stop()
-    server.stop()
-    return 0
+    def _listen_elsewhere(self, config: Config) -> None:
+        """Serve on another address if the configuration says so; raises ListenError, and then nothing changes."""
+        if _place(config) == _place(self._config):
+            return
+        if self._passed is not None:
+            log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
+            return
+        with self._server.beside():
+            new = Server(self._monitor.site, listen(*_place(config), beside=True))
+        new.start()
+        self._server.stop(take_queued=True)
+        self._server = new
 
+    def _publish(self) -> None:
+        if not self._config.publish_enabled:
+            return
+        directory = publish_directory(self._config)
+        target = target_for(self._config.listen_address, self._server.port)
+        try:
+            publish(directory, target, self._config.publish_prometheus_url)
+        except PublishError as error:
+            log.error("%s", error)
+        else:
+            log.info("Prometheus and Grafana configuration is published in %s", directory)
 
-def sources(config: Config, demo: int | None) -> Sources:
-    """Return what to look at: the real machine, or a simulated one with so many devices."""
-    if demo is not None:
-        log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
-        machine = DemoMachine(devices=demo)
-        return Sources("demo", DemoNvml(machine), DemoGenv(machine), DemoProcesses(machine))
-    from genvd.sources.nvml import NvmlSource
-    from genvd.sources.processes import ProcessSource
-
-    return Sources("live", NvmlSource(), GenvStateSource(state_directory(config)), ProcessSource())
-
-
-def state_directory(config: Config) -> Path:
-    """Return the directory in which genv keeps its state."""
-    return config.genv_state_directory or default_directory()
+    def _say_what_runs(self) -> None:
+        target = target_for(self._config.listen_address, self._server.port)
+        interval = show_duration(self._config.collect_interval)
+        log.info("serving metrics at http://%s/metrics, collecting every %s", target, interval)
 
 
 def publish_directory(config: Config) -> Path:
@@ -134,18 +145,5 @@ def publish_directory(config: Config) -> Path:
     return (Path(own) if own else state_directory(config)) / "metrics"
 
 
-def _publish(config: Config, port: int) -> None:
-    directory = publish_directory(config)
-    try:
-        publish(directory, target_for(config.listen_address, port), config.publish_prometheus_url)
-    except PublishError as error:
-        log.error("%s", error)
-    else:
-        log.info("Prometheus and Grafana configuration is published in %s", directory)
-
-
-def _nvml_bindings_version() -> str:
-    try:
-        return metadata.version("nvidia-ml-py")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+def _place(config: Config) -> tuple[str, int]:
+    return config.listen_address, config.listen_port

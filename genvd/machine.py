@@ -29,12 +29,15 @@ class Sources:
 class Machine:
     """Looks at the machine; one thread at a time."""
 
+    timeout: float
+    """Seconds after which a look goes on without a source that has not answered; may be changed."""
+
     def __init__(self, sources: Sources, timeout: float) -> None:
         """Make it ready to look.
 
         Args:
             sources: what to look at.
-            timeout: seconds after which a look goes on without a source that has not answered.
+            timeout: initial value of the attribute.
         """
         self.timeout = timeout
         self._nvml = Collector(sources.nvml)

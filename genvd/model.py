@@ -188,6 +188,9 @@ class ServiceStatus:
     nvml_bindings_version: str
     collections: int = 0
     collections_skipped: int = 0
+    config_reload_successful: bool = True
+    config_reload_timestamp: float | None = None
+    """Unix time in seconds of the last reload that was successful, or of the start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,22 +18,35 @@ class Timer:
     A tick that takes longer than the interval makes the ticks that fall into it be skipped, not queued.
     """
 
-    def __init__(self, interval: float, tick: Tick) -> None:
+    def __init__(
+        self, interval: float, tick: Tick, beat: Callable[[], None] | None = None, beat_interval: float | None = None
+    ) -> None:
         """Make a timer that is not started yet.
 
         Args:
             interval: seconds from one tick to the next.
             tick: what to do; it must not raise.
+            beat: called whenever the timer comes round: before each tick and while it waits for the next.
+            beat_interval: seconds from one beat to the next while it waits; None for none in between.
         """
         self._interval = interval
         self._tick = tick
+        self._beat = beat or (lambda: None)
+        self._beat_interval = beat_interval
         self._waker = Waker()
         self._stopping = False
+        self._restarting = False
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
 
     def start(self) -> None:
         """Start ticking."""
         self._thread.start()
+
+    def restart(self, interval: float) -> None:
+        """Tick as soon as possible, and from then on at another interval."""
+        self._interval = interval
+        self._restarting = True
+        self._waker.wake()
 
     def stop(self) -> None:
         """Have no further tick; a tick that is going on is not waited for."""
@@ -41,14 +54,25 @@ class Timer:
         self._waker.wake()
 
     def _run(self) -> None:
-        start, number, skipped = time.monotonic(), 0, 0
         while not self._stopping:
+            self._restarting = False
+            self._follow_schedule(self._interval)
+
+    def _follow_schedule(self, interval: float) -> None:
+        start, number, skipped = time.monotonic(), 0, 0
+        while not self._interrupted:
+            self._beat()
             self._tick(skipped)
             now = time.monotonic()
-            next_number = max(number + 1, int((now - start) / self._interval) + 1)
+            next_number = max(number + 1, int((now - start) / interval) + 1)
             skipped, number = next_number - number - 1, next_number
-            self._wait_until(start + number * self._interval)
+            self._wait_until(start + number * interval)
 
     def _wait_until(self, moment: float) -> None:
-        while not self._stopping and (left := moment - time.monotonic()) > 0:
-            self._waker.wait(left)
+        while not self._interrupted and (left := moment - time.monotonic()) > 0:
+            self._beat()
+            self._waker.wait(left if self._beat_interval is None else min(left, self._beat_interval))
+
+    @property
+    def _interrupted(self) -> bool:
+        return self._stopping or self._restarting

@@ -53,4 +53,16 @@ SERVICE = (
         lambda s: [((), s.service.collections_skipped)],
         type="counter",
     ),
+    Metric(
+        "genv_monitor_config_last_reload_successful",
+        "1 when the configuration could be used when it was last read, else 0; then the one before still holds.",
+        (),
+        lambda s: [((), s.service.config_reload_successful)],
+    ),
+    Metric(
+        "genv_monitor_config_last_reload_success_timestamp_seconds",
+        "When the configuration was last read and could be used, in seconds since the epoch.",
+        (),
+        lambda s: [((), s.service.config_reload_timestamp)],
+    ),
 )

@@ -36,6 +36,7 @@ def publish(directory: Path, target: str, prometheus_url: str = DEFAULT_PROMETHE
         PublishError: a file could not be written; those before it are.
     """
     directory = directory.absolute()
+    _check_name(directory)
     values = _values(directory, target, prometheus_url)
     for relative in published_files():
         text = (_FILES / relative).read_text(encoding="utf-8")
@@ -68,13 +69,27 @@ def _values(directory: Path, target: str, prometheus_url: str) -> dict[str, str]
     grafana = directory / "grafana"
     return {
         "target": target,
-        "provisioning": str(grafana / "provisioning"),
-        "home_dashboard": str(grafana / "dashboards" / "overview.json"),
+        "provisioning": _ini(str(grafana / "provisioning")),
+        "home_dashboard": _ini(str(grafana / "dashboards" / "overview.json")),
         "dashboards": _provisioned(str(grafana / "dashboards")),
         "prometheus_url": _provisioned(prometheus_url),
     }
 
 
+def _check_name(directory: Path) -> None:
+    name = str(directory)
+    if not name.isprintable() or "${" in name or "$__" in name:
+        raise PublishError(
+            f"cannot publish in {name!r}: Prometheus and Grafana cannot be told of a path with such characters;"
+            " choose another directory with --config-dir"
+        )
+
+
+def _ini(value: str) -> str:
+    """Return a value for grafana.ini, quoted where it would end at the beginning of a comment."""
+    return f"`{value}`" if "#" in value or ";" in value else value
+
+
 def _provisioned(value: str) -> str:
     """Return a value for Grafana's provisioning files: quoted for YAML, its dollar signs not taken for variables."""
-    return json.dumps(value.replace("$", "$$"))
+    return json.dumps(value.replace("$", "$$"), ensure_ascii=False)

@@ -31,8 +31,11 @@ class GenvStateSource:
 
     name = "genv"
 
+    directory: Path
+    """Where the state is; may be changed."""
+
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def read(self, question: None = None) -> GenvFacts:
         """Return the environments and attachments on disk, active or not.
@@ -40,7 +43,7 @@ class GenvStateSource:
         Raises:
             SourceError: a state file is there but cannot be read or is no JSON.
         """
-        with shared_lock(self._directory / "genv.lock", time.monotonic() + _LOCK_SECONDS):
+        with shared_lock(self.directory / "genv.lock", time.monotonic() + _LOCK_SECONDS):
             deadline = time.monotonic() + _READ_SECONDS
             environments = self._document("envs.json", "envs", deadline)
             devices = self._document("devices.json", "devices", deadline)
@@ -51,7 +54,7 @@ class GenvStateSource:
         )
 
     def _document(self, name: str, key: str, deadline: float) -> object:
-        path = self._directory / name
+        path = self.directory / name
         document = read_json(path, deadline)
         if document is not None and not (isinstance(document, dict) and isinstance(document.get(key), dict | list)):
             raise SourceError(f"{path}: has no list of {key}; remove it, genv makes it anew")

@@ -61,7 +61,7 @@ class Monitor:
         self._reader.start()
         wait_for(lambda: self.port or self.process.poll() is not None, "serving, or ended")
         if not self.port:
-            self._reader.join()
+            self.__exit__()
             raise AssertionError("the monitor ended: " + "".join(self.output))
         wait_for(lambda: self.get("/-/ready").status == 200, "ready")
         return self

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,13 +19,21 @@ from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from prometheus_client import Metric as Family
 
     from tests.support.users import User
 
 MIB = 1 << 20
+
+_EXECUTE = """
+import ctypes, sys
+def strings(*texts):
+    return (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
+ctypes.CDLL(None).execve(
+    b"/usr/bin/sleep", strings(b"sleep", b"infinity"), strings(*map(bytes.fromhex, sys.argv[1:]))
+)
+"""
 
 _BEAT = series("genv_device_temperature", index=0)
 _SETTLED_SECONDS = 5.0
@@ -123,9 +132,26 @@ class Machine:
         self._processes.append(process)
         return process.pid
 
+    def process_with(self, *block: bytes) -> int:
+        """Start a process with exactly these entries as its environment, whatever they are; return its pid."""
+        pid = self.process({}, "/usr/bin/python3", "-c", _EXECUTE, *(entry.hex() for entry in block))
+        self.wait_for_program(pid, "sleep")
+        return pid
+
+    def tell(self, pid: int, line: str) -> None:
+        """Give a line to the standard input of a process that :meth:`process` started."""
+        stdin = self._started(pid).stdin
+        assert stdin
+        stdin.write(f"{line}\n".encode())
+        stdin.flush()
+
+    def wait_for_program(self, pid: int, name: str) -> None:
+        """Wait until the process runs this program."""
+        wait_for(lambda: Path(f"/proc/{pid}/comm").read_text() == f"{name}\n", f"process {pid} runs {name}")
+
     def end(self, pid: int) -> None:
         """Kill a process that :meth:`process` started."""
-        process = next(process for process in self._processes if process.pid == pid)
+        process = self._started(pid)
         process.kill()
         process.wait()
         if process.stdin:
@@ -141,6 +167,9 @@ class Machine:
         for index in indices or range(len(self.scenario.gpus)):
             gpu = self.scenario.gpus[index]
             gpu.processes = [process for process in gpu.processes if process.pid != pid]
+
+    def _started(self, pid: int) -> subprocess.Popen[bytes]:
+        return next(process for process in self._processes if process.pid == pid)
 
     # --- What watches ---------------------------------------------------------------------------------------
 

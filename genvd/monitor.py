@@ -1,0 +1,139 @@
+"""Looks at the machine once for each tick, and puts what it saw where requests find it."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from prometheus_client import ProcessCollector
+
+from genvd import __version__
+from genvd.machine import Machine, Sources
+from genvd.metrics import ALL
+from genvd.metrics.exposition import Exposition
+from genvd.metrics.spec import families
+from genvd.model import ServiceStatus
+from genvd.sources.demo import DemoGenv, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.genv_state import GenvStateSource, default_directory
+from genvd.web.site import Latest, Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genvd.config import Config
+    from genvd.model import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """The machine, and the site that shows it."""
+
+    def __init__(self, config: Config, sources: Sources) -> None:
+        self.site = Site()
+        self._sources = sources
+        self._machine = Machine(sources, _timeout(config))
+        self._mode = sources.mode
+        self._collections = 0
+        self._skipped = 0
+        self._reload_successful = True
+        self._reload_timestamp = time.time()
+        self._own_process = ProcessCollector(registry=None)
+        self._failed_metrics: set[str] = set()
+
+    def tick(self, skipped: int) -> None:
+        """Make one collection and render it; never raises.
+
+        Args:
+            skipped: ticks that were left out since the last one.
+        """
+        try:
+            snapshot = self.look(skipped)
+            everything = [*families(ALL, snapshot, self._failed_metrics), *self._own_process.collect()]
+            previous = self.site.latest
+            self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
+        except Exception:  # the timer must go on whatever a tick meets
+            log.exception("a collection failed unexpectedly; please report this")
+
+    def look(self, skipped: int = 0) -> Snapshot:
+        """Make one collection."""
+        self._collections += 1
+        self._skipped += skipped
+        return self._machine.look(
+            ServiceStatus(
+                version=__version__,
+                mode=self._mode,
+                python_version=platform.python_version(),
+                nvml_bindings_version=_nvml_bindings_version(),
+                collections=self._collections,
+                collections_skipped=self._skipped,
+                config_reload_successful=self._reload_successful,
+                config_reload_timestamp=self._reload_timestamp,
+            )
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Look at the machine as the configuration says, from the next collection on."""
+        self._machine.timeout = _timeout(config)
+        if isinstance(self._sources.genv, GenvStateSource):
+            self._sources.genv.directory = state_directory(config)
+
+    def reloaded(self, *, successful: bool) -> None:
+        """Remember how the last reload of the configuration went."""
+        self._reload_successful = successful
+        if successful:
+            self._reload_timestamp = time.time()
+
+
+def make_sources(config: Config, demo: int | None) -> Sources:
+    """Return what to look at: the real machine, or a simulated one with so many devices."""
+    if demo is not None:
+        log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
+        machine = DemoMachine(devices=demo)
+        return Sources("demo", DemoNvml(machine), DemoGenv(machine), DemoProcesses(machine))
+    from genvd.sources.nvml import NvmlSource
+    from genvd.sources.processes import ProcessSource
+
+    return Sources("live", NvmlSource(), GenvStateSource(state_directory(config)), ProcessSource())
+
+
+def state_directory(config: Config) -> Path:
+    """Return the directory in which genv keeps its state."""
+    return config.genv_state_directory or default_directory()
+
+
+def summary(snapshot: Snapshot, seconds: float) -> str:
+    """Return the Snapshot in one line, as ``systemctl status`` shows it.
+
+    Args:
+        snapshot: what the machine looks like.
+        seconds: how long it took to look.
+    """
+    counts = (
+        _count(snapshot.devices, "device"),
+        _count(snapshot.environments, "environment"),
+        _count(snapshot.users, "user"),
+    )
+    failing = [status.name for status in snapshot.collectors if not status.success]
+    trouble = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
+    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}"
+
+
+def _count(things: tuple[object, ...] | None, name: str) -> str:
+    if things is None:
+        return f"{name}s unknown"
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _timeout(config: Config) -> float:
+    return min(config.collect_timeout, config.collect_interval)
+
+
+def _nvml_bindings_version() -> str:
+    try:
+        return metadata.version("nvidia-ml-py")
+    except metadata.PackageNotFoundError:
+        return "unknown"
