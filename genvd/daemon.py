@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from genvd import logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
+from genvd.driver_watch import DriverWatch
 from genvd.monitor import Monitor, make_sources, state_directory, summary
 from genvd.publish import PublishError, publish, target_for
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+OK, FAILED, START_AGAIN = 0, 1, 75
+"""Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
 
 
 class Daemon:
@@ -43,7 +47,9 @@ class Daemon:
         self._config = config
         self._manager = ServiceManager()
         self._monitor = Monitor(config, make_sources(config, demo))
+        self._driver = DriverWatch()
         self._ready = False
+        self._exit_status = OK
         watchdog = watchdog_seconds()
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, watchdog and watchdog / 2)
         self._passed = passed_socket()
@@ -57,7 +63,7 @@ class Daemon:
             self._server = Server(self._monitor.site, self._passed or listen(*_place(self._config)))
         except ListenError as error:
             log.error("%s", error)
-            return 1
+            return FAILED
         self._publish()
         self._server.start()
         self._timer.start()
@@ -68,7 +74,7 @@ class Daemon:
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
-        return 0
+        return self._exit_status
 
     def _tick(self, skipped: int) -> None:
         started = time.monotonic()
@@ -80,6 +86,13 @@ class Daemon:
         if not self._ready:
             self._ready = True
             self._manager.ready()
+        if self._manager.supervised and self._driver.needs_new_process():
+            self._start_again()
+
+    def _start_again(self) -> None:
+        log.warning("an NVIDIA driver was loaded; systemd opens its devices to a new process only: starting again")
+        self._exit_status = START_AGAIN
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _reload(self) -> None:
         """Apply the configuration as it is now; a broken one changes nothing."""

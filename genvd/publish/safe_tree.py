@@ -110,10 +110,11 @@ def _trusted_link(directory: int, name: str, path: Path) -> Path | None:
 def _enter(directory: int, name: str, path: Path) -> int:
     """Open a directory inside an open one, which is closed; make it if it is missing."""
     try:
-        with suppress(FileExistsError):
-            if not _exists(directory, name):
-                os.mkdir(name, 0o755, dir_fd=directory)
-        return os.open(name, _DIRECTORY_FLAGS, dir_fd=directory)
+        made = _make(directory, name)
+        entered = os.open(name, _DIRECTORY_FLAGS, dir_fd=directory)
+        if made:
+            os.fchmod(entered, 0o755)  # whatever the umask: Prometheus and Grafana are other users
+        return entered
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
@@ -124,12 +125,15 @@ def _enter(directory: int, name: str, path: Path) -> int:
         os.close(directory)
 
 
-def _exists(directory: int, name: str) -> bool:
+def _make(directory: int, name: str) -> bool:
+    """Make a directory inside an open one unless something of that name is there; tell whether it was made."""
     try:
         os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
-        return False
-    return True
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+            return True
+    return False
 
 
 def _current(directory: int, path: Path) -> bytes | None:

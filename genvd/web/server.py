@@ -132,8 +132,8 @@ def listen(address: str, port: int, *, beside: bool = False) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, beside)
             listener.bind(where)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
             listener.listen(_BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
         except OSError:
             listener.close()
             raise
