@@ -7,6 +7,8 @@ JSON Schema and the reference all come from them.
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,10 @@ from genvd.publish import DEFAULT_PROMETHEUS_URL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+_PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/-]*(?::/{2}[A-Za-z0-9._/:-]*[A-Za-z0-9/])?")
+_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+"""Plain text that YAML takes for something else."""
 
 DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
 
@@ -36,7 +42,7 @@ class Config:
     listen_address: str = _setting(
         "127.0.0.1",
         kinds.text("a host name or an address", r"[0-9A-Za-z.:_%-]{1,253}"),
-        "Address to serve on: 127.0.0.1 for this machine only, 0.0.0.0 or :: for all networks.",
+        'Address to serve on: 127.0.0.1 for this machine only, 0.0.0.0 or "::" for all networks.',
     )
     listen_port: int = _setting(
         8000, kinds.integer(0, 65535), "TCP port to serve on. 0 takes one that is free and logs which."
@@ -164,5 +170,12 @@ def _lines(config: Config, *, comments: bool) -> str:
             text += f"{section}:\n"
         if comments:
             text += f"  # {setting.description}\n"
-        text += f"  {setting.key}: {setting.kind.show(getattr(config, setting.field))}\n"
+        value = getattr(config, setting.field)
+        text += f"  {setting.key}: {_scalar(setting.kind.show(value), quote=not isinstance(value, bool | int | float))}\n"
     return text
+
+
+def _scalar(text: str, *, quote: bool) -> str:
+    """Return text as a YAML scalar; quoted, if wanted, where it could be taken for something else."""
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
+    return text if plain or not quote else json.dumps(text, ensure_ascii=False)

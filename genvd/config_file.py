@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.config import SECTIONS, Config, Setting, contradictions, settings
+from genvd.text import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES = 1024 * 1024
-"""Of the file. The commented sample has about two thousand."""
+MAX_BYTES = 64 * 1024
+"""Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 
@@ -51,7 +53,7 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
     try:
         reader = _Reader(_read(path))
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}; see its permissions"]) from None
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -78,6 +80,12 @@ def parse_option(field: str, text: str) -> Any:
     return next(setting for setting in settings() if setting.field == field).kind.parse(text)
 
 
+def _way_out(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "see who may read it, and the directories above it"
+    return "expected a YAML file that is there"
+
+
 class _NoFileError(Exception):
     """What is at the path is no file that can be read as configuration."""
 
@@ -94,14 +102,15 @@ def _read(path: Path) -> str:
 
 
 def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[str, Any] | None) -> Config:
-    config = dataclasses.replace(config, **(overrides or {}))
+    overrides = overrides or {}
+    config = dataclasses.replace(config, **overrides)
     problems = []
-    for field, text in contradictions(config, lines):
+    for field, text in contradictions(config, lines.keys() - overrides.keys()):
         where = f"{place}:{lines[field]}" if field in lines else place
         problems.append(f"{where}: {field.replace('_', '.', 1)}: {text}")
     if problems:
         raise ConfigError(problems)
-    return config
+    return dataclasses.replace(config, collect_timeout=min(config.collect_timeout, config.collect_interval))
 
 
 class _Reader:
@@ -130,14 +139,15 @@ class _Reader:
             self._problem(node, f"{name}: is no mapping; {expected}" if name else f"the file is no mapping; {expected}")
             return []
         entries: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            full_name = f"{name}.{key.value}" if name else str(key.value)
-            if key.value not in known:
-                self._problem(key, f"{full_name[:100]}: unknown key; {_nearest(str(key.value), known)}")
-            elif key.value in entries:
-                self._problem(key, f"{full_name}: is there twice; expected once")
+        for key_node, value in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            full_name = f"{name}.{clean(key)}" if name else clean(key)
+            if key not in known:
+                self._problem(key_node, f"{full_name}: unknown key; {_nearest(key, known)}")
+            elif key in entries:
+                self._problem(key_node, f"{full_name}: is there twice; expected once")
             else:
-                entries[key.value] = value
+                entries[key] = value
         return list(entries.items())
 
     def _value(self, setting: Setting, node: yaml.Node, values: dict[str, Any]) -> None:
@@ -158,5 +168,5 @@ class _Reader:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"

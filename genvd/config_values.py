@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,11 @@ def absolute_path() -> Kind:
     def parse(value: str) -> Path | None:
         if not value:
             return None
-        if not value.startswith("/") or "\0" in value:
-            raise ValueError("expected an absolute path")
+        if not value.startswith("/") or not value.isprintable():
+            raise ValueError("expected an absolute path of printable characters")
         return Path(value)
 
-    return Kind(parse, {"type": "string", "pattern": "^(/.*)?$"}, lambda value: str(value) if value else '""')
+    return Kind(parse, {"type": "string", "pattern": "^(/.*)?$"}, lambda value: str(value) if value else "")
 
 
 def parse_duration(value: str) -> float:
@@ -123,11 +123,19 @@ def parse_duration(value: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """Return a number of seconds as people write it, such as ``1m30s``."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
-    shown = ""
+    """Return a number of seconds as people write it, such as ``1m30s``; :func:`parse_duration` gives the same number."""
+    shown, rest = "", seconds
     for unit in ("d", "h", "m"):
-        whole, seconds = divmod(seconds, _SECONDS[unit])
+        whole, rest = divmod(rest, _SECONDS[unit])
         shown += f"{int(whole)}{unit}" if whole else ""
-    return shown + (f"{seconds:g}s" if seconds or not shown else "")
+    shown += f"{rest:g}s" if rest or not shown else ""
+    if seconds < 1:
+        shown = f"{round(seconds * 1000)}ms"
+    return shown if _reads_as(shown, seconds) else f"{seconds:.20f}".rstrip("0")
+
+
+def _reads_as(text: str, seconds: float) -> bool:
+    try:
+        return parse_duration(text) == seconds
+    except ValueError:
+        return False

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from genvd.model import Attachment, EnvironmentRecord
-from genvd.sources.text import clean
+from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

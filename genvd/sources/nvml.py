@@ -13,7 +13,7 @@ from genvd.model import Context, Device, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
 from genvd.sources.nvml_processes import ComputeProcesses, RunningProcess
-from genvd.sources.text import clean
+from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
-from genvd.sources.text import clean, decode
+from genvd.text import clean, decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 
