@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
+from genvd.publish import PublishError
+from genvd.signals import hold_signals
+from genvd.streams import OutputError, open_closed_ones, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-OK, FAILED, WRONG = 0, 1, 2
-"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""Exit status: asked to stop or done; could not run; wrong command line or configuration; Ctrl+C before it was done."""
 
 _COMMANDS = ("run", "check", "once", "publish")
 _DEMO_DEVICES = 8
@@ -35,8 +39,17 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
         arguments: those after the program's name; None for those of this process.
         program: how the user calls this.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(program).parse_args(arguments)
+    open_closed_ones()
+    options = _parser(program).parse_args(sys.argv[1:] if arguments is None else arguments)
+    if options.run_command is _run:
+        hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
+    try:
+        return _run_command(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run_command(options: argparse.Namespace) -> int:
     try:
         config = _config(options)
     except ConfigError as error:
@@ -44,7 +57,11 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
         return WRONG
     logs.set_up(config.logging_level)
     command: Callable[[Config, argparse.Namespace], int] = options.run_command
-    return command(config, options)
+    try:
+        return command(config, options)
+    except OutputError as error:
+        log.error("%s", error)
+        return FAILED
 
 
 def _complain(problems: list[str], *, in_log: bool) -> None:
@@ -65,7 +82,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
-    sys.stdout.write(as_yaml(config))
+    write_output(as_yaml(config).encode())
     return OK
 
 
@@ -77,24 +94,22 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     snapshot = Monitor(patient, make_sources(patient, options.demo)).look()
-    sys.stdout.buffer.write(TEXT.render(Families(families(ALL, snapshot, set()))))
+    write_output(TEXT.render(Families(families(ALL, snapshot, set()))))
     return OK
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
-    from genvd.daemon import publish_directory
-    from genvd.publish import PublishError, publish, target_for
+    from genvd.publishing import publish
 
     if config.listen_port == 0:
         log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
         return WRONG
-    directory = publish_directory(config)
     try:
-        publish(directory, target_for(config.listen_address, config.listen_port), config.publish_prometheus_url)
+        directory = publish(config, config.listen_port)
     except PublishError as error:
         log.error("%s", error)
         return FAILED
-    print(directory)
+    write_output(f"{directory}\n".encode())
     return OK
 
 
@@ -202,7 +217,7 @@ def _add_setting(
 
 
 def _demo_devices(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > _MAX_DEMO_DEVICES:
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MAX_DEMO_DEVICES:
         raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of devices up to {_MAX_DEMO_DEVICES}")
     return int(text)
 
@@ -219,7 +234,17 @@ def _config(options: argparse.Namespace) -> Config:
 
 def _file(options: argparse.Namespace) -> Path | None:
     given: Path | None = getattr(options, "file", None) or getattr(options, "config", None)
-    return given or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    return given or _default_file()
+
+
+def _default_file() -> Path | None:
+    try:
+        DEFAULT_FILE.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # it may be there: reading it says what is wrong
+    return DEFAULT_FILE
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

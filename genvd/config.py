@@ -171,11 +171,12 @@ def _lines(config: Config, *, comments: bool) -> str:
         if comments:
             text += f"  # {setting.description}\n"
         value = getattr(config, setting.field)
-        text += f"  {setting.key}: {_scalar(setting.kind.show(value), quote=not isinstance(value, bool | int | float))}\n"
+        shown = setting.kind.show(value)
+        text += f"  {setting.key}: {shown if isinstance(value, bool | int | float) else _quoted(shown)}\n"
     return text
 
 
-def _scalar(text: str, *, quote: bool) -> str:
-    """Return text as a YAML scalar; quoted, if wanted, where it could be taken for something else."""
+def _quoted(text: str) -> str:
+    """Return text as a YAML scalar, quoted where it could be taken for something else."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain or not quote else json.dumps(text, ensure_ascii=False)
+    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -123,7 +123,7 @@ def parse_duration(value: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """Return a number of seconds as people write it, such as ``1m30s``; :func:`parse_duration` gives the same number."""
+    """Return seconds as people write them, such as ``1m30s``; :func:`parse_duration` gives the same number."""
     shown, rest = "", seconds
     for unit in ("d", "h", "m"):
         whole, rest = divmod(rest, _SECONDS[unit])

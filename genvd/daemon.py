@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd import logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.driver_watch import DriverWatch
-from genvd.monitor import Monitor, make_sources, state_directory, summary
-from genvd.publish import PublishError, publish, target_for
+from genvd.monitor import Monitor, make_sources, summary
+from genvd.publish import PublishError, target_for
+from genvd.publishing import publish
+from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.server import ListenError, Server, listen
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from genvd.config import Config
 
 log = logging.getLogger(__name__)
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OK, FAILED, START_AGAIN = 0, 1, 75
 """Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
@@ -57,8 +56,7 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; return the exit status."""
-        # Blocked before any thread starts, so that all inherit it and only the wait below sees them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        hold_signals()
         try:
             self._server = Server(self._monitor.site, self._passed or listen(*_place(self._config)))
         except ListenError as error:
@@ -68,9 +66,9 @@ class Daemon:
         self._server.start()
         self._timer.start()
         self._say_what_runs()
-        while (caught := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
+        while (caught := next_signal()) == signal.SIGHUP:
             self._reload()
-        log.info("%s: stopping", signal.Signals(caught).name)
+        log.info("%s: stopping", caught.name)
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
@@ -135,10 +133,8 @@ class Daemon:
     def _publish(self) -> None:
         if not self._config.publish_enabled:
             return
-        directory = publish_directory(self._config)
-        target = target_for(self._config.listen_address, self._server.port)
         try:
-            publish(directory, target, self._config.publish_prometheus_url)
+            directory = publish(self._config, self._server.port)
         except PublishError as error:
             log.error("%s", error)
         else:
@@ -148,14 +144,6 @@ class Daemon:
         target = target_for(self._config.listen_address, self._server.port)
         interval = show_duration(self._config.collect_interval)
         log.info("serving metrics at http://%s/metrics, collecting every %s", target, interval)
-
-
-def publish_directory(config: Config) -> Path:
-    """Return the directory for the Prometheus and Grafana files."""
-    if config.publish_directory:
-        return config.publish_directory
-    own = os.environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd.exec(5)
-    return (Path(own) if own else state_directory(config)) / "metrics"
 
 
 def _place(config: Config) -> tuple[str, int]:

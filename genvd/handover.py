@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 _OUR_MARK = b"genvd"
 """Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
@@ -61,21 +60,21 @@ def _next_on_path() -> Start | None:
     for candidate in _on_path("genv"):
         if not _is_ours(candidate):
 
-            def start(arguments: list[str], command: str = str(candidate)) -> int:
+            def start(arguments: list[str], command: str = candidate) -> int:
                 os.execv(command, [command, *arguments])
 
             return start
     return None
 
 
-def _on_path(command: str) -> Iterator[Path]:
+def _on_path(command: str) -> Iterator[str]:
     for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        candidate = Path(directory or ".") / command
-        if candidate.is_file() and os.access(candidate, os.X_OK):
+        candidate = os.path.join(directory or ".", command)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):  # unlike Path, these never raise
             yield candidate
 
 
-def _is_ours(command: Path) -> bool:
+def _is_ours(command: str) -> bool:
     """Two copies of this package, such as the Debian one and one in a virtual environment, must not ping-pong."""
     try:
         with open(command, "rb") as file:

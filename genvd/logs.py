@@ -45,6 +45,6 @@ def _stderr_is_journal() -> bool:
     try:
         device, inode = map(int, os.environ.get("JOURNAL_STREAM", "").split(":"))
         status = os.fstat(sys.stderr.fileno())
-    except (ValueError, OSError):
+    except (ValueError, OSError, AttributeError):  # sys.stderr is None when it is closed
         return False
     return (status.st_dev, status.st_ino) == (device, inode)

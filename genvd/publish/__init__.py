@@ -24,13 +24,21 @@ class PublishError(Exception):
     """A file could not be published. The text is one line: the thing, the reason, the way out."""
 
 
-def publish(directory: Path, target: str, prometheus_url: str = DEFAULT_PROMETHEUS_URL) -> None:
+def publish(
+    directory: Path,
+    target: str,
+    prometheus_url: str = DEFAULT_PROMETHEUS_URL,
+    *,
+    for_everybody: Path | None = None,
+) -> None:
     """Write the Prometheus and Grafana files.
 
     Args:
         directory: where to; made if it is missing.
         target: ``host:port`` at which Prometheus reaches this monitor.
         prometheus_url: where Grafana reaches Prometheus.
+        for_everybody: a directory on the way that everybody must be able to write if it is made: genv's own, which
+            genv makes so.
 
     Raises:
         PublishError: a file could not be written; those before it are.
@@ -43,7 +51,7 @@ def publish(directory: Path, target: str, prometheus_url: str = DEFAULT_PROMETHE
         if relative.suffix not in _VERBATIM:
             text = Template(text).substitute(values)
         try:
-            write_file(directory, relative, text.encode())
+            write_file(directory, relative, text.encode(), for_everybody)
         except UnsafePathError as error:
             raise PublishError(f"cannot publish {error} with --config-dir") from None
         except OSError as error:

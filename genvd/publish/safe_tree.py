@@ -11,14 +11,10 @@ import os
 import pwd
 import secrets
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
@@ -28,7 +24,7 @@ class UnsafePathError(Exception):
     """A path that is not written to. The text is one line: the path, the reason, the way out."""
 
 
-def write_file(root: Path, relative: Path, content: bytes) -> bool:
+def write_file(root: Path, relative: Path, content: bytes, for_everybody: Path | None = None) -> bool:
     """Write a file below a directory atomically, making the directories that are missing.
 
     Args:
@@ -36,6 +32,7 @@ def write_file(root: Path, relative: Path, content: bytes) -> bool:
             way to it links are followed that root or this user made.
         relative: path of the file below it.
         content: what it is to contain.
+        for_everybody: a directory above ``root`` that everybody may write if it has to be made.
 
     Returns:
         Whether anything had to be written.
@@ -44,96 +41,104 @@ def write_file(root: Path, relative: Path, content: bytes) -> bool:
         UnsafePathError: something on the way belongs to somebody else or is no directory or file.
         OSError: the system does not let it be written.
     """
-    with _own_directory(root, relative.parent) as directory:
+    with closing(_Cursor()) as cursor:
+        cursor.follow(root.parent, for_everybody)
+        for name in (root.name, *relative.parent.parts):
+            cursor.enter(name)
+            cursor.check_owner()
         path = root / relative
-        if _current(directory, path) == content:
+        if _current(cursor.descriptor, path) == content:
             return False
-        _replace(directory, path, content)
+        _replace(cursor.descriptor, path, content)
         return True
 
 
-@contextmanager
-def _own_directory(root: Path, below: Path) -> Iterator[int]:
-    descriptor = _open_parent(root.parent)
-    path = root.parent
-    for name in (root.name, *below.parts):
-        path = path / name
-        descriptor = _enter(descriptor, name, path)
-        if os.fstat(descriptor).st_uid != os.geteuid():
-            owner = user_name(os.fstat(descriptor).st_uid)
-            os.close(descriptor)
-            raise UnsafePathError(_not_ours(path, owner))
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+class _Cursor:
+    """An open directory, which is moved along a path one name at a time."""
 
+    def __init__(self) -> None:
+        self.descriptor = os.open("/", _DIRECTORY_FLAGS)
+        self._path = Path("/")
 
-def _open_parent(path: Path) -> int:
-    """Open a directory, making what is missing, and following on the way only links that can be trusted."""
-    descriptor = os.open("/", _DIRECTORY_FLAGS)
-    names, walked, links = list(path.parts[1:]), Path("/"), 0
-    while names:
-        name = names.pop(0)
-        target = _trusted_link(descriptor, name, walked / name)
-        if target is None:
-            walked = walked / name
-            descriptor = _enter(descriptor, name, walked)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            os.close(descriptor)
-            raise UnsafePathError(f"{path}: too many symbolic links on the way; choose another directory")
-        if target.is_absolute():
-            os.close(descriptor)
-            descriptor, walked = os.open("/", _DIRECTORY_FLAGS), Path("/")
-        names = [part for part in target.parts if part != "/"] + names
-    return descriptor
+    def close(self) -> None:
+        """Let go of the directory."""
+        os.close(self.descriptor)
 
+    def follow(self, path: Path, for_everybody: Path | None) -> None:
+        """Go down from the root, making what is missing, and following on the way only links that can be trusted."""
+        names, links = list(path.parts[1:]), 0
+        while names:
+            name = names.pop(0)
+            target = self._trusted_link(name)
+            if target is None:
+                self.enter(name, 0o777 if self._path / name == for_everybody else 0o755)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise UnsafePathError(f"{path}: too many symbolic links on the way; choose another directory")
+            if target.is_absolute():
+                self._move(os.open("/", _DIRECTORY_FLAGS), Path("/"))
+            names = [part for part in target.parts if part != "/"] + names
 
-def _trusted_link(directory: int, name: str, path: Path) -> Path | None:
-    try:
-        status = os.lstat(name, dir_fd=directory)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISLNK(status.st_mode):
-        return None
-    if status.st_uid not in (0, os.geteuid()):
-        os.close(directory)
-        raise UnsafePathError(
-            f"{path}: is a symbolic link made by {user_name(status.st_uid)}, which is not followed;"
-            " remove it or choose another directory"
-        )
-    return Path(os.readlink(name, dir_fd=directory))
-
-
-def _enter(directory: int, name: str, path: Path) -> int:
-    """Open a directory inside an open one, which is closed; make it if it is missing."""
-    try:
-        made = _make(directory, name)
-        entered = os.open(name, _DIRECTORY_FLAGS, dir_fd=directory)
+    def enter(self, name: str, mode: int = 0o755) -> None:
+        """Go into a directory that is no link; make it with this mode, whatever the umask, if it is missing."""
+        path = self._path / name
+        try:
+            made = self._make(name)
+            entered = os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)
+        except OSError as error:
+            raise self._problem(name, error) from None
+        self._move(entered, path)
         if made:
-            os.fchmod(entered, 0o755)  # whatever the umask: Prometheus and Grafana are other users
-        return entered
-    except OSError as error:
+            os.chmod(f"/proc/self/fd/{entered}", mode)  # an O_PATH descriptor knows no fchmod(2)
+
+    def check_owner(self) -> None:
+        """Raise :class:`UnsafePathError` if the directory is somebody else's."""
+        owner = os.fstat(self.descriptor).st_uid
+        if owner != os.geteuid():
+            raise UnsafePathError(_not_ours(self._path, user_name(owner)))
+
+    def _move(self, descriptor: int, path: Path) -> None:
+        os.close(self.descriptor)
+        self.descriptor, self._path = descriptor, path
+
+    def _make(self, name: str) -> bool:
+        try:
+            os.lstat(name, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=self.descriptor)
+                return True
+        return False
+
+    def _trusted_link(self, name: str) -> Path | None:
+        path = self._path / name
+        try:
+            status = os.lstat(name, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _with_path(error, path) from None
+        if not stat.S_ISLNK(status.st_mode):
+            return None
+        if status.st_uid not in (0, os.geteuid()):
+            raise UnsafePathError(
+                f"{path}: is a symbolic link made by {user_name(status.st_uid)}, which is not followed;"
+                " remove it or choose another directory"
+            )
+        return Path(os.readlink(name, dir_fd=self.descriptor))
+
+    def _problem(self, name: str, error: OSError) -> Exception:
+        path = self._path / name
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
-        link = stat.S_ISLNK(os.lstat(name, dir_fd=directory).st_mode)
+            return _with_path(error, path)
+        link = stat.S_ISLNK(os.lstat(name, dir_fd=self.descriptor).st_mode)
         what = "is a symbolic link, which is not followed" if link else "is no directory"
-        raise UnsafePathError(f"{path}: {what}; remove it or choose another directory") from None
-    finally:
-        os.close(directory)
+        return UnsafePathError(f"{path}: {what}; remove it or choose another directory")
 
 
-def _make(directory: int, name: str) -> bool:
-    """Make a directory inside an open one unless something of that name is there; tell whether it was made."""
-    try:
-        os.lstat(name, dir_fd=directory)
-    except FileNotFoundError:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=directory)
-            return True
-    return False
+def _with_path(error: OSError, path: Path) -> OSError:
+    return OSError(error.errno, os.strerror(error.errno or 0), str(path))
 
 
 def _current(directory: int, path: Path) -> bytes | None:
@@ -147,14 +152,17 @@ def _current(directory: int, path: Path) -> bytes | None:
             raise UnsafePathError(
                 f"{path}: is a symbolic link, which is not followed; remove it or choose another directory"
             ) from None
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+        raise _with_path(error, path) from None
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UnsafePathError(f"{path}: is no regular file; remove it or choose another directory")
         if status.st_uid != os.geteuid():
             raise UnsafePathError(_not_ours(path, user_name(status.st_uid)))
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _replace(directory: int, path: Path, content: bytes) -> None:
@@ -172,7 +180,7 @@ def _replace(directory: int, path: Path, content: bytes) -> None:
             os.unlink(temporary, dir_fd=directory)
             raise
     except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        raise _with_path(error, path) from None
 
 
 def _not_ours(path: Path, owner: str) -> str:
