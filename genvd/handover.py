@@ -6,12 +6,17 @@ known whose subcommand it is.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 
-_OUR_MARK = b"genvd"
+_OUR_MARK = re.compile(rb"^\s*(?:from|import) genvd\b", re.MULTILINE)
 """Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
+
+_TRIED = "GENVD_HANDED_OVER"
+"""This variable holds the pid of a process that was handed over, and to which commands it was."""
 
 Start = Callable[[list[str]], int]
 
@@ -57,14 +62,28 @@ def _installed_distribution() -> Start | None:
 
 
 def _next_on_path() -> Start | None:
+    tried = _tried()
     for candidate in _on_path("genv"):
-        if not _is_ours(candidate):
-
-            def start(arguments: list[str], command: str = candidate) -> int:
-                os.execv(command, [command, *arguments])
-
-            return start
+        if candidate not in tried and not _is_ours(candidate):
+            return lambda arguments: _execute(candidate, arguments, tried)
     return None
+
+
+def _tried() -> list[str]:
+    """Return the commands that led back to us: wrappers and shims that execute whatever genv is next on PATH."""
+    pid, *commands = os.environ.get(_TRIED, "").split(os.pathsep)
+    return commands if pid == str(os.getpid()) else []
+
+
+def _execute(command: str, arguments: list[str], tried: list[str]) -> int:
+    os.environ[_TRIED] = os.pathsep.join((str(os.getpid()), *tried, command))
+    try:
+        os.execv(command, [command, *arguments])
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:  # a script without its first line: shells run it all the same
+            os.execv("/bin/sh", ["/bin/sh", command, *arguments])
+        print(f"genv: cannot run {command}: {error.strerror}; reinstall genv or remove that file", file=sys.stderr)
+        return 2
 
 
 def _on_path(command: str) -> Iterator[str]:
@@ -78,6 +97,6 @@ def _is_ours(command: str) -> bool:
     """Two copies of this package, such as the Debian one and one in a virtual environment, must not ping-pong."""
     try:
         with open(command, "rb") as file:
-            return _OUR_MARK in file.read(4096)
+            return _OUR_MARK.search(file.read(4096)) is not None
     except OSError:
         return False

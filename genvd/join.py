@@ -39,7 +39,14 @@ def processes(contexts: Iterable[Context], facts: ProcessFacts) -> tuple[Process
 def active_environments(
     genv: GenvFacts, facts: ProcessFacts, gpu_processes: tuple[Process, ...] | None
 ) -> tuple[Environment, ...]:
-    """Return the environments that live, with the devices they hold and the GPU processes that name them."""
+    """Return the environments that live, with the devices they hold and the GPU processes that name them.
+
+    Of several with one identifier the first that lives counts.
+    """
+    records: dict[str, EnvironmentRecord] = {}
+    for record in genv.environments:
+        if record.eid not in records and _is_active(record, facts):
+            records[record.eid] = record
     devices = _devices_by_eid(genv.attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
@@ -57,8 +64,7 @@ def active_environments(
             device_indices=tuple(sorted(devices.get(record.eid, ()))),
             pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
         )
-        for record in genv.environments
-        if _is_active(record, facts)
+        for record in records.values()
     )
 
 

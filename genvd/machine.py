@@ -23,6 +23,7 @@ class Sources:
     """``live`` or ``demo``."""
     nvml: Source[None, GpuFacts]
     genv: Source[None, GenvFacts]
+    genv_command: Source[None, bool]
     processes: Source[ProcessQuestion, ProcessFacts]
 
 
@@ -42,18 +43,22 @@ class Machine:
         self.timeout = timeout
         self._nvml = Collector(sources.nvml)
         self._genv = Collector(sources.genv)
+        self._genv_command = Collector(sources.genv_command)
         self._processes = Collector(sources.processes)
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
         self._nvml.ask(None)
         self._genv.ask(None)
+        self._genv_command.ask(None)
         deadline = time.monotonic() + self.timeout
         gpu, nvml_status = self._nvml.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
+        command, command_status = self._genv_command.facts(deadline)
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(time.monotonic() + self.timeout)
-        return _snapshot(service, (nvml_status, genv_status, processes_status), gpu, genv, processes)
+        statuses = (nvml_status, genv_status, command_status, processes_status)
+        return _snapshot(service, statuses, gpu, genv, command, processes)
 
 
 def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
@@ -70,6 +75,7 @@ def _snapshot(
     collectors: tuple[CollectorStatus, ...],
     gpu: GpuFacts | None,
     genv: GenvFacts | None,
+    command: bool | None,
     facts: ProcessFacts | None,
 ) -> Snapshot:
     processes = join.processes(gpu.contexts, facts) if gpu and facts else None
@@ -78,8 +84,7 @@ def _snapshot(
         timestamp=time.time(),
         service=service,
         collectors=collectors,
-        # Who works in an environment has genv, wherever it is installed.
-        genv_installed=genv.command_found or bool(environments) if genv else None,
+        genv_installed=True if environments else command,  # who works in an environment has genv, wherever it is
         devices=gpu.devices if gpu else None,
         processes=processes,
         environments=environments,

@@ -83,8 +83,6 @@ class Attachment:
 class GenvFacts:
     """What genv left on disk."""
 
-    command_found: bool = False
-    """A genv command other than this package's own can be run from here."""
     environments: tuple[EnvironmentRecord, ...] = ()
     attachments: tuple[Attachment, ...] = ()
 

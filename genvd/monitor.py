@@ -16,7 +16,8 @@ from genvd.metrics import ALL
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.spec import families
 from genvd.model import ServiceStatus
-from genvd.sources.demo import DemoGenv, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.demo import DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource, default_directory
 from genvd.web.site import Latest, Site
 
@@ -93,11 +94,12 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     if demo is not None:
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo)
-        return Sources("demo", DemoNvml(machine), DemoGenv(machine), DemoProcesses(machine))
+        return Sources("demo", DemoNvml(machine), DemoGenv(machine), DemoGenvCommand(), DemoProcesses(machine))
     from genvd.sources.nvml import NvmlSource
     from genvd.sources.processes import ProcessSource
 
-    return Sources("live", NvmlSource(), GenvStateSource(state_directory(config)), ProcessSource())
+    genv = GenvStateSource(state_directory(config))
+    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource())
 
 
 def state_directory(config: Config) -> Path:

@@ -215,7 +215,6 @@ class DemoGenv:
         self._reading += 1
         jobs = [job for job in state.jobs if job.managed]
         return GenvFacts(
-            command_found=True,
             environments=tuple(
                 EnvironmentRecord(
                     eid=job.eid,
@@ -229,6 +228,16 @@ class DemoGenv:
             ),
             attachments=tuple(Attachment(job.eid, index) for job in jobs for index in job.devices),
         )
+
+
+class DemoGenvCommand:
+    """The genv command of the simulated machine."""
+
+    name = "genv_command"
+
+    def read(self, question: None = None) -> bool:
+        """Tell that there is one."""
+        return True
 
 
 class DemoProcesses:

@@ -36,13 +36,12 @@ _MEMORY_UNITS = {
 
 
 def environments(document: Any) -> tuple[EnvironmentRecord, ...]:
-    """Return the environments of the content of envs.json; of two with one identifier the first counts."""
-    records: dict[str, EnvironmentRecord] = {}
-    for entry in _entries(document, "envs"):
-        eid = _identifier(entry.get("eid"))
-        if eid is not None:
-            records.setdefault(eid, _environment(eid, entry))
-    return tuple(records.values())
+    """Return the environments of the content of envs.json."""
+    return tuple(
+        _environment(eid, entry)
+        for entry in _entries(document, "envs")
+        if (eid := _identifier(entry.get("eid"))) is not None
+    )
 
 
 def attachments(document: Any) -> tuple[Attachment, ...]:

@@ -6,7 +6,6 @@ import os
 import time
 from pathlib import Path
 
-from genvd.handover import find_genv
 from genvd.model import GenvFacts
 from genvd.sources import SourceError, genv_format
 from genvd.sources.state_files import read_json, shared_lock
@@ -48,7 +47,6 @@ class GenvStateSource:
             environments = self._document("envs.json", "envs", deadline)
             devices = self._document("devices.json", "devices", deadline)
         return GenvFacts(
-            command_found=find_genv() is not None,
             environments=genv_format.environments(environments),
             attachments=genv_format.attachments(devices),
         )

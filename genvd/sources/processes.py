@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -16,16 +15,19 @@ ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 """Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
 
-_MAX_ARGUMENT_BYTES = 64 * 1024
-_START_TIME_FIELD = 22
-_KERNEL_FILE = re.compile(rb"kernel-([^/\0]{1,256})\.json(?=\0|\Z)")
+_MAX_ARGUMENT_BYTES = 1024 * 1024
+_KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]{1,256})\.json(?=[\0\"' )]|\Z)")
+
+_THIRD_FIELD = 3
+_START_TIME_FIELD, _CODE_FIELD, _ENVIRONMENT_FIELD = 22, 26, 50
+"""starttime, startcode and env_start of proc_pid_stat(5)."""
 
 
 class ProcessSource:
     """The processes of this machine, through /proc.
 
-    What was read of a process is kept until it ends; it is known again by its pid and start time. What could
-    not be read is tried again at the next reading.
+    What was read of a process is kept until it ends or executes another program. What could not be read is tried again
+    at the next reading.
     """
 
     name = "processes"
@@ -45,14 +47,14 @@ class ProcessSource:
         )
 
     def _owner(self, pid: int) -> ProcessOwner | None:
-        start = start_time(pid)
-        if start is None:
+        identity = program_identity(pid)
+        if identity is None:
             self._read.pop(pid, None)
             return None
         reading = self._read.get(pid)
-        if reading is None or reading.start != start or not reading.complete:
-            reading = _read_process(pid, start)
-            if start_time(pid) != start:  # it ended meanwhile, and the pid may be another process's by now
+        if reading is None or reading.identity != identity or not reading.complete:
+            reading = _read_process(pid, identity)
+            if program_identity(pid) != identity:  # it ended meanwhile, and the pid may be another's by now
                 return None
             self._read[pid] = reading
         return reading.owner
@@ -68,18 +70,31 @@ class ProcessSource:
         return frozenset(running)
 
 
+Identity = tuple[bytes, bytes, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    start: int
+    identity: Identity
     owner: ProcessOwner
     complete: bool
 
 
-def start_time(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot (proc_pid_stat(5)); None if it is gone."""
+def program_identity(pid: int) -> Identity | None:
+    """Return what tells a process, and the program in it, from all others that have the same pid; None if it is gone.
+
+    The start time stays when a process executes another program, but the new program's code and environment lie
+    elsewhere (address space layout randomisation). To those who may not read the environment both are zero.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        return int(stat[stat.rindex(b")") + 2 :].split(None, _START_TIME_FIELD - 2)[_START_TIME_FIELD - 3])
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+        fields = stat[stat.rindex(b")") + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
+        return (
+            fields[_START_TIME_FIELD - _THIRD_FIELD],
+            fields[_CODE_FIELD - _THIRD_FIELD],
+            fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
+        )
     except (OSError, ValueError, IndexError):
         return None
 
@@ -92,7 +107,7 @@ def environment_variable(block: bytes, name: bytes) -> bytes | None:
     return block[start + len(name) + 1 :].split(b"\0", 1)[0]
 
 
-def _read_process(pid: int, start: int) -> _Reading:
+def _read_process(pid: int, identity: Identity) -> _Reading:
     uid, username = _user(pid)
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -101,7 +116,7 @@ def _read_process(pid: int, start: int) -> _Reading:
         block = b""
     value = environment_variable(block, ENVIRONMENT_VARIABLE)
     eid = decode(value) if value else None
-    return _Reading(start, ProcessOwner(uid, username, eid), complete=bool(block) and uid is not None)
+    return _Reading(identity, ProcessOwner(uid, username, eid), complete=bool(block) and uid is not None)
 
 
 def _user(pid: int) -> tuple[int | None, str | None]:

@@ -14,13 +14,12 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.needs import need
+from tests.support.virtualenvs import pip_install, virtual_environment
 from tests.support.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
@@ -31,28 +30,6 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("genv[monitor]==1.4.3", "setuptools<80")
 """genv 1.4.3 imports pkg_resources, which newer releases of setuptools warn of and the newest do not have."""
 
-SYSTEM_PYTHON = Path("/usr/bin/python3")
-"""An interpreter that every user may run; that of the tests can lie in somebody's home."""
-
-
-def virtual_environment(directory: Path, *packages: str | Path) -> Path:
-    """Make a virtual environment with these packages installed one after the other; return its bin directory.
-
-    Every user can run what is in it, if every user can enter the directory.
-    """
-    need(SYSTEM_PYTHON.exists(), f"needs {SYSTEM_PYTHON}: apt install python3")
-    _run(sys.executable, "-m", "virtualenv", "--quiet", "--python", str(SYSTEM_PYTHON), str(directory))
-    directory.chmod(0o755)
-    for package in packages:
-        pip_install(directory / "bin", package)
-    return directory / "bin"
-
-
-def pip_install(bin_directory: Path, *packages: str | Path) -> None:
-    """Install packages into a virtual environment, all at once."""
-    pip = (str(bin_directory / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    _run(*pip, *map(str, packages))
-
 
 @functools.cache
 def install_genv(directory: Path) -> Path:
@@ -60,12 +37,6 @@ def install_genv(directory: Path) -> Path:
     bin_directory = virtual_environment(directory / "genv-virtualenv")
     pip_install(bin_directory, *REQUIREMENTS)
     return bin_directory
-
-
-def _run(*command: str) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
 
 
 class Shell:

@@ -102,7 +102,8 @@ class Machine:
     ours: Monitor
     _shells: list[Shell] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    _beat: int = 20
+    _beat: int = 1000
+    """Counts on, from where no temperature of a scenario is."""
 
     # --- What people do -------------------------------------------------------------------------------------
 
@@ -187,8 +188,11 @@ class Machine:
 
     def seen_by_ours(self) -> Exported:
         """Return what ours exports once it has seen the machine as it is now."""
-        self._next_beat()
-        return wait_for(lambda: self._with_beat(self._ours), "ours has seen the state of the machine")
+        # It looks at one thing after the other, so after the first beat it can still tell of what was before it.
+        for _ in range(2):
+            self._next_beat()
+            seen = wait_for(lambda: self._with_beat(self._ours), "ours has seen the state of the machine")
+        return seen
 
     def compare(self) -> Exported:
         """Wait until both have seen the machine as it is now, and return what ours exports of the sixteen.

@@ -52,10 +52,6 @@ def test_an_environment_without_identifier_is_left_out(eid: Any) -> None:
     assert genv_format.environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)
 
 
-def test_of_two_environments_with_one_identifier_the_first_counts() -> None:
-    assert genv_format.environments({"envs": [ENVIRONMENT, {**ENVIRONMENT, "username": "mallory"}]}) == (RECORD,)
-
-
 @pytest.mark.parametrize("document", [None, [], {}, {"envs": None}, {"envs": 3}, {"envs": [None, 3, "x", []]}])
 def test_a_document_without_environments(document: Any) -> None:
     assert genv_format.environments(document) == ()

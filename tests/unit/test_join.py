@@ -45,6 +45,11 @@ def test_an_environment_is_active_while_a_process_or_kernel_of_it_lives() -> Non
     assert list(environments(GenvFacts(environments=records))) == ["shell", "kernel"]
 
 
+def test_of_environments_with_one_identifier_the_first_that_lives_counts() -> None:
+    records = tuple(EnvironmentRecord("1", uid=uid, pids=(pid,)) for uid, pid in ((1, 9), (2, 1), (3, 1)))
+    assert environments(GenvFacts(environments=records))["1"].uid == 2
+
+
 def test_devices_and_processes_of_an_environment() -> None:
     genv = GenvFacts(
         environments=(EnvironmentRecord("a", pids=(1,)), EnvironmentRecord("b", pids=(1,))),

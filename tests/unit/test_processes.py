@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from genvd.model import ProcessQuestion
-from genvd.sources.processes import ProcessSource, environment_variable, start_time
+from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
 from tests.support.needs import need
 from tests.support.waiting import wait_for
 
@@ -67,7 +67,7 @@ def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Star
     first = start(environment={"GENV_ENVIRONMENT_ID": "1"})
     source = ProcessSource()
     assert source.read(gpu(first)).owners[first.pid].eid == "1"
-    started = start_time(first.pid)
+    started = program_identity(first.pid)
     first.kill()
     first.wait()
     # The start time counts in hundredths of a second; pids do not come round within one.
@@ -75,10 +75,10 @@ def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Star
     assert source.read(gpu(second)).owners[second.pid].eid == "2"
 
 
-def later_process(start: Start, pid: int, started: int | None) -> subprocess.Popen[bytes] | None:
+def later_process(start: Start, pid: int, started: Identity | None) -> subprocess.Popen[bytes] | None:
     LAST_PID.write_text(str(pid - 1))
     process = start(environment={"GENV_ENVIRONMENT_ID": "2"})
-    if process.pid == pid and start_time(pid) != started:
+    if process.pid == pid and program_identity(pid) != started:
         return process
     process.kill()
     process.wait()
@@ -90,7 +90,7 @@ def test_a_process_that_is_gone_is_missing(start: Start) -> None:
     process.kill()
     process.wait()
     assert set(ProcessSource().read(gpu(process, other)).owners) == {other.pid}
-    assert start_time(process.pid) is None
+    assert program_identity(process.pid) is None
 
 
 def test_a_zombie_has_no_environment(start: Start) -> None:
@@ -106,8 +106,24 @@ def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Pat
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
     process = start(str(program), "600")
-    expected = psutil.Process(process.pid).create_time() - psutil.boot_time()
-    assert start_time(process.pid) == pytest.approx(expected * os.sysconf("SC_CLK_TCK"), abs=2)
+    identity = program_identity(process.pid)
+    assert identity is not None
+    started = int(identity[0]) / os.sysconf("SC_CLK_TCK")
+    assert started == pytest.approx(psutil.Process(process.pid).create_time() - psutil.boot_time(), abs=0.02)
+
+
+def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> None:
+    script = "read _; exec env GENV_ENVIRONMENT_ID=2 sleep 600"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, env={"GENV_ENVIRONMENT_ID": "1"}) as process:
+        try:
+            source = ProcessSource()
+            assert source.read(gpu(process)).owners[process.pid].eid == "1"
+            assert process.stdin
+            process.stdin.write(b"\n")
+            process.stdin.close()
+            wait_for(lambda: source.read(gpu(process)).owners[process.pid].eid == "2", "the new environment")
+        finally:
+            process.kill()
 
 
 def test_live_processes(start: Start) -> None:
@@ -120,15 +136,16 @@ def test_live_processes(start: Start) -> None:
 
 def test_live_kernels(start: Start) -> None:
     source = ProcessSource()
-    question = ProcessQuestion(kernel_ids=frozenset({"1-a", "2-b", "3"}))
+    question = ProcessQuestion(kernel_ids=frozenset({"1-a", "2-b", "3", "4"}))
     program = [sys.executable, "-c", "import time; time.sleep(600)", "-f"]
     process = start(*program, "/home/x/.local/share/jupyter/runtime/kernel-1-a.json")
     start(*program, "/run/kernel-22-b.json", "kernel-3.json.bak")
-    assert source.read(question).live_kernel_ids == {"1-a"}
-    assert source.read(question).live_kernel_ids == {"1-a"}
+    start(*program, "run('/x/kernel-4.json')")
+    assert source.read(question).live_kernel_ids == {"1-a", "4"}
+    assert source.read(question).live_kernel_ids == {"1-a", "4"}
     process.kill()
     process.wait()
-    assert source.read(question).live_kernel_ids == set()
+    assert source.read(question).live_kernel_ids == {"4"}
 
 
 NAME = b"GENV_ENVIRONMENT_ID"

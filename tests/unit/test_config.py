@@ -1,0 +1,438 @@
+"""monitor.yaml: what it may say, what it may not, and how that is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genvd.config import SECTIONS, Config, as_yaml, json_schema, sample, settings
+from genvd.config_file import MAX_BYTES, ConfigError, load, parse_option
+from genvd.config_values import parse_duration, show_duration
+from tests.support.monitor import PROGRAM
+from tests.support.needs import need_command
+
+QUICK = 5.0
+"""Seconds in which any file is judged; a service that starts waits for it."""
+
+SETTINGS = list(settings())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "monitor.yaml"
+
+
+def read(file: Path, text: str, overrides: dict[str, Any] | None = None) -> Config:
+    file.write_text(text)
+    return load(file, overrides)
+
+
+def problems(file: Path, content: str | bytes) -> list[str]:
+    """Return what is reported, without the name of the file."""
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    for problem in caught.value.problems:
+        assert problem.startswith(str(file))
+        assert len(problem.splitlines()) == 1
+        assert len(problem) < len(str(file)) + 400
+    return [problem.removeprefix(str(file)) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("listen.address", "0.0.0.0", "0.0.0.0"),
+        ("listen.address", "'::'", "::"),
+        ("listen.address", "fe80::1%eth0", "fe80::1%eth0"),
+        ("listen.address", "gpu-01.example.org", "gpu-01.example.org"),
+        ("listen.port", "0", 0),
+        ("listen.port", "65535", 65535),
+        ("listen.port", "'8000'", 8000),
+        ("collect.interval", "2.5", 2.5),
+        ("collect.interval", "100ms", 0.1),
+        ("collect.interval", "1h", 3600.0),
+        ("collect.interval", "1m30s", 90.0),
+        ("collect.timeout", "50ms", 0.05),
+        ("collect.timeout", "7s", 7.0),
+        ("genv.state_directory", "/srv/genv", Path("/srv/genv")),
+        ("genv.state_directory", '""', None),
+        ("publish.enabled", "no", False),
+        ("publish.enabled", "On", True),
+        ("publish.enabled", "false", False),
+        ("publish.directory", "/srv/a b", Path("/srv/a b")),
+        ("publish.prometheus_url", "https://prometheus.example.org:9090/p?a=b#c", None),
+        ("logging.level", "debug", "debug"),
+        ("logging.level", "WARNING", "warning"),
+    ],
+)
+def test_every_key_is_read(file: Path, key: str, text: str, expected: object) -> None:
+    section, name = key.split(".")
+    config = read(file, f"{section}:\n  {name}: {text}\n")
+    field = f"{section}_{name}"
+    assert getattr(config, field) == (text if field == "publish_prometheus_url" else expected)
+    timeout = Config().collect_timeout  # which may give way to the interval
+    assert dataclasses.replace(config, **{"collect_timeout": timeout, field: getattr(Config(), field)}) == Config()
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        *(("listen.address", text) for text in ('""', "a b", "h/x", "'a,b'", '"h\\n"', "'$(id)'")),
+        *(("listen.port", text) for text in ("-1", "65536", "http", "80.0", "0x50", "8_000", "1e3", "\uff18\uff10")),
+        *(
+            ("collect.interval", text)
+            for text in ("0", "-1", "1x", '""', "1e9", ".inf", "inf", ".nan", "nan", "99ms", "3601", "1h1ms", "10 s")
+        ),
+        *(
+            ("collect.interval", text)
+            for text in ("1:30", "s", "1s-", "+5", "1,5", "0x10", "1m 30s", "9" * 400, "\uff11\uff10")
+        ),
+        *(("collect.timeout", text) for text in ("0", "20.1s", "soon")),
+        *(("genv.state_directory", text) for text in ("genv", "./genv", "~/genv", '"/a\\0b"')),
+        *(("publish.enabled", text) for text in ("maybe", "1", "2", "truee")),
+        *(("publish.directory", text) for text in ("metrics", "C:\\metrics")),
+        *(
+            ("publish.prometheus_url", text)
+            for text in ("localhost:9090", "ftp://h", "http://", "http://a b", "'http://a\"b'", '"http://a\\nb: c"')
+        ),
+        *(("logging.level", text) for text in ("loud", "5", "info debug")),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_expected(file: Path, key: str, text: str) -> None:
+    section, name = key.split(".")
+    (problem,) = problems(file, f"# one\n{section}:\n  {name}: {text}\n")
+    assert re.fullmatch(rf":3: {re.escape(key)}: .+ is wrong; expected .+", problem)
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "{a: b}", "!!python/tuple [1]", "&a [*a]"])
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_a_list_or_mapping_is_no_value(file: Path, setting: Any, value: str) -> None:
+    (problem,) = problems(file, f"{setting.section}:\n  {setting.key}: {value}\n")
+    assert problem.startswith(f":2: {setting.section}.{setting.key}: a list or mapping is wrong; expected ")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10s", 10),
+        ("1m30s", 90),
+        ("500ms", 0.5),
+        ("2.5", 2.5),
+        (".5", 0.5),
+        ("1h", 3600),
+        ("1d", 86400),
+        ("1.5m", 90),
+        (" 7 ", 7),
+        ("0", 0),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "1x", "", " ", "1e9", "inf", "nan", "1.", "s", "10s!", "1 m", "--1", "1m-1s"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [0.05, 0.1, 0.0505, 0.1234567, 0.9996, 1, 1.5, 59.9999999, 60, 60.00001, 61.1, 0.55 * 3600, 3599.999, 3600],
+)
+def test_a_duration_reads_as_it_was_written(seconds: float) -> None:
+    assert parse_duration(show_duration(seconds)) == pytest.approx(seconds, rel=1e-3)
+
+
+def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
+    text = (
+        "listen:\n  port: x\n  adress: h\ncollect:\n  interval: 0\nlogging: loud\nlisten: {}\npublis:\n  enabled: 1\n"
+    )
+    told = problems(file, text)
+    assert [problem.split(": ")[:2] for problem in told] == [
+        [":2", "listen.port"],
+        [":3", "listen.adress"],
+        [":5", "collect.interval"],
+        [":6", "logging"],
+        [":7", "listen"],
+        [":8", "publis"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listen:\n  prot: 1\n", ":2: listen.prot: unknown key; did you mean port?"),
+        ("listen:\n  Port: 1\n", ":2: listen.Port: unknown key; did you mean port?"),
+        ("lisen:\n  port: 1\n", ":1: lisen: unknown key; did you mean listen?"),
+        ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
+        ("port: 1\n", ":1: port: unknown key; expected one of listen, collect, genv, publish, logging"),
+        ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: is there twice; expected once"),
+        ("listen: {}\nlisten: {}\n", ":2: listen: is there twice; expected once"),
+        ("listen: 8000\n", ":1: listen: is no mapping; expected keys such as address"),
+        ("listen: [port]\n", ":1: listen: is no mapping; expected keys such as address"),
+        ("- listen\n", ":1: the file is no mapping; expected keys such as listen"),
+        ("hello\n", ":1: the file is no mapping; expected keys such as listen"),
+        ("a: &a {port: 1}\nlisten:\n  <<: *a\n", ":1: a: unknown key; expected one of "),
+    ],
+)
+def test_problems_of_structure(file: Path, text: str, expected: str) -> None:
+    assert problems(file, text)[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "# nothing\n", "null", "~\n", "---\n", "{}", "listen:\n", "listen:\n  port:\n", "\ufefflisten:\n"],
+)
+def test_what_is_not_said_is_the_default(file: Path, text: str) -> None:
+    assert read(file, text) == Config()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"listen:\n\tport: 1\n", id="tab"),
+        pytest.param(b"listen:\n  address: \xff\n", id="not UTF-8"),
+        pytest.param("listen: {}".encode("utf-16"), id="UTF-16"),
+        pytest.param(b"listen: \x00\n", id="NUL"),
+        pytest.param(b"listen: {port: 1\n", id="not closed"),
+        pytest.param(b"listen: {}\n---\nlisten: {}\n", id="two documents"),
+        pytest.param(b"listen: *nothing\n", id="alias of nothing"),
+        pytest.param(b"%YAML 9.9\n---\n", id="YAML of the future"),
+        pytest.param(b"listen: 'a\n", id="quote"),
+        pytest.param(b"\x7fELF\x02\x01\x01" + bytes(100), id="program"),
+        pytest.param(b"listen: " + b"[" * 10_000, id="deep list"),
+        pytest.param(b"{a: " * 10_000, id="deep mapping"),
+        pytest.param(b"- " * 10_000, id="deep block"),
+    ],
+)
+def test_what_is_no_yaml_is_one_problem(file: Path, content: bytes) -> None:
+    (problem,) = problems(file, content)
+    assert "is not valid YAML: " in problem or "is nested too deep" in problem
+
+
+@pytest.mark.parametrize(
+    "text", ['"a\\nb": 1\n', '"\\e[31mred": 1\n', '? "a\\nb\\nc"\n: 1\n', "? [a, b]\n: 1\n", "? {}\n: 1"]
+)
+def test_a_strange_key_is_told_in_one_line(file: Path, text: str) -> None:
+    (problem,) = problems(file, text)
+    assert problem.startswith(":1: ")
+    assert problem.isprintable()
+
+
+def test_python_tags_run_nothing(file: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    told = problems(file, f'listen:\n  address: !!python/object/apply:os.system ["touch {witness}"]\n')
+    assert told[0].startswith(":2: listen.address: ")
+    assert not witness.exists()
+
+
+def check(file: Path, *, memory: int = 1 << 30) -> subprocess.CompletedProcess[str]:
+    """Check a file that may be an attack, in a process that may not take much."""
+    prlimit = need_command("prlimit", "util-linux")
+    command = [prlimit, f"--as={memory}", str(PROGRAM), "check", str(file)]
+    started = time.monotonic()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert "Traceback" not in result.stderr
+    assert time.monotonic() - started < QUICK
+    return result
+
+
+LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize("place", ["listen: *a8\n", "listen:\n  port: *a8\n", "*a8 : 1\n", "listen:\n  *a8 : 1\n"])
+def test_exploding_aliases_do_not_explode(file: Path, place: str) -> None:
+    file.write_text(LAUGHS + place)
+    result = check(file)
+    assert result.returncode == 2
+    assert f"{file}:1: a0: unknown key" in result.stderr
+
+
+def test_any_file_that_is_not_too_large_is_judged_quickly(file: Path) -> None:
+    file.write_text("x: [" + "a," * (MAX_BYTES // 2 - 100) + "]\n")
+    assert check(file).returncode == 2
+
+
+def test_a_file_of_100_megabytes_is_not_read(file: Path) -> None:
+    with file.open("wb") as handle:
+        handle.truncate(100 << 20)
+    with pytest.raises(ConfigError, match="is larger than"):
+        load(file)
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "device", "missing", "dangling", "loop"])
+def test_what_is_no_file_is_one_problem(file: Path, kind: str) -> None:
+    make: dict[str, Callable[[], object]] = {
+        "directory": file.mkdir,
+        "fifo": lambda: os.mkfifo(file),
+        "device": lambda: file.symlink_to("/dev/zero"),
+        "missing": lambda: None,
+        "dangling": lambda: file.symlink_to("nowhere"),
+        "loop": lambda: file.symlink_to(file),
+    }
+    make[kind]()
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}: ")
+    assert "permissions" not in problem  # which have nothing to do with it
+
+
+def test_a_link_to_a_file_is_followed(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("listen: {port: 1}")
+    file.symlink_to("real")
+    assert load(file).listen_port == 1
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(file: Path) -> None:
+    text = "listen: {port: 1, address: h}\n"
+    assert read(file, text, {"listen_port": 2}) == Config(listen_port=2, listen_address="h")
+    assert load(None, {"listen_port": 3}) == Config(listen_port=3)
+    assert load(None) == Config()
+
+
+def test_a_contradiction_has_its_place(file: Path) -> None:
+    told = problems(file, "collect:\n  interval: 1s\n  timeout: 2s\n")
+    assert told == [":3: collect.timeout: 2s is longer than collect.interval; expected at most 1s"]
+
+
+@pytest.mark.parametrize("text", ["collect: {interval: 1s}\n", "collect: {timeout: 20s}\n", sample()])
+def test_a_default_contradicts_nothing(file: Path, text: str) -> None:
+    read(file, text)
+
+
+def test_an_interval_from_the_command_line_wins_over_the_shipped_file(file: Path) -> None:
+    assert read(file, sample(), {"collect_interval": 1.0}).collect_interval == 1.0
+
+
+def test_the_sample_says_what_holds_without_it(file: Path) -> None:
+    assert read(file, sample()) == Config()
+
+
+def test_the_sample_has_every_key_and_describes_it() -> None:
+    document = yaml.safe_load(sample())
+    assert {(section, key) for section in document for key in document[section]} == {
+        (setting.section, setting.key) for setting in SETTINGS
+    }
+    for setting in SETTINGS:
+        assert setting.description in sample()
+    assert set(document) == set(SECTIONS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "collect: {interval: 1s}",
+        "collect: {timeout: 20s}",
+        "collect: {interval: 0.55h}",
+        "collect: {interval: 60.00001}",
+        'listen: {address: "::"}',
+        'listen: {address: "::1", port: 0}',
+        'listen: {address: "null"}',
+        'listen: {address: "-"}',
+        'listen: {address: "%"}',
+        'publish: {directory: "/a #b"}',
+        'publish: {directory: "/a: b"}',
+        'publish: {directory: "/it\'s"}',
+        'publish: {directory: "/ü"}',
+        'publish: {prometheus_url: "http://h:9090/#a"}',
+        'publish: {prometheus_url: "http://h:"}',
+        "publish: {enabled: no}",
+        "genv: {state_directory: /srv/genv}",
+        "logging: {level: ERROR}",
+    ],
+)
+def test_the_effective_configuration_is_accepted_again(file: Path, text: str) -> None:
+    config = read(file, text)
+    again = read(file, as_yaml(config))
+    assert again.collect_interval == pytest.approx(config.collect_interval, rel=1e-3)
+    assert dataclasses.replace(again, collect_interval=config.collect_interval) == config
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a\\nb: c", "a\\eb"])
+def test_a_value_that_is_no_plain_text_is_refused_or_shown(file: Path, name: str) -> None:
+    try:
+        config = read(file, f'publish: {{directory: "/{name}"}}')
+    except ConfigError:
+        return
+    file.write_bytes(as_yaml(config).encode())
+    assert load(file) == config
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_the_command_line_takes_what_is_shown(setting: Any) -> None:
+    shown = setting.kind.show(setting.default)
+    assert parse_option(setting.field, "" if shown == '""' else shown) == setting.default
+
+
+# --- JSON Schema ---------------------------------------------------------------------------------------------
+
+
+def fits(value: object, schema: dict[str, Any]) -> bool:
+    """Tell whether a scalar fits a schema, as far as this project's schemas go."""
+    if "anyOf" in schema:
+        return any(fits(value, each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if schema["type"] in ("integer", "number"):
+        right = isinstance(value, int) or schema["type"] == "number"
+        return number and right and schema["minimum"] <= value <= schema["maximum"]
+    if schema["type"] == "boolean":
+        return isinstance(value, bool)
+    assert schema["type"] == "string"
+    return isinstance(value, str) and bool(re.search(schema.get("pattern", ""), value, re.ASCII))
+
+
+def test_the_schema_has_exactly_the_keys() -> None:
+    sections = json_schema()["properties"]
+    assert list(sections) == list(SECTIONS)
+    assert {(section, key) for section in sections for key in sections[section]["properties"]} == {
+        (setting.section, setting.key) for setting in SETTINGS
+    }
+    assert json_schema()["additionalProperties"] is False
+    assert all(section["additionalProperties"] is False for section in sections.values())
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_the_default_fits_its_schema(setting: Any) -> None:
+    schema = json_schema()["properties"][setting.section]["properties"][setting.key]
+    assert fits(schema["default"], schema)
+    assert fits(yaml.safe_load(sample())[setting.section][setting.key], schema)
+
+
+VALUES = ["", "0", "1", "-1", "0.1", "2.5", "65536", "1e9", "3601", "10s", "1m30s", "500ms", "1x", "/a", "a/b", "::1"]
+WORDS = ["yes", "false", "maybe", "info", "loud", "http://h:1", "http://a b", "h.example", "a b", "nan", ".inf"]
+
+
+@pytest.mark.parametrize("text", VALUES + WORDS)
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+def test_schema_and_program_agree(file: Path, setting: Any, text: str) -> None:
+    written = f"{setting.section}:\n  {setting.key}: {text or repr(text)}\n"
+    value = yaml.safe_load(written)[setting.section][setting.key]
+    schema = json_schema()["properties"][setting.section]["properties"][setting.key]
+    file.write_text(written)
+    try:
+        load(file)
+        accepted = True
+    except ConfigError:
+        accepted = False
+    if fits(value, schema) == accepted:
+        return
+    generous = accepted and schema.get("type") == "string" and not isinstance(value, str)  # a number as text
+    beyond = not accepted and "anyOf" in schema and isinstance(value, str)  # no pattern tells a range of durations
+    assert generous or beyond
