@@ -359,7 +359,6 @@ def test_an_environment_from_activation_to_deactivation(shell: Shell, terminal: 
 # --- Known defects --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, raises=subprocess.TimeoutExpired, reason="hands over to the wrapper that called it")
 def test_a_wrapper_around_ours_is_not_taken_for_genv(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
     """As the shims of pyenv are, and the scripts that people write themselves."""
     wrapper = command_in(tmp_path / "shims", f'#!/bin/sh\nPATH="{ours_only}:$PATH" exec "{ours_only}/genv" "$@"\n')
@@ -367,7 +366,6 @@ def test_a_wrapper_around_ours_is_not_taken_for_genv(terminal: Terminal, ours_on
     refused(terminal.run([wrapper], "genv", "devices", deadline=4))
 
 
-@pytest.mark.xfail(strict=True, reason="every script with the letters genvd in it is taken for ours")
 def test_genv_may_live_in_a_directory_with_our_name(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
     python = tmp_path / "genvd" / "python3"
     python.parent.mkdir()
@@ -377,7 +375,6 @@ def test_genv_may_live_in_a_directory_with_our_name(terminal: Terminal, ours_onl
     assert terminal.run([ours_only, real], "genv", "devices").status == 7
 
 
-@pytest.mark.xfail(strict=True, reason="ends with a traceback")
 @pytest.mark.parametrize("content", ["#!/nonexistent/python\n", "\x7fno program at all\n"])
 def test_a_genv_that_cannot_be_run_is_one_clear_line(
     terminal: Terminal, ours_only: Path, tmp_path: Path, content: str

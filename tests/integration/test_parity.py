@@ -640,7 +640,6 @@ def test_a_process_that_leaves_one_of_its_devices(machine: Machine, alice: User)
     assert value(seen, "genv_process_devices_total", pid=pid, eid=shell.eid) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the environment of a process is read once only")
 def test_a_process_that_becomes_another_program_with_another_environment(machine: Machine) -> None:
     """Theirs then has the process twice."""
     command = "read line; GENV_ENVIRONMENT_ID=second exec /usr/bin/sleep infinity"
@@ -694,7 +693,6 @@ def test_a_kernel_is_alive_as_long_as_its_process(machine: Machine, jupyter: Pat
     assert labels_of(machine.seen_by_ours(), "genv_environment_processes_total", "eid") == {elsewhere}
 
 
-@pytest.mark.xfail(strict=True, reason="genv_is_installed comes and goes with the state files")
 def test_a_broken_file_does_not_hide_that_genv_is_installed(machine: Machine) -> None:
     """Everybody on the machine can break the files; whether genv is installed is not in them."""
     (machine.state / "envs.json").write_text('{"envs": [')
