@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit status: asked to stop or done; could not run; wrong command line or configuration; Ctrl+C before it was done."""
 
-_COMMANDS = ("run", "check", "once", "publish")
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
 _ONCE_TIMEOUT = 60.0
@@ -133,6 +132,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     check.add_argument(
         "file", nargs="?", type=Path, default=None, metavar="FILE", help=f"file to check (default: {DEFAULT_FILE})"
     )
+    _add_common_options(check)
     check.set_defaults(run_command=_check)
 
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")

@@ -20,6 +20,9 @@ GRACE_TICKS = 3
 """Failed ticks in a row for which the last good facts of a source still stand. After that, stale is worse than
 absent."""
 
+_MOST_PROBLEMS = 10
+"""That are logged until the source works again, whatever new ones somebody invents."""
+
 _NO_ANSWER = "does not answer; its metrics are left out until it does, everything else goes on"
 
 
@@ -39,7 +42,7 @@ class Collector(Generic[Q, F]):
         self._asked_at: float | None = None
         self._facts: F | None = None
         self._failures = 0
-        self._problem: str | None = None
+        self._problems: set[str] = set()  # since it last succeeded; each is logged once
         self._thread: threading.Thread | None = None
 
     def ask(self, question: Q) -> None:
@@ -82,21 +85,22 @@ class Collector(Generic[Q, F]):
             return error
         except Exception as error:  # a defect of ours must cost the metrics of this source only
             problem = f"unexpected {type(error).__name__}: {error}; please report this as a defect"
-            if problem != self._problem:
+            if problem not in self._problems:
                 log.exception("%s: failed unexpectedly", self.name)
             return RuntimeError(problem)
 
     def _failed(self, problem: str, seconds: float) -> tuple[F | None, CollectorStatus]:
         self._failures += 1
-        if problem != self._problem:
+        if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
+            self._problems.add(problem)
             log.warning("%s: %s", self.name, problem)
-        self._problem = problem
         if self._failures > GRACE_TICKS:
             self._facts = None
         return self._facts, CollectorStatus(self.name, False, seconds, problem)
 
     def _succeeded(self, facts: F, seconds: float) -> tuple[F, CollectorStatus]:
-        if self._problem is not None:
+        if self._problems:
             log.info("%s: works again", self.name)
-        self._facts, self._failures, self._problem = facts, 0, None
+        self._facts, self._failures = facts, 0
+        self._problems.clear()
         return facts, CollectorStatus(self.name, True, seconds)

@@ -93,7 +93,8 @@ class _NoFileError(Exception):
 def _read(path: Path) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):  # /dev/null is how people say: no file
             raise _NoFileError("is no regular file; expected a YAML file")
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:

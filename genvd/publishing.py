@@ -26,7 +26,8 @@ def publish(config: Config, port: int) -> Path:
     """
     directory = publish_directory(config)
     target = target_for(config.listen_address, port)
-    publisher.publish(directory, target, config.publish_prometheus_url, for_everybody=state_directory(config))
+    genvs_own = state_directory(config).resolve()
+    publisher.publish(directory, target, config.publish_prometheus_url, for_everybody=genvs_own)
     return directory
 
 

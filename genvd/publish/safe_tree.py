@@ -82,7 +82,7 @@ class _Cursor:
 
     def enter(self, name: str, mode: int = 0o755) -> None:
         """Go into a directory that is no link; make it with this mode, whatever the umask, if it is missing."""
-        path = self._path / name
+        path = self._path.parent if name == ".." else self._path / name  # links are resolved already
         try:
             made = self._make(name)
             entered = os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)
@@ -177,7 +177,8 @@ def _replace(directory: int, path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
-            os.unlink(temporary, dir_fd=directory)
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
             raise
     except OSError as error:
         raise _with_path(error, path) from None

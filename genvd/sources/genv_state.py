@@ -12,8 +12,8 @@ from genvd.sources.state_files import read_json, shared_lock
 
 DEFAULT_DIRECTORY = Path("/var/tmp/genv")
 
-_LOCK_SECONDS = 0.1
-_READ_SECONDS = 0.1
+_LOCK_SECONDS = 0.04
+_READ_SECONDS = 0.04
 
 
 def default_directory() -> Path:

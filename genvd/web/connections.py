@@ -45,11 +45,22 @@ class Connections:
         connection = Connection(accepted, since=time.monotonic())
         with self._changed:
             if len(self._open) >= self._most:
-                victim = min(self._open, key=lambda other: (not other.answered, other.since))
-                self._open.discard(victim)
-                _shut(victim.socket)
+                self._evict()
             self._open.add(connection)
         return connection
+
+    def make_room(self) -> bool:
+        """Close a connection because descriptors are used up; tell whether there was one."""
+        with self._changed:
+            if self._open:
+                self._evict()
+                return True
+        return False
+
+    def _evict(self) -> None:
+        victim = min(self._open, key=lambda other: (not other.answered, other.since))
+        self._open.discard(victim)
+        _shut(victim.socket)
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection and close its socket."""

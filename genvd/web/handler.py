@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from genvd import __version__
+from genvd.text import clean
 from genvd.web.site import Response
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = BUSY_SECONDS
     disable_nagle_algorithm = True
-    error_content_type = "text/plain; charset=utf-8"
-    error_message_format = "%(code)d %(message)s\n"
 
     def __init__(self, site: Site, connections: Connections, connection: Connection, address: Any) -> None:
         """Serve the connection until it ends."""
@@ -47,11 +46,26 @@ class Handler(BaseHTTPRequestHandler):
         """Read the header fields; the request line has come."""
         self._connection.asks()
         self.connection.settimeout(BUSY_SECONDS)
-        return super().parse_request()
+        if not super().parse_request():
+            return False
+        if self.headers.defects or any(name != name.strip() for name in self.headers):
+            self.send_error(HTTPStatus.BAD_REQUEST)  # where such a request ends is anybody's guess
+            return False
+        options = ",".join(self.headers.get_all("Connection", [])).lower().split(",")
+        if "close" in map(str.strip, options):
+            self.close_connection = True
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, and close the connection."""
+        self.close_connection = True
+        status = HTTPStatus(code)
+        body = f"{status.value} {status.phrase}\n".encode()
+        self.wfile.write(self._head(Response(body, status=status)) + body)
 
     def do_GET(self) -> None:
         """Answer with the page."""
-        self._send(self._site.respond(self.path.split("?", 1)[0], self.headers))
+        self._send(self._site.respond(_path(self.path), self.headers))
 
     do_HEAD = do_GET  # noqa: N815 (the name that http.server looks for)
 
@@ -95,7 +109,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log a request; only on the lowest level, since scrapes come all the time."""
-        log.debug("%s: %s", self.address_string(), format % args)
+        log.debug("%s: %s", self.address_string(), clean(format % args))
+
+
+def _path(target: str) -> str:
+    """Return the path of a request target, which may be an absolute URL (RFC 9112, section 3.2.2)."""
+    target = target.split("?", 1)[0]
+    _, scheme_end, rest = target.partition("://")
+    return "/" + rest.partition("/")[2] if scheme_end else target
 
 
 def serve(site: Site, connections: Connections, connection: Connection, address: Any) -> None:

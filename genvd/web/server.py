@@ -95,6 +95,7 @@ class Server:
             return False
         except OSError as error:
             log.debug("no connection can be accepted: %s", error)
+            self._connections.make_room()
             self._pause()
             return False
         connection = self._connections.add(accepted)

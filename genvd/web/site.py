@@ -49,6 +49,7 @@ class Site:
 
     def __init__(self) -> None:
         self.latest: Latest | None = None
+        self._template = Template(_PAGE.read_text(encoding="utf-8"))
         self._pages: dict[str, Callable[[Message], Response]] = {
             "/": self._page,
             "/metrics": self._metrics,
@@ -90,10 +91,9 @@ class Site:
         latest = self.latest
         if latest is None:
             return _NOT_READY
-        template = Template(_PAGE.read_text(encoding="utf-8"))
         values = {name: html.escape(value) for name, value in _summary(latest.snapshot).items()}
         return Response(
-            template.substitute(values).encode(),
+            self._template.substitute(values).encode(),
             "text/html; charset=utf-8",
             headers=(("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),),
         )

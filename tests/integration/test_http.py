@@ -1,0 +1,505 @@
+"""HTTP as clients see it, the decent and the others."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from genvd.web.server import MAX_CONNECTIONS
+from tests.standin import Gpu, Scenario
+from tests.support.monitor import Monitor, Series, parse, series
+from tests.support.needs import need, need_command
+from tests.support.waiting import wait_for
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot"]
+COLLECTIONS = series("genv_monitor_collections_total")
+
+PROMETHEUS_2_42 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+
+
+def parse_openmetrics(text: str) -> Series:
+    """Return the series of an exposition in OpenMetrics."""
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    samples = (sample for family in families for sample in family.samples)
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
+    """One that has made its only collection for the next hour."""
+    directory = tmp_path_factory.mktemp("http")
+    environment = {"GENV_TMPDIR": str(directory)}
+    with Monitor(["--demo", "--interval", "1h", "--config-dir", directory], environment=environment) as running:
+        yield running
+        assert "Traceback" not in running.log
+
+
+@pytest.fixture(autouse=True)
+def lives_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test sent, the next client is served."""
+    yield
+    if "monitor" in request.fixturenames:
+        assert request.getfixturevalue("monitor").get("/-/healthy").status == 200
+
+
+def connect(monitor: Monitor) -> socket.socket:
+    return socket.create_connection((monitor.host, monitor.port), timeout=10)
+
+
+def exchange(monitor: Monitor, *parts: bytes, timeout: float = 10) -> bytes:
+    """Send bytes on a connection of their own; return all that comes until the server closes it."""
+    with closing(connect(monitor)) as connection:
+        connection.settimeout(timeout)
+        answer = b""
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for part in parts:
+                connection.sendall(part)
+        with suppress(ConnectionResetError):
+            while received := connection.recv(65536):
+                answer += received
+        return answer
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"^HTTP/1\.1 (\d{3}) ", answer, re.MULTILINE)]
+
+
+# --- What there is -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "content_type"),
+    [
+        ("/", 200, "text/html; charset=utf-8"),
+        ("/metrics", 200, TEXT),
+        ("/-/healthy", 200, "text/plain; charset=utf-8"),
+        ("/-/ready", 200, "text/plain; charset=utf-8"),
+        ("/api/v1/snapshot", 200, "application/json"),
+        *((path, 404, "text/plain; charset=utf-8") for path in ("/x", "/metrics/", "/Metrics", "/metrics;a", "/%2e")),
+        *((path, 404, "text/plain; charset=utf-8") for path in ("/../etc/passwd", "/metrics%00", "/-/", "/%6detrics")),
+    ],
+)
+def test_paths(monitor: Monitor, path: str, status: int, content_type: str) -> None:
+    reply = monitor.get(path)
+    assert (reply.status, reply.headers["Content-Type"]) == (status, content_type)
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert int(reply.headers["Content-Length"]) == len(reply.body) > 0
+    assert "Python" not in str(reply.headers)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nothing"])
+@pytest.mark.parametrize("accept", [{}, {"Accept": PROMETHEUS_3, "Accept-Encoding": "gzip"}], ids=["plain", "gzip"])
+def test_head_is_get_without_the_body(monitor: Monitor, path: str, accept: dict[str, str]) -> None:
+    get, head = (monitor.get(path, accept, method) for method in ("GET", "HEAD"))
+    for reply in (get, head):
+        del reply.headers["Date"]
+    assert (head.status, head.headers.items(), head.body) == (get.status, get.headers.items(), b"")
+
+
+def test_head_sends_no_body_on_the_wire(monitor: Monitor) -> None:
+    answer = exchange(monitor, b"HEAD /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"\r\n\r\n") == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "FOO", "get"])
+@pytest.mark.parametrize("path", ["/metrics", "/nothing"])
+def test_other_methods_are_refused(monitor: Monitor, method: str, path: str) -> None:
+    request = f"{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode()
+    answer = exchange(monitor, request)
+    assert statuses(answer) in ([405], [404])
+    if statuses(answer) == [405]:
+        assert b"\r\nAllow: GET, HEAD\r\n" in answer
+
+
+@pytest.mark.parametrize("query", ["?", "?a=b", "?name[]=up&x=%00", "??", "?/../x"])
+def test_the_query_does_not_count(monitor: Monitor, query: str) -> None:
+    assert monitor.get("/-/healthy" + query).body == b"Healthy.\n"
+    assert monitor.get("/x" + query).status == 404
+
+
+def test_the_whole_address_is_taken_as_a_proxy_sends_it(monitor: Monitor) -> None:
+    request = f"GET http://{monitor.host}:{monitor.port}/-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    assert statuses(exchange(monitor, request.encode())) == [200]
+
+
+def test_the_snapshot_is_json(monitor: Monitor) -> None:
+    snapshot = monitor.snapshot()
+    assert len(snapshot["devices"]) == 8
+    assert snapshot["service"]["mode"] == "demo"
+
+
+def test_the_page_leads_to_everything(monitor: Monitor) -> None:
+    reply = monitor.get("/")
+    links = re.findall(r'href="([^"]*)"', reply.body.decode())
+    assert {f"/{link}" for link in links} == set(PATHS) - {"/"}
+    assert "(simulated machine)" in reply.body.decode()
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+def test_the_page_escapes_what_users_choose(tmp_path: Path) -> None:
+    state = tmp_path / "<img src=x onerror=alert(1)>&\"'"
+    state.mkdir()
+    (state / "envs.json").write_text("{")
+    options = ["--interval", "1h", "--config-dir", str(tmp_path / "published")]
+    with Monitor(options, environment={"GENV_TMPDIR": str(state)}) as monitor:
+        page = monitor.get("/").body.decode()
+        assert "&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;" in page
+        assert "<img" not in page
+        assert "<img" in monitor.snapshot()["collectors"][1]["error"]
+
+
+# --- Content negotiation -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (PROMETHEUS_2_42, OPENMETRICS),
+        (PROMETHEUS_3, OPENMETRICS),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("*/*", TEXT),
+        (None, TEXT),
+        ("text/plain", TEXT),
+        ("application/openmetrics-text;q=0, */*", TEXT),
+        ("text/plain;q=0, */*;q=0.1", OPENMETRICS),
+        ("*/*;q=0", TEXT),
+        (";;q=,=;\x7f/\xff", TEXT),
+        ("," * 60_000, TEXT),
+    ],
+)
+def test_the_format_is_the_one_accepted(monitor: Monitor, accept: str | None, content_type: str) -> None:
+    reply = monitor.get("/metrics", {} if accept is None else {"Accept": accept})
+    assert (reply.status, reply.headers["Content-Type"]) == (200, content_type)
+    assert reply.headers["Vary"] == "Accept, Accept-Encoding"
+    assert reply.body.endswith(b"# EOF\n") == (content_type == OPENMETRICS)
+
+
+def test_both_formats_tell_the_same(monitor: Monitor) -> None:
+    text = parse(monitor.get("/metrics").body.decode())
+    assert parse_openmetrics(monitor.get("/metrics", {"Accept": PROMETHEUS_3}).body.decode()) == text
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "compressed"),
+    [
+        ("gzip", True),
+        ("gzip, deflate, br", True),
+        ("*", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("deflate", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("accept", ["text/plain", PROMETHEUS_3], ids=["text", "openmetrics"])
+def test_it_is_compressed_only_for_who_takes_it(
+    monitor: Monitor, accept: str, accept_encoding: str, compressed: bool
+) -> None:
+    plain = monitor.get("/metrics", {"Accept": accept, "Accept-Encoding": "identity"})
+    reply = monitor.get("/metrics", {"Accept": accept, "Accept-Encoding": accept_encoding})
+    assert reply.headers["Content-Encoding"] == ("gzip" if compressed else None)
+    assert (gzip.decompress(reply.body) if compressed else reply.body) == plain.body
+
+
+# --- Connections ---------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_kept(monitor: Monitor) -> None:
+    with closing(http.client.HTTPConnection(monitor.host, monitor.port, timeout=10)) as connection:
+        connection.connect()
+        kept = connection.sock
+        for path in [*PATHS, "/nothing", "/metrics?x"] * 20:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            assert response.headers["Connection"] is None
+            assert connection.sock is kept
+
+
+def test_http_1_0_closes(monitor: Monitor) -> None:
+    answer = exchange(monitor, b"GET /-/healthy HTTP/1.0\r\n\r\n")
+    assert statuses(answer) == [200]
+    assert answer.endswith(b"Healthy.\n")
+
+
+@pytest.mark.parametrize("value", [b"close", b"Close", b"close, TE", b"TE, close"])
+def test_connection_close_closes(monitor: Monitor, value: bytes) -> None:
+    answer = exchange(monitor, b"GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: " + value + b"\r\n\r\n", timeout=3)
+    assert statuses(answer) == [200]
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_pipelined_requests_are_answered_in_their_order(monitor: Monitor) -> None:
+    paths = ["/-/healthy", "/nothing", "/-/ready", "/-/healthy"] * 25
+    requests = [f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode() for path in paths]
+    answer = exchange(monitor, b"".join(requests), b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert statuses(answer) == [404 if path == "/nothing" else 200 for path in paths] + [200]
+    assert answer.endswith(b"</html>\n")
+
+
+def test_a_request_may_come_in_pieces(monitor: Monitor) -> None:
+    request = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    assert statuses(exchange(monitor, *(request[n : n + 1] for n in range(len(request))))) == [200]
+
+
+SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /-/healthy HTTP/1.1\r\nContent-Length: %d\r\n",
+        b"POST /-/healthy HTTP/1.1\r\nContent-Length: %d\r\n",
+        b"HEAD /-/healthy HTTP/1.1\r\nContent-Length: %d\r\n",
+        b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX: %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\ncontent-length:%d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nContent-Length: %d\r\nContent-Length: 0\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nContent-Length: -1\r\nX: %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nContent-Length : %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nno colon\r\nContent-Length: %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\n Folded: x\r\nContent-Length: %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nX: \x00\r\nContent-Length: %d\r\n",
+        b"GET /-/healthy HTTP/1.1\r\nX: \rContent-Length: %d\r\n",
+    ],
+)
+def test_a_body_is_never_taken_for_a_request(monitor: Monitor, head: bytes) -> None:
+    answer = exchange(monitor, head % len(SMUGGLED) + b"Host: h\r\n\r\n" + SMUGGLED, timeout=3)
+    assert len(statuses(answer)) == 1
+    assert b"# HELP" not in answer
+
+
+def test_who_wants_to_send_a_body_is_told_at_once(monitor: Monitor) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+    assert statuses(exchange(monitor, head))[-1] == 405
+
+
+def test_a_large_body_is_refused(monitor: Monitor) -> None:
+    exchange(monitor, b"POST / HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n", *[bytes(1 << 20)] * 20)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"GARBAGE\r\n\r\n", id="one word"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", id="TLS"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
+        pytest.param(b"GET / HTTP/x\r\n\r\n", id="version"),
+        pytest.param(b"GET / HTTP/1.1.1\r\n\r\n", id="versions"),
+        pytest.param(b"GET / FTP/1.1\r\n\r\n", id="protocol"),
+        pytest.param(b"GET /a b HTTP/1.1\r\n\r\n", id="space"),
+        pytest.param(b"POST /\r\n\r\n", id="HTTP/0.9"),
+        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="long line"),
+        pytest.param(b"a" * 200_000, id="endless line"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", id="many headers"),
+        pytest.param(b"\x00" * 100 + b"\r\n\r\n", id="zeros"),
+    ],
+)
+def test_garbage_is_refused(monitor: Monitor, request_: bytes) -> None:
+    (status,) = statuses(exchange(monitor, request_))
+    assert status in range(400, 500) or (status == 505 and b"HTTP/2" in request_)
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost", b"\xff" * 10])
+def test_a_client_may_go_away(monitor: Monitor, sent: bytes) -> None:
+    for _ in range(20):
+        with closing(connect(monitor)) as connection:
+            connection.sendall(sent)
+
+
+def test_a_client_need_not_read(monitor: Monitor) -> None:
+    with ExitStack() as stack:
+        for _ in range(10):
+            connection = stack.enter_context(closing(connect(monitor)))
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n" * 1000)
+        assert monitor.get("/metrics").status == 200
+
+
+def test_silent_connections_shut_out_nobody(monitor: Monitor) -> None:
+    with ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS + 50):
+            stack.enter_context(closing(connect(monitor)))
+        for _ in range(20):
+            assert monitor.get("/metrics").status == 200
+        assert threads(monitor) < MAX_CONNECTIONS + 20
+    wait_for(lambda: threads(monitor) < 20, "the threads of the connections end")
+
+
+def threads(monitor: Monitor) -> int:
+    return len(list(Path(f"/proc/{monitor.process.pid}/task").iterdir()))
+
+
+def test_it_stops_while_connections_are_open(tmp_path: Path) -> None:
+    with Monitor(["--demo", "--config-dir", tmp_path]) as monitor, ExitStack() as stack:
+        for sent in (b"", b"GET", b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"):
+            connection = stack.enter_context(closing(connect(monitor)))
+            connection.sendall(sent)
+        monitor.process.terminate()
+        assert monitor.process.wait(timeout=1.5) == 0
+
+
+def test_without_descriptors_it_waits_for_some(tmp_path: Path) -> None:
+    prlimit = need_command("prlimit", "util-linux")
+    with Monitor(["--demo", "--config-dir", tmp_path]) as monitor:
+        pid = str(monitor.process.pid)
+        with ExitStack() as stack:
+            subprocess.run([prlimit, "--nofile=40", "--pid", pid], check=True)
+            for _ in range(60):
+                stack.enter_context(closing(connect(monitor)))
+            wait_for(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())) >= 39, "all descriptors are taken")
+        wait_for(lambda: monitor.get("/metrics").status == 200, "a scrape")
+        assert "Traceback" not in monitor.log
+
+
+# --- Addresses -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    [
+        ("0.0.0.0", ["127.0.0.1", "127.0.0.2"]),
+        ("::", ["::1", "127.0.0.1"]),
+        ("::1", ["::1"]),
+        ("127.0.0.2", ["127.0.0.2"]),
+        ("localhost", ["localhost"]),
+    ],
+)
+def test_it_serves_on_the_address(tmp_path: Path, address: str, hosts: list[str]) -> None:
+    need(":" not in address or Path("/proc/net/if_inet6").exists(), "needs IPv6", optional=True)
+    with Monitor(["-a", address, "--demo", "--config-dir", tmp_path], host=hosts[0]) as monitor:
+        for monitor.host in hosts:
+            assert monitor.get("/metrics").status == 200
+        for other in {"127.0.0.3", "::1"} - set(hosts) if address in ("127.0.0.2", "::1") else ():
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((other, monitor.port), timeout=5).close()
+
+
+def test_it_serves_on_a_link_local_address(tmp_path: Path) -> None:
+    interfaces = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    link_local = [(fields[0], fields[5]) for fields in interfaces if fields[0].startswith("fe80")]
+    need(link_local, "needs an IPv6 link-local address", optional=True)
+    digits, interface = link_local[0]
+    address = ":".join(digits[n : n + 4] for n in range(0, 32, 4)) + f"%{interface}"
+    with Monitor(["-a", address, "--demo", "--config-dir", tmp_path], host=address) as monitor:
+        assert monitor.get("/-/healthy").status == 200
+
+
+# --- Ticks ---------------------------------------------------------------------------------------------------
+
+
+def test_before_the_first_collection_it_is_healthy_but_not_ready(
+    scenario: Scenario, nvml_library: Path, state_directory: Path, tmp_path: Path
+) -> None:
+    scenario.gpus = [Gpu("GPU-0", temperature=40)]
+    scenario.hangs["*"] = 60_000
+    scenario.write()
+    config = tmp_path / "monitor.yaml"
+    config.write_text("collect: {timeout: 20s, interval: 30s}\n")
+    options = ["-c", str(config), "--config-dir", str(tmp_path / "published")]
+    monitor = Monitor(options, environment=scenario.environment(nvml_library))
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(monitor.__enter__)
+        try:
+            wait_for(lambda: monitor.port, "the port")
+            expected = {**dict.fromkeys(PATHS, 503), "/-/healthy": 200, "/nothing": 404}
+            for method in ("GET", "HEAD"):
+                assert {path: monitor.get(path, method=method).status for path in expected} == expected
+            scenario.hangs.clear()
+            scenario.write()
+            wait_for(lambda: monitor.get("/-/ready").status == 200, "ready")
+            assert monitor.metrics()[series("genv_device_temperature", index=0)] == 40
+            assert monitor.metrics()[COLLECTIONS] == 1
+        finally:
+            scenario.hangs.clear()
+            scenario.write()
+            entering.exception()
+            monitor.__exit__()
+
+
+def test_a_stuck_driver_delays_no_scrape(
+    scenario: Scenario, nvml_library: Path, state_directory: Path, tmp_path: Path
+) -> None:
+    scenario.gpus = [Gpu("GPU-0", temperature=40)]
+    scenario.write()
+    config = tmp_path / "monitor.yaml"
+    config.write_text("collect: {timeout: 20s, interval: 21s}\n")
+    options = ["-c", str(config), "--config-dir", str(tmp_path / "published")]
+    with Monitor(options, environment=scenario.environment(nvml_library)) as monitor:
+        scenario.hangs["*"] = 60_000
+        scenario.write()
+        monitor.process.send_signal(1)  # SIGHUP: collect at once
+        body = monitor.get("/metrics").body
+        for _ in range(50):
+            assert monitor.get("/metrics").body == body
+
+
+def test_scrapes_of_one_tick_get_the_same_bytes(monitor: Monitor) -> None:
+    for accept in ({}, {"Accept": PROMETHEUS_3}, {"Accept-Encoding": "gzip"}):
+        assert len({monitor.get("/metrics", accept).body for _ in range(10)}) == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": PROMETHEUS_3}, {"Accept-Encoding": "gzip"}], ids=str)
+def test_the_next_tick_gives_other_bytes(tmp_path: Path, headers: dict[str, str]) -> None:
+    with Monitor(["--demo", "-i", "0.1", "--config-dir", tmp_path]) as monitor:
+        before = monitor.get("/metrics", headers).body
+        wait_for(lambda: monitor.get("/metrics", headers).body != before, "other bytes")
+
+
+def test_parallel_scrapes_are_complete_and_consistent(tmp_path: Path) -> None:
+    scrapes, clients = 40, 16
+    seen: dict[tuple[bool, float], set[bytes]] = {}
+    lock = threading.Lock()
+
+    def scrape(client: int) -> None:
+        openmetrics, compressed = bool(client & 1), bool(client & 2)
+        headers = {"Accept": PROMETHEUS_3 if openmetrics else "*/*"}
+        headers["Accept-Encoding"] = "gzip" if compressed else "identity"
+        with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as connection:
+            last = 0.0
+            for _ in range(scrapes):
+                connection.request("GET", "/metrics", headers=headers)
+                response = connection.getresponse()
+                body = gzip.decompress(response.read()) if compressed else response.read()
+                found = re.search(rb"^genv_monitor_collections_total (\S+)$", body, re.MULTILINE)
+                assert found
+                number = float(found[1])
+                assert number >= last
+                last = number
+                with lock:
+                    seen.setdefault((openmetrics, number), set()).add(body)
+
+    with Monitor(["--demo", "64", "--interval", "0.1", "--config-dir", tmp_path]) as running:
+        with ThreadPoolExecutor(clients) as pool:
+            for done in [pool.submit(scrape, client) for client in range(clients)]:
+                done.result()
+        assert "Traceback" not in running.log
+
+    assert len({number for _, number in seen}) > 1
+    for (openmetrics, _), bodies in seen.items():
+        (body,) = bodies  # whoever scraped this tick, and however, got the same
+        text = body.decode()
+        assert len(parse_openmetrics(text) if openmetrics else parse(text)) > 64
+        assert text.count("\ngenv_device_temperature{") == 64

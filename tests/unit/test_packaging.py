@@ -1,0 +1,121 @@
+"""What is written by hand beside the code and would drift away from it: manual page, completion, vendored module."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import genvd
+from genvd import cli, config
+
+ROOT = Path(__file__).parents[2]
+PACKAGING = ROOT / "packaging"
+VENDORED = PACKAGING / "vendor" / "pynvml"
+
+MANUAL = (PACKAGING / "man" / "genv-monitor.8").read_text()
+COMPLETION = (PACKAGING / "bash-completion" / "genv-monitor").read_text()
+
+
+def _commands() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command; that of the program has no name."""
+    parser = cli._parser("genv-monitor")
+    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return {"": parser, **subparsers.choices}
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
+    commands = _commands()
+    plain = re.sub(r"\\f.|\\-|\"", lambda match: "-" if match[0] == r"\-" else "", MANUAL)
+    _, _, section = plain.partition(".SH OPTIONS")
+    section, _, _ = section.partition(".SH EXIT")
+    headings = " ".join(re.findall(r"^\.TP\n(.*)$", section, re.MULTILINE))
+
+    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", headings)) == {
+        option for parser in commands.values() for option in _options(parser)
+    }
+    _, _, section = plain.partition(".SH COMMANDS")
+    section, _, _ = section.partition(".SH OPTIONS")
+    assert set(re.findall(r"^\.TP\n\.BR? (\w+)", section, re.MULTILINE)) == set(commands) - {""}
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_long_options_are_completed(command: str) -> None:
+    line = f"genv-monitor {command} --".replace("  ", " ")
+    offered = _complete(line)
+    expected = {option for option in _options(_commands()[command]) if option.startswith("--")}
+
+    assert offered == expected
+    assert _complete(line.replace("genv-monitor", "genv monitor", 1)) == expected
+
+
+def test_commands_and_levels_are_completed() -> None:
+    assert set(_commands()) - {""} <= _complete("genv-monitor ")
+    assert _complete("genv-monitor run --log-level ") == set(config.LOG_LEVELS)
+
+
+def test_a_completion_of_genv_that_is_there_is_left_alone() -> None:
+    script = f"complete -W 'activate attach' genv; . {PACKAGING}/bash-completion/genv; complete -p genv"
+    assert _bash(script) == "complete -W 'activate attach' genv\n"
+
+
+def _complete(line: str) -> set[str]:
+    """Return what bash offers at the end of the line."""
+    words = line.split(" ")
+    quoted = " ".join(f"'{word}'" for word in words)
+    function = "_genv_with_monitor" if words[0] == "genv" else "_genv_monitor"
+    script = (
+        f". {PACKAGING}/bash-completion/genv; compopt() {{ :; }}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1};"
+        f' {function}; echo "${{COMPREPLY[*]}}"'
+    )
+    return set(_bash(script).split())
+
+
+def _bash(script: str) -> str:
+    command = ["/bin/bash", "--norc", "--noprofile", "-euc", script]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_manual_of_the_configuration_has_every_setting() -> None:
+    command = [sys.executable, str(PACKAGING / "man" / "monitor_yaml.py"), "1.2.3", "2026-11-23"]
+    page = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    for setting in config.settings():
+        assert f".TP\n.B {setting.section}.{setting.key}\n" in page
+    assert [line for line in page.splitlines() if line.startswith("'")] == []
+
+
+def test_versions_agree() -> None:
+    newest = (ROOT / "debian" / "changelog").read_text().splitlines()[0]
+    assert newest.startswith(f"genv-monitor ({genvd.__version__}-")
+
+
+def test_the_vendored_module_is_what_was_released() -> None:
+    sums = {
+        name: expected
+        for expected, name in re.findall(r"^([0-9a-f]{64})  (.+)$", (VENDORED / "SHA256SUMS").read_text(), re.MULTILINE)
+    }
+    files = {path for path in VENDORED.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+    assert {VENDORED / name for name in sums} == files - {VENDORED / "SHA256SUMS"}
+    for name, expected in sums.items():
+        assert hashlib.sha256((VENDORED / name).read_bytes()).hexdigest() == expected, (
+            f"run {VENDORED.parent / 'update'}"
+        )
+
+
+@pytest.mark.parametrize("name", ["genv", "genv-monitor"])
+def test_launchers_are_isolated_and_known_as_ours(name: str) -> None:
+    """handover.py knows our launchers by the letters; -I keeps out what lies around."""
+    text = (PACKAGING / "bin" / name).read_text()
+    assert text.startswith("#!/usr/bin/python3 -I\n")
+    assert "genvd" in text
