@@ -13,8 +13,7 @@ from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.driver_watch import DriverWatch
 from genvd.monitor import Monitor, make_sources, summary
-from genvd.publish import PublishError, target_for
-from genvd.publishing import publish
+from genvd.publish import PublishError, publish_as_configured, target_for
 from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
@@ -134,7 +133,7 @@ class Daemon:
         if not self._config.publish_enabled:
             return
         try:
-            directory = publish(self._config, self._server.port)
+            directory = publish_as_configured(self._config, self._server.port)
         except PublishError as error:
             log.error("%s", error)
         else:

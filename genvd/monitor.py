@@ -16,14 +16,13 @@ from genvd.metrics import ALL
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.spec import families
 from genvd.model import ServiceStatus
+from genvd.places import state_directory
 from genvd.sources.demo import DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 from genvd.sources.genv_command import GenvCommandSource
-from genvd.sources.genv_state import GenvStateSource, default_directory
+from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from genvd.config import Config
     from genvd.model import Snapshot
 
@@ -100,11 +99,6 @@ def make_sources(config: Config, demo: int | None) -> Sources:
 
     genv = GenvStateSource(state_directory(config))
     return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource())
-
-
-def state_directory(config: Config) -> Path:
-    """Return the directory in which genv keeps its state."""
-    return config.genv_state_directory or default_directory()
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:

@@ -7,10 +7,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from genvd.places import publish_directory, state_directory
 from genvd.publish.safe_tree import UnsafePathError, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from genvd.config import Config
 
 _FILES = Path(__file__).parent / "files"
 
@@ -22,6 +25,22 @@ _VERBATIM = frozenset({".json"})
 
 class PublishError(Exception):
     """A file could not be published. The text is one line: the thing, the reason, the way out."""
+
+
+def publish_as_configured(config: Config, port: int) -> Path:
+    """Write the Prometheus and Grafana files as the configuration says; return the directory.
+
+    Args:
+        config: what to publish, and where.
+        port: the port that is served.
+
+    Raises:
+        PublishError: a file could not be written.
+    """
+    directory = publish_directory(config)
+    target = target_for(config.listen_address, port)
+    publish(directory, target, config.publish_prometheus_url, for_everybody=state_directory(config).resolve())
+    return directory
 
 
 def publish(
