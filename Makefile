@@ -41,6 +41,10 @@ generate: $(READY) ## Make anew what is made from code: dashboards, metrics refe
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
 
+.PHONY: deb
+deb: ## Build the Debian package into dist/ (as root, installs what that needs)
+	@packaging/build-deb
+
 .PHONY: clean
 clean: ## Remove all that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
-from genvd.publish import PublishError, publish_as_configured
 from genvd.signals import hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
 
@@ -98,6 +97,8 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
+    from genvd.publish import PublishError, publish_as_configured
+
     if config.listen_port == 0:
         log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
         return WRONG

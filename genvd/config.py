@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genvd import config_values as kinds
-from genvd.publish import DEFAULT_PROMETHEUS_URL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -24,6 +23,8 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 """Plain text that YAML takes for something else."""
 
 DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
+
+DEFAULT_PROMETHEUS_URL = "http://localhost:9090"
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 

@@ -44,7 +44,9 @@ def find_genv() -> Start | None:
 
 
 def _installed_distribution() -> Start | None:
-    from importlib import metadata
+    if not any(map(_has_genv, sys.path)):
+        return None
+    from importlib import metadata  # takes longer than all the rest of this
 
     try:
         entry_points = metadata.distribution("genv").entry_points
@@ -59,6 +61,14 @@ def _installed_distribution() -> Start | None:
 
             return start
     return None
+
+
+def _has_genv(directory: str) -> bool:
+    try:
+        names = os.listdir(directory or ".")
+    except OSError:
+        return False
+    return any(name.startswith("genv-") and name.endswith(("-info", ".egg")) for name in names)
 
 
 def _next_on_path() -> Start | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from genvd.config import DEFAULT_PROMETHEUS_URL
 from genvd.places import publish_directory, state_directory
 from genvd.publish.safe_tree import UnsafePathError, write_file
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from genvd.config import Config
 
 _FILES = Path(__file__).parent / "files"
-
-DEFAULT_PROMETHEUS_URL = "http://localhost:9090"
 
 _VERBATIM = frozenset({".json"})
 """Dashboards have dollar signs of their own."""

@@ -28,7 +28,14 @@ def page(version: str, date: str) -> str:
 
 def escaped(text: str) -> str:
     """Return text for a line of its own in a manual page, whose characters come out as they are."""
-    for character, written in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga"), ("^", "\\(ha"), ("~", "\\(ti")):
+    for character, written in (
+        ("\\", "\\e"),
+        ("-", "\\-"),
+        ("'", "\\(aq"),
+        ("`", "\\(ga"),
+        ("^", "\\(ha"),
+        ("~", "\\(ti"),
+    ):
         text = text.replace(character, written)
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in text.split("\n"))
 
