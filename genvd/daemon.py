@@ -62,7 +62,8 @@ class Daemon:
             log.error("%s", error)
             return FAILED
         self._publish()
-        self._server.start()
+        if self._passed is None:  # else connections wait in the socket, so that a restart loses no scrape
+            self._server.start()
         self._timer.start()
         self._say_what_runs()
         while (caught := next_signal()) == signal.SIGHUP:
@@ -82,6 +83,8 @@ class Daemon:
         self._manager.status(summary(latest.snapshot, seconds))
         if not self._ready:
             self._ready = True
+            if not self._server.started:
+                self._server.start()
             self._manager.ready()
         if self._manager.supervised and self._driver.needs_new_process():
             self._start_again()

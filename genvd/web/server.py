@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import selectors
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from genvd.waker import Waker
 from genvd.web.connections import Connections
+from genvd.web.handing_over import refuse_new
 from genvd.web.handler import serve
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ MAX_CONNECTIONS = 256
 _BACKLOG = 1024
 _GRACE_SECONDS = 0.5
 """For requests that are being answered when the server stops."""
+_ARRIVAL_SECONDS = 0.05
+"""Within which a connection that is being made arrives."""
 _PAUSE_SECONDS = 0.1
 """When no connection can be accepted, because there are no more descriptors or threads."""
 
@@ -65,6 +69,11 @@ class Server:
         finally:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
+    @property
+    def started(self) -> bool:
+        """Whether it was started."""
+        return self._thread.ident is not None
+
     def stop(self, *, take_queued: bool) -> None:
         """Take no further connections, answer what was asked already, and close.
 
@@ -74,11 +83,19 @@ class Server:
         """
         self._stopping = True
         self._waker.wake()
-        self._thread.join()
-        while take_queued and self._accept():
-            pass
+        if self.started:
+            self._thread.join()
+        if take_queued:
+            self._take_queued()
         self._listener.close()
         self._connections.close(_GRACE_SECONDS)
+
+    def _take_queued(self) -> None:
+        refuse_new(self._listener)
+        arrivals = select.poll()
+        arrivals.register(self._listener, select.POLLIN)
+        while arrivals.poll(_ARRIVAL_SECONDS * 1000) and self._accept():
+            pass
 
     def _accept_all(self) -> None:
         with selectors.DefaultSelector() as selector:

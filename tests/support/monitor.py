@@ -48,14 +48,19 @@ class Monitor:
     host: str = "127.0.0.1"
     output: list[str] = field(default_factory=list)
     port: int = 0
+    any_port: bool = True
+    """Whether it is told to take a free port, unless the arguments say which."""
+    pass_descriptors: tuple[int, ...] = ()
 
     def __enter__(self) -> Monitor:
-        options = () if "--port" in self.arguments or "-p" in self.arguments else ("--port", "0")
+        given = {"--port", "-p"} & set(map(str, self.arguments)) or not self.any_port
+        options = () if given else ("--port", "0")
         self.process = subprocess.Popen(
             [*self.command, *self.arguments, *options],
             env={**os.environ, **self.environment},
             stderr=subprocess.PIPE,
             text=True,
+            pass_fds=self.pass_descriptors,
         )
         self._reader = threading.Thread(target=self._keep_output, daemon=True)
         self._reader.start()
