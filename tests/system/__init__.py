@@ -1,0 +1,1 @@
+"""The package and its service on booted Debian systems."""

@@ -1,0 +1,208 @@
+"""The package: installed, upgraded, removed and purged, in a running system and in one that does not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.monitor import series
+from tests.support.waiting import wait_for
+from tests.system.machine import Machine, Scraper, in_chroot
+from tests.system.package import NAME, REPOSITORY, repacked, version_of
+from tests.system.service import (
+    ALL_UNITS,
+    CONFIGURATION,
+    QUICK,
+    SEALED,
+    SEALED_SOCKET,
+    STATE,
+    UNIT,
+    Service,
+    install,
+    purge,
+)
+from tests.system.trees import tree
+
+SHIPPED = (REPOSITORY / "packaging" / "monitor.yaml").read_text()
+OTHER_DEFAULT = "# Configuration of a former version.\ncollect:\n  interval: 10s\n"
+Former = Callable[[str], Path]
+
+
+@pytest.fixture
+def bare(machine: Machine) -> Machine:
+    """The machine without the package."""
+    purge(machine)
+    return machine
+
+
+@pytest.fixture
+def former(package: Path, tmp_path: Path) -> Former:
+    """Makes the package of a former version, which had this for a monitor.yaml."""
+
+    def make(monitor_yaml: str) -> Path:
+        def change(content: Path) -> None:
+            (content / CONFIGURATION.lstrip("/")).write_text(monitor_yaml)
+            module = content / "usr/share/genv-monitor/genvd/__init__.py"
+            module.write_text(module.read_text() + '\n__version__ = "0.0.1"\n')
+
+        return repacked(package, tmp_path / "former", change)
+
+    return make
+
+
+def version(service: Service) -> str:
+    """Return the version that runs."""
+    ((_, labels),) = (key for key in service.metrics() if key[0] == "genv_monitor_build_info")
+    return dict(labels)["version"]
+
+
+def test_installed_it_waits_to_be_enabled(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    for unit in ALL_UNITS:
+        assert bare.run("systemctl", "is-enabled", unit, check=False).output == "disabled\n"
+        assert bare.run("systemctl", "is-active", unit, check=False).output == "inactive\n"
+    assert bare.path(CONFIGURATION).read_text() == SHIPPED
+    assert bare.run("dpkg", "--verify", NAME).output == ""
+    assert bare.run("genv", "monitor", "check").output.startswith("listen:\n")
+
+    bare.run("systemctl", "enable", "--now", NAME)
+    assert bare.run("systemctl", "is-active", NAME).output == "active\n"
+    assert b"genv_monitor_build_info" in bare.get("/metrics").body
+
+
+def test_its_user_cannot_log_in(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    name, _, uid, _, _, home, shell = bare.run("getent", "passwd", NAME).output.strip().split(":")
+    assert (name, home, shell) == (NAME, STATE, "/usr/sbin/nologin")
+    assert 0 < int(uid) < 1000
+    assert bare.run("passwd", "--status", NAME).output.split()[1] == "L"
+    assert bare.run("su", NAME, "--command", "true", check=False).status != 0
+
+
+def test_the_systems_python_stays_as_it_is(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    for module in ("genvd", "pynvml"):
+        assert "ModuleNotFoundError" in bare.run("python3", "-c", f"import {module}", check=False).errors
+    assert "dist-packages" not in bare.run("dpkg", "--listfiles", NAME).output
+
+
+def test_its_manual_is_there(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    for section, page, word in (("8", NAME, "systemctl"), ("5", "monitor.yaml", "interval"), ("8", "genv", "monitor")):
+        shown = bare.run("man", "--warnings", "--encoding=utf8", section, page)
+        assert word in shown.output
+        assert shown.errors == ""
+
+
+@pytest.mark.parametrize("default", ["the same default", "another default"])
+def test_an_upgrade_keeps_the_edited_configuration_and_restarts_the_service(
+    bare: Machine, package: Path, former: Former, default: str
+) -> None:
+    install(bare, former(SHIPPED if default == "the same default" else OTHER_DEFAULT))
+    edited = "# Edited by an operator.\n" + QUICK
+    bare.write(CONFIGURATION, edited)
+    service = Service(bare)
+    service.systemctl("enable", "--now", NAME)
+    assert version(service) == "0.0.1"
+
+    # Where both have changed, dpkg asks; this is the answer that it takes without anybody to ask.
+    options = () if default == "the same default" else ("-o", "Dpkg::Options::=--force-confold")
+    pid = service.pid
+    install(bare, package, *options)
+
+    assert bare.path(CONFIGURATION).read_text() == edited
+    assert service.active() and service.pid != pid
+    assert version(service) == version_of(package).partition("-")[0]
+    assert bare.run("systemctl", "is-enabled", NAME).output == "enabled\n"
+
+
+def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
+    bare: Machine, package: Path, former: Former
+) -> None:
+    install(bare, former(OTHER_DEFAULT))
+    install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == SHIPPED
+    assert bare.run("systemctl", "is-active", *ALL_UNITS, check=False).output == "inactive\n" * 3
+
+
+def test_an_upgrade_of_the_sealed_service_loses_no_scrape(bare: Machine, package: Path, former: Former) -> None:
+    install(bare, former(SHIPPED))
+    service = Service(bare, SEALED)
+    service.systemctl("enable", "--now", SEALED_SOCKET, SEALED)
+    with Scraper(bare) as scraper:
+        install(bare, package)
+        wait_for(lambda: version(service) != "0.0.1", "the new version serves")
+        scraper.more()
+    assert not scraper.failures
+    assert service.active()
+
+
+def test_a_downgrade_works_too(bare: Machine, package: Path, former: Former) -> None:
+    install(bare, package)
+    service = Service(bare)
+    service.systemctl("enable", "--now", NAME)
+    install(bare, former(SHIPPED), "--allow-downgrades")
+    assert service.active() and version(service) == "0.0.1"
+
+
+def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    bare.write(CONFIGURATION, QUICK)
+    service = Service(bare)
+    service.systemctl("enable", "--now", NAME)
+    assert service.active()
+
+    bare.run("apt-get", "remove", "--yes", NAME)
+    with pytest.raises(OSError):
+        service.get("/metrics")
+    assert bare.path(CONFIGURATION).read_text() == QUICK
+    assert bare.exists(f"{STATE}/metrics/prometheus/prometheus.yml")
+    for gone in ("/usr/share/genv-monitor", "/usr/bin/genv", "/usr/bin/genv-monitor"):
+        assert not bare.exists(gone)
+    assert not bare.exists(f"/usr/lib/systemd/system/{UNIT}")
+
+    bare.run("apt-get", "purge", "--yes", NAME)
+    for gone in ("/etc/genv", STATE, "/var/tmp/genv"):
+        assert not bare.exists(gone)
+    left = bare.shell("find /etc/systemd /run/systemd /var/lib/systemd /usr/lib /var/cache -name '*genv*'")
+    assert left.output == ""
+    assert bare.run("systemctl", "is-system-running").output == "running\n"
+
+
+def test_removed_and_installed_again_it_runs_as_before(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    bare.write(CONFIGURATION, QUICK)
+    service = Service(bare)
+    service.systemctl("enable", "--now", NAME)
+    bare.run("apt-get", "remove", "--yes", NAME)
+    install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == QUICK
+    service.systemctl("restart", NAME)
+    assert series("genv_monitor_collections_total") in service.metrics()
+
+
+def test_purging_leaves_what_genv_has_in_its_state_directory(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    bare.write("/var/tmp/genv/envs.json", '{"envs": []}')
+    purge(bare)
+    assert bare.shell("ls -A /var/tmp/genv").output == "envs.json\n"
+    bare.shell("rm -r /var/tmp/genv")
+
+
+def test_it_installs_where_no_systemd_runs(release: str, package: Path) -> None:
+    script = """
+    apt-get install --yes /root/*.deb
+    getent passwd genv-monitor
+    test "$(systemctl is-enabled genv-monitor || :)" = disabled
+    genv-monitor once --demo 2 | grep genv_device_temperature
+    genv monitor check
+    apt-get remove --yes genv-monitor
+    test -e /etc/genv/monitor.yaml
+    apt-get purge --yes genv-monitor
+    test ! -e /etc/genv
+    echo all done
+    """
+    result = in_chroot(tree(release), [package], script)
+    assert result.status == 0 and result.output.endswith("all done\n"), result

@@ -1,0 +1,408 @@
+"""The service: started, asked, reloaded, hurt, and found working."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.standin import Gpu, Process
+from tests.support.monitor import series
+from tests.support.waiting import wait_for
+from tests.system.machine import Machine, Scraper
+from tests.system.service import CONFIGURATION, ERROR, GENV_STATE, INFO, QUICK, STATE, UNIT, WARNING, Service
+
+SUCCESSFUL = "genv_monitor_config_last_reload_successful"
+BROKEN = "listen:\n  port: ninety\n"
+
+
+def up(service: Service) -> bool:
+    """Tell whether it is ready, in systemd's eyes and in those of a scraper."""
+    return service.active() and service.get("/-/ready").status == 200
+
+
+# --- Start and stop --------------------------------------------------------------------------------------------
+
+
+def test_it_is_ready_only_after_the_first_collection(stopped: Service, nvml_library: Path) -> None:
+    stopped.install_driver(nvml_library)
+    scenario = stopped.scenario()
+    scenario.hangs["*"] = 600_000
+    scenario.write()
+    stopped.configure("collect:\n  interval: 3s\n  timeout: 3s\n")
+
+    stopped.systemctl("start", "--no-block", UNIT)
+    wait_for(lambda: stopped.get("/-/ready").status == 503, "it serves and is not ready")
+    assert stopped.show("ActiveState") == "activating"
+    wait_for(lambda: stopped.show("ActiveState") != "activating", "it is started")
+    assert up(stopped)
+    assert stopped.collections() >= 1
+
+
+def test_it_starts_with_the_machine(service: Service, machine: Machine) -> None:
+    service.systemctl("enable", UNIT)
+    service.configure(QUICK)
+    machine.reboot()
+    after = Service(machine)
+    assert up(after)
+    assert after.restarts == 0
+    assert machine.run("readlink", f"{GENV_STATE}/metrics").output == f"{STATE}/metrics\n"
+
+
+def test_it_stops_quickly_and_says_so(service: Service) -> None:
+    started = time.monotonic()
+    service.systemctl("stop", UNIT)
+    assert time.monotonic() - started < 2
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+    assert "SIGTERM: stopping" in service.log
+
+
+def test_it_may_be_restarted_again_and_again(service: Service) -> None:
+    """An operator who tries out settings restarts more often than a service in trouble may."""
+    for _ in range(8):
+        service.systemctl("restart", UNIT)
+    assert up(service)
+
+
+# --- What it tells ---------------------------------------------------------------------------------------------
+
+
+def test_the_journal_tells_what_goes_on(service: Service, machine: Machine) -> None:
+    entries = service.journal
+    texts = {text: priority for priority, text in entries}
+    (serving,) = (text for text in texts if text.startswith("serving metrics at http://localhost:8000/metrics"))
+    (driver,) = (text for text in texts if "no NVIDIA driver" in text)
+    assert (texts[serving], texts[driver]) == (INFO, WARNING)
+    assert not any(re.match(r"<\d>|\d{4}-", text) for text in texts)
+
+    shown = machine.run("journalctl", "--no-pager", "-p", "warning", "-u", "genv-monitor").output
+    assert driver in shown and serving not in shown
+
+
+def test_the_status_line_follows_what_happens(service: Service, nvml_library: Path) -> None:
+    assert 'Status: "devices unknown' in service.status
+    assert "nvml" in service.status
+    service.install_driver(nvml_library)
+    scenario = service.scenario()
+    scenario.gpus = [Gpu("GPU-0"), Gpu("GPU-1")]
+    scenario.write()
+    pattern = r'Status: "2 devices, 0 environments, 0 users; last collection \d+ ms"'
+    wait_for(lambda: re.search(pattern, service.status), "the status line has the devices")
+
+
+def test_published_files_can_be_read_by_those_who_need_them(service: Service, machine: Machine, alice: str) -> None:
+    listed = machine.shell(f"cd {STATE}/metrics && find . -type f | sort").output.split()
+    assert {"./prometheus/prometheus.yml", "./grafana/grafana.ini", "./grafana/dashboards/overview.json"} <= {*listed}
+    assert machine.run("stat", "--format=%U", f"{GENV_STATE}/metrics/prometheus").output == "genv-monitor\n"
+    for path in listed:
+        machine.run("runuser", "-u", alice, "--", "cat", f"{GENV_STATE}/metrics/{path}")
+    assert machine.run("runuser", "-u", alice, "--", "touch", f"{STATE}/metrics/x", check=False).status != 0
+
+
+# --- Its configuration -----------------------------------------------------------------------------------------
+
+
+def test_a_reload_applies_the_file_and_loses_no_scrape(service: Service) -> None:
+    service.configure("collect:\n  interval: 1h\n")
+    service.reload()
+    pid = service.pid
+    with Scraper(service.machine) as scraper:
+        scraper.more()
+        service.configure("collect:\n  interval: 100ms\nlogging:\n  level: warning\n")
+        before = service.collections()
+        service.systemctl("reload", UNIT)
+        wait_for(lambda: service.collections() > before + 5, "it collects more often")
+        service.configure("collect:\n  interval: 100ms\nlogging:\n  level: info\n")
+        service.reload()
+        scraper.more()
+    assert scraper.scrapes > 40 and not scraper.failures
+    assert service.pid == pid
+    assert service.log.count("the configuration was reloaded") == 2  # not that with the level warning
+    assert service.value(SUCCESSFUL) == 1
+
+
+def test_a_reload_goes_to_another_port_without_a_lost_scrape(service: Service) -> None:
+    with Scraper(service.machine, ports=(8000, 8001)) as scraper:
+        service.configure("listen:\n  port: 8001\n" + QUICK)
+        service.reload()
+        scraper.more()
+    assert not scraper.failures
+    with pytest.raises(ConnectionRefusedError):
+        service.get("/metrics")
+    published = service.machine.run("cat", f"{STATE}/metrics/prometheus/prometheus.yml").output
+    assert "localhost:8001" in published and "localhost:8000" not in published
+
+
+def test_a_broken_file_changes_nothing_in_a_reload(service: Service) -> None:
+    pid = service.pid
+    with Scraper(service.machine) as scraper:
+        service.configure(BROKEN)
+        service.reload("the configuration was not reloaded")
+        wait_for(lambda: service.value(SUCCESSFUL) == 0, "the metric tells")
+        scraper.more()
+    assert not scraper.failures
+    assert up(service) and service.pid == pid
+    (said,) = ((priority, text) for priority, text in service.journal if text.startswith(CONFIGURATION))
+    assert said[0] == ERROR and said[1].startswith(f"{CONFIGURATION}:2: listen.port: ")
+
+    service.configure(QUICK)
+    service.reload()
+    assert service.value(SUCCESSFUL) == 1
+
+
+def test_with_a_broken_file_it_does_not_start_and_does_not_try_again(service: Service) -> None:
+    service.configure(BROKEN)
+    assert service.systemctl("restart", UNIT, check=False).status != 0
+    assert (service.show("ActiveState"), service.show("SubState")) == ("failed", "failed")
+    assert (service.show("ExecMainStatus"), service.restarts) == ("2", 0)
+    assert f"{CONFIGURATION}:2: listen.port: " in service.status
+
+    service.configure(QUICK)
+    service.systemctl("start", UNIT)
+    assert up(service)
+
+
+def test_a_taken_port_is_named_and_waited_for(stopped: Service) -> None:
+    script = "import http.server as s; s.HTTPServer(('127.0.0.1', 8000), s.SimpleHTTPRequestHandler).serve_forever()"
+    other = stopped.machine.start("python3", "-c", script)
+    wait_for(lambda: stopped.get("/").status == 200, "another program has the port")
+    stopped.systemctl("start", UNIT, check=False)
+    said = "cannot listen on 127.0.0.1 port 8000"
+    assert (ERROR, said) in [(priority, text[: len(said)]) for priority, text in stopped.journal]
+    wait_for(lambda: stopped.restarts >= 1, "it is tried again")
+    stopped.machine.run("pkill", "-f", "serve_forever")
+    other.communicate()
+    wait_for(lambda: up(stopped), "it runs once the port is free")
+
+
+# --- Whom and what it sees ---------------------------------------------------------------------------------------
+
+
+def user(machine: Machine, name: str) -> str:
+    """Make a user of the machine unless there is one."""
+    if machine.run("id", name, check=False).status:
+        machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
+    return name
+
+
+@pytest.fixture
+def alice(machine: Machine) -> str:
+    """A user of the machine."""
+    return user(machine, "alice")
+
+
+@pytest.fixture
+def bob(machine: Machine) -> str:
+    """Another one."""
+    return user(machine, "bob")
+
+
+def runs(machine: Machine, pid: int, program: str) -> bool:
+    """Tell whether this is what the process runs by now."""
+    return machine.path(f"/proc/{pid}/comm").read_text() == f"{program}\n"
+
+
+@pytest.fixture
+def sleepers(machine: Machine, alice: str, bob: str) -> Iterator[dict[str, int]]:
+    """A process of each, by their names; that of alice is in an environment, that of bob in none."""
+    found = {}
+    started = []
+    for name, variable in ((alice, "GENV_ENVIRONMENT_ID=4242"), (bob, "OTHER=1")):
+        script = f"echo $$; exec env {variable} sleep infinity"
+        process = machine.start("runuser", "-u", name, "--", "sh", "-c", script)
+        started.append(process)
+        assert process.stdout
+        found[name] = int(process.stdout.readline())
+        wait_for(partial(runs, machine, found[name], "sleep"), "the process runs")
+    yield found
+    machine.run("kill", "-KILL", *map(str, found.values()))
+    for process in started:
+        process.communicate()
+
+
+def activate(machine: Machine, name: str, pid: int) -> None:
+    """Leave on disk what genv leaves when a user activates environment 4242 and attaches device 1."""
+    uid = machine.run("id", "--user", name).output.strip()
+    moment = "23/11/2026 17:36:19"
+    environment = {
+        "eid": "4242",
+        "uid": int(uid),
+        "creation": moment,
+        "username": name,
+        "config": {"name": "train", "gpu_memory": "4g", "gpus": 1},
+        "pids": [pid],
+        "kernel_ids": [],
+    }
+    attachment = {"eid": "4242", "gpu_memory": "4g", "time": moment}
+    files = {
+        "envs.json": {"envs": [environment]},
+        "devices.json": {"devices": [{"index": 1, "total_memory": "15258mi", "attachments": [attachment]}]},
+    }
+    script = 'umask 0; mkdir -p /var/tmp/genv; printf %s "$2" >/var/tmp/genv/"$1"; : >>/var/tmp/genv/genv.lock'
+    for file, content in files.items():
+        machine.run("runuser", "-u", name, "--", "sh", "-euc", script, "sh", file, json.dumps(content))
+
+
+@pytest.mark.parametrize("unit", [UNIT, "genv-monitor-sealed.service"])
+def test_it_sees_whose_processes_compute_where(
+    stopped: Service, nvml_library: Path, sleepers: dict[str, int], unit: str
+) -> None:
+    service = Service(stopped.machine, unit)
+    service.install_driver(nvml_library)
+    scenario = service.scenario()
+    in_environment, outside = sleepers["alice"], sleepers["bob"]
+    scenario.gpus = [
+        Gpu("GPU-0", temperature=41, processes=[Process(outside, 3 << 30)]),
+        Gpu("GPU-1", temperature=52, processes=[Process(in_environment, 2 << 30), Process(outside, 1 << 30)]),
+    ]
+    scenario.write()
+    activate(service.machine, "alice", in_environment)
+    service.systemctl("start", unit)
+
+    found = service.metrics()
+    expected = {
+        series("genv_device_temperature", index=0): 41,
+        series("genv_device_temperature", index=1): 52,
+        series("genv_processes_total"): 2,
+        series("genv_process_devices_total", pid=in_environment, eid="4242"): 1,
+        series("genv_process_devices_total", pid=outside, eid=""): 2,
+        series("genv_process_used_gpu_memory_bytes", pid=in_environment, eid="4242", device=1): 2 << 30,
+        series("genv_environment_processes_total", eid="4242"): 1,
+        series("genv_environment_attached_devices_total", eid="4242"): 1,
+        series("genv_user_environments_total", username="alice"): 1,
+        series("genv_user_processes_total", username="alice"): 1,
+        series("genv_user_attached_devices_total", username="alice"): 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    usernames = {process["pid"]: process["username"] for process in service.snapshot()["processes"]}
+    assert usernames == {in_environment: "alice", outside: "bob"}
+    assert 'Status: "2 devices, 1 environment, 1 user;' in service.status
+
+
+def test_genvs_state_directory_is_for_everybody_and_is_not_cleaned_by_age(
+    service: Service, machine: Machine, alice: str, bob: str
+) -> None:
+    activate(machine, alice, 1)
+    activate(machine, bob, 1)  # over what the other one made
+    # A rule of the machine that all that is in /var/tmp is too old at once.
+    machine.write("/etc/tmpfiles.d/tmp.conf", "q /var/tmp 1777 root root 0\n")
+    machine.write("/var/tmp/other", "")
+    machine.run("systemd-tmpfiles", "--clean", check=False)
+    machine.shell("rm /etc/tmpfiles.d/tmp.conf")
+    assert not machine.exists("/var/tmp/other")
+    assert machine.shell("ls -A /var/tmp/genv").output.split() == ["devices.json", "envs.json", "genv.lock", "metrics"]
+
+
+def test_genvs_state_directory_may_go_and_come_back(
+    service: Service, machine: Machine, alice: str, sleepers: dict[str, int]
+) -> None:
+    for _ in range(2):
+        machine.shell("rm -r /var/tmp/genv")
+        service.collect()
+        assert service.value("genv_environments_total") == 0
+        activate(machine, alice, sleepers[alice])
+        wait_for(lambda: service.value("genv_user_environments_total", username=alice), "her environment is seen")
+
+
+def test_a_driver_that_is_installed_later_is_picked_up(service: Service, nvml_library: Path) -> None:
+    service.collect()
+    assert service.value("genv_monitor_collector_success", collector="nvml") == 0
+    pid = service.pid
+    service.install_driver(nvml_library)
+    wait_for(lambda: "driver is not loaded" in service.log, "the library is there, the driver not yet")
+    scenario = service.scenario()
+    scenario.gpus = [Gpu("GPU-0", temperature=44)]
+    scenario.write()
+    wait_for(lambda: service.value("genv_device_temperature", index=0) == 44, "the device is seen")
+    assert service.pid == pid
+    assert service.log.count("no NVIDIA driver") == 1
+
+
+def test_a_driver_device_that_comes_later_makes_it_start_again_once(service: Service, machine: Machine) -> None:
+    service.collect()
+    machine.run("mknod", "--mode=666", "/dev/nvidiactl", "c", "195", "255")
+    wait_for(lambda: service.restarts == 1 and up(service), "it was started again")
+    assert "status=75" in service.log
+    assert (WARNING, "an NVIDIA driver was loaded") in [(priority, text[:27]) for priority, text in service.journal]
+    pid = service.pid
+    service.collect(10)
+    assert (service.restarts, service.pid) == (1, pid)
+
+
+# --- What hurts ----------------------------------------------------------------------------------------------------
+
+
+def test_killed_it_is_back(service: Service, machine: Machine) -> None:
+    pid = service.pid
+    machine.run("kill", "-KILL", str(pid))
+    wait_for(lambda: service.pid not in (0, pid) and up(service), "it is back", 10)
+    assert service.restarts == 1
+
+
+def test_the_watchdog_ends_what_stands_still(service: Service, machine: Machine) -> None:
+    service.drop_in("[Service]\nWatchdogSec=3\n")
+    service.restart()
+    pid = service.pid
+    machine.run("kill", "-STOP", str(pid))
+    wait_for(lambda: service.pid not in (0, pid) and up(service), "it is back")
+    assert service.restarts == 1
+    assert "Watchdog timeout" in service.log
+
+
+def test_a_hanging_driver_costs_nothing_else(service: Service, nvml_library: Path, sleepers: dict[str, int]) -> None:
+    service.install_driver(nvml_library)
+    scenario = service.scenario()
+    scenario.gpus = [Gpu("GPU-0", temperature=40)]
+    scenario.write()
+    activate(service.machine, "alice", sleepers["alice"])
+    service.drop_in("[Service]\nWatchdogSec=3\n")
+    service.configure("collect:\n  interval: 1s\n  timeout: 500ms\n")
+    service.restart()
+    pid = service.pid
+    assert service.value("genv_device_temperature", index=0) == 40
+
+    scenario.hangs["*"] = 600_000
+    scenario.write()
+    wait_for(lambda: service.value("genv_monitor_collector_success", collector="nvml") == 0, "the hang is told")
+    service.collect(7)  # more than twice the watchdog's time
+    found = service.metrics()
+    assert found[series("genv_monitor_collector_success", collector="genv")] == 1
+    assert found[series("genv_user_environments_total", username="alice")] == 1
+    assert series("genv_device_temperature", index=0) not in found
+    assert (service.pid, service.restarts) == (pid, 0)
+    assert "no answer from nvml" in service.status
+
+    scenario.hangs.clear()
+    scenario.write()
+    wait_for(lambda: service.value("genv_device_temperature", index=0) == 40, "the driver answers again")
+
+    scenario.hangs["*"] = 600_000
+    scenario.write()
+    wait_for(lambda: service.value("genv_monitor_collector_success", collector="nvml") == 0, "it hangs again")
+    started = time.monotonic()
+    service.systemctl("stop", UNIT)
+    assert time.monotonic() - started < 2
+    assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
+
+
+def test_a_full_disk_is_told_and_survived(stopped: Service, machine: Machine) -> None:
+    machine.run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", STATE)
+    try:
+        machine.shell(f"head --bytes=1M /dev/zero >{STATE}/filler || :")
+        stopped.systemctl("start", UNIT)
+        stopped.collect()
+        (said,) = ((priority, text) for priority, text in stopped.journal if "No space left on device" in text)
+        assert said[0] == ERROR and STATE in said[1]
+        assert up(stopped)
+
+        machine.shell(f"rm {STATE}/filler")
+        stopped.reload()
+        assert machine.exists(f"{STATE}/metrics/prometheus/prometheus.yml")
+        stopped.systemctl("stop", UNIT)
+    finally:
+        machine.run("umount", "--lazy", STATE)

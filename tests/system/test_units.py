@@ -1,0 +1,125 @@
+"""The units, judged by systemd itself, and what of them holds for the running process."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from http.client import HTTPException
+
+import pytest
+
+from tests.support.waiting import wait_for
+from tests.system.machine import Machine, Scraper
+from tests.system.service import QUICK, SEALED, SEALED_SOCKET, UNIT, Service
+
+CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
+
+
+@pytest.mark.parametrize(("unit", "limit"), [(UNIT, 2.0), (SEALED, 1.2)])
+def test_systemd_finds_little_exposed(stopped: Service, unit: str, limit: float) -> None:
+    report = stopped.machine.run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    match = re.search(r"Overall exposure level for \S+: ([\d.]+)", report.output)
+    assert match and float(match[1]) <= limit, report.output
+
+
+def test_systemd_finds_nothing_wrong_in_them(stopped: Service) -> None:
+    stopped.machine.shell("rm -r /etc/systemd/system/genv-monitor*.d")
+    result = stopped.machine.run("systemd-analyze", "verify", UNIT, SEALED, SEALED_SOCKET, check=False)
+    assert (result.status, result.output, result.errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", [UNIT, SEALED])
+def test_the_process_may_no_more_than_it_needs(stopped: Service, unit: str) -> None:
+    stopped.systemctl("start", unit)
+    service = Service(stopped.machine, unit)
+    process = f"/proc/{service.pid}"
+    status = dict(line.split(":\t", 1) for line in stopped.machine.run("cat", f"{process}/status").output.splitlines())
+    both = f"{1 << CAP_SYS_PTRACE | 1 << CAP_DAC_READ_SEARCH:016x}"
+    assert {name: status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == dict.fromkeys(
+        ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), both
+    )
+    assert (status["NoNewPrivs"], status["Seccomp"], status["Umask"]) == ("1", "2", "0077")
+    uid = stopped.machine.run("id", "--user", "genv-monitor").output.strip()
+    assert status["Uid"].split() == [uid] * 4
+    assert stopped.machine.run("stat", "--format=%U", "/var/lib/genv-monitor").output == "genv-monitor\n"
+
+    mounts = stopped.machine.run("cat", f"{process}/mounts").output.splitlines()
+    options = {line.split()[1]: line.split()[3].split(",") for line in mounts}
+    assert "ro" in options["/"] and "rw" in options["/var/lib/genv-monitor"]
+    assert "ro" in options["/var/tmp"]
+
+
+def test_only_the_sealed_one_has_no_network(stopped: Service) -> None:
+    for unit, sealed in ((UNIT, False), (SEALED, True)):
+        stopped.systemctl("start", unit)
+        pid = Service(stopped.machine, unit).pid
+        own, machines = (stopped.machine.run("readlink", f"/proc/{number}/ns/net").output for number in (pid, 1))
+        assert (own != machines) == sealed
+        interfaces = stopped.machine.run("cat", f"/proc/{pid}/net/dev").output.splitlines()[2:]
+        assert not sealed or [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_one_stops_the_other(service: Service, machine: Machine) -> None:
+    service.systemctl("start", SEALED)
+    sealed = Service(machine, SEALED)
+    assert sealed.active() and not service.active()
+    assert sealed.get("/-/ready").status == 200
+    service.systemctl("start", UNIT)
+    assert service.active() and not sealed.active()
+    assert sealed.show("ActiveState", SEALED_SOCKET) == "inactive"
+    wait_for(lambda: service.get("/-/ready").status == 200, "the first one serves again")
+
+
+def test_a_broken_file_makes_the_sealed_one_not_loop(stopped: Service) -> None:
+    stopped.systemctl("enable", "--now", SEALED_SOCKET, SEALED)
+    service = Service(stopped.machine, SEALED)
+    service.configure("listen:\n  port: ninety\n")
+    assert service.systemctl("restart", SEALED, check=False).status != 0
+    with pytest.raises(ConnectionRefusedError):  # each connection is one more reason to start it, for a while
+        for _ in range(100):
+            with suppress(ConnectionResetError, HTTPException):
+                service.get("/metrics")
+    assert service.log.count("listen.port") <= 20
+
+    service.configure(QUICK)
+    service.restart()
+    assert service.get("/-/ready").status == 200
+
+
+def test_the_sealed_one_is_reloaded_without_a_lost_scrape(stopped: Service) -> None:
+    stopped.systemctl("enable", "--now", SEALED_SOCKET, SEALED)
+    service = Service(stopped.machine, SEALED)
+    with Scraper(stopped.machine) as scraper:
+        service.configure("collect:\n  interval: 100ms\n")
+        service.reload()
+        scraper.more()
+    assert not scraper.failures
+    assert service.restarts == 0
+
+
+def test_the_sealed_one_survives_its_restart_without_a_lost_scrape(stopped: Service) -> None:
+    service = Service(stopped.machine, SEALED)
+    stopped.systemctl("enable", "--now", SEALED_SOCKET, SEALED)
+    assert service.get("/-/ready").status == 200
+    pid = service.pid
+    with Scraper(stopped.machine) as scraper:
+        service.restart()
+        scraper.more()
+    assert not scraper.failures
+    assert service.active() and service.pid != pid
+
+
+def test_the_sealed_one_is_started_by_the_first_scrape(stopped: Service) -> None:
+    stopped.systemctl("start", SEALED_SOCKET)
+    service = Service(stopped.machine, SEALED)
+    assert not service.active()
+    assert service.get("/metrics").status == 200
+    assert service.active()
+
+
+def test_the_sealed_one_says_who_decides_about_the_port(stopped: Service) -> None:
+    service = Service(stopped.machine, SEALED)
+    service.systemctl("start", SEALED)
+    service.configure("listen:\n  port: 8123\ncollect:\n  interval: 200ms\n")
+    service.reload("the socket unit decides")
+    assert service.get("/-/ready").status == 200
