@@ -146,6 +146,9 @@ class Daemon:
         target = target_for(self._config.listen_address, self._server.port)
         interval = show_duration(self._config.collect_interval)
         log.info("serving metrics at http://%s/metrics, collecting every %s", target, interval)
+        state = self._config.genv_state_directory
+        if state and not os.path.exists(state):
+            log.warning("genv.state_directory: %s is not there, or hidden: the service sees nothing below /home", state)
 
 
 def _place(config: Config) -> tuple[str, int]:

@@ -115,7 +115,8 @@ def summary(snapshot: Snapshot, seconds: float) -> str:
     )
     failing = [status.name for status in snapshot.collectors if not status.success]
     trouble = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
-    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}"
+    broken = "" if snapshot.service.config_reload_successful else "; monitor.yaml is broken and was not applied"
+    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}{broken}"
 
 
 def _count(things: tuple[object, ...] | None, name: str) -> str:

@@ -71,11 +71,11 @@ def publish(
         try:
             write_file(directory, relative, text.encode(), for_everybody)
         except UnsafePathError as error:
-            raise PublishError(f"cannot publish {error} with --config-dir") from None
+            raise PublishError(f"cannot publish {error} with --config-dir or publish.directory") from None
         except OSError as error:
             raise PublishError(
                 f"cannot publish {error.filename or directory / relative}: {error.strerror};"
-                " make it writable or choose another directory with --config-dir"
+                " make it writable or choose another directory with --config-dir or publish.directory"
             ) from None
 
 
@@ -107,7 +107,7 @@ def _check_name(directory: Path) -> None:
     if not name.isprintable() or "${" in name or "$__" in name:
         raise PublishError(
             f"cannot publish in {name!r}: Prometheus and Grafana cannot be told of a path with such characters;"
-            " choose another directory with --config-dir"
+            " choose another directory with --config-dir or publish.directory"
         )
 
 

@@ -9,6 +9,7 @@ import select
 import selectors
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,8 @@ class Server:
         refuse_new(self._listener)
         arrivals = select.poll()
         arrivals.register(self._listener, select.POLLIN)
-        while arrivals.poll(_ARRIVAL_SECONDS * 1000) and self._accept():
+        deadline = time.monotonic() + _GRACE_SECONDS  # whoever connects again and again must not keep this going
+        while time.monotonic() < deadline and arrivals.poll(_ARRIVAL_SECONDS * 1000) and self._accept():
             pass
 
     def _accept_all(self) -> None:
@@ -164,10 +166,10 @@ def _why_not(address: str, port: int, error: Exception) -> str:
     where = f"cannot listen on {address} port {port}"
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror | UnicodeError) or number == errno.EADDRNOTAVAIL:
-        return f"{where}: that is no address of this machine; choose another one with --address"
+        return f"{where}: that is no address of this machine; choose another one with --address or listen.address"
     if number == errno.EADDRINUSE:
-        return f"{where}: another program does; stop it, or choose another port with --port"
+        return f"{where}: another program does; stop it, or choose another port with --port or listen.port"
     if number == errno.EACCES:
-        return f"{where}: not permitted to this user; choose a port of 1024 or above with --port"
+        return f"{where}: not permitted to this user; choose a port of 1024 or above with --port or listen.port"
     reason = os.strerror(number) if number else str(error)
-    return f"{where}: {reason}; choose another with --address and --port"
+    return f"{where}: {reason}; choose another with --address and --port, or in listen"

@@ -140,7 +140,7 @@ class Machine:
         _remove_control_groups(self._groups)
         shutil.rmtree(self._directory)
 
-    def run(self, *command: str, stdin: str = "", check: bool = True, seconds: float = 120.0) -> Result:
+    def run(self, *command: str, stdin: str = "", check: bool = True, seconds: float = PATIENCE) -> Result:
         """Run a command as root; it has to succeed unless told otherwise."""
         done = subprocess.run(
             self._entered(command), input=stdin, capture_output=True, text=True, check=False, timeout=seconds

@@ -180,9 +180,9 @@ class Service:
 def install(machine: Machine, package: Path, *options: str) -> Result:
     """Install a package file as an operator does, without a network."""
     machine.copy(package, f"/root/{package.name}")
-    return machine.run("apt-get", "install", "--yes", *options, f"/root/{package.name}")
+    return machine.run("apt-get", "install", "--yes", *options, f"/root/{package.name}", seconds=120)
 
 
 def purge(machine: Machine) -> None:
     """Remove the package with all that is its."""
-    machine.run("apt-get", "purge", "--yes", NAME, check=False)
+    machine.run("apt-get", "purge", "--yes", NAME, check=False, seconds=120)

@@ -154,7 +154,7 @@ def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machi
     service.systemctl("enable", "--now", NAME)
     assert service.active()
 
-    bare.run("apt-get", "remove", "--yes", NAME)
+    bare.run("apt-get", "remove", "--yes", NAME, seconds=120)
     with pytest.raises(OSError):
         service.get("/metrics")
     assert bare.path(CONFIGURATION).read_text() == QUICK
@@ -163,7 +163,7 @@ def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machi
         assert not bare.exists(gone)
     assert not bare.exists(f"/usr/lib/systemd/system/{UNIT}")
 
-    bare.run("apt-get", "purge", "--yes", NAME)
+    bare.run("apt-get", "purge", "--yes", NAME, seconds=120)
     for gone in ("/etc/genv", STATE, "/var/tmp/genv"):
         assert not bare.exists(gone)
     left = bare.shell("find /etc/systemd /run/systemd /var/lib/systemd /usr/lib /var/cache -name '*genv*'")
@@ -176,7 +176,7 @@ def test_removed_and_installed_again_it_runs_as_before(bare: Machine, package: P
     bare.write(CONFIGURATION, QUICK)
     service = Service(bare)
     service.systemctl("enable", "--now", NAME)
-    bare.run("apt-get", "remove", "--yes", NAME)
+    bare.run("apt-get", "remove", "--yes", NAME, seconds=120)
     install(bare, package)
     assert bare.path(CONFIGURATION).read_text() == QUICK
     service.systemctl("restart", NAME)
