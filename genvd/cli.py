@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
@@ -151,6 +151,10 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong, and end."""
+        self.exit(WRONG, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -20,10 +20,13 @@ GRACE_TICKS = 3
 """Failed ticks in a row for which the last good facts of a source still stand. After that, stale is worse than
 absent."""
 
+STEADY_TICKS = 3
+"""Good ticks in a row after which a source is said to work again; one that is now late and now not stays quiet."""
+
 _MOST_PROBLEMS = 10
 """That are logged until the source works again, whatever new ones somebody invents."""
 
-_NO_ANSWER = "does not answer; its metrics are left out until it does, everything else goes on"
+_NO_ANSWER = "does not answer in time; its metrics go away if that lasts, everything else goes on"
 
 
 class Collector(Generic[Q, F]):
@@ -40,14 +43,17 @@ class Collector(Generic[Q, F]):
         self._questions: SimpleQueue[Q] = SimpleQueue()
         self._answers: SimpleQueue[tuple[F | Exception, float]] = SimpleQueue()
         self._asked_at: float | None = None
+        self._late = False  # still busy with an earlier question: nobody waits for that twice
         self._facts: F | None = None
         self._failures = 0
+        self._successes = 0
         self._problems: set[str] = set()  # since it last succeeded; each is logged once
         self._thread: threading.Thread | None = None
 
     def ask(self, question: Q) -> None:
         """Have the source asked, unless it still works on an earlier question."""
-        if self._asked_at is not None:
+        self._late = self._asked_at is not None
+        if self._late:
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=f"source-{self.name}", daemon=True)
@@ -63,7 +69,8 @@ class Collector(Generic[Q, F]):
             afterwards; and how the source did.
         """
         try:
-            answer, seconds = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            patience = 0.0 if self._late else max(0.0, deadline - time.monotonic())
+            answer, seconds = self._answers.get(timeout=patience)
         except Empty:
             return self._failed(_NO_ANSWER, time.monotonic() - (self._asked_at or deadline))
         self._asked_at = None
@@ -90,7 +97,7 @@ class Collector(Generic[Q, F]):
             return RuntimeError(problem)
 
     def _failed(self, problem: str, seconds: float) -> tuple[F | None, CollectorStatus]:
-        self._failures += 1
+        self._failures, self._successes = self._failures + 1, 0
         if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
             self._problems.add(problem)
             log.warning("%s: %s", self.name, problem)
@@ -99,8 +106,8 @@ class Collector(Generic[Q, F]):
         return self._facts, CollectorStatus(self.name, False, seconds, problem)
 
     def _succeeded(self, facts: F, seconds: float) -> tuple[F, CollectorStatus]:
-        if self._problems:
+        self._facts, self._failures, self._successes = facts, 0, self._successes + 1
+        if self._problems and self._successes >= STEADY_TICKS:
+            self._problems.clear()
             log.info("%s: works again", self.name)
-        self._facts, self._failures = facts, 0
-        self._problems.clear()
         return facts, CollectorStatus(self.name, True, seconds)

@@ -64,7 +64,7 @@ class Machine:
 def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
     environments = genv.environments if genv else ()
     return ProcessQuestion(
-        gpu_pids=frozenset(context.pid for context in gpu.contexts) if gpu else frozenset(),
+        gpu_pids=frozenset(context.pid for context in (gpu.contexts if gpu else None) or ()),
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
     )
@@ -78,7 +78,8 @@ def _snapshot(
     command: bool | None,
     facts: ProcessFacts | None,
 ) -> Snapshot:
-    processes = join.processes(gpu.contexts, facts) if gpu and facts else None
+    contexts = gpu.contexts if gpu else None
+    processes = join.processes(contexts, facts) if contexts is not None and facts else None
     environments = join.active_environments(genv, facts, processes) if genv and facts else None
     return Snapshot(
         timestamp=time.time(),

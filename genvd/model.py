@@ -47,7 +47,8 @@ class GpuFacts:
     """What NVML told: the devices, and who computes on them."""
 
     devices: tuple[Device, ...] = ()
-    contexts: tuple[Context, ...] = ()
+    contexts: tuple[Context, ...] | None = ()
+    """None when no device tells who computes on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,24 +59,33 @@ def publish(
             genv makes so.
 
     Raises:
-        PublishError: a file could not be written; those before it are.
+        PublishError: a file could not be written; all that could be are.
     """
     directory = directory.absolute()
     _check_name(directory)
     values = _values(directory, target, prometheus_url)
-    for relative in published_files():
-        text = (_FILES / relative).read_text(encoding="utf-8")
-        if relative.suffix not in _VERBATIM:
-            text = Template(text).substitute(values)
-        try:
-            write_file(directory, relative, text.encode(), for_everybody)
-        except UnsafePathError as error:
-            raise PublishError(f"cannot publish {error} with --config-dir or publish.directory") from None
-        except OSError as error:
-            raise PublishError(
-                f"cannot publish {error.filename or directory / relative}: {error.strerror};"
-                " make it writable or choose another directory with --config-dir or publish.directory"
-            ) from None
+    problems = [
+        problem for relative in published_files() if (problem := _write(directory, relative, values, for_everybody))
+    ]
+    if problems:
+        raise PublishError(problems[0])
+
+
+def _write(directory: Path, relative: Path, values: dict[str, str], for_everybody: Path | None) -> str | None:
+    """Write one of the files; return in one line what kept it from being written, None if nothing did."""
+    text = (_FILES / relative).read_text(encoding="utf-8")
+    if relative.suffix not in _VERBATIM:
+        text = Template(text).substitute(values)
+    try:
+        write_file(directory, relative, text.encode(), for_everybody)
+    except UnsafePathError as error:
+        return f"cannot publish {error} with --config-dir or publish.directory"
+    except OSError as error:
+        return (
+            f"cannot publish {error.filename or directory / relative}: {error.strerror};"
+            " make it writable or choose another directory with --config-dir or publish.directory"
+        )
+    return None
 
 
 def published_files() -> Iterator[Path]:

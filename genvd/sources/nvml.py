@@ -31,6 +31,9 @@ _WHY_NOT = {
     pynvml.NVML_ERROR_NO_PERMISSION: (
         "the NVIDIA driver gives this user no permission: see who may open /dev/nvidiactl and /dev/nvidia0"
     ),
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
+        "the NVIDIA driver is too old for nvidia-ml-py, which misses a function of it: install a newer driver"
+    ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         "the NVIDIA driver was upgraded, its library and kernel module differ:"
         " restart the monitor, and if that does not help, the machine"
@@ -57,7 +60,9 @@ class NvmlSource:
         """
         try:
             if self._session is None:
+                pynvml.nvmlInit()
                 self._session = _Session()
+                self._session.announce()
             return self._session.read()
         except pynvml.NVMLError as error:
             self._close()
@@ -74,29 +79,34 @@ class _Session:
     """One initialisation of NVML, and all that holds as long as it does."""
 
     def __init__(self) -> None:
-        pynvml.nvmlInit()
         self._calls = NvmlCalls()
-        self._compute_processes = ComputeProcesses()
+        self._processes = ComputeProcesses()
         self._known: dict[int, _KnownDevice] = {}
         self._lost: set[int] = set()
-        log.info(
-            "NVIDIA driver %s: NVML is initialised",
-            self._calls.ask("driver", pynvml.nvmlSystemGetDriverVersion),
-        )
+
+    def announce(self) -> None:
+        """Log which driver answers."""
+        with suppress(DeviceLostError):
+            version = self._calls.ask("driver", pynvml.nvmlSystemGetDriverVersion)
+            log.info("NVIDIA driver %s: NVML is initialised", version)
 
     def read(self) -> GpuFacts:
         devices: list[Device] = []
         contexts: list[Context] = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
+        count = pynvml.nvmlDeviceGetCount()
+        listed = count == 0
+        for index in range(count):
             try:
                 device, of_device = self._device(index), self._contexts(index)
             except DeviceLostError as error:
                 self._lose(index, str(error))
                 continue
             devices.append(device)
-            contexts.extend(of_device)
+            if of_device is not None:
+                listed = True
+                contexts.extend(of_device)
             self._find_again(index)
-        return GpuFacts(tuple(devices), tuple(contexts))
+        return GpuFacts(tuple(devices), tuple(contexts) if listed else None)
 
     def _device(self, index: int) -> Device:
         """Return the device.
@@ -143,22 +153,26 @@ class _Session:
         The second version of the call counts as used what nvidia-smi does; the first, for drivers before 510,
         adds the driver's own reserve.
         """
-        memory = self._calls.ask(index, _memory_info_v2, handle)
-        if memory is None and not self._calls.supports(index, _memory_info_v2):
+        memory = self._calls.ask(index, memory_info, handle)
+        if memory is None and not self._calls.supports(index, memory_info):
             memory = self._calls.ask(index, pynvml.nvmlDeviceGetMemoryInfo, handle)
         return (known(memory.used), known(memory.total)) if memory is not None else (None, None)
 
-    def _contexts(self, index: int) -> list[Context]:
+    def _contexts(self, index: int) -> list[Context] | None:
+        """Return the compute contexts on the device; None if it does not tell."""
         handle = self._known_device(index).handle
-        running = self._running(index, handle)
-        seen = {process.pid for process in running}
-        for instance, mig_handle in self._mig_devices(index, handle):
-            # Without privileges a parent shows none of its instances' processes: those then tell themselves.
-            running += [p for p in self._running((index, instance), mig_handle) if p.pid not in seen]
+        of_parent = self._running(index, handle)
+        of_instances = [self._running((index, i), mig_handle) for i, mig_handle in self._mig_devices(index, handle)]
+        told = [processes for processes in (of_parent, *of_instances) if processes is not None]
+        if not told:
+            return None
+        # Without privileges a parent shows none of its instances' processes: those then tell themselves.
+        seen = {process.pid for process in of_parent or ()}
+        running = [*(of_parent or ()), *(p for ps in of_instances for p in ps or () if p.pid not in seen)]
         return [Context(process.pid, index, process.memory_bytes) for process in running]
 
-    def _running(self, device: object, handle: Any) -> list[RunningProcess]:
-        return self._calls.ask(device, self._compute_processes.running, handle) or []
+    def _running(self, device: object, handle: Any) -> list[RunningProcess] | None:
+        return self._calls.ask(device, self._processes.compute_processes, handle)
 
     def _mig_devices(self, index: int, handle: Any) -> Iterator[tuple[int, Any]]:
         mode = self._calls.ask(index, pynvml.nvmlDeviceGetMigMode, handle)
@@ -190,7 +204,8 @@ class _KnownDevice:
     name: str | None
 
 
-def _memory_info_v2(handle: Any) -> Any:
+def memory_info(handle: Any) -> Any:
+    """Ask for memory with the second version of the call. The name stands in the log."""
     return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
 
 

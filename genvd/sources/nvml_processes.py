@@ -26,6 +26,15 @@ _SHORT = struct.Struct("=I4xQ")
 _NORMAL = struct.Struct("=I4xQII")
 _LONG = struct.Struct("=I4xQIIQ")
 
+_VERSION_REFUSED = frozenset(
+    {
+        pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+        pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
+        pynvml.NVML_ERROR_DEPRECATED,
+    }
+)
+"""The driver does not have this version of the call; it may have an older one."""
+
 _UNKNOWN_MEMORY = 2**64 - 1
 _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
@@ -47,7 +56,7 @@ class ComputeProcesses:
         self._versions = ["_v3", "_v2", ""]
         self._warned = False
 
-    def running(self, handle: Any) -> list[RunningProcess]:
+    def compute_processes(self, handle: Any) -> list[RunningProcess]:
         """Return the processes with a compute context on the device.
 
         Raises:
@@ -57,7 +66,7 @@ class ComputeProcesses:
             try:
                 entries = self._read(handle, self._versions[0])
             except pynvml.NVMLError as error:
-                if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                if error.value not in _VERSION_REFUSED:
                     raise
                 self._versions.pop(0)
                 continue

@@ -191,6 +191,25 @@ def test_a_process_that_is_gone_costs_only_its_own_facts(
     assert monitor.metrics()[series("genv_monitor_collector_success", collector="processes")] == 1
 
 
+@pytest.mark.parametrize("error", [3, 15, 999])
+def test_processes_that_no_device_tells_of_are_unknown_and_not_none(
+    start: Start, scenario: Scenario, error: int
+) -> None:
+    scenario.gpus = [gpu(0, errors={"nvmlDeviceGetComputeRunningProcesses*": error})]
+    scenario.write()
+    metrics = start().next_metrics()
+    assert series("genv_processes_total") not in metrics
+    assert series("genv_environments_total") in metrics
+
+
+@pytest.mark.parametrize("error", [13, 25, 26])
+def test_a_refused_version_of_the_list_is_not_the_last_one(start: Start, scenario: Scenario, error: int) -> None:
+    scenario.gpus = [gpu(0, processes=[Process(100, MIB)])]
+    scenario.errors = {"nvmlDeviceGetComputeRunningProcesses_v3": error}
+    scenario.write()
+    assert start().metrics()[series("genv_processes_total")] == 1
+
+
 @pytest.mark.parametrize("without", [(), ("_v3",), ("_v3", "_v2")])
 @pytest.mark.parametrize("count", [0, 1, 2, 300])
 def test_process_lists_of_every_driver(

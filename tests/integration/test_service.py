@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,8 +39,9 @@ class Manager:
         threading.Thread(target=self._receive, daemon=True).start()
 
     def _receive(self) -> None:
-        while message := self._socket.recv(4096):
-            self.messages.append((time.monotonic(), message.decode()))
+        with suppress(OSError):  # closed
+            while message := self._socket.recv(4096):
+                self.messages.append((time.monotonic(), message.decode()))
 
     def said(self, pattern: str) -> list[float]:
         """Return when it said something of the kind."""

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from genvd.collector import GRACE_TICKS, Collector
+from genvd.collector import GRACE_TICKS, STEADY_TICKS, Collector
 from genvd.model import CollectorStatus
 from genvd.sources import SourceError
+from tests.support.waiting import wait_for
 
 
 class Outside:
@@ -56,7 +57,8 @@ def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(caplog: pytest.Log
         assert not any(status.success for _, status in given)
         assert [record.message for record in caplog.records] == ["outside: it is broken; mend it"]
         outside.error = None
-        assert ask(collector, 3)[0] == 30
+        for _ in range(STEADY_TICKS):
+            assert ask(collector, 3)[0] == 30
     assert caplog.records[-1].message == "outside: works again"
     outside.error = SourceError("again")
     assert ask(collector, 4)[0] == 30
@@ -86,6 +88,29 @@ def test_a_source_that_hangs_is_asked_once_and_answers_later() -> None:
     assert outside.questions == [1]
     assert threading.active_count() == threads + 1
     outside.go_on.set()
-    facts, status = ask(collector, 2)
-    assert facts == 10, "the answer to the question on which it hung"
+    facts = wait_for(lambda: ask(collector, 2, seconds=0.01)[0], "the answer to the question on which it hung")
+    assert facts == 10
     assert ask(collector, 3)[0] == 30
+
+
+def test_nobody_waits_twice_for_a_source_that_hangs() -> None:
+    outside = Outside()
+    outside.go_on.clear()
+    collector = Collector(outside)
+    ask(collector, 1, seconds=0.01)
+    started = time.monotonic()
+    ask(collector, 2, seconds=60)
+    assert time.monotonic() - started < 30
+    outside.go_on.set()
+
+
+def test_a_source_that_comes_and_goes_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    outside = Outside()
+    collector = Collector(outside)
+    with caplog.at_level(logging.INFO):
+        for _ in range(10):
+            outside.error = SourceError("now and then; see to it")
+            ask(collector, 1)
+            outside.error = None
+            ask(collector, 1)
+    assert len(caplog.records) == 1

@@ -117,7 +117,7 @@ def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> N
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, env={"GENV_ENVIRONMENT_ID": "1"}) as process:
         try:
             source = ProcessSource()
-            assert source.read(gpu(process)).owners[process.pid].eid == "1"
+            wait_for(lambda: source.read(gpu(process)).owners[process.pid].eid == "1", "the first environment")
             assert process.stdin
             process.stdin.write(b"\n")
             process.stdin.close()

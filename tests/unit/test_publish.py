@@ -66,7 +66,7 @@ def complaint(directory: Path) -> str:
     assert open_descriptors() == descriptors
     text = str(caught.value)
     assert text.startswith("cannot publish ")
-    assert text.endswith("choose another directory with --config-dir")
+    assert text.endswith("choose another directory with --config-dir or publish.directory")
     assert len(text.splitlines()) == 1
     return text
 
@@ -479,12 +479,14 @@ def test_a_directory_without_permission(publish_as_somebody: Publish, short_path
     text = publish_as_somebody(directory / "metrics")
     directory.chmod(0o755)
     assert text.startswith(f"cannot publish {directory}")
-    assert text.endswith(": Permission denied; make it writable or choose another directory with --config-dir")
+    assert text.endswith(
+        ": Permission denied; make it writable or choose another directory with --config-dir or publish.directory"
+    )
 
 
 def test_a_directory_of_root_is_refused(publish_as_somebody: Publish, short_path: Path) -> None:
     need_root("makes a directory that belongs to root")
     directory = own(short_path / "metrics", 0o777, mine=True)
     expected = f"cannot publish {directory}: belongs to root and not to nobody; remove it or choose another directory"
-    assert publish_as_somebody(directory) == f"{expected} with --config-dir"
+    assert publish_as_somebody(directory) == f"{expected} with --config-dir or publish.directory"
     assert list(directory.iterdir()) == []
