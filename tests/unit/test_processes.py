@@ -117,11 +117,16 @@ def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> N
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, env={"GENV_ENVIRONMENT_ID": "1"}) as process:
         try:
             source = ProcessSource()
-            wait_for(lambda: source.read(gpu(process)).owners[process.pid].eid == "1", "the first environment")
+
+            def eid() -> str | None:
+                owner = source.read(gpu(process)).owners.get(process.pid)  # missing while it executes
+                return owner.eid if owner else None
+
+            wait_for(lambda: eid() == "1", "the first environment")
             assert process.stdin
             process.stdin.write(b"\n")
             process.stdin.close()
-            wait_for(lambda: source.read(gpu(process)).owners[process.pid].eid == "2", "the new environment")
+            wait_for(lambda: eid() == "2", "the new environment")
         finally:
             process.kill()
 
