@@ -30,7 +30,9 @@ def start() -> Iterator[Start]:
         def start_one(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
             process = stack.enter_context(subprocess.Popen(command or ("sleep", "600"), env=environment))
             stack.callback(process.kill)
-            wait_for(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes(), "executed")
+            wait_for(
+                lambda: b"0" not in (program_identity(process.pid) or b"0"), "executed: it has code and environment"
+            )
             return process
 
         yield start_one
