@@ -74,9 +74,14 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from genvd.daemon import Daemon
+    from genvd.daemon import START_AGAIN, Daemon
+    from genvd.leaving import leave, start_again
 
-    return Daemon(lambda: _config(options), config, options.demo).run()
+    daemon = Daemon(lambda: _config(options), config, options.demo)
+    status = daemon.run()
+    if status == START_AGAIN and not daemon.supervised:
+        start_again()
+    leave(status)
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:

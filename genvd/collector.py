@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from genvd.model import CollectorStatus
 from genvd.sources import Source, SourceError
@@ -23,6 +23,9 @@ absent."""
 STEADY_TICKS = 3
 """Good ticks in a row after which a source is said to work again; one that is now late and now not stays quiet."""
 
+HUNG = "hung"
+"""The reason of a source that does not answer in time."""
+
 _MOST_PROBLEMS = 10
 """That are logged until the source works again, whatever new ones somebody invents."""
 
@@ -34,31 +37,40 @@ class Collector(Generic[Q, F]):
 
     A source can hang (an NVML call does when a GPU is sick, /proc/PID/environ does when the process is stuck in
     the kernel), so it is asked in a thread of its own that nobody waits for longer than agreed. While it hangs it
-    is not asked again, so threads do not pile up; what it gives when it comes back counts then.
+    is not asked again, so threads do not pile up. What it gives when it comes back soon counts then; after a long
+    time it describes a machine that is no more, and it is asked anew.
     """
 
     def __init__(self, source: Source[Q, F]) -> None:
         self.name = source.name
         self._source = source
-        self._questions: SimpleQueue[Q] = SimpleQueue()
+        self._questions: SimpleQueue[Q | _End] = SimpleQueue()
         self._answers: SimpleQueue[tuple[F | Exception, float]] = SimpleQueue()
         self._asked_at: float | None = None
-        self._late = False  # still busy with an earlier question: nobody waits for that twice
+        self._late_ticks = 0  # it has been busy for with one question: nobody waits for that twice
         self._facts: F | None = None
         self._failures = 0
         self._successes = 0
         self._problems: set[str] = set()  # since it last succeeded; each is logged once
         self._thread: threading.Thread | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the source still works on a question."""
+        return self._asked_at is not None and self._answers.empty()
+
     def ask(self, question: Q) -> None:
         """Have the source asked, unless it still works on an earlier question."""
-        self._late = self._asked_at is not None
-        if self._late:
-            return
+        if self._asked_at is not None:
+            self._late_ticks += 1
+            if self._late_ticks <= GRACE_TICKS or self.busy:
+                return
+            self._answers.get()
+        self._late_ticks = 0
+        self._asked_at = time.monotonic()
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=f"source-{self.name}", daemon=True)
             self._thread.start()
-        self._asked_at = time.monotonic()
         self._questions.put(question)
 
     def facts(self, deadline: float) -> tuple[F | None, CollectorStatus]:
@@ -69,18 +81,26 @@ class Collector(Generic[Q, F]):
             afterwards; and how the source did.
         """
         try:
-            patience = 0.0 if self._late else max(0.0, deadline - time.monotonic())
+            patience = 0.0 if self._late_ticks else max(0.0, deadline - time.monotonic())
             answer, seconds = self._answers.get(timeout=patience)
         except Empty:
-            return self._failed(_NO_ANSWER, time.monotonic() - (self._asked_at or deadline))
+            return self._failed(SourceError(_NO_ANSWER, HUNG), time.monotonic() - (self._asked_at or deadline))
         self._asked_at = None
         if isinstance(answer, Exception):
-            return self._failed(str(answer), seconds)
+            return self._failed(answer, seconds)
         return self._succeeded(answer, seconds)
 
+    def forget(self) -> None:
+        """Let nothing count any more that was asked or told so far."""
+        self._facts = None
+        self._late_ticks = GRACE_TICKS
+
+    def close(self) -> None:
+        """End the thread, once the source has answered."""
+        self._questions.put(_End())
+
     def _work(self) -> None:
-        while True:
-            question = self._questions.get()
+        while not isinstance(question := self._questions.get(), _End):
             started = time.monotonic()
             answer = self._answer(question)
             self._answers.put((answer, time.monotonic() - started))
@@ -96,14 +116,18 @@ class Collector(Generic[Q, F]):
                 log.exception("%s: failed unexpectedly", self.name)
             return RuntimeError(problem)
 
-    def _failed(self, problem: str, seconds: float) -> tuple[F | None, CollectorStatus]:
+    def _failed(self, error: Exception, seconds: float) -> tuple[F | None, CollectorStatus]:
         self._failures, self._successes = self._failures + 1, 0
+        problem = str(error)
         if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
             self._problems.add(problem)
             log.warning("%s: %s", self.name, problem)
-        if self._failures > GRACE_TICKS:
+        reason, partial = (error.reason, error.partial) if isinstance(error, SourceError) else (None, None)
+        if partial is not None:
+            self._facts = cast("F", partial)
+        elif self._failures > GRACE_TICKS:
             self._facts = None
-        return self._facts, CollectorStatus(self.name, False, seconds, problem)
+        return self._facts, CollectorStatus(self.name, False, seconds, problem, reason)
 
     def _succeeded(self, facts: F, seconds: float) -> tuple[F, CollectorStatus]:
         self._facts, self._failures, self._successes = facts, 0, self._successes + 1
@@ -111,3 +135,7 @@ class Collector(Generic[Q, F]):
             self._problems.clear()
             log.info("%s: works again", self.name)
         return facts, CollectorStatus(self.name, True, seconds)
+
+
+class _End:
+    """What tells the thread to end."""

@@ -53,6 +53,11 @@ class Daemon:
         self._passed = passed_socket()
         self._server: Server
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a service manager starts it again."""
+        return self._manager.supervised
+
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; return the exit status."""
         hold_signals()
@@ -86,11 +91,11 @@ class Daemon:
             if not self._server.started:
                 self._server.start()
             self._manager.ready()
-        if self._manager.supervised and self._driver.needs_new_process():
-            self._start_again()
+        if reason := self._driver.why_start_again(latest.snapshot.driver_state):
+            self._start_again(reason)
 
-    def _start_again(self) -> None:
-        log.warning("an NVIDIA driver was loaded; systemd opens its devices to a new process only: starting again")
+    def _start_again(self, reason: str) -> None:
+        log.warning("%s: starting again", reason)
         self._exit_status = START_AGAIN
         os.kill(os.getpid(), signal.SIGTERM)
 

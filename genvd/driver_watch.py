@@ -1,31 +1,56 @@
-"""Noticing an NVIDIA driver that this process can never use, because it came after the process.
-
-systemd resolves the device classes that a unit may use when it starts the unit. The classes of a driver that is
-loaded later stay shut for the process (systemd.resource-control(5), DeviceAllow=); only a new start opens them.
-"""
+"""Noticing an NVIDIA driver that this process can never use, while a new one may."""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
+
+from genvd.sources.driver import library_on_disk
 
 CONTROL_DEVICE = Path("/dev/nvidiactl")
 DEVICE_CLASSES = Path("/proc/devices")
 
+LEAST_SECONDS = 5.0
+"""That a process lives at least, so that whatever the driver does, processes do not chase each other."""
+
 
 class DriverWatch:
-    """Knows which driver there was when the process started."""
+    """Knows which driver there was when the process started, and whether it worked."""
 
     def __init__(self, device: Path = CONTROL_DEVICE) -> None:
         self._device = device
+        self._started = time.monotonic()
         self._there_at_start = device.exists()
         self._classes_at_start = _nvidia_classes()
+        self._worked = False
+        self._library: tuple[int, ...] | None = None
 
-    def needs_new_process(self) -> bool:
+    def why_start_again(self, driver_state: str) -> str | None:
+        """Return why a new process is needed, or None if this one will do or a new one would fare no better.
+
+        Args:
+            driver_state: one of :data:`genvd.model.DRIVER_STATES`.
+        """
+        self._worked = self._worked or driver_state == "ok"
+        if self._library is None:
+            self._library = library_on_disk()
+        if time.monotonic() - self._started < LEAST_SECONDS:
+            return None
+        if driver_state == "mismatch" and (self._worked or library_on_disk() != self._library):
+            # Not so for the new process, if it meets the same: NVML never worked there, and it loads what is on disk.
+            return "the NVIDIA driver was upgraded, and only a new process loads its new library"
+        if driver_state != "ok" and self._driver_came_later():
+            return "an NVIDIA driver was loaded, and systemd opens its devices to a new process only"
+        return None
+
+    def _driver_came_later(self) -> bool:
         """Tell whether a driver has appeared since the start and its devices are shut for this process.
 
-        A new process finds the driver there when it starts, so this cannot go round in circles.
+        systemd resolves the device classes that a unit may use when it starts the unit. Those of a driver that is
+        loaded later stay shut (systemd.resource-control(5), DeviceAllow=). A new process finds the driver there when
+        it starts, so this cannot go round in circles.
         """
         appeared = not self._there_at_start or _nvidia_classes() - self._classes_at_start
         if not appeared or not self._device.exists():

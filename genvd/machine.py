@@ -21,7 +21,8 @@ class Sources:
 
     mode: str
     """``live`` or ``demo``."""
-    nvml: Source[None, GpuFacts]
+    nvml: Source[float, GpuFacts]
+    """Asked when the answer is wanted, of :func:`time.monotonic`."""
     genv: Source[None, GenvFacts]
     genv_command: Source[None, bool]
     processes: Source[ProcessQuestion, ProcessFacts]
@@ -48,10 +49,10 @@ class Machine:
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
-        self._nvml.ask(None)
+        deadline = time.monotonic() + self.timeout
+        self._nvml.ask(deadline)
         self._genv.ask(None)
         self._genv_command.ask(None)
-        deadline = time.monotonic() + self.timeout
         gpu, nvml_status = self._nvml.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
         command, command_status = self._genv_command.facts(deadline)
@@ -86,9 +87,14 @@ def _snapshot(
         service=service,
         collectors=collectors,
         genv_installed=True if environments else command,  # who works in an environment has genv, wherever it is
+        driver_state=_driver_state(collectors[0]),
         devices=gpu.devices if gpu else None,
         processes=processes,
         environments=environments,
         users=join.users(environments) if environments is not None else None,
         attached_device_indices=join.attached_devices(environments) if environments is not None else None,
     )
+
+
+def _driver_state(nvml: CollectorStatus) -> str:
+    return "ok" if nvml.success else nvml.reason or "failed"

@@ -22,7 +22,11 @@ class Device:
     """One GPU, as NVML sees it."""
 
     index: int
+    """Its place among the devices just now; it may move when devices come and go."""
     uuid: str | None = None
+    """What stays the same wherever the device is."""
+    up: bool | None = None
+    """Whether the device answers: not when it is lost, needs a reset or hangs."""
     name: str | None = None
     temperature_celsius: int | None = None
     utilization_percent: int | None = None
@@ -117,6 +121,11 @@ class ProcessFacts:
     live_kernel_ids: frozenset[str] = frozenset()
 
 
+DRIVER_STATES = ("ok", "missing", "not_loaded", "mismatch", "hung", "no_permission")
+"""What the NVIDIA driver can be: ``missing``: no library; ``not_loaded``: no kernel module; ``mismatch``: library and
+kernel module are of different versions; ``hung``: does not answer in time."""
+
+
 # --- The Snapshot: facts joined ------------------------------------------------------------------------------
 
 
@@ -174,6 +183,8 @@ class CollectorStatus:
     success: bool
     duration_seconds: float
     error: str | None = None
+    reason: str | None = None
+    """The kind of failure in one word: ``hung``, or what the source calls it; None where it has no word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +212,8 @@ class Snapshot:
     service: ServiceStatus
     collectors: tuple[CollectorStatus, ...] = ()
     genv_installed: bool | None = None
+    driver_state: str = "ok"
+    """One of :data:`DRIVER_STATES`, or ``failed`` for what none of them describes."""
     devices: tuple[Device, ...] | None = None
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None

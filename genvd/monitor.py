@@ -108,8 +108,9 @@ def summary(snapshot: Snapshot, seconds: float) -> str:
         snapshot: what the machine looks like.
         seconds: how long it took to look.
     """
+    down = [device.index for device in snapshot.devices or () if device.up is False]
     counts = (
-        _count(snapshot.devices, "device"),
+        _count(snapshot.devices, "device") + (f" ({len(down)} down)" if down else ""),
         _count(snapshot.environments, "environment"),
         _count(snapshot.users, "user"),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from genvd import config
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.health import HEALTH
 from genvd.metrics.service import SERVICE
 from genvd.metrics.spec import Metric
 
@@ -54,6 +55,7 @@ def metrics_reference() -> str:
         (
             _INTRODUCTION,
             _section("The machine", CONTRACT),
+            _section("Whether driver and devices answer", HEALTH),
             _section("The monitor itself", SERVICE),
             _PROCESS,
         )

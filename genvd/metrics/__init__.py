@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.health import HEALTH
 from genvd.metrics.service import SERVICE
 
-ALL = (*CONTRACT, *SERVICE)
+ALL = (*CONTRACT, *HEALTH, *SERVICE)

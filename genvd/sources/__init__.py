@@ -11,6 +11,18 @@ FactsT = TypeVar("FactsT", covariant=True)
 class SourceError(Exception):
     """The outside does not answer as it should. The text is one line: the thing, the reason, the way out."""
 
+    def __init__(self, text: str, reason: str | None = None, partial: object = None) -> None:
+        """Say what is wrong.
+
+        Args:
+            text: for people.
+            reason: the kind of failure in one word, for metrics.
+            partial: facts that hold all the same, in place of the last good ones.
+        """
+        super().__init__(text)
+        self.reason = reason
+        self.partial = partial
+
 
 class Source(Protocol[QuestionT, FactsT]):
     """One kind of outside thing."""

@@ -173,7 +173,7 @@ class DemoNvml:
         self._machine = machine
         self._reading = 0
 
-    def read(self, question: None = None) -> GpuFacts:
+    def read(self, question: float = 0.0) -> GpuFacts:
         """Return the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
@@ -188,6 +188,7 @@ class DemoNvml:
         devices = tuple(
             Device(
                 index=index,
+                up=True,
                 uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
                 name="Simulated GPU 80GB",
                 temperature_celsius=round(state.temperatures[index]),

@@ -35,6 +35,9 @@ _VERSION_REFUSED = frozenset(
 )
 """The driver does not have this version of the call; it may have an older one."""
 
+_VERSIONS = ("_v3", "_v2", "")
+"""Suffixes of the function, the newest first."""
+
 _UNKNOWN_MEMORY = 2**64 - 1
 _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
@@ -50,10 +53,9 @@ class RunningProcess(NamedTuple):
 
 
 class ComputeProcesses:
-    """Asks for compute processes, and remembers for one NVML initialisation what the driver speaks."""
+    """Asks for compute processes in every version of the call that there is, the newest first."""
 
     def __init__(self) -> None:
-        self._versions = ["_v3", "_v2", ""]
         self._warned = False
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
@@ -62,20 +64,25 @@ class ComputeProcesses:
         Raises:
             pynvml.NVMLError: NVML does not tell; with ``FUNCTION_NOT_FOUND`` if it has no such call at all.
         """
-        while self._versions:
+        best: list[RunningProcess] | None = None
+        impossible = 0
+        for version in _VERSIONS:
             try:
-                entries = self._read(handle, self._versions[0])
+                entries = self._read(handle, version)
             except pynvml.NVMLError as error:
-                if error.value not in _VERSION_REFUSED:
+                if error.value in _VERSION_REFUSED:
+                    continue
+                if best is None:
                     raise
-                self._versions.pop(0)
-                continue
-            plausible = [entry for entry in entries if 0 < entry.pid <= MAX_PID]
-            if len(plausible) == len(entries) or self._versions[0] != "_v3" or not self._has("_v2"):
-                self._warn_of(len(entries) - len(plausible))
-                return plausible
-            self._versions.pop(0)
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+                break
+            best = [entry for entry in entries if 0 < entry.pid <= MAX_PID]
+            impossible = len(entries) - len(best)
+            if not impossible or version != _VERSIONS[0]:  # else its layout may be one that nobody knows
+                break
+        if best is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+        self._warn_of(impossible)
+        return best
 
     def _read(self, handle: Any, version: str) -> list[RunningProcess]:
         call = _function(version)
@@ -91,13 +98,6 @@ class ComputeProcesses:
                 raise pynvml.NVMLError(result)
             capacity = min(max(2 * capacity, count.value + count.value // 2), _MAX_CAPACITY)
         raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
-
-    def _has(self, version: str) -> bool:
-        try:
-            _function(version)
-        except pynvml.NVMLError:
-            return False
-        return True
 
     def _warn_of(self, implausible: int) -> None:
         if implausible and not self._warned:

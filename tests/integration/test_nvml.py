@@ -4,51 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pynvml
 import pytest
 
-from tests.standin import Gpu, Mig, Process, Scenario, build
-from tests.support.monitor import Monitor, named, series
+from tests.standin import Mig, Process, Scenario, build
+from tests.support.gpus import DEVICE_METRICS, MIB, Start, gpu
+from tests.support.monitor import named, series
 from tests.support.waiting import wait_for
-
-MIB = 2**20
-DEVICE_METRICS = {
-    "genv_device_temperature": 40.0,
-    "genv_device_utilization": 70.0,
-    "genv_device_memory_used_bytes": 1000.0 * MIB,
-    "genv_device_memory_total_bytes": 16000.0 * MIB,
-}
-
-
-def gpu(number: int, **values: object) -> Gpu:
-    defaults: dict[str, object] = {
-        "uuid": f"GPU-{number}",
-        "temperature": 40,
-        "utilization": 70,
-        "memory_used": 1000 * MIB,
-        "memory_total": 16000 * MIB,
-        "memory_reserved": 300 * MIB,
-    }
-    return Gpu(**{**defaults, **values})  # type: ignore[arg-type]
-
-
-Start = Callable[..., Monitor]
-
-
-@pytest.fixture
-def start(nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors on the scenario."""
-    with ExitStack() as stack:
-
-        def start_one(*arguments: str, library: Path = nvml_library) -> Monitor:
-            options = ["--interval", "0.2", "--config-dir", str(tmp_path / "published"), *arguments]
-            return stack.enter_context(Monitor(options, environment=scenario.environment(library)))
-
-        yield start_one
 
 
 @pytest.fixture
@@ -86,19 +51,14 @@ def test_what_a_device_does_not_support_is_absent(start: Start, scenario: Scenar
     assert all(series(name, index=1) in metrics for name in DEVICE_METRICS)
 
 
-def test_a_value_that_is_not_supported_is_not_asked_again(start: Start, scenario: Scenario) -> None:
+def test_a_value_that_becomes_supported_is_there(start: Start, scenario: Scenario) -> None:
     scenario.gpus = [gpu(0, temperature=None)]
     scenario.write()
     monitor = start()
+    assert series("genv_device_temperature", index=0) not in monitor.metrics()
     scenario.gpus = [gpu(0)]
     scenario.write()
-    assert series("genv_device_temperature", index=0) not in monitor.next_metrics()
-    scenario.errors["nvmlDeviceGetCount_v2"] = pynvml.NVML_ERROR_UNINITIALIZED
-    scenario.write()
-    wait_for(lambda: "NVML does not answer" in monitor.log, "the session was lost")
-    scenario.errors.clear()
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "asked after initialisation")
+    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "the temperature is there")
 
 
 CALLS = {
@@ -128,21 +88,6 @@ def test_any_error_of_a_call_costs_that_value_of_that_device_only(start: Start, 
         assert present == expected, (index, ERRORS_OF_ONE_VALUE[index] if index < healthy else "healthy")
     assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 1
     assert "Traceback" not in monitor.log
-
-
-def test_a_lost_device_hides_no_other_and_comes_back(start: Start, scenario: Scenario) -> None:
-    scenario.gpus = [gpu(0), gpu(1)]
-    scenario.write()
-    monitor = start()
-    scenario.gpus[0].errors = {"*": pynvml.NVML_ERROR_GPU_IS_LOST}
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) not in monitor.metrics(), "device 0 is gone")
-    assert series("genv_device_temperature", index=1) in monitor.next_metrics(5)
-    assert monitor.log.count("device 0: GPU is lost") == 1
-    scenario.gpus[0].errors = {}
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "device 0 is back")
-    wait_for(lambda: "device 0: answers again" in monitor.log, "said so")
 
 
 def test_memory_is_counted_as_nvidia_smi_does(start: Start, scenario: Scenario, public_directory: Path) -> None:
@@ -276,71 +221,3 @@ def test_mig_processes_belong_to_their_parent(start: Start, scenario: Scenario, 
     }
     assert series("genv_device_utilization", index=0) not in metrics
     assert series("genv_device_memory_total_bytes", index=0) in metrics
-
-
-def test_a_driver_that_appears_is_picked_up_and_said_once(start: Start, scenario: Scenario) -> None:
-    monitor = start()
-    assert named(monitor.next_metrics(5), "genv_device", "genv_process") == {}
-    assert monitor.metrics()[series("genv_monitor_collector_success", collector="nvml")] == 0
-    assert monitor.log.count("is not loaded") == 1
-    scenario.gpus = [gpu(0)]
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "the driver is picked up")
-    wait_for(lambda: "nvml: works again" in monitor.log, "said so")
-
-
-def test_a_library_that_appears_is_picked_up(
-    start: Start, scenario: Scenario, nvml_library: Path, public_directory: Path
-) -> None:
-    later = public_directory / "later"
-    later.mkdir()
-    scenario.gpus = [gpu(0)]
-    scenario.write()
-    monitor = start(library=later)
-    assert named(monitor.next_metrics(3), "genv_device") == {}
-    assert monitor.log.count("libnvidia-ml.so.1 is not found") == 1
-    (later / "libnvidia-ml.so.1").symlink_to(nvml_library / "libnvidia-ml.so.1")
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "the library is picked up")
-
-
-def test_a_driver_that_goes_takes_its_series_with_it(start: Start, scenario: Scenario) -> None:
-    scenario.gpus = [gpu(0)]
-    scenario.write()
-    monitor = start()
-    assert series("genv_device_temperature", index=0) in monitor.metrics()
-    scenario.remove()
-    wait_for(lambda: named(monitor.metrics(), "genv_device", "genv_process") == {}, "the series are gone")
-    assert series("genv_environments_total") in monitor.metrics()
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "the driver is back")
-
-
-def threads_of(monitor: Monitor) -> int:
-    return sum(1 for _ in Path(f"/proc/{monitor.process.pid}/task").iterdir())
-
-
-def test_a_call_that_hangs_costs_its_source_only(start: Start, scenario: Scenario) -> None:
-    scenario.gpus = [gpu(0)]
-    scenario.write()
-    monitor = start()
-    threads = threads_of(monitor)
-    scenario.hangs["nvmlDeviceGetUtilizationRates"] = 600_000
-    scenario.write()
-    wait_for(lambda: named(monitor.metrics(), "genv_device") == {}, "what the source feeds is gone")
-    metrics = monitor.next_metrics(5)
-    assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 0
-    assert metrics[series("genv_monitor_collector_success", collector="genv")] == 1
-    assert series("genv_environments_total") in metrics
-    assert threads_of(monitor) <= threads + 1  # the one of this scrape
-    assert monitor.log.count("nvml: does not answer") == 1
-    scenario.hangs.clear()
-    scenario.write()
-    wait_for(lambda: series("genv_device_temperature", index=0) in monitor.metrics(), "all is well again")
-
-
-def test_it_stops_at_once_even_while_a_call_hangs(start: Start, scenario: Scenario) -> None:
-    scenario.gpus = [gpu(0)]
-    scenario.hangs["nvmlDeviceGetUtilizationRates"] = 600_000
-    scenario.write()
-    monitor = start()
-    assert monitor.stop() == 0

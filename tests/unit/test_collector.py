@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from unittest.mock import ANY
 
 import pytest
 
-from genvd.collector import GRACE_TICKS, STEADY_TICKS, Collector
+from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Collector
 from genvd.model import CollectorStatus
 from genvd.sources import SourceError
 from tests.support.waiting import wait_for
@@ -75,22 +76,64 @@ def test_a_defect_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFix
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
 
 
-def test_a_source_that_hangs_is_asked_once_and_answers_later() -> None:
+def test_a_source_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon() -> None:
     outside = Outside()
     outside.go_on.clear()
     collector = Collector(outside)
     threads = threading.active_count()
-    for _ in range(5):
+    for _ in range(GRACE_TICKS):
         facts, status = ask(collector, 1, seconds=0.01)
         assert facts is None
-        assert not status.success
+        assert (status.success, status.reason) == (False, HUNG)
         assert status.duration_seconds > 0
     assert outside.questions == [1]
     assert threading.active_count() == threads + 1
     outside.go_on.set()
-    facts = wait_for(lambda: ask(collector, 2, seconds=0.01)[0], "the answer to the question on which it hung")
-    assert facts == 10
-    assert ask(collector, 3)[0] == 30
+    wait_for(lambda: not collector.busy, "it has answered")
+    assert ask(collector, 2) == (10, CollectorStatus("outside", True, ANY))
+
+
+def test_a_source_that_hung_for_long_is_asked_anew() -> None:
+    outside = Outside()
+    outside.go_on.clear()
+    collector = Collector(outside)
+    for _ in range(GRACE_TICKS + 3):
+        ask(collector, 1, seconds=0.01)
+    assert outside.questions == [1]
+    outside.go_on.set()
+    wait_for(lambda: not collector.busy, "it has answered")
+    assert ask(collector, 2)[0] == 20
+
+
+def test_what_is_forgotten_does_not_count_when_it_is_told_later() -> None:
+    outside = Outside()
+    collector = Collector(outside)
+    ask(collector, 1)
+    outside.go_on.clear()
+    ask(collector, 2, seconds=0.01)
+    collector.forget()
+    assert ask(collector, 3, seconds=0.01)[0] is None
+    outside.go_on.set()
+    wait_for(lambda: not collector.busy, "it has answered")
+    assert ask(collector, 4)[0] == 40
+
+
+def test_what_a_failing_source_tells_all_the_same_takes_the_place_of_the_last_facts() -> None:
+    outside = Outside()
+    collector = Collector(outside)
+    ask(collector, 1)
+    outside.error = SourceError("half of it is broken; mend it", "half", partial=5)
+    for _ in range(GRACE_TICKS + 2):
+        facts, status = ask(collector, 2)
+        assert (facts, status.success, status.reason) == (5, False, "half")
+
+
+def test_closed_it_leaves_no_thread() -> None:
+    collector = Collector(Outside())
+    threads = threading.active_count()
+    ask(collector, 1)
+    collector.close()
+    wait_for(lambda: threading.active_count() == threads, "the thread has ended")
 
 
 def test_nobody_waits_twice_for_a_source_that_hangs() -> None:

@@ -1,0 +1,92 @@
+"""What can be known of the NVIDIA driver without asking it, and why it cannot be asked."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pynvml
+
+from genvd.sources import SourceError
+
+_MODULE_VERSION = Path("/sys/module/nvidia/version")
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_MAPS = Path("/proc/self/maps")
+_LIBRARY = "libnvidia-ml.so.1"
+_MAPPED_LIBRARY = re.compile(rb" (/[^\n]*/libnvidia-ml\.so[.\d]*)(?: \(deleted\))?$", re.MULTILINE)
+_LIBRARY_VERSION = re.compile(r"\.so\.(\d+\.\d[\d.]*)$")
+
+_WHY_NOT = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        "missing",
+        "no NVIDIA driver: libnvidia-ml.so.1 is not found;"
+        " once a driver is installed it is picked up by itself ('genv monitor --demo' shows a simulated machine)",
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        "not_loaded",
+        "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it, and then it is picked up by itself",
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: (
+        "no_permission",
+        "the NVIDIA driver gives this user no permission: see who may open /dev/nvidiactl and /dev/nvidia0",
+    ),
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
+        "failed",
+        "the NVIDIA driver is too old for nvidia-ml-py, which misses a function of it: install a newer driver",
+    ),
+}
+
+
+def problem_of(error: pynvml.NVMLError) -> SourceError:
+    """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.DRIVER_STATES`)."""
+    if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+        return SourceError(_mismatch(), "mismatch")
+    reason, text = _WHY_NOT.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))
+    return SourceError(text, reason)
+
+
+def gpus_of_driver() -> frozenset[str]:
+    """Return the PCI addresses of the devices that the kernel module has, as far as it tells."""
+    try:
+        return frozenset(path.name for path in _GPUS.iterdir())
+    except OSError:
+        return frozenset()
+
+
+def library_on_disk() -> tuple[int, ...] | None:
+    """Return the identity of the NVML library that a new process would load; None before this one has loaded any."""
+    loaded = _loaded_library()
+    if loaded is None:
+        return None
+    try:
+        status = (loaded.parent / _LIBRARY).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _loaded_library() -> Path | None:
+    """Return the NVML library that is mapped into this process (proc_pid_maps(5)), if any."""
+    try:
+        match = _MAPPED_LIBRARY.search(_MAPS.read_bytes())
+    except OSError:
+        return None
+    return Path(os.fsdecode(match[1])) if match else None
+
+
+def _mismatch() -> str:
+    module, library = _module_version(), _loaded_library()
+    match = _LIBRARY_VERSION.search(library.name) if library else None
+    which = f" (module {module or 'unknown'}, library {match[1] if match else 'unknown'})" if module or match else ""
+    return (
+        f"the NVIDIA driver was upgraded and its kernel module and library differ{which}:"
+        " unload the module and load it anew, or restart the machine"
+    )
+
+
+def _module_version() -> str | None:
+    try:
+        return _MODULE_VERSION.read_text().strip()[:32] or None
+    except OSError:
+        return None
