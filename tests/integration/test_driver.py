@@ -12,7 +12,8 @@ import pytest
 from genvd.model import DRIVER_STATES
 from tests.standin import Mig, Process, Scenario
 from tests.support.gpus import DEVICE_METRICS, MIB, Start, gpu
-from tests.support.monitor import Monitor, Series, named, series
+from tests.support.monitor import PROGRAM, Monitor, Series, named, series
+from tests.support.needs import need_root
 from tests.support.waiting import wait_for
 
 UP = "genv_device_up"
@@ -334,6 +335,49 @@ def test_devices_appear_and_vanish(start: Start, scenario: Scenario) -> None:
         metrics = wait_for_up(monitor, 1)
         assert {dict(labels).get("index", "0") for _, labels in metrics} == {"0"}
     wait_for(lambda: threads_of(monitor) <= threads + 1, "the threads of those that vanished are gone")
+
+
+def test_a_device_that_stays_lost_until_nvml_is_initialised_anew_comes_back(start: Start, scenario: Scenario) -> None:
+    scenario.enumerates_at_init = True
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    monitor = start()
+    wait_for_up(monitor, 1, 1)
+    scenario.gpus[1].errors = {"nvmlDeviceGetTemperature*": LOST}
+    scenario.write()
+    wait_for_up(monitor, 1, 0)
+    wait_for(lambda: monitor.log.count("NVML is initialised") == 3, "it has tried twice in vain")
+    scenario.gpus[1].errors = {}
+    scenario.write()
+    wait_for_up(monitor, 1, 1)
+    tried = monitor.log.count("NVML is initialised")
+    monitor.next_metrics(20)
+    assert monitor.log.count("NVML is initialised") == tried
+
+
+def test_a_device_that_is_plugged_in_is_found(
+    nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_path: Path
+) -> None:
+    """NVML looks for devices when it is initialised; the kernel module tells at once."""
+    need_root("puts another directory in the place of /proc/driver")
+    scenario.enumerates_at_init = True
+    scenario.gpus = [gpu(0)]
+    scenario.write()
+    unshared = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc/driver && exec "$0" "$@"', PROGRAM)
+    options = ("--interval", "0.2", "--config-dir", str(tmp_path / "published"))
+    with Monitor(options, environment=scenario.environment(nvml_library), command=unshared) as monitor:
+        gpus = Path(f"/proc/{monitor.process.pid}/root/proc/driver/nvidia/gpus")
+        scenario.gpus.append(gpu(1))
+        scenario.write()
+        wait_for_up(monitor, 1)
+        (gpus / "0000:65:00.0").mkdir(parents=True)
+        wait_for_up(monitor, 1, 1)
+        scenario.gpus.pop()
+        scenario.write()
+        (gpus / "0000:65:00.0").rmdir()
+        wait_for_up(monitor, 1)
+        monitor.next_metrics(10)
+        assert monitor.log.count("NVML is initialised") == 3
 
 
 def test_a_device_at_another_index_is_known_by_its_uuid(start: Start, scenario: Scenario) -> None:

@@ -144,6 +144,7 @@ class Scenario:
     cuda_driver_version: int | None = 12080
     process_struct: int = 24
     list_grows: int = 0
+    enumerates_at_init: bool = False
 
     def write(self) -> None:
         """Let every call from now on see this state."""
@@ -176,6 +177,7 @@ class Scenario:
         for key in ("driver_version", "nvml_version", "cuda_driver_version", "process_struct"):
             yield from _value(key, getattr(self, key))
         yield f"process_list_grows {self.list_grows}"
+        yield f"enumerates_at_init {int(self.enumerates_at_init)}"
         yield from _rules("", self)
 
 

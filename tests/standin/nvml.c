@@ -4,7 +4,7 @@
  * line, # begins a comment line, and README.md says what each means:
  *
  *   driver_version TEXT | nvml_version TEXT | cuda_driver_version N
- *   process_struct 24|32 | process_list_grows TIMES [BY]
+ *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1
  *   device GPU KEY VALUE                    a missing KEY: the call returns NVML_ERROR_NOT_SUPPORTED
  *   device GPU process|graphics_process|mps_process PID BYTES|na [GPU_INSTANCE COMPUTE_INSTANCE]
  *   mig GPU MIG ...                         the same for MIG device number MIG of that GPU
@@ -50,6 +50,10 @@ static struct nvmlDevice_st machine;                         /* for the calls th
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static unsigned initialized;
 
+/* enumerates_at_init 1: as of the last initialisation, how many devices there are and which were lost since. */
+static int devices_at_init;
+static bool lost_since_init[MAX_GPUS];
+
 static const struct place MACHINE = {-1, -1};
 
 static nvmlDevice_t handle_of(struct place at)
@@ -79,6 +83,13 @@ static unsigned long milliseconds(void)
     return (unsigned long)now.tv_sec * 1000 + (unsigned long)now.tv_nsec / 1000000;
 }
 
+static bool enumerates_at_init(void)
+{
+    const char *value = state_value(MACHINE, "enumerates_at_init");
+
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
 static nvmlReturn_t unusable(struct place at, bool needs_init)
 {
     if (needs_init && initialized == 0)
@@ -90,6 +101,8 @@ static nvmlReturn_t unusable(struct place at, bool needs_init)
     }
     if (at.gpu >= 0 && !state_has(at))
         return at.mig < 0 ? NVML_ERROR_GPU_IS_LOST : NVML_ERROR_INVALID_ARGUMENT;
+    if (at.gpu >= 0 && enumerates_at_init() && (at.gpu >= devices_at_init || lost_since_init[at.gpu]))
+        return NVML_ERROR_GPU_IS_LOST;
     return NVML_SUCCESS;
 }
 
@@ -107,8 +120,11 @@ static nvmlReturn_t enter(const char *function, nvmlDevice_t device, struct plac
         nanosleep(&pause, NULL);
         pthread_mutex_lock(&mutex);
     }
-    if (failed == NVML_SUCCESS && invalid == NVML_SUCCESS && state_rule("error", function, *at, &number))
+    if (failed == NVML_SUCCESS && invalid == NVML_SUCCESS && state_rule("error", function, *at, &number)) {
+        if (at->gpu >= 0 && number == NVML_ERROR_GPU_IS_LOST)
+            lost_since_init[at->gpu] = true;
         return (nvmlReturn_t)number;
+    }
     return failed != NVML_SUCCESS ? failed : invalid;
 }
 
@@ -204,12 +220,20 @@ DEVICE_NUMBER(nvmlDeviceGetComputeInstanceId, unsigned int, "compute_instance")
 
 /* ---- The library ---- */
 
+static void initialize(void)
+{
+    if (initialized++ > 0)
+        return;
+    devices_at_init = state_devices();
+    memset(lost_since_init, 0, sizeof lost_since_init);
+}
+
 API(nvmlInitWithFlags)(unsigned int flags)
 {
     ENTER(&machine, false);
     (void)flags;
     if (failed == NVML_SUCCESS)
-        initialized++;
+        initialize();
     return failed;
 }
 
@@ -217,7 +241,7 @@ API(nvmlInit_v2)(void)
 {
     ENTER(&machine, false);
     if (failed == NVML_SUCCESS)
-        initialized++;
+        initialize();
     return failed;
 }
 
@@ -259,7 +283,7 @@ API(nvmlDeviceGetCount_v2)(unsigned int *count)
 {
     CALL(&machine);
     REQUIRE(count);
-    *count = (unsigned int)state_devices();
+    *count = (unsigned int)(enumerates_at_init() ? devices_at_init : state_devices());
     return NVML_SUCCESS;
 }
 

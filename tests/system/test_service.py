@@ -335,6 +335,25 @@ def test_a_driver_device_that_comes_later_makes_it_start_again_once(service: Ser
     assert (service.restarts, service.pid) == (1, pid)
 
 
+def test_an_upgraded_driver_gets_a_new_process_once(service: Service, nvml_library: Path) -> None:
+    service.install_driver(nvml_library)
+    scenario = service.scenario()
+    scenario.gpus = [Gpu("GPU-0", temperature=40)]
+    scenario.write()
+    wait_for(lambda: service.value("genv_driver_state", state="ok") == 1, "the driver works")
+    scenario.errors = {"*": 18}  # the library does not fit the kernel module any more
+    scenario.write()
+    wait_for(lambda: service.restarts == 1 and up(service), "it was started again")
+    wait_for(lambda: service.value("genv_driver_state", state="mismatch") == 1, "the new process says what differs")
+    pid = service.pid
+    service.collect(10)
+    assert (service.restarts, service.pid) == (1, pid)
+    assert "restart the machine" in service.log
+    scenario.errors = {}
+    scenario.write()
+    wait_for(lambda: service.value("genv_device_temperature", index=0) == 40, "the driver works again")
+
+
 # --- What hurts ----------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +394,7 @@ def test_a_hanging_driver_costs_nothing_else(service: Service, nvml_library: Pat
     assert found[series("genv_monitor_collector_success", collector="genv")] == 1
     assert found[series("genv_user_environments_total", username="alice")] == 1
     assert series("genv_device_temperature", index=0) not in found
+    assert found[series("genv_driver_state", state="hung")] == 1
     assert (service.pid, service.restarts) == (pid, 0)
     assert "no answer from nvml" in service.status
 

@@ -387,6 +387,25 @@ def test_vanished_device(scenario: Scenario, probe: Probe) -> None:
     assert probe.code("nvmlDeviceGetName(cached)") == LOST
 
 
+def test_devices_are_enumerated_at_initialisation(libdir: Path, scenario: Scenario, start: StartProbe) -> None:
+    scenario.enumerates_at_init = True
+    scenario.write()
+    probe = start(scenario.environment(libdir))
+    probe.ask("nvmlInit()")
+    scenario.gpus.append(Gpu("GPU-2"))
+    scenario.gpus[0].errors = {"nvmlDeviceGetName": LOST}
+    scenario.write()
+    assert probe.ask("nvmlDeviceGetCount()") == 2
+    assert probe.code("nvmlDeviceGetName(gpu(0))") == LOST
+    scenario.gpus[0].errors = {}
+    scenario.write()
+    assert probe.code("nvmlDeviceGetName(gpu(0))") == LOST
+    assert probe.ask("nvmlDeviceGetName(gpu(1))") == "NVIDIA A100"
+    probe.ask("[nvmlShutdown(), nvmlInit()]")
+    assert probe.ask("nvmlDeviceGetCount()") == 3
+    assert probe.ask("nvmlDeviceGetName(gpu(0))") == "NVIDIA H200"
+
+
 @pytest.mark.parametrize("where", ["machine", "device"])
 def test_hang_is_released(scenario: Scenario, probe: Probe, where: str) -> None:
     hangs = scenario.hangs if where == "machine" else scenario.gpus[0].hangs
