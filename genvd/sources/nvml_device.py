@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from genvd.collector import STEADY_TICKS
 from genvd.model import Context, Device
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
 from genvd.sources.nvml_processes import ComputeProcesses, RunningProcess
@@ -45,6 +46,7 @@ class DeviceSource:
         self._processes = ComputeProcesses()
         self._uuid: str | None = None
         self._trouble: str | None = None
+        self._answers = 0  # in a row
 
     def read(self, question: None = None) -> DeviceFacts:
         """Return what the device tells.
@@ -137,12 +139,14 @@ class DeviceSource:
         return DeviceFacts(Device(self._index, self._uuid, up=False), None)
 
     def _say(self, trouble: str) -> None:
+        self._answers = 0
         if self._trouble != trouble:
             self._trouble = trouble
             log.error("%s: %s", self.name, trouble)
 
     def _answers_again(self) -> None:
-        if self._trouble is not None:
+        self._answers += 1
+        if self._trouble is not None and self._answers >= STEADY_TICKS:
             self._trouble = None
             log.info("%s: answers again", self.name)
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
+
+from genvd.collector import STEADY_TICKS
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class NvmlCalls:
     """Asks NVML about one device and its parts, and turns errors into absent values."""
 
     def __init__(self) -> None:
-        self._failing: dict[tuple[str, str], str] = {}
+        self._failing: dict[tuple[str, str], _Failure] = {}
         self._answered = False
         self._failed = False
 
@@ -89,7 +92,8 @@ class NvmlCalls:
                 self._report(key, str(error))
             else:
                 self._answered = True
-                self._failing.pop(key, None)
+                if key in self._failing:
+                    self._recover(key)
                 return value
             return None
         return None
@@ -104,10 +108,27 @@ class NvmlCalls:
 
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
-        if self._failing.get(key) != problem:
-            self._failing[key] = problem
+        failure = self._failing.setdefault(key, _Failure())
+        failure.successes = 0
+        if failure.problem != problem:
+            failure.problem = problem
             subject, call = key
             log.warning("%s: %s: %s; its value is left out", subject, call, problem)
+
+    def _recover(self, key: tuple[str, str]) -> None:
+        failure = self._failing[key]
+        failure.successes += 1
+        if failure.successes >= STEADY_TICKS:
+            del self._failing[key]
+
+
+@dataclass(slots=True)
+class _Failure:
+    """What is known of a call that fails, so that one which now fails and now does not is logged once."""
+
+    problem: str = ""
+    successes: int = 0
+    """In a row, since it last failed."""
 
 
 def known(value: int | None) -> int | None:

@@ -43,10 +43,6 @@ def values_of(metrics: Series, index: int) -> dict[str, float]:
     return {name: metrics[key] for name in DEVICE_METRICS if (key := series(name, index=index)) in metrics}
 
 
-def threads_of(monitor: Monitor) -> int:
-    return sum(1 for _ in Path(f"/proc/{monitor.process.pid}/task").iterdir())
-
-
 # --- The driver as a whole -------------------------------------------------------------------------------------
 
 
@@ -242,7 +238,7 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
     scenario.write()
     monitor = start()
     wait_for_up(monitor, 1, 1, 1)
-    threads = threads_of(monitor)
+    threads = monitor.threads
     scenario.gpus[1].hangs = {call: 600_000}
     scenario.write()
     wait_for_up(monitor, 1, 0, 1)
@@ -253,7 +249,7 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
     metrics = monitor.next_metrics(10)
     assert values_of(metrics, 0) == DEVICE_METRICS
     assert state_of(metrics) == "ok"
-    assert threads_of(monitor) <= threads + 1  # the one of this scrape
+    assert monitor.threads <= threads + 1  # the one of this scrape
     assert monitor.log.count("device 1: does not answer") == 1
     scenario.gpus[1].hangs = {}
     scenario.write()
@@ -268,7 +264,7 @@ def test_a_driver_that_hangs_costs_its_source_only(start: Start, scenario: Scena
     if call == "nvmlInit*":
         scenario.remove()
         wait_for_state(monitor, "not_loaded")
-    threads = threads_of(monitor)
+    threads = monitor.threads
     scenario.hangs[call] = 600_000
     scenario.write()
     wait_for_state(monitor, "hung")
@@ -279,7 +275,7 @@ def test_a_driver_that_hangs_costs_its_source_only(start: Start, scenario: Scena
     assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 0
     assert metrics[series("genv_monitor_collector_success", collector="genv")] == 1
     assert series("genv_environments_total") in metrics
-    assert threads_of(monitor) <= threads + 1
+    assert monitor.threads <= threads + 1
     assert sum("nvml: " in line and " in time" in line for line in monitor.output) == 1
     scenario.hangs.clear()
     scenario.write()
@@ -324,7 +320,7 @@ def test_devices_appear_and_vanish(start: Start, scenario: Scenario) -> None:
     scenario.gpus = [gpu(0)]
     scenario.write()
     monitor = start()
-    threads = threads_of(monitor)
+    threads = monitor.threads
     wait_for_up(monitor, 1)
     for _ in range(3):
         scenario.gpus = [gpu(number) for number in range(4)]
@@ -334,7 +330,7 @@ def test_devices_appear_and_vanish(start: Start, scenario: Scenario) -> None:
         scenario.write()
         metrics = wait_for_up(monitor, 1)
         assert {dict(labels).get("index", "0") for _, labels in metrics} == {"0"}
-    wait_for(lambda: threads_of(monitor) <= threads + 1, "the threads of those that vanished are gone")
+    wait_for(lambda: monitor.threads <= threads + 1, "the threads of those that vanished are gone")
 
 
 def test_a_device_that_stays_lost_until_nvml_is_initialised_anew_comes_back(start: Start, scenario: Scenario) -> None:

@@ -91,6 +91,11 @@ class Monitor:
         """All that it wrote to standard error."""
         return "".join(self.output)
 
+    @property
+    def threads(self) -> int:
+        """How many threads it has."""
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/task").iterdir())
+
     def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
         """Ask for a path over a connection of its own."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
