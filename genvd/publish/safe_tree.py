@@ -1,7 +1,7 @@
 """Writing files where somebody else may have prepared the ground.
 
-Nothing is written through a symbolic link that another user made, nor into a directory or over a file that
-another user owns. All steps are relative to open directories, so that nobody can swap one in between.
+Nothing is written through a symbolic link or a directory of another user but root, nor over another user's file. All
+steps are relative to open directories, so that nobody can swap one in between.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ def write_file(root: Path, relative: Path, content: bytes, for_everybody: Path |
 
     Args:
         root: absolute path of the directory. It, and all below it, must be this user's own and no link. On the
-            way to it links are followed that root or this user made.
+            way to it directories and links must be root's or this user's.
         relative: path of the file below it.
         content: what it is to contain.
-        for_everybody: a directory above ``root`` that everybody may write if it has to be made.
+        for_everybody: a directory above ``root`` that everybody may write if it has to be made, and that may be
+            anybody's: whoever owns it can take ``root`` away, but lead nobody elsewhere.
 
     Returns:
         Whether anything had to be written.
@@ -71,7 +72,10 @@ class _Cursor:
             name = names.pop(0)
             target = self._trusted_link(name)
             if target is None:
-                self.enter(name, 0o777 if self._path / name == for_everybody else 0o755)
+                shared = self._path / name == for_everybody
+                self.enter(name, 0o777 if shared else 0o755)
+                if not shared:
+                    self.check_owner(0)
                 continue
             links += 1
             if links > _MAX_LINKS:
@@ -92,10 +96,10 @@ class _Cursor:
         if made:
             os.chmod(f"/proc/self/fd/{entered}", mode)  # an O_PATH descriptor knows no fchmod(2)
 
-    def check_owner(self) -> None:
-        """Raise :class:`UnsafePathError` if the directory is somebody else's."""
+    def check_owner(self, *others: int) -> None:
+        """Raise :class:`UnsafePathError` if the directory is neither this user's nor one of these others'."""
         owner = os.fstat(self.descriptor).st_uid
-        if owner != os.geteuid():
+        if owner not in (os.geteuid(), *others):
             raise UnsafePathError(_not_ours(self._path, user_name(owner)))
 
     def _move(self, descriptor: int, path: Path) -> None:

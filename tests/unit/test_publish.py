@@ -224,6 +224,18 @@ def test_a_reader_never_sees_half_a_file(root: Path) -> None:
 LINKS = ["", "grafana", "grafana/provisioning/dashboards", str(FILE), "grafana/dashboards/overview.json"]
 
 
+def test_a_directory_of_somebody_on_the_way_is_refused_unless_it_is_genvs_own(tmp_path: Path) -> None:
+    need_root("gives directories to another user")
+    somebodys = tmp_path / "genv"
+    somebodys.mkdir()
+    os.chown(somebodys, SOMEBODY, -1)
+    text = complaint(somebodys / "below" / "metrics")
+    assert f"{somebodys}: belongs to " in text
+    assert list(somebodys.iterdir()) == []
+    publish(somebodys / "metrics", "localhost:8000", for_everybody=somebodys)
+    assert (somebodys / "metrics" / FILE).exists()
+
+
 @pytest.mark.parametrize("to", ["victim", ".", "missing"])
 @pytest.mark.parametrize("place", LINKS)
 def test_no_link_is_followed_in_the_tree(root: Path, outside: Path, place: str, to: str) -> None:
