@@ -90,6 +90,10 @@ class GenvFacts:
 
     environments: tuple[EnvironmentRecord, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    malformed: int = 0
+    """Entries that make no sense and were left out."""
+    impossible_devices: int = 0
+    """Entries for devices that no machine can have, which were left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ One entry that makes no sense costs only itself: it is left out.
 from __future__ import annotations
 
 import re
-import time
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from genvd.model import Attachment, EnvironmentRecord
@@ -20,8 +21,9 @@ MAX_PID = 2**22
 
 MAX_DEVICE_INDEX = 4095
 _MAX_INTEGER = 2**63
+_MAX_DIGITS = 18
 
-_TIME_FORMAT = "%d/%m/%Y %H:%M:%S"
+_TIME = re.compile(r"(\d\d)/(\d\d)/(\d{4}) (\d\d):(\d\d):(\d\d)", re.ASCII)
 _MEMORY = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([a-z]{0,2})\s*", re.ASCII)
 _MEMORY_UNITS = {
     "": 1,
@@ -35,19 +37,46 @@ _MEMORY_UNITS = {
 }
 
 
-def environments(document: Any) -> tuple[EnvironmentRecord, ...]:
-    """Return the environments of the content of envs.json."""
-    return tuple(
-        _environment(eid, entry)
-        for entry in _entries(document, "envs")
-        if (eid := _identifier(entry.get("eid"))) is not None
-    )
+@dataclass(slots=True)
+class Oddities:
+    """What was left out of files."""
+
+    malformed: int = 0
+    """Entries and values that make no sense."""
+    devices: int = 0
+    """Devices with a number that none can have."""
 
 
-def attachments(document: Any) -> tuple[Attachment, ...]:
-    """Return the attachments of the content of devices.json."""
+def environments(document: Any, oddities: Oddities | None = None) -> tuple[EnvironmentRecord, ...]:
+    """Return the environments of the content of envs.json.
+
+    Args:
+        document: the parsed content.
+        oddities: told what is left out.
+    """
+    oddities = oddities or Oddities()
+    found = []
+    for entry in _entries(document, "envs"):
+        eid = _identifier(entry.get("eid")) if isinstance(entry, dict) else None
+        if eid is None:
+            oddities.malformed += 1
+        else:
+            found.append(_environment(eid, entry, oddities))
+    return tuple(found)
+
+
+def attachments(document: Any, oddities: Oddities | None = None) -> tuple[Attachment, ...]:
+    """Return the attachments of the content of devices.json.
+
+    Args:
+        document: the parsed content.
+        oddities: told what is left out.
+    """
+    oddities = oddities or Oddities()
     return tuple(
-        attachment for index, device in _indexed_devices(document) for attachment in _attachments_of(index, device)
+        attachment
+        for index, device in _indexed_devices(document, oddities)
+        for attachment in _attachments_of(index, device, oddities)
     )
 
 
@@ -62,9 +91,12 @@ def memory_bytes(value: Any) -> int | None:
     return int(float(number) * unit) if "." in number else int(number) * unit
 
 
-def _environment(eid: str, entry: dict[str, Any]) -> EnvironmentRecord:
+def _environment(eid: str, entry: dict[str, Any], oddities: Oddities) -> EnvironmentRecord:
     config = entry.get("config")
     config = config if isinstance(config, dict) else {}
+    listed = _list(entry.get("pids"))
+    pids = [pid for value in listed if (pid := _integer(value, MAX_PID))]
+    oddities.malformed += len(listed) - len(pids)
     return EnvironmentRecord(
         eid=eid,
         uid=_integer(entry.get("uid"), 2**32 - 1),
@@ -73,17 +105,19 @@ def _environment(eid: str, entry: dict[str, Any]) -> EnvironmentRecord:
         gpu_memory_bytes=memory_bytes(config.get("gpu_memory")),
         gpus=_integer(config.get("gpus"), MAX_DEVICE_INDEX),
         created=_timestamp(entry.get("creation")),
-        pids=tuple(pid for value in _list(entry.get("pids")) if (pid := _integer(value, MAX_PID))),
+        pids=tuple(dict.fromkeys(pids)),  # each once: a list can have hundreds of thousands
         kernel_ids=tuple(name for value in _list(entry.get("kernel_ids")) if (name := _identifier(value))),
     )
 
 
-def _attachments_of(index: int, device: dict[str, Any]) -> Iterator[Attachment]:
+def _attachments_of(index: int, device: dict[str, Any], oddities: Oddities) -> Iterator[Attachment]:
     old = device.get("eids")  # up to 0.9: a mapping, with the time under another name
     entries = old.values() if isinstance(old, dict) else _list(device.get("attachments"))
     for entry in entries:
         eid = _identifier(entry.get("eid")) if isinstance(entry, dict) else None
-        if eid is not None:
+        if eid is None:
+            oddities.malformed += 1
+        else:
             yield Attachment(
                 eid=eid,
                 device_index=index,
@@ -92,25 +126,29 @@ def _attachments_of(index: int, device: dict[str, Any]) -> Iterator[Attachment]:
             )
 
 
-def _indexed_devices(document: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def _indexed_devices(document: Any, oddities: Oddities) -> Iterator[tuple[int, dict[str, Any]]]:
     devices = document.get("devices") if isinstance(document, dict) else None
     if isinstance(devices, dict):  # up to 0.9: the index is the key
-        pairs: Iterable[tuple[Any, Any]] = (
-            (int(key) if key.isascii() and key.isdigit() and len(key) < 5 else None, value)
-            for key, value in devices.items()
-        )
+        pairs: Iterable[tuple[Any, Any]] = ((_number(key), value) for key, value in devices.items())
     else:
-        pairs = ((value.get("index"), value) for value in _list(devices) if isinstance(value, dict))
+        pairs = ((value.get("index") if isinstance(value, dict) else None, value) for value in _list(devices))
     for key, value in pairs:
         index = _integer(key, MAX_DEVICE_INDEX)
         if index is not None and isinstance(value, dict):
             yield index, value
+        elif isinstance(key, int) and not isinstance(key, bool) and isinstance(value, dict):
+            oddities.devices += 1
+        else:
+            oddities.malformed += 1
 
 
-def _entries(document: Any, key: str) -> Iterator[dict[str, Any]]:
+def _number(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdigit() and len(key) < _MAX_DIGITS else None
+
+
+def _entries(document: Any, key: str) -> Iterable[Any]:
     entries = document.get(key) if isinstance(document, dict) else None
-    values = entries.values() if isinstance(entries, dict) else _list(entries)
-    return (value for value in values if isinstance(value, dict))
+    return entries.values() if isinstance(entries, dict) else _list(entries)
 
 
 def _list(value: Any) -> list[Any]:
@@ -134,9 +172,11 @@ def _text(value: Any) -> str | None:
 
 
 def _timestamp(value: Any) -> float | None:
-    if not isinstance(value, str) or len(value) > 32:
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         return None
+    day, month, year, hour, minute, second = map(int, match.groups())
     try:
-        return time.mktime(time.strptime(value, _TIME_FORMAT))
-    except (ValueError, OverflowError):
+        return datetime(year, month, day, hour, minute, second).timestamp()  # local time, as genv writes it
+    except (ValueError, OverflowError, OSError):
         return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from genvd.model import GenvFacts
-from genvd.sources import SourceError, genv_format
-from genvd.sources.state_files import read_json, shared_lock
+from genvd.sources import genv_format
+from genvd.sources.state_files import StateFile, shared_lock
 
 DEFAULT_DIRECTORY = Path("/var/tmp/genv")
 
@@ -35,6 +36,8 @@ class GenvStateSource:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._environments = StateFile(_environments)
+        self._devices = StateFile(_devices)
 
     def read(self, question: None = None) -> GenvFacts:
         """Return the environments and attachments on disk, active or not.
@@ -44,16 +47,30 @@ class GenvStateSource:
         """
         with shared_lock(self.directory / "genv.lock", time.monotonic() + _LOCK_SECONDS):
             deadline = time.monotonic() + _READ_SECONDS
-            environments = self._document("envs.json", "envs", deadline)
-            devices = self._document("devices.json", "devices", deadline)
+            environments = self._environments.read(self.directory / "envs.json", deadline) or GenvFacts()
+            devices = self._devices.read(self.directory / "devices.json", deadline) or GenvFacts()
         return GenvFacts(
-            environments=genv_format.environments(environments),
-            attachments=genv_format.attachments(devices),
+            environments=environments.environments,
+            attachments=devices.attachments,
+            malformed=environments.malformed + devices.malformed,
+            impossible_devices=devices.impossible_devices,
         )
 
-    def _document(self, name: str, key: str, deadline: float) -> object:
-        path = self.directory / name
-        document = read_json(path, deadline)
-        if document is not None and not (isinstance(document, dict) and isinstance(document.get(key), dict | list)):
-            raise SourceError(f"{path}: has no list of {key}; remove it, genv makes it anew")
-        return document
+
+def _environments(document: Any) -> GenvFacts:
+    _expect(document, "envs")
+    oddities = genv_format.Oddities()
+    found = genv_format.environments(document, oddities)
+    return GenvFacts(environments=found, malformed=oddities.malformed)
+
+
+def _devices(document: Any) -> GenvFacts:
+    _expect(document, "devices")
+    oddities = genv_format.Oddities()
+    found = genv_format.attachments(document, oddities)
+    return GenvFacts(attachments=found, malformed=oddities.malformed, impossible_devices=oddities.devices)
+
+
+def _expect(document: Any, key: str) -> None:
+    if not (isinstance(document, dict) and isinstance(document.get(key), dict | list)):
+        raise ValueError(f"has no list of {key}")

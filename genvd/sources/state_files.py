@@ -9,42 +9,87 @@ import os
 import stat
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genvd.sources import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-MAX_BYTES = 16 * 1024 * 1024
+T = TypeVar("T")
+
+MAX_BYTES = 4 * 1024 * 1024
 """Of one state file. A thousand environments take about half a megabyte."""
+
+MAX_TOKENS = 300_000
+"""Of one state file: commas, colons, brackets and braces, of which an environment has about thirty.
+
+What is read becomes objects, of which four megabytes can hold so many that they take 200 MB and most of a second
+(``[[[...]]],[[[...]]]``). So bounded, the worst documents known take 30 MB and a tenth of a second.
+"""
+_TOKENS = (b",", b":", b"[", b"{")
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _RETRY_SECONDS = 0.005
 
 
+class StateFile(Generic[T]):
+    """A state file, and what its content means. Content that is as it was is not parsed again."""
+
+    def __init__(self, interpret: Callable[[Any], T]) -> None:
+        """Know how to read it.
+
+        Args:
+            interpret: makes of the parsed content what it means; raises ValueError, with the reason, if it is of
+                another shape than such a file has.
+        """
+        self._interpret = interpret
+        self._last: tuple[bytes, T] | None = None
+
+    def read(self, path: Path, deadline: float) -> T | None:
+        """Return what the content means, or None where there is no such file.
+
+        Writers truncate and rewrite in place, so a file that is empty or does not parse is read again until
+        ``deadline`` (of :func:`time.monotonic`).
+
+        Raises:
+            SourceError: no regular file, not readable, too large, or no such JSON when the deadline has passed.
+        """
+        while True:
+            try:
+                content = _read_regular_file(path)
+            except FileNotFoundError:
+                self._last = None
+                return None
+            if self._last and self._last[0] == content:
+                return self._last[1]
+            try:
+                meaning = self._interpret(_parsed(content))
+            except ValueError as error:
+                if time.monotonic() >= deadline:
+                    raise SourceError(f"{path}: {error}; remove it, genv makes it anew") from None
+            else:
+                self._last = (content, meaning)
+                return meaning
+            time.sleep(_RETRY_SECONDS)
+
+
 def read_json(path: Path, deadline: float) -> Any:
-    """Return the parsed content of a state file, or None where there is no such file.
+    """Return the parsed content of a state file, as :meth:`StateFile.read` does."""
+    return StateFile(lambda document: document).read(path, deadline)
 
-    Writers truncate and rewrite in place, so a file that is empty or does not parse is read again until
-    ``deadline`` (of :func:`time.monotonic`).
 
-    Raises:
-        SourceError: no regular file, not readable, too large, or no JSON when the deadline has passed.
-    """
-    while True:
-        try:
-            content = _read_regular_file(path)
-        except FileNotFoundError:
-            return None
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as error:
-            if time.monotonic() >= deadline:
-                reason = "is empty" if not content.strip() else f"is not valid JSON ({_first_line(error)})"
-                raise SourceError(f"{path}: {reason}; the next genv command rewrites it, else remove it") from None
-        time.sleep(_RETRY_SECONDS)
+def _parsed(content: bytes) -> Any:
+    if not content.strip():
+        raise ValueError("is empty")
+    tokens = sum(map(content.count, _TOKENS))
+    if tokens > MAX_TOKENS:
+        raise ValueError(f"has {tokens} entries and values, more than {MAX_TOKENS}, which no genv command writes")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not valid JSON ({_first_line(error)})") from None
 
 
 @contextmanager
@@ -104,6 +149,8 @@ def _open_problem(error: OSError) -> str:
         return "is a symbolic link, which is not followed; remove it, genv makes it anew"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "may not be read by this user; run as a user who may (the service may)"
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return f"cannot be read now: {error.strerror}; see who has so many files open, or raise LimitNOFILE, MemoryMax"
     return f"cannot be read: {error.strerror}; remove it, genv makes it anew"
 
 
