@@ -5,67 +5,118 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.model import DeviceUse, Environment, Process, ProcessOwner, User
+from genvd import ownership
+from genvd.model import AccountQuestion, DeviceUse, Environment, Process, ProcessOwner, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.model import Attachment, Context, EnvironmentRecord, GenvFacts, ProcessFacts
+    from genvd.claims import Rejection
+    from genvd.model import AccountFacts, Attachment, Context, ProcessFacts
+    from genvd.ownership import OwnedRecord
 
 
-def processes(contexts: Iterable[Context], facts: ProcessFacts) -> tuple[Process, ...]:
+def account_question(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> AccountQuestion:
+    """Return what has to be known of accounts, to name the owners of processes and environments."""
+    owned = tuple(owned)
+    return AccountQuestion(
+        uids=frozenset(
+            uid
+            for uid in (*(owner.uid for owner in facts.owners.values()), *(one.uid for one in owned))
+            if uid is not None
+        ),
+        claims=frozenset(
+            (one.uid, one.record.username) for one in owned if one.uid is not None and one.record.username
+        ),
+    )
+
+
+def processes(
+    contexts: Iterable[Context],
+    facts: ProcessFacts,
+    owned: Iterable[OwnedRecord] = (),
+    accounts: AccountFacts | None = None,
+) -> tuple[tuple[Process, ...], tuple[Rejection, ...]]:
     """Join compute contexts into processes, ordered by pid.
 
     A process of which nothing but its contexts is known stays in the list: it holds GPU memory all the same.
+
+    Args:
+        contexts: who computes where.
+        facts: whose the processes are, and what they say.
+        owned: the active environments.
+        accounts: None while nothing is known of them.
+
+    Returns:
+        The processes, and their claims that do not hold.
     """
     uses: dict[int, dict[int, int | None]] = defaultdict(dict)
     for context in contexts:
         of_process = uses[context.pid]
         of_process[context.device_index] = _add(of_process.get(context.device_index, 0), context.memory_bytes)
+    members = {one.record.eid: one.members for one in owned}
+    accounts = accounts or ownership.NOBODY
     unknown = ProcessOwner()
-    return tuple(
-        Process(
-            pid=pid,
-            uses=tuple(DeviceUse(index, memory) for index, memory in sorted(uses[pid].items())),
-            eid=owner.eid,
-            uid=owner.uid,
-            username=owner.username,
+    found, rejections = [], []
+    for pid in sorted(uses):
+        owner = facts.owners.get(pid, unknown)
+        eid, rejection = ownership.environment_of(pid, owner, members)
+        if rejection:
+            rejections.append(rejection)
+        found.append(
+            Process(
+                pid=pid,
+                uses=tuple(DeviceUse(index, memory) for index, memory in sorted(uses[pid].items())),
+                eid=eid,
+                uid=owner.uid,
+                username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),
+            )
         )
-        for pid in sorted(uses)
-        for owner in (facts.owners.get(pid, unknown),)
-    )
+    return tuple(found), tuple(rejections)
 
 
-def active_environments(
-    genv: GenvFacts, facts: ProcessFacts, gpu_processes: tuple[Process, ...] | None
-) -> tuple[Environment, ...]:
-    """Return the environments that live, with the devices they hold and the GPU processes that name them.
+def environments(
+    owned: Iterable[OwnedRecord],
+    attachments: Iterable[Attachment],
+    gpu_processes: tuple[Process, ...] | None,
+    accounts: AccountFacts | None = None,
+) -> tuple[tuple[Environment, ...], tuple[Rejection, ...]]:
+    """Return the active environments, with the devices they hold and the GPU processes that name them.
 
-    Of several with one identifier the first that lives counts.
+    Args:
+        owned: the active ones.
+        attachments: of active ones and others.
+        gpu_processes: None while they are not known.
+        accounts: None while nothing is known of them.
+
+    Returns:
+        The environments, and their claims of names that do not hold.
     """
-    records: dict[str, EnvironmentRecord] = {}
-    for record in genv.environments:
-        if record.eid not in records and _is_active(record, facts):
-            records[record.eid] = record
-    devices = _devices_by_eid(genv.attachments)
+    devices = _devices_by_eid(attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
         if process.eid is not None:
             pids[process.eid].append(process.pid)
-    return tuple(
-        Environment(
-            eid=record.eid,
-            uid=record.uid,
-            username=record.username,
-            name=record.name,
-            gpu_memory_bytes=record.gpu_memory_bytes,
-            gpus=record.gpus,
-            created=record.created,
-            device_indices=tuple(sorted(devices.get(record.eid, ()))),
-            pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
+    found, rejections = [], []
+    for one in owned:
+        record = one.record
+        username, rejection = ownership.username(one, accounts)
+        if rejection:
+            rejections.append(rejection)
+        found.append(
+            Environment(
+                eid=record.eid,
+                uid=one.uid,
+                username=username,
+                name=record.name,
+                gpu_memory_bytes=record.gpu_memory_bytes,
+                gpus=record.gpus,
+                created=record.created,
+                device_indices=tuple(sorted(devices.get(record.eid, ()))),
+                pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
+            )
         )
-        for record in records.values()
-    )
+    return tuple(found), tuple(rejections)
 
 
 def users(environments: Iterable[Environment]) -> tuple[User, ...]:
@@ -84,6 +135,7 @@ def _user(username: str, environments: list[Environment]) -> User:
         eids=tuple(environment.eid for environment in environments),
         device_indices=tuple(sorted({index for e in environments for index in e.device_indices})),
         pids=tuple(sorted({pid for pids in known for pid in pids})) if len(known) == len(environments) else None,
+        uid=min((environment.uid for environment in environments if environment.uid is not None), default=None),
     )
 
 
@@ -101,7 +153,3 @@ def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, set[int]]:
     for attachment in attachments:
         devices[attachment.eid].add(attachment.device_index)
     return devices
-
-
-def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
-    return not facts.live_pids.isdisjoint(record.pids) or not facts.live_kernel_ids.isdisjoint(record.kernel_ids)

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd import join
+from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
-from genvd.model import GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion, ServiceStatus, Snapshot
+from genvd.model import (
+    AccountFacts,
+    AccountQuestion,
+    GenvFacts,
+    GpuFacts,
+    ProcessFacts,
+    ProcessQuestion,
+    ServiceStatus,
+    Snapshot,
+)
+from genvd.ownership import History, owned_records, seen
 
 if TYPE_CHECKING:
+    from genvd.claims import Rejection
     from genvd.model import CollectorStatus
+    from genvd.ownership import OwnedRecord
     from genvd.sources import Source
 
 
@@ -26,6 +39,7 @@ class Sources:
     genv: Source[None, GenvFacts]
     genv_command: Source[None, bool]
     processes: Source[ProcessQuestion, ProcessFacts]
+    accounts: Source[AccountQuestion, AccountFacts]
 
 
 class Machine:
@@ -46,6 +60,9 @@ class Machine:
         self._genv = Collector(sources.genv)
         self._genv_command = Collector(sources.genv_command)
         self._processes = Collector(sources.processes)
+        self._accounts = Collector(sources.accounts)
+        self._history: History = {}
+        self._claims = ClaimAccount()
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -58,8 +75,55 @@ class Machine:
         command, command_status = self._genv_command.facts(deadline)
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(time.monotonic() + self.timeout)
-        statuses = (nvml_status, genv_status, command_status, processes_status)
-        return _snapshot(service, statuses, gpu, genv, command, processes)
+        owned, rejections = owned_records(genv, processes, self._history) if genv and processes else ((), ())
+        self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
+        accounts, accounts_status = self._accounts.facts(time.monotonic() + self.timeout)
+        statuses = (nvml_status, genv_status, command_status, processes_status, accounts_status)
+        return self._snapshot(service, statuses, command, _Facts(gpu, genv, processes, accounts), owned, rejections)
+
+    def _snapshot(
+        self,
+        service: ServiceStatus,
+        collectors: tuple[CollectorStatus, ...],
+        command: bool | None,
+        facts: _Facts,
+        owned: tuple[OwnedRecord, ...],
+        rejections: tuple[Rejection, ...],
+    ) -> Snapshot:
+        gpu, genv, known = facts.gpu, facts.genv, facts.processes
+        processes, environments, users = None, None, None
+        if gpu and gpu.contexts is not None and known:
+            processes, more = join.processes(gpu.contexts, known, owned, facts.accounts)
+            rejections += more
+        if genv and known:
+            environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
+            users = join.users(environments)
+            self._history = seen(owned)
+            self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
+        return Snapshot(
+            timestamp=time.time(),
+            service=service,
+            collectors=collectors,
+            # Who works in an environment has genv, wherever it is.
+            genv_installed=True if environments else command,
+            driver_state=_driver_state(collectors[0]),
+            devices=gpu.devices if gpu else None,
+            processes=processes,
+            environments=environments,
+            users=users,
+            attached_device_indices=join.attached_devices(environments) if environments is not None else None,
+            rejected_claims=self._claims.totals(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the sources told in one look; None where one does not answer."""
+
+    gpu: GpuFacts | None
+    genv: GenvFacts | None
+    processes: ProcessFacts | None
+    accounts: AccountFacts | None
 
 
 def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
@@ -68,31 +132,6 @@ def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
         gpu_pids=frozenset(context.pid for context in (gpu.contexts if gpu else None) or ()),
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
-    )
-
-
-def _snapshot(
-    service: ServiceStatus,
-    collectors: tuple[CollectorStatus, ...],
-    gpu: GpuFacts | None,
-    genv: GenvFacts | None,
-    command: bool | None,
-    facts: ProcessFacts | None,
-) -> Snapshot:
-    contexts = gpu.contexts if gpu else None
-    processes = join.processes(contexts, facts) if contexts is not None and facts else None
-    environments = join.active_environments(genv, facts, processes) if genv and facts else None
-    return Snapshot(
-        timestamp=time.time(),
-        service=service,
-        collectors=collectors,
-        genv_installed=True if environments else command,  # who works in an environment has genv, wherever it is
-        driver_state=_driver_state(collectors[0]),
-        devices=gpu.devices if gpu else None,
-        processes=processes,
-        environments=environments,
-        users=join.users(environments) if environments is not None else None,
-        attached_device_indices=join.attached_devices(environments) if environments is not None else None,
     )
 
 

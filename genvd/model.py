@@ -101,9 +101,11 @@ class ProcessOwner:
     """Who runs a process, and in which environment it says to run."""
 
     uid: int | None = None
-    username: str | None = None
+    """Its real uid."""
     eid: str | None = None
     """Value of GENV_ENVIRONMENT_ID: the process's own claim; None where there is none or it cannot be read."""
+    namespace_uid: int | None = None
+    """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,31 @@ class ProcessFacts:
     owners: Mapping[int, ProcessOwner] = field(default_factory=dict)
     """By pid, for the GPU processes that are still there."""
     live_pids: frozenset[int] = frozenset()
-    live_kernel_ids: frozenset[str] = frozenset()
+    uids: Mapping[int, int] = field(default_factory=dict)
+    """Real uids by pid, for the live ones of the environments."""
+    login_uids: Mapping[int, int] = field(default_factory=dict)
+    """Who logged in, by pid, for those of root among them: su and sudo leave that as it was."""
+    kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """By live Jupyter kernel, the real uids of all processes that have its connection file."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuestion:
+    """What a tick wants to know of the accounts of the machine."""
+
+    uids: frozenset[int] = frozenset()
+    claims: frozenset[tuple[int, str]] = frozenset()
+    """A uid, and the username that somebody says it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """The answer to an :class:`AccountQuestion`; what is missing could not be found out yet."""
+
+    names: Mapping[int, str | None] = field(default_factory=dict)
+    """By uid; None for one without an account."""
+    uids: Mapping[str, int | None] = field(default_factory=dict)
+    """By username, for the claims that are not what :attr:`names` says; None for one that no account has."""
 
 
 DRIVER_STATES = ("ok", "missing", "not_loaded", "mismatch", "hung", "no_permission")
@@ -149,6 +175,7 @@ class Process:
     uses: tuple[DeviceUse, ...]
     """One for each device, in the order of the devices."""
     eid: str | None = None
+    """The environment that it names, unless that is known to be somebody else's."""
     uid: int | None = None
     username: str | None = None
 
@@ -159,6 +186,7 @@ class Environment:
 
     eid: str
     uid: int | None
+    """Its owner, as far as that can be checked; see docs/trust.md."""
     username: str | None
     name: str | None
     gpu_memory_bytes: int | None
@@ -177,6 +205,16 @@ class User:
     eids: tuple[str, ...]
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
+    uid: int | None = None
+    """The smallest uid of those who own its environments."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedClaims:
+    """How often something that somebody says was found not to hold, since the monitor started."""
+
+    reason: str
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +262,5 @@ class Snapshot:
     users: tuple[User, ...] | None = None
     attached_device_indices: tuple[int, ...] | None = None
     """Devices with at least one active environment attached."""
+    rejected_claims: tuple[RejectedClaims, ...] = ()
+    """One for each reason."""

@@ -17,7 +17,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.spec import families
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
-from genvd.sources.demo import DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
@@ -93,12 +93,20 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     if demo is not None:
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo)
-        return Sources("demo", DemoNvml(machine), DemoGenv(machine), DemoGenvCommand(), DemoProcesses(machine))
+        return Sources(
+            "demo",
+            DemoNvml(machine),
+            DemoGenv(machine),
+            DemoGenvCommand(),
+            DemoProcesses(machine),
+            DemoAccounts(),
+        )
+    from genvd.sources.accounts import AccountSource
     from genvd.sources.nvml import NvmlSource
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource())
+    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:

@@ -7,6 +7,9 @@ import hashlib
 MAX_TEXT = 256
 """Characters kept of any text from outside."""
 
+RESERVED = "(other)"
+"""Stands in labels for all that is over the limits together; nobody else may be called that."""
+
 _DIGEST_BYTES = 6
 _SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 """Spaces of other widths, which are as harmless as the usual one."""

@@ -65,4 +65,20 @@ SERVICE = (
         (),
         lambda s: [((), s.service.config_reload_timestamp)],
     ),
+    Metric(
+        "genv_monitor_rejected_claims_total",
+        "Claims of environments and processes that were found not to hold, each counted when it appears;"
+        " docs/trust.md has the reasons.",
+        ("reason",),
+        lambda s: (((claims.reason,), claims.total) for claims in s.rejected_claims),
+        type="counter",
+    ),
+)
+
+SERIES_DROPPED = Metric(
+    "genv_monitor_series_dropped",
+    "Series that the limits keep out of this exposition; where a sum makes sense, they are in one whose labels say"
+    " (other).",
+    ("kind",),
+    lambda s: (),  # it is known only when all others are made
 )

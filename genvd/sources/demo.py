@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from genvd.model import (
+    AccountFacts,
     Attachment,
     Context,
     Device,
@@ -22,7 +23,7 @@ from genvd.model import (
 )
 
 if TYPE_CHECKING:
-    from genvd.model import ProcessQuestion
+    from genvd.model import AccountQuestion, ProcessQuestion
 
 GIB = 2**30
 DEVICE_MEMORY = 80 * GIB
@@ -256,13 +257,24 @@ class DemoProcesses:
         self._reading += 1
         return ProcessFacts(
             owners={
-                pid: ProcessOwner(_uid(job), job.user, job.eid if job.managed else None)
+                pid: ProcessOwner(_uid(job), job.eid if job.managed else None)
                 for job in state.jobs
                 for pid in job.pids
                 if pid in question.gpu_pids
             },
             live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
+            uids={job.shell: _uid(job) for job in state.jobs if job.shell in question.environment_pids},
         )
+
+
+class DemoAccounts:
+    """Accounts of the simulated machine."""
+
+    name = "accounts"
+
+    def read(self, question: AccountQuestion) -> AccountFacts:
+        """Tell the names of its users."""
+        return AccountFacts({uid: USERS[uid - _FIRST_UID] for uid in question.uids})
 
 
 def _uid(job: _Job) -> int:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 
-import psutil
-
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
-from genvd.text import clean, decode
+from genvd.sources import proc_files
+from genvd.text import decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 
 MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 """Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
 
-_MAX_ARGUMENT_BYTES = 1024 * 1024
+_MAX_ARGUMENT_BYTES = 16 * 1024
+"""A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
+
+_FEW = 256
+"""For more pids than that, /proc is listed first: a state file can name hundreds of thousands that are not there."""
+
 _KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]{1,256})\.json(?=[\0\"' )]|\Z)")
 
 _THIRD_FIELD = 3
 _START_TIME_FIELD, _CODE_FIELD, _ENVIRONMENT_FIELD = 22, 26, 50
 """starttime, startcode and env_start of proc_pid_stat(5)."""
+_STAT_BYTES = 4096
 
 
 class ProcessSource:
@@ -34,16 +40,25 @@ class ProcessSource:
 
     def __init__(self) -> None:
         self._read: dict[int, _Reading] = {}
-        self._kernel_pids: dict[str, int] = {}
 
     def read(self, question: ProcessQuestion) -> ProcessFacts:
-        """Answer the question; a process that is gone is simply missing in the answer."""
+        """Answer the question; a process that is gone is simply missing in the answer.
+
+        Raises:
+            SourceError: /proc cannot be read, so nothing is known: nobody is to seem gone, or outside of any
+                environment.
+        """
         self._read = {pid: reading for pid, reading in self._read.items() if pid in question.gpu_pids}
         owners = {pid: owner for pid in question.gpu_pids if (owner := self._owner(pid)) is not None}
+        uids = _live(question.environment_pids)
         return ProcessFacts(
             owners=owners,
-            live_pids=frozenset(pid for pid in question.environment_pids if psutil.pid_exists(pid)),
-            live_kernel_ids=self._live_kernels(question.kernel_ids),
+            live_pids=frozenset(uids),
+            uids=uids,
+            login_uids={
+                pid: login for pid, uid in uids.items() if uid == 0 and (login := proc_files.login_uid(pid)) is not None
+            },
+            kernel_uids=_live_kernels(question.kernel_ids),
         )
 
     def _owner(self, pid: int) -> ProcessOwner | None:
@@ -58,16 +73,6 @@ class ProcessSource:
                 return None
             self._read[pid] = reading
         return reading.owner
-
-    def _live_kernels(self, wanted: frozenset[str]) -> frozenset[str]:
-        """Return the Jupyter kernels that run: those with a process that has the connection file as argument."""
-        known = {kernel: pid for kernel, pid in self._kernel_pids.items() if kernel in wanted}
-        running = {kernel: pid for kernel, pid in known.items() if kernel in _kernels_of(pid)}
-        if running.keys() != wanted:
-            for pid in psutil.pids():
-                running.update((kernel, pid) for kernel in _kernels_of(pid) & wanted)
-        self._kernel_pids = running
-        return frozenset(running)
 
 
 Identity = tuple[bytes, bytes, bytes]
@@ -86,17 +91,15 @@ def program_identity(pid: int) -> Identity | None:
     The start time stays when a process executes another program, but the new program's code and environment lie
     elsewhere (address space layout randomisation). To those who may not read the environment both are zero.
     """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
-        fields = stat[stat.rindex(b")") + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
-        return (
-            fields[_START_TIME_FIELD - _THIRD_FIELD],
-            fields[_CODE_FIELD - _THIRD_FIELD],
-            fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
-        )
-    except (OSError, ValueError, IndexError):
+    stat = proc_files.read(pid, "stat", _STAT_BYTES) or b""
+    fields = stat[stat.rfind(b")") + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
+    if len(fields) <= _ENVIRONMENT_FIELD - _THIRD_FIELD:
         return None
+    return (
+        fields[_START_TIME_FIELD - _THIRD_FIELD],
+        fields[_CODE_FIELD - _THIRD_FIELD],
+        fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
+    )
 
 
 def environment_variable(block: bytes, name: bytes) -> bytes | None:
@@ -108,30 +111,34 @@ def environment_variable(block: bytes, name: bytes) -> bytes | None:
 
 
 def _read_process(pid: int, identity: Identity) -> _Reading:
-    uid, username = _user(pid)
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            block = file.read(MAX_ENVIRONMENT_BYTES)
-    except OSError:
-        block = b""
+    status = proc_files.status(pid)
+    uid = status.uid if status else None
+    block = proc_files.read(pid, "environ", MAX_ENVIRONMENT_BYTES) or b""
     value = environment_variable(block, ENVIRONMENT_VARIABLE)
     eid = decode(value) if value else None
-    return _Reading(identity, ProcessOwner(uid, username, eid), complete=bool(block) and uid is not None)
+    owner = ProcessOwner(uid, eid, proc_files.namespace_owner(pid) if eid else None)
+    return _Reading(identity, owner, complete=bool(block) and uid is not None)
 
 
-def _user(pid: int) -> tuple[int | None, str | None]:
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            return process.uids().real, clean(process.username())
-    except (psutil.Error, OSError):
-        return None, None
+def _live(pids: frozenset[int]) -> dict[int, int]:
+    """Return the real uids of those that are processes, zombies among them, by pid."""
+    if len(pids) > _FEW:
+        pids &= proc_files.processes()
+    return {pid: status.uid for pid in pids if (status := proc_files.status(pid)) and status.is_process}
+
+
+def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:
+    """Return the Jupyter kernels that run, with the real uids of all processes that have the connection file as
+    argument: anybody can start one that has, and must not push out the kernel's own."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for pid in proc_files.processes() if wanted else ():
+        kernels = _kernels_of(pid) & wanted
+        if kernels and (status := proc_files.status(pid)):
+            for kernel in kernels:
+                found[kernel].add(status.uid)
+    return {kernel: frozenset(uids) for kernel, uids in found.items()}
 
 
 def _kernels_of(pid: int) -> set[str]:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            arguments = file.read(_MAX_ARGUMENT_BYTES)
-    except OSError:
-        return set()
+    arguments = proc_files.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
     return {decode(name) for name in _KERNEL_FILE.findall(arguments)}

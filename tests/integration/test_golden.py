@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ GIB = 2**30
 # What differs from run to run: the values of these, and the pids.
 _CHANGING = re.compile(r"^((?:process_|genv_monitor_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE)
 _VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
-_KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info))")
+_KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info|rejected_claims_total|series_dropped))")
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
 
     def environment(eid: str, pid: int, username: str | None) -> dict[str, object]:
         config = {"name": None, "gpu_memory": None, "gpus": 1}
-        common = {"uid": 1001, "creation": "23/11/2026 17:36:19", "config": config, "kernel_ids": []}
+        common = {"uid": os.getuid(), "creation": "23/11/2026 17:36:19", "config": config, "kernel_ids": []}
         return {"eid": eid, "username": username, "pids": [pid], **common}
 
     def device(index: int, *eids: str) -> dict[str, object]:
@@ -78,9 +79,9 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
 
     gone = 2**22
     environments = [
-        environment("4711", first, "alice"),
+        environment("4711", first, pwd.getpwuid(os.getuid()).pw_name),
         environment("4712", second, None),
-        environment("4713", outside, "bob"),
+        environment("4713", outside, "(other)"),  # nobody may be called that
         environment("4714", gone, "carol"),
     ]
     devices = [device(0, "4711", "4713"), device(1, "4711", "4712"), device(2, "4714")]
@@ -91,6 +92,7 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
 def masked(text: str, pids: list[int]) -> str:
     for number, pid in enumerate(pids, start=1):
         text = text.replace(f'pid="{pid}"', f'pid="<pid {number}>"')
+    text = text.replace(f'username="{pwd.getpwuid(os.getuid()).pw_name}"', 'username="<me>"')
     text = _VERSIONS.sub(r'\1="<version>"', text)
     return _CHANGING.sub(lambda match: match[0] if _KEEP.match(match[0]) else f"{match[1]} <value>", text)
 

@@ -26,7 +26,7 @@ from tests.support.parity import (
     exported,
     kill,
 )
-from tests.support.users import User, temporary_users
+from tests.support.users import User, second_name, temporary_users
 from tests.support.waiting import wait_for
 
 GPUS = 6
@@ -316,11 +316,62 @@ def test_two_shells_in_one_environment(machine: Machine, alice: User, bob: User)
     assert value(seen, "genv_environments_total") == value(seen, "genv_users_total") == 1
     assert value(seen, "genv_environment_processes_total", eid="shared") == 2
 
-    first.kill()
-    assert value(machine.compare(), "genv_environments_total") == 1
+    first.kill()  # its GPU process goes on, and it is as if they were still there
+    assert value(machine.compare(), "genv_environment_processes_total", eid="shared") == 2
 
     second.kill()
     assert value(machine.compare(), "genv_environments_total") == 0
+
+
+def test_two_shells_of_one_user_in_one_environment(machine: Machine, alice: User) -> None:
+    shells = machine.activate((alice, "--gpus 1 --id mine"), (alice, "--id mine"))
+    for shell in shells:
+        machine.gpu_process(shell.start_process(), {2: MIB})
+    assert value(machine.compare(), "genv_user_processes_total", username=alice.name) == 2
+
+    shells[0].kill()
+    assert value(machine.compare(), "genv_user_processes_total", username=alice.name) == 2
+
+
+def test_a_user_without_an_account(machine: Machine, alice: User) -> None:
+    """As with an account that is known elsewhere only. genv then takes the name from the environment."""
+    stranger = User("nowhere-but-here", 4_000_123, 4_000_123)
+    for shell in machine.activate((stranger, "--gpus 2"), (alice, "")):
+        machine.gpu_process(shell.start_process(), {0: MIB})
+
+    assert value(machine.compare(), "genv_user_processes_total", username=stranger.name) == 1
+
+
+def test_a_user_with_two_names(machine: Machine, alice: User) -> None:
+    with second_name(alice) as second:
+        for shell in machine.activate((alice, "--gpus 1"), (second, "--gpus 1")):
+            machine.gpu_process(shell.start_process(), {0: MIB})
+        seen = machine.compare()
+
+    assert labels_of(seen, "genv_user_processes_total", "username") == {alice.name, second.name}
+
+
+def test_a_user_who_became_root(machine: Machine, alice: User) -> None:
+    """With su, which leaves $LOGNAME as it was; genv takes the name from there."""
+    login = f"echo {alice.uid} >/proc/self/loginuid"  # as pam_loginuid(8) does
+    shell = machine.shell(None)
+    shell.run(f"{login}; export LOGNAME={alice.name}; genv activate --gpus 1")
+    machine.gpu_process(shell.start_process(), {0: MIB})
+    seen = machine.compare()
+
+    assert labels_of(seen, "genv_user_processes_total", "username") == {alice.name}
+
+
+def test_a_shell_that_became_root_after_it_was_activated(machine: Machine, alice: User) -> None:
+    """As with exec sudo -E -s: the process that genv knows is root's from then on."""
+    (shell,) = machine.activate((alice, "--gpus 1 --id mine"))
+    machine.gpu_process(shell.start_process(), {0: MIB})
+    machine.compare()
+    edit_environments(machine, pids=[machine.process({"GENV_ENVIRONMENT_ID": "mine"})])
+    shell.kill()
+    seen = machine.compare()
+
+    assert value(seen, "genv_user_processes_total", username=alice.name) == 1
 
 
 def test_environments_with_names_of_their_own(machine: Machine, alice: User) -> None:
@@ -368,14 +419,31 @@ def test_processes_outside_any_environment(machine: Machine, alice: User, bob: U
     assert labels_of(seen, "genv_environment_processes_total", "eid") == {shell.eid}
 
 
-def test_a_process_that_names_the_environment_of_somebody_else(machine: Machine, alice: User, bob: User) -> None:
+def test_a_process_of_root_in_the_environment_of_a_user(machine: Machine, alice: User) -> None:
+    """As with sudo -E, or a container that a service of root has started."""
     (shell,) = machine.activate((alice, "--gpus 1"))
-    pid = machine.shell(bob).start_process(f"GENV_ENVIRONMENT_ID={shell.eid}")
-    machine.gpu_process(pid, {0: MIB})
-    seen = machine.compare()
+    machine.gpu_process(machine.process({"GENV_ENVIRONMENT_ID": shell.eid}), {0: MIB})
 
-    assert value(seen, "genv_user_processes_total", username=alice.name) == 1
-    assert value(seen, "genv_users_total") == 1
+    assert value(machine.compare(), "genv_user_processes_total", username=alice.name) == 1
+
+
+def test_a_process_in_a_container_of_the_user(machine: Machine, alice: User) -> None:
+    """A rootless one, in which it has a uid that is nobody's outside."""
+    (shell,) = machine.activate((alice, "--gpus 1"))
+    keeper = int(shell.run("unshare --user sleep infinity </dev/null >/dev/null 2>&1 & echo $!"))
+    machine.wait_for_program(keeper, "sleep")
+    for name in ("uid_map", "gid_map"):  # as newuidmap(1) does
+        Path(f"/proc/{keeper}/{name}").write_text("0 7000000 65536\n")
+    pid = machine.process(
+        {"GENV_ENVIRONMENT_ID": shell.eid},
+        *("/usr/bin/nsenter", "--user", f"--target={keeper}", "--setuid=1000", "--setgid=1000"),
+        *("/usr/bin/sleep", "infinity"),
+    )
+    machine.wait_for_program(pid, "sleep")
+    assert Path(f"/proc/{pid}/status").stat().st_uid == 7001000
+    machine.gpu_process(pid, {0: MIB})
+
+    assert value(machine.compare(), "genv_user_processes_total", username=alice.name) == 1
 
 
 def test_a_process_that_is_not_in_proc(machine: Machine, alice: User) -> None:
@@ -624,6 +692,19 @@ def test_an_environment_comes_back(machine: Machine, alice: User) -> None:
 
 
 # --- Where the existing one is not right by the meanings of the metrics, or does not survive ------------------
+
+
+def test_a_process_that_names_the_environment_of_somebody_else(machine: Machine, alice: User, bob: User) -> None:
+    """Theirs counts it for them."""
+    (shell,) = machine.activate((alice, "--gpus 1"))
+    pid = machine.shell(bob).start_process(f"GENV_ENVIRONMENT_ID={shell.eid}")
+    machine.gpu_process(pid, {0: MIB})
+    seen = machine.seen_by_ours()
+
+    assert value(seen, "genv_process_devices_total", pid=pid, eid="") == 1
+    assert value(seen, "genv_environment_processes_total", eid=shell.eid) == 0
+    assert value(seen, "genv_user_processes_total", username=alice.name) == 0
+    assert value(seen, "genv_processes_total") == value(seen, "genv_users_total") == 1
 
 
 def test_a_process_that_leaves_one_of_its_devices(machine: Machine, alice: User) -> None:

@@ -44,9 +44,20 @@ def temporary_users(count: int) -> Iterator[tuple[User, ...]]:
             _remove(user)
 
 
-def _make(name: str) -> User:
+@contextmanager
+def second_name(user: User) -> Iterator[User]:
+    """Give the user a second account, with the same uid."""
+    need_command("useradd", "passwd")
+    alias = _make(f"genvtest-{secrets.token_hex(5)}", "--non-unique", "--uid", str(user.uid))
+    try:
+        yield alias
+    finally:
+        _run("userdel", "--force", alias.name)
+
+
+def _make(name: str, *options: str) -> User:
     # No group of its own, no home: nothing but the one line of /etc/passwd that a username is.
-    _run("useradd", "--no-create-home", "--no-user-group", "--home-dir", "/", "--shell", "/bin/bash", name)
+    _run("useradd", "--no-create-home", "--no-user-group", "--home-dir", "/", "--shell", "/bin/bash", *options, name)
     entry = pwd.getpwnam(name)
     return User(name, entry.pw_uid, entry.pw_gid)
 

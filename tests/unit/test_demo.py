@@ -6,7 +6,7 @@ import pytest
 
 from genvd.machine import Machine, Sources
 from genvd.model import ServiceStatus, Snapshot
-from genvd.sources.demo import DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -15,7 +15,8 @@ TICKS = 300
 def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
     demo = DemoMachine(devices=devices, seed=seed)
     machine = Machine(
-        Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo)), timeout=30
+        Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+        timeout=30,
     )
     return [machine.look(SERVICE) for _ in range(ticks)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from genvd import join
 from genvd.model import (
+    AccountFacts,
     Attachment,
     Context,
     DeviceUse,
@@ -14,25 +15,26 @@ from genvd.model import (
     ProcessFacts,
     ProcessOwner,
 )
+from genvd.ownership import owned_records
 
 
 def facts(**eids: str | None) -> ProcessFacts:
-    return ProcessFacts(
-        {int(pid[1:]): ProcessOwner(1001, "alice", eid) for pid, eid in eids.items()}, frozenset({1, 2})
-    )
+    return ProcessFacts({int(pid[1:]): ProcessOwner(1001, eid) for pid, eid in eids.items()}, frozenset({1, 2}))
 
 
 def test_contexts_of_one_process_become_one() -> None:
     contexts = [Context(7, 1, 10), Context(7, 0, 5), Context(7, 1, 3), Context(8, 0, None), Context(8, 0, 4)]
-    assert join.processes(contexts, facts(p7="a")) == (
+    accounts = AccountFacts({1001: "alice"})
+    assert join.processes(contexts, facts(p7="a"), (), accounts)[0] == (
         Process(7, (DeviceUse(0, 5), DeviceUse(1, 13)), "a", 1001, "alice"),
         Process(8, (DeviceUse(0, None),)),
     )
 
 
 def environments(genv: GenvFacts, processes: tuple[Process, ...] | None = ()) -> dict[str, Environment]:
-    live = ProcessFacts(live_pids=frozenset({1}), live_kernel_ids=frozenset({"k"}))
-    return {e.eid: e for e in join.active_environments(genv, live, processes)}
+    live = ProcessFacts(live_pids=frozenset({1}), kernel_uids={"k": frozenset()})
+    owned, _ = owned_records(genv, live, {})
+    return {e.eid: e for e in join.environments(owned, genv.attachments, processes)[0]}
 
 
 def test_an_environment_is_active_while_a_process_or_kernel_of_it_lives() -> None:

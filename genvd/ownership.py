@@ -1,0 +1,195 @@
+"""Whose an environment is, as far as that can be checked. docs/trust.md has the rules, their reasons and limits.
+
+Everybody can write genv's files, so a record is a claim. What cannot be written by others are the real uids of
+processes, the uid that logged in, and the accounts of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
+from genvd.model import AccountFacts
+from genvd.text import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genvd.model import EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
+
+ROOT = 0
+"""Root may act for anybody: it can be anybody."""
+
+MOST_PIDS = 1024
+"""Live processes of one environment whose owners are looked at."""
+
+NOBODY = AccountFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of an environment since it is active."""
+
+    uid: int
+    """Its owner, of whom a process lived in it."""
+    uids: frozenset[int]
+    """All whose processes lived in it."""
+
+
+History = Mapping[str, Seen]
+"""By the identifier of the environment. People who share one leave it one by one, and it stays the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRecord:
+    """An active environment, and whose it is."""
+
+    record: EnvironmentRecord
+    uid: int | None
+    """Its owner; None where its processes are of several people, none of whom it says to be of."""
+    holds: bool
+    """Whether it is of whom it says."""
+    uids: frozenset[int]
+    """Whose processes live in it, or have lived in it since it is active."""
+    login_uids: frozenset[int]
+    """Who logged in, of its processes that are root's."""
+
+    @property
+    def members(self) -> frozenset[int]:
+        """Those whose processes may name it."""
+        return self.uids | self.login_uids | (frozenset() if self.uid is None else {self.uid})
+
+
+def owned_records(
+    genv: GenvFacts, facts: ProcessFacts, history: History
+) -> tuple[tuple[OwnedRecord, ...], tuple[Rejection, ...]]:
+    """Return the environments that are active, one for each identifier, and the claims that do not hold.
+
+    Of several with one identifier the one that was there before counts, else the first that is of whom it says, else
+    the first.
+
+    Args:
+        genv: the state files.
+        facts: the processes.
+        history: what :func:`seen` said at the last time.
+    """
+    found: dict[str, OwnedRecord] = {}
+    rejections = []
+    for record in genv.environments:
+        if not _is_active(record, facts):
+            continue
+        if record.eid == RESERVED:
+            rejections.append(Rejection(RESERVED_NAME, ("environment", record.uid, record.pids[:1])))
+            continue
+        owned = _owned(record, facts, history.get(record.eid))
+        other = found.get(record.eid)
+        if other is None or _rank(owned, history) > _rank(other, history):
+            found[record.eid], owned = owned, other or owned
+        if other is not None:
+            rejections.append(Rejection(DUPLICATE, (record.eid, owned.record.uid, owned.record.pids[:1])))
+    rejections += [
+        Rejection(ENVIRONMENT_OWNER, (owned.record.eid, owned.record.uid))
+        for owned in found.values()
+        if not owned.holds
+    ]
+    return tuple(found.values()), tuple(rejections)
+
+
+def seen(owned: Iterable[OwnedRecord]) -> History:
+    """Return the environments of which it is known whose they are, for the next time."""
+    return {one.record.eid: Seen(one.uid, one.uids) for one in owned if one.holds and one.uids and one.uid is not None}
+
+
+def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | None, Rejection | None]:
+    """Return the name under which the environment counts, and the claim of another one if that does not hold.
+
+    Args:
+        owned: the environment. If it names nobody it counts for nobody.
+        accounts: None while nothing is known of them; then the record's word stands if its uid does.
+    """
+    claimed, uid = owned.record.username, owned.uid
+    if claimed is None or uid is None:
+        return None, None
+    accounts = accounts or NOBODY
+    if claimed != RESERVED:
+        if uid not in accounts.names:
+            return (claimed if owned.holds else None), None
+        if _is_name_of(claimed, owned, accounts):
+            return claimed, None
+    real = account_name(uid, accounts)
+    if claimed == RESERVED:
+        return real, Rejection(RESERVED_NAME, ("username", owned.record.eid, uid))
+    if not owned.holds or claimed not in accounts.uids:  # is counted already, or not looked up yet
+        return real, None
+    return real, Rejection(USERNAME, (owned.record.eid, uid, claimed))
+
+
+def account_name(uid: int, accounts: AccountFacts) -> str | None:
+    """Return the name of the account, the uid itself where there is none, and None while that is not known."""
+    if uid not in accounts.names:
+        return None
+    name = accounts.names[uid]
+    return str(uid) if name is None or name == RESERVED else name
+
+
+def environment_of(
+    pid: int, process: ProcessOwner, members: Mapping[str, frozenset[int]]
+) -> tuple[str | None, Rejection | None]:
+    """Return the environment in which a GPU process counts, and its claim of another one if that does not hold.
+
+    Args:
+        pid: the process.
+        process: what it says, and whose it is.
+        members: of the active environments, those whose processes may name it.
+    """
+    eid = process.eid
+    if eid == RESERVED:
+        return None, Rejection(RESERVED_NAME, ("process", pid, process.uid))
+    if eid is None or process.uid is None:
+        return eid, None
+    welcome = members.get(eid)
+    if not welcome or not welcome.isdisjoint((process.uid, process.namespace_uid)):
+        return eid, None
+    if ROOT in (process.uid, process.namespace_uid):
+        return eid, None
+    return None, Rejection(PROCESS_ENVIRONMENT, (pid, process.uid, eid))
+
+
+def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
+    return not facts.live_pids.isdisjoint(record.pids) or any(k in facts.kernel_uids for k in record.kernel_ids)
+
+
+def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Seen | None) -> OwnedRecord:
+    live = [pid for pid in record.pids if pid in facts.uids][:MOST_PIDS]
+    uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
+    logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
+    claimed = record.uid
+    if before and before.uid == claimed:
+        joined = before.uids | uids
+        return OwnedRecord(record, claimed, True, joined if len(joined) <= MOST_PIDS else before.uids, logins)
+    if not uids or claimed in uids or claimed in logins:
+        return OwnedRecord(record, claimed, True, uids, logins)
+    people = uids - {ROOT} or uids
+    owner = next(iter(people)) if len(people) == 1 else None
+    return OwnedRecord(record, owner, claimed is None, uids, logins)
+
+
+def _rank(owned: OwnedRecord, history: History) -> tuple[bool, bool]:
+    before = history.get(owned.record.eid)
+    return before is not None and before.uid == owned.record.uid, owned.holds
+
+
+def _is_name_of(claimed: str, owned: OwnedRecord, accounts: AccountFacts) -> bool:
+    """Tell whether the owner goes by a name, known that the owner was looked up."""
+    assert owned.uid is not None
+    name = accounts.names[owned.uid]
+    if claimed == name:
+        return True
+    if claimed not in accounts.uids:
+        return False
+    account = accounts.uids[claimed]
+    if account is None:  # genv takes any name from $LOGNAME; one that is nobody's is left to whom none can be told
+        return name is None or owned.uid == ROOT
+    return account == owned.uid or (owned.uid == ROOT and account in owned.login_uids)

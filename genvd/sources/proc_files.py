@@ -1,0 +1,115 @@
+"""Files of /proc/PID. A process that is gone is one thing, this service that can open no file is another."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import struct
+from typing import NamedTuple
+
+from genvd.sources import SourceError
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_STATUS_BYTES = 64 * 1024
+_STATUS = re.compile(rb"^Tgid:\t(\d+)$.*?^Uid:\t(\d+)\t", re.MULTILINE | re.DOTALL)
+
+NO_LOGIN = 2**32 - 1
+"""What /proc/PID/loginuid says of a process that no login led to (an unsigned -1)."""
+
+_OWNER_OF_NAMESPACE = 0xB704
+"""NS_GET_OWNER_UID of ioctl_ns(2)."""
+
+
+class Status(NamedTuple):
+    """What /proc/PID/status says."""
+
+    is_process: bool
+    """False for a thread, which can be looked up by its number too."""
+    uid: int
+    """The real one."""
+
+
+def read(pid: int, name: str, most: int) -> bytes | None:
+    """Return the first bytes of a file of a process; None if it is gone, or does not let this user read it.
+
+    Args:
+        pid: the process.
+        name: of the file below /proc/PID.
+        most: so many bytes at most.
+
+    Raises:
+        SourceError: this service or the machine has run out of descriptors or memory, so nothing is known.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.read(descriptor, most)
+            while content and len(content) < most and (more := os.read(descriptor, most - len(content))):
+                content += more
+            return content
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        give_up_if_exhausted(error)
+        return None
+
+
+def give_up_if_exhausted(error: OSError) -> None:
+    """Raise SourceError if the error says nothing of the process but that this service cannot look."""
+    if error.errno in _EXHAUSTED:
+        raise SourceError(
+            f"/proc: cannot be read: {error.strerror}; see who has so many files open, or raise LimitNOFILE, MemoryMax"
+        ) from None
+
+
+def processes() -> frozenset[int]:
+    """Return the pids of all processes, zombies among them, but of no threads.
+
+    Raises:
+        SourceError: /proc cannot be listed.
+    """
+    try:
+        return frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
+    except OSError as error:
+        give_up_if_exhausted(error)
+        raise SourceError(f"/proc: cannot be listed: {error.strerror}; mount it") from None
+
+
+def status(pid: int) -> Status | None:
+    """Return what is in /proc/PID/status; None if the process is gone."""
+    match = _STATUS.search(read(pid, "status", _STATUS_BYTES) or b"")
+    return Status(int(match[1]) == pid, int(match[2])) if match else None
+
+
+def login_uid(pid: int) -> int | None:
+    """Return who logged in; su and sudo leave that as it was. None for a process that no login led to."""
+    content = read(pid, "loginuid", 16) or b""
+    return int(content) if content.isdigit() and int(content) != NO_LOGIN else None
+
+
+def namespace_owner(pid: int) -> int | None:
+    """Return who made the user namespace of the process; None where it is that of this service, or not to be seen."""
+    path = f"/proc/{pid}/ns/user"
+    try:
+        if os.stat(path).st_ino == os.stat("/proc/self/ns/user").st_ino:
+            return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        give_up_if_exhausted(error)
+        return None
+    try:
+        return _owner_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _owner_of(descriptor: int) -> int | None:
+    uid = bytearray(4)
+    try:
+        fcntl.ioctl(descriptor, _OWNER_OF_NAMESPACE, uid)
+    except OSError:
+        return None
+    number: int = struct.unpack("=I", uid)[0]
+    return number
