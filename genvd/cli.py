@@ -90,14 +90,12 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
-    from genvd.metrics import ALL
     from genvd.metrics.exposition import TEXT, Families
-    from genvd.metrics.spec import families
     from genvd.monitor import Monitor, make_sources
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
-    snapshot = Monitor(patient, make_sources(patient, options.demo)).look()
-    write_output(TEXT.render(Families(families(ALL, snapshot, set()))))
+    monitor = Monitor(patient, make_sources(patient, options.demo))
+    write_output(TEXT.render(Families(monitor.exported(monitor.look()))))
     return OK
 
 

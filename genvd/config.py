@@ -33,6 +33,9 @@ def _setting(default: Any, kind: kinds.Kind, description: str) -> Any:
     return dataclasses.field(default=default, metadata={"kind": kind, "description": description})
 
 
+_LIMIT = kinds.integer(0, 1_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the monitor is told to do.
@@ -74,6 +77,11 @@ class Config:
         kinds.text("a URL that starts with http:// or https://", r"https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000}"),
         "Where Grafana reaches Prometheus.",
     )
+    limits_environments: int = _setting(
+        1000, _LIMIT, "Environments with series of their own; those over it are summed into one, named (other)."
+    )
+    limits_users: int = _setting(1000, _LIMIT, "Users with series of their own.")
+    limits_processes: int = _setting(2000, _LIMIT, "GPU processes with series of their own.")
     logging_level: str = _setting("info", kinds.choice(*LOG_LEVELS), "The least severe messages that are logged.")
 
 
@@ -82,6 +90,7 @@ SECTIONS = {
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
+    "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
     "logging": "What is logged, to standard error or the journal.",
 }
 

@@ -12,9 +12,9 @@ from prometheus_client import ProcessCollector
 
 from genvd import __version__
 from genvd.machine import Machine, Sources
-from genvd.metrics import ALL
+from genvd.metrics import exported
+from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
-from genvd.metrics.spec import families
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
@@ -23,6 +23,8 @@ from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
+
     from genvd.config import Config
     from genvd.model import Snapshot
 
@@ -36,6 +38,7 @@ class Monitor:
         self.site = Site()
         self._sources = sources
         self._machine = Machine(sources, _timeout(config))
+        self._limits = _limits(config)
         self._mode = sources.mode
         self._collections = 0
         self._skipped = 0
@@ -52,7 +55,7 @@ class Monitor:
         """
         try:
             snapshot = self.look(skipped)
-            everything = [*families(ALL, snapshot, self._failed_metrics), *self._own_process.collect()]
+            everything = [*self.exported(snapshot), *self._own_process.collect()]
             previous = self.site.latest
             self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
         except Exception:  # the timer must go on whatever a tick meets
@@ -75,9 +78,14 @@ class Monitor:
             )
         )
 
+    def exported(self, snapshot: Snapshot) -> list[Family]:
+        """Return the metrics of a collection, as many as the limits allow."""
+        return exported(snapshot, self._limits, self._failed_metrics)
+
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
+        self._limits = _limits(config)
         if isinstance(self._sources.genv, GenvStateSource):
             self._sources.genv.directory = state_directory(config)
 
@@ -136,6 +144,10 @@ def _count(things: tuple[object, ...] | None, name: str) -> str:
 
 def _timeout(config: Config) -> float:
     return min(config.collect_timeout, config.collect_interval)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(config.limits_environments, config.limits_users, config.limits_processes)
 
 
 def _nvml_bindings_version() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from genvd import config
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.health import HEALTH
-from genvd.metrics.service import SERVICE
+from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def metrics_reference() -> str:
             _INTRODUCTION,
             _section("The machine", CONTRACT),
             _section("Whether driver and devices answer", HEALTH),
-            _section("The monitor itself", SERVICE),
+            _section("The monitor itself", (*SERVICE, SERIES_DROPPED)),
             _PROCESS,
         )
     )

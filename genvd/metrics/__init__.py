@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.health import HEALTH
-from genvd.metrics.service import SERVICE
+from genvd.metrics.service import SERIES_DROPPED, SERVICE
+from genvd.metrics.spec import families
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
+
+    from genvd.model import Snapshot
 
 ALL = (*CONTRACT, *HEALTH, *SERVICE)
+"""All that is read from the Snapshot."""
+
+
+def exported(snapshot: Snapshot, limits: Limits, failed: set[str]) -> list[Family]:
+    """Return all that is exported of a Snapshot.
+
+    Args:
+        snapshot: the machine.
+        limits: how many environments, users and processes have series of their own.
+        failed: the names of metrics that failed already, kept by the caller so that each is logged once.
+    """
+    caps = Caps(snapshot, limits)
+    found = families(ALL, snapshot, failed, caps)
+    return [*found, SERIES_DROPPED.family_of({(kind,): number for kind, number in caps.dropped.items()})]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from prometheus_client.metrics_core import Metric as Family
 
 if TYPE_CHECKING:
+    from genvd.metrics.caps import Caps
     from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
@@ -27,21 +28,29 @@ class Metric:
     labels: tuple[str, ...]
     samples: Callable[[Snapshot], Iterable[Sample]]
     type: Literal["gauge", "counter"] = "gauge"
+    addable: bool = True
+    """Whether the sum over several environments, users or processes makes sense, as that of a ratio does not."""
 
-    def family(self, snapshot: Snapshot) -> Family:
+    def family(self, snapshot: Snapshot, caps: Caps | None = None) -> Family:
         """Return the series that the Snapshot has, without those whose value is not known.
 
         Two samples with the same labels would make Prometheus reject the whole exposition, so the last counts.
         """
+        samples = self.samples(snapshot)
+        if caps is None:
+            return self.family_of({tuple(map(str, labels)): value for labels, value in samples if value is not None})
+        return self.family_of(caps.apply(self.labels, samples, addable=self.addable))
+
+    def family_of(self, values: Mapping[tuple[str, ...], float | int | bool]) -> Family:
+        """Return the series with these values, by the values of their labels."""
         # The client library adds the suffix of a counter itself.
         family = Family(self.name.removesuffix("_total") if self.type == "counter" else self.name, self.help, self.type)
-        values = {tuple(map(str, labels)): value for labels, value in self.samples(snapshot) if value is not None}
         for labels, value in values.items():
             family.add_sample(self.name, dict(zip(self.labels, labels, strict=True)), float(value))
         return family
 
 
-def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str]) -> list[Family]:
+def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str], caps: Caps | None = None) -> list[Family]:
     """Return the families of the table that have at least one series.
 
     A row that fails costs only itself.
@@ -50,11 +59,12 @@ def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str]) -> l
         table: the metrics.
         snapshot: what they are read from.
         failed: the names of those that failed already, kept by the caller so that each is logged once.
+        caps: which environments, users and processes have series of their own; None for all.
     """
     result = []
     for metric in table:
         try:
-            family = metric.family(snapshot)
+            family = metric.family(snapshot, caps)
         except Exception:  # a defect in one row must not cost the scrape
             if metric.name not in failed:
                 failed.add(metric.name)

@@ -1,0 +1,118 @@
+"""Bounds on the number of series: which environments, users and processes have series of their own.
+
+All that is over a limit is summed into one series, whose labels say ``(other)``, and counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genvd.text import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genvd.model import Snapshot
+
+Kind = Literal["environment", "user", "process"]
+Entity = tuple[int | None, tuple[object, ...], object]
+"""Whose it is; what orders it among those of the same person; the value of the label that tells it from others."""
+
+Value = float | int | bool | None
+Samples = dict[tuple[str, ...], float | int | bool]
+"""Values by the values of the labels."""
+
+_LABELS: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
+"""What a row is about follows from its labels: the first of these that it has."""
+
+_NOBODY = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many of each have series of their own."""
+
+    environments: int
+    users: int
+    processes: int
+
+
+class Caps:
+    """The limits applied to one Snapshot."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        """Choose what is kept: of everybody the first, then of everybody the second, and so on.
+
+        So nobody's series are pushed out by how much somebody else has, and the choice stays from one collection to
+        the next.
+        """
+        environments, users, processes = snapshot.environments or (), snapshot.users or (), snapshot.processes or ()
+        self._kept: dict[Kind, frozenset[str] | None] = {
+            "environment": _kept(
+                ((e.uid, (e.created is None, e.created, e.eid), e.eid) for e in environments),
+                limits.environments,
+                len(environments),
+            ),
+            "user": _kept(((u.uid, (u.username,), u.username) for u in users), limits.users, len(users)),
+            "process": _kept(((p.uid, (p.pid,), p.pid) for p in processes), limits.processes, len(processes)),
+        }
+        self.dropped: dict[Kind, int] = dict.fromkeys(self._kept, 0)
+        """Series that were kept out so far."""
+
+    def apply(
+        self, labels: tuple[str, ...], samples: Iterable[tuple[tuple[object, ...], Value]], *, addable: bool
+    ) -> Samples:
+        """Return the samples of a row that get series, those over the limit summed.
+
+        Args:
+            labels: of the row.
+            samples: the values of the labels, in their order, and the value; None for one that is not known.
+            addable: False leaves out what is over the limit, as no sum of it makes sense.
+        """
+        name = next((label for label in _LABELS if label in labels), None)
+        kept = self._kept[_LABELS[name]] if name else None
+        if name is None or kept is None:
+            return {tuple(map(str, values)): value for values, value in samples if value is not None}
+        return self._folded(labels, name, kept, samples, addable=addable)
+
+    def _folded(
+        self,
+        labels: tuple[str, ...],
+        name: str,
+        kept: frozenset[str],
+        samples: Iterable[tuple[tuple[object, ...], Value]],
+        *,
+        addable: bool,
+    ) -> Samples:
+        position = labels.index(name)
+        folded = [label in _LABELS for label in labels]
+        result: Samples = {}
+        others: dict[tuple[str, ...], float] = defaultdict(float)
+        for values, value in samples:
+            if value is None:
+                continue
+            if str(values[position]) in kept:
+                result[tuple(map(str, values))] = value
+                continue
+            self.dropped[_LABELS[name]] += 1
+            if addable:
+                others[tuple(RESERVED if fold else str(v) for v, fold in zip(values, folded, strict=True))] += value
+        return {**result, **others}
+
+
+def _kept(entities: Iterable[Entity], most: int, there: int) -> frozenset[str] | None:
+    """Return the labels of those to keep; None where that is all of them, as it nearly always is."""
+    if there <= most:
+        return None
+    by_owner: dict[int, list[Entity]] = defaultdict(list)
+    for entity in entities:
+        by_owner[_NOBODY if entity[0] is None else entity[0]].append(entity)
+    ranked = (
+        (rank, owner, str(label))
+        for owner, owned in by_owner.items()
+        for rank, (_, _, label) in enumerate(sorted(owned, key=lambda entity: entity[1]))
+    )
+    return frozenset(label for _, _, label in heapq.nsmallest(most, ranked))
