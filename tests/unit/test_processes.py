@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +14,11 @@ import psutil
 import pytest
 
 from genvd.model import ProcessQuestion
+from genvd.sources import SourceError
 from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
-from tests.support.needs import need
+from genvd.text import MAX_TEXT
+from tests.support.needs import need, need_root
+from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -177,3 +181,158 @@ NAME = b"GENV_ENVIRONMENT_ID"
 )
 def test_a_variable_in_a_block(block: bytes, expected: bytes | None) -> None:
     assert environment_variable(block, NAME) == expected
+
+
+def test_a_thread_is_no_process(start: Start) -> None:
+    script = "import sys, threading; threading.Thread(target=sys.stdin.read).start()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
+        tasks = Path(f"/proc/{process.pid}/task")
+        threads = wait_for(lambda: {int(task.name) for task in tasks.iterdir()} - {process.pid}, "a thread")
+        few = ProcessQuestion(environment_pids=frozenset({*threads, process.pid}))
+        many = ProcessQuestion(environment_pids=few.environment_pids | frozenset(range(2**22 - 1000, 2**22)))
+        assert ProcessSource().read(few).live_pids == {process.pid}
+        assert ProcessSource().read(many).live_pids == {process.pid}
+        process.kill()
+
+
+def test_a_zombie_lives_as_it_does_for_genv(start: Start) -> None:
+    process = start()
+    process.kill()
+    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
+    facts = ProcessSource().read(ProcessQuestion(environment_pids=frozenset({process.pid})))
+    assert facts.uids == {process.pid: os.getuid()}
+
+
+def test_hundreds_of_thousands_of_pids_are_not_looked_up_one_by_one() -> None:
+    question = ProcessQuestion(environment_pids=frozenset(range(1, 2**22, 8)) | {os.getpid()})
+    started = time.process_time()
+    assert ProcessSource().read(question).uids[os.getpid()] == os.getuid()
+    assert time.process_time() - started < 1, "one by one it takes about five seconds"
+
+
+def test_all_who_hold_a_kernels_file_are_told() -> None:
+    need_root("runs a process as another user")
+    program = ["sh", "-c", "read _", "-f", "/x/kernel-1.json"]
+    with (
+        subprocess.Popen(program, stdin=subprocess.PIPE) as first,
+        subprocess.Popen(program, stdin=subprocess.PIPE, user=65534) as other,
+    ):
+        try:
+            question = ProcessQuestion(kernel_ids=frozenset({"1"}))
+            source = ProcessSource()
+            wait_for(lambda: source.read(question).kernel_uids == {"1": {0, 65534}}, "both are seen")
+        finally:
+            first.kill()
+            other.kill()
+
+
+def test_who_logged_in_is_told_of_root_only() -> None:
+    need_root("logs in")
+    need(os.access("/proc/self/loginuid", os.W_OK), "needs a kernel with auditing")
+    script = "echo 4711 >/proc/self/loginuid && exec sleep 600"
+    with subprocess.Popen(["sh", "-c", script]) as root, subprocess.Popen(["sh", "-c", f"{script}"]) as other:
+        question = ProcessQuestion(environment_pids=frozenset({root.pid, other.pid, os.getpid()}))
+        try:
+            source = ProcessSource()
+            wait_for(lambda: source.read(question).login_uids == {root.pid: 4711, other.pid: 4711}, "both logged in")
+        finally:
+            root.kill()
+            other.kill()
+
+
+def test_without_descriptors_nobody_seems_gone(start: Start) -> None:
+    process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
+    source = ProcessSource()
+    questions = (
+        gpu(process),
+        ProcessQuestion(environment_pids=frozenset({process.pid})),
+        ProcessQuestion(environment_pids=frozenset(range(1, 1000))),
+        ProcessQuestion(kernel_ids=frozenset({"1"})),
+    )
+    for question in questions:
+        with no_descriptors(), pytest.raises(SourceError, match=r"^/proc: .*Too many open files; "):
+            source.read(question)
+    assert source.read(gpu(process)).owners[process.pid].eid == "42"
+
+
+EXECUTE = """
+import ctypes, sys
+strings = lambda texts: (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.execve(b"/bin/sleep", strings([b"sleep", b"600"]), strings(eval(sys.argv[1])))
+raise OSError(ctypes.get_errno())
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "eid"),
+    [
+        ("[b'X=' + b'y' * 100000] * 55 + [b'GENV_ENVIRONMENT_ID=7']", "7"),
+        ("[b'nothing', b'', b'=', b'=x', b'GENV_ENVIRONMENT_ID', b'GENV_ENVIRONMENT_ID=7']", "7"),
+        ("[b'GENV_ENVIRONMENT_ID=1', b'GENV_ENVIRONMENT_ID=7']", "7"),
+        ("[b'\\xff=\\xfe', b'GENV_ENVIRONMENT_ID=\\xff7']", "\\xff7"),
+        ("[b'GENV_ENVIRONMENT_ID=a\\n\\x1b[31m\\x7f\"']", 'a\\n\\x1b[31m\\x7f"'),
+        ("[b'GENV_ENVIRONMENT_ID=' + b'z' * 100000]", None),
+    ],
+    ids=["5.5 MB", "no equals sign", "twice", "not UTF-8", "control characters", "long"],
+)
+def test_environments_that_people_can_make(start: Start, block: str, eid: str | None) -> None:
+    resource_limit = 'ulimit -s 65536; exec "$@"'  # arguments and environment may have a quarter of the stack
+    process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
+    wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
+    found = ProcessSource().read(gpu(process)).owners[process.pid].eid
+    assert found == eid if eid else found and found.startswith("zzz") and len(found) <= MAX_TEXT
+
+
+REWRITE = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+libc.getenv.restype = ctypes.c_void_p
+place = libc.getenv(b"GENV_ENVIRONMENT_ID")
+libc.prctl(15, b") R 1 1 (\\n", 0, 0, 0)
+print(flush=True)
+number = 0
+while True:
+    number += 1
+    ctypes.memset(place, 65 + number % 26, 8)
+"""
+
+
+def test_a_process_that_rewrites_its_environment_and_name() -> None:
+    environment = {"GENV_ENVIRONMENT_ID": "........"}
+    with subprocess.Popen([sys.executable, "-c", REWRITE], env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            source = ProcessSource()
+            found = {source.read(gpu(process)).owners[process.pid] for _ in range(50)}
+            assert len(found) == 1, "what was read of a program once stands"
+            (owner,) = found
+            assert owner.uid == os.getuid()
+            assert owner.eid is not None
+            assert len(owner.eid) == 8
+        finally:
+            process.kill()
+
+
+def test_a_process_that_executes_all_the_time() -> None:
+    script = 'export GENV_ENVIRONMENT_ID=x; exec sh -c "$1" sh "$1"'
+    with subprocess.Popen(["sh", "-c", script, "sh", script], env={"GENV_ENVIRONMENT_ID": "x"}) as process:
+        try:
+            source = ProcessSource()
+            found = [source.read(gpu(process)).owners.get(process.pid) for _ in range(300)]
+            known = [owner for owner in found if owner]  # it is missing while it executes
+            assert {owner.uid for owner in known} <= {os.getuid(), None}
+            assert {owner.eid for owner in known} <= {"x", None}
+            assert len(source._read) <= 1
+        finally:
+            process.kill()
+
+
+def test_arguments_of_megabytes_are_read_in_part(start: Start) -> None:
+    many = ["x" * 100_000] * 15
+    program = (sys.executable, "-c", "import time; time.sleep(600)")
+    start(*program, *many, "kernel-late.json")
+    start(*program, "kernel-early.json", *many)
+    question = ProcessQuestion(kernel_ids=frozenset({"late", "early"}))
+    assert ProcessSource().read(question).kernel_uids == {"early": {os.getuid()}}

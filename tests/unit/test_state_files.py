@@ -6,6 +6,9 @@ import fcntl
 import json
 import os
 import socket
+import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +19,9 @@ import pytest
 from genvd.model import GenvFacts
 from genvd.sources import SourceError
 from genvd.sources.genv_state import GenvStateSource
-from genvd.sources.state_files import MAX_BYTES, read_json, shared_lock
+from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, read_json, shared_lock
+from tests.support.needs import need
+from tests.support.scarcity import no_descriptors
 
 
 def soon() -> float:
@@ -53,11 +58,38 @@ def deep(path: Path) -> None:
     path.write_text("[" * 1_000_000)
 
 
-def nan(path: Path) -> None:
+def half(path: Path) -> None:
     path.write_text('{"envs": [')
 
 
-@pytest.mark.parametrize("make", [fifo, link, link_to_itself, Path.mkdir, unix_socket, sparse, deep, nan, Path.touch])
+def many_digits(path: Path) -> None:
+    path.write_text('{"envs": [' + "9" * 5000 + "]}")
+
+
+def not_utf8(path: Path) -> None:
+    path.write_bytes(b'{"envs": ["\xff\xfe"]}')
+
+
+def many_values(path: Path) -> None:
+    path.write_text('{"envs": [' + "[]," * 1_000_000 + "[]]}")
+
+
+def million_environments(path: Path) -> None:
+    path.write_text('{"envs": [' + ",".join(f'{{"eid": "{number}"}}' for number in range(1_000_000)) + "]}")
+
+
+def device(path: Path) -> None:
+    need(os.geteuid() == 0, "needs root: makes a device")
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(fifo, link, link_to_itself, Path.mkdir, unix_socket, device, Path.touch),
+        *(sparse, deep, half, many_digits, not_utf8, many_values, million_environments),
+    ],
+)
 def test_what_is_no_state_file_is_an_error_in_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "envs.json"
     make(path)
@@ -142,3 +174,146 @@ def test_a_file_of_another_shape_is_an_error(tmp_path: Path, content: str) -> No
     (tmp_path / "envs.json").write_text(content)
     with pytest.raises(SourceError, match=r"envs\.json"):
         GenvStateSource(tmp_path).read()
+
+
+WORST = {
+    "lists": ("[],", 2),
+    "nested lists": ("[" * 50 + "]" * 50 + ",", 51),
+    "mappings": ('{"":0},', 3),
+    "numbers": ("1.5,", 1),
+    "long texts": (f'"{"x" * 100}😀",', 1),
+    "large numbers": ("9" * 4000 + ",", 1),
+}
+MEASURE = """
+import resource, sys, time
+from pathlib import Path
+from genvd.sources.genv_state import GenvStateSource
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, started = peak(), time.process_time()
+GenvStateSource(Path(sys.argv[1])).read()
+print((peak() - before) * 1024, time.process_time() - started)
+"""
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_what_the_worst_files_cost_is_bounded(tmp_path: Path, name: str) -> None:
+    unit, tokens = WORST[name]
+    number = min((MAX_BYTES - 100) // len(unit.encode()), (MAX_TOKENS - 100) // tokens)
+    for file, key in (("envs", "envs"), ("devices", "devices")):
+        (tmp_path / f"{file}.json").write_text(f'{{"{key}": [{unit * number}0]}}')
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    memory, seconds = map(float, result.stdout.split())
+    assert memory < 100 * 2**20
+    assert seconds < 3
+
+
+def test_content_that_stays_is_not_parsed_again(tmp_path: Path) -> None:
+    parsed = []
+    file = StateFile(lambda document: parsed.append(document) or len(parsed))  # type: ignore[func-returns-value]
+    path = tmp_path / "envs.json"
+    path.write_text('{"envs": [1]}')
+    assert [file.read(path, soon()) for _ in range(3)] == [1, 1, 1]
+    before = path.stat()
+    path.write_text('{"envs": [2]}')  # of the same length, and perhaps in the same tick of the clock
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.read(path, soon()) == 2
+    path.unlink()
+    assert file.read(path, soon()) is None
+    path.write_text('{"envs": [2]}')
+    assert file.read(path, soon()) == 3
+
+
+def test_numbers_that_are_none_cost_their_entry_only(tmp_path: Path) -> None:
+    text = """{"envs": [{"eid": "1", "uid": 1e999, "pids": [NaN, -1, 1e999, 99999999999999999999, true, "1", null, 7]},
+                        {"eid": NaN}, {"eid": -Infinity}, {"eid": "2", "pids": {"1": 2}}, null, 3, "x"],
+               "envs ": 1, "x": "\\ud800"}"""
+    (tmp_path / "envs.json").write_text(text)
+    facts = GenvStateSource(tmp_path).read()
+    assert [(record.eid, record.uid, record.pids) for record in facts.environments] == [
+        ("1", None, (7,)),
+        ("2", None, ()),
+    ]
+    assert facts.malformed == 7 + 2 + 3
+
+
+def test_devices_that_none_can_have(tmp_path: Path) -> None:
+    attached = [{"eid": "1"}]
+    indices = [-1, 10**9, 10**30, 3, "4", None]
+    devices = [{"index": index, "attachments": attached} for index in indices]
+    (tmp_path / "devices.json").write_text(json.dumps({"devices": devices}))
+    facts = GenvStateSource(tmp_path).read()
+    assert [attachment.device_index for attachment in facts.attachments] == [3]
+    assert (facts.impossible_devices, facts.malformed) == (3, 2)
+
+
+def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+    """As with genv itself, the last one counts."""
+    (tmp_path / "envs.json").write_text('{"envs": [{"eid": "1"}], "envs": [{"eid": "2", "eid": "3"}]}')
+    assert [record.eid for record in GenvStateSource(tmp_path).read().environments] == ["3"]
+
+
+def test_a_list_of_pids_has_each_once(tmp_path: Path) -> None:
+    pids = [1] * 100_000 + [2, 1]
+    (tmp_path / "envs.json").write_text(json.dumps({"envs": [{"eid": "1", "pids": pids}]}, separators=(",", ":")))
+    (record,) = GenvStateSource(tmp_path).read().environments
+    assert record.pids == (1, 2)
+
+
+def no_directory(path: Path) -> None:
+    path.write_text("")
+
+
+def directory_that_leads_to_itself(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [no_directory, directory_that_leads_to_itself])
+def test_a_directory_that_is_none(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "genv")
+    with pytest.raises(SourceError, match=r"envs\.json: .*; "):
+        GenvStateSource(tmp_path / "genv").read()
+
+
+def test_a_directory_that_is_a_link_is_followed(tmp_path: Path) -> None:
+    """People put it on another disk."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "envs.json").write_text('{"envs": [{"eid": "1"}]}')
+    (tmp_path / "genv").symlink_to("there")
+    assert len(GenvStateSource(tmp_path / "genv").read().environments) == 1
+
+
+def test_without_descriptors_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "envs.json").write_text('{"envs": []}')
+    with no_descriptors(), pytest.raises(SourceError, match="Too many open files; see who"):
+        GenvStateSource(tmp_path).read()
+
+
+def test_a_file_that_is_rewritten_all_the_time(tmp_path: Path) -> None:
+    """What is read is one of the states that were there, or an error; never something in between."""
+    path = tmp_path / "envs.json"
+    states = [
+        json.dumps({"envs": [{"eid": str(number), "username": "x" * size}]}) for number, size in ((1, 9), (2, 99999))
+    ]
+    path.write_text(states[0])
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        while not stop.is_set():
+            for state in states:
+                path.write_text(state)
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    source, seen = GenvStateSource(tmp_path), set()
+    try:
+        for _ in range(200):
+            try:
+                seen.add(tuple(record.eid for record in source.read().environments))
+            except SourceError as error:
+                assert "envs.json" in str(error)
+    finally:
+        stop.set()
+        writer.join()
+    assert seen <= {("1",), ("2",)}

@@ -1,0 +1,89 @@
+"""What is asked of the accounts of this machine."""
+
+from __future__ import annotations
+
+import pwd
+import time
+
+import pytest
+
+from genvd.model import AccountFacts, AccountQuestion
+from genvd.sources import SourceError, accounts
+from genvd.sources.accounts import NEW_NAMES, AccountSource
+from tests.support.scarcity import no_descriptors
+
+ROOT = pwd.getpwuid(0).pw_name
+NOBODYS = 4_000_321
+
+
+def ask(source: AccountSource, *uids: int, claims: tuple[tuple[int, str], ...] = ()) -> AccountFacts:
+    return source.read(AccountQuestion(frozenset(uids), frozenset(claims)))
+
+
+def test_names_of_uids() -> None:
+    assert ask(AccountSource(), 0, NOBODYS, 2**32 - 1).names == {0: ROOT, NOBODYS: None, 2**32 - 1: None}
+
+
+def test_a_name_is_looked_up_only_where_it_is_not_the_accounts() -> None:
+    other = next(entry for entry in pwd.getpwall() if entry.pw_uid != 0)
+    claims = ((0, ROOT), (0, other.pw_name), (NOBODYS, "no-such-account-here"), (NOBODYS, ROOT))
+    found = ask(AccountSource(), 0, NOBODYS, claims=claims)
+    assert found.uids == {other.pw_name: other.pw_uid, "no-such-account-here": None, ROOT: 0}
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a b", "x" * 300, "../x", "\ud800", "\0"])
+def test_what_cannot_be_a_name_is_not_looked_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name != "\ud800":
+        monkeypatch.setattr(pwd, "getpwnam", lambda _: pytest.fail("looked up"))
+    assert ask(AccountSource(), 0, claims=((0, name),)).uids == {name: None}
+
+
+def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = AccountSource()
+    ask(source, 0, NOBODYS)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(["new"] * 7))
+    assert ask(source, 0, NOBODYS).names == {0: ROOT, NOBODYS: None}
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_NOTHING_SECONDS)
+    assert ask(source, 0, NOBODYS).names == {0: ROOT, NOBODYS: "new"}
+    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_SECONDS)
+    assert ask(source, 0).names == {0: "new"}
+
+
+def test_names_that_people_make_up_are_looked_up_little_by_little() -> None:
+    source = AccountSource()
+    claims = tuple((0, f"made-up-{number}") for number in range(3 * NEW_NAMES))
+    assert [len(ask(source, 0, claims=claims).uids) for _ in range(4)] == [
+        NEW_NAMES,
+        2 * NEW_NAMES,
+        3 * NEW_NAMES,
+        3 * NEW_NAMES,
+    ]
+
+
+def test_slow_answers_leave_the_others_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def slow(uid: int) -> pwd.struct_passwd:
+        now[0] += 0.4
+        return pwd.struct_passwd([str(uid)] * 7)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(pwd, "getpwuid", slow)
+    source = AccountSource()
+    assert [len(ask(source, *range(10)).names) for _ in range(4)] == [3, 6, 9, 10]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "_MOST_KEPT", 10)
+    source = AccountSource()
+    for first in range(0, 100, 5):
+        assert len(ask(source, *range(first, first + 5)).names) == 5
+    assert len(source._names._kept) == 10
+
+
+def test_without_descriptors_it_fails_and_says_so() -> None:
+    source = AccountSource()
+    with no_descriptors(), pytest.raises(SourceError, match="Too many open files"):
+        ask(source, NOBODYS)
+    assert ask(source, NOBODYS).names == {NOBODYS: None}

@@ -1,0 +1,56 @@
+"""How claims that do not hold are counted and told."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd import claims
+from genvd.claims import DUPLICATE, MALFORMED, MOST_REMEMBERED, REASONS, USERNAME, ClaimAccount, Rejection
+
+
+def totals(account: ClaimAccount) -> dict[str, int]:
+    return {one.reason: one.total for one in account.totals() if one.total}
+
+
+def test_every_reason_is_there_from_the_start() -> None:
+    assert {one.reason: one.total for one in ClaimAccount().totals()} == dict.fromkeys(REASONS, 0)
+
+
+def test_a_claim_is_counted_when_it_appears() -> None:
+    account = ClaimAccount()
+    first, second = Rejection(USERNAME, ("1", "bob")), Rejection(DUPLICATE, ("1",))
+    for _ in range(3):
+        account.take([first], {})
+    assert totals(account) == {USERNAME: 1}
+    account.take([first, second, second], {})
+    assert totals(account) == {USERNAME: 1, DUPLICATE: 1}
+    account.take([], {})
+    account.take([first], {})
+    assert totals(account) == {USERNAME: 2, DUPLICATE: 1}
+
+
+def test_what_cannot_be_told_apart_is_counted_when_there_is_more_of_it() -> None:
+    account = ClaimAccount()
+    for number in (3, 3, 5, 0, 1):
+        account.take([], {MALFORMED: number})
+    assert totals(account) == {MALFORMED: 6}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    account = ClaimAccount()
+    for _ in range(3):
+        account.take((Rejection(USERNAME, (number,)) for number in range(3 * MOST_REMEMBERED)), {})
+    assert totals(account) == {USERNAME: MOST_REMEMBERED}
+
+
+def test_the_log_is_not_for_everybody_to_fill(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = ClaimAccount()
+    for number in range(100):
+        account.take([Rejection(USERNAME, (number, "a\nb"))], {MALFORMED: number})
+    assert len(caplog.records) == 2
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+    monkeypatch.setattr(claims, "_QUIET_SECONDS", 0.0)
+    account.take([Rejection(USERNAME, ("another",))], {})
+    assert len(caplog.records) == 3

@@ -1,0 +1,171 @@
+"""Whose an environment is; the same with real people and processes is in tests/integration/test_claims.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
+from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
+from genvd.ownership import MOST_PIDS, OwnedRecord, Seen, environment_of, owned_records, seen, username
+from genvd.text import RESERVED
+
+ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
+RECORD = EnvironmentRecord("e", ALICE, "alice", pids=(1, 2), kernel_ids=("k",))
+ACCOUNTS = AccountFacts(
+    {ROOT: "root", ALICE: "alice", BOB: "bob", 5000: None},
+    {"bob": BOB, "alice": ALICE, "ally": ALICE, "nobody's": None, "root": ROOT},
+)
+
+
+def facts(
+    uids: dict[int, int], kernels: tuple[int, ...] | None = None, logins: dict[int, int] | None = None
+) -> ProcessFacts:
+    kernel_uids = {} if kernels is None else {"k": frozenset(kernels)}
+    return ProcessFacts({}, frozenset(uids), uids, logins or {}, kernel_uids)
+
+
+def only(record: EnvironmentRecord, known: ProcessFacts, before: Seen | None = None) -> tuple[OwnedRecord, list[str]]:
+    owned, rejections = owned_records(GenvFacts((record,)), known, {record.eid: before} if before else {})
+    (one,) = owned
+    return one, [rejection.reason for rejection in rejections]
+
+
+@pytest.mark.parametrize(
+    ("known", "owner", "holds"),
+    [
+        (facts({1: ALICE}), ALICE, True),
+        (facts({1: BOB, 2: ALICE}), ALICE, True),
+        (facts({}, kernels=(ALICE,)), ALICE, True),
+        (facts({}, kernels=(BOB, ALICE)), ALICE, True),
+        (facts({}, kernels=()), ALICE, True),
+        (facts({1: ROOT}, logins={1: ALICE}), ALICE, True),
+        (facts({1: BOB}), BOB, False),
+        (facts({1: BOB, 2: BOB}), BOB, False),
+        (facts({1: BOB}, kernels=(CAROL,)), None, False),
+        (facts({1: BOB, 2: CAROL}), None, False),
+        (facts({1: BOB, 2: ROOT}), BOB, False),
+        (facts({1: ROOT}), ROOT, False),
+        (facts({1: ROOT}, logins={1: BOB}), ROOT, False),
+        (facts({2: BOB, 99: ALICE}), BOB, False),
+    ],
+)
+def test_the_owner_is_who_lives_in_it(known: ProcessFacts, owner: int | None, holds: bool) -> None:
+    one, reasons = only(RECORD, known)
+    assert (one.uid, one.holds) == (owner, holds)
+    assert reasons == ([] if holds else [ENVIRONMENT_OWNER])
+
+
+def test_a_record_that_names_no_owner_claims_nothing() -> None:
+    one, reasons = only(EnvironmentRecord("e", pids=(1,)), facts({1: BOB}))
+    assert (one.uid, reasons) == (BOB, [])
+
+
+def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
+    one, _ = only(RECORD, facts({1: ALICE, 2: BOB}))
+    history = seen([one])
+    later, reasons = only(RECORD, facts({2: BOB}), history["e"])
+    assert (later.uid, reasons) == (ALICE, [])
+    assert later.members == {ALICE, BOB}
+    assert seen([later]) == history
+    other, reasons = only(EnvironmentRecord("e", CAROL, pids=(2,)), facts({2: BOB}), history["e"])
+    assert (other.uid, reasons) == (BOB, [ENVIRONMENT_OWNER])
+    assert seen([other]) == {}
+
+
+def test_the_number_of_processes_that_are_looked_at_is_bounded() -> None:
+    pids = tuple(range(1, 3 * MOST_PIDS))
+    one, _ = only(EnvironmentRecord("e", ALICE, pids=pids), facts({pid: 10_000 + pid for pid in pids}))
+    assert len(one.members) == MOST_PIDS
+    joined, _ = only(EnvironmentRecord("e", 10_001, pids=pids[1000:]), facts({pid: 10_000 + pid for pid in pids}))
+    assert len(joined.members) == MOST_PIDS
+
+
+def records(*uids: int) -> GenvFacts:
+    return GenvFacts(tuple(EnvironmentRecord("e", uid, pids=(uid,)) for uid in uids))
+
+
+@pytest.mark.parametrize(
+    ("genv", "before", "owner"),
+    [
+        (records(BOB, ALICE), None, BOB),
+        (records(BOB, ALICE), Seen(ALICE, frozenset({ALICE})), ALICE),
+        (records(BOB, CAROL, ALICE), Seen(ALICE, frozenset({ALICE})), ALICE),
+        (records(ALICE, BOB), Seen(ALICE, frozenset({ALICE})), ALICE),
+        (GenvFacts((EnvironmentRecord("e", ALICE, pids=(BOB,)), *records(ALICE).environments)), None, ALICE),
+    ],
+)
+def test_nobody_takes_an_identifier_over(genv: GenvFacts, before: Seen | None, owner: int) -> None:
+    known = facts({ALICE: ALICE, BOB: BOB, CAROL: CAROL})
+    owned, rejections = owned_records(genv, known, {"e": before} if before else {})
+    assert [one.uid for one in owned] == [owner]
+    assert [rejection.reason for rejection in rejections] == [DUPLICATE] * (len(genv.environments) - 1)
+    assert len(set(rejections)) == len(rejections)
+
+
+def owned_by(
+    uid: int | None, claimed: str | None, *, holds: bool = True, logins: frozenset[int] = frozenset()
+) -> OwnedRecord:
+    return OwnedRecord(EnvironmentRecord("e", uid, claimed), uid, holds, frozenset(), logins)
+
+
+@pytest.mark.parametrize(
+    ("owned", "name", "reason"),
+    [
+        (owned_by(ALICE, "alice"), "alice", None),
+        (owned_by(ALICE, "ally"), "ally", None),
+        (owned_by(ALICE, None), None, None),
+        (owned_by(ALICE, "bob"), "alice", USERNAME),
+        (owned_by(ALICE, "nobody's"), "alice", USERNAME),
+        (owned_by(ALICE, "not looked up"), "alice", None),
+        (owned_by(ALICE, RESERVED), "alice", RESERVED_NAME),
+        (owned_by(BOB, "alice", holds=False), "bob", None),
+        (owned_by(None, "alice", holds=False), None, None),
+        (owned_by(5000, "nobody's"), "nobody's", None),
+        (owned_by(5000, "bob"), "5000", USERNAME),
+        (owned_by(5000, RESERVED), "5000", RESERVED_NAME),
+        (owned_by(ROOT, "nobody's"), "nobody's", None),
+        (owned_by(ROOT, "alice"), "root", USERNAME),
+        (owned_by(ROOT, "alice", logins=frozenset({ALICE})), "alice", None),
+        (owned_by(ROOT, "bob", logins=frozenset({ALICE})), "root", USERNAME),
+        (owned_by(BOB, "root"), "bob", USERNAME),
+        (owned_by(7000, "unknown"), "unknown", None),
+        (owned_by(7000, "unknown", holds=False), None, None),
+    ],
+)
+def test_the_name_is_that_of_the_owner(owned: OwnedRecord, name: str | None, reason: str | None) -> None:
+    found, rejection = username(owned, ACCOUNTS)
+    assert (found, rejection and rejection.reason) == (name, reason)
+
+
+def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:
+    assert username(owned_by(ALICE, "alice"), None) == ("alice", None)
+    assert username(owned_by(ALICE, "alice", holds=False), None) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("process", "counts"),
+    [
+        (ProcessOwner(ALICE, "e"), True),
+        (ProcessOwner(BOB, "e"), False),
+        (ProcessOwner(ROOT, "e"), True),
+        (ProcessOwner(None, "e"), True),
+        (ProcessOwner(700_000, "e", namespace_uid=ALICE), True),
+        (ProcessOwner(700_000, "e", namespace_uid=BOB), False),
+        (ProcessOwner(700_000, "e", namespace_uid=ROOT), True),
+        (ProcessOwner(BOB, "not active"), True),
+        (ProcessOwner(BOB, None), True),
+    ],
+)
+def test_a_process_counts_where_its_user_lives(process: ProcessOwner, counts: bool) -> None:
+    eid, rejection = environment_of(7, process, {"e": frozenset({ALICE})})
+    assert eid == (process.eid if counts else None)
+    assert (rejection and rejection.reason) == (None if counts else PROCESS_ENVIRONMENT)
+
+
+def test_the_name_of_what_is_over_the_limits_is_nobodys() -> None:
+    eid, rejection = environment_of(7, ProcessOwner(ALICE, RESERVED), {})
+    assert (eid, rejection and rejection.reason) == (None, RESERVED_NAME)
+    owned, rejections = owned_records(
+        GenvFacts((EnvironmentRecord(RESERVED, ALICE, pids=(1,)),)), facts({1: ALICE}), {}
+    )
+    assert (owned, [rejection.reason for rejection in rejections]) == ((), [RESERVED_NAME])
