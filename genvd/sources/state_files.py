@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_BYTES = 4 * 1024 * 1024
-"""Of one state file. A thousand environments take about half a megabyte."""
+MAX_BYTES = 8 * 1024 * 1024
+"""Of one state file. Ten thousand environments take about four and a half megabytes."""
 
 MAX_TOKENS = 300_000
 """Of one state file: commas, colons, brackets and braces, of which an environment has about thirty.
 
-What is read becomes objects, of which four megabytes can hold so many that they take 200 MB and most of a second
-(``[[[...]]],[[[...]]]``). So bounded, the worst documents known take 30 MB and a tenth of a second.
+What is read becomes objects, of which this file can hold so many that they take 400 MB and more than a second
+(``[[[...]]],[[[...]]]``). So bounded, the worst documents known take 60 MB and a fifth of a second.
 """
 _TOKENS = (b",", b":", b"[", b"{")
 
