@@ -73,11 +73,12 @@ class Machine:
         gpu, nvml_status = self._nvml.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
         command, command_status = self._genv_command.facts(deadline)
+        deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))
-        processes, processes_status = self._processes.facts(time.monotonic() + self.timeout)
+        processes, processes_status = self._processes.facts(deadline)
         owned, rejections = owned_records(genv, processes, self._history) if genv and processes else ((), ())
         self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
-        accounts, accounts_status = self._accounts.facts(time.monotonic() + self.timeout)
+        accounts, accounts_status = self._accounts.facts(deadline)
         statuses = (nvml_status, genv_status, command_status, processes_status, accounts_status)
         return self._snapshot(service, statuses, command, _Facts(gpu, genv, processes, accounts), owned, rejections)
 

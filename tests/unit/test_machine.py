@@ -1,0 +1,83 @@
+"""One look at a machine whose accounts do not answer: a directory service that hangs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from genvd.machine import Machine, Sources
+from genvd.model import (
+    AccountFacts,
+    AccountQuestion,
+    EnvironmentRecord,
+    GenvFacts,
+    GpuFacts,
+    RejectedClaims,
+    ServiceStatus,
+)
+from genvd.sources.processes import ProcessSource
+
+SERVICE = ServiceStatus("1", "live", "3", "13")
+
+
+class Nvml:
+    name = "nvml"
+
+    def read(self, question: float) -> GpuFacts:
+        return GpuFacts()
+
+
+class Genv:
+    name = "genv"
+    record = EnvironmentRecord("1", os.getuid(), "somebody", pids=(os.getpid(),))
+
+    def read(self, question: None) -> GenvFacts:
+        return GenvFacts((self.record,), malformed=3)
+
+
+class Command:
+    name = "genv_command"
+
+    def read(self, question: None) -> bool:
+        return True
+
+
+class Accounts:
+    """Hangs until it is told to go on."""
+
+    name = "accounts"
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+
+    def read(self, question: AccountQuestion) -> AccountFacts:
+        self.goes_on.wait()
+        return AccountFacts(dict.fromkeys(question.uids, "real"), {name: 1 for _, name in question.claims})
+
+
+def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:
+    accounts = Accounts()
+    machine = Machine(Sources("live", Nvml(), Genv(), Command(), ProcessSource(), accounts), timeout=0.5)
+    try:
+        for most in (2.0, 0.4, 0.4, 0.4, 0.4, 0.4):
+            started = time.monotonic()
+            seen = machine.look(SERVICE)
+            assert time.monotonic() - started < most
+            assert [user.username for user in seen.users or ()] == ["somebody"]
+            assert [status.name for status in seen.collectors if not status.success] == ["accounts"]
+    finally:
+        accounts.goes_on.set()
+    deadline = time.monotonic() + 20
+    while [user.username for user in machine.look(SERVICE).users or ()] != ["real"]:
+        assert time.monotonic() < deadline
+
+
+def test_claims_are_counted_from_one_look_to_the_next() -> None:
+    accounts = Accounts()
+    accounts.goes_on.set()
+    machine = Machine(Sources("live", Nvml(), Genv(), Command(), ProcessSource(), accounts), timeout=20)
+    for _ in range(3):
+        counted = machine.look(SERVICE).rejected_claims
+        assert RejectedClaims("username", 1) in counted
+        assert RejectedClaims("malformed", 3) in counted
