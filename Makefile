@@ -25,6 +25,10 @@ run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated 
 test: lint ## Check everything and run every test that the current user may run
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: load
+load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--seconds 600' for longer)
+	$(BIN)/python -m tests.load $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

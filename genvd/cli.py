@@ -57,6 +57,9 @@ def _run_command(options: argparse.Namespace) -> int:
     command: Callable[[Config, argparse.Namespace], int] = options.run_command
     try:
         return command(config, options)
+    except ConfigError as error:  # of the file that the configuration names
+        _complain(error.problems, in_log=options.run_command is not _check)
+        return WRONG
     except OutputError as error:
         log.error("%s", error)
         return FAILED
@@ -85,6 +88,9 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
+    from genvd.web.security import load as load_web_config
+
+    load_web_config(config.listen_web_config_file)
     write_output(as_yaml(config).encode())
     return OK
 

@@ -51,6 +51,18 @@ class Config:
     listen_port: int = _setting(
         8000, kinds.integer(0, 65535), "TCP port to serve on. 0 takes one that is free and logs which."
     )
+    listen_web_config_file: Path | None = _setting(
+        None,
+        kinds.absolute_path(),
+        "File that says who may connect: TLS, client certificates, passwords, in the form of Prometheus' exporters."
+        " Empty: everybody, without encryption.",
+    )
+    listen_names: tuple[str, ...] = _setting(
+        (),
+        kinds.host_names(),
+        "Further names by which browsers may ask for the page and the JSON, separated by commas. Addresses, localhost"
+        " and this machine's own name always do, and for /metrics any name does.",
+    )
     collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time from one collection to the next.")
     collect_timeout: float = _setting(
         5.0,

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import errno
-import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +10,12 @@ import yaml
 
 from genvd.config import SECTIONS, Config, Setting, contradictions, settings
 from genvd.text import clean
+from genvd.yaml_file import MAX_BYTES as MAX_BYTES
+from genvd.yaml_file import ConfigError as ConfigError
+from genvd.yaml_file import compose, is_null, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MAX_BYTES = 64 * 1024
-"""Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
-
-_NULL_TAG = "tag:yaml.org,2002:null"
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. Each problem is a line: the place, the key, what is wrong."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +36,7 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
     """
     if path is None:
         return _checked("command line", Config(), {}, overrides)
-    try:
-        reader = _Reader(_read(path))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError([f"{place}: is not valid YAML: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: is not valid YAML: {str(error).splitlines()[0]}"]) from None
-    except (_NoFileError, RecursionError) as error:
-        raise ConfigError(
-            [f"{path}: {str(error) if isinstance(error, _NoFileError) else 'is nested too deep'}"]
-        ) from None
+    reader = _Reader(compose(path))
     values = reader.values()
     if reader.problems:
         problems = sorted(reader.problems, key=lambda problem: problem.line)
@@ -78,28 +51,6 @@ def parse_option(field: str, text: str) -> Any:
         ValueError: it is wrong; the text says what was expected.
     """
     return next(setting for setting in settings() if setting.field == field).kind.parse(text)
-
-
-def _way_out(error: OSError) -> str:
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "see who may read it, and the directories above it"
-    return "expected a YAML file that is there"
-
-
-class _NoFileError(Exception):
-    """What is at the path is no file that can be read as configuration."""
-
-
-def _read(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):  # /dev/null is how people say: no file
-            raise _NoFileError("is no regular file; expected a YAML file")
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise _NoFileError(f"is larger than {MAX_BYTES} bytes; expected a configuration")
-    return content.decode("utf-8")
 
 
 def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[str, Any] | None) -> Config:
@@ -117,10 +68,10 @@ def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[
 class _Reader:
     """Walks the tree of one YAML document along the schema, and collects values and problems."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, root: yaml.Node | None) -> None:
         self.problems: list[_Problem] = []
         self.lines: dict[str, int] = {}
-        self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+        self._root = root
         self._settings = {(setting.section, setting.key): setting for setting in settings()}
 
     def values(self) -> dict[str, Any]:
@@ -133,7 +84,7 @@ class _Reader:
         return values
 
     def _mapping(self, node: yaml.Node | None, name: str, known: list[str]) -> list[tuple[str, yaml.Node]]:
-        if node is None or node.tag == _NULL_TAG:
+        if node is None or is_null(node):
             return []
         if not isinstance(node, yaml.MappingNode):
             expected = f"expected keys such as {known[0]}"
@@ -144,7 +95,7 @@ class _Reader:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             full_name = f"{name}.{clean(key)}" if name else clean(key)
             if key not in known:
-                self._problem(key_node, f"{full_name}: unknown key; {_nearest(key, known)}")
+                self._problem(key_node, f"{full_name}: unknown key; {nearest(key, known)}")
             elif key in entries:
                 self._problem(key_node, f"{full_name}: is there twice; expected once")
             else:
@@ -152,7 +103,7 @@ class _Reader:
         return list(entries.items())
 
     def _value(self, setting: Setting, node: yaml.Node, values: dict[str, Any]) -> None:
-        if node.tag == _NULL_TAG:
+        if is_null(node):
             return
         name = f"{setting.section}.{setting.key}"
         self.lines[setting.field] = node.start_mark.line + 1
@@ -166,8 +117,3 @@ class _Reader:
 
     def _problem(self, node: yaml.Node, text: str) -> None:
         self.problems.append(_Problem(node.start_mark.line + 1, text))
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"

@@ -98,6 +98,19 @@ def text(expected: str, pattern: str) -> Kind:
     return Kind(parse, {"type": "string", "pattern": f"^{pattern}$"})
 
 
+def host_names() -> Kind:
+    """Names of hosts, separated by commas; empty for none."""
+    name = r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]{0,252})"
+    pattern = rf"(?: *{name} *(?:, *{name} *)*)?"
+
+    def parse(value: str) -> tuple[str, ...]:
+        if not re.fullmatch(pattern, value):
+            raise ValueError("expected names of hosts, separated by commas")
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    return Kind(parse, {"type": "string", "pattern": f"^{pattern}$"}, ", ".join)
+
+
 def absolute_path() -> Kind:
     """The absolute path of a file or directory; empty for none."""
 

@@ -17,9 +17,14 @@ from genvd.publish import PublishError, publish_as_configured, target_for
 from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
+from genvd.web.connections import raise_descriptor_limit
+from genvd.web.hosts import Hosts
+from genvd.web.security import Security
+from genvd.web.security import load as load_web_config
 from genvd.web.server import ListenError, Server, listen
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from genvd.config import Config
@@ -40,11 +45,16 @@ class Daemon:
             load: reads the configuration anew.
             config: what it is now.
             demo: number of devices of the simulated machine; None for the real one.
+
+        Raises:
+            ConfigError: the web configuration that ``config`` names cannot be used.
         """
+        self._security = Security(load_web_config(config.listen_web_config_file))
         self._load = load
         self._config = config
         self._manager = ServiceManager()
         self._monitor = Monitor(config, make_sources(config, demo))
+        self._monitor.site.hosts = _hosts(config)
         self._driver = DriverWatch()
         self._ready = False
         self._exit_status = OK
@@ -61,8 +71,9 @@ class Daemon:
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; return the exit status."""
         hold_signals()
+        raise_descriptor_limit()
         try:
-            self._server = Server(self._monitor.site, self._passed or listen(*_place(self._config)))
+            self._server = self._serve(self._passed or listen(*_place(self._config)))
         except ListenError as error:
             log.error("%s", error)
             return FAILED
@@ -79,8 +90,13 @@ class Daemon:
         self._server.stop(take_queued=self._passed is None)
         return self._exit_status
 
+    def _serve(self, listener: socket.socket) -> Server:
+        return Server(self._monitor.site, self._security, listener)
+
     def _tick(self, skipped: int) -> None:
         started = time.monotonic()
+        self._security.look()
+        self._monitor.web_config_successful = self._security.successful
         self._monitor.tick(skipped)
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:
@@ -104,6 +120,7 @@ class Daemon:
         self._manager.reloading()
         try:
             config = self._load()
+            web_config = load_web_config(config.listen_web_config_file)
             self._listen_elsewhere(config)
         except (ConfigError, ListenError) as error:
             for line in str(error).splitlines():
@@ -111,6 +128,7 @@ class Daemon:
             log.error("the configuration was not reloaded; everything goes on as before")
             self._monitor.reloaded(successful=False)
         else:
+            self._security.adopt(web_config)
             self._apply(config)
         self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
         self._manager.ready()
@@ -119,6 +137,7 @@ class Daemon:
         logs.set_up(config.logging_level)
         self._config = config
         self._monitor.reconfigure(config)
+        self._monitor.site.hosts = _hosts(config)
         self._monitor.reloaded(successful=True)
         self._publish()
         log.info("the configuration was reloaded")
@@ -132,7 +151,7 @@ class Daemon:
             log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
             return
         with self._server.beside():
-            new = Server(self._monitor.site, listen(*_place(config), beside=True))
+            new = self._serve(listen(*_place(config), beside=True))
         new.start()
         self._server.stop(take_queued=True)
         self._server = new
@@ -150,10 +169,15 @@ class Daemon:
     def _say_what_runs(self) -> None:
         target = target_for(self._config.listen_address, self._server.port)
         interval = show_duration(self._config.collect_interval)
-        log.info("serving metrics at http://%s/metrics, collecting every %s", target, interval)
+        scheme = "https" if self._security.policy.tls else "http"
+        log.info("serving metrics at %s://%s/metrics, collecting every %s", scheme, target, interval)
         state = self._config.genv_state_directory
         if state and not os.path.exists(state):
             log.warning("genv.state_directory: %s is not there, or hidden: the service sees nothing below /home", state)
+
+
+def _hosts(config: Config) -> Hosts:
+    return Hosts((config.listen_address, *config.listen_names))
 
 
 def _place(config: Config) -> tuple[str, int]:

@@ -44,6 +44,8 @@ class Monitor:
         self._skipped = 0
         self._reload_successful = True
         self._reload_timestamp = time.time()
+        self.web_config_successful = True
+        """Whether the web configuration could be used when it was last read."""
         self._own_process = ProcessCollector(registry=None)
         self._failed_metrics: set[str] = set()
 
@@ -73,7 +75,7 @@ class Monitor:
                 nvml_bindings_version=_nvml_bindings_version(),
                 collections=self._collections,
                 collections_skipped=self._skipped,
-                config_reload_successful=self._reload_successful,
+                config_reload_successful=self._reload_successful and self.web_config_successful,
                 config_reload_timestamp=self._reload_timestamp,
             )
         )
@@ -132,7 +134,7 @@ def summary(snapshot: Snapshot, seconds: float) -> str:
     )
     failing = [status.name for status in snapshot.collectors if not status.success]
     trouble = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
-    broken = "" if snapshot.service.config_reload_successful else "; monitor.yaml is broken and was not applied"
+    broken = "" if snapshot.service.config_reload_successful else "; the configuration is broken and was not applied"
     return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}{broken}"
 
 

@@ -33,3 +33,7 @@ class Waker:
             return False
         os.eventfd_read(self._event)
         return True
+
+    def close(self) -> None:
+        """Give the descriptor back; nobody may call anything afterwards."""
+        os.close(self._event)

@@ -1,92 +1,136 @@
-"""The open connections: so many and no more, and who has to go when there is no room."""
+"""The open connections: what each waits for, until when, and who has to go when there is no room."""
 
 from __future__ import annotations
 
-import socket
-import threading
+import enum
+import resource
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.web.connection import Connection
+
+MOST = 4096
+"""Connections at a time."""
+
+_RESERVE = 128
+"""Descriptors that are left to everything else: files of genv and of /proc, the driver's devices, children."""
+
+_WANTED_DESCRIPTORS = MOST + 2 * _RESERVE
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One client."""
+class Stage(enum.Enum):
+    """What a connection waits for. The order is that in which they have to go."""
 
-    socket: socket.socket
-    answered: bool = False
-    """It got an answer and has not asked again yet, so nobody is let down when it is closed."""
-    since: float = 0.0
-    """When it came into this state, of :func:`time.monotonic`."""
+    LEAVING = 0
+    """It is refused already; what the client still sends is thrown away, so that it can read why."""
+    NEW = 1
+    """It has not sent one whole request yet."""
+    LOGIN = 2
+    """Its password is being checked."""
+    TAKING = 3
+    """It gets an answer and has not taken all of it."""
+    ASKING = 4
+    """It had an answer, and has begun to send the next request."""
+    RESTING = 5
+    """It had an answer, and may ask again."""
 
-    def waits(self) -> None:
-        """Note that the client got its answer."""
-        self.answered, self.since = True, time.monotonic()
 
-    def asks(self) -> None:
-        """Note that the client has asked for something."""
-        self.answered, self.since = False, time.monotonic()
+SECONDS = {
+    Stage.LEAVING: 2.0,
+    Stage.NEW: 10.0,
+    Stage.LOGIN: 10.0,
+    Stage.TAKING: 10.0,
+    Stage.ASKING: 10.0,
+    Stage.RESTING: 120.0,  # longer than scrape intervals, so that the connection is used again
+}
+"""How long a connection may stay in a stage."""
+
+_SHARE = 8
+"""Each stage may have an eighth of all places before one of its connections has to go for a new one.
+
+So whoever opens connections and leaves them lying about, however that is done, shuts out himself and not those who
+ask and take the answer; and those, however many they are, leave some places to who comes new.
+"""
 
 
 class Connections:
-    """All open connections.
+    """All open connections, by stage, each stage in the order in which they came into it."""
 
-    When there are too many, the one that has waited longest goes, those that nobody lets down first. So whoever opens
-    connections and leaves them lying about shuts out himself before anybody who uses his.
-    """
+    def __init__(self) -> None:
+        self._stages: dict[Stage, dict[Connection, float]] = {stage: {} for stage in Stage}
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: set[Connection] = set()
-        self._changed = threading.Condition()
+    def __len__(self) -> int:
+        return sum(map(len, self._stages.values()))
 
-    def add(self, accepted: socket.socket) -> Connection:
-        """Take a new connection in; close another one if there is no room."""
-        connection = Connection(accepted, since=time.monotonic())
-        with self._changed:
-            if len(self._open) >= self._most:
-                self._evict()
-            self._open.add(connection)
-        return connection
+    def __iter__(self) -> Iterator[Connection]:
+        return (connection for stage in Stage for connection in list(self._stages[stage]))
 
-    def make_room(self) -> bool:
-        """Close a connection because descriptors are used up; tell whether there was one."""
-        with self._changed:
-            if self._open:
-                self._evict()
-                return True
-        return False
-
-    def _evict(self) -> None:
-        victim = min(self._open, key=lambda other: (not other.answered, other.since))
-        self._open.discard(victim)
-        _shut(victim.socket)
+    def put(self, connection: Connection, stage: Stage) -> None:
+        """Note that a connection, which may be a new one, comes into a stage."""
+        if connection.stage is not None:
+            del self._stages[connection.stage][connection]
+        connection.stage = stage
+        self._stages[stage][connection] = time.monotonic()
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection and close its socket."""
-        with self._changed:
-            self._open.discard(connection)
-            self._changed.notify_all()
-        _shut(connection.socket)
-        connection.socket.close()
+        """Forget a connection; its stage is None from now on."""
+        if connection.stage is not None:
+            del self._stages[connection.stage][connection]
+            connection.stage = None
 
-    def close(self, seconds: float) -> None:
-        """Close all; those that wait for an answer get so many seconds to have it."""
-        deadline = time.monotonic() + seconds
-        with self._changed:
-            while any(not connection.answered for connection in self._open):
-                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
-                    break
-            for connection in self._open:
-                _shut(connection.socket)
+    def in_stage(self, *stages: Stage) -> list[Connection]:
+        """Return the connections that are in one of the stages, the oldest of each first."""
+        return [connection for stage in stages for connection in self._stages[stage]]
 
-    def changed(self) -> None:
-        """Have :meth:`close` look again: a connection got its answer."""
-        with self._changed:
-            self._changed.notify_all()
+    def surplus(self) -> Connection | None:
+        """Return the connection that has to go before another can come; None while there is room."""
+        most = room()
+        return self.victim(most) if len(self) >= most else None
+
+    def victim(self, most: int = MOST) -> Connection | None:
+        """Return the connection that is missed the least, None if there is none.
+
+        Args:
+            most: how many connections there may be.
+        """
+        for stage in Stage:
+            if len(self._stages[stage]) > most // _SHARE:
+                return next(iter(self._stages[stage]))
+        return next(iter(self), None)
+
+    def overdue(self) -> Iterator[Connection]:
+        """Return the connections that have been in their stage for too long."""
+        now = time.monotonic()
+        for stage, members in self._stages.items():
+            yield from _until(members, now - SECONDS[stage])
+
+    def deadline(self) -> float | None:
+        """Return when the next connection will be overdue, of :func:`time.monotonic`; None if there is none."""
+        firsts = (next(iter(members.values())) + SECONDS[stage] for stage, members in self._stages.items() if members)
+        return min(firsts, default=None)
 
 
-def _shut(connected: socket.socket) -> None:
-    """End both directions: whoever reads or writes in another thread finds the end."""
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+def _until(members: dict[Connection, float], moment: float) -> Iterator[Connection]:
+    for connection, since in members.items():
+        if since > moment:
+            return
+        yield connection
+
+
+def room() -> int:
+    """Return how many connections there may be with the limit on descriptors as it is now."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST
+    return max(1, min(MOST, soft - min(_RESERVE, soft // 2)))
+
+
+def raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as the most connections take, as far as the hard limit goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _WANTED_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

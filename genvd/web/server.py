@@ -1,39 +1,22 @@
-"""The HTTP server: the listening socket, and a thread for each connection, in bounded number."""
+"""The HTTP server: where it listens, and what the rest of the program does with it."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
-import select
-import selectors
 import socket
-import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from genvd.waker import Waker
-from genvd.web.connections import Connections
-from genvd.web.handing_over import refuse_new
-from genvd.web.handler import serve
+from genvd.web.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from genvd.web.security import Security
     from genvd.web.site import Site
 
-log = logging.getLogger(__name__)
-
-MAX_CONNECTIONS = 256
-
 _BACKLOG = 1024
-_GRACE_SECONDS = 0.5
-"""For requests that are being answered when the server stops."""
-_ARRIVAL_SECONDS = 0.05
-"""Within which a connection that is being made arrives."""
-_PAUSE_SECONDS = 0.1
-"""When no connection can be accepted, because there are no more descriptors or threads."""
 
 
 class ListenError(Exception):
@@ -43,14 +26,9 @@ class ListenError(Exception):
 class Server:
     """Serves a site on a listening socket."""
 
-    def __init__(self, site: Site, listener: socket.socket) -> None:
-        self._site = site
+    def __init__(self, site: Site, security: Security, listener: socket.socket) -> None:
         self._listener = listener
-        self._listener.setblocking(False)
-        self._connections = Connections(MAX_CONNECTIONS)
-        self._waker = Waker()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._accept_all, name="http", daemon=True)
+        self._loop = Loop(site, security, listener)
 
     @property
     def port(self) -> int:
@@ -59,7 +37,7 @@ class Server:
 
     def start(self) -> None:
         """Begin to serve, in a thread of its own."""
-        self._thread.start()
+        self._loop.start()
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -73,7 +51,7 @@ class Server:
     @property
     def started(self) -> bool:
         """Whether it was started."""
-        return self._thread.ident is not None
+        return self._loop.started
 
     def stop(self, *, take_queued: bool) -> None:
         """Take no further connections, answer what was asked already, and close.
@@ -82,55 +60,12 @@ class Server:
             take_queued: answer also who has connected and was not accepted yet; not so where the socket lives on and
                 somebody else will accept them.
         """
-        self._stopping = True
-        self._waker.wake()
-        if self.started:
-            self._thread.join()
-        if take_queued:
-            self._take_queued()
-        self._listener.close()
-        self._connections.close(_GRACE_SECONDS)
-
-    def _take_queued(self) -> None:
-        refuse_new(self._listener)
-        arrivals = select.poll()
-        arrivals.register(self._listener, select.POLLIN)
-        deadline = time.monotonic() + _GRACE_SECONDS  # whoever connects again and again must not keep this going
-        while time.monotonic() < deadline and arrivals.poll(_ARRIVAL_SECONDS * 1000) and self._accept():
-            pass
-
-    def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._waker, selectors.EVENT_READ)
-            while not self._stopping:
-                selector.select()  # without a timeout: an idle server does not wake up
-                self._accept()
-
-    def _accept(self) -> bool:
-        try:
-            accepted, address = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return False
-        except OSError as error:
-            log.debug("no connection can be accepted: %s", error)
-            self._connections.make_room()
-            self._pause()
-            return False
-        connection = self._connections.add(accepted)
-        arguments = (self._site, self._connections, connection, address)
-        try:
-            threading.Thread(target=serve, args=arguments, name="connection", daemon=True).start()
-        except RuntimeError as error:
-            log.debug("no connection can be served: %s", error)
-            self._connections.remove(connection)
-            self._pause()
-            return False
-        return True
-
-    def _pause(self) -> None:
-        if self._waker.wait(_PAUSE_SECONDS):
-            self._waker.wake()
+        if not self.started:
+            if not take_queued:
+                self._listener.close()
+                return
+            self.start()
+        self._loop.stop(take_queued=take_queued)
 
 
 def listen(address: str, port: int, *, beside: bool = False) -> socket.socket:

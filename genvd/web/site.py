@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import html
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
 from genvd.metrics.exposition import OPENMETRICS, TEXT
+from genvd.web.hosts import Hosts
 from genvd.web.negotiation import accepts_gzip, preferred
+from genvd.web.response import NO_CONTENT_POLICY, Job, Response, problem
 
 if TYPE_CHECKING:
-    from email.message import Message
-
-    from genvd.metrics.exposition import Exposition
+    from genvd.metrics.exposition import Exposition, Variant
     from genvd.model import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What is sent back."""
-
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
+    from genvd.web.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +32,35 @@ class Latest:
 
     snapshot: Snapshot
     exposition: Exposition
+    rendered: dict[str, Response] = field(default_factory=dict)
+    """The page and the JSON, each from when it is asked for the first time."""
 
 
 _PAGE = Path(__file__).parent / "page.html"
-_NOT_READY = Response(b"The first collection is not done yet.\n", status=503)
-_NOT_FOUND = Response(b"Not found. See / for what there is.\n", status=404)
+_STYLE = re.compile("<style>(.*)</style>", re.DOTALL)
+_NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
+_NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
+_NOT_OURS = problem(
+    HTTPStatus.MISDIRECTED_REQUEST,
+    "This name is not known to be one of this machine. Ask by its address, or add the name to listen.names in"
+    " monitor.yaml.",
+)
 
 
 class Site:
-    """All pages. A tick puts its result into :attr:`latest` by one assignment; requests only read it."""
+    """All pages. A tick puts its result into :attr:`latest` by one assignment; requests only read it.
+
+    Metrics and probes are answered by whatever name they are asked, since scrapers use any alias; what browsers show
+    only by names that are this machine's.
+    """
 
     def __init__(self) -> None:
         self.latest: Latest | None = None
-        self._template = Template(_PAGE.read_text(encoding="utf-8"))
-        self._pages: dict[str, Callable[[Message], Response]] = {
+        self.hosts = Hosts()
+        text = _PAGE.read_text(encoding="utf-8")
+        self._template = Template(text)
+        self._page_headers = (("Content-Security-Policy", _content_policy(text)),)
+        self._pages: dict[str, Callable[[Request], Response | Job]] = {
             "/": self._page,
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
@@ -58,45 +68,67 @@ class Site:
             "/api/v1/snapshot": self._snapshot,
         }
 
-    def respond(self, path: str, headers: Message) -> Response:
-        """Return the response to a GET of the path, given without its query."""
-        page = self._pages.get(path)
-        return page(headers) if page else _NOT_FOUND
+    def respond(self, request: Request) -> Response | Job:
+        """Return the response to a GET, or what makes it if that takes longer."""
+        page = self._pages.get(request.path)
+        return page(request) if page else _NOT_FOUND
 
-    def _ready(self, _: Message) -> Response:
+    def _ready(self, _: Request) -> Response:
         return Response(b"Ready.\n") if self.latest else _NOT_READY
 
-    def _metrics(self, headers: Message) -> Response:
+    def _metrics(self, request: Request) -> Response | Job:
         latest = self.latest
         if latest is None:
             return _NOT_READY
-        media_type = preferred(headers.get_all("Accept", []), (TEXT.media_type, OPENMETRICS.media_type))
+        media_type = preferred(request.headers.get_all("accept"), (TEXT.media_type, OPENMETRICS.media_type))
         format_ = OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT
-        compressed = accepts_gzip(headers.get_all("Accept-Encoding", []))
-        encoding = (("Content-Encoding", "gzip"),) if compressed else ()
-        return Response(
-            latest.exposition.body((format_, compressed)),
-            format_.content_type,
-            headers=(("Vary", "Accept, Accept-Encoding"), *encoding),
-        )
+        variant = (format_, accepts_gzip(request.headers.get_all("accept-encoding")))
+        body = latest.exposition.at_hand(variant)
+        if body is None:
+            return Job((id(latest), variant), lambda: _scrape(variant, latest.exposition.body(variant)))
+        return _scrape(variant, body)
 
-    def _snapshot(self, _: Message) -> Response:
+    def _snapshot(self, request: Request) -> Response | Job:
+        return self._once_a_tick("snapshot", _json, request)
+
+    def _page(self, request: Request) -> Response | Job:
+        return self._once_a_tick("page", self._html, request)
+
+    def _once_a_tick(self, name: str, render: Callable[[Snapshot], Response], request: Request) -> Response | Job:
+        if not self.hosts.include(request.host):
+            return _NOT_OURS
         latest = self.latest
         if latest is None:
             return _NOT_READY
-        document = dataclasses.asdict(latest.snapshot)
-        return Response(json.dumps(document).encode() + b"\n", "application/json")
 
-    def _page(self, _: Message) -> Response:
-        latest = self.latest
-        if latest is None:
-            return _NOT_READY
-        values = {name: html.escape(value) for name, value in _summary(latest.snapshot).items()}
-        return Response(
-            self._template.substitute(values).encode(),
-            "text/html; charset=utf-8",
-            headers=(("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),),
-        )
+        def make() -> Response:
+            if name not in latest.rendered:  # somebody may have asked while the last one was sent
+                latest.rendered[name] = render(latest.snapshot)
+            return latest.rendered[name]
+
+        return latest.rendered.get(name) or Job((id(latest), name), make)
+
+    def _html(self, snapshot: Snapshot) -> Response:
+        values = {name: html.escape(value) for name, value in _summary(snapshot).items()}
+        page = self._template.substitute(values).encode("utf-8", "backslashreplace")
+        return Response(page, "text/html; charset=utf-8", headers=self._page_headers)
+
+
+def _scrape(variant: Variant, body: bytes) -> Response:
+    format_, compressed = variant
+    encoding = (("Content-Encoding", "gzip"),) if compressed else ()
+    return Response(body, format_.content_type, headers=(("Vary", "Accept, Accept-Encoding"), *encoding))
+
+
+def _json(snapshot: Snapshot) -> Response:
+    return Response(json.dumps(dataclasses.asdict(snapshot)).encode() + b"\n", "application/json")
+
+
+def _content_policy(page: str) -> str:
+    """Return the content security policy (CSP level 3) that lets a browser use the page's own style and no more."""
+    (style,) = _STYLE.findall(page)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"{NO_CONTENT_POLICY}; style-src 'sha256-{digest}'"
 
 
 def _summary(snapshot: Snapshot) -> dict[str, str]:

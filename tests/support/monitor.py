@@ -25,7 +25,7 @@ Labels = frozenset[tuple[str, str]]
 Series = dict[tuple[str, Labels], float]
 
 PROGRAM = Path(sys.executable).parent / "genv-monitor"
-_SERVING = re.compile(r"serving metrics at http://(\S+):(\d+)/metrics")
+_SERVING = re.compile(r"serving metrics at https?://(\S+):(\d+)/metrics")
 
 
 @dataclass

@@ -1,0 +1,178 @@
+"""Who may connect and how, as the web configuration says it, which is read again whenever it changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from genvd.web.limiter import Limiter
+from genvd.web.logins import Credentials, Logins, credentials
+from genvd.web.transport import Encrypted, Plain
+from genvd.web.web_config import WebConfig, read
+from genvd.yaml_file import ConfigError
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from genvd.web.request import Headers
+    from genvd.web.tls import Tls
+    from genvd.web.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+"""From one look at the files to the next, at least. There is none without a new connection or a collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for a connection or a request."""
+
+    tls: Tls | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
+    limiter: Limiter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be put in force."""
+
+    path: Path | None
+    policy: Policy
+    files: tuple[Path, ...]
+    signature: tuple[object, ...]
+    """What the files looked like."""
+
+
+def load(path: Path | None) -> Loaded:
+    """Return what the web configuration file says; without a file everybody may connect.
+
+    Raises:
+        ConfigError: something is wrong with it, or with what it refers to.
+    """
+    loaded, problems = _try(path, ())
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
+class Security:
+    """The policy in force. Each request asks for it anew."""
+
+    def __init__(self, loaded: Loaded | None = None) -> None:
+        self._loaded = loaded or load(None)
+        self._looked = self._loaded.signature
+        self._files = self._loaded.files
+        self._next_look = 0.0
+        self._lock = threading.Lock()
+        self.successful = True
+        """Whether the configuration could be used when it was last read."""
+        self.logins = Logins()
+        self.adopt(self._loaded)
+
+    @property
+    def policy(self) -> Policy:
+        """What holds now."""
+        return self._loaded.policy
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Put a configuration in force."""
+        with self._lock:
+            self._adopt(loaded)
+
+    def _adopt(self, loaded: Loaded) -> None:
+        self.logins.let_in(loaded.policy.users)
+        self._loaded = loaded
+        self._looked, self._files = loaded.signature, loaded.files
+        self.successful = True
+
+    def look(self) -> None:
+        """Read the files again if they have changed; what is broken leaves all as it is, and is told once."""
+        if self._loaded.path is None or time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            signature = _signature(self._files)
+            if signature != self._looked:
+                self._read_again()
+        finally:
+            self._lock.release()
+
+    def _read_again(self) -> None:
+        loaded, problems = _try(self._loaded.path, self._files)
+        self._looked, self._files = loaded.signature, loaded.files
+        self.successful = not problems
+        if problems:
+            for problem in problems:
+                log.error("%s", problem)
+            log.error("the web configuration was not read anew; the one before still holds")
+            return
+        self._adopt(loaded)
+        log.info("the web configuration was read anew")
+
+    # --- What connections ask ----------------------------------------------------------------------------------
+
+    def transport(self, accepted: socket.socket) -> tuple[Transport, Tls | None]:
+        """Return what encrypts a new connection, or does not, and the policy that it belongs to."""
+        self.look()
+        tls = self.policy.tls
+        return (Encrypted(accepted, tls) if tls else Plain(accepted)), tls
+
+    def still_holds(self, tls: object) -> bool:
+        """Tell whether what was in force when a connection was made still is."""
+        return self.policy.tls is tls
+
+    def is_as_safe(self, tls: Tls | None) -> bool:
+        """Tell whether a connection that was made under an older configuration would be let in by this one as well."""
+        now = self.policy.tls
+        return now is None or (tls is not None and tls.demands == now.demands)
+
+    def credentials(self, headers: Headers) -> Credentials | None:
+        """Return who a client says to be."""
+        return credentials(headers)
+
+
+def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]:
+    """Read the configuration; the signature is never younger than what was read."""
+    if path is None:
+        return Loaded(None, Policy(), (), ()), []
+    files = files or (path,)
+    for _ in range(3):  # until the files whose signature was taken are those that were read
+        signature = _signature(files)
+        reading = read(path)
+        policy, problems = _policy(reading.config, reading.problems, path)
+        if reading.files == files:
+            break
+        files = reading.files
+    return Loaded(path, policy, files, signature), problems
+
+
+def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy, list[str]]:
+    tls = None
+    if config.tls:
+        from genvd.web.tls import Tls, TlsError
+
+        try:
+            tls = Tls(config.tls)
+        except TlsError as error:
+            problems = [*problems, f"{path}:{error.line}: {error}"]
+    limiter = Limiter(config.request_interval, config.request_burst) if config.request_interval else None
+    return Policy(tls, config.users, config.headers, limiter), problems
+
+
+def _signature(files: tuple[Path, ...]) -> tuple[object, ...]:
+    return tuple(map(_look_of, files))
+
+
+def _look_of(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.errno
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,0 +1,216 @@
+"""TLS as the web configuration wants it. Importing this loads OpenSSL, so it is done only where TLS is asked for."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import stat
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
+from genvd.web.transport import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genvd.web.web_config import Pem, TlsSettings
+
+_MOST_BYTES = 1024 * 1024
+"""Of a file with certificates."""
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+
+class TlsError(Exception):
+    """TLS cannot be had like that. The text is one line, without the file; ``line`` is that of the configuration."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+class Tls:
+    """How connections are encrypted, and who may make them."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        """Read certificates and keys.
+
+        Raises:
+            TlsError: something is wrong with them, or this Python cannot do what is asked for.
+        """
+        authorities = _read(settings.client_ca) if settings.client_ca else b""
+        self.demands = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
+        """What is asked of clients."""
+        self._allowed_sans = settings.allowed_sans
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _set_versions(self._context, settings)
+        _set_curves(self._context, settings)
+        _load_certificate(self._context, settings)
+        if settings.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert") and settings.client_ca:
+            _load_authorities(self._context, settings.client_ca, authorities)
+            required = settings.client_auth == "RequireAndVerifyClientCert"
+            self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        self._context.set_alpn_protocols(["http/1.1"])
+
+    def session(self, connected: socket.socket) -> TlsSession:
+        """Begin TLS on a socket, which is taken over."""
+        wrapped = self._context.wrap_socket(connected, server_side=True, do_handshake_on_connect=False)
+        return TlsSession(wrapped, self._allowed_sans)
+
+
+class TlsSession:
+    """TLS on one connection, which does not block."""
+
+    def __init__(self, wrapped: ssl.SSLSocket, allowed_sans: frozenset[str] | None) -> None:
+        self.socket = wrapped
+        self._allowed_sans = allowed_sans
+        self._established = False
+
+    def receive(self) -> bytes | None:
+        """Go on with the handshake until it is done, then return what came."""
+        try:
+            if not self._established:
+                self.socket.do_handshake()
+                self._check_names()
+                self._established = True
+            return self.socket.recv(CHUNK)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def send(self, data: memoryview) -> int:
+        """Send what goes."""
+        try:
+            return self.socket.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def end(self) -> None:
+        """Tell the other side that nothing more comes; its answer is not waited for."""
+        with suppress(OSError, ValueError):
+            self.socket.unwrap()
+
+    def _check_names(self) -> None:
+        if self._allowed_sans is None:
+            return
+        names = (self.socket.getpeercert() or {}).get("subjectAltName", ())
+        if not any(_same_form(*pair) in self._allowed_sans for pair in names):
+            raise ConnectionAbortedError("the client's certificate has none of the allowed names")
+
+
+def _same_form(kind: str, value: str) -> str:
+    """Return a name of a certificate as Go writes it, which is what client_allowed_sans is compared with."""
+    if kind == "IP Address":
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(value.strip()))
+    return value
+
+
+def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    # TLS 1.0 and 1.1 are not offered even if min_version allows them: OpenSSL has them switched off.
+    context.minimum_version = _VERSIONS.get(settings.min_version, ssl.TLSVersion.TLSv1_2)
+    context.maximum_version = _VERSIONS[settings.max_version]
+    if settings.ciphers:
+        names = [CIPHERS[name] for name in settings.ciphers if name not in CIPHERS_OF_TLS13]
+        if names:
+            context.set_ciphers(":".join(names))
+        elif settings.max_version == "TLS12":
+            raise TlsError(settings.lines["cipher_suites"], "cipher_suites: has none of TLS 1.2, the only version left")
+        else:
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if settings.prefer_server_ciphers:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+
+
+def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    curves = [CURVES[name] for name in settings.curves]
+    if not curves:
+        return
+    if hasattr(context, "set_groups"):  # since Python 3.15
+        context.set_groups(":".join(curves))
+    elif len(curves) == 1:
+        context.set_ecdh_curve(curves[0])
+    else:
+        text = "curve_preferences: this Python can be told of one curve only; give one, or leave the key out"
+        raise TlsError(settings.lines["curve_preferences"], text)
+
+
+def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    certificate, key = settings.certificate, settings.private_key
+    chain, secret = _read(certificate), _read(key)
+    if b"-----BEGIN CERTIFICATE-----" not in chain:
+        raise TlsError(certificate.line, f"{_what(certificate)}: no certificate in PEM form; see openssl-req(1)")
+    if b"PRIVATE KEY-----" not in secret:
+        raise TlsError(key.line, f"{_what(key)}: no private key in PEM form; see openssl-pkey(1)")
+    if b"ENCRYPTED" in secret:
+        raise TlsError(key.line, f"{_what(key)}: has a passphrase, and nobody is there to type it; openssl pkey")
+    try:
+        with _as_file(chain) as chain_path, _as_file(secret) as key_path:
+            context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
+    except ssl.SSLError as error:
+        if "MISMATCH" in (error.reason or ""):
+            text = f"{_what(key)}: does not belong to the certificate of {certificate.key}; expected its key"
+            raise TlsError(key.line, text) from None
+        raise TlsError(certificate.line, f"{certificate.key} and {key.key}: {_reason(error)}") from None
+
+
+def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context.load_verify_locations(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:
+        reason = _reason(error) if isinstance(error, ssl.SSLError) else "is no certificate in PEM form"
+        raise TlsError(pem.line, f"{_what(pem)}: {reason}; expected certificates of CAs") from None
+
+
+def _read(pem: Pem) -> bytes:
+    if pem.path is None:
+        return pem.text.encode()
+    try:
+        return _content(pem.path)
+    except OSError as error:
+        text = f"{_what(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
+        raise TlsError(pem.line, text) from None
+
+
+def _content(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "is no regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(0, f"is larger than {_MOST_BYTES} bytes")
+    return content
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Give what was read a path, the only form that Python takes; it is in memory only, and read but once."""
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _no_passphrase() -> str:
+    return ""  # else OpenSSL asks the terminal
+
+
+def _what(pem: Pem) -> str:
+    return pem.key if pem.path is None else f"{pem.key}: {pem.path}"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (error.reason or "cannot be used").replace("_", " ").lower()

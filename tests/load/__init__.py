@@ -1,0 +1,1 @@
+"""Good scrapers beside many bad connections: ``make load``, and a smaller one among the tests."""

@@ -1,0 +1,73 @@
+"""Prints what 2,000 bad connections cost 200 good scrapers: ``python -m tests.load [--seconds N]``.
+
+The exit status is 1 if a single scrape was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.load.bad import Bad
+from tests.load.good import Figures, scrape_all
+from tests.support.monitor import Monitor
+from tests.support.waiting import wait_for
+
+
+def main() -> int:
+    """Run it; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--good", type=int, default=200, help="scrapers, each at one scrape a second")
+    parser.add_argument("--bad", type=int, default=2000, help="connections")
+    parser.add_argument("--devices", default="8", help="of the simulated machine")
+    options = parser.parse_args()
+    arguments = ["--demo", options.devices, "-i", "1", "--config-dir"]
+    with tempfile.TemporaryDirectory() as directory, Monitor([*arguments, directory]) as monitor:
+        figures = load(monitor, options.good, options.bad, options.seconds)
+        assert "Traceback" not in monitor.log, monitor.log
+    return int(bool(figures.lost) or not figures.latencies)
+
+
+def load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
+    """Put the load on a monitor, and print the figures."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    address = (monitor.host, monitor.port)
+    print(f"before: {_costs(monitor)}")
+    nuisance = Bad(address, bad)
+    nuisance.start()
+    wait_for(nuisance.all_open.is_set, "all bad connections are open")
+    print(f"{bad} bad: {_costs(monitor)}")
+    figures = asyncio.run(scrape_all(address, good, seconds))
+    print(f"at the end of it: {_costs(monitor)}; {nuisance.made} bad connections were made")
+    nuisance.end()
+    wait_for(lambda: _descriptors(monitor) < 100, "all connections are gone")
+    print(f"after: {_costs(monitor)}")
+    milliseconds = {share: figures.percentile(share) * 1000 for share in (0.5, 0.9, 0.99, 0.999, 1.0)}
+    shown = ", ".join(f"{share:.1%} {value:.1f} ms" for share, value in milliseconds.items())
+    print(f"scrapes {figures.scrapes}, lost {len(figures.lost)}; latency: {shown}")
+    for reason, number in Counter(figures.lost).most_common(5):
+        print(f"  lost {number}: {reason}")
+    return figures
+
+
+def _costs(monitor: Monitor) -> str:
+    status = Path(f"/proc/{monitor.process.pid}/status").read_text()
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    resident = int(values["VmRSS"].split()[0]) / 1024
+    threads = values["Threads"].strip()
+    return f"{resident:.1f} MiB resident, {threads} threads, {_descriptors(monitor)} descriptors"
+
+
+def _descriptors(monitor: Monitor) -> int:
+    return len(list(Path(f"/proc/{monitor.process.pid}/fd").iterdir()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
