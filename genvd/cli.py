@@ -107,7 +107,10 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
     from genvd.publish import PublishError, publish_as_configured
+    from genvd.web.web_config import read
 
+    if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
+        raise ConfigError(problems)
     if config.listen_port == 0:
         log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
         return WRONG

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from genvd.config import DEFAULT_PROMETHEUS_URL
 from genvd.places import publish_directory, state_directory
 from genvd.publish.safe_tree import UnsafePathError, write_file
+from genvd.web.web_config import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.config import Config
+    from genvd.web.web_config import WebConfig
 
 _FILES = Path(__file__).parent / "files"
 
@@ -38,7 +40,8 @@ def publish_as_configured(config: Config, port: int) -> Path:
     """
     directory = publish_directory(config)
     target = target_for(config.listen_address, port)
-    publish(directory, target, config.publish_prometheus_url, for_everybody=state_directory(config).resolve())
+    access = access_for(read(config.listen_web_config_file).config) if config.listen_web_config_file else ""
+    publish(directory, target, config.publish_prometheus_url, access, for_everybody=state_directory(config).resolve())
     return directory
 
 
@@ -46,6 +49,7 @@ def publish(
     directory: Path,
     target: str,
     prometheus_url: str = DEFAULT_PROMETHEUS_URL,
+    access: str = "",
     *,
     for_everybody: Path | None = None,
 ) -> None:
@@ -55,6 +59,7 @@ def publish(
         directory: where to; made if it is missing.
         target: ``host:port`` at which Prometheus reaches this monitor.
         prometheus_url: where Grafana reaches Prometheus.
+        access: lines of the scrape configuration that say how it gets in; see :func:`access_for`.
         for_everybody: a directory on the way that everybody must be able to write if it is made: genv's own, which
             genv makes so.
 
@@ -63,7 +68,7 @@ def publish(
     """
     directory = directory.absolute()
     _check_name(directory)
-    values = _values(directory, target, prometheus_url)
+    values = {**_values(directory, target, prometheus_url), "access": access}
     problems = [
         problem for relative in published_files() if (problem := _write(directory, relative, values, for_everybody))
     ]
@@ -98,6 +103,18 @@ def target_for(address: str, port: int) -> str:
     if address in ("", "localhost", "0.0.0.0", "::", "::1") or address.startswith("127."):
         return f"localhost:{port}"
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def access_for(web_config: WebConfig) -> str:
+    """Return what a scrape configuration has to say to get in: all but the secrets, which everybody could read here."""
+    lines = []
+    if tls := web_config.tls:
+        lines += ["scheme: https", "# tls_config:", "#   ca_file: the CA of the monitor's certificate"]
+        if tls.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert"):
+            lines += ["#   cert_file: a certificate that the monitor trusts", "#   key_file: its key"]
+    if web_config.users:
+        lines += ["# basic_auth:", "#   username: one of the monitor's users", "#   password_file: its password"]
+    return "".join(f"  {line}\n" for line in lines)
 
 
 def _values(directory: Path, target: str, prometheus_url: str) -> dict[str, str]:

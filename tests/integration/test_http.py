@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import http.client
 import re
 import socket
@@ -170,6 +172,82 @@ def test_the_page_escapes_what_users_choose(tmp_path: Path) -> None:
         assert "<img" in monitor.snapshot()["collectors"][1]["error"]
 
 
+# --- Browsers ------------------------------------------------------------------------------------------------
+
+
+def ask(monitor: Monitor, path: str, *hosts: str, version: str = "1.1") -> bytes:
+    fields = "".join(f"Host: {host}\r\n" for host in hosts)
+    request = f"GET {path} HTTP/{version}\r\n{fields}Connection: close\r\n\r\n"
+    return exchange(monitor, request.encode())
+
+
+OUR_HOSTS = ["127.0.0.1", "127.0.0.1:8000", "192.0.2.7:80", "[::1]:8000", "[fe80::1%25e]", "localhost", "LocalHost.:1"]
+OTHER_HOSTS = ["evil.example", "evil.example:8000", "", ":8000", "localhost.evil.example", "127.0.0.1.evil.example"]
+OTHER_HOSTS += ["127.1.evil", "a@localhost", "[::1].evil.example", "localhost:80:80", "localhost/", "0x7f.1"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_browsers_see_pages_only_by_names_that_are_ours(monitor: Monitor, path: str) -> None:
+    for host in [*OUR_HOSTS, socket.gethostname(), socket.gethostname().upper() + ":8000"]:
+        assert statuses(ask(monitor, path, host)) == [200], host
+    for host in OTHER_HOSTS:
+        answer = ask(monitor, path, host)
+        if path in ("/", "/api/v1/snapshot"):
+            assert statuses(answer) == [421], host
+            assert b"listen.names" in answer
+        else:
+            assert statuses(answer) == [200], host
+
+
+def test_the_name_in_the_address_counts_more_than_the_field(monitor: Monitor) -> None:
+    assert statuses(ask(monitor, "http://evil.example/api/v1/snapshot", "localhost")) == [421]
+
+
+def test_a_request_names_one_host(monitor: Monitor) -> None:
+    for path in PATHS:
+        assert statuses(ask(monitor, path)) == [400]
+        assert statuses(ask(monitor, path, "localhost", "localhost")) == [400]
+        assert statuses(ask(monitor, path, "localhost", "localhost", version="1.0")) == [400]
+        assert statuses(ask(monitor, path, version="1.0")) == [200]
+
+
+def test_further_names_are_configured(tmp_path: Path) -> None:
+    config = tmp_path / "monitor.yaml"
+    config.write_text("listen: {names: 'gpu.example.org, gpu'}\n")
+    with Monitor(["-c", config, "--demo", "--config-dir", tmp_path]) as monitor:
+        for host, status in (("GPU.example.org:8000", 200), ("gpu", 200), ("example.org", 421), ("gpu2", 421)):
+            assert statuses(ask(monitor, "/", host)) == [status]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nothing"])
+def test_no_other_site_may_use_it(monitor: Monitor, path: str) -> None:
+    headers = monitor.get(path, {"Origin": "http://evil.example"}).headers
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert not [name for name in headers if name.lower().startswith("access-control-")]
+    (policy,) = headers.get_all("Content-Security-Policy") or [""]
+    for directive in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert f"{directive} 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_page_may_use_its_style_and_no_other(monitor: Monitor) -> None:
+    reply = monitor.get("/")
+    (style,) = re.findall(r"<style>(.*?)</style>", reply.body.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in reply.headers["Content-Security-Policy"]
+    assert "style=" not in reply.body.decode()
+    assert "<script" not in reply.body.decode()
+
+
+def test_it_listens_on_this_machine_only_unless_told_otherwise(monitor: Monitor) -> None:
+    lines = Path(f"/proc/{monitor.process.pid}/net/tcp").read_text().splitlines()
+    listening = [line.split()[1] for line in lines if line.split()[3] == "0A"]
+    assert [address for address in listening if address.endswith(f":{monitor.port:04X}")] == [
+        f"0100007F:{monitor.port:04X}"
+    ]
+
+
 # --- Content negotiation -------------------------------------------------------------------------------------
 
 
@@ -321,6 +399,17 @@ def test_a_large_body_is_refused(monitor: Monitor) -> None:
 def test_garbage_is_refused(monitor: Monitor, request_: bytes) -> None:
     (status,) = statuses(exchange(monitor, request_))
     assert status in range(400, 500) or (status == 505 and b"HTTP/2" in request_)
+
+
+@pytest.mark.parametrize("size", [16_000, 17_000, 60_000])
+def test_a_head_is_bounded(monitor: Monitor, size: int) -> None:
+    request = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: " + b"a" * size + b"\r\n\r\n"
+    assert statuses(exchange(monitor, request)) == [200 if size < 16_384 else 431]
+
+
+def test_who_sends_a_request_too_slowly_is_told_and_let_go(monitor: Monitor) -> None:
+    assert statuses(exchange(monitor, b"GET / HTTP/1.1\r\n", timeout=20)) == [408]
+    assert exchange(monitor, timeout=20) == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost", b"\xff" * 10])

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -51,6 +52,10 @@ class Monitor:
     any_port: bool = True
     """Whether it is told to take a free port, unless the arguments say which."""
     pass_descriptors: tuple[int, ...] = ()
+    tls: ssl.SSLContext | None = None
+    """How to ask it, where it speaks HTTPS."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request."""
 
     def __enter__(self) -> Monitor:
         given = {"--port", "-p"} & set(map(str, self.arguments)) or not self.any_port
@@ -98,9 +103,13 @@ class Monitor:
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:
         """Ask for a path over a connection of its own."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        if self.tls:
+            secure = http.client.HTTPSConnection(self.host, self.port, timeout=20, context=self.tls)
+            connection: http.client.HTTPConnection = secure
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
         try:
-            connection.request(method, path, headers=dict(headers or {}))
+            connection.request(method, path, headers={**self.headers, **(headers or {})})
             response = connection.getresponse()
             return Reply(response.status, response.headers, response.read())
         finally:

@@ -1,0 +1,537 @@
+"""The web configuration: what is accepted, judged by promtool, and what then holds on the wire."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
+from genvd.web.web_config import read
+from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
+from tests.support import debian
+from tests.support.certificates import Certificate, issue, trusting
+from tests.support.monitor import PROGRAM, Monitor
+from tests.support.prometheus import Prometheus, each_second
+from tests.support.waiting import wait_for
+
+TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
+YOUNGER = {"cert", "key", "client_ca", "client_allowed_sans", "rate_limit"}
+"""Keys that promtool 2.42 does not know yet."""
+
+
+def hashed(password: str, rounds: int = 4) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Certificate]:
+    """A CA and what it signed, and others that it did not."""
+    directory = tmp_path_factory.mktemp("certificates")
+    ca = issue(directory, "ca", sans="DNS:ca")
+    return {
+        "ca": ca,
+        "server": issue(directory, "server"),
+        "rotated": issue(directory, "rotated"),
+        "client": issue(directory, "client", sans="DNS:prometheus.example.org,IP:fd00::1,URI:spiffe://a/b", ca=ca),
+        "stranger": issue(directory, "stranger"),
+    }
+
+
+@pytest.fixture
+def web(tmp_path: Path, made: dict[str, Certificate]) -> Path:
+    """Path of a web configuration, beside which the certificates are."""
+    install(made["server"], tmp_path)
+    (tmp_path / "ca.pem").write_text(made["ca"].pem)
+    return tmp_path / "web.yml"
+
+
+def install(certificate: Certificate, directory: Path) -> None:
+    """Put it where the web configuration says it is."""
+    for source, name in ((certificate.key, "server.key"), (certificate.certificate, "server.pem")):
+        (directory / f"{name}.new").write_bytes(source.read_bytes())
+        (directory / f"{name}.new").rename(directory / name)
+
+
+def service(web: Path, interval: str = "200ms", **settings: Any) -> Monitor:
+    file = web.parent / "monitor.yaml"
+    file.write_text(f"listen: {{web_config_file: {web}}}\ncollect: {{interval: {interval}}}\n")
+    return Monitor(["-c", file, "--config-dir", web.parent / "published", "--demo"], **settings)
+
+
+def check(web: Path) -> tuple[bool, str]:
+    """Tell whether ``genv-monitor check`` accepts a web configuration, and what it says about it."""
+    file = web.parent / "monitor.yaml"
+    file.write_text(f"listen: {{web_config_file: {web}}}\n")
+    done = subprocess.run([PROGRAM, "check", file], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 2)
+    assert "Traceback" not in done.stderr
+    return done.returncode == 0, done.stderr
+
+
+def judge(web: Path) -> tuple[bool, str]:
+    """Tell whether promtool accepts it."""
+    promtool = debian.program("promtool", "prometheus")
+    done = subprocess.run([promtool, "check", "web-config", web], capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+# --- What is accepted ----------------------------------------------------------------------------------------
+
+
+def inline(web: Path) -> str:
+    directory = web.parent
+    certificate, key = ((directory / name).read_text() for name in ("server.pem", "server.key"))
+    return yaml.safe_dump({"tls_server_config": {"cert": certificate, "key": key}})
+
+
+ACCEPTED: list[str | Callable[[Path], str]] = [
+    "",
+    "{}",
+    "tls_server_config:\n",
+    f"{TLS}}}",
+    f"{TLS}, min_version: TLS13}}",
+    f"{TLS}, min_version: TLS10, max_version: TLS12}}",
+    f"{TLS}, cipher_suites: [{', '.join(CIPHERS)}]}}",
+    f"{TLS}, cipher_suites: [{', '.join(CIPHERS_OF_TLS13)}], prefer_server_cipher_suites: false}}",
+    *(f"{TLS}, curve_preferences: [{curve}]}}" for curve in CURVES),
+    f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}",
+    f"{TLS}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem}}",
+    f"{TLS}, client_auth_type: RequestClientCert, client_ca_file: ca.pem}}",
+    f"{TLS}, client_auth_type: NoClientCert}}",
+    f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: [a, b]}}",
+    inline,
+    "http_server_config: {http2: false, headers: {X-Frame-Options: deny, X-XSS-Protection: '1; mode=block'}}",
+    "http_server_config: {headers: {Strict-Transport-Security: a=1, Content-Security-Policy: default-src 'self'}}",
+    f"basic_auth_users: {{a: '{hashed('x')}', 'b c': '{hashed('y').replace('$2b$', '$2y$')}'}}",
+    "rate_limit: {interval: 1s, burst: 20}",
+    "rate_limit: {interval: 0}",
+]
+
+REFUSED_BY_BOTH = [
+    ("- a", ":1: the file is no mapping"),
+    ("tls_config: {}", ":1: tls_config: unknown key; did you mean tls_server_config?"),
+    (f"{TLS}, min_versio: TLS12}}", ":1: tls_server_config.min_versio: unknown key; did you mean min_version?"),
+    (f"{TLS}, min_version: TLS99}}", ":1: tls_server_config.min_version: 'TLS99' is wrong; expected one of TLS10"),
+    (f"{TLS}, min_version: '1.2'}}", ":1: tls_server_config.min_version: '1.2' is wrong"),
+    (f"{TLS}, cipher_suites: [TLS_NO]}}", ":1: tls_server_config.cipher_suites: 'TLS_NO' is wrong; expected one of"),
+    (f"{TLS}, cipher_suites: TLS_NO}}", ":1: tls_server_config.cipher_suites: 'TLS_NO' is wrong; expected a list"),
+    (f"{TLS}, curve_preferences: [P256]}}", ":1: tls_server_config.curve_preferences: 'P256' is wrong"),
+    (f"{TLS}, client_auth_type: Maybe}}", ":1: tls_server_config.client_auth_type: 'Maybe' is wrong"),
+    (f"{TLS}, client_ca_file: ca.pem}}", ":1: tls_server_config: has client CAs but no client_auth_type"),
+    (f"{TLS}, prefer_server_cipher_suites: 7}}", ":1: tls_server_config.prefer_server_cipher_suites: '7' is wrong"),
+    ("tls_server_config: {cert_file: server.pem}", ":1: tls_server_config: has no key_file"),
+    ("tls_server_config: {key_file: server.key}", ":1: tls_server_config: has no cert_file"),
+    ("tls_server_config: {cert_file: no.pem, key_file: server.key}", ":1: tls_server_config.cert_file: "),
+    ("tls_server_config: {cert_file: ca.pem, key_file: server.key}", "does not belong to the certificate"),
+    ("tls_server_config: {cert_file: server.key, key_file: server.key}", "no certificate in PEM form"),
+    ("tls_server_config: {cert_file: server.pem, key_file: server.pem}", "no private key in PEM form"),
+    ("http_server_config: {headers: {X-Frame-Options: maybe}}", "'maybe' is wrong; expected deny or sameorigin"),
+    ("http_server_config: {headers: {Server: x}}", ":1: http_server_config.headers.Server: unknown key"),
+    ("http_server_config: {http2: 7}", ":1: http_server_config.http2: '7' is wrong; expected true or false"),
+    ("basic_auth_users: {a: secret}", ":1: basic_auth_users.a: is no bcrypt hash; make one with htpasswd"),
+    ("basic_auth_users: {a: }", ":1: basic_auth_users.a: is no bcrypt hash"),
+    ("basic_auth_users: [a]", ":1: basic_auth_users: is no mapping"),
+    (f"basic_auth_users: {{a: '{hashed('x')}', a: '{hashed('x')}'}}", "basic_auth_users.a: is there twice"),
+    ("rate_limit: {interval: soon, burst: 1}", "'soon' is wrong; expected a duration"),
+    ("a: *b", "is not valid YAML"),
+]
+
+REFUSED_HERE = [
+    ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
+    (f"{TLS}, client_auth_type: RequireAnyClientCert}}", "takes a certificate from nowhere"),
+    (f"{TLS}, client_auth_type: RequireAndVerifyClientCert}}", "needs client_ca_file"),
+    (f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: server.key}}", "client_ca_file: "),
+    (f"{TLS}, max_version: TLS11, min_version: TLS10}}", "TLS11 is not offered here any more"),
+    (f"{TLS}, min_version: TLS13, max_version: TLS12}}", "nobody could connect"),
+    (f"{TLS}, cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]}}", "'TLS_RSA_WITH_AES_128_CBC_SHA' is wrong"),
+    ("basic_auth_users: {a: '$2y$31$" + "." * 53 + "'}", "of cost 31; expected 4 to 16"),
+    ("rate_limit: {interval: 1s}", "without one nobody is served"),
+]
+
+
+@pytest.mark.parametrize("content", ACCEPTED)
+def test_what_is_accepted_promtool_accepts(web: Path, content: str | Callable[[Path], str]) -> None:
+    text = content if isinstance(content, str) else content(web)
+    web.write_text(text)
+    assert check(web) == (True, "")
+    accepted, told = judge(web)
+    unknown = set(re.findall(r"field (\S+) not found", told))
+    assert accepted or (unknown and unknown <= YOUNGER), told
+
+
+@pytest.mark.parametrize(("content", "expected"), REFUSED_BY_BOTH)
+def test_what_promtool_refuses_is_refused_in_a_line(web: Path, content: str, expected: str) -> None:
+    web.write_text(content)
+    assert not judge(web)[0]
+    accepted, told = check(web)
+    assert not accepted
+    assert told.startswith(f"{web}:1: ")
+    assert expected in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("content", "expected"), REFUSED_HERE)
+def test_what_could_not_be_kept_is_refused_too(web: Path, content: str, expected: str) -> None:
+    web.write_text(content)
+    accepted, told = check(web)
+    assert not accepted
+    assert expected in told
+
+
+def test_all_problems_are_told_at_once_in_their_order(web: Path) -> None:
+    web.write_text("tls_server_config:\n  min_version: x\nbasic_auth_users:\n  a: b\n  c: d\nx: y\n")
+    places = [line.split(": ")[0].rpartition(":")[2] for line in check(web)[1].splitlines()]
+    assert places == ["2", "2", "2", "4", "5", "6"]
+    assert "'b'" not in check(web)[1]  # it may be the password itself
+
+
+def test_a_passphrase_is_not_asked_for(web: Path) -> None:
+    key = web.parent / "server.key"
+    locked = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", str(key), "-out", str(key) + ".locked"]
+    subprocess.run(locked, check=True)
+    web.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key.locked}")
+    assert "has a passphrase" in check(web)[1]
+
+
+def test_users_without_bcrypt_are_an_error_with_a_way_out(web: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
+    (problem,) = read(web).problems
+    assert "needs the Python module bcrypt; apt install python3-bcrypt" in problem
+
+
+def test_it_does_not_start_with_a_broken_one(web: Path) -> None:
+    web.write_text("basic_auth_users: {a: b}")
+    file = web.parent / "monitor.yaml"
+    file.write_text(f"listen: {{web_config_file: {web}}}\n")
+    done = subprocess.run([PROGRAM, "-c", file, "--demo"], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert f"{web}:1: basic_auth_users.a: is no bcrypt hash" in done.stderr
+
+
+# --- TLS -----------------------------------------------------------------------------------------------------
+
+
+def secured(monitor: Monitor, context: ssl.SSLContext) -> ssl.SSLSocket:
+    return context.wrap_socket(socket.create_connection((monitor.host, monitor.port), timeout=10))
+
+
+def served_certificate(monitor: Monitor, context: ssl.SSLContext) -> str:
+    with secured(monitor, context) as connection:
+        der = connection.getpeercert(binary_form=True)
+        assert der
+        return ssl.DER_cert_to_PEM_cert(der)
+
+
+def test_it_serves_through_tls_and_nothing_without(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    with service(web, tls=trusting(made["server"])) as monitor:
+        assert "serving metrics at https://" in monitor.log
+        assert monitor.metrics()[LAST_RELOAD] == 1
+        with closing(socket.create_connection((monitor.host, monitor.port), timeout=10)) as plain:
+            plain.sendall(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+            answer = b"".join(iter(lambda: plain.recv(65536), b""))
+        assert b"400 Bad Request" in answer
+        assert b"# HELP" not in answer
+        assert "Traceback" not in monitor.log
+
+
+def test_a_large_body_goes_through_tls_whole(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    monitor = service(web, interval="1h", tls=trusting(made["server"]))
+    monitor.arguments = [*monitor.arguments, "1024"]
+    with monitor:
+        body = monitor.get("/metrics").body
+        assert len(body) > 200_000
+        assert body == monitor.get("/metrics").body
+        assert len(monitor.snapshot()["devices"]) == 1024
+
+
+@pytest.mark.parametrize("version", ["TLS12", "TLS13"])
+def test_versions_are_kept_to(web: Path, made: dict[str, Certificate], version: str) -> None:
+    web.write_text(f"{TLS}, min_version: {version}, max_version: {version}}}")
+    numbers = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+    context = trusting(made["server"])
+    context.minimum_version = context.maximum_version = numbers.pop(version)
+    with service(web, tls=context) as monitor:
+        other = trusting(made["server"])
+        other.minimum_version = other.maximum_version = numbers.popitem()[1]
+        with pytest.raises(ssl.SSLError):
+            served_certificate(monitor, other)
+
+
+@pytest.mark.parametrize("name", ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"])
+def test_ciphers_are_kept_to(web: Path, made: dict[str, Certificate], name: str) -> None:
+    web.write_text(f"{TLS}, max_version: TLS12, cipher_suites: [{name}]}}")
+    context = trusting(made["server"])
+    context.set_ciphers("ECDHE+AES")
+    with service(web, tls=context) as monitor, secured(monitor, context) as connection:
+        used = connection.cipher()
+        assert used
+        assert used[0] == CIPHERS[name]
+
+
+SANS = "client_allowed_sans: [{}]"
+
+
+@pytest.mark.parametrize(
+    ("more", "client", "lets_in"),
+    [
+        ("", None, False),
+        ("", "client", True),
+        ("", "stranger", False),
+        (SANS.format("prometheus.example.org"), "client", True),
+        (SANS.format("'fd00::1'"), "client", True),
+        (SANS.format("'spiffe://a/b'"), "client", True),
+        (SANS.format("example.org, client"), "client", False),
+        ("client_allowed_sans: []", "client", False),
+    ],
+)
+def test_client_certificates(
+    web: Path, made: dict[str, Certificate], more: str, client: str | None, lets_in: bool
+) -> None:
+    kind = "client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem"
+    web.write_text(f"{TLS}, {kind}}}")
+    with service(web, tls=trusting(made["server"], made["client"])) as monitor:
+        if more:
+            web.write_text(f"{TLS}, {kind}, {more}}}")
+            wait_for(lambda: "was read anew" in monitor.log, "the names")
+        monitor.tls = trusting(made["server"], made[client] if client else None)
+        if lets_in:
+            assert monitor.get("/-/healthy").status == 200
+        else:
+            with pytest.raises(OSError):
+                monitor.get("/-/healthy")
+
+
+def test_a_certificate_rotates_without_losing_a_scrape(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    both = trusting(made["server"])
+    both.load_verify_locations(made["rotated"].certificate)
+    with service(web, tls=both) as monitor, scraped(monitor) as failures:
+        assert served_certificate(monitor, both) == made["server"].pem
+        for name in ("rotated", "server"):
+            install(made[name], web.parent)
+            wait_for(lambda name=name: served_certificate(monitor, both) == made[name].pem, "the new one")  # type: ignore[misc]
+        monitor.next_metrics()
+    assert failures == []
+
+
+def test_a_kept_connection_has_its_answer_and_then_comes_anew(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    both = trusting(made["server"])
+    both.load_verify_locations(made["rotated"].certificate)
+    request = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n"
+    with service(web, tls=both) as monitor, secured(monitor, both) as kept:
+        kept.sendall(request)
+        assert b"Connection: close" not in kept.recv(65536)
+        install(made["rotated"], web.parent)
+        wait_for(lambda: served_certificate(monitor, both) == made["rotated"].pem, "the new one")
+        kept.sendall(request)
+        answer = kept.recv(65536)
+        assert b" 200 OK" in answer
+        assert b"Connection: close" in answer
+
+
+def test_switching_tls_on_ends_what_was_plain(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text("")
+    request = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n"
+    with service(web) as monitor:
+        with closing(socket.create_connection((monitor.host, monitor.port), timeout=10)) as kept:
+            kept.sendall(request)
+            assert kept.recv(65536)
+            web.write_text(f"{TLS}}}")
+            wait_for(lambda: "was read anew" in monitor.log, "the new configuration")
+            kept.sendall(request)
+            assert kept.recv(65536) == b""
+        monitor.tls = trusting(made["server"])
+        assert monitor.get("/-/healthy").status == 200
+
+
+def test_a_broken_new_version_is_told_once_and_changes_nothing(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    with service(web, tls=trusting(made["server"])) as monitor:
+        for name, broken in (("server.key", made["rotated"].key.read_text()), ("web.yml", "x: y")):
+            good = (web.parent / name).read_text()
+            (web.parent / name).write_text(broken)
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
+            monitor.next_metrics(8)
+            assert monitor.log.count("the one before still holds") == 1
+            (web.parent / name).write_text(good)
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "mended")
+            monitor.output.clear()
+        (web.parent / "web.yml").write_text("x: y")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "everything goes on as before" in monitor.log, "SIGHUP tells as well")
+
+
+def test_a_passed_socket_speaks_tls_as_well(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        os.set_inheritable(listener.fileno(), True)
+        monitor = service(web, tls=trusting(made["server"]), any_port=False)
+        monitor.command = [sys.executable, "-c", PASS_SOCKET, str(listener.fileno()), PROGRAM]
+        monitor.pass_descriptors = (listener.fileno(),)
+        with monitor:
+            assert monitor.get("/metrics").status == 200
+
+
+def test_prometheus_scrapes_it_by_the_published_configuration(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}\nbasic_auth_users: {{prometheus: '{hashed('x y', 10)}'}}\n")
+    with service(web, tls=trusting(made["server"]), headers=basic("prometheus", "x y")):
+        published = web.parent / "published/prometheus/prometheus.yml"
+        promtool = debian.program("promtool", "prometheus")
+        subprocess.run([promtool, "check", "config", published], check=True, capture_output=True)
+        text = published.read_text()
+        assert "$2" not in text
+        for hint, value in (
+            ("# tls_config:", "tls_config:"),
+            ("#   ca_file: the CA of the monitor's certificate", f"  ca_file: {made['server'].certificate}"),
+            ("# basic_auth:", "basic_auth:"),
+            ("#   username: one of the monitor's users", "  username: prometheus"),
+            ("#   password_file: its password", "  password: x y"),
+        ):
+            assert hint in text
+            text = text.replace(hint, value)
+        published.write_text(text)
+        with Prometheus(each_second(published), web.parent / "data") as prometheus:
+            wait_for(lambda: prometheus.query("up") and set(prometheus.query("up").values()) == {1.0}, "it is up")
+
+
+# --- Passwords -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(web: Path) -> Iterator[Monitor]:
+    """One that a user called good, with the password right, may ask."""
+    web.write_text(f"basic_auth_users: {{good: '{hashed('right', 8)}', other: '{hashed('x', 4)}'}}")
+    with service(web, headers=basic("good", "right")) as running:
+        yield running
+        assert "Traceback" not in running.log
+
+
+WRONG: list[dict[str, str]] = [
+    {},
+    basic("good", "wrong"),
+    basic("good", ""),
+    basic("good", "right\0"),
+    basic("good", "righ"),
+    basic("Good", "right"),
+    basic("", "right"),
+    basic("nobody", "." * 53),
+    basic("other", "right"),
+    basic("good", "x" * 5000),
+    {"Authorization": "Basic"},
+    {"Authorization": "Basic !"},
+    {"Authorization": "Bearer Z29vZDpyaWdodA=="},
+    {"Authorization": "Basic " + base64.b64encode(b"good").decode()},
+]
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/nothing"])
+def test_everything_wants_a_password(guarded: Monitor, path: str) -> None:
+    assert guarded.get(path).status == (404 if path == "/nothing" else 200)
+    guarded.headers = {}
+    for headers in WRONG:
+        reply = guarded.get(path, headers)
+        assert reply.status == 401
+        assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+        assert reply.body == b"401 Unauthorized\n"
+
+
+def test_a_password_that_is_changed_holds_no_longer(guarded: Monitor, web: Path) -> None:
+    web.write_text(f"basic_auth_users: {{good: '{hashed('new')}'}}")
+    wait_for(lambda: guarded.get("/metrics").status == 401, "the old one is wrong")
+    guarded.headers = basic("good", "new")
+    assert guarded.get("/metrics").status == 200
+
+
+def processor_seconds(monitor: Monitor) -> float:
+    fields = Path(f"/proc/{monitor.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def flooded(web: Path) -> Iterator[Monitor]:
+    """One that is asked for all the time with wrong passwords, from another address, on fifty connections."""
+    web.write_text(f"basic_auth_users: {{good: '{hashed('right', 10)}', late: '{hashed('right', 10)}'}}")
+    done = threading.Event()
+
+    def flood() -> None:
+        head = b"GET /metrics HTTP/1.1\r\nHost: h\r\nAuthorization: Basic %b\r\n\r\n"
+        while not done.is_set():
+            try:
+                with closing(socket.create_connection((running.host, running.port), 10, ("127.0.0.9", 0))) as client:
+                    client.sendall(head % base64.b64encode(b"good:" + os.urandom(8).hex().encode()))
+                    assert b" 200 " not in client.recv(4096)
+            except OSError:
+                pass
+
+    with service(web, interval="1s", headers=basic("good", "right")) as running, ExitStack() as stack:
+        for _ in range(50):
+            thread = threading.Thread(target=flood)
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(done.set)
+        yield running
+
+
+def test_a_flood_of_wrong_passwords_shuts_out_nobody(flooded: Monitor) -> None:
+    for _ in range(50):
+        assert flooded.get("/metrics").status == 200
+    assert flooded.get("/metrics", basic("late", "right")).status == 200
+
+
+def test_a_flood_of_wrong_passwords_costs_but_a_share_of_a_core(flooded: Monitor) -> None:
+    before, started = processor_seconds(flooded), time.monotonic()
+    wait_for(lambda: time.monotonic() - started > 5, "five seconds of it")
+    assert processor_seconds(flooded) - before < 0.5 * (time.monotonic() - started)
+
+
+# --- Headers and limits --------------------------------------------------------------------------------------
+
+
+def test_headers_are_added_and_weaken_nothing(web: Path) -> None:
+    policy = "frame-ancestors 'self'"
+    web.write_text(
+        f'http_server_config: {{headers: {{Content-Security-Policy: "{policy}", X-Frame-Options: deny,'
+        ' X-Content-Type-Options: nosniff, Strict-Transport-Security: ""}}'
+    )
+    with service(web) as monitor:
+        for path in ("/", "/metrics", "/nothing"):
+            headers = monitor.get(path).headers
+            assert headers["X-Frame-Options"] == "deny"
+            assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
+            assert "Strict-Transport-Security" not in headers
+            policies = headers.get_all("Content-Security-Policy") or []
+            assert policies[1:] == [policy]  # browsers apply both
+            assert policies[0].startswith("default-src 'none'; ")
+
+
+def test_a_rate_limit_is_kept(web: Path) -> None:
+    web.write_text("")
+    with service(web) as monitor:
+        web.write_text("rate_limit: {interval: 1h, burst: 3}")
+        wait_for(lambda: "was read anew" in monitor.log, "the limit")
+        statuses = [monitor.get("/-/healthy").status for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
