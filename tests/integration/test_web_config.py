@@ -535,3 +535,13 @@ def test_a_rate_limit_is_kept(web: Path) -> None:
         wait_for(lambda: "was read anew" in monitor.log, "the limit")
         statuses = [monitor.get("/-/healthy").status for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
+
+
+def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "web.yml").write_text(example)
+    reading = read(tmp_path / "web.yml")
+    assert reading.problems == []
+    assert reading.config.tls
+    assert reading.config.users

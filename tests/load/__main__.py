@@ -10,11 +10,15 @@ import asyncio
 import resource
 import sys
 import tempfile
+from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 
+import bcrypt
+
 from tests.load.bad import Bad
 from tests.load.good import Figures, scrape_all
+from tests.support.certificates import issue, trusting
 from tests.support.monitor import Monitor
 from tests.support.waiting import wait_for
 
@@ -25,10 +29,27 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--good", type=int, default=200, help="scrapers, each at one scrape a second")
     parser.add_argument("--bad", type=int, default=2000, help="connections")
+    parser.add_argument("--tls", action="store_true", help="serve HTTPS, and want a password")
     parser.add_argument("--devices", default="8", help="of the simulated machine")
     options = parser.parse_args()
-    arguments = ["--demo", options.devices, "-i", "1", "--config-dir"]
-    with tempfile.TemporaryDirectory() as directory, Monitor([*arguments, directory]) as monitor:
+    with tempfile.TemporaryDirectory() as name:
+        return _run(Path(name), options)
+
+
+def _run(directory: Path, options: argparse.Namespace) -> int:
+    arguments = ["--demo", options.devices, "-i", "1", "--config-dir", directory]
+    tls, headers = None, {}
+    if options.tls:
+        certificate = issue(directory, "server")
+        hashed = bcrypt.hashpw(b"load", bcrypt.gensalt(10)).decode()
+        (directory / "web.yml").write_text(
+            "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+            f"basic_auth_users: {{load: '{hashed}'}}\n"
+        )
+        (directory / "monitor.yaml").write_text(f"listen: {{web_config_file: {directory}/web.yml}}\n")
+        arguments += ["-c", directory / "monitor.yaml"]
+        tls, headers = trusting(certificate), {"Authorization": f"Basic {b64encode(b'load:load').decode()}"}
+    with Monitor(arguments, tls=tls, headers=headers) as monitor:
         figures = load(monitor, options.good, options.bad, options.seconds)
         assert "Traceback" not in monitor.log, monitor.log
     return int(bool(figures.lost) or not figures.latencies)
@@ -44,7 +65,9 @@ def load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
     nuisance.start()
     wait_for(nuisance.all_open.is_set, "all bad connections are open")
     print(f"{bad} bad: {_costs(monitor)}")
-    figures = asyncio.run(scrape_all(address, good, seconds))
+    figures = asyncio.run(
+        scrape_all(address, good, seconds, tls=monitor.tls, authorization=monitor.headers.get("Authorization"))
+    )
     print(f"at the end of it: {_costs(monitor)}; {nuisance.made} bad connections were made")
     nuisance.end()
     wait_for(lambda: _descriptors(monitor) < 100, "all connections are gone")
