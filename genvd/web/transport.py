@@ -84,27 +84,48 @@ class Plain:
 
 
 class Encrypted:
-    """Bytes through TLS. Nothing of it is set up before the client has sent something that looks like TLS."""
+    """Bytes through TLS.
+
+    Nothing of it is set up before the first record is there as a whole: from then on a connection takes tens of
+    kilobytes, and who sends byte by byte is not to have them.
+    """
 
     def __init__(self, connected: socket.socket, tls: Tls) -> None:
         self._socket = connected
         self._tls = tls
         self._session: TlsSession | None = None
+        self._awaited = 0
+        """Bytes without which the kernel is told not to wake anybody up."""
 
     def receive(self) -> bytes | None:
         """Go on with the handshake until it is done, then return what came."""
         if self._session is None:
             try:
-                first = self._socket.recv(1, socket.MSG_PEEK)
+                first = self._socket.recv(_RECORD_HEADER, socket.MSG_PEEK)
             except BlockingIOError:
                 return None
             if not first:
                 return b""
-            if first != _HANDSHAKE:
-                return self._refuse_plain(first)
+            if first[:1] != _HANDSHAKE:
+                return self._refuse_plain(first[:1])
+            if not self._is_whole(first):
+                return None
             self._session = self._tls.session(self._socket)
             self._socket = self._session.socket
         return self._session.receive()
+
+    def _is_whole(self, header: bytes) -> bool:
+        """Tell whether the first record is there, or there is no use in waiting for it."""
+        wanted = _RECORD_HEADER
+        if len(header) == _RECORD_HEADER:
+            wanted += int.from_bytes(header[-2:], "big")
+        there = len(self._socket.recv(_MOST_AWAITED, socket.MSG_PEEK))
+        if there >= min(wanted, _MOST_AWAITED) or self._awaited == wanted:  # woken up all the same: that was the end
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            return True
+        self._awaited = wanted
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(wanted, _MOST_AWAITED))
+        return False
 
     def _refuse_plain(self, first: bytes) -> bytes:
         if first.isalpha():  # somebody who forgot the s of https is told so
@@ -150,6 +171,12 @@ def _throw_away(connected: socket.socket) -> int | None:
 
 _HANDSHAKE = b"\x16"
 """The first byte of every TLS connection (RFC 8446, section 5.1)."""
+
+_RECORD_HEADER = 5
+"""Bytes: the type, two of version, two of length (RFC 8446, section 5.1)."""
+
+_MOST_AWAITED = 4096
+"""Bytes of the first record. It is as good as never larger; if it is, nothing is waited for."""
 
 _TEXT = b"This port speaks HTTPS: ask for https://.\n"
 _SPEAKS_TLS = (

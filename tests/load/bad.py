@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _CHUNK = 65536
+
+
+def client_hello() -> bytes:
+    """Return a flawless beginning of TLS."""
+    context, sent = ssl.create_default_context(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost").do_handshake()
+    return sent.read()
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ KINDS = (
     Kind("huge header", lambda: b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 15_000, drip=b"a"),
     Kind("comes and goes", lambda: b"GET", stays=0.5),
     Kind("slow TLS", lambda: b"\x16", drip=b"\x03"),
+    Kind("TLS that stops", client_hello),
 )
 
 
