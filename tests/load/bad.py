@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 _CHUNK = 65536
 
 
+@cache
 def client_hello() -> bytes:
     """Return a flawless beginning of TLS."""
     context, sent = ssl.create_default_context(), ssl.MemoryBIO()
