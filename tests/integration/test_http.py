@@ -412,6 +412,13 @@ def test_who_sends_a_request_too_slowly_is_told_and_let_go(monitor: Monitor) -> 
     assert exchange(monitor, timeout=20) == b""
 
 
+def test_who_is_refused_gets_to_read_why_and_is_not_cut_off(monitor: Monitor) -> None:
+    with closing(connect(monitor)) as connection:
+        connection.sendall(b"a" * 200_000)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))  # a reset would be an error
+        assert statuses(answer) == [414]
+
+
 @pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost", b"\xff" * 10])
 def test_a_client_may_go_away(monitor: Monitor, sent: bytes) -> None:
     for _ in range(20):
