@@ -13,7 +13,8 @@ from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.driver_watch import DriverWatch
 from genvd.monitor import Monitor, make_sources, summary
-from genvd.publish import PublishError, publish_as_configured, target_for
+from genvd.publish import target_for
+from genvd.publish.publisher import Publisher
 from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
@@ -55,6 +56,7 @@ class Daemon:
         self._manager = ServiceManager()
         self._monitor = Monitor(config, make_sources(config, demo))
         self._monitor.site.hosts = _hosts(config)
+        self._publisher = Publisher(self._monitor.published)
         self._driver = DriverWatch()
         self._ready = False
         self._exit_status = OK
@@ -77,14 +79,12 @@ class Daemon:
         except ListenError as error:
             log.error("%s", error)
             return FAILED
-        self._publish()
+        self._publisher.publish(self._config, self._server.port)
         if self._passed is None:  # else connections wait in the socket, so that a restart loses no scrape
             self._server.start()
         self._timer.start()
         self._say_what_runs()
-        while (caught := next_signal()) == signal.SIGHUP:
-            self._reload()
-        log.info("%s: stopping", caught.name)
+        log.info("%s: stopping", self._work_until_told_to_stop().name)
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
@@ -92,6 +92,16 @@ class Daemon:
 
     def _serve(self, listener: socket.socket) -> Server:
         return Server(self._monitor.site, self._security, listener)
+
+    def _work_until_told_to_stop(self) -> signal.Signals:
+        while True:
+            caught = next_signal(self._publisher.seconds_left())
+            if caught is None:
+                self._publisher.retry(self._config, self._server.port)
+            elif caught == signal.SIGHUP:
+                self._reload()
+            else:
+                return caught
 
     def _tick(self, skipped: int) -> None:
         started = time.monotonic()
@@ -139,7 +149,7 @@ class Daemon:
         self._monitor.reconfigure(config)
         self._monitor.site.hosts = _hosts(config)
         self._monitor.reloaded(successful=True)
-        self._publish()
+        self._publisher.publish(self._config, self._server.port)
         log.info("the configuration was reloaded")
         self._say_what_runs()
 
@@ -155,16 +165,6 @@ class Daemon:
         new.start()
         self._server.stop(take_queued=True)
         self._server = new
-
-    def _publish(self) -> None:
-        if not self._config.publish_enabled:
-            return
-        try:
-            directory = publish_as_configured(self._config, self._server.port)
-        except PublishError as error:
-            log.error("%s", error)
-        else:
-            log.info("Prometheus and Grafana configuration is published in %s", directory)
 
     def _say_what_runs(self) -> None:
         target = target_for(self._config.listen_address, self._server.port)

@@ -243,6 +243,8 @@ class ServiceStatus:
     config_reload_successful: bool = True
     config_reload_timestamp: float | None = None
     """Unix time in seconds of the last reload that was successful, or of the start."""
+    publish_success: bool | None = None
+    """Whether all files for Prometheus and Grafana could be written; None where none are to be."""
 
 
 @dataclass(frozen=True, slots=True)

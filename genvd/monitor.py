@@ -46,6 +46,7 @@ class Monitor:
         self._reload_timestamp = time.time()
         self.web_config_successful = True
         """Whether the web configuration could be used when it was last read."""
+        self._published: bool | None = None
         self._own_process = ProcessCollector(registry=None)
         self._failed_metrics: set[str] = set()
 
@@ -77,6 +78,7 @@ class Monitor:
                 collections_skipped=self._skipped,
                 config_reload_successful=self._reload_successful and self.web_config_successful,
                 config_reload_timestamp=self._reload_timestamp,
+                publish_success=self._published,
             )
         )
 
@@ -96,6 +98,10 @@ class Monitor:
         self._reload_successful = successful
         if successful:
             self._reload_timestamp = time.time()
+
+    def published(self, successful: bool | None) -> None:
+        """Remember how publishing went last; None where nothing is to be published."""
+        self._published = successful
 
 
 def make_sources(config: Config, demo: int | None) -> Sources:

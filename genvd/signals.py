@@ -15,6 +15,9 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def next_signal() -> signal.Signals:
-    """Wait for the next of the signals."""
-    return signal.Signals(signal.sigwait(_SIGNALS))
+def next_signal(seconds: float | None = None) -> signal.Signals | None:
+    """Wait for the next of the signals, at most so many seconds; return None when they are over."""
+    if seconds is None:
+        return signal.Signals(signal.sigwait(_SIGNALS))
+    caught = signal.sigtimedwait(_SIGNALS, seconds)
+    return None if caught is None else signal.Signals(caught.si_signo)

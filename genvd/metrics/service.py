@@ -66,6 +66,12 @@ SERVICE = (
         lambda s: [((), s.service.config_reload_timestamp)],
     ),
     Metric(
+        "genv_monitor_publish_success",
+        "1 when the Prometheus and Grafana files are published, else 0; absent where they are not to be.",
+        (),
+        lambda s: [((), s.service.publish_success)],
+    ),
+    Metric(
         "genv_monitor_rejected_claims_total",
         "Claims of environments and processes that were found not to hold, each counted when it appears;"
         " docs/trust.md has the reasons.",

@@ -421,9 +421,14 @@ def test_a_full_disk_is_told_and_survived(stopped: Service, machine: Machine) ->
         assert said[0] == ERROR and STATE in said[1]
         assert up(stopped)
 
-        machine.shell(f"rm {STATE}/filler")
-        stopped.reload()
+        assert stopped.value("genv_monitor_publish_success") == 0
+
+        with Scraper(machine) as scraper:
+            machine.shell(f"rm {STATE}/filler")
+            wait_for(lambda: stopped.value("genv_monitor_publish_success") == 1, "it is published by itself")
+        assert not scraper.failures
         assert machine.exists(f"{STATE}/metrics/prometheus/prometheus.yml")
+        assert stopped.log.count("No space left on device") == 1
         stopped.systemctl("stop", UNIT)
     finally:
         machine.run("umount", "--lazy", STATE)

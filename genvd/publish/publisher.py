@@ -1,0 +1,74 @@
+"""Publishing that is tried again until it works: a disk that is full today has room tomorrow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from genvd.publish import PublishError, publish_as_configured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genvd.config import Config
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS = 5.0
+_LAST_RETRY_SECONDS = 60.0
+
+
+class Publisher:
+    """Publishes, remembers whether that worked, and says each problem once."""
+
+    def __init__(self, report: Callable[[bool | None], None]) -> None:
+        """Make one that has not published yet.
+
+        Args:
+            report: called with whether everything is published; None where nothing is to be.
+        """
+        self._report = report
+        self._problem = ""
+        self._delay = _FIRST_RETRY_SECONDS
+        self._retry_at: float | None = None
+
+    def publish(self, config: Config, port: int) -> None:
+        """Publish what the configuration says.
+
+        Args:
+            config: what to publish, and where.
+            port: the port that is served.
+        """
+        self._problem, self._delay = "", _FIRST_RETRY_SECONDS
+        self._try(config, port)
+
+    def retry(self, config: Config, port: int) -> None:
+        """Try again if it failed and the time for that has come."""
+        if self.seconds_left() == 0:
+            self._try(config, port)
+
+    def seconds_left(self) -> float | None:
+        """Return after how many seconds to try again; None for not at all."""
+        return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
+
+    def _try(self, config: Config, port: int) -> None:
+        self._retry_at = None
+        if not config.publish_enabled:
+            self._report(None)
+            return
+        try:
+            directory = publish_as_configured(config, port)
+        except PublishError as error:
+            self._failed(str(error))
+        else:
+            self._report(True)
+            log.info("Prometheus and Grafana configuration is published in %s", directory)
+
+    def _failed(self, problem: str) -> None:
+        self._report(False)
+        if problem != self._problem:
+            self._problem = problem
+            log.error("%s", problem)
+        self._retry_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)

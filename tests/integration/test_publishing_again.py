@@ -1,0 +1,38 @@
+"""What cannot be published is published as soon as it can be, without anybody's help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.monitor import Monitor, series
+from tests.support.waiting import wait_for
+
+SUCCESS = series("genv_monitor_publish_success")
+
+
+def test_what_failed_is_tried_again_and_told_once(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "published"
+    in_the_way.touch()
+    with Monitor(["--demo", "-i", "0.1", "--config-dir", in_the_way]) as monitor:
+        assert monitor.next_metrics()[SUCCESS] == 0
+        in_the_way.unlink()
+        wait_for(lambda: monitor.next_metrics(1)[SUCCESS] == 1, "published")
+        assert (in_the_way / "prometheus" / "prometheus.yml").is_file()
+        assert monitor.log.count("cannot publish") == 1
+        assert monitor.log.count("is published in") == 1
+        assert monitor.stop() == 0
+
+
+def test_it_stops_at_once_while_it_waits_to_try_again(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "published"
+    in_the_way.touch()
+    with Monitor(["--demo", "--config-dir", in_the_way]) as monitor:
+        wait_for(lambda: "cannot publish" in monitor.log, "it failed")
+        assert monitor.stop() == 0
+
+
+def test_where_nothing_is_to_be_published_there_is_no_such_series(tmp_path: Path) -> None:
+    file = tmp_path / "monitor.yaml"
+    file.write_text("publish: {enabled: false}\n")
+    with Monitor(["--demo", "-c", file]) as monitor:
+        assert SUCCESS not in monitor.metrics()
