@@ -45,6 +45,10 @@ generate: $(READY) ## Make anew what is made from code: dashboards, metrics refe
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
 
+.PHONY: soak
+soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)
+	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs what that needs)
 	@packaging/build-deb

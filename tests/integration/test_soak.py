@@ -1,0 +1,62 @@
+"""The soak, short: nothing is left behind by many ticks, and whatever is left behind is seen."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tools.soak.__main__ import main
+from tools.soak.measure import MIB, Sample, judge
+
+# A monitor with a defect: something is left behind by each tick.
+LEAKING = """
+import os, sys, threading
+from genvd.monitor import Monitor
+from tools.soak import subject
+
+left, tick = [], Monitor.tick
+
+def leaking(self, skipped):
+    tick(self, skipped)
+    {leak}
+
+Monitor.tick = leaking
+subject.main(sys.argv[1:])
+"""
+LEAKS = {
+    "resident memory": "left.append(os.urandom(16384))",
+    "threads": "left.append(0); len(left) % 10 or threading.Thread(target=threading.Event().wait, daemon=True).start()",
+    "descriptors": "left.append(0); len(left) % 10 or os.dup(0)",
+}
+
+
+@pytest.mark.parametrize("mode", ["demo", "standin"])
+def test_nothing_grows(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["--ticks", "1500", "--only", mode])
+    output = capsys.readouterr().out
+    assert status == 0, output
+    assert all(word in output for word in ("1500 ticks", "resident memory", "threads", "descriptors"))
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_leak_is_seen(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    leaking = (sys.executable, "-c", LEAKING.format(leak=LEAKS[kind]))
+    assert main(["--ticks", "1500", "--only", "demo"], leaking) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(kind))
+    assert line.endswith("GROWS")
+
+
+def test_what_comes_and_goes_is_no_growth() -> None:
+    samples = [Sample(30 * MIB + number % 7 * MIB, 5 + number % 3, 9 + number % 4) for number in range(100)]
+    assert not any(finding.grows for finding in judge(samples))
+
+
+def test_growth_before_it_is_warm_does_not_count() -> None:
+    samples = [Sample(min(number, 15) * MIB, min(number, 15), min(number, 15)) for number in range(100)]
+    assert not any(finding.grows for finding in judge(samples))
+
+
+def test_one_thread_more_is_growth() -> None:
+    samples = [Sample(30 * MIB, 5 + (number > 60) + number % 2, 9) for number in range(100)]
+    assert [finding.name for finding in judge(samples) if finding.grows] == ["threads"]

@@ -1,0 +1,121 @@
+"""``python -m tools.soak [--ticks N] [--only demo|standin]``: exit 1 if the monitor holds more at the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from tools.soak.measure import MIB, Finding, Sample, judge, take
+from tools.soak.scraper import Scraper
+from tools.soak.world import World
+
+Subject = subprocess.Popen[str]
+
+SUBJECT = (sys.executable, "-m", "tools.soak.subject")
+_DEMO_DEVICES = 8
+_ROUNDS = 40, 1000
+"""At least and at most; between, one for each hundred ticks."""
+
+
+def main(arguments: list[str] | None = None, subject: Sequence[str] = SUBJECT) -> int:
+    """Soak in the modes that are asked for; return the exit status.
+
+    Args:
+        arguments: of the command line.
+        subject: the command that is measured.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__)
+    parser.add_argument("--ticks", type=int, default=100_000)
+    parser.add_argument("--only", choices=("demo", "standin"))
+    options = parser.parse_args(arguments)
+    grows = False
+    for mode in (options.only,) if options.only else ("demo", "standin"):
+        with ExitStack() as stack:
+            if mode == "demo":
+                findings = _soak([*subject, "--demo", str(_DEMO_DEVICES)], options.ticks, {}, lambda: None)
+            else:
+                directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="genv-monitor-soak-"))
+                world = stack.enter_context(World(Path(directory)))
+                findings = _soak(list(subject), options.ticks, world.environment, world.change)
+        _show(mode, findings)
+        grows = grows or any(finding.grows for finding in findings)
+    return int(grows)
+
+
+def _soak(command: list[str], ticks: int, environment: dict[str, str], change: Callable[[], None]) -> list[Finding]:
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+") as log, ExitStack() as stack:
+        subject = stack.enter_context(
+            subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        )
+        stack.callback(subject.kill)
+        scraper = Scraper(int(_answer(subject)))
+        _tick(subject, 1)
+        samples = [_round(subject, part, scraper, change) for part in _parts(ticks - 1)]
+        log.seek(0)
+        if "Traceback" in (said := log.read()):
+            raise RuntimeError(f"the monitor met a defect of its own:\n{said[:5000]}")
+    print(f"{ticks} ticks and {scraper.requests} requests in {time.monotonic() - started:.0f} s", flush=True)
+    return judge(samples)
+
+
+def _parts(ticks: int) -> list[int]:
+    least, most = _ROUNDS
+    rounds = max(least, min(most, ticks // 100))
+    return [ticks * number // rounds - ticks * (number - 1) // rounds for number in range(1, rounds + 1)]
+
+
+def _round(subject: Subject, ticks: int, scraper: Scraper, change: Callable[[], None]) -> Sample:
+    """Have so many ticks made; meanwhile change the outside and ask for everything. Return what is held then."""
+    _order(subject, ticks)
+    change()
+    scraper.all_kinds()
+    _answer(subject)
+    return take(psutil.Process(subject.pid))
+
+
+def _tick(subject: Subject, ticks: int) -> None:
+    _order(subject, ticks)
+    _answer(subject)
+
+
+def _order(subject: Subject, ticks: int) -> None:
+    assert subject.stdin
+    subject.stdin.write(f"{ticks}\n")
+    subject.stdin.flush()
+
+
+def _answer(subject: Subject) -> str:
+    assert subject.stdout
+    line = subject.stdout.readline()
+    if not line:
+        raise RuntimeError(f"the monitor ended with status {subject.wait()}")
+    return line
+
+
+def _show(mode: str, findings: list[Finding]) -> None:
+    print(f"{mode:<20}{'start':>12}{'end':>12}")
+    for finding in findings:
+        unit, name = (MIB, f"{finding.name}, MiB") if "memory" in finding.name else (1, finding.name)
+        shown = [f"{value / unit:>12.{int(unit > 1)}f}" for value in (finding.start, finding.end)]
+        print(f"{name:<20}{''.join(shown)}{'   GROWS' if finding.grows else ''}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

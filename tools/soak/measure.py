@@ -1,0 +1,68 @@
+"""What a process holds, and whether that grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import psutil
+
+MIB = 2**20
+
+WARM_UP = 0.2
+"""Share of the samples that do not count: caches fill, modules are imported, the allocator takes its arenas."""
+
+TOLERATED_BYTES = 3 * MIB
+"""In 100,000 ticks this is 31 bytes a tick, less than the smallest object that could be left behind by each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process holds at one moment."""
+
+    resident_bytes: int
+    threads: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of thing that the process holds, at the start (after the warm-up) and at the end."""
+
+    name: str
+    start: float
+    end: float
+    grows: bool
+
+
+def take(process: psutil.Process) -> Sample:
+    """Return what the process holds now."""
+    return Sample(process.memory_info().rss, process.num_threads(), process.num_fds())
+
+
+def judge(samples: Sequence[Sample]) -> list[Finding]:
+    """Compare the first quarter of the samples after the warm-up with the last.
+
+    Memory is compared by the median, with some tolerance. Threads and descriptors are compared by what is left in the
+    quietest moment of each quarter, as connections come and go, and there nothing is tolerated.
+
+    Args:
+        samples: in their order, at least eight.
+    """
+    counted = samples[int(len(samples) * WARM_UP) :]
+    quarter = len(counted) // 4
+    first, last = counted[:quarter], counted[-quarter:]
+
+    def finding(name: str, of: Callable[[Sample], int], typical: Callable[[list[int]], float], most: int) -> Finding:
+        start, end = typical([of(sample) for sample in first]), typical([of(sample) for sample in last])
+        return Finding(name, start, end, grows=end - start > most)
+
+    return [
+        finding("resident memory", lambda sample: sample.resident_bytes, median, TOLERATED_BYTES),
+        finding("threads", lambda sample: sample.threads, min, 0),
+        finding("descriptors", lambda sample: sample.descriptors, min, 0),
+    ]

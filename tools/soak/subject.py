@@ -1,0 +1,36 @@
+"""The process that is measured: the monitor and its HTTP server.
+
+It prints its port. Each line of its standard input is a number: it makes so many ticks, as fast as it can, and prints
+the number. It stays until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from genvd import logs
+from genvd.config import Config
+from genvd.monitor import Monitor, make_sources
+from genvd.web.server import Server, listen
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve, and tick when told to."""
+    parser = argparse.ArgumentParser(prog="python -m tools.soak.subject", description=__doc__)
+    parser.add_argument("--demo", type=int, help="devices of a simulated machine; without it: this machine")
+    options = parser.parse_args(arguments)
+    logs.set_up("error")
+    config = Config()
+    monitor = Monitor(config, make_sources(config, options.demo))
+    server = Server(monitor.site, listen("127.0.0.1", 0))
+    server.start()
+    print(server.port, flush=True)
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            monitor.tick(0)
+        print(int(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
