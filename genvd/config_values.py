@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def text(expected: str, pattern: str) -> Kind:
     """
 
     def parse(value: str) -> str:
-        if not re.fullmatch(pattern, value):
+        if not re.fullmatch(pattern, value) or not value.isprintable():  # lone surrogates are not, they fit in no file
             raise ValueError(f"expected {expected}")
         return value
 
@@ -144,7 +145,7 @@ def show_duration(seconds: float) -> str:
     shown += f"{rest:g}s" if rest or not shown else ""
     if seconds < 1:
         shown = f"{round(seconds * 1000)}ms"
-    return shown if _reads_as(shown, seconds) else f"{seconds:.20f}".rstrip("0")
+    return shown if _reads_as(shown, seconds) else f"{Decimal(repr(seconds)):f}"
 
 
 def _reads_as(text: str, seconds: float) -> bool:

@@ -8,10 +8,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-import yaml
+from genvd.yaml_text import YamlProblemError, decode, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import yaml
 
 MAX_BYTES = 64 * 1024
 """Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
@@ -34,19 +36,13 @@ def compose(path: Path) -> yaml.Node | None:
         ConfigError: the file cannot be read, or is no YAML.
     """
     try:
-        return yaml.compose(read_text(path), Loader=yaml.SafeLoader)
+        return tree(decode(_content(path)))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError([f"{place}: is not valid YAML: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: is not valid YAML: {str(error).splitlines()[0]}"]) from None
-    except (NoFileError, RecursionError) as error:
-        raise ConfigError(
-            [f"{path}: {str(error) if isinstance(error, NoFileError) else 'is nested too deep'}"]
-        ) from None
+    except YamlProblemError as error:
+        raise ConfigError([f"{path}:{error.line}: {error}"]) from None
+    except NoFileError as error:
+        raise ConfigError([f"{path}: {error}"]) from None
 
 
 def is_null(node: yaml.Node | None) -> bool:
@@ -70,8 +66,8 @@ class NoFileError(Exception):
     """What is at the path is no file that can be read as configuration."""
 
 
-def read_text(path: Path) -> str:
-    """Return the content of a file of at most :data:`MAX_BYTES`; raise OSError or :class:`NoFileError`."""
+def _content(path: Path) -> bytes:
+    """Return what is in a file of at most :data:`MAX_BYTES`; raise OSError or :class:`NoFileError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
@@ -80,4 +76,4 @@ def read_text(path: Path) -> str:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise NoFileError(f"is larger than {MAX_BYTES} bytes; expected a configuration")
-    return content.decode("utf-8")
+    return content

@@ -214,11 +214,26 @@ def test_what_is_not_said_is_the_default(file: Path, text: str) -> None:
         pytest.param(b"listen: " + b"[" * 10_000, id="deep list"),
         pytest.param(b"{a: " * 10_000, id="deep mapping"),
         pytest.param(b"- " * 10_000, id="deep block"),
+        pytest.param(b'listen: "\\U00110000"\n', id="no character"),
+        pytest.param(b'listen: "\\UFFFFFFFF"\n', id="no character of the platform"),
+        pytest.param(b"%YAML 1." + b"9" * 5000 + b"\n---\n", id="YAML of the far future"),
     ],
 )
-def test_what_is_no_yaml_is_one_problem(file: Path, content: bytes) -> None:
+def test_what_is_no_yaml_is_one_problem_with_its_line(file: Path, content: bytes) -> None:
     (problem,) = problems(file, content)
     assert "is not valid YAML: " in problem or "is nested too deep" in problem
+    assert re.match(r":[0-9]+: ", problem)
+
+
+@pytest.mark.parametrize("content", [b"\n\nlisten: \xff\n", b"\n\nlisten: \x00\n", b'\n\nlisten: "\\U00110000"\n'])
+def test_the_line_is_that_of_the_fault(file: Path, content: bytes) -> None:
+    assert problems(file, content)[0].startswith(":3: ")
+
+
+@pytest.mark.parametrize("character", ["\\ud800", "\\x9b", "\\u2028"])
+def test_a_url_fits_in_the_files_that_have_it(file: Path, character: str) -> None:
+    (problem,) = problems(file, f'publish: {{prometheus_url: "http://{character}"}}\n')
+    assert "expected a URL" in problem
 
 
 @pytest.mark.parametrize(

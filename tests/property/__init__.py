@@ -1,0 +1,1 @@
+"""What holds whatever the outside gives, tried with what nobody thought of."""
