@@ -1,0 +1,41 @@
+"""Environment blocks, as processes choose them, and the text in them."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from genvd.sources.processes import ENVIRONMENT_VARIABLE
+from genvd.text import MAX_TEXT, clean
+from tests.property import holds
+
+NAME = ENVIRONMENT_VARIABLE
+PIECE = st.sampled_from([NAME, NAME + b"=", b"\0", b"=", b"\0" + NAME + b"=", b"MY_" + NAME + b"=1", b"\xff", b"4711"])
+BLOCK = st.lists(PIECE | st.binary(max_size=5), max_size=12).map(b"".join)
+
+
+@given(block=BLOCK)
+@example(block=b"")
+@example(block=NAME + b"=")
+@example(block=NAME + b"=1\0" + NAME)
+def test_any_block(block: bytes) -> None:
+    holds.environment_block(block)
+
+
+@given(others=st.lists(st.binary(max_size=20), max_size=4), value=st.binary(min_size=1, max_size=600))
+def test_any_value(others: list[bytes], value: bytes) -> None:
+    holds.environment_block(b"\0".join([*others, NAME + b"=" + value, b"LAST=1", b""]))
+
+
+@given(text=st.text(min_size=1, max_size=600))
+def test_clean_text_stays_as_it_is(text: str) -> None:
+    cleaned = clean(text)
+    holds.assert_is_label(cleaned)
+    if len(cleaned) <= MAX_TEXT:
+        assert clean(cleaned) == cleaned
+
+
+@given(start=st.text(min_size=MAX_TEXT, max_size=MAX_TEXT), ends=st.sets(st.text(), min_size=2, max_size=2))
+def test_two_long_texts_stay_two(start: str, ends: set[str]) -> None:
+    one, other = (start + "x" + end for end in ends)
+    assert clean(one) != clean(other)
