@@ -14,7 +14,7 @@ help: ## Show the targets
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "genv-monitor needs Python 3.10 or later")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
 	@touch $@
 
 .PHONY: run
@@ -44,6 +44,10 @@ format: $(READY) ## Format the code
 generate: $(READY) ## Make anew what is made from code: dashboards, metrics reference, sample configuration
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
+
+.PHONY: fuzz
+fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
+	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60)
 
 .PHONY: soak
 soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)

@@ -69,8 +69,9 @@ def environment_block(block: bytes) -> str | None:
         return None
     eid = decode(value)
     assert_is_label(eid)
-    if len(value) <= MAX_TEXT and value.decode("utf-8", "replace").isprintable() and b"\xef\xbf\xbd" not in value:
-        assert eid == value.decode("utf-8", "backslashreplace")
+    text = value.decode("utf-8", "backslashreplace")
+    if len(text) <= MAX_TEXT and text.isprintable():
+        assert eid == text
     return eid
 
 
