@@ -6,50 +6,26 @@ systemd itself is in tests/system.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.standin import Gpu, Scenario
+from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor, series
 from tests.support.waiting import wait_for
 
 LAST_RELOAD = series("genv_monitor_config_last_reload_successful")
 LAST_SUCCESS = series("genv_monitor_config_last_reload_success_timestamp_seconds")
 COLLECTIONS = series("genv_monitor_collections_total")
-
-
-class Manager:
-    """Receives what a service tells its manager (sd_notify(3))."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "notify"
-        self.messages: list[tuple[float, str]] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self.path))
-        threading.Thread(target=self._receive, daemon=True).start()
-
-    def _receive(self) -> None:
-        with suppress(OSError):  # closed
-            while message := self._socket.recv(4096):
-                self.messages.append((time.monotonic(), message.decode()))
-
-    def said(self, pattern: str) -> list[float]:
-        """Return when it said something of the kind."""
-        return [moment for moment, message in list(self.messages) if re.search(pattern, message)]
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
 
 
 @pytest.fixture
