@@ -40,6 +40,7 @@ class Monitor:
         self._machine = Machine(sources, _timeout(config))
         self._limits = _limits(config)
         self._mode = sources.mode
+        self._nvml_bindings_version = _nvml_bindings_version()  # here, as finding out takes files
         self._collections = 0
         self._skipped = 0
         self._reload_successful = True
@@ -73,7 +74,7 @@ class Monitor:
                 version=__version__,
                 mode=self._mode,
                 python_version=platform.python_version(),
-                nvml_bindings_version=_nvml_bindings_version(),
+                nvml_bindings_version=self._nvml_bindings_version,
                 collections=self._collections,
                 collections_skipped=self._skipped,
                 config_reload_successful=self._reload_successful and self.web_config_successful,
