@@ -10,6 +10,7 @@ import pytest
 
 from tests.standin import Scenario
 from tests.support.gpus import Start
+from tests.support.manager import Manager
 from tests.support.monitor import Monitor
 
 
@@ -23,3 +24,11 @@ def start(nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_pat
             return stack.enter_context(Monitor(options, environment=scenario.environment(library)))
 
         yield start_one
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """Hears what a service tells its manager."""
+    manager = Manager(tmp_path)
+    yield manager
+    manager.close()

@@ -32,15 +32,8 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(tmp_path)
-    yield manager
-    manager.close()
-
-
-@pytest.fixture
 def monitor(clock: Clock, manager: Manager, tmp_path: Path) -> Iterator[Monitor]:
-    told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
+    told = {**manager.environment, "WATCHDOG_USEC": "2000000"}
     options: list[str | Path] = ["--demo", "-i", str(INTERVAL), "--config-dir", tmp_path / "published"]
     with Monitor(options, environment={**clock.environment, **told}) as running:
         yield running

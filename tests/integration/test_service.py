@@ -29,13 +29,6 @@ COLLECTIONS = series("genv_monitor_collections_total")
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(tmp_path)
-    yield manager
-    manager.close()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A configuration file."""
     return tmp_path / "monitor.yaml"
@@ -44,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 def service(manager: Manager, file: Path, *arguments: str | Path, watchdog: float | None = None) -> Monitor:
     usec = {"WATCHDOG_USEC": str(int(watchdog * 1e6))} if watchdog else {}
     options = ["--config", file, "--config-dir", file.parent / "published", *arguments]
-    return Monitor(options, environment={"NOTIFY_SOCKET": str(manager.path), **usec}, any_port=False)
+    return Monitor(options, environment={**manager.environment, **usec}, any_port=False)
 
 
 def configure(file: Path, port: int, *, interval: str = "200ms", address: str = "127.0.0.1", more: str = "") -> None:

@@ -23,6 +23,11 @@ class Manager:
         self._socket.bind(str(self.path))
         threading.Thread(target=self._receive, daemon=True).start()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a service needs in its environment to tell."""
+        return {"NOTIFY_SOCKET": str(self.path)}
+
     def _receive(self) -> None:
         with suppress(OSError):  # closed
             while message := self._socket.recv(4096):
