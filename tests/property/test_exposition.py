@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -17,6 +18,7 @@ from genvd.metrics import ALL
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Families, Format
 from genvd.metrics.spec import families
 from genvd.model import (
+    AccountFacts,
     Attachment,
     Context,
     Device,
@@ -32,6 +34,7 @@ from genvd.model import (
     User,
 )
 from genvd.monitor import Monitor
+from genvd.text import RESERVED as OTHER
 from genvd.text import clean
 from tests.support import debian
 
@@ -68,10 +71,33 @@ GENV = st.builds(
     st.lists(RECORD, max_size=6).map(tuple),
     st.lists(st.builds(Attachment, eid=LABEL, device_index=SMALL), max_size=6).map(tuple),
 )
-OWNER = st.builds(ProcessOwner, st.none() | SMALL, st.none() | LABEL, st.none() | LABEL)
+OWNER = st.builds(ProcessOwner, uid=st.none() | SMALL, eid=st.none() | LABEL, namespace_uid=st.none() | SMALL)
+UIDS = st.dictionaries(PID, SMALL, max_size=6)
 PROCESSES = st.builds(
-    ProcessFacts, st.dictionaries(PID, OWNER, max_size=8), st.frozensets(PID, max_size=6), st.frozensets(LABEL)
+    lambda owners, uids, logins, kernels: ProcessFacts(owners, frozenset(uids), uids, logins, kernels),
+    st.dictionaries(PID, OWNER, max_size=8),
+    UIDS,
+    UIDS,
+    st.dictionaries(LABEL, st.frozensets(SMALL, min_size=1, max_size=2), max_size=3),
 )
+ACCOUNTS = st.builds(
+    AccountFacts,
+    st.dictionaries(SMALL, st.none() | LABEL, max_size=4),
+    st.dictionaries(LABEL, st.none() | SMALL, max_size=3),
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What all sources tell."""
+
+    gpu: GpuFacts
+    genv: GenvFacts
+    processes: ProcessFacts
+    accounts: AccountFacts
+
+
+MACHINE = st.builds(Machine, GPU, GENV, PROCESSES, ACCOUNTS)
 
 
 @dataclass
@@ -85,32 +111,36 @@ class Told:
         return self.facts
 
 
-NVML, GENV_STATE, GENV_COMMAND, PROC = map(Told, ("nvml", "genv", "genv_command", "processes"))
-MONITOR = Monitor(
-    Config(collect_interval=60.0, collect_timeout=60.0), Sources("live", NVML, GENV_STATE, GENV_COMMAND, PROC)
-)
+NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD = map(Told, ("nvml", "genv", "genv_command", "processes", "accounts"))
+SOURCES = Sources("live", NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD)
+PATIENT = Config(collect_interval=60.0, collect_timeout=20.0)
+MONITOR = Monitor(PATIENT, SOURCES)
+CROWDED = Monitor(replace(PATIENT, limits_environments=1, limits_users=1, limits_processes=1), SOURCES)
 
 
-def exposed(gpu: GpuFacts, genv: GenvFacts, processes: ProcessFacts, format_: Format) -> str:
+def exposed(machine: Machine, format_: Format, monitor: Monitor = MONITOR) -> str:
     """Return what is served of such a machine."""
-    NVML.facts, GENV_STATE.facts, GENV_COMMAND.facts, PROC.facts = gpu, genv, True, processes
-    before = MONITOR.site.latest
-    MONITOR.tick(0)
-    latest = MONITOR.site.latest
+    NVML.facts, GENV_STATE.facts, GENV_COMMAND.facts = machine.gpu, machine.genv, True
+    PROC.facts, PASSWD.facts = machine.processes, machine.accounts
+    before = monitor.site.latest
+    monitor.tick(0)
+    latest = monitor.site.latest
     assert latest is not None and latest is not before
     assert all(collector.success for collector in latest.snapshot.collectors)
     return latest.exposition.body((format_, False)).decode()
 
 
-@given(gpu=GPU, genv=GENV, processes=PROCESSES)
-def test_any_machine_can_be_read(gpu: GpuFacts, genv: GenvFacts, processes: ProcessFacts) -> None:
+@pytest.mark.parametrize("monitor", [MONITOR, CROWDED], ids=["usual", "crowded"])
+@given(machine=MACHINE)
+def test_any_machine_can_be_read(monitor: Monitor, machine: Machine) -> None:
+    owners = machine.processes.owners.values()
+    known = {record.eid for record in machine.genv.environments} | {owner.eid or "" for owner in owners}
     for format_, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
-        samples = [sample for family in parse(exposed(gpu, genv, processes, format_)) for sample in family.samples]
+        samples = [sample for family in parse(exposed(machine, format_, monitor)) for sample in family.samples]
         series = [(sample.name, *sorted(sample.labels.items())) for sample in samples]
         assert len(set(series)) == len(series), "the same series twice"
-        known = {record.eid for record in genv.environments} | {owner.eid or "" for owner in processes.owners.values()}
-        named = {sample.labels["eid"] for sample in samples if sample.name == "genv_environment_processes_total"}
-        assert named <= known
+        assert {sample.labels["eid"] for sample in samples if "eid" in sample.labels} <= known | {"", OTHER}
+        assert all(sample.value == sample.value for sample in samples), "not a number"
 
 
 @given(eids=st.sets(LABEL, max_size=5), usernames=st.sets(LABEL, max_size=5))
@@ -130,11 +160,10 @@ def test_labels_arrive_as_they_are(eids: set[str], usernames: set[str]) -> None:
 
 
 @settings(max_examples=20)
-@given(gpu=GPU, genv=GENV, processes=PROCESSES)
-def test_promtool_can_read_it_too(gpu: GpuFacts, genv: GenvFacts, processes: ProcessFacts) -> None:
+@given(machine=MACHINE)
+def test_promtool_can_read_it_too(machine: Machine) -> None:
     command = (debian.program("promtool", "prometheus"), "check", "metrics")
-    text = exposed(gpu, genv, processes, TEXT)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=exposed(machine, TEXT), capture_output=True, text=True, check=False)
     # 3: it can be read, but the names are not to promtool's taste: the sixteen are not.
     assert done.returncode in (0, 3), done.stdout + done.stderr
     assert "error while linting" not in done.stderr
