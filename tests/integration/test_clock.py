@@ -48,8 +48,7 @@ def go_on_at_their_pace(monitor: Monitor) -> Series:
     made = after[COLLECTIONS] - before[COLLECTIONS]
     assert made <= (time.monotonic() - started) / INTERVAL + 2, "a burst of ticks"
     durations = named(after, "genv_monitor_collector_duration_seconds")
-    assert len(durations) == 4
-    assert all(0 <= duration < 60 for duration in durations.values())
+    assert durations and all(0 <= duration < 60 for duration in durations.values())
     assert all(value == 1 for value in named(after, "genv_monitor_collector_success").values())
     return after
 

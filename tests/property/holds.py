@@ -13,6 +13,7 @@ from genvd.sources import SourceError, genv_format
 from genvd.sources.processes import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.sources.state_files import read_json
 from genvd.text import MAX_TEXT, decode
+from genvd.web import web_config
 
 if TYPE_CHECKING:
     from genvd.model import Attachment, EnvironmentRecord
@@ -91,13 +92,37 @@ def configuration(content: bytes, file: Path) -> Config | None:
     except ConfigError as error:
         assert error.problems
         for problem in error.problems:
-            assert_is_line(problem)
-            said = problem.removeprefix(str(file))
-            assert _LINE.match(said) or _OF_THE_WHOLE_FILE in said, problem
+            _assert_has_place(problem, file)
         return None
     file.write_bytes(as_yaml(config).encode())
     assert load(file) == config
     return config
+
+
+def web_configuration(content: bytes, file: Path) -> None:
+    """A web configuration with any content gives settings, or problems with their places.
+
+    Args:
+        content: of the file.
+        file: where to write it.
+    """
+    file.write_bytes(content)
+    reading = web_config.read(file)
+    assert reading.files[0] == file
+    for problem in reading.problems:
+        _assert_has_place(problem, file)
+    if reading.problems:
+        return
+    for name, hashed in reading.config.users.items():
+        assert name and ":" not in name and hashed.startswith("$2")
+    for name, value in reading.config.headers:
+        assert len(f"{name}: {value}".splitlines()) == 1
+
+
+def _assert_has_place(problem: str, file: Path) -> None:
+    assert_is_line(problem)
+    said = problem.removeprefix(str(file))
+    assert _LINE.match(said) or _OF_THE_WHOLE_FILE in said, problem
 
 
 def assert_is_line(text: str) -> None:

@@ -17,7 +17,7 @@ from tests.property import holds
 
 SETTINGS = list(settings())
 WORDS = [setting.section for setting in SETTINGS] + [setting.key for setting in SETTINGS]
-WORDS += [setting.kind.show(setting.default or 0) for setting in SETTINGS]
+WORDS += [setting.kind.show(setting.default) for setting in SETTINGS]
 MARKS = [
     ": ",
     ":\n  ",

@@ -69,7 +69,7 @@ def test_any_half_of_a_document(file: Path, document: Any, data: st.DataObject) 
 
 @given(
     eid=st.integers(0, 2**62) | st.from_regex(r"\A[a-z0-9-]{1,40}\Z"),
-    pids=st.lists(st.integers(1, 2**22), max_size=5),
+    pids=st.lists(st.integers(1, 2**22), max_size=5, unique=True),
     uid=st.integers(0, 2**32 - 1),
 )
 def test_what_genv_writes_is_what_is_read(file: Path, eid: int | str, pids: list[int], uid: int) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("state", "environment", "configuration")
+TARGETS = ("state", "environment", "configuration", "web_configuration")
 
 _INSTRUMENTED = ["genvd", "yaml"]
 
@@ -32,6 +32,7 @@ def main(arguments: list[str], prepare: Callable[[], object] = lambda: None) -> 
         "state": partial(holds.state, file=file),
         "environment": holds.environment_block,
         "configuration": partial(holds.configuration, file=file),
+        "web_configuration": partial(holds.web_configuration, file=file),
     }
     check = targets[target]
 

@@ -12,6 +12,7 @@ import sys
 from genvd import logs
 from genvd.config import Config
 from genvd.monitor import Monitor, make_sources
+from genvd.web.security import Security, load
 from genvd.web.server import Server, listen
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     logs.set_up("error")
     config = Config()
     monitor = Monitor(config, make_sources(config, options.demo))
-    server = Server(monitor.site, listen("127.0.0.1", 0))
+    server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
     print(server.port, flush=True)
     for line in sys.stdin:
