@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = 0
 """Root may act for anybody: it can be anybody."""
 
-MOST_PIDS = 1024
-"""Live processes of one environment whose owners are looked at."""
+MOST_MEMBERS = 1024
+"""People of one environment who are remembered when they have left it."""
 
 NOBODY = AccountFacts()
 
@@ -162,13 +162,13 @@ def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
 
 
 def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Seen | None) -> OwnedRecord:
-    live = [pid for pid in record.pids if pid in facts.uids][:MOST_PIDS]
+    live = [pid for pid in record.pids if pid in facts.uids]
     uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
     logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
     claimed = record.uid
     if before and before.uid == claimed:
         joined = before.uids | uids
-        return OwnedRecord(record, claimed, True, joined if len(joined) <= MOST_PIDS else before.uids, logins)
+        return OwnedRecord(record, claimed, True, joined if len(joined) <= MOST_MEMBERS else before.uids, logins)
     if not uids or claimed in uids or claimed in logins:
         return OwnedRecord(record, claimed, True, uids, logins)
     people = uids - {ROOT} or uids

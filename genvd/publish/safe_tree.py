@@ -48,7 +48,7 @@ def write_file(root: Path, relative: Path, content: bytes, for_everybody: Path |
             cursor.enter(name)
             cursor.check_owner()
         path = root / relative
-        if _current(cursor.descriptor, path) == content:
+        if _current(cursor.descriptor, path, len(content)) == content:
             return False
         _replace(cursor.descriptor, path, content)
         return True
@@ -145,8 +145,10 @@ def _with_path(error: OSError, path: Path) -> OSError:
     return OSError(error.errno, os.strerror(error.errno or 0), str(path))
 
 
-def _current(directory: int, path: Path) -> bytes | None:
-    """Return the content of the file that is to be written, None if there is none."""
+def _current(directory: int, path: Path, size: int) -> bytes | None:
+    """Return the content of the file that is to be written, None if there is none; of one that is larger only so much
+    that it shows.
+    """
     try:
         descriptor = os.open(path.name, _OLD_FILE_FLAGS, dir_fd=directory)
     except FileNotFoundError:
@@ -164,7 +166,7 @@ def _current(directory: int, path: Path) -> bytes | None:
         if status.st_uid != os.geteuid():
             raise UnsafePathError(_not_ours(path, user_name(status.st_uid)))
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            return file.read(size + 1)
     finally:
         os.close(descriptor)
 

@@ -194,6 +194,8 @@ class Conversation:
 
     def _answer(self, connection: Connection, response: Response, *, closes: bool = False) -> None:
         request, connection.request = connection.request, None
+        if connection.stage is Stage.LOGIN:
+            self._security.logins.forget(connection)  # nobody waits for it any more
         connection.closes = connection.closes or closes or self.stopping
         first = head(response, closes=connection.closes, headers=self._security.policy.headers)
         body = b"" if request and request.method == "HEAD" else response.body

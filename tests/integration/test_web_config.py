@@ -502,6 +502,20 @@ def test_a_flood_of_wrong_passwords_shuts_out_nobody(flooded: Monitor) -> None:
     assert flooded.get("/metrics", basic("late", "right")).status == 200
 
 
+def test_a_flood_that_is_over_leaves_nothing_to_do(web: Path) -> None:
+    """Two hundred wrong passwords take a minute; nobody waits for them any more."""
+    web.write_text(f"basic_auth_users: {{good: '{hashed('right', 10)}', late: '{hashed('right', 10)}'}}")
+    with service(web, headers=basic("good", "right")) as running:
+        head = b"GET /metrics HTTP/1.1\r\nHost: h\r\nAuthorization: Basic %b\r\n\r\n"
+        descriptors = Path(f"/proc/{running.process.pid}/fd")
+        idle = len(list(descriptors.iterdir()))
+        for number in range(200):
+            with closing(socket.create_connection((running.host, running.port), 10)) as client:
+                client.sendall(head % base64.b64encode(b"good:%d" % number))
+        wait_for(lambda: len(list(descriptors.iterdir())) <= idle, "all of them are gone")
+        assert running.get("/metrics", basic("late", "right")).status == 200
+
+
 def test_a_flood_of_wrong_passwords_costs_but_a_share_of_a_core(flooded: Monitor) -> None:
     before, started = processor_seconds(flooded), time.monotonic()
     wait_for(lambda: time.monotonic() - started > 5, "five seconds of it")

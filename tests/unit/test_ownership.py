@@ -6,7 +6,7 @@ import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
 from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
-from genvd.ownership import MOST_PIDS, OwnedRecord, Seen, environment_of, owned_records, seen, username
+from genvd.ownership import MOST_MEMBERS, OwnedRecord, Seen, environment_of, owned_records, seen, username
 from genvd.text import RESERVED
 
 ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
@@ -72,12 +72,21 @@ def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
     assert seen([other]) == {}
 
 
-def test_the_number_of_processes_that_are_looked_at_is_bounded() -> None:
-    pids = tuple(range(1, 3 * MOST_PIDS))
-    one, _ = only(EnvironmentRecord("e", ALICE, pids=pids), facts({pid: 10_000 + pid for pid in pids}))
-    assert len(one.members) == MOST_PIDS
-    joined, _ = only(EnvironmentRecord("e", 10_001, pids=pids[1000:]), facts({pid: 10_000 + pid for pid in pids}))
-    assert len(joined.members) == MOST_PIDS
+def test_the_owner_is_found_among_however_many_processes_of_others() -> None:
+    pids = tuple(range(1, 3 * MOST_MEMBERS))
+    one, reasons = only(EnvironmentRecord("e", ALICE, pids=pids), facts({**dict.fromkeys(pids, BOB), pids[-1]: ALICE}))
+    assert (one.uid, reasons) == (ALICE, [])
+
+
+def test_only_so_many_are_remembered_who_have_left() -> None:
+    one, history = None, None
+    for first in range(1, 3 * MOST_MEMBERS, 500):
+        pids = tuple(range(first, first + 500))
+        uids = {**{pid: 10_000 + pid for pid in pids}, pids[0]: ALICE}
+        one, _ = only(EnvironmentRecord("e", ALICE, pids=pids), facts(uids), history)
+        history = seen([one])["e"]
+        assert one.uid == ALICE
+        assert len(one.members) <= MOST_MEMBERS
 
 
 def records(*uids: int) -> GenvFacts:

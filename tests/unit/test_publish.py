@@ -196,6 +196,14 @@ def test_what_has_changed_is_written_anew(root: Path) -> None:
     assert_no_leftovers(root)
 
 
+def test_a_file_that_has_become_huge_is_replaced_without_reading_it(root: Path) -> None:
+    publish_to(root)
+    published = (root / FILE).read_bytes()
+    os.truncate(root / FILE, 2**40)
+    publish_to(root)
+    assert (root / FILE).read_bytes() == published
+
+
 def test_a_reader_never_sees_half_a_file(root: Path) -> None:
     contents = (b"a" * 200_000, b"b" * 100_000)
     write_file(root, Path("f"), contents[0])
