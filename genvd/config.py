@@ -89,6 +89,26 @@ class Config:
         kinds.text("a URL that starts with http:// or https://", r"https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000}"),
         "Where Grafana reaches Prometheus.",
     )
+    ledger_enabled: bool = _setting(True, kinds.boolean(), "Whether to count who used how much.")
+    ledger_directory: Path | None = _setting(
+        None,
+        kinds.absolute_path(),
+        "Directory for ledger.db, which keeps it across restarts. Empty: $STATE_DIRECTORY where systemd sets it, else"
+        " it is kept in memory only.",
+    )
+    ledger_write_interval: float = _setting(
+        30.0,
+        kinds.duration(0.1, 60),
+        "Time from one write to the next; what was counted since is lost in a crash.",
+    )
+    ledger_hourly_retention: float = _setting(
+        35 * 86400.0,
+        kinds.duration(86400, 3650 * 86400),
+        "How long it is kept by the hour. After that it is kept by the day.",
+    )
+    ledger_retention: float = _setting(
+        400 * 86400.0, kinds.duration(86400, 3650 * 86400), "How long it is kept at all."
+    )
     limits_environments: int = _setting(
         1000, _LIMIT, "Environments with series of their own; those over it are summed into one, named (other)."
     )
@@ -102,6 +122,7 @@ SECTIONS = {
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
+    "ledger": "Who used how much: GPU time and energy by user, environment and device, for 'genv monitor report'.",
     "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
     "logging": "What is logged, to standard error or the journal.",
 }
@@ -137,6 +158,10 @@ def contradictions(config: Config, given: Collection[str]) -> Iterator[tuple[str
     if {"collect_timeout", "collect_interval"} <= set(given) and config.collect_timeout > config.collect_interval:
         timeout, interval = map(kinds.show_duration, (config.collect_timeout, config.collect_interval))
         yield "collect_timeout", f"{timeout} is longer than collect.interval; expected at most {interval}"
+    hourly, retention = config.ledger_hourly_retention, config.ledger_retention
+    if {"ledger_hourly_retention", "ledger_retention"} <= set(given) and hourly > retention:
+        shown, most = map(kinds.show_duration, (hourly, retention))
+        yield "ledger_hourly_retention", f"{shown} is longer than ledger.retention; expected at most {most}"
 
 
 def as_yaml(config: Config) -> str:

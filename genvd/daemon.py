@@ -36,6 +36,10 @@ OK, FAILED, START_AGAIN = 0, 1, 75
 """Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
 
 
+_LEDGER_SECONDS = 1.0
+"""That a stop waits for a disk."""
+
+
 class Daemon:
     """All parts of the running service. Its methods are called by the main thread, but for the tick."""
 
@@ -82,12 +86,15 @@ class Daemon:
         self._publisher.publish(self._config, self._server.port)
         if self._passed is None:  # else connections wait in the socket, so that a restart loses no scrape
             self._server.start()
+        self._monitor.keep_ledger(self._config)
         self._timer.start()
         self._say_what_runs()
         log.info("%s: stopping", self._work_until_told_to_stop().name)
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
+        if not self._monitor.close_ledger(_LEDGER_SECONDS):
+            log.warning("the ledger could not be written in time; use of the last half minute may be lost")
         return self._exit_status
 
     def _serve(self, listener: socket.socket) -> Server:
@@ -148,6 +155,7 @@ class Daemon:
         self._config = config
         self._monitor.reconfigure(config)
         self._monitor.site.hosts = _hosts(config)
+        self._monitor.keep_ledger(config)
         self._monitor.reloaded(successful=True)
         self._publisher.publish(self._config, self._server.port)
         log.info("the configuration was reloaded")

@@ -280,6 +280,30 @@ class RejectedClaims:
 
 
 @dataclass(frozen=True, slots=True)
+class UserUse:
+    """What somebody used since the ledger was begun, as docs/ledger.md counts it."""
+
+    username: str
+    allocated_seconds: float
+    """Device-seconds: two devices held for a second are two."""
+    active_seconds: float | None = None
+    idle_seconds: float | None = None
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """What the ledger says, and how it does."""
+
+    users: tuple[UserUse, ...] | None = None
+    """In the order in which they came; None while it is not known what was counted before the monitor started."""
+    write_success: bool | None = None
+    """Whether it could be written when that was last tried; None where it is kept in memory only."""
+    last_write_timestamp: float | None = None
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorStatus:
     """How one source did in this tick."""
 
@@ -331,3 +355,5 @@ class Snapshot:
     """Devices with at least one active environment attached."""
     rejected_claims: tuple[RejectedClaims, ...] = ()
     """One for each reason."""
+    ledger: LedgerStatus | None = None
+    """None where none is kept."""

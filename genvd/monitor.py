@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
 
 from genvd import __version__
+from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
 from genvd.metrics import exported
 from genvd.metrics.caps import Limits
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
+
+_LEDGER_SECONDS = 1.0
+"""That are waited for a ledger to be written before another one is begun."""
 
 
 class Monitor:
@@ -50,6 +55,27 @@ class Monitor:
         self._published: bool | None = None
         self._own_process = ProcessCollector(registry=None)
         self._failed_metrics: set[str] = set()
+        self._ledger: Ledger | None = None
+        self._ledger_failed = False
+
+    def keep_ledger(self, config: Config) -> None:
+        """Count who uses how much, from the next collection on, where the configuration says so."""
+        ledger = self._ledger
+        if ledger is not None and (not config.ledger_enabled or directory_for(config, self._mode) != ledger.directory):
+            ledger.stop()
+            ledger.wait(_LEDGER_SECONDS)
+            self._ledger = None
+        if self._ledger is not None:
+            self._ledger.reconfigure(config)
+        elif config.ledger_enabled:
+            self._ledger = Ledger(config, self._mode)
+
+    def close_ledger(self, seconds: float) -> bool:
+        """Have what was counted written; return whether it was within this time."""
+        if self._ledger is None:
+            return True
+        self._ledger.stop()
+        return self._ledger.wait(seconds)
 
     def tick(self, skipped: int) -> None:
         """Make one collection and render it; never raises.
@@ -58,7 +84,7 @@ class Monitor:
             skipped: ticks that were left out since the last one.
         """
         try:
-            snapshot = self.look(skipped)
+            snapshot = self._counted(self.look(skipped))
             everything = [*self.exported(snapshot), *self._own_process.collect()]
             previous = self.site.latest
             self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
@@ -82,6 +108,17 @@ class Monitor:
                 publish_success=self._published,
             )
         )
+
+    def _counted(self, snapshot: Snapshot) -> Snapshot:
+        """Return the Snapshot with what the ledger says after it."""
+        ledger = self._ledger
+        try:
+            return snapshot if ledger is None else replace(snapshot, ledger=ledger.take(snapshot))
+        except Exception:  # a defect there must cost these metrics only
+            if not self._ledger_failed:
+                self._ledger_failed = True
+                log.exception("the ledger failed unexpectedly; please report this")
+            return snapshot
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""

@@ -17,9 +17,23 @@ def state_directory(config: Config) -> Path:
     return config.genv_state_directory or default_directory()
 
 
+SERVICE_STATE = Path("/var/lib/genv-monitor")
+"""The state directory of the service, as its unit names it."""
+
+
+def ledger_directory(config: Config) -> Path | None:
+    """Return the directory in which who used how much is kept; None where there is no place to keep it."""
+    return config.ledger_directory or own_state_directory()
+
+
+def own_state_directory() -> Path | None:
+    """Return what systemd gave us to keep things in (systemd.exec(5)); None where it did not start us."""
+    own = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(own) if own else None
+
+
 def publish_directory(config: Config) -> Path:
     """Return the directory for the Prometheus and Grafana files."""
     if config.publish_directory:
         return config.publish_directory
-    own = os.environ.get("STATE_DIRECTORY", "").split(":")[0]  # systemd.exec(5)
-    return (Path(own) if own else state_directory(config)) / "metrics"
+    return (own_state_directory() or state_directory(config)) / "metrics"

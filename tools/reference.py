@@ -13,6 +13,7 @@ from pathlib import Path
 from genvd import config
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.health import HEALTH
+from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
 
@@ -29,6 +30,11 @@ Memory is in bytes, and `index` and `device` are NVML's device index, the one th
 
 Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
+"""
+
+_LEDGER = """
+How this is counted and kept is in [ledger.md](ledger.md). GPU-hours by user in a range of Prometheus:
+`increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv monitor report`.
 """
 
 _PROCESS = """\
@@ -56,7 +62,8 @@ def metrics_reference() -> str:
             _INTRODUCTION,
             _section("The machine", CONTRACT),
             _section("Whether driver and devices answer", HEALTH),
-            _section("The monitor itself", (*SERVICE, SERIES_DROPPED)),
+            _section("Who used how much", LEDGER) + _LEDGER,
+            _section("The monitor itself", (*SERVICE, *LEDGER_STATUS, SERIES_DROPPED)),
             _PROCESS,
         )
     )

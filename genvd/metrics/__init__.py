@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.health import HEALTH
+from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import families
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from genvd.model import Snapshot
 
-ALL = (*CONTRACT, *HEALTH, *SERVICE)
+ALL = (*CONTRACT, *HEALTH, *LEDGER, *SERVICE, *LEDGER_STATUS)
 """All that is read from the Snapshot."""
 
 

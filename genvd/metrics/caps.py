@@ -59,11 +59,21 @@ class Caps:
             "user": _kept(((u.uid, (u.username,), u.username) for u in users), limits.users, len(users)),
             "process": _kept(((p.uid, (p.pid,), p.pid) for p in processes), limits.processes, len(processes)),
         }
+        self._most: dict[Kind, int] = {
+            "environment": limits.environments,
+            "user": limits.users,
+            "process": limits.processes,
+        }
         self.dropped: dict[Kind, int] = dict.fromkeys(self._kept, 0)
         """Series that were kept out so far."""
 
     def apply(
-        self, labels: tuple[str, ...], samples: Iterable[tuple[tuple[object, ...], Value]], *, addable: bool
+        self,
+        labels: tuple[str, ...],
+        samples: Iterable[tuple[tuple[object, ...], Value]],
+        *,
+        addable: bool,
+        by_arrival: bool = False,
     ) -> Samples:
         """Return the samples of a row that get series, those over the limit summed.
 
@@ -71,9 +81,15 @@ class Caps:
             labels: of the row.
             samples: the values of the labels, in their order, and the value; None for one that is not known.
             addable: False leaves out what is over the limit, as no sum of it makes sense.
+            by_arrival: whether those are kept whose samples come first, instead of those of the Snapshot.
         """
         name = next((label for label in _LABELS if label in labels), None)
         kept = self._kept[_LABELS[name]] if name else None
+        if name is not None and by_arrival:
+            samples = tuple(samples)
+            place, most = labels.index(name), self._most[_LABELS[name]]
+            arrived = dict.fromkeys(str(values[place]) for values, _ in samples)
+            kept = frozenset(list(arrived)[:most]) if len(arrived) > most else None
         if name is None or kept is None:
             return {tuple(map(str, values)): value for values, value in samples if value is not None}
         return self._folded(labels, name, kept, samples, addable=addable)

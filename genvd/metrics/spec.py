@@ -31,6 +31,10 @@ class Metric:
     addable: bool = True
     """Whether the sum over several environments, users or processes makes sense, as that of a ratio does not."""
 
+    by_arrival: bool = False
+    """Whether its samples come in an order that lasts, and those who are over a limit are those at the end of it. For
+    counters of those who left: the sum of them never goes back."""
+
     def family(self, snapshot: Snapshot, caps: Caps | None = None) -> Family:
         """Return the series that the Snapshot has, without those whose value is not known.
 
@@ -39,7 +43,7 @@ class Metric:
         samples = self.samples(snapshot)
         if caps is None:
             return self.family_of({tuple(map(str, labels)): value for labels, value in samples if value is not None})
-        return self.family_of(caps.apply(self.labels, samples, addable=self.addable))
+        return self.family_of(caps.apply(self.labels, samples, addable=self.addable, by_arrival=self.by_arrival))
 
     def family_of(self, values: Mapping[tuple[str, ...], float | int | bool]) -> Family:
         """Return the series with these values, by the values of their labels."""

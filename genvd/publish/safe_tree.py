@@ -54,6 +54,23 @@ def write_file(root: Path, relative: Path, content: bytes, for_everybody: Path |
         return True
 
 
+def own_directory(path: Path) -> Path:
+    """Make a directory, for this user alone, if it is missing, and return its path without links.
+
+    Args:
+        path: absolute. On the way to it directories and links must be root's or this user's.
+
+    Raises:
+        UnsafePathError: it is a link or not this user's, or something on the way belongs to somebody else.
+        OSError: the system does not let it be made.
+    """
+    with closing(_Cursor()) as cursor:
+        cursor.follow(path.parent, None)
+        cursor.enter(path.name, 0o700)
+        cursor.check_owner()
+        return Path(os.readlink(f"/proc/self/fd/{cursor.descriptor}"))
+
+
 class _Cursor:
     """An open directory, which is moved along a path one name at a time."""
 

@@ -1,0 +1,214 @@
+"""The thread that writes the ledger's file. Nobody waits for it: a disk that hangs, hangs this thread only."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from genvd.ledger import place
+from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
+from genvd.ledger.store import Batch, Store, totals_of_unwritable
+from genvd.ledger.upkeep import Pace, keep_up
+from genvd.publish.safe_tree import UnsafePathError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genvd.ledger.book import Book
+    from genvd.ledger.use import Totals
+
+log = logging.getLogger(__name__)
+
+_MOST_PROBLEMS = 10
+"""That are logged until the file is written again."""
+
+
+@dataclass(slots=True)
+class Policy:
+    """How often it is written and how long things are kept, all in seconds. May be changed while it runs."""
+
+    write_interval: float
+    hourly: float
+    retention: float
+
+
+class Keeper:
+    """Keeps a book in a file."""
+
+    def __init__(self, book: Book, directory: Path, mode: str, policy: Policy) -> None:
+        """Make it ready to start.
+
+        Args:
+            book: what is to be kept.
+            directory: where the file is, or is to be made.
+            mode: ``live`` or ``demo``.
+            policy: how.
+        """
+        self.directory = directory
+        self.write_success: bool | None = None
+        self.last_write_timestamp: float | None = None
+        self.loaded = threading.Event()
+        """Set when it is known what was counted before, or that it cannot be known just now."""
+        self._book = book
+        self._mode = mode
+        self._policy = policy
+        self._store: Store | None = None
+        self._batch: Batch | None = None  # one that could not be written
+        self._known = False  # what is in the file
+        self._taken = False
+        self._checked = False
+        self._pace = Pace()
+        self._problems: set[str] = set()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have what is left written, and the thread end."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the thread to end, but no longer than this; return whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            stopping = self._stopping  # what is counted before stop() is still written
+            self._step()
+            if stopping:
+                break
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping, self._policy.write_interval)
+        self._close()
+
+    def _step(self) -> None:
+        try:
+            try:
+                self._write()
+            except sqlite3.DatabaseError as error:
+                if not is_corrupt(error):
+                    raise
+                self._begin_anew(error)
+                self._write()
+        except (sqlite3.Error, OSError, RefusedError, UnsafePathError) as error:
+            self._failed(error)
+        except Exception:  # a defect of ours must not stop the writing for ever
+            log.exception("ledger: failed unexpectedly; please report this")
+            self._batch = None  # the totals of the next one have it all
+            self._failed(RuntimeError("failed unexpectedly"))
+        finally:
+            self.loaded.set()
+
+    def _write(self) -> None:
+        store = self._open()
+        if self._batch is not None:
+            store.write(self._batch)
+            self._batch = None
+        self._batch = self._book.batch()
+        store.write(self._batch)
+        self._succeeded(self._batch.totals)
+        self._batch = None
+        if self._pace.due(time.monotonic(), time.time()):
+            policy = self._policy
+            gone = keep_up(store.connection, time.time(), policy.hourly, policy.retention, lambda: not self._stopping)
+            self._book.forget(gone)
+
+    def _open(self) -> Store:
+        if self._store is not None and self._store.replaced:
+            log.warning("ledger: %s was taken away; a new one is begun", self._store.path)
+            self._close()
+        if self._store is None:
+            store = Store(self.directory, self._mode, check=not self._checked)
+            self._checked = True
+            try:
+                if not self._known:
+                    self._load(store.totals())
+                self.last_write_timestamp = store.written() or self.last_write_timestamp
+            except BaseException:
+                with suppress(sqlite3.Error, OSError):
+                    store.close()
+                raise
+            self._store = store
+        return self._store
+
+    def _load(self, totals: Totals) -> None:
+        if self._taken:
+            self._book.start_over()
+            self._taken = False
+        self._book.begin(totals)
+        self._book.written(totals)
+        self._known = True
+        self.loaded.set()
+
+    def _begin_anew(self, error: Exception) -> None:
+        self._close()
+        self._checked = True
+        label = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        path = place.set_aside(self.directory / place.FILE, label)
+        log.error("ledger: it is damaged (%s); it is now %s, and a new one is begun", error, path)
+
+    def _close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(sqlite3.Error, OSError):
+                store.close()
+
+    def _succeeded(self, totals: Totals) -> None:
+        self._book.written(totals)
+        self.last_write_timestamp = time.time()
+        self.write_success = True
+        if self._problems:
+            self._problems.clear()
+            log.info("ledger: it is written again")
+
+    def _failed(self, error: Exception) -> None:
+        self._close()
+        if not self._known:
+            self._load_anyway(error)
+        self._book.written(None)
+        self.write_success = False
+        problem = _told(error, self.directory)
+        if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
+            self._problems.add(problem)
+            log.warning("ledger: %s; it goes on in memory, and is written as soon as that is possible", problem)
+
+    def _load_anyway(self, error: Exception) -> None:
+        """Find out what was counted before without being able to write; if nobody can say that, it is not known."""
+        if isinstance(error, TakenError):
+            self._taken = True
+        if isinstance(error, RefusedError | UnsafePathError):
+            self._book.begin({})
+            return
+        path = self.directory / place.FILE
+        with suppress(sqlite3.Error, OSError):
+            try:
+                before = totals_of_unwritable(path) if path.exists() else {}
+            except RefusedError:  # nothing is in it
+                before = {}
+            self._book.begin(before)
+
+
+def _told(error: Exception, directory: Path) -> str:
+    """Return an error in one line: the thing, the reason, the way out."""
+    path = directory / place.FILE
+    if isinstance(error, UnsafePathError):
+        return f"cannot be written: {error} with ledger.directory"
+    if isinstance(error, RefusedError):
+        return f"{path}: cannot be written: {error}"
+    if isinstance(error, OSError):
+        place_ = error.filename or path
+        return f"{place_}: cannot be written: {error.strerror}; make it writable, or choose another ledger.directory"
+    return f"{path}: cannot be written: {error}; see whether the disk is full, read-only or broken"

@@ -1,0 +1,101 @@
+"""The ledger as the monitor knows it: a Snapshot goes in each tick, and what everybody used comes out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from genvd.ledger.book import Book
+from genvd.ledger.keeper import Keeper, Policy
+from genvd.ledger.look import look_of
+from genvd.ledger.meter import Meter
+from genvd.model import LedgerStatus, UserUse
+from genvd.places import ledger_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genvd.config import Config
+    from genvd.ledger.use import Total
+    from genvd.model import Snapshot
+
+LONGEST_INTERVALS = 3
+"""Intervals that count at most between two ticks: more went by only if the monitor or the machine was suspended."""
+
+_LOADING_SECONDS = 0.5
+"""That the first tick waits for the file, so that the counters are there from the first scrape on."""
+
+
+class Ledger:
+    """Counts in memory, and has a thread write it to a file where there is a place for one."""
+
+    def __init__(self, config: Config, mode: str) -> None:
+        """Begin counting.
+
+        Args:
+            config: whether and where it is kept.
+            mode: ``live`` or ``demo``.
+        """
+        self._mode = mode
+        self._book = Book()
+        self._meter = Meter()
+        self._longest = 0.0
+        self._waited = False
+        self._keeper: Keeper | None = None
+        self._policy = Policy(0, 0, 0)
+        self.directory = directory_for(config, mode)
+        self.reconfigure(config)
+        if self.directory is None:
+            self._book.begin({})
+        else:
+            self._keeper = Keeper(self._book, self.directory, mode, self._policy)
+            self._keeper.start()
+
+    def reconfigure(self, config: Config) -> None:
+        """Count as the configuration says. Where it is kept does not change: that takes another ledger."""
+        self._longest = LONGEST_INTERVALS * config.collect_interval
+        self._policy.write_interval = config.ledger_write_interval
+        self._policy.hourly = config.ledger_hourly_retention
+        self._policy.retention = config.ledger_retention
+
+    def take(self, snapshot: Snapshot) -> LedgerStatus:
+        """Count what was used since the last Snapshot, and return what everybody has used."""
+        self._book.add(self._meter.count(look_of(snapshot), time.monotonic(), self._longest), snapshot.timestamp)
+        keeper = self._keeper
+        if keeper is not None and not self._waited:
+            self._waited = True
+            keeper.loaded.wait(_LOADING_SECONDS)
+        totals = self._book.totals()
+        return LedgerStatus(
+            None if totals is None else tuple(_shown(name, total) for name, total in totals.items() if name),
+            keeper.write_success if keeper else None,
+            keeper.last_write_timestamp if keeper else None,
+        )
+
+    def stop(self) -> None:
+        """Have what was counted written, without waiting for it."""
+        if self._keeper:
+            self._keeper.stop()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is written, but no longer than this; return whether it is."""
+        return self._keeper is None or self._keeper.wait(seconds)
+
+
+def directory_for(config: Config, mode: str) -> Path | None:
+    """Return where the ledger is kept; None for memory, as for a simulated machine unless somebody says where."""
+    return config.ledger_directory if mode == "demo" else ledger_directory(config)
+
+
+def _shown(username: str, total: Total) -> UserUse:
+    return UserUse(
+        username,
+        total.allocated / 1000,
+        _thousandth(total.active),
+        _thousandth(total.idle),
+        _thousandth(total.energy),
+    )
+
+
+def _thousandth(amount: int | None) -> float | None:
+    return None if amount is None else amount / 1000

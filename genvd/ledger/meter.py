@@ -1,0 +1,140 @@
+"""Looks to amounts: what was used between one look and the next.
+
+Time is that of CLOCK_MONOTONIC, so setting the clock of the machine changes no amount. What is found at the second of
+two looks counts for the time since the first, but for a few intervals at most: nobody knows what went on while the
+machine or the monitor was suspended.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from genvd.ledger.use import Holder, Key, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genvd.ledger.look import Held, Look, Outside, Reading
+
+MOST_WATTS = 20_000.0
+"""No device draws more; a counter that says so has jumped, and what was counted once stays counted for ever."""
+
+
+class Meter:
+    """Counts from look to look."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._counters: dict[str, tuple[int, float]] = {}
+        """By device, when its energy counter was last read, and the joules."""
+        self._covered: dict[str, int] = {}
+        """By device, until when its energy is counted."""
+
+    def count(self, look: Look, now: float, longest: float) -> dict[Key, Use]:
+        """Return what was used since the last look, by who used it and which device.
+
+        Everybody who holds a device is there, at the first look with amounts of 0.
+
+        Args:
+            look: what was found.
+            now: when, in seconds of CLOCK_MONOTONIC.
+            longest: the most seconds that count for one look.
+        """
+        moment, most = int(now * 1000), int(longest * 1000)
+        last = moment if self._last is None else self._last
+        self._last = moment
+        energies = self._energies(look.readings, last, moment, most)
+        if look.held is None:
+            return {}
+        by_device: dict[str, dict[Holder, Held]] = defaultdict(dict)
+        for held in look.held:
+            by_device[held.device].setdefault(held.holder, held)
+        outside: dict[str, list[Outside]] = defaultdict(list)
+        for work in look.outside:
+            outside[work.device].append(work)
+        uses: dict[Key, Use] = {}
+        for device, holders in by_device.items():
+            for held in holders.values():
+                uses[held.holder, device] = _use(held, min(max(0, moment - last), most))
+            _mark_doubles(holders.values(), uses)
+        for device, energy in energies.items():
+            for holder, part in shared(energy, by_device.get(device, {}).values(), outside.get(device, ())):
+                uses.setdefault((holder, device), Use()).add(Use(energy=part))
+        return uses
+
+    def _energies(self, readings: Iterable[Reading], last: int, moment: int, most: int) -> dict[str, int]:
+        """Return the millijoules that each device took in the time that counts, where that is known."""
+        energies, counters, covered = {}, {}, {}
+        for reading in readings:
+            device = reading.device
+            watts = self._watts(reading, moment)
+            if reading.energy_joules is not None:
+                counters[device] = (moment, reading.energy_joules)
+            since = self._covered.get(device, last)
+            if watts is None:
+                covered[device] = since
+                continue
+            covered[device] = moment
+            energies[device] = round(watts * min(max(0, moment - since), most))
+        self._counters, self._covered = counters, covered
+        return energies
+
+    def _watts(self, reading: Reading, moment: int) -> float | None:
+        """Return what the device drew on average since its counter was last read, else what it draws now."""
+        before = self._counters.get(reading.device)
+        if reading.energy_joules is not None and before is not None and moment > before[0]:
+            watts = 1000 * (reading.energy_joules - before[1]) / (moment - before[0])
+            if 0 <= watts <= MOST_WATTS:  # a driver that is loaded again begins anew
+                return watts
+        watts = reading.power_watts if reading.power_watts is not None else -1.0
+        return watts if 0 <= watts <= MOST_WATTS else None
+
+
+def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Holder, int]]:
+    """Return who answers for which part of a device's energy. docs/ledger.md has the rule and its reasons.
+
+    Args:
+        energy: of the device, in millijoules.
+        holders: those who hold it.
+        outside: work on it outside of any environment; the part of those without a name is nobody's.
+    """
+    holders, outside = list(holders), list(outside)
+    working = [held for held in holders if held.active]
+    weights = [(held.holder, max(0.0, held.share or 0.0)) for held in holders]
+    weights += [(Holder(work.username or "", uid=work.uid), max(0.0, work.share)) for work in outside]
+    if not sum(weight for _, weight in weights) > 0 or any(held.share is None for held in working):
+        weights = [(held.holder, 1.0) for held in working or holders]
+    whole = sum(weight for _, weight in weights)
+    parts, given, weighed = [], 0, 0.0
+    for holder, weight in weights:
+        weighed += weight
+        until = round(energy * (weighed / whole))  # rounds the sums, so that the parts add up
+        if weight and (holder.username or holder.eid):
+            parts.append((holder, until - given))
+        given = until
+    return parts
+
+
+def _use(held: Held, elapsed: int) -> Use:
+    if held.active is None:
+        return Use(elapsed)
+    return Use(elapsed, elapsed if held.active else 0, 0 if held.active else elapsed)
+
+
+def _mark_doubles(holders: Iterable[Held], uses: dict[Key, Use]) -> None:
+    """Mark what somebody with several environments on one device has there more than once."""
+    of_person: dict[str, list[Held]] = defaultdict(list)
+    for held in holders:
+        if held.holder.username:
+            of_person[held.holder.username].append(held)
+    for several in of_person.values():
+        if len(several) == 1:
+            continue
+        idle = all(held.active is False for held in several)
+        several.sort(key=lambda held: not held.active)
+        for number, held in enumerate(several):
+            use = uses[held.holder, held.device]
+            use.allocated_again = use.allocated if number else 0
+            use.active_again = (use.active or 0) if number else 0
+            use.idle_again = 0 if idle and not number else (use.idle or 0)
