@@ -7,12 +7,14 @@ import logging
 import re
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
+from genvd.ledger.period import parse_moment
 from genvd.signals import hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
 
@@ -26,6 +28,7 @@ OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
+_REPORT_SPAN = timedelta(days=7)
 _ONCE_TIMEOUT = 60.0
 """Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
 
@@ -123,6 +126,24 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
     return OK
 
 
+def _report(config: Config, options: argparse.Namespace) -> int:
+    from genvd.ledger.forms import FORMATS
+    from genvd.ledger.place import FILE
+    from genvd.ledger.report import ReportError, make
+    from genvd.places import ledger_to_read
+
+    if options.since >= options.until:
+        log.error("--since is not before --until: there is no time in between; exchange them")
+        return WRONG
+    try:
+        report = make(options.ledger or ledger_to_read(config) / FILE, options.since, options.until, options.by)
+    except ReportError as error:
+        log.error("%s", error)
+        return FAILED
+    write_output(FORMATS[options.format](report).encode())
+    return OK
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
@@ -155,6 +176,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     _add_common_options(publish)
     _add_publish_options(publish)
     publish.set_defaults(run_command=_publish)
+
+    report = commands.add_parser("report", help="print who used how much, from what the service has counted")
+    _add_common_options(report)
+    _add_report_options(report)
+    report.set_defaults(run_command=_report)
     return parser
 
 
@@ -200,6 +226,40 @@ def _add_publish_options(parser: argparse.ArgumentParser) -> None:
     _add_setting(parser, ("-p", "--port"), "listen_port", "N", "port to serve on")
 
 
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    now = datetime.now(timezone.utc)
+
+    def moment(text: str) -> datetime:
+        try:
+            return parse_moment(text, now)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
+
+    parser.add_argument(
+        "--since",
+        type=moment,
+        default=now - _REPORT_SPAN,
+        metavar="WHEN",
+        help="how long ago (12h, 7d, 4w), a day (today, yesterday, 2026-11-23) or a time (2026-11-23T08:00), in local"
+        " time unless it has a zone (default: 7d)",
+    )
+    parser.add_argument("--until", type=moment, default=now, metavar="WHEN", help="likewise (default: now)")
+    parser.add_argument("--by", choices=("user", "environment", "device"), default="user", help="what is summed up (default: user)")
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="table has GPU-hours for people, the others have seconds and joules (default: table)",
+    )
+    parser.add_argument(
+        "--ledger",
+        type=_path,
+        default=None,
+        metavar="FILE",
+        help="the file to read, such as a backup (default: ledger.db where the service keeps it)",
+    )
+
+
 def _add_demo_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--demo",
@@ -238,8 +298,12 @@ def _demo_devices(text: str) -> int:
 
 
 def _directory(text: str) -> Path:
+    return _path(text, "a directory")
+
+
+def _path(text: str, expected: str = "a file") -> Path:
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a directory")
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected {expected}")
     return Path(text).absolute()
 
 

@@ -26,6 +26,11 @@ def ledger_directory(config: Config) -> Path | None:
     return config.ledger_directory or own_state_directory()
 
 
+def ledger_to_read(config: Config) -> Path:
+    """Return the directory in which to look for a ledger: that of the service, unless somebody says where."""
+    return ledger_directory(config) or SERVICE_STATE
+
+
 def own_state_directory() -> Path | None:
     """Return what systemd gave us to keep things in (systemd.exec(5)); None where it did not start us."""
     own = os.environ.get("STATE_DIRECTORY", "").split(":")[0]

@@ -10,9 +10,9 @@ from genvd.ledger.use import Holder
 from genvd.text import clean
 
 if TYPE_CHECKING:
-    from genvd.model import Environment, Snapshot
+    from genvd.model import Device, Environment, Snapshot
 
-_MOST_TIME = 2**40
+_MOST_TIME = 2**37
 """Unix times beyond are nonsense that somebody wrote into a state file; they would not fit everywhere."""
 
 _MOST_UID = 2**32
@@ -33,10 +33,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Work on a device outside of any environment."""
+    """Work on a device that the environment does not hold, or outside of any environment."""
 
-    username: str | None
-    uid: int | None
+    holder: Holder
+    """Whose it is; without a name and an environment it is nobody's."""
     device: str
     share: float
 
@@ -66,17 +66,29 @@ def look_of(snapshot: Snapshot) -> Look:
 
     A device that the driver does not show, and so has no UUID, is held by nobody.
     """
-    uuids = {device.index: clean(device.uuid) for device in snapshot.devices or () if device.uuid}
-    if snapshot.devices is None or snapshot.environments is None:
+    devices = {device.index: clean(device.uuid) for device in snapshot.devices or () if device.uuid}
+    if snapshot.holdings is None or snapshot.devices is None:
         return Look(None)
-    held = tuple(
-        Held(holder, uuids[index])
-        for environment in snapshot.environments
-        for holder in (holder_of(environment),)
-        for index in environment.device_indices
-        if index in uuids
+    holders = {environment.eid: holder_of(environment) for environment in snapshot.environments or ()}
+    held = {
+        (holding.eid, holding.device_index): Held(
+            holders[holding.eid], devices[holding.device_index], holding.active, _share(holding.share)
+        )
+        for holding in snapshot.holdings
+        if holding.eid in holders and holding.device_index in devices
+    }
+    outside = (
+        Outside(
+            holders.get(process.eid or "") or Holder(clean(process.username or ""), uid=_uid(process.uid)),
+            devices[use.device_index],
+            share,
+        )
+        for process in snapshot.processes or ()
+        for use in process.uses
+        if use.device_index in devices and (process.eid, use.device_index) not in held
+        if (share := _share(use.utilization))
     )
-    return Look(held)
+    return Look(tuple(held.values()), tuple(outside), tuple(map(_reading, snapshot.devices)))
 
 
 def holder_of(environment: Environment) -> Holder:
@@ -87,6 +99,18 @@ def holder_of(environment: Environment) -> Holder:
         clean(environment.username or ""),
         clean(environment.eid),
         int(created) if known and created is not None else None,
-        environment.uid if environment.uid is not None and 0 <= environment.uid < _MOST_UID else None,
+        _uid(environment.uid),
         clean(environment.name) if environment.name else None,
     )
+
+
+def _uid(uid: int | None) -> int | None:
+    return uid if uid is not None and 0 <= uid < _MOST_UID else None
+
+
+def _share(share: float | None) -> float | None:
+    return share if share is not None and share >= 0 else None  # which NaN is not
+
+
+def _reading(device: Device) -> Reading:
+    return Reading(clean(device.uuid or ""))

@@ -97,12 +97,12 @@ def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> 
     Args:
         energy: of the device, in millijoules.
         holders: those who hold it.
-        outside: work on it outside of any environment; the part of those without a name is nobody's.
+        outside: work on it of others; the part of those without a name and an environment is nobody's.
     """
     holders, outside = list(holders), list(outside)
     working = [held for held in holders if held.active]
     weights = [(held.holder, max(0.0, held.share or 0.0)) for held in holders]
-    weights += [(Holder(work.username or "", uid=work.uid), max(0.0, work.share)) for work in outside]
+    weights += [(work.holder, max(0.0, work.share)) for work in outside]
     if not sum(weight for _, weight in weights) > 0 or any(held.share is None for held in working):
         weights = [(held.holder, 1.0) for held in working or holders]
     whole = sum(weight for _, weight in weights)

@@ -1,0 +1,118 @@
+"""A report as people or programs read it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from genvd.ledger.report import LABELS, Report, Row
+from genvd.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
+_HEADINGS = ("held GPU-h", "active GPU-h", "idle GPU-h", "energy kWh")
+_UNITS = (3600.0, 3600.0, 3600.0, 3.6e6)
+_UNKNOWN = "-"
+_NOBODY = "(nobody)"
+_OUTSIDE = "(none)"
+
+
+def as_table(report: Report) -> str:
+    """Return aligned text, in GPU-hours of local time, with a line of sums."""
+    period = " to ".join(_local(moment) for moment in (report.since, report.until))
+    if not report.rows:
+        return f"{period}: nobody held a device.\n"
+    names = [label for label in LABELS[report.by] if label != "uid"]
+    lines = [[*names, *_HEADINGS]]
+    lines += [[*_names(report.by, row), *_hours(_amounts(row))] for row in report.rows]
+    if len(report.rows) > 1:
+        columns = zip(*(_amounts(row) for row in report.rows), strict=True)
+        lines.append(["total", *[""] * (len(names) - 1), *_hours(tuple(map(_sum, columns)))])
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return f"{period}\n\n" + "".join(_line(line, widths, len(names)) for line in lines)
+
+
+def as_csv(report: Report) -> str:
+    """Return comma-separated values with a header; what is not known is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*LABELS[report.by], *_AMOUNTS))
+    writer.writerows((*map(_plain, row.labels), *_amounts(row)) for row in report.rows)
+    return text.getvalue()
+
+
+def as_json(report: Report) -> str:
+    """Return a JSON document; what is not known is null."""
+    document = {
+        "since_timestamp_seconds": report.since,
+        "until_timestamp_seconds": report.until,
+        "by": report.by,
+        "rows": [
+            {
+                **dict(zip(LABELS[report.by], map(_plain, row.labels), strict=True)),
+                **dict(zip(_AMOUNTS, _amounts(row), strict=True)),
+            }
+            for row in report.rows
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+FORMATS: dict[str, Callable[[Report], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def _amounts(row: Row) -> tuple[float | None, ...]:
+    return (row.allocated_seconds, row.active_seconds, row.idle_seconds, row.energy_joules)
+
+
+def _hours(amounts: tuple[float | None, ...]) -> list[str]:
+    return [_UNKNOWN if a is None else f"{a / unit:.2f}" for a, unit in zip(amounts, _UNITS, strict=True)]
+
+
+def _sum(amounts: tuple[float | None, ...]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
+
+
+def _names(by: str, row: Row) -> list[str]:
+    if by == "device":
+        return [_text(row.labels[0])]
+    names = [_text(row.labels[0]) or _NOBODY]
+    if by == "environment":
+        _, eid, name, created = row.labels
+        names += [_text(eid) or _OUTSIDE, _text(name), _local(created) if isinstance(created, int) else ""]
+    return names
+
+
+def _text(value: str | int | None) -> str:
+    return "" if value is None else clean(str(value))  # the file may be somebody else's
+
+
+def _plain(value: str | int | None) -> str | int | None:
+    return clean(value) if isinstance(value, str) else value
+
+
+def _local(moment: float) -> str:
+    try:
+        return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):  # no year that a calendar has
+        return f"{moment:.0f}"
+
+
+def _line(cells: list[str], widths: list[int], texts: int) -> str:
+    padded = [
+        cell + " " * (width - _width(cell)) if number < texts else " " * (width - _width(cell)) + cell
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip() + "\n"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal text takes."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

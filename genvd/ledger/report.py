@@ -1,0 +1,127 @@
+"""Who used how much in a time, read from the ledger's file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.ledger.schema import RefusedError, open_for_reading
+from genvd.ledger.store import HOUR
+from genvd.ledger.upkeep import midnight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+LABELS = {
+    "user": ("username", "uid"),
+    "environment": ("username", "environment", "name", "created"),
+    "device": ("device",),
+}
+"""What tells one sum from another."""
+
+_COLUMNS = {
+    "user": "person.username, person.uid",
+    "environment": "person.username, environment.eid, environment.name, nullif(environment.created, -1)",
+    "device": "device.uuid",
+}
+_GROUPS = {"user": "environment.person", "environment": "environment.id", "device": "device.id"}
+
+# Nobody holds a device twice; an environment holds it whatever others there are of the same user.
+_ONCE = "sum(allocated - allocated_again), sum(active - active_again), sum(idle - idle_again), sum(use.energy)"
+_EACH = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
+
+
+class ReportError(Exception):
+    """There is nothing to report. The text is one line: the thing, the reason, the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one of them used. ``None`` is *not known*."""
+
+    labels: tuple[str | int | None, ...]
+    allocated_seconds: float
+    active_seconds: float | None
+    idle_seconds: float | None
+    energy_joules: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Who used how much."""
+
+    by: str
+    since: float
+    """Unix time in seconds: of the beginning of the first hour or day that counts."""
+    until: float
+    rows: tuple[Row, ...]
+    """Those who held most first."""
+
+
+def make(path: Path, since: datetime, until: datetime, by: str) -> Report:
+    """Return who used how much.
+
+    Kept are hours, and days of what is old: those count that begin in the time. The time is taken to begin with the
+    hour in which it does, and where only days are kept, with the day.
+
+    Args:
+        path: of the ledger's file, which may be written meanwhile.
+        since: the beginning of the time.
+        until: its end.
+        by: a key of :data:`LABELS`.
+
+    Raises:
+        ReportError: the file is not there, cannot be read or is no ledger.
+    """
+    start, end = since.timestamp() // HOUR * HOUR, until.timestamp()
+    try:
+        _check(path)
+        with closing(open_for_reading(path)) as connection:
+            return Report(by, start, end, tuple(_rows(connection, start, midnight(start), end, by)))
+    except FileNotFoundError:
+        way_out = "is the service running, or does ledger.directory say where it is? --ledger names a file"
+        raise ReportError(f"{path}: there is no ledger; {way_out}") from None
+    except PermissionError:
+        raise ReportError(f"{path}: may not be read by you; use sudo, or ask whoever runs this machine") from None
+    except RefusedError as error:
+        raise ReportError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be read: {error.strerror}; --ledger names another file") from None
+    except sqlite3.Error as error:
+        raise ReportError(f"{path}: cannot be read: {error}; try again, or name a backup with --ledger") from None
+
+
+def _check(path: Path) -> None:
+    """Raise why the file cannot be read if it cannot, which SQLite does not tell."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+    if not regular:
+        raise ReportError(f"{path}: is no regular file; --ledger names another file")
+
+
+def _rows(connection: sqlite3.Connection, start: float, day: float, end: float, by: str) -> Iterator[Row]:
+    amounts = _EACH if by == "environment" else _ONCE
+    query = f"""
+        SELECT {_COLUMNS[by]}, {amounts} FROM (
+            SELECT * FROM hour WHERE start >= ? AND start < ?
+            UNION ALL SELECT * FROM day WHERE start >= ? AND start < ?
+        ) AS use
+        JOIN environment ON environment.id = use.environment
+        JOIN person ON person.id = environment.person
+        JOIN device ON device.id = use.device
+        GROUP BY {_GROUPS[by]} ORDER BY sum(use.allocated - use.allocated_again) DESC, 1, 2"""
+    for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, day, end)):
+        yield Row(tuple(labels), allocated / 1000, _thousandth(active), _thousandth(idle), _thousandth(energy))
+
+
+def _thousandth(amount: int | None) -> float | None:
+    return None if amount is None else amount / 1000
