@@ -244,7 +244,9 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         " time unless it has a zone (default: 7d)",
     )
     parser.add_argument("--until", type=moment, default=now, metavar="WHEN", help="likewise (default: now)")
-    parser.add_argument("--by", choices=("user", "environment", "device"), default="user", help="what is summed up (default: user)")
+    parser.add_argument(
+        "--by", choices=("user", "environment", "device"), default="user", help="what is summed up (default: user)"
+    )
     parser.add_argument(
         "--format",
         choices=("table", "csv", "json"),

@@ -28,8 +28,6 @@ class Meter:
         self._last: int | None = None
         self._counters: dict[str, tuple[int, float]] = {}
         """By device, when its energy counter was last read, and the joules."""
-        self._covered: dict[str, int] = {}
-        """By device, until when its energy is counted."""
 
     def count(self, look: Look, now: float, longest: float) -> dict[Key, Use]:
         """Return what was used since the last look, by who used it and which device.
@@ -44,7 +42,8 @@ class Meter:
         moment, most = int(now * 1000), int(longest * 1000)
         last = moment if self._last is None else self._last
         self._last = moment
-        energies = self._energies(look.readings, last, moment, most)
+        elapsed = max(0, moment - last)
+        energies = self._energies(look.readings, elapsed, moment, most)
         if look.held is None:
             return {}
         by_device: dict[str, dict[Holder, Held]] = defaultdict(dict)
@@ -56,39 +55,39 @@ class Meter:
         uses: dict[Key, Use] = {}
         for device, holders in by_device.items():
             for held in holders.values():
-                uses[held.holder, device] = _use(held, min(max(0, moment - last), most))
+                uses[held.holder, device] = _use(held, min(elapsed, most))
             _mark_doubles(holders.values(), uses)
         for device, energy in energies.items():
             for holder, part in shared(energy, by_device.get(device, {}).values(), outside.get(device, ())):
                 uses.setdefault((holder, device), Use()).add(Use(energy=part))
         return uses
 
-    def _energies(self, readings: Iterable[Reading], last: int, moment: int, most: int) -> dict[str, int]:
-        """Return the millijoules that each device took in the time that counts, where that is known."""
-        energies, counters, covered = {}, {}, {}
+    def _energies(self, readings: Iterable[Reading], elapsed: int, moment: int, most: int) -> dict[str, int]:
+        """Return the millijoules that each device took, where that is known: by its counter, else by its power."""
+        energies: dict[str, int] = {}
+        counters: dict[str, tuple[int, float]] = {}
         for reading in readings:
-            device = reading.device
-            watts = self._watts(reading, moment)
+            before = self._counters.get(reading.device)
+            energy = None
             if reading.energy_joules is not None:
-                counters[device] = (moment, reading.energy_joules)
-            since = self._covered.get(device, last)
-            if watts is None:
-                covered[device] = since
-                continue
-            covered[device] = moment
-            energies[device] = round(watts * min(max(0, moment - since), most))
-        self._counters, self._covered = counters, covered
+                energy = _risen(before, reading.energy_joules, moment, most)
+                counters[reading.device] = (moment, reading.energy_joules)
+            if energy is None and reading.power_watts is not None and 0 <= reading.power_watts <= MOST_WATTS:
+                energy = reading.power_watts * min(elapsed, most)
+            elif energy is None and before is not None:
+                counters.setdefault(reading.device, before)  # what it rises by meanwhile counts when it is known again
+            if energy is not None:
+                energies[reading.device] = round(energy)
+        self._counters = counters
         return energies
 
-    def _watts(self, reading: Reading, moment: int) -> float | None:
-        """Return what the device drew on average since its counter was last read, else what it draws now."""
-        before = self._counters.get(reading.device)
-        if reading.energy_joules is not None and before is not None and moment > before[0]:
-            watts = 1000 * (reading.energy_joules - before[1]) / (moment - before[0])
-            if 0 <= watts <= MOST_WATTS:  # a driver that is loaded again begins anew
-                return watts
-        watts = reading.power_watts if reading.power_watts is not None else -1.0
-        return watts if 0 <= watts <= MOST_WATTS else None
+
+def _risen(before: tuple[int, float] | None, joules: float, moment: int, most: int) -> float | None:
+    """Return the millijoules by which a counter rose in the time that counts; None for one that began anew."""
+    if before is None or moment <= before[0]:
+        return None
+    risen, passed = 1000 * (joules - before[1]), moment - before[0]
+    return risen * min(1.0, most / passed) if 0 <= risen <= MOST_WATTS * passed else None
 
 
 def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Holder, int]]:

@@ -1,0 +1,231 @@
+"""What counts of two looks at the machine, and for whom."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from genvd.ledger.look import Held, Look, Outside, Reading, look_of
+from genvd.ledger.meter import Meter, shared
+from genvd.ledger.use import Holder, Key, Total, Use
+from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
+
+ALICE, ALICE_2, BOB = Holder("alice", "1"), Holder("alice", "2"), Holder("bob", "3")
+LONGEST = 30.0
+
+
+def held(holder: Holder, active: bool | None = None, share: float | None = None, device: str = "GPU-a") -> Held:
+    return Held(holder, device, active, share)
+
+
+def counted(*looks: tuple[float, Look], meter: Meter | None = None) -> dict[Key, Use]:
+    meter = meter or Meter()
+    total: dict[Key, Use] = {}
+    for moment, look in looks:
+        for key, use in meter.count(look, moment, LONGEST).items():
+            total.setdefault(key, Use()).add(use)
+    return total
+
+
+def test_the_first_look_counts_nothing_but_names_those_who_hold() -> None:
+    assert counted((100.0, Look((held(ALICE, active=True),)))) == {(ALICE, "GPU-a"): Use(0, 0, 0)}
+
+
+def test_what_is_found_counts_for_the_time_since_the_last_look() -> None:
+    uses = counted(
+        (0.0, Look((held(ALICE, True),))),
+        (10.0, Look((held(ALICE, True), held(BOB, False)))),
+        (20.0, Look((held(BOB, False),))),
+        (25.5, Look((held(BOB, True),))),
+    )
+    assert uses == {
+        (ALICE, "GPU-a"): Use(10_000, 10_000, 0),
+        (BOB, "GPU-a"): Use(25_500 - 10_000 + 10_000, 5500, 20_000),
+    }
+
+
+def test_what_is_not_known_is_neither_active_nor_idle() -> None:
+    assert counted((0, Look(())), (10, Look((held(ALICE),)))) == {(ALICE, "GPU-a"): Use(10_000, None, None)}
+    uses = counted((0, Look(())), (10, Look((held(ALICE),))), (20, Look((held(ALICE, True),))))
+    assert uses == {(ALICE, "GPU-a"): Use(20_000, 10_000, 0)}
+
+
+def test_nothing_counts_while_it_is_not_known_who_holds_what() -> None:
+    look = Look((held(ALICE, True),))
+    assert counted((0, look), (10, Look(None)), (20, look))[ALICE, "GPU-a"].allocated == 10_000
+
+
+@pytest.mark.parametrize("gap", [30.001, 3600, 1e7])
+def test_a_suspended_hour_counts_for_a_few_intervals_only(gap: float) -> None:
+    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", 1000.0, 100.0),))
+    later = Look((held(ALICE, True),), readings=(Reading("GPU-a", 1000.0 + 50 * gap),))
+    use = counted((0, look), (gap, later))[ALICE, "GPU-a"]
+    assert (use.allocated, use.active) == (30_000, 30_000)
+    assert use.energy == pytest.approx(50 * 30_000)  # as much as it took on average
+
+
+def test_a_clock_that_stands_still_or_goes_back_counts_nothing() -> None:
+    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", 5.0, 100.0),))
+    assert counted((10, look), (10, look), (4, look)) == {(ALICE, "GPU-a"): Use(0, 0, 0, 0)}
+
+
+def test_time_is_neither_lost_nor_doubled_however_it_is_cut() -> None:
+    chance = random.Random(1)
+    for _ in range(50):
+        moments = [0.0]
+        while moments[-1] < 500:
+            moments.append(moments[-1] + chance.uniform(0.0001, 29))
+        look = Look((held(ALICE, True, device="GPU-a"), held(BOB, False, device="GPU-b")))
+        uses = counted(*((moment, look) for moment in moments))
+        assert uses[ALICE, "GPU-a"].active == int(moments[-1] * 1000)
+        assert uses[BOB, "GPU-b"].idle == int(moments[-1] * 1000)
+
+
+def test_random_machines_add_up() -> None:
+    """Active and idle are what is allocated; a user has no device twice; energy goes to somebody or nobody, once."""
+    chance = random.Random(2)
+    for _ in range(200):
+        holders = [Holder(f"u{n % 3}", str(n)) for n in range(6)]
+        meter, moment, before, joules, drawn = Meter(), 0.0, 0, 0.0, 0.0
+        total: dict[Key, Use] = {}
+        by_user: dict[str, int] = {}
+        for tick in range(20):
+            step, watts = chance.uniform(0.1, 20), chance.uniform(0, 700)
+            moment, joules = moment + step, joules + watts * step
+            look = Look(
+                tuple(held(one, chance.random() < 0.5, chance.random()) for one in holders if chance.random() < 0.7),
+                readings=(Reading("GPU-a", joules),),
+            )
+            if tick and look.held:
+                drawn += watts * step
+                for user in {one.holder.username for one in look.held}:
+                    by_user[user] = by_user.get(user, 0) + int(moment * 1000) - before
+            before = int(moment * 1000)
+            for key, use in meter.count(look, moment, LONGEST).items():
+                total.setdefault(key, Use()).add(use)
+        users = {name: Total() for name in by_user}
+        for (holder, _), use in total.items():
+            assert use.allocated == (use.active or 0) + (use.idle or 0)
+            users[holder.username].add(use)
+        assert {name: one.allocated for name, one in users.items()} == by_user
+        assert all(one.allocated == (one.active or 0) + (one.idle or 0) for one in users.values())
+        assert sum(one.energy or 0 for one in users.values()) == pytest.approx(drawn * 1000, abs=20 + drawn * 2)
+
+
+def test_nobody_holds_a_device_twice() -> None:
+    both = Look((held(ALICE, False), held(ALICE_2, True), held(BOB, False)))
+    uses = counted((0, both), (10, both))
+    assert [uses[one, "GPU-a"].allocated for one in (ALICE, ALICE_2, BOB)] == [10_000] * 3
+    total = Total()
+    for one in (ALICE, ALICE_2):
+        total.add(uses[one, "GPU-a"])
+    assert (total.allocated, total.active, total.idle) == (10_000, 10_000, 0)
+    bob = Total()
+    bob.add(uses[BOB, "GPU-a"])
+    assert (bob.allocated, bob.active, bob.idle) == (10_000, 0, 10_000)
+
+
+def test_two_idle_environments_on_a_device_are_idle_once() -> None:
+    both = Look((held(ALICE, False), held(ALICE_2, False)))
+    total = Total()
+    for use in counted((0, both), (10, both)).values():
+        total.add(use)
+    assert (total.allocated, total.active, total.idle) == (10_000, 0, 10_000)
+
+
+@pytest.mark.parametrize("after", [0.0, 500.0])
+def test_a_driver_that_is_loaded_again_takes_no_energy_away(after: float) -> None:
+    """Its counter begins anew."""
+    holders = (held(ALICE, True),)
+    looks = [Look(holders, readings=(Reading("GPU-a", joules),)) for joules in (1000.0, 2000.0, after, after + 300)]
+    use = counted(*zip((0, 10, 20, 30), looks, strict=True))[ALICE, "GPU-a"]
+    assert use.energy == 1_000_000 + 300_000
+
+
+def test_power_counts_where_there_is_no_counter() -> None:
+    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", None, 250.0),))
+    assert counted((0, look), (10, look))[ALICE, "GPU-a"].energy == 2_500_000
+
+
+def test_what_power_has_counted_the_counter_does_not_count_again() -> None:
+    readings = (Reading("GPU-a", 0, 100.0), Reading("GPU-a", None, 100.0), Reading("GPU-a", 2000, 100.0))
+    looks = [Look((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    assert counted(*zip((0, 10, 20), looks, strict=True))[ALICE, "GPU-a"].energy == 2_000_000
+
+
+@pytest.mark.parametrize("wrong", [1e15, float("nan"), float("inf"), -1.0])
+def test_energy_that_no_device_can_take_is_not_counted(wrong: float) -> None:
+    readings = [Reading("GPU-a", 0.0, 0.0), Reading("GPU-a", wrong, wrong)]
+    looks = [Look((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    assert counted((0, looks[0]), (10, looks[1]))[ALICE, "GPU-a"].energy == 0
+
+
+def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
+    def look(joules: float | None) -> Look:
+        return Look((held(ALICE, True),), readings=(Reading("GPU-a", joules),))
+
+    assert counted((0, look(0)), (10, look(None)), (20, look(2000)))[ALICE, "GPU-a"].energy == 2_000_000
+    never = counted((0, look(None)), (10, look(None)))
+    assert never[ALICE, "GPU-a"].energy is None
+
+
+@pytest.mark.parametrize(
+    ("holders", "outside", "expected"),
+    [
+        # Those who work have it, by their shares.
+        ([held(ALICE, True, 0.6), held(BOB, True, 0.2)], [], {ALICE: 750, BOB: 250}),
+        ([held(ALICE, True, 0.01), held(BOB, False, 0.0)], [], {ALICE: 1000}),
+        # While nobody does, those who hold it.
+        ([held(ALICE, False, 0.0), held(BOB, False, 0.0)], [], {ALICE: 500, BOB: 500}),
+        ([held(ALICE), held(BOB)], [], {ALICE: 500, BOB: 500}),
+        # Without shares, those who work.
+        ([held(ALICE, True, None), held(BOB, True, 0.5), held(ALICE_2, False, 0.0)], [], {ALICE: 500, BOB: 500}),
+        # Work outside of environments is its user's; that of nobody known is nobody's.
+        ([held(ALICE, True, 0.5)], [Outside(Holder("carol"), "GPU-a", 0.5)], {ALICE: 500, Holder("carol"): 500}),
+        ([held(ALICE, False, 0.0)], [Outside(Holder(""), "GPU-a", 0.5)], {}),
+        ([], [], {}),
+    ],
+)
+def test_who_answers_for_the_energy(holders: list[Held], outside: list[Outside], expected: dict[Holder, int]) -> None:
+    assert dict(shared(1000, holders, outside)) == expected
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    chance = random.Random(3)
+    for _ in range(500):
+        holders = [held(Holder("u", str(n)), True, chance.random()) for n in range(chance.randint(1, 40))]
+        energy = chance.randint(0, 10**9)
+        parts = shared(energy, holders, ())
+        assert sum(part for _, part in parts) == energy
+        assert all(part >= 0 for _, part in parts)
+
+
+def test_what_is_read_of_a_snapshot() -> None:
+    environments = (
+        Environment("7", 1001, "alice", "train\n", None, None, 1.7e9, (0, 5), ()),
+        Environment("8", None, None, None, None, None, 1e300, (0,), ()),
+    )
+    snapshot = Snapshot(
+        0.0,
+        ServiceStatus("1", "live", "3", "13"),
+        devices=(Device(0, "GPU-a"), Device(1)),
+        environments=environments,
+        processes=(
+            Process(1, (DeviceUse(0, None, utilization=0.5),), "7", 1001, "alice"),
+            Process(2, (DeviceUse(0, None, utilization=0.25), DeviceUse(1, None, utilization=1)), None, 1002, "bob"),
+            Process(3, (DeviceUse(0, None, utilization=0.0),), None, 1003, "carol"),
+        ),
+        holdings=(
+            Holding("7", 1001, "alice", 0, "GPU-a", True, 0.5, None),
+            Holding("7", 1001, "alice", 5, None, None, None, None),
+            Holding("8", None, None, 0, "GPU-a", None, float("nan"), None),
+        ),
+    )
+    look = look_of(snapshot)
+    assert look.held == (
+        Held(Holder("alice", "7", 1_700_000_000, 1001, "train\\n"), "GPU-a", True, 0.5),
+        Held(Holder("", "8"), "GPU-a", None, None),
+    )
+    assert look.held[0].holder.name == "train\\n"
+    assert look.outside == (Outside(Holder("bob", uid=1002), "GPU-a", 0.25),)
