@@ -33,7 +33,10 @@ _COLUMNS = {
 _GROUPS = {"user": "environment.person", "environment": "environment.id", "device": "device.id"}
 
 # Nobody holds a device twice; an environment holds it whatever others there are of the same user.
-_ONCE = "sum(allocated - allocated_again), sum(active - active_again), sum(idle - idle_again), sum(use.energy)"
+_ONCE = (
+    "sum(use.allocated - use.allocated_again), sum(use.active - use.active_again), sum(use.idle - use.idle_again),"
+    " sum(use.energy)"
+)
 _EACH = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
 
 

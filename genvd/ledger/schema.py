@@ -89,10 +89,18 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection = _open_read_only(path, "mode=ro")
     except sqlite3.OperationalError:
         # Without its log nobody writes it, and it can be read where no log can be made, as on read-only media.
-        if path.with_name(f"{path.name}-wal").exists():
+        if has_log(path):
             raise
         connection = _open_read_only(path, "mode=ro&immutable=1")
     return connection
+
+
+def has_log(path: Path) -> bool:
+    """Tell whether there is something in the write-ahead log, as while it is open and after a crash."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _open_read_only(path: Path, how: str) -> sqlite3.Connection:

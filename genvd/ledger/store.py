@@ -76,7 +76,7 @@ class Store:
             raise TakenError("another genv-monitor writes it; stop that one or choose another directory")
         self._lock = lock
         try:
-            crashed = self.path.with_name(f"{self.path.name}-wal").exists()
+            crashed = schema.has_log(self.path)
             self.connection = schema.open_for_writing(self.path, mode)
             try:
                 if crashed and check:

@@ -1,0 +1,597 @@
+"""The ledger of a running monitor: kept across restarts, whatever becomes of the disk, and reported."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ledger import allocated, integrity
+from tests.support.monitor import PROGRAM, Monitor, Series, named, series
+from tests.support.needs import need_command, need_root
+from tests.support.users import temporary_users
+from tests.support.waiting import wait_for
+
+SUCCESS = series("genv_monitor_ledger_write_success")
+LAST_WRITE = series("genv_monitor_ledger_last_write_timestamp_seconds")
+ALLOCATED = "genv_user_allocated_device_seconds_total"
+STOP_SECONDS = 2.0
+
+pytestmark = pytest.mark.usefixtures("state_directory")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where the ledger is."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def file(tmp_path: Path, directory: Path) -> Path:
+    """The configuration."""
+    path = tmp_path / "monitor.yaml"
+    configure(path, directory)
+    return path
+
+
+def configure(path: Path, directory: Path | None, more: str = "") -> None:
+    place = f"directory: {directory}, " if directory else ""
+    path.write_text(f"collect: {{interval: 100ms}}\nledger: {{{place}write_interval: 100ms{more}}}\n")
+
+
+def monitor(file: Path, **settings: Any) -> Monitor:
+    options: list[str | Path] = ["--config", file, "--config-dir", file.parent / "published", "--demo", "4"]
+    return Monitor(options, **settings)
+
+
+def total(metrics: Series) -> float:
+    return sum(named(metrics, ALLOCATED).values())
+
+
+def growing(running: Monitor, more: float = 0.5) -> Series:
+    """Return the metrics once the counters have grown."""
+    before = total(running.metrics())
+
+    def grown() -> Series | None:
+        metrics = running.metrics()
+        return metrics if total(metrics) > before + more else None
+
+    return wait_for(grown, "the counters go on")
+
+
+def written(running: Monitor) -> Series:
+    def success() -> Series | None:
+        metrics = running.metrics()
+        return metrics if metrics.get(SUCCESS) == 1 else None
+
+    return wait_for(success, "the ledger is written")
+
+
+def not_written(running: Monitor) -> Series:
+    def failure() -> Series | None:
+        metrics = running.metrics()
+        return metrics if metrics.get(SUCCESS) == 0 else None
+
+    return wait_for(failure, "the ledger is not written, and that is told")
+
+
+def complaints(running: Monitor) -> list[str]:
+    return [line for line in running.output if "WARNING ledger:" in line or "ERROR ledger:" in line]
+
+
+def report(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    command = [str(part) for part in (PROGRAM, "report", *arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, **settings)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_counters_go_on_after_a_restart(file: Path, directory: Path) -> None:
+    with monitor(file) as running:
+        metrics = growing(running)
+        assert metrics[SUCCESS] == 1
+        assert abs(metrics[LAST_WRITE] - time.time()) < 20
+        assert running.stop() == 0
+    at_the_end = allocated(directory / "ledger.db") / 1000
+    assert at_the_end >= total(metrics)
+    assert allocated(directory / "ledger.db", "hour") == allocated(directory / "ledger.db")
+    assert oct((directory / "ledger.db").stat().st_mode & 0o777) == "0o600"
+    with monitor(file) as running:
+        assert total(running.metrics()) >= at_the_end  # of the very first scrape
+        growing(running)
+
+
+def test_counters_never_go_back_however_often_it_is_killed(file: Path, directory: Path) -> None:
+    last: Series = {}
+    for _ in range(5):
+        with monitor(file) as running:
+            metrics = named(running.metrics(), ALLOCATED)
+            assert all(metrics[key] >= value for key, value in last.items())
+            last = named(growing(running), ALLOCATED)
+            running.process.send_signal(signal.SIGKILL)
+            running.process.wait()
+    assert integrity(directory / "ledger.db") == "ok"
+
+
+def test_without_a_place_it_is_in_memory_only(file: Path, tmp_path: Path) -> None:
+    """The simulated machine has none unless somebody says where, not even under systemd."""
+    configure(file, None)
+    own = tmp_path / "own"
+    own.mkdir()
+    with monitor(file, environment={"STATE_DIRECTORY": str(own)}) as running:
+        metrics = growing(running)
+        assert SUCCESS not in metrics
+        assert LAST_WRITE not in metrics
+        assert running.snapshot()["ledger"]["users"]
+        assert running.stop() == 0
+    assert list(own.iterdir()) == []
+
+
+def test_the_service_keeps_it_where_systemd_says(file: Path, tmp_path: Path) -> None:
+    configure(file, None)
+    own = tmp_path / "own"
+    options: list[str | Path] = ["--config", file, "--config-dir", tmp_path / "published"]
+    with Monitor(options, environment={"STATE_DIRECTORY": f"{own}:/nonexistent"}) as running:
+        written(running)
+        assert (own / "ledger.db").exists()
+
+
+def test_it_can_be_switched_off_and_moved_while_it_runs(file: Path, directory: Path, tmp_path: Path) -> None:
+    with monitor(file) as running:
+        growing(running)
+        configure(file, directory, ", enabled: false")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not named(running.metrics(), ALLOCATED), "no ledger")
+        assert SUCCESS not in running.metrics()
+        configure(file, tmp_path / "elsewhere")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: running.metrics().get(SUCCESS) == 1, "a ledger elsewhere")
+        growing(running)
+        assert running.stop() == 0
+    assert allocated(directory / "ledger.db") > 0
+    assert allocated(tmp_path / "elsewhere" / "ledger.db") > 0
+
+
+# --- The disk ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte."""
+    need_root("mounts a file system")
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs to mount a file system: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def fill(path: Path) -> Path:
+    filler = path / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+def test_a_full_disk(file: Path, small_disk: Path) -> None:
+    configure(file, small_disk / "state")
+    with monitor(file) as running:
+        before = total(growing(running))
+        filler = fill(small_disk)
+        metrics = not_written(running)
+        assert total(metrics) >= before
+        assert total(growing(running, 2)) > before
+        (told,) = complaints(running)
+        assert "disk is full" in told
+        filler.unlink()
+        written(running)
+        growing(running)
+        assert len(complaints(running)) == 1
+        assert "it is written again" in running.log
+        last = total(running.metrics())
+        assert running.stop() == 0
+    path = small_disk / "state" / "ledger.db"
+    assert integrity(path) == "ok"
+    assert last <= allocated(path) / 1000 == allocated(path, "hour") / 1000
+
+
+def test_a_disk_that_is_full_from_the_start(file: Path, small_disk: Path) -> None:
+    """What was counted before is read all the same."""
+    configure(file, small_disk / "state")
+    with monitor(file) as running:
+        growing(running)
+        assert running.stop() == 0
+    before = allocated(small_disk / "state" / "ledger.db") / 1000
+    filler = fill(small_disk)
+    with monitor(file) as running:
+        assert total(not_written(running)) >= before
+        growing(running)
+        filler.unlink()
+        written(running)
+        assert total(growing(running)) > before
+
+
+def test_a_disk_that_becomes_read_only(file: Path, small_disk: Path) -> None:
+    configure(file, small_disk / "state")
+    remount = ["mount", "-t", "tmpfs", "tmpfs", str(small_disk)]
+    with monitor(file) as running:
+        written(running)
+        assert running.stop() == 0
+    subprocess.run([*remount, "-o", "remount,ro"], check=True)
+    with monitor(file) as running:
+        not_written(running)
+        growing(running)
+        assert len(complaints(running)) == 1
+        subprocess.run([*remount, "-o", "remount,rw"], check=True)
+        written(running)
+
+
+@pytest.fixture
+def sick_disk(tmp_path: Path) -> dict[str, str]:
+    """Variables for a process whose disk hangs while the file ``hang`` exists."""
+    compiler = need_command("gcc", "gcc")
+    library = tmp_path / "disk.so"
+    source = Path(__file__).parents[1] / "support" / "disk.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "HANG_DISK": str(tmp_path / "hang")}
+
+
+def test_a_disk_that_hangs_holds_neither_a_collection_nor_the_stop(
+    file: Path, directory: Path, sick_disk: dict[str, str]
+) -> None:
+    hang = Path(sick_disk["HANG_DISK"])
+    with monitor(file, environment=sick_disk) as running:
+        written(running)
+        hang.touch()
+        stuck = wait_for(lambda: _unchanged(running), "nothing is written any more")
+        running.next_metrics(10)
+        hang.unlink()
+        wait_for(lambda: running.metrics()[LAST_WRITE] > stuck, "it is written again")
+        hang.touch()
+        wait_for(lambda: _unchanged(running), "nothing is written any more")
+        started = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - started < STOP_SECONDS
+        assert "could not be written in time" in running.log
+    assert integrity(directory / "ledger.db") == "ok"
+
+
+def _unchanged(running: Monitor) -> float | None:
+    """Return when it was last written, if that stays so for ten collections."""
+    before = running.metrics()[LAST_WRITE]
+    return before if running.next_metrics(10)[LAST_WRITE] == before else None
+
+
+def test_a_disk_that_hangs_from_the_start(file: Path, sick_disk: dict[str, str]) -> None:
+    hang = Path(sick_disk["HANG_DISK"])
+    hang.touch()
+    with file.open("a") as config:
+        config.write("publish: {enabled: false}\n")  # that waits for the disk, before anything is served
+    with monitor(file, environment=sick_disk) as running:
+        metrics = running.next_metrics(3)
+        assert not named(metrics, ALLOCATED)  # nobody knows where they stood
+        hang.unlink()
+        written(running)
+        growing(running)
+
+
+def test_somebody_who_locks_the_file_is_waited_for(file: Path, directory: Path) -> None:
+    with monitor(file) as running:
+        before = total(growing(running))
+        with closing(sqlite3.connect(directory / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            not_written(running)
+            assert total(growing(running, 2)) > before
+            other.execute("ROLLBACK")
+        written(running)
+        assert len(complaints(running)) == 1
+
+
+def test_a_second_monitor_counts_for_itself(file: Path, directory: Path) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(monitor(file))
+        written(first)
+        second = stack.enter_context(monitor(file))
+        not_written(second)
+        growing(second)
+        (told,) = complaints(second)
+        assert "another genv-monitor writes it" in told
+        growing(first)
+        assert first.stop() == 0
+        at_the_end = allocated(directory / "ledger.db") / 1000
+        taken_over = total(written(second))
+        # What both counted is there once.
+        assert taken_over == pytest.approx(at_the_end, abs=3)
+
+
+# --- What is there already -----------------------------------------------------------------------------------
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["garbage", "damaged", "cut off"])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(file: Path, directory: Path, how: str) -> None:
+    path = directory / "ledger.db"
+    with monitor(file) as running:
+        growing(running)
+        assert running.stop() == 0
+    if how == "garbage":
+        path.write_bytes(os.urandom(20_000))
+    elif how == "damaged":
+        damage(path)
+    else:
+        os.truncate(path, path.stat().st_size // 2 + 100)
+    damaged = path.read_bytes()
+    with monitor(file) as running:
+        written(running)
+        growing(running)
+        (told,) = complaints(running)
+        assert "it is damaged" in told
+        assert running.stop() == 0
+    (aside,) = directory.glob("ledger.db.corrupt-*")
+    assert aside.read_bytes() == damaged
+    assert integrity(path) == "ok"
+
+
+def test_a_file_that_is_damaged_under_it_costs_no_total(file: Path, directory: Path) -> None:
+    path = directory / "ledger.db"
+    with monitor(file) as running:
+        before = total(growing(running))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            not_written(running)
+            for name in ("ledger.db", "ledger.db-wal"):
+                (directory / name).write_bytes(os.urandom(50_000))
+        wait_for(lambda: list(directory.glob("ledger.db.corrupt-*")), "it is set aside")
+        written(running)
+        assert total(growing(running)) > before
+        assert running.stop() == 0
+    assert allocated(path) / 1000 > before
+    assert integrity(path) == "ok"
+
+
+def test_a_file_that_is_taken_away_costs_no_total(file: Path, directory: Path) -> None:
+    with monitor(file) as running:
+        before = total(growing(running))
+        shutil.rmtree(directory)
+        wait_for(lambda: (directory / "ledger.db").exists(), "a new one is begun")
+        assert total(growing(running)) > before
+        assert running.stop() == 0
+    assert allocated(directory / "ledger.db") / 1000 > before
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+
+
+def real(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {0x67656E76}")
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def second_name(path: Path) -> None:
+    os.link(path, path.with_name("elsewhere"))
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def log_link(path: Path) -> None:
+    path.with_name("ledger.db-wal").symlink_to("/etc/passwd")
+
+
+def writable(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def writable_directory(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+def of_nobody(path: Path) -> None:
+    need_root("gives a file away")
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (newer, "newer version"),
+        (foreign, "database of something else"),
+        (real, "ledger of the real machine"),
+        (link, "no regular file"),
+        (second_name, "another name elsewhere"),
+        (fifo, "no regular file"),
+        (log_link, "no regular file"),
+        (writable, "others can write it"),
+        (writable_directory, "others can write there"),
+        (of_nobody, "belongs to nobody"),
+    ],
+)
+def test_what_is_not_ours_is_left_alone(file: Path, directory: Path, prepare: Any, reason: str) -> None:
+    path = directory / "ledger.db"
+    with monitor(file) as running:
+        written(running)
+        assert running.stop() == 0
+    prepare(path)
+    before = {name: name.read_bytes() for name in directory.iterdir() if name.is_file() and not name.is_symlink()}
+    with monitor(file) as running:
+        not_written(running)
+        growing(running)
+        running.next_metrics(5)
+        (told,) = complaints(running)
+        assert reason in told
+        assert str(directory) in told
+        assert running.stop() == 0
+    assert all(name.read_bytes() == content for name, content in before.items())
+
+
+# --- The report ----------------------------------------------------------------------------------------------
+
+
+def test_it_is_reported_while_it_is_written_and_afterwards(file: Path, directory: Path, tmp_path: Path) -> None:
+    with monitor(file) as running:
+        growing(running)
+        metrics = running.metrics()
+        document = json.loads(report("-c", file, "--format", "json").stdout)
+        assert sum(row["allocated_device_seconds"] for row in document["rows"]) >= total(metrics)
+        growing(running)
+        backup = tmp_path / "backup.db"
+        with closing(sqlite3.connect(directory / "ledger.db")) as source, closing(sqlite3.connect(backup)) as target:
+            source.backup(target)
+        assert running.stop() == 0
+    whole = allocated(directory / "ledger.db") / 1000
+    for by in ("user", "environment", "device"):
+        rows = list(csv.DictReader(report("-c", file, "--by", by, "--format", "csv").stdout.splitlines()))
+        assert sum(float(row["allocated_device_seconds"]) for row in rows) == pytest.approx(whole)
+    assert len(list(csv.DictReader(report("--ledger", backup, "--format", "csv").stdout.splitlines()))) > 0
+    table = report("-c", file, "--since", "today").stdout.splitlines()
+    assert table[2].split() == ["username", "held", "GPU-h", "active", "GPU-h", "idle", "GPU-h", "energy", "kWh"]
+    assert table[-1].split()[:2] == ["total", f"{whole / 3600:.2f}"]
+    assert report("-c", file, "--until", "2026-01-01", "--since", "2025-12-01").stdout.endswith(
+        "nobody held a device.\n"
+    )
+
+
+def test_what_a_report_leaves_is_the_services(file: Path, directory: Path) -> None:
+    """SQLite makes files beside the one that it reads; one that the service cannot write would lock it out."""
+    need_root("gives files away")
+    with monitor(file) as running:
+        written(running)
+        assert running.stop() == 0
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, 65534, 65534)
+    assert report("-c", file).returncode == 0
+    assert {path.stat().st_uid for path in directory.iterdir()} == {65534}
+
+
+def test_reports_do_not_hold_the_writing(file: Path, directory: Path) -> None:
+    with monitor(file) as running:
+        written(running)
+        with closing(sqlite3.connect(f"file:{directory}/ledger.db?mode=ro", uri=True, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM hour").fetchone()
+            before = running.metrics()[LAST_WRITE]
+            wait_for(lambda: running.metrics()[LAST_WRITE] > before, "it is written while it is read")
+        assert complaints(running) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "there is no ledger"),
+        (b"", "nothing has been written to it yet"),
+        (b"not a database, but longer than the header of one" * 20, "file is not a database"),
+    ],
+)
+def test_without_a_ledger_it_says_so(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "ledger.db"
+    if content is not None:
+        path.write_bytes(content)
+    done = report("--ledger", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert reason in line
+    assert str(path) in line
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--since", "soon"], "expected how long ago"),
+        (["--until", "2026-02-30"], "expected how long ago"),
+        (["--since", "today", "--until", "yesterday"], "--since is not before --until"),
+        (["--by", "group"], "invalid choice"),
+        (["--format", "xml"], "invalid choice"),
+        (["--ledger", ""], "expected a file"),
+    ],
+)
+def test_a_wrong_question(options: list[str], reason: str) -> None:
+    done = report(*options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr.splitlines()[-1]
+
+
+def test_it_is_not_everybodys_to_read(file: Path, directory: Path, public_directory: Path) -> None:
+    own = public_directory / "ledger"
+    configure(file, own)
+    with temporary_users(1) as (user,), monitor(file) as running:
+        written(running)
+        others = {"user": user.uid, "group": user.gid, "extra_groups": []}
+        if not _can_run(PROGRAM, others):
+            pytest.skip("needs a virtual environment that other users can enter")
+        done = report("--ledger", own / "ledger.db", **others)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert "may not be read by you; use sudo" in line
+
+
+def _can_run(program: Path, settings: dict[str, Any]) -> bool:
+    try:
+        return subprocess.run([str(program), "--version"], capture_output=True, check=False, **settings).returncode == 0
+    except PermissionError:
+        return False
+
+
+def test_memory_and_threads_stay_as_they_are(file: Path, directory: Path) -> None:
+    """A disk that fails for long must not let anything pile up."""
+    with monitor(file) as running:
+        written(running)
+        threads, descriptors = running.threads, _descriptors(running)
+        with closing(sqlite3.connect(directory / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            not_written(running)
+            running.next_metrics(50)
+        written(running)
+        running.next_metrics(5)
+        assert running.threads <= threads + 1
+        assert _descriptors(running) <= descriptors + 1
+        assert len(complaints(running)) <= 1
+
+
+def _descriptors(running: Monitor) -> int:
+    return sum(1 for _ in Path(f"/proc/{running.process.pid}/fd").iterdir())
+
+
+def test_active_and_idle_are_what_is_allocated(file: Path) -> None:
+    with monitor(file) as running:
+        metrics = growing(running, 3)
+    names = [f"genv_user_{kind}_device_seconds_total" for kind in ("active", "idle")]
+    for (_, labels), value in named(metrics, ALLOCATED).items():
+        parts = [metrics[name, labels] for name in names if (name, labels) in metrics]
+        assert sum(parts) <= value + 1e-6
+        assert all(later >= 0 for later in parts)

@@ -1,0 +1,140 @@
+"""A ledger whose process, machine or clock fails: its file is never corrupt, its sum right but for what was promised.
+
+The promise is a minute: 30 seconds from one write to the next, 10 from one collection to the next, and what a write
+takes. Here everything is faster, and the promise with it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from genvd.ledger.book import Book
+from genvd.ledger.store import Batch, Store
+from genvd.ledger.use import Holder, Total, Use
+from tests.support.ledger import DEVICES, INTERVAL, WRITE_INTERVAL, Counting, allocated, integrity
+from tests.support.waiting import wait_for
+
+KILLS = 100
+A_WRITE = 0.5
+"""Seconds that a write takes at most on a machine that is busy with other tests."""
+PROMISE = WRITE_INTERVAL + INTERVAL + A_WRITE
+
+
+def test_killed_a_hundred_times_it_is_right_within_the_promise(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    path = tmp_path / "ledger.db"
+    in_file, shown, counted, lost = 0.0, 0.0, 0.0, 0.0
+    for number in range(KILLS):
+        counting = Counting(tmp_path)
+        try:
+            first = counting.line()
+            assert first, counting.close()
+            # The counters go on where the file left off, and never before where they were shown last.
+            assert first.shown >= shown
+            assert first.counted == pytest.approx(in_file)
+            last, end = first, first.moment + chance.uniform(0, 4 * WRITE_INTERVAL)
+            while last.moment < end and (line := counting.line()):
+                assert line.shown >= last.shown
+                assert line.counted >= line.shown
+                last = line
+            counting.process.send_signal(signal.SIGKILL)
+            lines = [last, *counting.rest()]
+        finally:
+            counting.close()
+        if number % 10 == 0:
+            assert integrity(path) == "ok"
+        in_file, before = allocated(path) / 1000, in_file
+        assert allocated(path, "hour") / 1000 == pytest.approx(in_file)
+        shown = lines[-1].shown
+        assert in_file >= shown
+        assert lines[-1].counted - in_file + DEVICES * INTERVAL >= 0
+        assert lines[-1].counted - in_file <= DEVICES * PROMISE
+        counted += lines[-1].counted - before
+        lost += max(0.0, lines[-1].counted - in_file)
+    assert integrity(path) == "ok"
+    assert counted > KILLS * DEVICES * WRITE_INTERVAL
+    assert in_file == pytest.approx(counted - lost, abs=KILLS * DEVICES * 2 * INTERVAL)
+    print(
+        f"{counted:.1f} device-seconds counted, {lost:.1f} lost in {KILLS} kills, {lost / DEVICES / KILLS:.3f} s each"
+    )
+
+
+def test_a_process_that_was_stopped_counts_a_few_intervals_only(tmp_path: Path) -> None:
+    counting = Counting(tmp_path)
+    try:
+        before = counting.line()
+        assert before
+        counting.process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        wait_for(lambda: time.monotonic() > started + 2, "two seconds have passed")
+        counting.process.send_signal(signal.SIGCONT)
+        last = before
+        while last.moment < started + 2:
+            line = counting.line()
+            assert line
+            last = line
+        assert last.counted < DEVICES * 1.5
+    finally:
+        counting.close()
+
+
+def batch(number: int) -> Batch:
+    """Return the batch after which the total is so many seconds, in an environment of its own."""
+    uses = {(3600 * number, (Holder("alice", str(number)), "GPU-0")): Use(1000, 1000, 0, 5)}
+    return Batch(uses, {"alice": Total(1000, 1000 * number, 1000 * number, 0, 5)})
+
+
+def test_a_log_that_is_cut_off_loses_its_end_and_nothing_else(tmp_path: Path) -> None:
+    """What a power loss leaves of a file that was being appended to."""
+    store = Store(tmp_path / "whole", "live")
+    sizes = []
+    for number in range(1, 31):
+        store.write(batch(number))
+        sizes.append((tmp_path / "whole" / "ledger.db-wal").stat().st_size)
+    cut = tmp_path / "cut"
+    chance = random.Random(5)
+    for size in [*sizes[5:], *(chance.randrange(sizes[5], sizes[-1]) for _ in range(60))]:
+        shutil.rmtree(cut, ignore_errors=True)
+        cut.mkdir()
+        shutil.copy(store.path, cut)
+        log = cut / "ledger.db-wal"
+        log.write_bytes((tmp_path / "whole" / "ledger.db-wal").read_bytes()[:size])
+        if size not in sizes:  # what was written last may be anything
+            log.write_bytes(log.read_bytes()[:-20] + chance.randbytes(20))
+        again = Store(cut, "live")
+        total = again.totals()["alice"].allocated
+        again.close()
+        assert integrity(cut / "ledger.db") == "ok"
+        assert total == allocated(cut / "ledger.db", "hour")
+        committed = sum(1 for one in sizes if one <= size)
+        assert total in (1000 * committed, 1000 * (committed - 1))[: 1 if size in sizes else 2]
+    store.close()
+
+
+def test_a_batch_is_written_once_even_if_the_answer_was_lost(tmp_path: Path) -> None:
+    store = Store(tmp_path, "live")
+    one = batch(1)
+    store.write(one)
+    store.close()
+    store = Store(tmp_path, "live")
+    store.write(one)
+    store.close()
+    assert allocated(store.path, "hour") == 1000
+
+
+@pytest.mark.parametrize("jump", [-1e9, -86400, -5, 5, 86400, 1e9])
+def test_setting_the_clock_neither_loses_nor_doubles(tmp_path: Path, jump: float) -> None:
+    book, store = Book(), Store(tmp_path, "live")
+    book.begin({})
+    for tick in range(20):
+        wall = 1.7e9 + 10 * tick + (jump if 5 <= tick < 15 else 0)
+        book.add({(Holder("alice", "1"), "GPU-0"): Use(10_000, 10_000, 0)}, wall)
+        store.write(book.batch())
+    store.close()
+    assert allocated(store.path) == allocated(store.path, "hour") == 200_000
