@@ -43,10 +43,7 @@ class Book:
                 own = self._bounds.place(holder, hour, names)
                 names.setdefault(own.username, Total())
                 key = (hour, (own, device))
-                if key in self._pending:
-                    self._pending[key].add(use)
-                else:
-                    self._pending[key] = use
+                self._pending.setdefault(key, Use()).add(use)
                 total = self._counted.setdefault(own.username, Total())
                 total.uid = own.uid if own.uid is not None else total.uid
                 total.add(use)
@@ -66,8 +63,8 @@ class Book:
             counted = self._all()
             for username, total in counted.items():
                 before = self._shown.get(username, Total())
-                now = total if self._written is None else self._written.get(username, _nothing_of(total))
-                self._shown[username] = now.at_least(before)
+                now = total if self._written is None else self._written.get(username, Total())
+                self._shown[username] = now.at_least(before).at_least(_nothing_of(total))
             return dict(self._shown)
 
     def begin(self, before: Totals) -> None:
@@ -107,7 +104,7 @@ class Book:
 
 
 def _nothing_of(total: Total) -> Total:
-    """Return zeros where something is known: whoever is not in the file yet has used nothing that is."""
+    """Return zeros where something is known: a counter that appears with what it has already has no increase."""
     return Total(
         total.uid,
         0,

@@ -1,0 +1,422 @@
+"""What the ledger keeps: bounds, totals, upkeep, and how its file gets from one version to the next."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genvd import config as configuration
+from genvd.ledger import book as book_module
+from genvd.ledger import schema, upkeep
+from genvd.ledger.book import Book
+from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
+from genvd.ledger.ledger import Ledger
+from genvd.ledger.report import make
+from genvd.ledger.store import HOUR, Batch, Store
+from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
+from genvd.ledger.use import Holder, Total, Use
+from genvd.metrics import exported
+from genvd.metrics.caps import Limits
+from genvd.model import LedgerStatus, Snapshot, UserUse
+from genvd.text import RESERVED
+from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
+
+NOW = 1_790_000_000 // DAY * DAY + 15 * HOUR
+GPU = "GPU-0"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "state", "live")
+    yield store
+    store.close()
+
+
+def write(store: Store, book: Book) -> None:
+    batch = book.batch()
+    store.write(batch)
+    book.written(batch.totals)
+
+
+def begun() -> Book:
+    book = Book()
+    book.begin({})
+    book.written({})
+    return book
+
+
+# --- Totals --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_shown_is_what_is_in_the_file(store: Store) -> None:
+    """Or else a counter would go back when the monitor is killed, which Prometheus takes for a new one."""
+    book = begun()
+    book.add({(Holder("alice", "1"), GPU): Use(1000, 400, 600)}, NOW)
+    assert book.totals() == {"alice": Total(None, 0, 0, 0, None)}
+    write(store, book)
+    book.add({(Holder("alice", "1"), GPU): Use(500, 500, 0, 7)}, NOW)
+    assert book.totals() == {"alice": Total(None, 1000, 400, 600, 0)}
+    assert store.totals() == {"alice": Total(None, 1000, 400, 600, None)}
+
+
+def test_while_it_cannot_be_written_what_was_counted_is_shown_and_nothing_goes_back(store: Store) -> None:
+    book = begun()
+    use = {(Holder("alice", "1"), GPU): Use(1000, 1000, 0)}
+    shown = []
+    for step in range(12):
+        book.add(use, NOW)
+        if step == 3:
+            book.written(None)
+        late = book.batch() if step == 7 else None
+        if late:  # it is written while the tick goes on
+            store.write(late)
+            shown.append(book.totals())
+            book.add(use, NOW)
+            shown.append(book.totals())
+            book.written(late.totals)
+        shown.append(book.totals())
+    amounts = [totals["alice"].allocated for totals in shown if totals]
+    assert amounts == sorted(amounts)
+    assert amounts[3] == 4000
+    assert len(amounts) == 14
+
+
+def test_what_was_counted_before_is_not_known_until_it_is_read() -> None:
+    book = Book()
+    book.add({(Holder("alice", "1"), GPU): Use(1000)}, NOW)
+    assert book.totals() is None
+    book.begin({"bob": Total(1, 5), "alice": Total(2, 7)})
+    assert book.totals() == {"bob": Total(1, 5), "alice": Total(2, 1007)}
+
+
+def test_it_is_not_known_is_not_nothing() -> None:
+    """Not for the totals, nor in the file, nor in a series."""
+    status = LedgerStatus((UserUse("alice", 5.0), UserUse("bob", 1.0, 0.0, 1.0, 2.5)), None, None)
+    families = exported(Snapshot(0.0, SERVICE, ledger=status), Limits(9, 9, 9), set())
+    found = {
+        sample.name: {s.labels["username"]: s.value for s in family.samples}
+        for family in families
+        for sample in family.samples
+        if "username" in sample.labels
+    }
+    assert found == {
+        "genv_user_allocated_device_seconds_total": {"alice": 5.0, "bob": 1.0},
+        "genv_user_active_device_seconds_total": {"bob": 0.0},
+        "genv_user_idle_device_seconds_total": {"bob": 1.0},
+        "genv_user_energy_joules_total": {"bob": 2.5},
+    }
+    assert not any("ledger" in family.name for family in families)
+
+
+def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
+    """Those who come later do not change who has series of their own."""
+    last = 0.0
+    for there in range(1, 8):
+        users = tuple(UserUse(f"u{9 - number}", 10.0 + there) for number in range(there))
+        machine = Snapshot(0.0, SERVICE, ledger=LedgerStatus(users))
+        families = {family.name: family for family in exported(machine, Limits(0, 3, 0), set())}
+        samples = {s.labels["username"]: s.value for s in families["genv_user_allocated_device_seconds"].samples}
+        assert list(samples)[:3] == ["u9", "u8", "u7"][:there]
+        assert samples.get(RESERVED, 0.0) >= last
+        last = samples.get(RESERVED, 0.0)
+        assert sum(samples.values()) == there * (10 + there)
+        (dropped,) = (s for s in families["genv_monitor_series_dropped"].samples if s.labels["kind"] == "user")
+        assert dropped.value == max(0, there - 3)
+
+
+# --- Bounds --------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_environments_of_one_push_out_nobody_elses(tmp_path: Path) -> None:
+    many = [("mallory", str(number)) for number in range(10_000)]
+    machine = snapshot([*many[:5000], ("alice", "a"), *many[5000:], ("bob", "b")], timestamp=NOW)
+    ledger = Ledger(config(tmp_path, interval=10), "live")
+    ledger.take(machine)
+    started = time.monotonic()
+    for _ in range(3):
+        ledger.take(machine)
+    took = (time.monotonic() - started) / 3
+    ledger.stop()
+    assert ledger.wait(10)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        rows = connection.execute(
+            "SELECT username, eid, hour.allocated - allocated_again, hour.allocated FROM hour"
+            " JOIN environment ON environment.id = environment JOIN person ON person.id = person"
+        ).fetchall()
+        totals = dict(connection.execute("SELECT username, allocated FROM person").fetchall())
+    own = [row for row in rows if row[0] == "mallory"]
+    assert len(own) == MOST_OF_A_USER + 1
+    assert sum(row[2] for row in own) == totals["mallory"] == totals["alice"] == totals["bob"]
+    assert sum(row[3] for row in own) == 10_000 * totals["alice"]
+    assert {row[1] for row in rows if row[0] in ("alice", "bob")} == {"a", "b"}
+    assert took < 2, "a tick must not be held up"
+
+
+def test_many_users_are_bounded_as_well() -> None:
+    book = begun()
+    uses = {(Holder(f"user{number}", "1"), GPU): Use(10) for number in range(MOST_USERS + 500)}
+    book.add(uses, NOW)
+    book.add(uses, NOW)
+    totals = book.totals() or {}
+    assert len(totals) == MOST_USERS + 1
+    batch = book.batch()
+    assert batch.totals[RESERVED].allocated == 2 * 500 * 10
+    assert sum(total.allocated for total in batch.totals.values()) == sum(use.allocated for use in batch.uses.values())
+    assert len({holder for _, (holder, _) in batch.uses if holder.eid not in ("", RESERVED)}) == MOST_ENVIRONMENTS
+
+
+def test_who_came_first_in_an_hour_keeps_their_place() -> None:
+    bounds = Bounds()
+    first = [Holder("u", str(number)) for number in range(MOST_OF_A_USER)]
+    for _ in range(3):
+        assert [bounds.place(one, 0, ("u",)) for one in first] == first
+        assert bounds.place(Holder("u", "late"), 0, ("u",)) == Holder("u", RESERVED)
+        assert bounds.place(Holder("v", "1"), 0, ("u",)) == Holder("v", "1")
+    assert bounds.place(Holder("u", "late"), HOUR, ("u",)) == Holder("u", "late")
+
+
+def test_what_waits_to_be_written_is_bounded_and_loses_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a disk fails for weeks."""
+    monkeypatch.setattr(book_module, "MOST_PENDING", 300)
+    book = begun()
+    uses = {(Holder(f"u{n % 5}", str(n)), f"GPU-{n % 4}"): Use(1000, 600, 400, 3) for n in range(40)}
+    for hour in range(200):
+        book.add(uses, NOW + hour * HOUR)
+    batch = book.batch()
+    assert len(batch.uses) <= 300 + len(uses)
+    whole = Use()
+    for use in batch.uses.values():
+        whole.add(use)
+    assert (whole.allocated, whole.active, whole.idle, whole.energy) == (8_000_000, 4_800_000, 3_200_000, 24_000)
+
+
+HOSTILE = [
+    "x" * 5000,
+    "'; DROP TABLE person; --",
+    "\x1b[2J",
+    "\ud800",
+    "a\0b",
+    "=cmd()",
+    "ünï 名前",
+    "%s{0}",
+    '"',
+    "\n",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_is_kept(tmp_path: Path, name: str) -> None:
+    ledger = Ledger(config(tmp_path), "live")
+    machine = snapshot([(name, name)], timestamp=NOW)
+    ledger.take(machine)
+    users = ledger.take(machine).users
+    ledger.stop()
+    assert ledger.wait(10)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        ((kept_name,),) = connection.execute("SELECT username FROM person").fetchall()
+        ((eid,),) = connection.execute("SELECT eid FROM environment").fetchall()
+    assert users is not None
+    assert users[0].username == kept_name == eid
+    assert len(kept_name) <= 256
+    assert all(ord(character) >= 32 for character in kept_name)
+
+
+# --- Upkeep --------------------------------------------------------------------------------------------------
+
+
+def fill(store: Store, start: int, hours: int, environments: int = 3) -> int:
+    """Write so many hours of random use; return the milliseconds."""
+    chance, book = random.Random(6), begun()
+    for hour in range(hours):
+        uses = {
+            (Holder(f"u{number % 2}", str(number)), f"GPU-{number % 4}"): Use(
+                amount := chance.randint(1, HOUR * 1000), amount // 2, amount - amount // 2, None if number else 5
+            )
+            for number in range(environments)
+        }
+        book.add(uses, start + hour * HOUR)
+    write(store, book)
+    return allocated(store.path)
+
+
+def test_hours_become_days_and_no_time_is_lost(store: Store) -> None:
+    start = midnight(NOW) - 50 * DAY
+    whole = fill(store, start, 50 * 24)
+    keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
+    assert allocated(store.path, "hour") + allocated(store.path, "day") == whole
+    ((first,),) = store.connection.execute("SELECT min(start) FROM hour").fetchall()
+    assert NOW - 36 * DAY <= first <= NOW - 34 * DAY
+    days = store.connection.execute("SELECT DISTINCT start FROM day").fetchall()
+    assert {midnight(day) for (day,) in days} == {day for (day,) in days}
+    assert store.connection.execute("SELECT sum(energy) FROM day").fetchone()[0] == 5 * 24 * len(days)
+    ((active, idle),) = store.connection.execute("SELECT sum(active), sum(idle) FROM day").fetchall()
+    assert active + idle == allocated(store.path, "day")
+
+
+def test_a_day_that_is_made_twice_is_added_up(store: Store) -> None:
+    """A clock that was set back brings more hours of a day that is made already."""
+    start = midnight(NOW) - 50 * DAY
+    for _ in range(2):
+        fill(store, start, 24)
+        keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
+    assert allocated(store.path, "hour") == 0
+    assert store.connection.execute("SELECT count(DISTINCT start) FROM day").fetchone() == (1,)
+
+
+def test_a_day_keeps_as_many_environments_as_an_hour(store: Store) -> None:
+    start = midnight(NOW) - 50 * DAY
+    book = begun()
+    for hour in range(24):
+        uses = {(Holder("u", f"{hour}-{n}"), GPU): Use(1000 + n) for n in range(MOST_OF_A_USER)}
+        book.add({**uses, (Holder("v", "1"), GPU): Use(1)}, start + hour * HOUR)
+    write(store, book)
+    before = allocated(store.path)
+    keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
+    assert store.connection.execute("SELECT count(*) FROM day").fetchone() == (MOST_OF_A_USER + 2,)
+    assert allocated(store.path, "day") == before
+
+
+def test_those_who_used_most_are_kept_of_every_user_in_turn() -> None:
+    assert kept([(1, 1, 5), (2, 1, 9), (3, 2, 1)]) == {1, 2, 3}
+    many = [(number, 1, number) for number in range(1000)] + [(5000 + number, 2 + number, 1) for number in range(600)]
+    chosen = kept(many)
+    assert len(chosen) == MOST_ENVIRONMENTS
+    assert 999 in chosen
+    assert sum(1 for one in chosen if one >= 5000) == MOST_ENVIRONMENTS - 1
+
+
+def test_what_is_too_old_goes_with_its_names_and_the_file_gets_smaller(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_PAGES", 5)
+    monkeypatch.setattr(upkeep, "_ROWS", 100)
+    monkeypatch.setattr(time, "time", lambda: NOW - 500 * DAY)
+    fill(store, NOW - 500 * DAY, 2000)
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    book = Book()
+    book.begin(store.totals())
+    book.add({(Holder("later", "1"), GPU): Use(5)}, NOW)
+    store.write(Batch(book.batch().uses, {"later": Total(None, 5)}))
+    (before,) = store.connection.execute("PRAGMA page_count").fetchone()
+    forgotten = keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
+    assert forgotten == {"u0", "u1"}
+    assert list(store.totals()) == ["later"]
+    assert allocated(store.path, "hour") == 5
+    assert allocated(store.path, "day") == 0
+    assert store.connection.execute("SELECT count(*) FROM environment").fetchone() == (1,)
+    (after,) = store.connection.execute("PRAGMA page_count").fetchone()
+    assert after < before / 2
+    assert integrity(store.path) == "ok"
+    book.forget(forgotten)
+    assert list(book.totals() or {}) == ["later"]
+
+
+def test_upkeep_ends_when_it_is_told_to(store: Store) -> None:
+    fill(store, midnight(NOW) - 60 * DAY, 60 * 24)
+    steps = iter([True, True, *[False] * 20])
+    keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: next(steps))
+    assert store.connection.execute("SELECT count(DISTINCT start) FROM day").fetchone() == (2,)
+
+
+def test_upkeep_trusts_a_clock_only_when_it_went_on_as_it_should() -> None:
+    """Else all there is would look old when somebody sets the clock ahead, and would be thrown away."""
+    pace = Pace()
+    assert not pace.due(0, NOW)
+    assert not pace.due(1800, NOW + 1800)
+    assert pace.due(3600, NOW + 3600)
+    assert not pace.due(3630, NOW + 3630)
+    assert not pace.due(7300, NOW + 7300 + 1000 * DAY)  # ahead by years
+    assert not pace.due(7400, NOW + 7400)  # and back
+    assert not pace.due(10_900, NOW + 10_900)
+    assert pace.due(11_100, NOW + 11_100)
+
+
+# --- Versions ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, "live")
+    fill(store, NOW, 3)
+    before = store.totals()
+    store.close()
+    later = (*schema.MIGRATIONS, ("ALTER TABLE person ADD COLUMN note TEXT", "UPDATE person SET note = 'x'"))
+    monkeypatch.setattr(schema, "MIGRATIONS", later)
+    with pytest.raises(schema.RefusedError, match="older version"):
+        schema.open_for_reading(store.path)
+    store = Store(tmp_path, "live")
+    assert store.totals() == before
+    assert store.connection.execute("SELECT DISTINCT note FROM person").fetchall() == [("x",)]
+    assert store.connection.execute("PRAGMA user_version").fetchone() == (len(later),)
+    store.close()
+
+
+def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, "live")
+    fill(store, NOW, 3)
+    before = store.totals()
+    store.close()
+    broken = (*schema.MIGRATIONS, ("UPDATE person SET allocated = 0", "INSERT INTO nowhere VALUES (1)"))
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", broken)
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            Store(tmp_path, "live")
+    store = Store(tmp_path, "live")
+    assert store.totals() == before
+    store.close()
+
+
+def test_the_first_version_is_as_it_was_released() -> None:
+    """A file out there has these tables: whoever changes them adds a step instead."""
+    import hashlib
+
+    digest = hashlib.sha256("\n".join(schema.MIGRATIONS[0]).encode()).hexdigest()
+    assert digest[:16] == "602de1f63dc3eb56"
+
+
+def test_the_file_is_opened_as_documented(store: Store) -> None:
+    def pragma(name: str) -> Any:
+        return store.connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    full, incremental = 2, 2
+    assert (pragma("journal_mode"), pragma("synchronous"), pragma("auto_vacuum")) == ("wal", full, incremental)
+    assert (pragma("application_id"), pragma("user_version")) == (schema.APPLICATIONS["live"], len(schema.MIGRATIONS))
+
+
+# --- Reports -------------------------------------------------------------------------------------------------
+
+
+def test_a_report_sums_what_begins_in_the_time(store: Store) -> None:
+    start = midnight(NOW) - 60 * DAY
+    fill(store, start, 60 * 24, environments=5)
+    everything = allocated(store.path) / 1000
+    far = datetime.fromtimestamp(start - DAY, timezone.utc), datetime.fromtimestamp(NOW + DAY, timezone.utc)
+    by = {name: make(store.path, *far, name).rows for name in ("user", "environment", "device")}
+    keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
+    for name, rows in by.items():
+        assert sum(row.allocated_seconds for row in rows) == pytest.approx(everything)
+        assert make(store.path, *far, name).rows == rows, "days say what hours said"
+        assert [row.allocated_seconds for row in rows] == sorted((r.allocated_seconds for r in rows), reverse=True)
+    assert {row.labels[0] for row in by["user"]} == {"u0", "u1"}
+    middle = datetime.fromtimestamp(NOW - 3 * DAY - 1234, timezone.utc)
+    halves = [make(store.path, far[0], middle, "user").rows, make(store.path, middle, far[1], "user").rows]
+    overlap = make(store.path, middle, middle + timedelta(seconds=1), "user").rows
+    split = sum(row.allocated_seconds for half in halves for row in half) - sum(r.allocated_seconds for r in overlap)
+    assert split == pytest.approx(everything)
+
+
+def test_the_configuration_and_the_ledger_agree(tmp_path: Path) -> None:
+    settings = configuration.Config(ledger_directory=tmp_path)
+    ledger = Ledger(settings, "live")
+    threads = [thread for thread in threading.enumerate() if thread.name == "ledger"]
+    assert len(threads) == 1
+    ledger.stop()
+    assert ledger.wait(10)
