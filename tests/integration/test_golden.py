@@ -23,7 +23,9 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 GIB = 2**30
 
 # What differs from run to run: the values of these, and the pids.
-_CHANGING = re.compile(r"^((?:process_|genv_monitor_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE)
+_CHANGING = re.compile(
+    r"^((?:process_|genv_monitor_|genv_user_(?:allocated|active|idle|energy)_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE
+)
 _VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
 _KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info|rejected_claims_total|series_dropped))")
 

@@ -1,0 +1,169 @@
+"""How people say from when, and how a report is shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from genvd import cli
+from genvd.ledger.forms import FORMATS, as_csv, as_json, as_table
+from genvd.ledger.period import parse_moment
+from genvd.ledger.report import LABELS, Report, Row
+
+NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def berlin() -> Iterator[None]:
+    """Local time is that of Berlin, which is an hour ahead, and two in summer."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Europe/Berlin"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", "2026-11-23T21:30:00+00:00"),
+        ("7d", "2026-11-16T21:30:00+00:00"),
+        ("2w", "2026-11-09T21:30:00+00:00"),
+        ("1d12h", "2026-11-22T09:30:00+00:00"),
+        ("today", "2026-11-22T23:00:00+00:00"),
+        (" yesterday ", "2026-11-21T23:00:00+00:00"),
+        ("2026-11-01", "2026-10-31T23:00:00+00:00"),
+        ("2026-07-01", "2026-06-30T22:00:00+00:00"),
+        ("2026-11-23T08:00", "2026-11-23T07:00:00+00:00"),
+        ("2026-11-23 08:00:30", "2026-11-23T07:00:30+00:00"),
+        ("2026-11-23T08:00Z", "2026-11-23T08:00:00+00:00"),
+        ("2026-11-23T08:00+05:30", "2026-11-23T02:30:00+00:00"),
+        ("2026-11-23T08:00-0500", "2026-11-23T13:00:00+00:00"),
+    ],
+)
+def test_moments(text: str, expected: str) -> None:
+    assert parse_moment(text, NOW) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        "soon",
+        "-7d",
+        "7 d",
+        "99999999d",
+        "20261123",
+        "2026-02-30",
+        "2026-11-23T25:00",
+        "2026-13-01",
+        "0000-01-01",
+        "2026-11-23T08",
+        "tomorrow",
+        "2026-11-23T08:00+99:99",
+        "1e5d",
+        "\x00",
+        "9999w9w",
+    ],
+)
+def test_no_moments(text: str) -> None:
+    with pytest.raises(ValueError, match="expected how long ago"):
+        parse_moment(text, NOW)
+
+
+def report(by: str, *rows: Row) -> Report:
+    return Report(by, NOW.timestamp() - 7 * 86400, NOW.timestamp(), rows)
+
+
+USERS = report(
+    "user",
+    Row(("名前", 1001), 36_000.0, 18_000.0, 18_000.0, 3.6e6),
+    Row(("bob", None), 90.0, None, None, None),
+    Row(("", None), 3600.0, 0.0, 3600.0, 0.0),
+)
+
+
+def test_the_table_is_for_people() -> None:
+    assert as_table(USERS) == (
+        "2026-11-16 22:30 to 2026-11-23 22:30\n"
+        "\n"
+        "username  held GPU-h  active GPU-h  idle GPU-h  energy kWh\n"
+        "名前           10.00          5.00        5.00        1.00\n"
+        "bob             0.03             -           -           -\n"
+        "(nobody)        1.00          0.00        1.00        0.00\n"
+        "total          11.03          5.00        6.00        1.00\n"
+    )
+
+
+def test_environments_tell_whose_they_are_and_since_when() -> None:
+    rows = (
+        Row(("alice", "4711", "train", 1_790_000_000), 3600.0, 3600.0, 0.0, None),
+        Row(("alice", "", None, None), 0.0, None, None, 3.6e6),
+    )
+    lines = as_table(report("environment", *rows)).splitlines()
+    assert lines[2].split()[:4] == ["username", "environment", "name", "created"]
+    assert lines[3].split() == ["alice", "4711", "train", "2026-09-21", "16:13", "1.00", "1.00", "0.00", "-"]
+    assert lines[4].split() == ["alice", "(none)", "0.00", "-", "-", "1.00"]
+
+
+def test_nothing_is_said_in_words() -> None:
+    assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: nobody held a device.\n"
+    assert as_csv(report("device")).splitlines() == [
+        "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules"
+    ]
+    assert json.loads(as_json(report("device")))["rows"] == []
+
+
+def test_programs_get_seconds_and_joules() -> None:
+    rows = list(csv.reader(as_csv(USERS).splitlines()))
+    assert rows[:3] == [
+        ["username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle")), "energy_joules"],
+        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0"],
+        ["bob", "", "90.0", "", "", ""],
+    ]
+    document = json.loads(as_json(USERS))
+    assert document["rows"][1] == {
+        "username": "bob",
+        "uid": None,
+        "allocated_device_seconds": 90.0,
+        "active_device_seconds": None,
+        "idle_device_seconds": None,
+        "energy_joules": None,
+    }
+    assert (document["since_timestamp_seconds"], document["by"]) == (NOW.timestamp() - 7 * 86400, "user")
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a,b", 'a"b', "a\nb", "\u202eevil"])
+def test_no_name_disturbs_the_form(name: str) -> None:
+    """The file may be anybody's."""
+    shown = report("user", Row((name, 1), 1.0, 1.0, 0.0, None))
+    assert len(as_table(shown).splitlines()) == 4
+    assert "\x1b" not in as_table(shown) + as_csv(shown)
+    assert len(list(csv.reader(as_csv(shown).splitlines()))) == 2
+
+
+def test_no_year_is_too_far() -> None:
+    shown = report("environment", Row(("a", "1", None, 2**62), 1.0, None, None, None))
+    assert str(2**62)[:6] in as_table(shown)
+
+
+def test_the_command_line_knows_what_there_is() -> None:
+    parser = cli._parser("genv-monitor")
+    for by in LABELS:
+        assert parser.parse_args(["report", "--by", by]).by == by
+    for form in FORMATS:
+        assert parser.parse_args(["report", "--format", form]).format == form
+    options = parser.parse_args(["report"])
+    assert options.until - options.since == timedelta(days=7)
+    assert (options.by, options.format, options.ledger) == ("user", "table", None)

@@ -1,0 +1,82 @@
+"""Prints how large the ledger of a busy machine gets and how long a report takes.
+
+``python -m tools.ledger_size [DAYS USERS DEVICES]``: by default 400 days, 50 users and 16 devices. Of every user two
+environments, new ones each day, hold a device for two thirds of the day; the clock is simulated.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from unittest.mock import patch
+
+from genvd.ledger.book import Book
+from genvd.ledger.report import LABELS, make
+from genvd.ledger.store import HOUR, Store
+from genvd.ledger.upkeep import DAY, keep_up
+from genvd.ledger.use import Holder, Key, Use
+
+END = 1_790_000_000 // DAY * DAY
+
+
+def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
+    """Simulate, and print what it takes."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name) / "state"
+        store, started = Store(directory, "live"), time.monotonic()
+        store.connection.execute("PRAGMA synchronous = OFF")  # nobody unplugs a simulation
+        book, chance, slowest = Book(), random.Random(0), 0.0
+        book.begin({})
+        for day in range(END - days * DAY, END, DAY):
+            with patch("time.time", lambda now=day: float(now)):
+                slowest = max(slowest, _day(store, book, day, users, devices, chance))
+                keep_up(store.connection, day + DAY, 35 * DAY, 400 * DAY, lambda: True)
+        (hours,) = store.connection.execute("SELECT count(*) FROM hour").fetchone()
+        (rows,) = store.connection.execute("SELECT count(*) FROM day").fetchone()
+        store.close()
+        print(f"{days} days, {users} users, {devices} devices: simulated in {time.monotonic() - started:.0f} s")
+        size = store.path.stat().st_size / 2**20
+        print(
+            f"{size:.1f} MiB: {hours} rows by the hour, {rows} rows by the day; slowest write {1000 * slowest:.0f} ms"
+        )
+        for since in (7, 31, days):
+            for by in LABELS:
+                _report(store.path, since, by)
+
+
+def _day(store: Store, book: Book, day: int, users: int, devices: int, chance: random.Random) -> float:
+    """Write a day, hour by hour; return the seconds that the slowest hour took."""
+    holders = [
+        (Holder(f"user{user}", str(chance.randrange(10_000, 4_000_000)), day, 1000 + user, "training"), user + number)
+        for user in range(users)
+        for number in range(2)
+    ]
+    slowest = 0.0
+    for start in range(day, day + DAY, HOUR):
+        uses: dict[Key, Use] = {}
+        for holder, device in holders:
+            if chance.random() < 2 / 3:
+                active = chance.randrange(HOUR * 1000)
+                use = Use(HOUR * 1000, active, HOUR * 1000 - active, chance.randrange(700 * HOUR * 1000))
+                uses[holder, f"GPU-{device % devices:08x}-1234-5678-9abc-def012345678"] = use
+        book.add(uses, start)
+        began = time.monotonic()
+        store.write(book.batch())
+        slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def _report(path: Path, days: int, by: str) -> None:
+    until = datetime.fromtimestamp(END, timezone.utc)
+    since = datetime.fromtimestamp(END - days * DAY, timezone.utc)
+    began = time.monotonic()
+    rows = make(path, since, until, by).rows
+    print(f"report of {days} days by {by}: {len(rows)} rows in {1000 * (time.monotonic() - began):.0f} ms")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
