@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from genvd import ownership
-from genvd.model import AccountQuestion, DeviceUse, Environment, Process, ProcessOwner, User
+from genvd.model import CONTEXT_TYPES, AccountQuestion, DeviceUse, Environment, Process, ProcessOwner, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,12 +37,12 @@ def processes(
     owned: Iterable[OwnedRecord] = (),
     accounts: AccountFacts | None = None,
 ) -> tuple[tuple[Process, ...], tuple[Rejection, ...]]:
-    """Join compute contexts into processes, ordered by pid.
+    """Join contexts into processes, ordered by pid.
 
     A process of which nothing but its contexts is known stays in the list: it holds GPU memory all the same.
 
     Args:
-        contexts: who computes where.
+        contexts: who has which, and where.
         facts: whose the processes are, and what they say.
         owned: the active environments.
         accounts: None while nothing is known of them.
@@ -50,10 +50,9 @@ def processes(
     Returns:
         The processes, and their claims that do not hold.
     """
-    uses: dict[int, dict[int, int | None]] = defaultdict(dict)
+    uses: dict[int, dict[int, list[Context]]] = defaultdict(lambda: defaultdict(list))
     for context in contexts:
-        of_process = uses[context.pid]
-        of_process[context.device_index] = _add(of_process.get(context.device_index, 0), context.memory_bytes)
+        uses[context.pid][context.device_index].append(context)
     members = {one.record.eid: one.members for one in owned}
     accounts = accounts or ownership.NOBODY
     unknown = ProcessOwner()
@@ -66,7 +65,7 @@ def processes(
         found.append(
             Process(
                 pid=pid,
-                uses=tuple(DeviceUse(index, memory) for index, memory in sorted(uses[pid].items())),
+                uses=tuple(_use(index, found) for index, found in sorted(uses[pid].items())),
                 eid=eid,
                 uid=owner.uid,
                 username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),
@@ -81,7 +80,7 @@ def environments(
     gpu_processes: tuple[Process, ...] | None,
     accounts: AccountFacts | None = None,
 ) -> tuple[tuple[Environment, ...], tuple[Rejection, ...]]:
-    """Return the active environments, with the devices they hold and the GPU processes that name them.
+    """Return the active environments, with the devices they hold and the processes that name them and compute.
 
     Args:
         owned: the active ones.
@@ -95,7 +94,7 @@ def environments(
     devices = _devices_by_eid(attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
-        if process.eid is not None:
+        if process.eid is not None and process.compute_uses:
             pids[process.eid].append(process.pid)
     found, rejections = [], []
     for one in owned:
@@ -142,6 +141,27 @@ def _user(username: str, environments: list[Environment]) -> User:
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:
     """Return the indices of the devices that at least one of the environments holds."""
     return tuple(sorted({index for environment in environments for index in environment.device_indices}))
+
+
+def _use(index: int, contexts: list[Context]) -> DeviceUse:
+    """Join the contexts of one process on one device.
+
+    Those of one type, in several MIG instances, have memory of their own. In the lists of several types the driver
+    tells the same memory each time: that of the process.
+    """
+    memory: dict[str, int | None] = {}
+    for context in contexts:
+        memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)
+    computed = memory.get("compute")
+    known = [amount for amount in memory.values() if amount is not None]
+    return DeviceUse(
+        device_index=index,
+        # The sixteen metrics say of a compute context what its own list does.
+        memory_bytes=computed if "compute" in memory else max(known, default=None),
+        computes="compute" in memory,
+        type=next(kind for kind in CONTEXT_TYPES if kind in memory),
+        utilization=max((c.utilization for c in contexts if c.utilization is not None), default=None),
+    )
 
 
 def _add(left: int | None, right: int | None) -> int | None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd import join
+from genvd import activity, join
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
 from genvd.model import (
@@ -92,12 +92,15 @@ class Machine:
         rejections: tuple[Rejection, ...],
     ) -> Snapshot:
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
-        processes, environments, users = None, None, None
+        processes, environments, users, holdings = None, None, None, None
+        devices = gpu.devices if gpu else None
         if gpu and gpu.contexts is not None and known:
             processes, more = join.processes(gpu.contexts, known, owned, facts.accounts)
             rejections += more
         if genv and known:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
+            environments = activity.with_uses(environments, processes, devices)
+            holdings = activity.holdings(environments, genv.attachments, processes, devices)
             users = join.users(environments)
             self._history = seen(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
@@ -108,10 +111,11 @@ class Machine:
             # Who works in an environment has genv, wherever it is.
             genv_installed=True if environments else command,
             driver_state=_driver_state(collectors[0]),
-            devices=gpu.devices if gpu else None,
+            devices=devices,
             processes=processes,
             environments=environments,
             users=users,
+            holdings=holdings,
             attached_device_indices=join.attached_devices(environments) if environments is not None else None,
             rejected_claims=self._claims.totals(),
         )

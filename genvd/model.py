@@ -9,7 +9,7 @@ The first half are *facts*: what one source found, knowing nothing of the others
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,21 +34,36 @@ class Device:
     memory_used_bytes: int | None = None
     """Without what the driver reserves for itself, as nvidia-smi counts it."""
     memory_total_bytes: int | None = None
+    memory_reserved_bytes: int | None = None
+    """What the driver reserves for itself; None where it does not tell, and then that may be in the memory used."""
+    processes_listed: bool = False
+    """Whether it told of all processes on it, those in its MIG instances among them."""
+
+
+ContextType = Literal["mps", "compute", "graphics"]
+"""What a process uses a device for; ``mps``: it computes through NVIDIA's Multi-Process Service."""
+
+CONTEXT_TYPES: tuple[ContextType, ...] = get_args(ContextType)
+"""The one that tells most of a process first: of several, that is the one by which it goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A compute context that a process holds on a device."""
+    """A context that a process holds on a device."""
 
     pid: int
     device_index: int
     memory_bytes: int | None
     """Device memory of the process on this device; None where the driver does not tell."""
+    type: ContextType = "compute"
+    utilization: float | None = None
+    """The process's share of the device's SM time since the last reading, 0 to 1; None where the driver does not
+    tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuFacts:
-    """What NVML told: the devices, and who computes on them."""
+    """What NVML told: the devices, and whose contexts are on them."""
 
     devices: tuple[Device, ...] = ()
     contexts: tuple[Context, ...] | None = ()
@@ -165,11 +180,17 @@ class DeviceUse:
 
     device_index: int
     memory_bytes: int | None
+    computes: bool = True
+    """Whether one of its contexts there is of compute, which are those that the sixteen metrics count."""
+    type: ContextType = "compute"
+    """Of its contexts there, the type that tells most; see :data:`CONTEXT_TYPES`."""
+    utilization: float | None = None
+    """Share of the device's SM time since the collection before, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process with a compute context on at least one device."""
+    """A process with a context on at least one device."""
 
     pid: int
     uses: tuple[DeviceUse, ...]
@@ -178,6 +199,26 @@ class Process:
     """The environment that it names, unless that is known to be somebody else's."""
     uid: int | None = None
     username: str | None = None
+
+    @property
+    def compute_uses(self) -> tuple[DeviceUse, ...]:
+        """What it has on the devices on which it has a compute context."""
+        return tuple(use for use in self.uses if use.computes)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentUse:
+    """What the processes of an environment together have on one device."""
+
+    device_index: int
+    memory_bytes: int | None
+    """None where it is not known of one of them, or whether there are any."""
+    share: float | None
+    """Of the device's SM time since the collection before, 0 to 1; None as above."""
+    attached: bool
+    """Whether the environment holds the device."""
+    computes: bool
+    """Whether one of the processes computes there, with MPS or without, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +235,28 @@ class Environment:
     created: float | None
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
-    """Its GPU processes; None while the GPU processes are not known."""
+    """Its processes that have a compute context; None while the GPU processes are not known."""
+    uses: tuple[EnvironmentUse, ...] | None = None
+    """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One device that one active environment holds."""
+
+    eid: str
+    uid: int | None
+    username: str | None
+    device_index: int
+    device_uuid: str | None
+    active: bool | None
+    """Whether a process of the environment did work on the device since the collection before; None: not known."""
+    share: float | None
+    """Of the device's SM time since the collection before, by all processes of the environment, 0 to 1."""
+    attached: float | None
+    """Unix time in seconds of the attachment."""
+    gpu_memory_bytes: int | None = None
+    """Memory that the environment may use on the device; None for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +324,9 @@ class Snapshot:
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None
     users: tuple[User, ...] | None = None
+    holdings: tuple[Holding, ...] | None = None
+    """One for each active environment and device of the machine that it holds; None while environments are not
+    known."""
     attached_device_indices: tuple[int, ...] | None = None
     """Devices with at least one active environment attached."""
     rejected_claims: tuple[RejectedClaims, ...] = ()

@@ -23,7 +23,8 @@ def _environments(snapshot: Snapshot) -> Iterable[Environment]:
 
 
 def _processes(snapshot: Snapshot) -> Iterable[Process]:
-    return snapshot.processes or ()
+    """Return those that compute: what else uses a device does not count in these metrics."""
+    return (process for process in snapshot.processes or () if process.compute_uses)
 
 
 def _users(snapshot: Snapshot) -> Iterable[User]:
@@ -75,7 +76,7 @@ CONTRACT = (
         "genv_processes_total",
         "Processes that hold a compute context on any GPU.",
         (),
-        lambda s: _count(s.processes),
+        lambda s: _count(None if s.processes is None else tuple(_processes(s))),
     ),
     Metric(
         "genv_attached_devices_total",
@@ -105,13 +106,15 @@ CONTRACT = (
         "genv_process_devices_total",
         "GPUs on which the process holds a compute context; eid is empty outside any environment.",
         ("pid", "eid"),
-        lambda s: (((p.pid, p.eid or ""), len(p.uses)) for p in _processes(s)),
+        lambda s: (((p.pid, p.eid or ""), len(p.compute_uses)) for p in _processes(s)),
     ),
     Metric(
         "genv_process_used_gpu_memory_bytes",
         "GPU memory of the process on the device in bytes.",
         ("pid", "eid", "device"),
-        lambda s: (((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _processes(s) for u in p.uses),
+        lambda s: (
+            ((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _processes(s) for u in p.compute_uses
+        ),
     ),
     Metric(
         "genv_user_environments_total",

@@ -40,6 +40,7 @@ PROJECTS = (
 )
 
 _FIRST_UID = 1001
+_RESERVED = 620 * 2**20
 _IDLE_CELSIUS = 34.0
 _BUSY_CELSIUS = 76.0
 _WARMING = 0.25
@@ -196,6 +197,8 @@ class DemoNvml:
                 utilization_percent=round(100 * state.utilization[index]),
                 memory_used_bytes=used[index] + 2**20,
                 memory_total_bytes=DEVICE_MEMORY,
+                memory_reserved_bytes=_RESERVED,
+                processes_listed=True,
             )
             for index in used
         )

@@ -96,6 +96,8 @@ class DeviceSource:
             utilization_percent=known(utilization.gpu) if utilization else None,
             memory_used_bytes=known(memory.used) if memory else None,
             memory_total_bytes=known(memory.total) if memory else None,
+            memory_reserved_bytes=known(getattr(memory, "reserved", None)),
+            processes_listed=contexts is not None,
         )
         return DeviceFacts(device, contexts)
 

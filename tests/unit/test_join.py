@@ -31,6 +31,19 @@ def test_contexts_of_one_process_become_one() -> None:
     )
 
 
+def test_several_contexts_of_one_process_on_a_device_tell_its_memory_once() -> None:
+    contexts = [
+        Context(7, 0, 10, utilization=0.2),
+        Context(7, 0, 10, type="graphics", utilization=0.2),
+        Context(8, 0, None, type="mps"),
+        Context(8, 0, 6, type="graphics"),
+    ]
+    both, client = join.processes(contexts, facts())[0]
+    assert both.uses == (DeviceUse(0, 10, utilization=0.2),)
+    assert client.uses == (DeviceUse(0, 6, computes=False, type="mps"),)
+    assert (both.compute_uses, client.compute_uses) == (both.uses, ())
+
+
 def environments(genv: GenvFacts, processes: tuple[Process, ...] | None = ()) -> dict[str, Environment]:
     live = ProcessFacts(live_pids=frozenset({1}), kernel_uids={"k": frozenset()})
     owned, _ = owned_records(genv, live, {})
@@ -57,7 +70,18 @@ def test_devices_and_processes_of_an_environment() -> None:
         environments=(EnvironmentRecord("a", pids=(1,)), EnvironmentRecord("b", pids=(1,))),
         attachments=(Attachment("a", 3), Attachment("a", 1), Attachment("a", 3), Attachment("dead", 0)),
     )
-    found = environments(genv, (Process(5, (), "a"), Process(6, (), "dead"), Process(7, ()), Process(8, (), "a")))
+    use = (DeviceUse(0, 1),)
+    graphics = (DeviceUse(0, 1, computes=False, type="graphics"),)
+    found = environments(
+        genv,
+        (
+            Process(5, use, "a"),
+            Process(6, use, "dead"),
+            Process(7, use),
+            Process(8, use, "a"),
+            Process(9, graphics, "a"),
+        ),
+    )
     assert (found["a"].device_indices, found["a"].pids) == ((1, 3), (5, 8))
     assert (found["b"].device_indices, found["b"].pids) == ((), ())
     assert join.attached_devices(found.values()) == (1, 3)

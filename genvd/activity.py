@@ -1,0 +1,173 @@
+"""What environments do with the devices that they hold, and with those that they do not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from genvd.model import EnvironmentUse, Holding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from genvd.model import Attachment, Device, DeviceUse, Environment, Process
+
+MOST_UNSEEN_DEVICES = 64
+"""Of one environment, while the devices of the machine are not known: a state file can name thousands."""
+
+_UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
+
+
+def with_uses(
+    environments: Iterable[Environment],
+    processes: tuple[Process, ...] | None,
+    devices: tuple[Device, ...] | None,
+) -> tuple[Environment, ...]:
+    """Return the environments with what their processes have on each device.
+
+    Args:
+        environments: the active ones.
+        processes: None while the GPU processes are not known; then the uses are not either.
+        devices: None while they are not known.
+    """
+    if processes is None or devices is None:
+        return tuple(environments)
+    uses = _by_place(processes)
+    used: dict[str, set[int]] = defaultdict(set)
+    for eid, index in uses:
+        used[eid].add(index)
+    by_index = {device.index: device for device in devices}
+    return tuple(
+        replace(
+            environment,
+            uses=tuple(
+                _environment_use(
+                    by_index[index], uses.get((environment.eid, index), []), index in environment.device_indices
+                )
+                for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
+            ),
+        )
+        for environment in environments
+    )
+
+
+def holdings(
+    environments: Iterable[Environment],
+    attachments: Iterable[Attachment],
+    processes: tuple[Process, ...] | None,
+    devices: tuple[Device, ...] | None,
+) -> tuple[Holding, ...]:
+    """Return which environment holds which device, and whether it works on it.
+
+    A device that the driver does not have is held by nobody, as everybody can write any number into the state files.
+
+    Args:
+        environments: the active ones.
+        attachments: of active ones and others. Of several to one device the first counts, and its memory.
+        processes: None while the GPU processes are not known.
+        devices: None while they are not known; then devices are taken as the attachments name them.
+    """
+    by_index = None if devices is None else {device.index: device for device in devices}
+    uses = None if processes is None else _by_place(processes)
+    attached = _attachments(attachments)
+    return tuple(
+        _holding(
+            environment,
+            attached.get((environment.eid, index)),
+            index,
+            by_index.get(index) if by_index else None,
+            None if uses is None else uses.get((environment.eid, index), []),
+        )
+        for environment in environments
+        for index in _held(environment, by_index)
+    )
+
+
+def _held(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:
+    if by_index is None:
+        yield from environment.device_indices[:MOST_UNSEEN_DEVICES]
+    else:
+        yield from (index for index in environment.device_indices if index in by_index)
+
+
+def _holding(
+    environment: Environment,
+    attachment: Attachment | None,
+    index: int,
+    device: Device | None,
+    uses: list[DeviceUse] | None,
+) -> Holding:
+    listed = device is not None and device.processes_listed and uses is not None
+    limit = attachment.gpu_memory_bytes if attachment else None
+    return Holding(
+        eid=environment.eid,
+        uid=environment.uid,
+        username=environment.username,
+        device_index=index,
+        device_uuid=device.uuid if device else None,
+        active=_active(device, uses, listed=listed) if device and uses is not None else None,
+        share=share(uses) if listed and uses is not None else None,
+        attached=attachment.attached if attachment else None,
+        gpu_memory_bytes=environment.gpu_memory_bytes if limit is None else limit,
+    )
+
+
+def _active(device: Device, uses: list[DeviceUse], *, listed: bool) -> bool | None:
+    """Tell whether processes with these uses did work; None where the driver does not tell.
+
+    What each of them did counts where the driver tells it of them. Else a process there and a device at work is
+    taken for work: an environment is rather said to work than wrongly said to be idle.
+    """
+    if any(use.utilization for use in uses):
+        return True
+    if device.up is False or not listed:
+        return None
+    if all(use.utilization is not None for use in uses):
+        return False
+    return None if device.utilization_percent is None else device.utilization_percent > 0
+
+
+def share(uses: Iterable[DeviceUse]) -> float | None:
+    """Return the share of a device's SM time that these have together; None if it is not known of one of them.
+
+    Each is measured by itself, so that the sum can come out above all there is; then it is all.
+    """
+    shares = [use.utilization for use in uses]
+    known = [one for one in shares if one is not None]
+    return min(1.0, sum(known)) if len(known) == len(shares) else None
+
+
+def memory(uses: Iterable[DeviceUse]) -> int | None:
+    """Return the bytes that these take together; None if that is not known of one of them."""
+    amounts = [use.memory_bytes for use in uses]
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None
+
+
+def _environment_use(device: Device, uses: list[DeviceUse], attached: bool) -> EnvironmentUse:
+    known = bool(uses) or device.processes_listed
+    return EnvironmentUse(
+        device_index=device.index,
+        memory_bytes=memory(uses) if known else None,
+        share=share(uses) if known else None,
+        attached=attached,
+        computes=any(use.type != "graphics" or use.computes for use in uses),
+    )
+
+
+def _by_place(processes: Iterable[Process]) -> _UsesByPlace:
+    """Return what processes have, by environment and device."""
+    found: _UsesByPlace = defaultdict(list)
+    for process in processes:
+        if process.eid is not None:
+            for use in process.uses:
+                found[process.eid, use.device_index].append(use)
+    return found
+
+
+def _attachments(attachments: Iterable[Attachment]) -> dict[tuple[str, int], Attachment]:
+    found: dict[tuple[str, int], Attachment] = {}
+    for attachment in attachments:
+        found.setdefault((attachment.eid, attachment.device_index), attachment)
+    return found

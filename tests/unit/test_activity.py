@@ -1,0 +1,95 @@
+"""Who holds which device, and who of them works."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd import activity
+from genvd.model import Attachment, Device, DeviceUse, Environment, EnvironmentUse, Holding, Process
+
+NO = DeviceUse(0, 10, utilization=0.0)
+SOME = DeviceUse(0, 20, utilization=0.7)
+UNTOLD = DeviceUse(0, 30)
+
+
+def environment(eid: str, *devices: int, limit: int | None = None) -> Environment:
+    return Environment(eid, 1001, "alice", None, limit, None, None, devices, ())
+
+
+def device(index: int = 0, **changes: object) -> Device:
+    defaults: dict[str, object] = {"uuid": f"GPU-{index}", "up": True, "processes_listed": True}
+    return Device(index, **{**defaults, **changes})  # type: ignore[arg-type]
+
+
+def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
+    processes = tuple(Process(pid, (use,), "a") for pid, use in enumerate(uses, start=1))
+    (found,) = activity.holdings(
+        [environment("a", 0)], [Attachment("a", 0, attached=7.0)], processes, None if machine is None else (machine,)
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("machine", "uses", "active", "share"),
+    [
+        (device(), (), False, 0.0),
+        (device(), (NO, NO), False, 0.0),
+        (device(), (NO, SOME), True, 0.7),
+        (device(), (SOME, SOME), True, 1.0),
+        (device(), (SOME, UNTOLD), True, None),
+        (device(utilization_percent=None), (UNTOLD,), None, None),
+        (device(utilization_percent=0), (UNTOLD,), False, None),
+        (device(utilization_percent=1), (UNTOLD, NO), True, None),
+        (device(utilization_percent=90), (), False, 0.0),
+        (device(utilization_percent=90), (NO,), False, 0.0),
+        (device(processes_listed=False, utilization_percent=90), (), None, None),
+        (device(processes_listed=False), (SOME,), True, None),
+        (device(up=False), (NO,), None, 0.0),
+        (None, (NO,), None, None),
+    ],
+)
+def test_whether_an_environment_works_on_a_device(
+    machine: Device | None, uses: tuple[DeviceUse, ...], active: bool | None, share: float | None
+) -> None:
+    found = holding(machine, *uses)
+    assert (found.active, found.share) == (active, share)
+    assert (found.attached, found.device_uuid) == (7.0, machine.uuid if machine else None)
+
+
+def test_nothing_is_known_of_work_while_the_processes_are_not() -> None:
+    (found,) = activity.holdings([environment("a", 0)], [], None, (device(),))
+    assert found == Holding("a", 1001, "alice", 0, "GPU-0", None, None, None)
+
+
+def test_one_for_each_environment_and_device_that_there_is() -> None:
+    environments = [environment("a", 0, 1, 4095), environment("b", 1, limit=5), environment("c")]
+    attachments = [Attachment("a", 1, 3), Attachment("a", 1, 4), Attachment("b", 1), Attachment("gone", 0)]
+    found = activity.holdings(environments, attachments, (), (device(0), device(1)))
+    assert [(one.eid, one.device_index, one.gpu_memory_bytes) for one in found] == [
+        ("a", 0, None),
+        ("a", 1, 3),
+        ("b", 1, 5),
+    ]
+
+
+def test_no_environment_holds_thousands_of_devices_while_the_devices_are_not_known() -> None:
+    found = activity.holdings([environment("a", *range(4096))], [], None, None)
+    assert len(found) == activity.MOST_UNSEEN_DEVICES
+
+
+def test_what_the_processes_of_an_environment_have() -> None:
+    machine = (device(0), device(1), device(2, processes_listed=False))
+    processes = (
+        Process(1, (NO, DeviceUse(1, 5, computes=False, type="graphics")), "a"),
+        Process(2, (SOME,), "a"),
+        Process(3, (SOME,), "b"),
+        Process(4, (SOME,)),
+    )
+    a, b = activity.with_uses([environment("a", 0, 2, 7), environment("b")], processes, machine)
+    assert a.uses == (
+        EnvironmentUse(0, 30, 0.7, attached=True, computes=True),
+        EnvironmentUse(1, 5, None, attached=False, computes=False),
+        EnvironmentUse(2, None, None, attached=True, computes=False),
+    )
+    assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True),)
+    assert activity.with_uses([environment("a", 0)], None, machine)[0].uses is None
