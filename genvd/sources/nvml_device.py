@@ -1,4 +1,4 @@
-"""One device and the compute processes on it, through NVML."""
+"""One device, through NVML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pynvml
 
 from genvd.collector import STEADY_TICKS
 from genvd.model import Context, Device
+from genvd.sources.nvml_contexts import Contexts
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
-from genvd.sources.nvml_processes import ComputeProcesses, RunningProcess
 from genvd.text import clean
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class DeviceSource:
         self.name = f"device {index}"
         self._index = index
         self._calls = NvmlCalls()
-        self._processes = ComputeProcesses()
+        self._contexts = Contexts(self.name, index, self._calls)
         self._uuid: str | None = None
         self._trouble: str | None = None
         self._answers = 0  # in a row
@@ -84,7 +84,7 @@ class DeviceSource:
         # The second version counts as used what nvidia-smi does; the first, for drivers before 510, adds the driver's
         # own reserve.
         memory = self._calls.first(self.name, (memory_info, (handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (handle,)))
-        contexts = self._contexts(handle)
+        contexts, listed = self._contexts.read(handle, self._mig_devices(handle))
         if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
         device = Device(
@@ -97,7 +97,7 @@ class DeviceSource:
             memory_used_bytes=known(memory.used) if memory else None,
             memory_total_bytes=known(memory.total) if memory else None,
             memory_reserved_bytes=known(getattr(memory, "reserved", None)),
-            processes_listed=contexts is not None,
+            processes_listed=listed,
         )
         return DeviceFacts(device, contexts)
 
@@ -108,22 +108,6 @@ class DeviceSource:
                 log.info("%s: is %s now, and was %s", self.name, uuid, self._uuid)
             self._uuid = uuid
         return uuid
-
-    def _contexts(self, handle: Any) -> tuple[Context, ...] | None:
-        """Return the compute contexts on the device; None if it does not tell."""
-        of_parent = self._running(self.name, handle)
-        of_instances = [self._running(name, mig_handle) for name, mig_handle in self._mig_devices(handle)]
-        told = [processes for processes in (of_parent, *of_instances) if processes is not None]
-        if not told:
-            return None
-        # Without privileges a parent shows none of its instances' processes: those then tell themselves.
-        seen = {process.pid for process in of_parent or ()}
-        running = [*(of_parent or ()), *(p for ps in of_instances for p in ps or () if p.pid not in seen)]
-        return tuple(Context(process.pid, self._index, process.memory_bytes) for process in running)
-
-    def _running(self, subject: str, handle: Any) -> list[RunningProcess] | None:
-        running: list[RunningProcess] | None = self._calls.ask(subject, self._processes.compute_processes, handle)
-        return running
 
     def _mig_devices(self, handle: Any) -> Iterator[tuple[str, Any]]:
         mode = self._calls.ask(self.name, pynvml.nvmlDeviceGetMigMode, handle)

@@ -82,6 +82,15 @@ class Process:
 
 
 @dataclass
+class Sample:
+    """What a process did, in percent of SM time; at in microseconds since the epoch, None: whenever it is asked."""
+
+    pid: int
+    sm: int
+    at: int | None = None
+
+
+@dataclass
 class Mig:
     """A MIG device. None everywhere: the call is not supported."""
 
@@ -129,6 +138,7 @@ class Gpu:
     pci_bus_id: str | None = None
     graphics_processes: list[Process] = field(default_factory=list)
     mps_processes: list[Process] = field(default_factory=list)
+    samples: list[Sample] | None = None
 
 
 @dataclass
@@ -186,7 +196,7 @@ _PROCESSES = {
     "graphics_processes": "graphics_process",
     "mps_processes": "mps_process",
 }
-_STRUCTURED = {*_PROCESSES, "migs", "mig", "extra", "errors", "hangs"}
+_STRUCTURED = {*_PROCESSES, "samples", "migs", "mig", "extra", "errors", "hangs"}
 
 
 def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str]:
@@ -200,6 +210,10 @@ def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str
         processes: list[Process] = getattr(device, attribute_name)
         for process in processes:
             yield f"{prefix} {key} {_process(process)}"
+    if isinstance(device, Gpu) and device.samples is not None:
+        yield f"{prefix} process_utilization 1"
+        for sample in device.samples:
+            yield f"{prefix} process_sample {sample.pid} {'now' if sample.at is None else sample.at} {sample.sm}"
     yield from _rules(f"{prefix} ", device)
 
 

@@ -7,6 +7,7 @@
  *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1
  *   device GPU KEY VALUE                    a missing KEY: the call returns NVML_ERROR_NOT_SUPPORTED
  *   device GPU process|graphics_process|mps_process PID BYTES|na [GPU_INSTANCE COMPUTE_INSTANCE]
+ *   device GPU process_sample PID MICROSECONDS|now SM [MEMORY ENCODER DECODER]
  *   mig GPU MIG ...                         the same for MIG device number MIG of that GPU
  *   [device GPU|mig GPU MIG] error FUNCTION CODE
  *   [device GPU|mig GPU MIG] hang FUNCTION MILLISECONDS
@@ -554,3 +555,54 @@ PROCESSES(nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_t, "graphics
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t, "mps_process", sizeof *result)
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t, "mps_process", sizeof *result)
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_t, "mps_process", V3_STRIDE)
+
+/* ---- What processes do ---- */
+
+static unsigned long long microseconds_since_epoch(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+}
+
+static nvmlProcessUtilizationSample_t sample(const char *value)
+{
+    char when[32];
+    nvmlProcessUtilizationSample_t found = {0};
+
+    sscanf(value, "%u %31s %u %u %u %u", &found.pid, when, &found.smUtil, &found.memUtil, &found.encUtil,
+           &found.decUtil);
+    found.timeStamp = strcmp(when, "now") == 0 ? microseconds_since_epoch() : strtoull(when, NULL, 10);
+    return found;
+}
+
+API(nvmlDeviceGetProcessUtilization)(nvmlDevice_t device, nvmlProcessUtilizationSample_t *result, unsigned int *count,
+                                     unsigned long long last_seen)
+{
+    CALL(device);
+    REQUIRE(count && (*count == 0 || result));
+    if (mig_enabled(at) || number_or(at, "process_utilization", 0) != 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    unsigned int offered = *count, needed = 0;
+
+    /* An entry that the driver left unwritten, with time 0, is handed out as well: there have been such. */
+    for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
+        unsigned long long when = sample(line->value).timeStamp;
+        needed += when == 0 || when > last_seen;
+    }
+    if (needed == 0)
+        return NVML_ERROR_NOT_FOUND;
+    bool grown = grows(device, offered, &needed);
+    *count = needed;
+    if (grown || offered < needed)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+
+    device->grown = 0;
+    for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
+        nvmlProcessUtilizationSample_t found = sample(line->value);
+        if (found.timeStamp == 0 || found.timeStamp > last_seen)
+            *result++ = found;
+    }
+    return NVML_SUCCESS;
+}

@@ -43,6 +43,10 @@ static bool valid(const char *key, const char *value)
         int found = sscanf(value, "%u %127s %u %u %1s", &a, word, &a, &b, rest);
         return (found == 2 || found == 4) && (strcmp(word, "na") == 0 || sscanf(word, "%llu", &n) == 1);
     }
+    if (strcmp(key, "process_sample") == 0) {
+        int found = sscanf(value, "%u %127s %u %u %u %u %1s", &a, word, &b, &b, &b, &b, rest);
+        return (found == 3 || found == 6) && (strcmp(word, "now") == 0 || sscanf(word, "%llu", &n) == 1);
+    }
     if (strcmp(key, "process_struct") == 0)
         return strcmp(value, "24") == 0 || strcmp(value, "32") == 0;
     if (strcmp(key, "process_list_grows") == 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.standin import BuildError, Gpu, Mig, Process, Scenario, build
+from tests.standin import BuildError, Gpu, Mig, Process, Sample, Scenario, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 30.0
 GIB = 1 << 30
-NOT_SUPPORTED, INSUFFICIENT_SIZE, LOST = 3, 7, 15
+NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE, LOST = 3, 6, 7, 15
 
 # Answers lines [tag, expression, in the background?] with [tag, value] or [tag, {"code": nvmlReturn_t}].
 PROBE = """
@@ -329,6 +329,26 @@ def test_process_list_grows(scenario: Scenario, probe: Probe) -> None:
     assert probe.ask("nvmlDeviceGetComputeRunningProcesses(gpu(1))") == []
 
 
+def test_samples_of_processes(scenario: Scenario, probe: Probe) -> None:
+    since = "sorted([s.pid, s.smUtil] for s in nvmlDeviceGetProcessUtilization(gpu(0), {}))"
+    assert probe.code(since.format(0)) == NOT_SUPPORTED
+    scenario.gpus[0].samples = []
+    scenario.write()
+    assert probe.code(since.format(0)) == NOT_FOUND
+    scenario.gpus[0].samples = [Sample(5, 10, 1000), Sample(5, 20, 2000), Sample(6, 30), Sample(7, 40, 0)]
+    scenario.list_grows = 1
+    scenario.write()
+    assert probe.code(since.format(1000)) == INSUFFICIENT_SIZE
+    assert probe.ask(since.format(1000)) == [[5, 20], [6, 30], [7, 40]]
+    scenario.list_grows = 0
+    scenario.write()
+    assert len(probe.ask(since.format(0))) == 4
+    assert len(probe.ask(since.format(10**15))) == 2
+    scenario.gpus[0].mig = True
+    scenario.write()
+    assert probe.code(since.format(0)) == NOT_SUPPORTED
+
+
 def test_process_struct(scenario: Scenario, probe: Probe) -> None:
     scenario.process_struct = 32
     scenario.gpus[0].processes = [Process(11, 12, 13, 14), Process(21, 22, 23, 24)]
@@ -495,6 +515,8 @@ def test_no_driver(libdir: Path, scenario: Scenario, start: StartProbe) -> None:
         ("mig 0 16 name y\n", None),
         ("device 0 process 12\n", None),
         ("device 0 process 12 13 14\n", None),
+        ("device 0 process_sample 12 13\n", None),
+        ("device 0 process_sample 12 then 14\n", None),
         ("error nvmlInitWithFlags nine\n", None),
         ("process_struct 1\n", None),
     ],
