@@ -119,6 +119,14 @@ class ProcessOwner:
     """Its real uid."""
     eid: str | None = None
     """Value of GENV_ENVIRONMENT_ID: the process's own claim; None where there is none or it cannot be read."""
+    command: str | None = None
+    """Its short name, of up to 15 characters, which it may change; never its arguments."""
+    started: float | None = None
+    """Unix time in seconds."""
+    cgroup_kind: str | None = None
+    """What started it: ``container``, ``slurm``, ``session`` or ``service``; None where nothing tells."""
+    cgroup: str | None = None
+    """Identifier or name of the container, number of the Slurm job, name of the session's or service's unit."""
     namespace_uid: int | None = None
     """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
 
@@ -199,6 +207,16 @@ class Process:
     """The environment that it names, unless that is known to be somebody else's."""
     uid: int | None = None
     username: str | None = None
+    command: str | None = None
+    """As for :class:`ProcessOwner`, and so are the next three."""
+    started: float | None = None
+    cgroup_kind: str | None = None
+    cgroup: str | None = None
+
+    @property
+    def type(self) -> ContextType:
+        """Of all its contexts, the type that tells most; see :data:`CONTEXT_TYPES`."""
+        return min((use.type for use in self.uses), key=CONTEXT_TYPES.index, default="compute")
 
     @property
     def compute_uses(self) -> tuple[DeviceUse, ...]:
