@@ -75,6 +75,18 @@ class Config:
         kinds.absolute_path(),
         "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
     )
+    metrics_processes: bool = _setting(
+        True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
+    )
+    metrics_environments: bool = _setting(
+        True, kinds.boolean(), "What each environment asked for, holds and uses, and for how long it is idle."
+    )
+    metrics_users: bool = _setting(True, kinds.boolean(), "GPU memory of each user.")
+    metrics_policy: bool = _setting(
+        True,
+        kinds.boolean(),
+        "Broken rules, processes outside any environment, memory of nobody, devices promised twice.",
+    )
     publish_enabled: bool = _setting(
         True, kinds.boolean(), "Whether to write the Prometheus and Grafana configuration files."
     )
@@ -101,6 +113,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
+    "metrics": "Groups of metrics that can be switched off. The sixteen of genv itself are always there.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
     "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
     "logging": "What is logged, to standard error or the journal.",

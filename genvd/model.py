@@ -256,6 +256,8 @@ class Environment:
     """Its processes that have a compute context; None while the GPU processes are not known."""
     uses: tuple[EnvironmentUse, ...] | None = None
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
+    idle_seconds: float | None = None
+    """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import Gpu, Process, Scenario
+from tests.standin import Gpu, Process, Sample, Scenario
 from tests.support.monitor import Monitor
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 GIB = 2**30
 
-# What differs from run to run: the values of these, and the pids.
-_CHANGING = re.compile(r"^((?:process_|genv_monitor_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE)
+# What differs from run to run: the values of these, the pids, and what started the tests.
+_CHANGING = re.compile(
+    r"^((?:process_|genv_monitor_|genv_process_start_|genv_environment_(?:idle|created)_)[a-z_]+(?:\{.*\})?) \S+$",
+    re.MULTILINE,
+)
+_CGROUP = re.compile(r'(cgroup(?:_kind)?)="[^"]*"')
 _VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
 _KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info|rejected_claims_total|series_dropped))")
 
@@ -54,7 +58,10 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             utilization=87,
             memory_total=80 * GIB,
             memory_used=30 * GIB,
-            processes=[Process(first, 20 * GIB), Process(outside, 10 * GIB)],
+            memory_reserved=GIB // 2,
+            processes=[Process(first, 20 * GIB), Process(outside, 9 * GIB)],
+            graphics_processes=[Process(outside, 9 * GIB)],
+            samples=[Sample(first, 80)],
         ),
         Gpu(
             "GPU-b",
@@ -69,7 +76,7 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
     scenario.write()
 
     def environment(eid: str, pid: int, username: str | None) -> dict[str, object]:
-        config = {"name": None, "gpu_memory": None, "gpus": 1}
+        config = {"name": "train", "gpu_memory": "16gi", "gpus": 1}
         common = {"uid": os.getuid(), "creation": "23/11/2026 17:36:19", "config": config, "kernel_ids": []}
         return {"eid": eid, "username": username, "pids": [pid], **common}
 
@@ -93,6 +100,7 @@ def masked(text: str, pids: list[int]) -> str:
     for number, pid in enumerate(pids, start=1):
         text = text.replace(f'pid="{pid}"', f'pid="<pid {number}>"')
     text = text.replace(f'username="{pwd.getpwuid(os.getuid()).pw_name}"', 'username="<me>"')
+    text = _CGROUP.sub(r'\1="<cgroup>"', text)
     text = _VERSIONS.sub(r'\1="<version>"', text)
     return _CHANGING.sub(lambda match: match[0] if _KEEP.match(match[0]) else f"{match[1]} <value>", text)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genvd.machine import Machine, Sources
+from genvd.metrics import GROUPS, exported
+from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
+from genvd.policy import violations
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
@@ -27,7 +32,9 @@ def history() -> list[Snapshot]:
 
 
 def facts(snapshot: Snapshot) -> tuple[object, ...]:
-    return snapshot.devices, snapshot.processes, snapshot.environments, snapshot.users
+    """Return all but for how long environments are idle, which is of the clock."""
+    environments = [replace(environment, idle_seconds=None) for environment in snapshot.environments or ()]
+    return snapshot.devices, snapshot.processes, environments, snapshot.users, snapshot.holdings
 
 
 def test_it_follows_from_the_seed(history: list[Snapshot]) -> None:
@@ -68,3 +75,37 @@ def test_any_number_of_devices(devices: int) -> None:
     assert last.devices is not None
     assert [device.index for device in last.devices] == list(range(devices))
     assert all(status.success for status in last.collectors)
+
+
+def values(snapshot: Snapshot, name: str) -> list[float]:
+    families = {family.name: family for family in exported(snapshot, Limits(1000, 1000, 1000), set())}
+    return [sample.value for sample in families[name].samples] if name in families else []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_metric_has_series(history: list[Snapshot], group: str) -> None:
+    for metric in GROUPS[group]:
+        assert any(values(snapshot, metric.name) for snapshot in history[::10]), metric.name
+
+
+def test_somebody_should_look_after_something_now_and_then(history: list[Snapshot]) -> None:
+    for name, most in {
+        "genv_environment_violation": 1,
+        "genv_unmanaged_processes": 8,
+        "genv_device_orphan_memory_bytes": 4 * 2**30,
+        "genv_environment_used_gpu_memory_bytes": 80 * 2**30,
+        "genv_environment_utilization_ratio": 1,
+    }.items():
+        worst = [max(values(snapshot, name), default=0.0) for snapshot in history]
+        assert len(set(worst)) > 1, name
+        assert 0 < max(worst) <= most, name
+    broken = {
+        rule
+        for snapshot in history
+        for environment in snapshot.environments or ()
+        for rule, is_broken in violations(environment, len(environment.device_indices))
+        if is_broken
+    }
+    assert broken == {"memory_limit", "device_limit"}
+    idle = [e for s in history for e in s.environments or () if e.pids and e.idle_seconds]
+    assert idle, "somebody holds memory and does nothing"
