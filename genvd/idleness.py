@@ -88,9 +88,8 @@ def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:
 def _age(environment: Environment, holdings: list[Holding], unix: float) -> float:
     """Return for how long an environment that was not seen before has held devices, as the state files tell.
 
-    Everybody can write these, and the clock may have been set, so it is nothing less than 0 and nothing longer than
-    the machine runs.
+    Everybody can write these, and the clock may have been set: it is never less than 0.
     """
     attached = [holding.attached for holding in holdings if holding.attached is not None]
     since = min(attached, default=environment.created)
-    return 0.0 if since is None else min(max(0.0, unix - since), time.clock_gettime(time.CLOCK_BOOTTIME))
+    return 0.0 if since is None else max(0.0, unix - since)
