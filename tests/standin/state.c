@@ -34,7 +34,7 @@ static bool same(struct place a, struct place b)
 static bool valid(const char *key, const char *value)
 {
     char word[128], rest[2];
-    unsigned a, b;
+    unsigned a, b, c, d;
     unsigned long long n;
 
     if (strcmp(key, "error") == 0 || strcmp(key, "hang") == 0)
@@ -43,6 +43,16 @@ static bool valid(const char *key, const char *value)
         int found = sscanf(value, "%u %127s %u %u %1s", &a, word, &a, &b, rest);
         return (found == 2 || found == 4) && (strcmp(word, "na") == 0 || sscanf(word, "%llu", &n) == 1);
     }
+    if (strcmp(key, "field") == 0) {
+        int found = sscanf(value, "%u %u %127s %u %1s", &a, &b, word, &c, rest);
+        return found == 3 || found == 4;
+    }
+    if (strcmp(key, "nvlink") == 0)
+        return sscanf(value, "%u %u %1s", &a, &b, rest) == 2;
+    if (strcmp(key, "nvlink_error") == 0)
+        return sscanf(value, "%u %u %llu %1s", &a, &b, &n, rest) == 3;
+    if (strcmp(key, "remapped_rows") == 0)
+        return sscanf(value, "%u %u %u %u %1s", &a, &b, &c, &d, rest) == 4;
     if (strcmp(key, "process_struct") == 0)
         return strcmp(value, "24") == 0 || strcmp(value, "32") == 0;
     if (strcmp(key, "process_list_grows") == 0)
