@@ -75,6 +75,22 @@ class Config:
         kinds.absolute_path(),
         "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
     )
+    metrics_device_details: bool = _setting(
+        True,
+        kinds.boolean(),
+        "How each device is doing: power, energy, clocks, throttling, fans, temperatures, engines, PCI Express link.",
+    )
+    metrics_memory_health: bool = _setting(
+        True, kinds.boolean(), "Errors of device memory (ECC), remapped rows and retired pages."
+    )
+    metrics_nvlink: bool = _setting(True, kinds.boolean(), "Bytes and errors of each NVLink.")
+    metrics_mig: bool = _setting(True, kinds.boolean(), "MIG devices, with their profile and memory.")
+    metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors, which the driver reports of a device.")
+    metrics_pcie_throughput: bool = _setting(
+        False,
+        kinds.boolean(),
+        "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
+    )
     publish_enabled: bool = _setting(
         True, kinds.boolean(), "Whether to write the Prometheus and Grafana configuration files."
     )
@@ -101,6 +117,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
+    "metrics": "Groups of metrics of the devices. What is switched off is not asked for either.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
     "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
     "logging": "What is logged, to standard error or the journal.",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genvd.claims import Rejection
     from genvd.model import CollectorStatus
     from genvd.ownership import OwnedRecord
-    from genvd.sources import Source
+    from genvd.sources import GpuSource, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Sources:
 
     mode: str
     """``live`` or ``demo``."""
-    nvml: Source[float, GpuFacts]
+    nvml: GpuSource
     """Asked when the answer is wanted, of :func:`time.monotonic`."""
     genv: Source[None, GenvFacts]
     genv_command: Source[None, bool]
@@ -108,6 +108,7 @@ class Machine:
             # Who works in an environment has genv, wherever it is.
             genv_installed=True if environments else command,
             driver_state=_driver_state(collectors[0]),
+            driver=gpu.driver if gpu else None,
             devices=gpu.devices if gpu else None,
             processes=processes,
             environments=environments,

@@ -18,6 +18,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
@@ -91,6 +92,7 @@ class Monitor:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._limits = _limits(config)
+        self._sources.nvml.groups = device_groups(config)
         if isinstance(self._sources.genv, GenvStateSource):
             self._sources.genv.directory = state_directory(config)
 
@@ -109,10 +111,10 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     if demo is not None:
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
-        machine = DemoMachine(devices=demo)
+        machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
             "demo",
-            DemoNvml(machine),
+            DemoNvml(machine, device_groups(config)),
             DemoGenv(machine),
             DemoGenvCommand(),
             DemoProcesses(machine),
@@ -123,7 +125,19 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+    return Sources("live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+
+
+def device_groups(config: Config) -> DeviceGroups:
+    """Return which values of the devices the configuration wants."""
+    return DeviceGroups(
+        device_details=config.metrics_device_details,
+        memory_health=config.metrics_memory_health,
+        nvlink=config.metrics_nvlink,
+        mig=config.metrics_mig,
+        xid=config.metrics_xid,
+        pcie_throughput=config.metrics_pcie_throughput,
+    )
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:

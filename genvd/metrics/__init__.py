@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.device import DETAILS, DEVICE
+from genvd.metrics.device_health import MEMORY_HEALTH, XID
 from genvd.metrics.health import HEALTH
+from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.mig import MIG
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import families
 
@@ -15,7 +19,18 @@ if TYPE_CHECKING:
 
     from genvd.model import Snapshot
 
-ALL = (*CONTRACT, *HEALTH, *SERVICE)
+ALL = (
+    *CONTRACT,
+    *HEALTH,
+    *DEVICE,
+    *DETAILS,
+    *MEMORY_HEALTH,
+    *XID,
+    *NVLINK,
+    *PCIE_THROUGHPUT,
+    *MIG,
+    *SERVICE,
+)
 """All that is read from the Snapshot."""
 
 

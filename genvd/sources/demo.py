@@ -14,19 +14,20 @@ from genvd.model import (
     AccountFacts,
     Attachment,
     Context,
-    Device,
+    DriverVersions,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
     ProcessOwner,
 )
+from genvd.sources import demo_devices
+from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
+from genvd.sources.device_groups import DeviceGroups
 
 if TYPE_CHECKING:
     from genvd.model import AccountQuestion, ProcessQuestion
 
-GIB = 2**30
-DEVICE_MEMORY = 80 * GIB
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROJECTS = (
     "llm-finetune",
@@ -87,6 +88,7 @@ class _State:
     jobs: tuple[_Job, ...] = ()
     temperatures: tuple[float, ...] = ()
     utilization: tuple[float, ...] = ()
+    wear: tuple[Wear, ...] = ()
     next_number: int = 0
 
 
@@ -96,15 +98,19 @@ class DemoMachine:
 
     devices: int = 8
     seed: int = 0
+    seconds_per_tick: float = 10.0
+    epoch: float = 0.0
+    """Unix time of the first reading."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._chance = random.Random(f"wear {self.seed}")
         idle = (_IDLE_CELSIUS,) * self.devices
-        self._states = [_State(temperatures=idle, utilization=(0.0,) * self.devices)]
+        self._first_tick = 4 * _DIP_TICKS
+        self._states = [_State(0, (), idle, (0.0,) * self.devices, (Wear(),) * self.devices)]
         for _ in range(4 * _DIP_TICKS):  # nobody wants to watch an empty machine fill up
             self._states = [self._next(self._states[-1])]
-        self._first_tick = self._states[-1].tick
 
     def state(self, reading: int) -> _State:
         """Return the machine as the reading of that number, counted from 0, finds it."""
@@ -125,8 +131,14 @@ class DemoMachine:
             temperature + _WARMING * (_IDLE_CELSIUS + (_BUSY_CELSIUS - _IDLE_CELSIUS) * load - temperature)
             for temperature, load in zip(state.temperatures, utilization, strict=True)
         )
+        moment = self.epoch + (tick - self._first_tick) * self.seconds_per_tick
+        wear = tuple(
+            worn.after(load, self.seconds_per_tick, moment, self._chance)
+            for worn, load in zip(state.wear, utilization, strict=True)
+        )
         return replace(
             state,
+            wear=wear,
             tick=tick,
             jobs=tuple(jobs),
             temperatures=temperatures,
@@ -170,7 +182,11 @@ class DemoNvml:
 
     name = "nvml"
 
-    def __init__(self, machine: DemoMachine) -> None:
+    groups: DeviceGroups
+    """Which values are wanted; may be changed."""
+
+    def __init__(self, machine: DemoMachine, groups: DeviceGroups | None = None) -> None:
+        self.groups = groups or DeviceGroups()
         self._machine = machine
         self._reading = 0
 
@@ -186,20 +202,20 @@ class DemoNvml:
         used = dict.fromkeys(range(self._machine.devices), 0)
         for context in contexts:
             used[context.device_index] += context.memory_bytes or 0
-        devices = tuple(
-            Device(
-                index=index,
-                up=True,
-                uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
-                name="Simulated GPU 80GB",
-                temperature_celsius=round(state.temperatures[index]),
-                utilization_percent=round(100 * state.utilization[index]),
-                memory_used_bytes=used[index] + 2**20,
-                memory_total_bytes=DEVICE_MEMORY,
+        groups, count = self.groups, self._machine.devices
+        devices = (
+            demo_devices.device(
+                index,
+                load=state.utilization[index],
+                celsius=state.temperatures[index],
+                used=used[index] + 2**20,
+                wear=state.wear[index],
+                mig=demo_devices.has_mig(index, count),
             )
             for index in used
         )
-        return GpuFacts(devices, contexts)
+        driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
+        return GpuFacts(tuple(demo_devices.only(device, groups) for device in devices), contexts, driver)
 
 
 class DemoGenv:
