@@ -62,7 +62,8 @@ when NVML is initialised anew. [NVIDIA's list](https://docs.nvidia.com/deploy/xi
 _NVLINK = """\
 Only links that are active have series. Kinds of errors: `replay`, `recovery`, `crc` or `crc_flit`, `crc_data`,
 `ecc_data` up to NVLink 4; `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`, `transmit_discard`,
-`recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the overhead of the protocol up to NVLink 4.
+`recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the
+overhead of the protocol up to NVLink 4.
 """
 
 _MIG = """\

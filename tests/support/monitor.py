@@ -149,7 +149,7 @@ def parse(text: str) -> Series:
     }
 
 
-def series(name: str, **labels: object) -> tuple[str, Labels]:
+def series(name: str, /, **labels: object) -> tuple[str, Labels]:
     """Return the key of a series in :data:`Series`."""
     return name, frozenset((key, str(value)) for key, value in labels.items())
 
