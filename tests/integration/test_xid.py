@@ -120,10 +120,10 @@ def test_a_driver_that_is_unloaded_and_loaded_many_times(start: Start, scenario:
     watched(scenario)
     monitor = start()
     threads = monitor.threads
+    loaded = series("genv_driver_state", state="not_loaded")
     for _ in range(10):
         wait_for_count(monitor, 0, 79, 0)
         scenario.remove()
-        loaded = series("genv_driver_state", state="not_loaded")
         wait_for(lambda: monitor.metrics()[loaded] == 1, "the driver is not loaded")
         scenario.write()
         wait_for(lambda: monitor.metrics()[loaded] == 0, "the driver is loaded")
