@@ -125,7 +125,9 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+    return Sources(
+        "live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource()
+    )
 
 
 def device_groups(config: Config) -> DeviceGroups:

@@ -16,6 +16,7 @@ from genvd.model import (
     RejectedClaims,
     ServiceStatus,
 )
+from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.processes import ProcessSource
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
@@ -23,6 +24,7 @@ SERVICE = ServiceStatus("1", "live", "3", "13")
 
 class Nvml:
     name = "nvml"
+    groups = DeviceGroups()
 
     def read(self, question: float) -> GpuFacts:
         return GpuFacts()
