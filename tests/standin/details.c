@@ -252,7 +252,8 @@ static nvmlReturn_t field(struct place at, nvmlFieldValue_t *result)
 
     for (const struct line *line = NULL; (line = state_next(line, at, "field")) != NULL;) {
         type = NVML_VALUE_TYPE_UNSIGNED_LONG_LONG;
-        if (sscanf(line->value, "%u %u %63s %u", &id, &scope, text, &type) >= 3 && id == result->fieldId &&
+        if (strtoul(line->value, NULL, 10) == result->fieldId &&
+            sscanf(line->value, "%u %u %63s %u", &id, &scope, text, &type) >= 3 && id == result->fieldId &&
             scope == result->scopeId) {
             fill(result, text, (nvmlValueType_t)type);
             return NVML_SUCCESS;
