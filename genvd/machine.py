@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genvd.claims import Rejection
     from genvd.model import CollectorStatus
     from genvd.ownership import OwnedRecord
-    from genvd.sources import GpuSource, Source
+    from genvd.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Sources:
 
     mode: str
     """``live`` or ``demo``."""
-    nvml: GpuSource
+    nvml: Source[float, GpuFacts]
     """Asked when the answer is wanted, of :func:`time.monotonic`."""
     genv: Source[None, GenvFacts]
     genv_command: Source[None, bool]

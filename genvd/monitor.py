@@ -18,7 +18,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
-from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
@@ -92,7 +92,8 @@ class Monitor:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._limits = _limits(config)
-        self._sources.nvml.groups = device_groups(config)
+        if isinstance(self._sources.nvml, Grouped):
+            self._sources.nvml.groups = device_groups(config)
         if isinstance(self._sources.genv, GenvStateSource):
             self._sources.genv.directory = state_directory(config)
 

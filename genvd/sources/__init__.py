@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from genvd.model import GpuFacts
-
-if TYPE_CHECKING:
-    from genvd.sources.device_groups import DeviceGroups
+from typing import Protocol, TypeVar
 
 QuestionT = TypeVar("QuestionT", contravariant=True)
 FactsT = TypeVar("FactsT", covariant=True)
@@ -38,10 +33,3 @@ class Source(Protocol[QuestionT, FactsT]):
 
     def read(self, question: QuestionT) -> FactsT:
         """Return what the outside tells now; raise :class:`SourceError` when it tells nothing usable."""
-
-
-class GpuSource(Source[float, GpuFacts], Protocol):
-    """The GPUs of a machine; asked with when the answer is wanted, of :func:`time.monotonic`."""
-
-    groups: DeviceGroups
-    """Which values are wanted; may be changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +16,11 @@ class DeviceGroups:
     mig: bool = True
     xid: bool = True
     pcie_throughput: bool = False
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A source that can leave groups out."""
+
+    groups: DeviceGroups
+    """Which are wanted; may be changed."""

@@ -16,7 +16,6 @@ from genvd.model import (
     RejectedClaims,
     ServiceStatus,
 )
-from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.processes import ProcessSource
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
@@ -24,7 +23,6 @@ SERVICE = ServiceStatus("1", "live", "3", "13")
 
 class Nvml:
     name = "nvml"
-    groups = DeviceGroups()
 
     def read(self, question: float) -> GpuFacts:
         return GpuFacts()
