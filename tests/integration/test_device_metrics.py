@@ -366,6 +366,17 @@ def test_a_device_that_is_down_is_still_described_and_nothing_else(start: Start,
     assert left == {"genv_device_up", "genv_device_info", "genv_device_xid_errors_total"}
 
 
+def test_a_device_that_is_elsewhere_now_is_described_there_only(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    monitor = start()
+    scenario.gpus = [gpu(1), gpu(9, errors={"*": 15})]
+    scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=1)] == 0, "the other is down")
+    ((_, labels),) = named(monitor.next_metrics(), "genv_device_info")
+    assert (dict(labels)["index"], dict(labels)["uuid"]) == ("0", "GPU-1")
+
+
 def test_what_a_new_device_at_the_same_index_has_is_its_own(start: Start, scenario: Scenario) -> None:
     scenario.gpus = [gpu(0, **FULL)]
     scenario.write()
@@ -463,13 +474,16 @@ def test_an_instance_that_fails_hides_no_other(start: Start, scenario: Scenario,
 
 
 def test_instances_come_and_go_with_the_mode(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, migs={0: Mig("MIG-0")})]
+    scenario.write()
+    monitor = start()
+    assert named(monitor.next_metrics(), "genv_mig_")
     whole = gpu(0, mig=False, encoder_utilization=1, nvlinks={0: NvLink()}, fields={(138, 0): 1})
     scenario.gpus = [whole]
     scenario.write()
-    monitor = start()
-    assert named(monitor.metrics(), "genv_mig_") == {}
+    wait_for(lambda: named(monitor.metrics(), "genv_mig_") == {}, "the mode is off")
     link = series("genv_device_nvlink_transmit_bytes_total", index=0, link=0)
-    assert link in monitor.metrics()
+    assert link in monitor.next_metrics()
     scenario.gpus = [gpu(0, migs={0: Mig("MIG-0", "NVIDIA H200 MIG 7g.141gb")})]
     scenario.write()
     wait_for(lambda: named(monitor.metrics(), "genv_mig_instance_info"), "an instance")

@@ -133,6 +133,34 @@ def test_a_driver_that_is_unloaded_and_loaded_many_times(start: Start, scenario:
     assert "Traceback" not in monitor.log
 
 
+def test_nvml_is_not_shut_down_while_somebody_waits(start: Start, scenario: Scenario) -> None:
+    """A device that is down has NVML initialised anew, again and again, while the other is watched."""
+    scenario.enumerates_at_init = True
+    watched(scenario, 2)
+    monitor = start()
+    wait_for_count(monitor, 0, 79, 0)
+    scenario.gpus[1].errors = {"nvmlDeviceGetTemperature*": LOST}
+    scenario.write()
+    wait_for(lambda: monitor.log.count("NVML is initialised") == 4, "NVML was initialised anew three times")
+    wait_for(lambda: _counts_on(monitor, scenario, 0), "it counts on")
+    assert "stand-in" not in monitor.log
+
+
+def test_event_sets_are_given_back(start: Start, scenario: Scenario) -> None:
+    """A set is made for each number of devices; the stand-in has eight."""
+    watched(scenario)
+    monitor = start()
+    for number in range(10):
+        scenario.gpus = [*scenario.gpus[:1], gpu(100 + number, event_types=EVENTS)]
+        scenario.write()
+        wait_for_count(monitor, 1, 79, 0)
+        scenario.gpus.pop()
+        scenario.write()
+        wait_for(lambda: series(COUNT, index=1, xid=79) not in monitor.metrics(), "it is gone")
+        wait_for(lambda: _counts_on(monitor, scenario, 0), "the set is another one")
+    assert "stand-in" not in monitor.log
+
+
 @pytest.mark.parametrize("call", ["nvmlEventSetCreate", "nvmlEventSetWait_v2", "nvmlEventSetFree"])
 @pytest.mark.parametrize("error", [1, 2, 3, 13, LOST, 23, 999, 12345])
 def test_any_error_of_the_events_costs_them_only_and_passes(
