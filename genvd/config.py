@@ -75,6 +75,22 @@ class Config:
         kinds.absolute_path(),
         "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
     )
+    metrics_device_details: bool = _setting(
+        True,
+        kinds.boolean(),
+        "How each device is doing: power, energy, clocks, throttling, fans, temperatures, engines, PCI Express link.",
+    )
+    metrics_memory_health: bool = _setting(
+        True, kinds.boolean(), "Errors of device memory (ECC), remapped rows and retired pages."
+    )
+    metrics_nvlink: bool = _setting(True, kinds.boolean(), "Bytes and errors of each NVLink.")
+    metrics_mig: bool = _setting(True, kinds.boolean(), "MIG devices, with their profile and memory.")
+    metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors, which the driver reports of a device.")
+    metrics_pcie_throughput: bool = _setting(
+        False,
+        kinds.boolean(),
+        "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
+    )
     metrics_processes: bool = _setting(
         True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
     )

@@ -115,6 +115,7 @@ class Machine:
             # Who works in an environment has genv, wherever it is.
             genv_installed=True if environments else command,
             driver_state=_driver_state(collectors[0]),
+            driver=gpu.driver if gpu else None,
             devices=devices,
             processes=processes,
             environments=environments,

@@ -11,33 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from genvd.device_model import Device as Device
+from genvd.device_model import DriverVersions as DriverVersions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # --- Facts: what each source found -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One GPU, as NVML sees it."""
-
-    index: int
-    """Its place among the devices just now; it may move when devices come and go."""
-    uuid: str | None = None
-    """What stays the same wherever the device is."""
-    up: bool | None = None
-    """Whether the device answers: not when it is lost, needs a reset or hangs."""
-    name: str | None = None
-    temperature_celsius: int | None = None
-    utilization_percent: int | None = None
-    """Share of the driver's last sample period in which a kernel ran, 0 to 100."""
-    memory_used_bytes: int | None = None
-    """Without what the driver reserves for itself, as nvidia-smi counts it."""
-    memory_total_bytes: int | None = None
-    memory_reserved_bytes: int | None = None
-    """What the driver reserves for itself; None where it does not tell, and then that may be in the memory used."""
-    processes_listed: bool = False
-    """Whether it told of all processes on it, those in its MIG instances among them."""
 
 
 ContextType = Literal["mps", "compute", "graphics"]
@@ -68,6 +48,7 @@ class GpuFacts:
     devices: tuple[Device, ...] = ()
     contexts: tuple[Context, ...] | None = ()
     """None when no device tells who computes on it."""
+    driver: DriverVersions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +321,7 @@ class Snapshot:
     genv_installed: bool | None = None
     driver_state: str = "ok"
     """One of :data:`DRIVER_STATES`, or ``failed`` for what none of them describes."""
+    driver: DriverVersions | None = None
     devices: tuple[Device, ...] | None = None
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None

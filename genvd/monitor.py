@@ -18,6 +18,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
@@ -93,6 +94,8 @@ class Monitor:
         self._machine.timeout = _timeout(config)
         self._limits = _limits(config)
         self._left_out = _left_out(config)
+        if isinstance(self._sources.nvml, Grouped):
+            self._sources.nvml.groups = device_groups(config)
         if isinstance(self._sources.genv, GenvStateSource):
             self._sources.genv.directory = state_directory(config)
 
@@ -114,7 +117,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
             "demo",
-            DemoNvml(machine),
+            DemoNvml(machine, device_groups(config)),
             DemoGenv(machine),
             DemoGenvCommand(),
             DemoProcesses(machine),
@@ -125,7 +128,21 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+    return Sources(
+        "live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource()
+    )
+
+
+def device_groups(config: Config) -> DeviceGroups:
+    """Return which values of the devices the configuration wants."""
+    return DeviceGroups(
+        device_details=config.metrics_device_details,
+        memory_health=config.metrics_memory_health,
+        nvlink=config.metrics_nvlink,
+        mig=config.metrics_mig,
+        xid=config.metrics_xid,
+        pcie_throughput=config.metrics_pcie_throughput,
+    )
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:

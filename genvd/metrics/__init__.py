@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.device import DETAILS, DEVICE
+from genvd.metrics.device_health import MEMORY_HEALTH, XID
 from genvd.metrics.health import HEALTH
+from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.mig import MIG
 from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
 from genvd.metrics.policy import POLICY
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
@@ -18,9 +22,22 @@ if TYPE_CHECKING:
     from genvd.model import Snapshot
 
 GROUPS = {"processes": PROCESSES, "environments": ENVIRONMENTS, "users": USERS, "policy": POLICY}
-"""Those that the configuration can switch off, by the key in its section ``metrics``."""
+"""Those that are left out of the exposition when the configuration's section ``metrics`` switches them off, by their
+key there. What is switched off of devices is not even asked for."""
 
-ALL = (*CONTRACT, *HEALTH, *(metric for group in GROUPS.values() for metric in group), *SERVICE)
+ALL = (
+    *CONTRACT,
+    *HEALTH,
+    *DEVICE,
+    *DETAILS,
+    *MEMORY_HEALTH,
+    *XID,
+    *NVLINK,
+    *PCIE_THROUGHPUT,
+    *MIG,
+    *(metric for group in GROUPS.values() for metric in group),
+    *SERVICE,
+)
 """All that is read from the Snapshot."""
 
 

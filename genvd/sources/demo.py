@@ -14,18 +14,19 @@ from genvd.model import (
     AccountFacts,
     Attachment,
     Context,
-    Device,
+    DriverVersions,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
 )
-from genvd.sources import demo_people
+from genvd.sources import demo_devices, demo_people
+from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
+from genvd.sources.device_groups import DeviceGroups
 
 if TYPE_CHECKING:
     from genvd.model import AccountQuestion, ProcessQuestion
 
-DEVICE_MEMORY = 80 * demo_people.GIB
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROJECTS = (
     "llm-finetune",
@@ -39,7 +40,6 @@ PROJECTS = (
 )
 
 _FIRST_UID = 1001
-_RESERVED = 620 * 2**20
 _OVERHEAD = 2**20
 """What the driver itself needs on each device."""
 _IDLE_CELSIUS = 34.0
@@ -92,6 +92,7 @@ class _State:
     jobs: tuple[Job, ...] = ()
     temperatures: tuple[float, ...] = ()
     utilization: tuple[float, ...] = ()
+    wear: tuple[Wear, ...] = ()
     next_number: int = 0
 
 
@@ -108,11 +109,12 @@ class DemoMachine:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._chance = random.Random(f"wear {self.seed}")
         idle = (_IDLE_CELSIUS,) * self.devices
-        self._states = [_State(temperatures=idle, utilization=(0.0,) * self.devices)]
+        self._first_tick = 4 * _DIP_TICKS
+        self._states = [_State(0, (), idle, (0.0,) * self.devices, (Wear(),) * self.devices)]
         for _ in range(4 * _DIP_TICKS):  # nobody wants to watch an empty machine fill up
             self._states = [self._next(self._states[-1])]
-        self._first_tick = self._states[-1].tick
 
     def time_of(self, tick: int) -> float:
         """Return the Unix time of a tick."""
@@ -137,8 +139,14 @@ class DemoMachine:
             temperature + _WARMING * (_IDLE_CELSIUS + (_BUSY_CELSIUS - _IDLE_CELSIUS) * load - temperature)
             for temperature, load in zip(state.temperatures, utilization, strict=True)
         )
+        moment = self.epoch + (tick - self._first_tick) * self.seconds_per_tick
+        wear = tuple(
+            worn.after(load, self.seconds_per_tick, moment, self._chance)
+            for worn, load in zip(state.wear, utilization, strict=True)
+        )
         return replace(
             state,
+            wear=wear,
             tick=tick,
             jobs=tuple(jobs),
             temperatures=temperatures,
@@ -177,7 +185,11 @@ class DemoNvml:
 
     name = "nvml"
 
-    def __init__(self, machine: DemoMachine) -> None:
+    groups: DeviceGroups
+    """Which values are wanted; may be changed."""
+
+    def __init__(self, machine: DemoMachine, groups: DeviceGroups | None = None) -> None:
+        self.groups = groups or DeviceGroups()
         self._machine = machine
         self._reading = 0
 
@@ -202,22 +214,19 @@ class DemoNvml:
         used = {index: _OVERHEAD + demo_people.orphaned(index, state.tick, devices) for index in range(devices)}
         for context in contexts:
             used[context.device_index] += context.memory_bytes or 0
-        described = tuple(
-            Device(
-                index=index,
-                up=True,
-                uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
-                name="Simulated GPU 80GB",
-                temperature_celsius=round(state.temperatures[index]),
-                utilization_percent=round(100 * state.utilization[index]),
-                memory_used_bytes=used[index],
-                memory_total_bytes=DEVICE_MEMORY,
-                memory_reserved_bytes=_RESERVED,
-                processes_listed=True,
+        described = (
+            demo_devices.device(
+                index,
+                load=state.utilization[index],
+                celsius=state.temperatures[index],
+                used=used[index],
+                wear=state.wear[index],
+                mig=demo_devices.has_mig(index, devices),
             )
             for index in used
         )
-        return GpuFacts(described, contexts)
+        driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
+        return GpuFacts(tuple(demo_devices.only(device, self.groups) for device in described), contexts, driver)
 
 
 class DemoGenv:

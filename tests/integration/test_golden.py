@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import Gpu, Process, Sample, Scenario
+from tests.standin import Gpu, Mig, NvLink, Process, Sample, Scenario
 from tests.support.monitor import Monitor
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
@@ -62,6 +62,30 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             processes=[Process(first, 20 * GIB), Process(outside, 9 * GIB)],
             graphics_processes=[Process(outside, 9 * GIB)],
             samples=[Sample(first, 80)],
+            memory_utilization=41,
+            vbios_version="96.00.30.00.01",
+            architecture=9,
+            pci_bus_id="00000000:65:00.0",
+            power=412_345,
+            power_limit=700_000,
+            energy=987_654_321,
+            performance_state=0,
+            clock_sm=1755,
+            max_clock_sm=1980,
+            throttle_reasons=0x4,
+            supported_throttle_reasons=0x1FF,
+            encoder_utilization=0,
+            decoder_utilization=12,
+            pcie_generation=5,
+            pcie_width=16,
+            max_pcie_generation=5,
+            max_pcie_width=16,
+            pcie_replays=3,
+            ecc_corrected_volatile=1,
+            ecc_uncorrected_aggregate=0,
+            remapped_rows=(1, 0, 0, 0),
+            nvlinks={0: NvLink(), 1: NvLink(active=False)},
+            fields={82: "66 1", (138, 0): 2048, (139, 0): 1024, (161, 0): 0},
         ),
         Gpu(
             "GPU-b",
@@ -71,7 +95,15 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             memory_used=GIB,
             processes=[Process(first, GIB), Process(second, None)],
         ),
-        Gpu("GPU-c", temperature=31, utilization=None, memory_total=24 * GIB),
+        Gpu(
+            "GPU-c",
+            temperature=31,
+            utilization=None,
+            memory_total=24 * GIB,
+            fan_speeds=[30],
+            retired_pages_single_bit=0,
+            migs={0: Mig("MIG-c", "GPU MIG 1g.12gb", 1, 0, memory_total=12 * GIB)},
+        ),
     ]
     scenario.write()
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
+from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
 from genvd.policy import violations
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -54,6 +57,36 @@ def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
             assert 20 < (device.temperature_celsius or 0) < 100
             assert 0 <= (device.utilization_percent or 0) <= 100
             assert held[device.index] <= (device.memory_used_bytes or 0) <= (device.memory_total_bytes or 0)
+
+
+def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
+    """Ten seconds pass from one look to the next, unless the machine is told otherwise."""
+    for before, after in pairwise(history):
+        for old, new in zip(before.devices or (), after.devices or (), strict=True):
+            took = (new.details.energy_joules or 0) - (old.details.energy_joules or 0)
+            assert took == pytest.approx(10 * (new.details.power_watts or 0), abs=0.1)
+            assert (new.details.power_watts or 0) <= (new.details.power_limit_watts or 0)
+            for clock in new.details.clocks:
+                assert 0 < (clock.hertz or 0) <= (clock.max_hertz or 0)
+            assert all(x.count >= y.count for x, y in zip(new.xids, old.xids, strict=True))
+            assert (new.memory_used_bytes or 0) + (new.memory_free_bytes or 0) + (new.memory_reserved_bytes or 0) == (
+                new.memory_total_bytes
+            )
+    devices = [device for snapshot in history for device in snapshot.devices or ()]
+    assert {t.active for d in devices for t in d.details.throttling if t.reason == "power_cap"} == {True, False}
+    last = history[-1].devices or ()
+    assert any(e.count for d in last for e in d.health.ecc_errors)
+    assert any(x.last_seen for d in last for x in d.xids)
+    assert [d.index for d in last if d.mig_instances] == [7]
+    for device in last:
+        assert sum(m.memory_used_bytes or 0 for m in device.mig_instances) in (0, device.memory_used_bytes)
+
+
+def test_groups_that_are_off_are_absent() -> None:
+    off = DeviceGroups(False, False, False, False, False, False)
+    (first, *_) = DemoNvml(DemoMachine(devices=8), off).read().devices
+    assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
+    assert first.temperature_celsius
 
 
 def test_things_come_and_go(history: list[Snapshot]) -> None:

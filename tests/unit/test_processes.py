@@ -47,6 +47,12 @@ def gpu(*processes: subprocess.Popen[bytes]) -> ProcessQuestion:
     return ProcessQuestion(gpu_pids=frozenset(process.pid for process in processes))
 
 
+def command_of(source: ProcessSource, process: subprocess.Popen[bytes]) -> str | None:
+    """Return its name; None while it starts another program, when what was read may belong to neither."""
+    owner = source.read(gpu(process)).owners.get(process.pid)
+    return owner.command if owner else None
+
+
 def test_owner_and_environment(start: Start) -> None:
     process = start(environment={"A": "1", "GENV_ENVIRONMENT_ID": "42"})
     owner = ProcessSource().read(gpu(process)).owners[process.pid]
@@ -137,7 +143,7 @@ def test_a_process_may_call_itself_something_else(start: Start) -> None:
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
         assert shell.stdin
         assert shell.stdout
-        wait_for(lambda: source.read(gpu(shell)).owners[shell.pid].command == "sh", "the shell runs")
+        wait_for(lambda: command_of(source, shell) == "sh", "the shell runs")
         shell.stdin.write(b"go\n")
         assert shell.stdout.readline() == b"done\n"
         assert source.read(gpu(shell)).owners[shell.pid].command == "other"
