@@ -75,6 +75,34 @@ class Config:
         kinds.absolute_path(),
         "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
     )
+    metrics_device_details: bool = _setting(
+        True,
+        kinds.boolean(),
+        "How each device is doing: power, energy, clocks, throttling, fans, temperatures, engines, PCI Express link.",
+    )
+    metrics_memory_health: bool = _setting(
+        True, kinds.boolean(), "Errors of device memory (ECC), remapped rows and retired pages."
+    )
+    metrics_nvlink: bool = _setting(True, kinds.boolean(), "Bytes and errors of each NVLink.")
+    metrics_mig: bool = _setting(True, kinds.boolean(), "MIG devices, with their profile and memory.")
+    metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors, which the driver reports of a device.")
+    metrics_pcie_throughput: bool = _setting(
+        False,
+        kinds.boolean(),
+        "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
+    )
+    metrics_processes: bool = _setting(
+        True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
+    )
+    metrics_environments: bool = _setting(
+        True, kinds.boolean(), "What each environment asked for, holds and uses, and for how long it is idle."
+    )
+    metrics_users: bool = _setting(True, kinds.boolean(), "GPU memory of each user.")
+    metrics_policy: bool = _setting(
+        True,
+        kinds.boolean(),
+        "Broken rules, processes outside any environment, memory of nobody, devices promised twice.",
+    )
     publish_enabled: bool = _setting(
         True, kinds.boolean(), "Whether to write the Prometheus and Grafana configuration files."
     )
@@ -121,6 +149,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
+    "metrics": "Groups of metrics that can be switched off. The sixteen of genv itself are always there.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
     "ledger": "Who used how much: GPU time and energy by user, environment and device, for 'genv monitor report'.",
     "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",

@@ -69,6 +69,10 @@ def processes(
                 eid=eid,
                 uid=owner.uid,
                 username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),
+                command=owner.command,
+                started=owner.started,
+                cgroup_kind=owner.cgroup_kind,
+                cgroup=owner.cgroup,
             )
         )
     return tuple(found), tuple(rejections)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd import activity, join
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
+from genvd.idleness import IdleClock
 from genvd.model import (
     AccountFacts,
     AccountQuestion,
@@ -63,6 +64,7 @@ class Machine:
         self._accounts = Collector(sources.accounts)
         self._history: History = {}
         self._claims = ClaimAccount()
+        self._idle_clock = IdleClock()
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -101,6 +103,8 @@ class Machine:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
             environments = activity.with_uses(environments, processes, devices)
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
+            idle = self._idle_clock.take(environments, holdings)
+            environments = tuple(replace(one, idle_seconds=idle.get(one.eid)) for one in environments)
             users = join.users(environments)
             self._history = seen(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
@@ -111,6 +115,7 @@ class Machine:
             # Who works in an environment has genv, wherever it is.
             genv_installed=True if environments else command,
             driver_state=_driver_state(collectors[0]),
+            driver=gpu.driver if gpu else None,
             devices=devices,
             processes=processes,
             environments=environments,

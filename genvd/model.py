@@ -11,33 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from genvd.device_model import Device as Device
+from genvd.device_model import DriverVersions as DriverVersions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # --- Facts: what each source found -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One GPU, as NVML sees it."""
-
-    index: int
-    """Its place among the devices just now; it may move when devices come and go."""
-    uuid: str | None = None
-    """What stays the same wherever the device is."""
-    up: bool | None = None
-    """Whether the device answers: not when it is lost, needs a reset or hangs."""
-    name: str | None = None
-    temperature_celsius: int | None = None
-    utilization_percent: int | None = None
-    """Share of the driver's last sample period in which a kernel ran, 0 to 100."""
-    memory_used_bytes: int | None = None
-    """Without what the driver reserves for itself, as nvidia-smi counts it."""
-    memory_total_bytes: int | None = None
-    memory_reserved_bytes: int | None = None
-    """What the driver reserves for itself; None where it does not tell, and then that may be in the memory used."""
-    processes_listed: bool = False
-    """Whether it told of all processes on it, those in its MIG instances among them."""
 
 
 ContextType = Literal["mps", "compute", "graphics"]
@@ -68,6 +48,7 @@ class GpuFacts:
     devices: tuple[Device, ...] = ()
     contexts: tuple[Context, ...] | None = ()
     """None when no device tells who computes on it."""
+    driver: DriverVersions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +100,14 @@ class ProcessOwner:
     """Its real uid."""
     eid: str | None = None
     """Value of GENV_ENVIRONMENT_ID: the process's own claim; None where there is none or it cannot be read."""
+    command: str | None = None
+    """Its short name, of up to 15 characters, which it may change; never its arguments."""
+    started: float | None = None
+    """Unix time in seconds."""
+    cgroup_kind: str | None = None
+    """What started it: ``container``, ``slurm``, ``session`` or ``service``; None where nothing tells."""
+    cgroup: str | None = None
+    """Identifier or name of the container, number of the Slurm job, name of the session's or service's unit."""
     namespace_uid: int | None = None
     """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
 
@@ -199,6 +188,16 @@ class Process:
     """The environment that it names, unless that is known to be somebody else's."""
     uid: int | None = None
     username: str | None = None
+    command: str | None = None
+    """As for :class:`ProcessOwner`, and so are the next three."""
+    started: float | None = None
+    cgroup_kind: str | None = None
+    cgroup: str | None = None
+
+    @property
+    def type(self) -> ContextType:
+        """Of all its contexts, the type that tells most; see :data:`CONTEXT_TYPES`."""
+        return min((use.type for use in self.uses), key=CONTEXT_TYPES.index, default="compute")
 
     @property
     def compute_uses(self) -> tuple[DeviceUse, ...]:
@@ -238,6 +237,8 @@ class Environment:
     """Its processes that have a compute context; None while the GPU processes are not known."""
     uses: tuple[EnvironmentUse, ...] | None = None
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
+    idle_seconds: float | None = None
+    """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +345,7 @@ class Snapshot:
     genv_installed: bool | None = None
     driver_state: str = "ok"
     """One of :data:`DRIVER_STATES`, or ``failed`` for what none of them describes."""
+    driver: DriverVersions | None = None
     devices: tuple[Device, ...] | None = None
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None

@@ -14,12 +14,13 @@ from prometheus_client import ProcessCollector
 from genvd import __version__
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
-from genvd.metrics import exported
+from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
@@ -44,6 +45,7 @@ class Monitor:
         self._sources = sources
         self._machine = Machine(sources, _timeout(config))
         self._limits = _limits(config)
+        self._left_out = _left_out(config)
         self._mode = sources.mode
         self._nvml_bindings_version = _nvml_bindings_version()  # here, as finding out takes files
         self._collections = 0
@@ -122,12 +124,15 @@ class Monitor:
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
-        return exported(snapshot, self._limits, self._failed_metrics)
+        return exported(snapshot, self._limits, self._failed_metrics, self._left_out)
 
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._limits = _limits(config)
+        self._left_out = _left_out(config)
+        if isinstance(self._sources.nvml, Grouped):
+            self._sources.nvml.groups = device_groups(config)
         if isinstance(self._sources.genv, GenvStateSource):
             self._sources.genv.directory = state_directory(config)
 
@@ -146,10 +151,10 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     if demo is not None:
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
-        machine = DemoMachine(devices=demo)
+        machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
             "demo",
-            DemoNvml(machine),
+            DemoNvml(machine, device_groups(config)),
             DemoGenv(machine),
             DemoGenvCommand(),
             DemoProcesses(machine),
@@ -160,7 +165,21 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+    return Sources(
+        "live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource()
+    )
+
+
+def device_groups(config: Config) -> DeviceGroups:
+    """Return which values of the devices the configuration wants."""
+    return DeviceGroups(
+        device_details=config.metrics_device_details,
+        memory_health=config.metrics_memory_health,
+        nvlink=config.metrics_nvlink,
+        mig=config.metrics_mig,
+        xid=config.metrics_xid,
+        pcie_throughput=config.metrics_pcie_throughput,
+    )
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:
@@ -194,6 +213,10 @@ def _timeout(config: Config) -> float:
 
 def _limits(config: Config) -> Limits:
     return Limits(config.limits_environments, config.limits_users, config.limits_processes)
+
+
+def _left_out(config: Config) -> frozenset[str]:
+    return frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
 
 
 def _nvml_bindings_version() -> str:

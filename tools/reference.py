@@ -12,8 +12,14 @@ from pathlib import Path
 
 from genvd import config
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.device import DETAILS, DEVICE
+from genvd.metrics.device_health import MEMORY_HEALTH, XID
 from genvd.metrics.health import HEALTH
 from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
+from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.mig import MIG
+from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
+from genvd.metrics.policy import POLICY
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
 
@@ -32,9 +38,83 @@ Names that end in `_total` among the first sixteen are gauges in spite of it: th
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
 """
 
-_LEDGER = """
+_LEDGER = """\
 How this is counted and kept is in [ledger.md](ledger.md). GPU-hours by user in a range of Prometheus:
 `increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv monitor report`.
+"""
+
+_DETAILS = """\
+**Throttling.** A device has those of these reasons that it says it can report. `power_cap`: the power limit;
+`hw_thermal` and `sw_thermal`: hardware or driver slow it down for heat; `hw_power_brake`: the power supply asks for it;
+`hw_slowdown`: any of what the hardware does; `sync_boost`: it runs with the slowest of its group; `display` and
+`application_clocks`: somebody set the clocks; `board_limit`, `reliability`: a limit of the board, of its voltage.
+That a device is idle is no throttling. A reason that is active for less than a collection may be missed;
+`genv_device_throttled_seconds_total` misses none, where the driver counts. There, `thermal` is what older drivers have
+for both thermal reasons.
+
+**Energy** begins at 0 when the driver is loaded; `rate()` of it is the average power, of which
+`genv_device_power_watts` is but a sample.
+"""
+
+_MEMORY_HEALTH = """\
+A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm; rising counts do
+announce it. Counters of scope `volatile` begin at 0 when the driver is loaded.
+"""
+
+_XID = """\
+NVML reports each XID once, while somebody listens: what occurred before the monitor started is not counted. The common
+ones start at 0, so `increase()` sees the first. Each device keeps its counters, by its UUID, while it is down and
+when NVML is initialised anew. [NVIDIA's list](https://docs.nvidia.com/deploy/xid-errors/) says what each means.
+"""
+
+_NVLINK = """\
+Only links that are active have series. Kinds of errors: `replay`, `recovery`, `crc` or `crc_flit`, `crc_data`,
+`ecc_data` up to NVLink 4; `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`, `transmit_discard`,
+`recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the
+overhead of the protocol up to NVLink 4.
+"""
+
+_MIG = """\
+`instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
+utilisation of its own. Its processes are those of its MIG devices, and `device` is its index.
+"""
+
+_WORDS = """\
+## What the words mean
+
+**Work** of an environment on a device: one of its processes took SM time there since the last collection, by the
+driver's samples of each process. Where the driver has no such samples (a device in MIG mode, some virtual GPUs, clients
+of the Multi-Process Service whose work counts for its server), a process of the environment on the device while the
+device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is not. A process that
+holds memory does not work by that alone. Whether it works is not known while the driver does not list the processes.
+
+**Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
+them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
+it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
+activation where genv has no time of the attachment. What the monitor saw is lost when it is restarted, so then it
+counts from the attachment again until the environment works. While nothing is known of an environment's work there is
+no series, and after more than 5 minutes of that it begins anew. Setting the clock changes nothing of it.
+
+**Violation**: `memory_limit`: the environment's processes together have more memory on one device than it asked for on
+each; `unattached_device`: one of its processes computes on a device that it does not hold (drawing does not count);
+`device_limit`: it holds more devices than it asked for.
+
+**Unmanaged**: a process that computes on a GPU and names no environment, or none that is active, or one that may not
+count it ([trust.md](trust.md)). Desktops, which only draw, are not counted, nor is root's server of the Multi-Process
+Service.
+
+**Orphan memory**: what of the memory in use remains after taking away that of every process in sight. Mostly it is of a
+process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. The
+memory of a process has its context in it; what the driver itself needs beyond its reserve remains, a few MiB as a rule
+and up to some hundred on devices that draw. A process that begins or ends between two of the monitor's questions shows
+up for one collection. So alert on more than 512 MiB that lasts for minutes. The value is absent where the driver tells
+the memory of not every process, or does not tell its reserve apart (before 510), or a MIG device hides its processes.
+
+**Over-subscribed**: a device that several environments hold which may together use more memory than it has. One that
+set no limit may use all of it, so it and anybody else over-subscribe the device. genv lets people do that on purpose.
+
+**cgroup**: what started a process, as far as its control group tells. Everybody may name groups below their own user
+service as they like, so a container or service there is what its owner says it is; jobs and sessions cannot be made up.
 """
 
 _PROCESS = """\
@@ -62,7 +142,25 @@ def metrics_reference() -> str:
             _INTRODUCTION,
             _section("The machine", CONTRACT),
             _section("Whether driver and devices answer", HEALTH),
-            _section("Who used how much", LEDGER) + _LEDGER,
+            _section("Each device", DEVICE),
+            _section("Each device in detail (`metrics.device_details`)", DETAILS),
+            _DETAILS,
+            _section("Health of device memory (`metrics.memory_health`)", MEMORY_HEALTH),
+            _MEMORY_HEALTH,
+            _section("XID errors (`metrics.xid`)", XID),
+            _XID,
+            _section("NVLink (`metrics.nvlink`)", NVLINK),
+            _NVLINK,
+            _section("PCI Express throughput (`metrics.pcie_throughput`, off by default)", PCIE_THROUGHPUT),
+            _section("MIG devices (`metrics.mig`)", MIG),
+            _MIG,
+            _section("GPU processes (`metrics.processes`)", PROCESSES),
+            _section("Environments (`metrics.environments`)", ENVIRONMENTS),
+            _section("Users (`metrics.users`)", USERS),
+            _section("What somebody should look after (`metrics.policy`)", POLICY),
+            _WORDS,
+            _section("Who used how much (`ledger`)", LEDGER),
+            _LEDGER,
             _section("The monitor itself", (*SERVICE, *LEDGER_STATUS, SERIES_DROPPED)),
             _PROCESS,
         )

@@ -113,4 +113,4 @@ def _share(share: float | None) -> float | None:
 
 
 def _reading(device: Device) -> Reading:
-    return Reading(clean(device.uuid or ""))
+    return Reading(clean(device.uuid or ""), device.details.energy_joules, device.details.power_watts)

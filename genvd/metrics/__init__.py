@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.device import DETAILS, DEVICE
+from genvd.metrics.device_health import MEMORY_HEALTH, XID
 from genvd.metrics.health import HEALTH
 from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
+from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.mig import MIG
+from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
+from genvd.metrics.policy import POLICY
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import families
 
@@ -16,18 +22,40 @@ if TYPE_CHECKING:
 
     from genvd.model import Snapshot
 
-ALL = (*CONTRACT, *HEALTH, *LEDGER, *SERVICE, *LEDGER_STATUS)
+GROUPS = {"processes": PROCESSES, "environments": ENVIRONMENTS, "users": USERS, "policy": POLICY}
+"""Those that are left out of the exposition when the configuration's section ``metrics`` switches them off, by their
+key there. What is switched off of devices is not even asked for."""
+
+ALL = (
+    *CONTRACT,
+    *HEALTH,
+    *DEVICE,
+    *DETAILS,
+    *MEMORY_HEALTH,
+    *XID,
+    *NVLINK,
+    *PCIE_THROUGHPUT,
+    *MIG,
+    *(metric for group in GROUPS.values() for metric in group),
+    *LEDGER,
+    *SERVICE,
+    *LEDGER_STATUS,
+)
 """All that is read from the Snapshot."""
 
 
-def exported(snapshot: Snapshot, limits: Limits, failed: set[str]) -> list[Family]:
+def exported(
+    snapshot: Snapshot, limits: Limits, failed: set[str], left_out: frozenset[str] = frozenset()
+) -> list[Family]:
     """Return all that is exported of a Snapshot.
 
     Args:
         snapshot: the machine.
         limits: how many environments, users and processes have series of their own.
         failed: the names of metrics that failed already, kept by the caller so that each is logged once.
+        left_out: those of :data:`GROUPS` that are switched off.
     """
     caps = Caps(snapshot, limits)
-    found = families(ALL, snapshot, failed, caps)
+    off = {metric.name for name in left_out for metric in GROUPS[name]}
+    found = families((metric for metric in ALL if metric.name not in off), snapshot, failed, caps)
     return [*found, SERIES_DROPPED.family_of({(kind,): number for kind, number in caps.dropped.items()})]

@@ -50,13 +50,15 @@ class Caps:
         the next.
         """
         environments, users, processes = snapshot.environments or (), snapshot.users or (), snapshot.processes or ()
+        people = {p.username: p.uid for p in processes if p.username is not None}
+        people.update((u.username, u.uid) for u in users)
         self._kept: dict[Kind, frozenset[str] | None] = {
             "environment": _kept(
                 ((e.uid, (e.created is None, e.created, e.eid), e.eid) for e in environments),
                 limits.environments,
                 len(environments),
             ),
-            "user": _kept(((u.uid, (u.username,), u.username) for u in users), limits.users, len(users)),
+            "user": _kept(((uid, (name,), name) for name, uid in people.items()), limits.users, len(people)),
             "process": _kept(((p.uid, (p.pid,), p.pid) for p in processes), limits.processes, len(processes)),
         }
         self._most: dict[Kind, int] = {

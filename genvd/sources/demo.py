@@ -14,19 +14,19 @@ from genvd.model import (
     AccountFacts,
     Attachment,
     Context,
-    Device,
+    DriverVersions,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
-    ProcessOwner,
 )
+from genvd.sources import demo_devices, demo_people
+from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
+from genvd.sources.device_groups import DeviceGroups
 
 if TYPE_CHECKING:
     from genvd.model import AccountQuestion, ProcessQuestion
 
-GIB = 2**30
-DEVICE_MEMORY = 80 * GIB
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROJECTS = (
     "llm-finetune",
@@ -40,18 +40,18 @@ PROJECTS = (
 )
 
 _FIRST_UID = 1001
-_RESERVED = 620 * 2**20
+_OVERHEAD = 2**20
+"""What the driver itself needs on each device."""
 _IDLE_CELSIUS = 34.0
 _BUSY_CELSIUS = 76.0
 _WARMING = 0.25
 """Share of the way to its final temperature that a device goes in one tick."""
-_MEMORY_RAMP_TICKS = 3
 _DIP_TICKS = 15
 """A training job validates and writes a checkpoint once in so many ticks; the GPU waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """Something that holds devices for a while."""
 
     number: int
@@ -69,15 +69,19 @@ class _Job:
 
     @property
     def shell(self) -> int:
+        """Return the pid of the shell in which its environment was activated."""
         return 10_000 + 20 * self.number
 
     @property
     def eid(self) -> str:
+        """Return the identifier of its environment."""
         return str(self.shell)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        return tuple(self.shell + 1 + rank for rank in range(len(self.devices))) if self.load else ()
+        """One for each device; some of those that do nothing have none."""
+        holds = self.load or self.number % 3 == 0
+        return tuple(self.shell + 1 + rank for rank in range(len(self.devices))) if holds else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,10 @@ class _State:
     """The machine in one tick."""
 
     tick: int = 0
-    jobs: tuple[_Job, ...] = ()
+    jobs: tuple[Job, ...] = ()
     temperatures: tuple[float, ...] = ()
     utilization: tuple[float, ...] = ()
+    wear: tuple[Wear, ...] = ()
     next_number: int = 0
 
 
@@ -97,15 +102,23 @@ class DemoMachine:
 
     devices: int = 8
     seed: int = 0
+    seconds_per_tick: float = 10.0
+    epoch: float = 0.0
+    """Unix time of the first reading."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._chance = random.Random(f"wear {self.seed}")
         idle = (_IDLE_CELSIUS,) * self.devices
-        self._states = [_State(temperatures=idle, utilization=(0.0,) * self.devices)]
+        self._first_tick = 4 * _DIP_TICKS
+        self._states = [_State(0, (), idle, (0.0,) * self.devices, (Wear(),) * self.devices)]
         for _ in range(4 * _DIP_TICKS):  # nobody wants to watch an empty machine fill up
             self._states = [self._next(self._states[-1])]
-        self._first_tick = self._states[-1].tick
+
+    def time_of(self, tick: int) -> float:
+        """Return the Unix time of a tick."""
+        return self.epoch + (tick - self._first_tick) * self.seconds_per_tick
 
     def state(self, reading: int) -> _State:
         """Return the machine as the reading of that number, counted from 0, finds it."""
@@ -126,8 +139,14 @@ class DemoMachine:
             temperature + _WARMING * (_IDLE_CELSIUS + (_BUSY_CELSIUS - _IDLE_CELSIUS) * load - temperature)
             for temperature, load in zip(state.temperatures, utilization, strict=True)
         )
+        moment = self.epoch + (tick - self._first_tick) * self.seconds_per_tick
+        wear = tuple(
+            worn.after(load, self.seconds_per_tick, moment, self._chance)
+            for worn, load in zip(state.wear, utilization, strict=True)
+        )
         return replace(
             state,
+            wear=wear,
             tick=tick,
             jobs=tuple(jobs),
             temperatures=temperatures,
@@ -135,12 +154,12 @@ class DemoMachine:
             next_number=number,
         )
 
-    def _new_job(self, number: int, tick: int, jobs: list[_Job]) -> _Job | None:
+    def _new_job(self, number: int, tick: int, jobs: list[Job]) -> Job | None:
         free = sorted(set(range(self.devices)) - {index for job in jobs for index in job.devices})
         if len(free) <= self.devices // 8 or self._random.random() < 0.6:
             return None
         wanted = min(len(free), self._random.choice((1, 1, 1, 1, 2, 2)))
-        return _Job(
+        return Job(
             number=number,
             user=self._random.choice(USERS),
             project=self._random.choice(PROJECTS),
@@ -152,7 +171,7 @@ class DemoMachine:
             managed=self._random.random() < 0.85,
         )
 
-    def _utilization(self, index: int, tick: int, jobs: list[_Job]) -> float:
+    def _utilization(self, index: int, tick: int, jobs: list[Job]) -> float:
         load = 0.0
         for job in jobs:
             if index in job.devices and job.load:
@@ -161,17 +180,16 @@ class DemoMachine:
         return min(1.0, max(0.0, load))
 
 
-def memory_of(job: _Job, tick: int) -> int:
-    """Return the bytes that the job holds on each of its devices: it loads its model during its first ticks."""
-    return job.memory * min(tick - job.starts + 1, _MEMORY_RAMP_TICKS) // _MEMORY_RAMP_TICKS
-
-
 class DemoNvml:
     """Devices and contexts of the simulated machine."""
 
     name = "nvml"
 
-    def __init__(self, machine: DemoMachine) -> None:
+    groups: DeviceGroups
+    """Which values are wanted; may be changed."""
+
+    def __init__(self, machine: DemoMachine, groups: DeviceGroups | None = None) -> None:
+        self.groups = groups or DeviceGroups()
         self._machine = machine
         self._reading = 0
 
@@ -179,30 +197,36 @@ class DemoNvml:
         """Return the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
-        contexts = tuple(
-            Context(pid, index, memory_of(job, state.tick))
-            for job in state.jobs
-            for index, pid in zip(job.devices, job.pids, strict=False)
+        devices = self._machine.devices
+        contexts = (
+            *demo_people.desktop(devices),
+            *(
+                Context(
+                    pid,
+                    index,
+                    demo_people.memory_of(job, state.tick),
+                    utilization=state.utilization[index] if job.load else 0.0,
+                )
+                for job in state.jobs
+                for index, pid in zip(job.devices, job.pids, strict=False)
+            ),
         )
-        used = dict.fromkeys(range(self._machine.devices), 0)
+        used = {index: _OVERHEAD + demo_people.orphaned(index, state.tick, devices) for index in range(devices)}
         for context in contexts:
             used[context.device_index] += context.memory_bytes or 0
-        devices = tuple(
-            Device(
-                index=index,
-                up=True,
-                uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
-                name="Simulated GPU 80GB",
-                temperature_celsius=round(state.temperatures[index]),
-                utilization_percent=round(100 * state.utilization[index]),
-                memory_used_bytes=used[index] + 2**20,
-                memory_total_bytes=DEVICE_MEMORY,
-                memory_reserved_bytes=_RESERVED,
-                processes_listed=True,
+        described = (
+            demo_devices.device(
+                index,
+                load=state.utilization[index],
+                celsius=state.temperatures[index],
+                used=used[index],
+                wear=state.wear[index],
+                mig=demo_devices.has_mig(index, devices),
             )
             for index in used
         )
-        return GpuFacts(devices, contexts)
+        driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
+        return GpuFacts(tuple(demo_devices.only(device, self.groups) for device in described), contexts, driver)
 
 
 class DemoGenv:
@@ -226,12 +250,23 @@ class DemoGenv:
                     uid=_uid(job),
                     username=job.user,
                     name=job.project,
-                    gpus=len(job.devices),
+                    gpu_memory_bytes=demo_people.memory_limit(job),
+                    gpus=demo_people.devices_asked(job),
+                    created=self._machine.time_of(job.starts),
                     pids=(job.shell,),
                 )
                 for job in jobs
             ),
-            attachments=tuple(Attachment(job.eid, index) for job in jobs for index in job.devices),
+            attachments=tuple(
+                Attachment(
+                    job.eid,
+                    index,
+                    gpu_memory_bytes=demo_people.memory_limit(job),
+                    attached=self._machine.time_of(job.starts),
+                )
+                for job in jobs
+                for index in job.devices
+            ),
         )
 
 
@@ -258,13 +293,14 @@ class DemoProcesses:
         """Answer as of the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
+        owners = {
+            pid: demo_people.process_of(job, self._machine.time_of(job.starts), _uid(job))
+            for job in state.jobs
+            for pid in job.pids
+        }
+        owners[demo_people.DESKTOP_PID] = demo_people.display_server(self._machine.time_of(0))
         return ProcessFacts(
-            owners={
-                pid: ProcessOwner(_uid(job), job.eid if job.managed else None)
-                for job in state.jobs
-                for pid in job.pids
-                if pid in question.gpu_pids
-            },
+            owners={pid: owner for pid, owner in owners.items() if pid in question.gpu_pids},
             live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
             uids={job.shell: _uid(job) for job in state.jobs if job.shell in question.environment_pids},
         )
@@ -277,8 +313,8 @@ class DemoAccounts:
 
     def read(self, question: AccountQuestion) -> AccountFacts:
         """Tell the names of its users."""
-        return AccountFacts({uid: USERS[uid - _FIRST_UID] for uid in question.uids})
+        return AccountFacts({uid: USERS[uid - _FIRST_UID] if uid else "root" for uid in question.uids})
 
 
-def _uid(job: _Job) -> int:
+def _uid(job: Job) -> int:
     return _FIRST_UID + USERS.index(job.user)

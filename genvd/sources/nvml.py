@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.collector import HUNG, Collector
-from genvd.model import Context, Device, GpuFacts
+from genvd.device_model import PcieThroughput
+from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
+from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml_device import DeviceFacts, DeviceSource
+from genvd.sources.nvml_device import DeviceFacts, DeviceQuestion, DeviceSource
+from genvd.sources.nvml_events import XidWatch
+from genvd.sources.nvml_pcie import PcieSampler
+from genvd.sources.nvml_versions import driver_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from genvd.model import CollectorStatus
 
@@ -41,10 +46,18 @@ class NvmlSource:
 
     name = "nvml"
 
-    def __init__(self) -> None:
+    groups: DeviceGroups
+    """Which values are wanted; may be changed."""
+
+    def __init__(self, groups: DeviceGroups | None = None) -> None:
+        self.groups = groups or DeviceGroups()
         self._initialised = False
+        self._session = 0
+        self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
-        self._devices: dict[int, Collector[None, DeviceFacts]] = {}
+        self._devices: dict[int, Collector[DeviceQuestion, DeviceFacts]] = {}
+        self._xids = XidWatch()
+        self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
 
@@ -64,7 +77,7 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             self._shut_down()
             raise problem_of(error) from None
-        return self._ask_devices(count, deadline)
+        return self._ask_devices(count, deadline, self.groups)
 
     def _count(self) -> int:
         """Return the number of devices, of a new initialisation where the old one will not do any more."""
@@ -77,8 +90,10 @@ class NvmlSource:
         if not self._initialised:
             pynvml.nvmlInit()
             self._initialised = True
+            self._session += 1
             self._gpus = gpus_of_driver()
-            _announce()
+            self._driver = driver_versions()
+            log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
         return int(pynvml.nvmlDeviceGetCount())
 
     def _worth_initialising_anew(self) -> bool:
@@ -89,20 +104,21 @@ class NvmlSource:
         return gpus_of_driver() != self._gpus
 
     def _shut_down(self) -> None:
-        if any(device.busy for device in self._devices.values()):
+        if any(device.busy for device in self._devices.values()) or self._pcie.busy or not self._xids.stop():
             return  # nobody knows what a call that hangs still needs
         if self._initialised:
             self._initialised = False
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
-    def _ask_devices(self, count: int, deadline: float) -> GpuFacts:
+    def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         self._let_go(count)
         for index in range(count):
-            self._devices.setdefault(index, Collector(DeviceSource(index))).ask(None)
+            self._devices.setdefault(index, Collector(DeviceSource(index))).ask(DeviceQuestion(self._session, groups))
         told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
         self._plan_retry(facts.device for facts, _ in told)
         facts = _gpu_facts([facts for facts, _ in told])
+        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups)), driver=self._driver)
         if told and all(hung for _, hung in told):
             raise SourceError(
                 "no device answers in time; the monitor waits for the driver, and only a restart of the machine may"
@@ -111,6 +127,22 @@ class NvmlSource:
                 facts,
             )
         return facts
+
+    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
+        """Return the devices with what threads of their own have found beside the tick."""
+        if groups.xid:
+            self._xids.watch(len(devices))
+        else:
+            self._xids.stop(0)
+        self._pcie.keep({device.index for device in devices if device.up} if groups.pcie_throughput else set())
+        for device in devices:
+            yield replace(
+                device,
+                xids=self._xids.of(device.index, device.uuid) if groups.xid else (),
+                pcie_throughput=self._pcie.sample(device.index, device.uuid)
+                if groups.pcie_throughput and device.up
+                else PcieThroughput(),
+            )
 
     def _let_go(self, count: int) -> None:
         """Forget devices that are no more."""
@@ -128,12 +160,6 @@ class NvmlSource:
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
 
 
-def _announce() -> None:
-    with suppress(pynvml.NVMLError, ValueError):
-        version = pynvml.nvmlSystemGetDriverVersion()
-        log.info("NVIDIA driver %s: NVML is initialised", version)
-
-
 def _device(index: int, facts: DeviceFacts | None, status: CollectorStatus) -> tuple[DeviceFacts, bool]:
     """Return what is known of a device, and whether it hangs."""
     if status.success and facts:
@@ -147,7 +173,9 @@ def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
     listed = not told or any(facts.contexts is not None for facts in told)
     there = {facts.device.uuid for facts in told if facts.device.up}
     devices = (
-        replace(facts.device, uuid=None) if not facts.device.up and facts.device.uuid in there else facts.device
+        Device(facts.device.index, up=facts.device.up)
+        if not facts.device.up and facts.device.uuid in there
+        else facts.device
         for facts in told  # one that is down was at its index when it last answered; it may be elsewhere by now
     )
     return GpuFacts(tuple(devices), tuple(contexts) if listed else None)

@@ -1,26 +1,43 @@
-"""One device and the compute processes on it, through NVML."""
+"""One device, through NVML."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.model import Context, Device
+from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.nvml_asked import Asked, Constants, ratio, text
+from genvd.sources.nvml_contexts import Contexts
+from genvd.sources.nvml_details import details
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
-from genvd.sources.nvml_processes import ComputeProcesses, RunningProcess
-from genvd.text import clean
+from genvd.sources.nvml_health import memory_health
+from genvd.sources.nvml_links import nvlinks
+from genvd.sources.nvml_mig import MigDevice, MigReader, memory_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
-_MAX_MIG_DEVICES = 64
-"""Of one device; today's have at most 7."""
+_ARCHITECTURES = {
+    2: "Kepler",
+    3: "Maxwell",
+    4: "Pascal",
+    5: "Volta",
+    6: "Turing",
+    7: "Ampere",
+    8: "Ada",
+    9: "Hopper",
+    10: "Blackwell",
+    13: "Rubin",
+}
+"""``NVML_DEVICE_ARCH_...`` of nvml.h, by the names of nvidia-smi."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +49,34 @@ class DeviceFacts:
     """None when it does not tell who computes on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceQuestion:
+    """What is asked of a device."""
+
+    session: int
+    """The number of the initialisation of NVML."""
+    groups: DeviceGroups
+
+
 class DeviceSource:
     """The device at an index, whichever that is.
 
-    Everything is asked anew each time, which costs microseconds: handles, since the device at an index may become
-    another one; what was not supported, since the MIG mode may have changed.
+    What may change is asked anew each time, which costs microseconds: handles, since the device at an index may
+    become another one; what was not supported, since the MIG mode may have changed.
     """
 
     def __init__(self, index: int) -> None:
         self.name = f"device {index}"
         self._index = index
         self._calls = NvmlCalls()
-        self._processes = ComputeProcesses()
-        self._uuid: str | None = None
+        self._contexts = Contexts(self.name, index, self._calls)
+        self._constants = Constants()
+        self._mig = MigReader()
+        self._identity = Device(index)
         self._trouble: str | None = None
         self._answers = 0  # in a row
 
-    def read(self, question: None = None) -> DeviceFacts:
+    def read(self, question: DeviceQuestion) -> DeviceFacts:
         """Return what the device tells.
 
         One that does not answer is down, and of one that this user may not ask that is not known: facts as well.
@@ -58,7 +86,7 @@ class DeviceSource:
             handle = self._handle()
             if handle is None:
                 return DeviceFacts(Device(self._index), None)
-            facts = self._read(handle)
+            facts = self._read(handle, question)
         except DeviceLostError as error:
             return self._down(str(error))
         self._answers_again()
@@ -74,71 +102,70 @@ class DeviceSource:
                 return None
             raise DeviceLostError(f"NVML gives no handle for it: {error}") from None
 
-    def _read(self, handle: Any) -> DeviceFacts:
-        temperature = self._calls.first(
-            self.name,
+    def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
+        asked = Asked(self.name, handle, self._calls, self._constants)
+        temperature = asked.first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
-        utilization = self._calls.ask(self.name, pynvml.nvmlDeviceGetUtilizationRates, handle)
+        utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
         # The second version counts as used what nvidia-smi does; the first, for drivers before 510, adds the driver's
         # own reserve.
-        memory = self._calls.first(self.name, (memory_info, (handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (handle,)))
-        contexts = self._contexts(handle)
+        memory = asked.first((memory_info, (handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (handle,)))
+        mig_mode = self._mig.mode(asked)
+        mig_devices = list(self._mig.devices(asked)) if mig_mode == "enabled" else []
+        contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
-        device = Device(
-            index=self._index,
-            uuid=self._identify(handle),
-            up=True,
-            name=_text(self._calls.ask(self.name, pynvml.nvmlDeviceGetName, handle)),
+        device = replace(
+            self._identify(asked, question.session, mig_mode),
             temperature_celsius=known(temperature),
             utilization_percent=known(utilization.gpu) if utilization else None,
             memory_used_bytes=known(memory.used) if memory else None,
             memory_total_bytes=known(memory.total) if memory else None,
+            memory_free_bytes=known(memory.free) if memory else None,
             memory_reserved_bytes=known(getattr(memory, "reserved", None)),
-            processes_listed=contexts is not None,
+            memory_bandwidth_ratio=ratio(known(utilization.memory)) if utilization else None,
+            processes_listed=listed,
         )
-        return DeviceFacts(device, contexts)
+        return DeviceFacts(self._with_groups(device, asked, question, mig_devices), contexts)
 
-    def _identify(self, handle: Any) -> str | None:
-        uuid = _text(self._calls.ask(self.name, pynvml.nvmlDeviceGetUUID, handle))
-        if uuid and uuid != self._uuid:
-            if self._uuid:
-                log.info("%s: is %s now, and was %s", self.name, uuid, self._uuid)
-            self._uuid = uuid
-        return uuid
+    def _with_groups(
+        self, device: Device, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+    ) -> Device:
+        groups = question.groups
+        return replace(
+            device,
+            details=details(asked) if groups.device_details else DeviceDetails(),
+            health=memory_health(asked) if groups.memory_health else MemoryHealth(),
+            nvlinks=nvlinks(asked) if groups.nvlink else (),
+            mig_instances=tuple(
+                self._mig.instance(asked, mig_device, question.session) for mig_device in mig_devices if groups.mig
+            ),
+        )
 
-    def _contexts(self, handle: Any) -> tuple[Context, ...] | None:
-        """Return the compute contexts on the device; None if it does not tell."""
-        of_parent = self._running(self.name, handle)
-        of_instances = [self._running(name, mig_handle) for name, mig_handle in self._mig_devices(handle)]
-        told = [processes for processes in (of_parent, *of_instances) if processes is not None]
-        if not told:
-            return None
-        # Without privileges a parent shows none of its instances' processes: those then tell themselves.
-        seen = {process.pid for process in of_parent or ()}
-        running = [*(of_parent or ()), *(p for ps in of_instances for p in ps or () if p.pid not in seen)]
-        return tuple(Context(process.pid, self._index, process.memory_bytes) for process in running)
-
-    def _running(self, subject: str, handle: Any) -> list[RunningProcess] | None:
-        running: list[RunningProcess] | None = self._calls.ask(subject, self._processes.compute_processes, handle)
-        return running
-
-    def _mig_devices(self, handle: Any) -> Iterator[tuple[str, Any]]:
-        mode = self._calls.ask(self.name, pynvml.nvmlDeviceGetMigMode, handle)
-        if mode is None or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
-            return
-        most = self._calls.ask(self.name, pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0
-        for instance in range(min(most, _MAX_MIG_DEVICES)):
-            name = f"{self.name} MIG {instance}"
-            mig_handle = self._calls.ask(name, pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, instance)
-            if mig_handle is not None:
-                yield name, mig_handle
+    def _identify(self, asked: Asked, session: int, mig_mode: str | None) -> Device:
+        uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        if uuid and uuid != self._identity.uuid and self._identity.uuid:
+            log.info("%s: is %s now, and was %s", self.name, uuid, self._identity.uuid)
+        get = self._constants.of(session, uuid, mig_mode or "").get
+        pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
+        architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
+        self._identity = Device(
+            index=self._index,
+            uuid=uuid or self._identity.uuid,
+            up=True,
+            name=get("name", lambda: text(asked.ask(pynvml.nvmlDeviceGetName))),
+            pci_bus_id=text(pci.busId) if pci else None,
+            architecture=_ARCHITECTURES.get(architecture) if architecture is not None else None,
+            vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))),
+            mig_mode=mig_mode,
+        )
+        return replace(self._identity, uuid=uuid)
 
     def _down(self, reason: str) -> DeviceFacts:
         self._say(f"{reason}; it is marked down until it answers again")
-        return DeviceFacts(Device(self._index, self._uuid, up=False), None)
+        return DeviceFacts(replace(self._identity, up=False), None)
 
     def _say(self, trouble: str) -> None:
         self._answers = 0
@@ -153,17 +180,8 @@ class DeviceSource:
             log.info("%s: answers again", self.name)
 
 
-def memory_info(handle: Any) -> Any:
-    """Ask for memory with the second version of the call. The name stands in the log."""
-    return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
-
-
 def _newer(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Return a call that not every nvidia-ml-py has."""
     call = getattr(pynvml, name, None)
     if call is not None:
         yield call, arguments
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return clean(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value) if value else None

@@ -1,6 +1,6 @@
-"""The list of a device's compute processes, whatever the driver's idea of its layout.
+"""The lists of a device's processes, whatever the driver's idea of its layout.
 
-nvidia-ml-py has this call too, but it trusts the driver to use the layout that the module was written for.
+nvidia-ml-py has these calls too, but it trusts the driver to use the layout that the module was written for.
 The first releases of driver 535 filled version 3 of the list with entries of 32 bytes where all others have 24,
 so that every second pid was garbage, and they wrote past the end of a buffer made for 24. Here the buffer is
 large enough for either, and what the driver wrote tells which it was.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.sources.genv_format import MAX_PID
+from genvd.sources.nvml_errors import NOT_SUPPORTED
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ class RunningProcess(NamedTuple):
     memory_bytes: int | None
 
 
-class ComputeProcesses:
-    """Asks for compute processes in every version of the call that there is, the newest first."""
+class ProcessLists:
+    """Asks for processes in every version of the calls that there is, the newest first."""
 
     def __init__(self) -> None:
         self._warned = False
@@ -64,11 +65,38 @@ class ComputeProcesses:
         Raises:
             pynvml.NVMLError: NVML does not tell; with ``FUNCTION_NOT_FOUND`` if it has no such call at all.
         """
+        return self._list("Compute", handle)
+
+    def graphics_processes(self, handle: Any) -> list[RunningProcess]:
+        """Return the processes with a graphics context on the device; none where it can have none.
+
+        Raises:
+            pynvml.NVMLError: NVML does not tell.
+        """
+        return self._list_if_supported("Graphics", handle)
+
+    def mps_processes(self, handle: Any) -> list[RunningProcess]:
+        """Return the processes that compute through the Multi-Process Service; none where there is no such service.
+
+        Raises:
+            pynvml.NVMLError: NVML does not tell.
+        """
+        return self._list_if_supported("MPSCompute", handle)
+
+    def _list_if_supported(self, kind: str, handle: Any) -> list[RunningProcess]:
+        try:
+            return self._list(kind, handle)
+        except pynvml.NVMLError as error:
+            if error.value in NOT_SUPPORTED:
+                return []
+            raise
+
+    def _list(self, kind: str, handle: Any) -> list[RunningProcess]:
         best: list[RunningProcess] | None = None
         impossible = 0
         for version in _VERSIONS:
             try:
-                entries = self._read(handle, version)
+                entries = self._read(handle, kind, version)
             except pynvml.NVMLError as error:
                 if error.value in _VERSION_REFUSED:
                     continue
@@ -84,8 +112,8 @@ class ComputeProcesses:
         self._warn_of(impossible)
         return best
 
-    def _read(self, handle: Any, version: str) -> list[RunningProcess]:
-        call = _function(version)
+    def _read(self, handle: Any, kind: str, version: str) -> list[RunningProcess]:
+        call = function(f"nvmlDeviceGet{kind}RunningProcesses{version}")
         capacity = _FIRST_CAPACITY
         for _ in range(_MAX_ATTEMPTS):
             buffer = ctypes.create_string_buffer(capacity * _LONG.size)
@@ -109,12 +137,17 @@ class ComputeProcesses:
             )
 
 
-def _function(version: str) -> Any:
+def function(name: str) -> Any:
+    """Return a function of the library that nvidia-ml-py has loaded.
+
+    Raises:
+        pynvml.NVMLError: none is loaded, or it has no such function.
+    """
     library = pynvml.nvmlLib
     if library is None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
     try:
-        return getattr(library, f"nvmlDeviceGetComputeRunningProcesses{version}")
+        return getattr(library, name)
     except AttributeError:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
-from genvd.sources import proc_files
+from genvd.sources import cgroups, proc_files
+from genvd.sources.boot_time import BootTime
+from genvd.sources.cgroups import cgroup
 from genvd.text import decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
@@ -32,14 +35,15 @@ _STAT_BYTES = 4096
 class ProcessSource:
     """The processes of this machine, through /proc.
 
-    What was read of a process is kept until it ends or executes another program. What could not be read is tried again
-    at the next reading.
+    What was read of a process, but for its name, is kept until it ends or executes another program. What could not be
+    read is tried again at the next reading.
     """
 
     name = "processes"
 
     def __init__(self) -> None:
         self._read: dict[int, _Reading] = {}
+        self._boot_time = BootTime()
 
     def read(self, question: ProcessQuestion) -> ProcessFacts:
         """Answer the question; a process that is gone is simply missing in the answer.
@@ -62,17 +66,39 @@ class ProcessSource:
         )
 
     def _owner(self, pid: int) -> ProcessOwner | None:
-        identity = program_identity(pid)
-        if identity is None:
+        program = _program(pid)
+        if program is None:
             self._read.pop(pid, None)
             return None
         reading = self._read.get(pid)
-        if reading is None or reading.identity != identity or not reading.complete:
-            reading = _read_process(pid, identity)
-            if program_identity(pid) != identity:  # it ended meanwhile, and the pid may be another's by now
+        if reading is None or reading.identity != program.identity or not reading.complete:
+            reading = self._read_process(pid, program)
+            again = _program(pid)
+            if again is None or again.identity != program.identity:  # it ended, and the pid may be another's by now
                 return None
             self._read[pid] = reading
+        if reading.owner.command != program.command:  # it may call itself anything at any time
+            reading = replace(reading, owner=replace(reading.owner, command=program.command))
+            self._read[pid] = reading
         return reading.owner
+
+    def _read_process(self, pid: int, program: _Program) -> _Reading:
+        status = proc_files.status(pid)
+        uid = status.uid if status else None
+        block = proc_files.read(pid, "environ", MAX_ENVIRONMENT_BYTES) or b""
+        value = environment_variable(block, ENVIRONMENT_VARIABLE)
+        eid = decode(value) if value else None
+        group = cgroup(proc_files.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
+        owner = ProcessOwner(
+            uid=uid,
+            eid=eid,
+            command=program.command,
+            started=self._boot_time.unix_time(int(program.identity[0])),
+            cgroup_kind=group.kind if group else None,
+            cgroup=group.name if group else None,
+            namespace_uid=proc_files.namespace_owner(pid) if eid else None,
+        )
+        return _Reading(program.identity, owner, complete=bool(block) and uid is not None)
 
 
 Identity = tuple[bytes, bytes, bytes]
@@ -85,21 +111,36 @@ class _Reading:
     complete: bool
 
 
-def program_identity(pid: int) -> Identity | None:
-    """Return what tells a process, and the program in it, from all others that have the same pid; None if it is gone.
+class _Program(NamedTuple):
+    identity: Identity
+    """What tells the process, and the program in it, from all others that have the same pid."""
+    command: str
+
+
+def _program(pid: int) -> _Program | None:
+    """Return what runs in a process; None if it is gone.
 
     The start time stays when a process executes another program, but the new program's code and environment lie
     elsewhere (address space layout randomisation). To those who may not read the environment both are zero.
     """
     stat = proc_files.read(pid, "stat", _STAT_BYTES) or b""
     fields = stat[stat.rfind(b")") + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
-    if len(fields) <= _ENVIRONMENT_FIELD - _THIRD_FIELD:
+    if len(fields) <= _ENVIRONMENT_FIELD - _THIRD_FIELD or not fields[_START_TIME_FIELD - _THIRD_FIELD].isdigit():
         return None
-    return (
+    identity = (
         fields[_START_TIME_FIELD - _THIRD_FIELD],
         fields[_CODE_FIELD - _THIRD_FIELD],
         fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
     )
+    # In the stat file some kernels escape the name.
+    command = proc_files.read(pid, "comm", _STAT_BYTES) or b""
+    return _Program(identity, decode(command.removesuffix(b"\n")))
+
+
+def program_identity(pid: int) -> Identity | None:
+    """Return what tells a process, and the program in it, from all others with the same pid; None if it is gone."""
+    program = _program(pid)
+    return program.identity if program else None
 
 
 def environment_variable(block: bytes, name: bytes) -> bytes | None:
@@ -108,16 +149,6 @@ def environment_variable(block: bytes, name: bytes) -> bytes | None:
     if start < 0:
         return None
     return block[start + len(name) + 1 :].split(b"\0", 1)[0]
-
-
-def _read_process(pid: int, identity: Identity) -> _Reading:
-    status = proc_files.status(pid)
-    uid = status.uid if status else None
-    block = proc_files.read(pid, "environ", MAX_ENVIRONMENT_BYTES) or b""
-    value = environment_variable(block, ENVIRONMENT_VARIABLE)
-    eid = decode(value) if value else None
-    owner = ProcessOwner(uid, eid, proc_files.namespace_owner(pid) if eid else None)
-    return _Reading(identity, owner, complete=bool(block) and uid is not None)
 
 
 def _live(pids: frozenset[int]) -> dict[int, int]:

@@ -225,7 +225,8 @@ def test_the_limits_hold_and_can_be_reloaded(
     scenario: Scenario, nvml_library: Path, state_directory: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "monitor.yaml"
-    config.write_text("limits:\n  environments: 3\n  processes: 2\n")
+    off = "metrics: {processes: false, environments: false, users: false, policy: false}\n"
+    config.write_text(off + "limits:\n  environments: 3\n  processes: 2\n")
     scenario.gpus = [Gpu("GPU-0", processes=[Process(2**22 - number, 10) for number in range(5)])]
     scenario.write()
     entries = [environment_entry(str(number), [os.getpid()], None) for number in range(10)]

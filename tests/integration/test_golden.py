@@ -16,16 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import Gpu, Process, Scenario
+from tests.standin import Gpu, Mig, NvLink, Process, Sample, Scenario
 from tests.support.monitor import Monitor
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "metrics.txt"
 GIB = 2**30
 
-# What differs from run to run: the values of these, and the pids.
+# What differs from run to run: the values of these, the pids, and what started the tests.
 _CHANGING = re.compile(
-    r"^((?:process_|genv_monitor_|genv_user_(?:allocated|active|idle|energy)_)[a-z_]+(?:\{.*\})?) \S+$", re.MULTILINE
+    r"^((?:process_|genv_monitor_|genv_process_start_|genv_environment_(?:idle|created)_"
+    r"|genv_user_(?:allocated|active|idle|energy)_)[a-z_]+(?:\{.*\})?) \S+$",
+    re.MULTILINE,
 )
+_CGROUP = re.compile(r'(cgroup(?:_kind)?)="[^"]*"')
 _VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
 _KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info|rejected_claims_total|series_dropped))")
 
@@ -56,7 +59,34 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             utilization=87,
             memory_total=80 * GIB,
             memory_used=30 * GIB,
-            processes=[Process(first, 20 * GIB), Process(outside, 10 * GIB)],
+            memory_reserved=GIB // 2,
+            processes=[Process(first, 20 * GIB), Process(outside, 9 * GIB)],
+            graphics_processes=[Process(outside, 9 * GIB)],
+            samples=[Sample(first, 80)],
+            memory_utilization=41,
+            vbios_version="96.00.30.00.01",
+            architecture=9,
+            pci_bus_id="00000000:65:00.0",
+            power=412_345,
+            power_limit=700_000,
+            energy=987_654_321,
+            performance_state=0,
+            clock_sm=1755,
+            max_clock_sm=1980,
+            throttle_reasons=0x4,
+            supported_throttle_reasons=0x1FF,
+            encoder_utilization=0,
+            decoder_utilization=12,
+            pcie_generation=5,
+            pcie_width=16,
+            max_pcie_generation=5,
+            max_pcie_width=16,
+            pcie_replays=3,
+            ecc_corrected_volatile=1,
+            ecc_uncorrected_aggregate=0,
+            remapped_rows=(1, 0, 0, 0),
+            nvlinks={0: NvLink(), 1: NvLink(active=False)},
+            fields={82: "66 1", (138, 0): 2048, (139, 0): 1024, (161, 0): 0},
         ),
         Gpu(
             "GPU-b",
@@ -66,12 +96,20 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             memory_used=GIB,
             processes=[Process(first, GIB), Process(second, None)],
         ),
-        Gpu("GPU-c", temperature=31, utilization=None, memory_total=24 * GIB),
+        Gpu(
+            "GPU-c",
+            temperature=31,
+            utilization=None,
+            memory_total=24 * GIB,
+            fan_speeds=[30],
+            retired_pages_single_bit=0,
+            migs={0: Mig("MIG-c", "GPU MIG 1g.12gb", 1, 0, memory_total=12 * GIB)},
+        ),
     ]
     scenario.write()
 
     def environment(eid: str, pid: int, username: str | None) -> dict[str, object]:
-        config = {"name": None, "gpu_memory": None, "gpus": 1}
+        config = {"name": "train", "gpu_memory": "16gi", "gpus": 1}
         common = {"uid": os.getuid(), "creation": "23/11/2026 17:36:19", "config": config, "kernel_ids": []}
         return {"eid": eid, "username": username, "pids": [pid], **common}
 
@@ -95,6 +133,7 @@ def masked(text: str, pids: list[int]) -> str:
     for number, pid in enumerate(pids, start=1):
         text = text.replace(f'pid="{pid}"', f'pid="<pid {number}>"')
     text = text.replace(f'username="{pwd.getpwuid(os.getuid()).pw_name}"', 'username="<me>"')
+    text = _CGROUP.sub(r'\1="<cgroup>"', text)
     text = _VERSIONS.sub(r'\1="<version>"', text)
     return _CHANGING.sub(lambda match: match[0] if _KEEP.match(match[0]) else f"{match[1]} <value>", text)
 

@@ -111,7 +111,7 @@ def test_processes_have_their_environment_devices_and_memory(
     monitor = start()
     metrics = monitor.metrics()
     assert metrics[series("genv_processes_total")] == 2
-    assert named(metrics, "genv_process_") == {
+    assert named(metrics, "genv_process_devices_total", "genv_process_used_gpu_memory_bytes") == {
         series("genv_process_devices_total", pid=inside, eid=77): 2,
         series("genv_process_devices_total", pid=outside, eid=""): 1,
         series("genv_process_used_gpu_memory_bytes", pid=inside, eid=77, device=0): 100 * MIB,

@@ -20,6 +20,7 @@ SOURCES = Path(__file__).resolve().parent
 LIBRARY = "libnvidia-ml.so.1"
 NVIDIA_SMI = "nvidia-smi"
 
+_LIBRARY_SOURCES = ("nvml.c", "details.c", "events.c", "call.c", "state.c")
 _HEADER_PACKAGES = ("nvidia-nvml-dev", "nvidia-nvml-dev-cu13", "nvidia-nvml-dev-cu12")
 _FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 _SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs")
@@ -35,14 +36,14 @@ def build(directory: Path, *, without: Collection[str] = ()) -> Path:
     The results are for everybody; that the directories above are is the caller's business.
     """
     compiler, include = _compiler(), _header().parent
-    source = (SOURCES / "nvml.c").read_text()
+    source = "".join((SOURCES / name).read_text() for name in _LIBRARY_SOURCES)
     for function in without:
         if not re.search(rf"[A-Z]\({re.escape(function)}\b", source):
             raise BuildError(f"the stand-in has no function {function} that could be left out")
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)
     defines = [f"-DWITHOUT_{function}" for function in without]
-    library = ["nvml.c", "state.c", *_SHARED, *defines]
+    library = [*_LIBRARY_SOURCES, *_SHARED, *defines]
     for name, arguments in ((LIBRARY, library), (NVIDIA_SMI, ["nvidia_smi.c", "-ldl"])):
         command = [compiler, *_FLAGS, "-I", str(include), "-o", str(directory / name), *arguments]
         result = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)
@@ -82,6 +83,23 @@ class Process:
 
 
 @dataclass
+class Sample:
+    """What a process did, in percent of SM time; at in microseconds since the epoch, None: whenever it is asked."""
+
+    pid: int
+    sm: int
+    at: int | None = None
+
+
+@dataclass
+class NvLink:
+    """An NVLink of a GPU, for the calls about one link; errors are by counter, of nvmlNvLinkErrorCounter_t."""
+
+    active: bool = True
+    errors: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
 class Mig:
     """A MIG device. None everywhere: the call is not supported."""
 
@@ -100,6 +118,8 @@ class Mig:
     extra: dict[str, str] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     hangs: dict[str, int] = field(default_factory=dict)
+    gpu_instance_slices: int | None = None
+    compute_instance_slices: int | None = None
 
 
 @dataclass
@@ -108,7 +128,8 @@ class Gpu:
 
     errors and hangs map a function (a shell pattern, "*" for all) to an nvmlReturn_t and to milliseconds.
     migs has the MIG devices by number; mig is the mode, None: on if there are any, otherwise no MIG at all.
-    extra has further keys of the state file.
+    fields has field values by their id, or by id and scope; as text "VALUE TYPE" one of another nvmlValueType_t.
+    xids has the XIDs that have ever occurred: one that is appended is an event. extra has further keys.
     """
 
     uuid: str | None
@@ -129,6 +150,44 @@ class Gpu:
     pci_bus_id: str | None = None
     graphics_processes: list[Process] = field(default_factory=list)
     mps_processes: list[Process] = field(default_factory=list)
+    samples: list[Sample] | None = None
+    vbios_version: str | None = None
+    architecture: int | None = None
+    power_limit: int | None = None
+    energy: int | None = None
+    performance_state: int | None = None
+    clock_graphics: int | None = None
+    clock_sm: int | None = None
+    clock_memory: int | None = None
+    clock_video: int | None = None
+    max_clock_graphics: int | None = None
+    max_clock_sm: int | None = None
+    max_clock_memory: int | None = None
+    max_clock_video: int | None = None
+    throttle_reasons: int | None = None
+    supported_throttle_reasons: int | None = None
+    fan_speed: int | None = None
+    fan_speeds: list[int] | None = None
+    encoder_utilization: int | None = None
+    decoder_utilization: int | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    max_pcie_generation: int | None = None
+    max_pcie_width: int | None = None
+    pcie_replays: int | None = None
+    pcie_receive: int | None = None
+    pcie_transmit: int | None = None
+    ecc_corrected_volatile: int | None = None
+    ecc_corrected_aggregate: int | None = None
+    ecc_uncorrected_volatile: int | None = None
+    ecc_uncorrected_aggregate: int | None = None
+    remapped_rows: tuple[int, int, int, int] | None = None
+    retired_pages_single_bit: int | None = None
+    retired_pages_double_bit: int | None = None
+    event_types: int | None = None
+    xids: list[int] = field(default_factory=list)
+    nvlinks: dict[int, NvLink] = field(default_factory=dict)
+    fields: dict[int | tuple[int, int], int | str] = field(default_factory=dict)
 
 
 @dataclass
@@ -186,7 +245,8 @@ _PROCESSES = {
     "graphics_processes": "graphics_process",
     "mps_processes": "mps_process",
 }
-_STRUCTURED = {*_PROCESSES, "migs", "mig", "extra", "errors", "hangs"}
+_OF_GPUS = {"samples", "fan_speeds", "remapped_rows", "xids", "nvlinks", "fields"}
+_STRUCTURED = {*_PROCESSES, *_OF_GPUS, "migs", "mig", "extra", "errors", "hangs"}
 
 
 def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str]:
@@ -200,7 +260,28 @@ def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str
         processes: list[Process] = getattr(device, attribute_name)
         for process in processes:
             yield f"{prefix} {key} {_process(process)}"
+    if isinstance(device, Gpu):
+        yield from (f"{prefix} {line}" for line in _details(device))
     yield from _rules(f"{prefix} ", device)
+
+
+def _details(gpu: Gpu) -> Iterator[str]:
+    if gpu.samples is not None:
+        yield "process_utilization 1"
+        for sample in gpu.samples:
+            yield f"process_sample {sample.pid} {'now' if sample.at is None else sample.at} {sample.sm}"
+    if gpu.fan_speeds is not None:
+        yield f"fans {len(gpu.fan_speeds)}"
+        yield from (f"fan_speed_{number} {speed}" for number, speed in enumerate(gpu.fan_speeds))
+    if gpu.remapped_rows is not None:
+        yield "remapped_rows " + " ".join(map(str, gpu.remapped_rows))
+    for link, state in gpu.nvlinks.items():
+        yield f"nvlink {link} {int(state.active)}"
+        yield from (f"nvlink_error {link} {counter} {count}" for counter, count in state.errors.items())
+    for key, value in gpu.fields.items():
+        number, scope = key if isinstance(key, tuple) else (key, 0)
+        yield f"field {number} {scope} {value}"
+    yield from (f"xid {code}" for code in gpu.xids)
 
 
 def _process(process: Process) -> str:

@@ -7,6 +7,9 @@
  *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1
  *   device GPU KEY VALUE                    a missing KEY: the call returns NVML_ERROR_NOT_SUPPORTED
  *   device GPU process|graphics_process|mps_process PID BYTES|na [GPU_INSTANCE COMPUTE_INSTANCE]
+ *   device GPU process_sample PID MICROSECONDS|now SM [MEMORY ENCODER DECODER]
+ *   device GPU field ID SCOPE VALUE [TYPE]  what nvmlDeviceGetFieldValues says
+ *   device GPU nvlink LINK 0|1 | nvlink_error LINK COUNTER VALUE | xid CODE
  *   mig GPU MIG ...                         the same for MIG device number MIG of that GPU
  *   [device GPU|mig GPU MIG] error FUNCTION CODE
  *   [device GPU|mig GPU MIG] hang FUNCTION MILLISECONDS
@@ -17,187 +20,12 @@
  * Compiled with -DWITHOUT_<function>, a function is not exported, as by a driver that is too old to have it.
  */
 #define _GNU_SOURCE
-#define NVML_NO_UNVERSIONED_FUNC_DEFS /* the exported names are the versioned ones */
-#include <nvml.h>
+#include "call.h"
 
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include "state.h"
-
-/* VISIBLE(f): hidden if WITHOUT_f is defined as 1, else exported, with the signature that nvml.h declares. */
-#define SECOND(first, second, ...) second
-#define PICK(...) SECOND(__VA_ARGS__)
-#define LEFT_OUT_1 , "hidden"
-#define PASTE(flag) LEFT_OUT_##flag
-#define LEFT_OUT(flag) PASTE(flag)
-#define VISIBLE(function) __attribute__((visibility(PICK(LEFT_OUT(WITHOUT_##function), "default", ))))
-#define API(function) VISIBLE(function) nvmlReturn_t function
-
-/* ---- Handles and the frame of every call ---- */
-
-struct nvmlDevice_st {
-    unsigned grown; /* how often the process list has "grown" in the listing under way */
-};
-
-static struct nvmlDevice_st handles[MAX_GPUS][1 + MAX_MIGS]; /* [gpu][0]: the GPU itself */
-static struct nvmlDevice_st machine;                         /* for the calls that are about no device */
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned initialized;
-
-/* enumerates_at_init 1: as of the last initialisation, how many devices there are and which were lost since. */
-static int devices_at_init;
-static bool lost_since_init[MAX_GPUS];
-
-static const struct place MACHINE = {-1, -1};
-
-static nvmlDevice_t handle_of(struct place at)
-{
-    return at.gpu < 0 ? &machine : &handles[at.gpu][1 + at.mig];
-}
-
-static nvmlReturn_t locate(nvmlDevice_t device, struct place *at)
-{
-    uintptr_t offset = (uintptr_t)device - (uintptr_t)handles;
-
-    *at = MACHINE;
-    if (device == &machine)
-        return NVML_SUCCESS;
-    if (offset >= sizeof handles || offset % sizeof **handles != 0)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    at->gpu = (int)(offset / sizeof *handles);
-    at->mig = (int)(offset % sizeof *handles / sizeof **handles) - 1;
-    return NVML_SUCCESS;
-}
-
-static unsigned long milliseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (unsigned long)now.tv_sec * 1000 + (unsigned long)now.tv_nsec / 1000000;
-}
-
-static bool enumerates_at_init(void)
-{
-    const char *value = state_value(MACHINE, "enumerates_at_init");
-
-    return value != NULL && strcmp(value, "1") == 0;
-}
-
-static nvmlReturn_t unusable(struct place at, bool needs_init)
-{
-    if (needs_init && initialized == 0)
-        return NVML_ERROR_UNINITIALIZED;
-    switch (state_refresh()) {
-    case STATE_MISSING: return NVML_ERROR_DRIVER_NOT_LOADED;
-    case STATE_MALFORMED: return NVML_ERROR_UNKNOWN;
-    case STATE_LOADED: break;
-    }
-    if (at.gpu >= 0 && !state_has(at))
-        return at.mig < 0 ? NVML_ERROR_GPU_IS_LOST : NVML_ERROR_INVALID_ARGUMENT;
-    if (at.gpu >= 0 && enumerates_at_init() && (at.gpu >= devices_at_init || lost_since_init[at.gpu]))
-        return NVML_ERROR_GPU_IS_LOST;
-    return NVML_SUCCESS;
-}
-
-/* Takes the mutex (but not while it hangs), and says whether the call is to fail. */
-static nvmlReturn_t enter(const char *function, nvmlDevice_t device, struct place *at, bool needs_init)
-{
-    const struct timespec pause = {0, 10 * 1000 * 1000};
-    unsigned long number, started = milliseconds();
-    nvmlReturn_t failed, invalid = locate(device, at);
-
-    pthread_mutex_lock(&mutex);
-    while ((failed = unusable(*at, needs_init)) == NVML_SUCCESS && state_rule("hang", function, *at, &number) &&
-           milliseconds() - started < number) {
-        pthread_mutex_unlock(&mutex);
-        nanosleep(&pause, NULL);
-        pthread_mutex_lock(&mutex);
-    }
-    if (failed == NVML_SUCCESS && invalid == NVML_SUCCESS && state_rule("error", function, *at, &number)) {
-        if (at->gpu >= 0 && number == NVML_ERROR_GPU_IS_LOST)
-            lost_since_init[at->gpu] = true;
-        return (nvmlReturn_t)number;
-    }
-    return failed != NVML_SUCCESS ? failed : invalid;
-}
-
-static void leave(const nvmlReturn_t *failed)
-{
-    (void)failed;
-    pthread_mutex_unlock(&mutex);
-}
-
-#define ENTER(device, needs_init) \
-    struct place at; \
-    nvmlReturn_t failed __attribute__((cleanup(leave))) = enter(__func__, device, &at, needs_init)
-
-/* The beginning of a call: afterwards `at` is what it is about, and the mutex is held until the return. */
-#define CALL(device) \
-    ENTER(device, true); \
-    if (failed != NVML_SUCCESS) \
-        return failed
-
-#define REQUIRE(condition) \
-    if (!(condition)) \
-        return NVML_ERROR_INVALID_ARGUMENT
-
-/* ---- Calls that hand out one value of the file: one line each ---- */
-
-static nvmlReturn_t number(struct place at, const char *key, unsigned long long *result)
-{
-    const char *value = state_value(at, key);
-    char *end;
-
-    if (value == NULL)
-        return NVML_ERROR_NOT_SUPPORTED;
-    *result = strtoull(value, &end, 0);
-    return *end == '\0' ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
-}
-
-static unsigned long long number_or(struct place at, const char *key, unsigned long long otherwise)
-{
-    unsigned long long result;
-
-    return number(at, key, &result) == NVML_SUCCESS ? result : otherwise;
-}
-
-static nvmlReturn_t string(struct place at, const char *key, char *result, unsigned int length)
-{
-    const char *value = state_value(at, key);
-
-    REQUIRE(result);
-    if (value == NULL)
-        return NVML_ERROR_NOT_SUPPORTED;
-    if (strlen(value) >= length)
-        return NVML_ERROR_INSUFFICIENT_SIZE;
-    strcpy(result, value);
-    return NVML_SUCCESS;
-}
-
-#define NUMBER_BODY(device, type, key) \
-    { \
-        unsigned long long found; \
-        CALL(device); \
-        REQUIRE(result); \
-        if ((failed = number(at, key, &found)) == NVML_SUCCESS) \
-            *result = (type)found; \
-        return failed; \
-    }
-#define SYSTEM_NUMBER(function, type, key) API(function)(type *result) NUMBER_BODY(&machine, type, key)
-#define DEVICE_NUMBER(function, type, key) \
-    API(function)(nvmlDevice_t device, type *result) NUMBER_BODY(device, type, key)
-#define SYSTEM_STRING(function, key) \
-    API(function)(char *result, unsigned int length) { CALL(&machine); return string(at, key, result, length); }
-#define DEVICE_STRING(function, key) \
-    API(function)(nvmlDevice_t device, char *result, unsigned int length) \
-    { CALL(device); return string(at, key, result, length); }
 
 SYSTEM_STRING(nvmlSystemGetDriverVersion, "driver_version")
 SYSTEM_STRING(nvmlSystemGetNVMLVersion, "nvml_version")
@@ -208,13 +36,6 @@ DEVICE_STRING(nvmlDeviceGetUUID, "uuid")
 DEVICE_STRING(nvmlDeviceGetName, "name")
 DEVICE_STRING(nvmlDeviceGetSerial, "serial")
 DEVICE_NUMBER(nvmlDeviceGetMinorNumber, unsigned int, "minor_number")
-DEVICE_NUMBER(nvmlDeviceGetPowerUsage, unsigned int, "power")
-DEVICE_NUMBER(nvmlDeviceGetEnforcedPowerLimit, unsigned int, "power_limit")
-DEVICE_NUMBER(nvmlDeviceGetTotalEnergyConsumption, unsigned long long, "energy")
-DEVICE_NUMBER(nvmlDeviceGetFanSpeed, unsigned int, "fan_speed")
-DEVICE_NUMBER(nvmlDeviceGetPerformanceState, nvmlPstates_t, "performance_state")
-DEVICE_NUMBER(nvmlDeviceGetComputeMode, nvmlComputeMode_t, "compute_mode")
-DEVICE_NUMBER(nvmlDeviceGetPersistenceMode, nvmlEnableState_t, "persistence_mode")
 DEVICE_NUMBER(nvmlDeviceGetGpuInstanceId, unsigned int, "gpu_instance")
 DEVICE_NUMBER(nvmlDeviceGetComputeInstanceId, unsigned int, "compute_instance")
 
@@ -252,7 +73,8 @@ API(nvmlShutdown)(void)
     ENTER(&machine, true);
     if (failed == NVML_ERROR_UNINITIALIZED || state_rule("error", __func__, at, &code))
         return failed;
-    initialized--; /* also if the file is gone meanwhile */
+    if (--initialized == 0) /* also if the file is gone meanwhile */
+        forget_event_sets();
     return NVML_SUCCESS;
 }
 
@@ -554,3 +376,54 @@ PROCESSES(nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_t, "graphics
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t, "mps_process", sizeof *result)
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t, "mps_process", sizeof *result)
 PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_t, "mps_process", V3_STRIDE)
+
+/* ---- What processes do ---- */
+
+static unsigned long long microseconds_since_epoch(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+}
+
+static nvmlProcessUtilizationSample_t sample(const char *value)
+{
+    char when[32];
+    nvmlProcessUtilizationSample_t found = {0};
+
+    sscanf(value, "%u %31s %u %u %u %u", &found.pid, when, &found.smUtil, &found.memUtil, &found.encUtil,
+           &found.decUtil);
+    found.timeStamp = strcmp(when, "now") == 0 ? microseconds_since_epoch() : strtoull(when, NULL, 10);
+    return found;
+}
+
+API(nvmlDeviceGetProcessUtilization)(nvmlDevice_t device, nvmlProcessUtilizationSample_t *result, unsigned int *count,
+                                     unsigned long long last_seen)
+{
+    CALL(device);
+    REQUIRE(count && (*count == 0 || result));
+    if (mig_enabled(at) || number_or(at, "process_utilization", 0) != 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    unsigned int offered = *count, needed = 0;
+
+    /* An entry that the driver left unwritten, with time 0, is handed out as well: there have been such. */
+    for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
+        unsigned long long when = sample(line->value).timeStamp;
+        needed += when == 0 || when > last_seen;
+    }
+    if (needed == 0)
+        return NVML_ERROR_NOT_FOUND;
+    bool grown = grows(device, offered, &needed);
+    *count = needed;
+    if (grown || offered < needed)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+
+    device->grown = 0;
+    for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
+        nvmlProcessUtilizationSample_t found = sample(line->value);
+        if (found.timeStamp == 0 || found.timeStamp > last_seen)
+            *result++ = found;
+    }
+    return NVML_SUCCESS;
+}

@@ -13,7 +13,12 @@ static enum state current = STATE_MISSING;
 static struct stat seen;
 static char *text;
 static struct line *lines;
-static size_t line_count;
+static int line_count;
+
+/* The first and the last line about each place, since a machine of many devices has thousands of lines. */
+static struct ends {
+    int first, last;
+} ends[1 + MAX_GPUS][1 + MAX_MIGS];
 
 static void forget(void)
 {
@@ -22,6 +27,7 @@ static void forget(void)
     text = NULL;
     lines = NULL;
     line_count = 0;
+    memset(ends, -1, sizeof ends);
     memset(&seen, 0, sizeof seen);
 }
 
@@ -34,7 +40,7 @@ static bool same(struct place a, struct place b)
 static bool valid(const char *key, const char *value)
 {
     char word[128], rest[2];
-    unsigned a, b;
+    unsigned a, b, c, d;
     unsigned long long n;
 
     if (strcmp(key, "error") == 0 || strcmp(key, "hang") == 0)
@@ -43,6 +49,20 @@ static bool valid(const char *key, const char *value)
         int found = sscanf(value, "%u %127s %u %u %1s", &a, word, &a, &b, rest);
         return (found == 2 || found == 4) && (strcmp(word, "na") == 0 || sscanf(word, "%llu", &n) == 1);
     }
+    if (strcmp(key, "process_sample") == 0) {
+        int found = sscanf(value, "%u %127s %u %u %u %u %1s", &a, word, &b, &b, &b, &b, rest);
+        return (found == 3 || found == 6) && (strcmp(word, "now") == 0 || sscanf(word, "%llu", &n) == 1);
+    }
+    if (strcmp(key, "field") == 0) {
+        int found = sscanf(value, "%u %u %127s %u %1s", &a, &b, word, &c, rest);
+        return found == 3 || found == 4;
+    }
+    if (strcmp(key, "nvlink") == 0)
+        return sscanf(value, "%u %u %1s", &a, &b, rest) == 2;
+    if (strcmp(key, "nvlink_error") == 0)
+        return sscanf(value, "%u %u %llu %1s", &a, &b, &n, rest) == 3;
+    if (strcmp(key, "remapped_rows") == 0)
+        return sscanf(value, "%u %u %u %u %1s", &a, &b, &c, &d, rest) == 4;
     if (strcmp(key, "process_struct") == 0)
         return strcmp(value, "24") == 0 || strcmp(value, "32") == 0;
     if (strcmp(key, "process_list_grows") == 0)
@@ -72,11 +92,17 @@ static bool parse_line(char *line)
     if (*key == '\0' || !valid(key, value))
         return false;
 
-    struct line *more = realloc(lines, (line_count + 1) * sizeof *lines);
+    struct line *more = realloc(lines, ((size_t)line_count + 1) * sizeof *lines);
     if (more == NULL)
         return false;
     lines = more;
-    lines[line_count++] = (struct line){at, key, value};
+    lines[line_count] = (struct line){at, key, value, -1};
+    struct ends *of_place = &ends[1 + at.gpu][1 + at.mig];
+    if (of_place->first < 0)
+        of_place->first = line_count;
+    else
+        lines[of_place->last].next = line_count;
+    of_place->last = line_count++;
     return true;
 }
 
@@ -122,11 +148,18 @@ enum state state_refresh(void)
     return current;
 }
 
+static int first_of(struct place at)
+{
+    return line_count ? ends[1 + at.gpu][1 + at.mig].first : -1;
+}
+
 const struct line *state_next(const struct line *previous, struct place at, const char *key)
 {
-    for (const struct line *line = previous ? previous + 1 : lines; line < lines + line_count; line++)
-        if (same(line->at, at) && strcmp(line->key, key) == 0)
-            return line;
+    int i = previous ? previous->next : first_of(at);
+
+    for (; i >= 0; i = lines[i].next)
+        if (strcmp(lines[i].key, key) == 0)
+            return &lines[i];
     return NULL;
 }
 
@@ -138,17 +171,14 @@ const char *state_value(struct place at, const char *key)
 
 bool state_has(struct place at)
 {
-    for (size_t i = 0; i < line_count; i++)
-        if (same(lines[i].at, at))
-            return true;
-    return false;
+    return first_of(at) >= 0;
 }
 
 int state_devices(void)
 {
     int count = 0;
 
-    for (size_t i = 0; i < line_count; i++)
+    for (int i = 0; i < line_count; i++)
         if (lines[i].at.gpu >= count)
             count = lines[i].at.gpu + 1;
     return count;
@@ -156,7 +186,7 @@ int state_devices(void)
 
 struct place state_find(const char *key, const char *value)
 {
-    for (size_t i = 0; i < line_count; i++)
+    for (int i = 0; i < line_count; i++)
         if (strcmp(lines[i].key, key) == 0 && strcmp(lines[i].value, value) == 0)
             return lines[i].at;
     return MACHINE;
@@ -165,10 +195,15 @@ struct place state_find(const char *key, const char *value)
 bool state_rule(const char *kind, const char *function, struct place at, unsigned long *number)
 {
     char pattern[128];
+    int here = same(at, MACHINE) ? -1 : first_of(at), everywhere = first_of(MACHINE);
 
-    for (size_t i = 0; i < line_count; i++)
-        if (strcmp(lines[i].key, kind) == 0 && (same(lines[i].at, at) || same(lines[i].at, MACHINE)) &&
-            sscanf(lines[i].value, "%127s %lu", pattern, number) == 2 && fnmatch(pattern, function, 0) == 0)
+    while (here >= 0 || everywhere >= 0) { /* in the order of the file */
+        int *turn = everywhere < 0 || (here >= 0 && here < everywhere) ? &here : &everywhere;
+        const struct line *line = &lines[*turn];
+        *turn = line->next;
+        if (strcmp(line->key, kind) == 0 && sscanf(line->value, "%127s %lu", pattern, number) == 2 &&
+            fnmatch(pattern, function, 0) == 0)
             return true;
+    }
     return false;
 }

@@ -15,6 +15,7 @@ struct place {
 struct line {
     struct place at;
     const char *key, *value;
+    int next; /* the next line about the same place; -1: there is none */
 };
 
 enum state { STATE_LOADED, STATE_MISSING, STATE_MALFORMED };

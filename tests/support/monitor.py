@@ -117,7 +117,9 @@ class Monitor:
 
     def metrics(self) -> Series:
         """Scrape, and return the series by name and labels."""
-        return parse(self.get("/metrics").body.decode())
+        reply = self.get("/metrics")
+        assert reply.status == 200, reply.body  # a new process may not have collected anything yet
+        return parse(reply.body.decode())
 
     def snapshot(self) -> Any:
         """Return the Snapshot as JSON."""
@@ -149,7 +151,7 @@ def parse(text: str) -> Series:
     }
 
 
-def series(name: str, **labels: object) -> tuple[str, Labels]:
+def series(name: str, /, **labels: object) -> tuple[str, Labels]:
     """Return the key of a series in :data:`Series`."""
     return name, frozenset((key, str(value)) for key, value in labels.items())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.metrics_core import Metric as Family
 
-from genvd.metrics import exported
+from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.spec import Metric, families
 from genvd.model import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
@@ -54,7 +54,7 @@ def test_what_is_over_a_limit_is_summed() -> None:
         tuple(user(f"u{number}", number) for number in range(5)),
         tuple(process(number, 1, "e") for number in range(1, 6)),
     )
-    found = exported(machine, Limits(3, 2, 1), set())
+    found = exported(machine, Limits(3, 2, 1), set(), frozenset(GROUPS))
     assert series(found, "genv_environment_processes_total") == {("0",): 0, ("1",): 1, ("2",): 2, ("(other)",): 7}
     assert series(found, "genv_user_environments_total") == {("u0",): 1, ("u1",): 1, ("(other)",): 3}
     assert series(found, "genv_process_used_gpu_memory_bytes") == {

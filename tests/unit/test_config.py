@@ -176,7 +176,10 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
         ("listen:\n  Port: 1\n", ":2: listen.Port: unknown key; did you mean port?"),
         ("lisen:\n  port: 1\n", ":1: lisen: unknown key; did you mean listen?"),
         ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
-        ("port: 1\n", ":1: port: unknown key; expected one of listen, collect, genv, publish, ledger, limits, logging"),
+        (
+            "port: 1\n",
+            ":1: port: unknown key; expected one of listen, collect, genv, metrics, publish, ledger, limits, logging",
+        ),
         ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: is there twice; expected once"),
         ("listen: {}\nlisten: {}\n", ":2: listen: is there twice; expected once"),
         ("listen: 8000\n", ":1: listen: is no mapping; expected keys such as address"),

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
+from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.machine import Machine, Sources
+from genvd.metrics import GROUPS, exported
+from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
+from genvd.policy import violations
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -27,7 +35,9 @@ def history() -> list[Snapshot]:
 
 
 def facts(snapshot: Snapshot) -> tuple[object, ...]:
-    return snapshot.devices, snapshot.processes, snapshot.environments, snapshot.users
+    """Return all but for how long environments are idle, which is of the clock."""
+    environments = [replace(environment, idle_seconds=None) for environment in snapshot.environments or ()]
+    return snapshot.devices, snapshot.processes, environments, snapshot.users, snapshot.holdings
 
 
 def test_it_follows_from_the_seed(history: list[Snapshot]) -> None:
@@ -49,6 +59,36 @@ def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
             assert held[device.index] <= (device.memory_used_bytes or 0) <= (device.memory_total_bytes or 0)
 
 
+def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
+    """Ten seconds pass from one look to the next, unless the machine is told otherwise."""
+    for before, after in pairwise(history):
+        for old, new in zip(before.devices or (), after.devices or (), strict=True):
+            took = (new.details.energy_joules or 0) - (old.details.energy_joules or 0)
+            assert took == pytest.approx(10 * (new.details.power_watts or 0), abs=0.1)
+            assert (new.details.power_watts or 0) <= (new.details.power_limit_watts or 0)
+            for clock in new.details.clocks:
+                assert 0 < (clock.hertz or 0) <= (clock.max_hertz or 0)
+            assert all(x.count >= y.count for x, y in zip(new.xids, old.xids, strict=True))
+            assert (new.memory_used_bytes or 0) + (new.memory_free_bytes or 0) + (new.memory_reserved_bytes or 0) == (
+                new.memory_total_bytes
+            )
+    devices = [device for snapshot in history for device in snapshot.devices or ()]
+    assert {t.active for d in devices for t in d.details.throttling if t.reason == "power_cap"} == {True, False}
+    last = history[-1].devices or ()
+    assert any(e.count for d in last for e in d.health.ecc_errors)
+    assert any(x.last_seen for d in last for x in d.xids)
+    assert [d.index for d in last if d.mig_instances] == [7]
+    for device in last:
+        assert sum(m.memory_used_bytes or 0 for m in device.mig_instances) in (0, device.memory_used_bytes)
+
+
+def test_groups_that_are_off_are_absent() -> None:
+    off = DeviceGroups(False, False, False, False, False, False)
+    (first, *_) = DemoNvml(DemoMachine(devices=8), off).read().devices
+    assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
+    assert first.temperature_celsius
+
+
 def test_things_come_and_go(history: list[Snapshot]) -> None:
     eids = [{environment.eid for environment in snapshot.environments or ()} for snapshot in history]
     assert len(set.union(*eids)) > 5
@@ -68,3 +108,37 @@ def test_any_number_of_devices(devices: int) -> None:
     assert last.devices is not None
     assert [device.index for device in last.devices] == list(range(devices))
     assert all(status.success for status in last.collectors)
+
+
+def values(snapshot: Snapshot, name: str) -> list[float]:
+    families = {family.name: family for family in exported(snapshot, Limits(1000, 1000, 1000), set())}
+    return [sample.value for sample in families[name].samples] if name in families else []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_metric_has_series(history: list[Snapshot], group: str) -> None:
+    for metric in GROUPS[group]:
+        assert any(values(snapshot, metric.name) for snapshot in history[::10]), metric.name
+
+
+def test_somebody_should_look_after_something_now_and_then(history: list[Snapshot]) -> None:
+    for name, most in {
+        "genv_environment_violation": 1,
+        "genv_unmanaged_processes": 8,
+        "genv_device_orphan_memory_bytes": 4 * 2**30,
+        "genv_environment_used_gpu_memory_bytes": 80 * 2**30,
+        "genv_environment_utilization_ratio": 1,
+    }.items():
+        worst = [max(values(snapshot, name), default=0.0) for snapshot in history]
+        assert len(set(worst)) > 1, name
+        assert 0 < max(worst) <= most, name
+    broken = {
+        rule
+        for snapshot in history
+        for environment in snapshot.environments or ()
+        for rule, is_broken in violations(environment, len(environment.device_indices))
+        if is_broken
+    }
+    assert broken == {"memory_limit", "device_limit"}
+    idle = [e for s in history for e in s.environments or () if e.pids and e.idle_seconds]
+    assert idle, "somebody holds memory and does nothing"

@@ -51,7 +51,7 @@ def test_the_sixteen_are_exactly_as_agreed() -> None:
 def test_names_follow_the_rules() -> None:
     assert len({metric.name for metric in ALL}) == len(ALL)
     for metric in set(ALL) - set(CONTRACT):
-        assert re.fullmatch(r"genv_[a-z_]+", metric.name)
+        assert re.fullmatch(r"genv_[a-z0-9_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.type == "counter")
         assert metric.help.endswith(".")
 

@@ -15,8 +15,9 @@ import pytest
 
 from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
+from genvd.sources.cgroups import cgroup
 from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
-from genvd.text import MAX_TEXT
+from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
@@ -46,11 +47,19 @@ def gpu(*processes: subprocess.Popen[bytes]) -> ProcessQuestion:
     return ProcessQuestion(gpu_pids=frozenset(process.pid for process in processes))
 
 
+def command_of(source: ProcessSource, process: subprocess.Popen[bytes]) -> str | None:
+    """Return its name; None while it starts another program, when what was read may belong to neither."""
+    owner = source.read(gpu(process)).owners.get(process.pid)
+    return owner.command if owner else None
+
+
 def test_owner_and_environment(start: Start) -> None:
     process = start(environment={"A": "1", "GENV_ENVIRONMENT_ID": "42"})
     owner = ProcessSource().read(gpu(process)).owners[process.pid]
     assert owner.eid == "42"
     assert owner.uid == os.getuid()
+    group = cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
+    assert (owner.cgroup_kind, owner.cgroup) == (group or (None, None))
 
 
 @pytest.mark.parametrize("environment", [{}, {"GENV_ENVIRONMENT_ID": ""}, {"MY_GENV_ENVIRONMENT_ID": "1"}])
@@ -63,7 +72,7 @@ def test_a_process_is_read_once_in_its_life(start: Start, monkeypatch: pytest.Mo
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     source = ProcessSource()
     first = source.read(gpu(process)).owners[process.pid]
-    monkeypatch.setattr("genvd.sources.processes._read_process", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("genvd.sources.processes.ProcessSource._read_process", lambda *_: pytest.fail("read again"))
     assert source.read(gpu(process)).owners[process.pid] is first
 
 
@@ -115,6 +124,38 @@ def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Pat
     assert identity is not None
     started = int(identity[0]) / os.sysconf("SC_CLK_TCK")
     assert started == pytest.approx(psutil.Process(process.pid).create_time() - psutil.boot_time(), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\\nb\\\\n", "a\nb", "\x1b[2J\u202e", "\\"])
+def test_the_command_is_the_short_name_made_fit_to_be_shown(start: Start, tmp_path: Path, name: str) -> None:
+    program = tmp_path / name
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    process = start(str(program), "600")
+    command = ProcessSource().read(gpu(process)).owners[process.pid].command
+    assert command == decode(Path(f"/proc/{process.pid}/comm").read_bytes()[:-1])
+    assert command.isprintable()
+
+
+def test_a_process_may_call_itself_something_else(start: Start) -> None:
+    source = ProcessSource()
+    script = "read _; printf other >/proc/$$/comm; echo done; read _"
+    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
+        assert shell.stdin
+        assert shell.stdout
+        wait_for(lambda: command_of(source, shell) == "sh", "the shell runs")
+        shell.stdin.write(b"go\n")
+        assert shell.stdout.readline() == b"done\n"
+        assert source.read(gpu(shell)).owners[shell.pid].command == "other"
+        shell.kill()
+
+
+def test_when_a_process_was_started(start: Start) -> None:
+    process = start()
+    started = ProcessSource().read(gpu(process)).owners[process.pid].started
+    assert started == pytest.approx(time.time(), abs=30)
+    assert started == pytest.approx(psutil.Process(process.pid).create_time(), abs=1.1)
+    assert ProcessSource().read(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
 
 
 def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> None:

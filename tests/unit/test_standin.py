@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.standin import BuildError, Gpu, Mig, Process, Scenario, build
+from tests.standin import BuildError, Gpu, Mig, NvLink, Process, Sample, Scenario, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 30.0
 GIB = 1 << 30
-NOT_SUPPORTED, INSUFFICIENT_SIZE, LOST = 3, 7, 15
+NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE, LOST = 3, 6, 7, 15
 
 # Answers lines [tag, expression, in the background?] with [tag, value] or [tag, {"code": nvmlReturn_t}].
 PROBE = """
@@ -232,6 +232,143 @@ def test_values(probe: Probe) -> None:
     assert probe.ask("nvmlDeviceGetPerformanceState(gpu(0))") == 2
 
 
+ONE_VALUE = {
+    "vbios_version": "nvmlDeviceGetVbiosVersion(gpu(0))",
+    "architecture": "nvmlDeviceGetArchitecture(gpu(0))",
+    "power_limit": "nvmlDeviceGetEnforcedPowerLimit(gpu(0))",
+    "energy": "nvmlDeviceGetTotalEnergyConsumption(gpu(0))",
+    "clock_graphics": "nvmlDeviceGetClockInfo(gpu(0), NVML_CLOCK_GRAPHICS)",
+    "clock_sm": "nvmlDeviceGetClockInfo(gpu(0), NVML_CLOCK_SM)",
+    "clock_memory": "nvmlDeviceGetClockInfo(gpu(0), NVML_CLOCK_MEM)",
+    "clock_video": "nvmlDeviceGetClockInfo(gpu(0), NVML_CLOCK_VIDEO)",
+    "max_clock_graphics": "nvmlDeviceGetMaxClockInfo(gpu(0), NVML_CLOCK_GRAPHICS)",
+    "max_clock_video": "nvmlDeviceGetMaxClockInfo(gpu(0), NVML_CLOCK_VIDEO)",
+    "throttle_reasons": "nvmlDeviceGetCurrentClocksEventReasons(gpu(0))",
+    "supported_throttle_reasons": "nvmlDeviceGetSupportedClocksThrottleReasons(gpu(0))",
+    "fan_speed": "nvmlDeviceGetFanSpeed(gpu(0))",
+    "encoder_utilization": "nvmlDeviceGetEncoderUtilization(gpu(0))[0]",
+    "decoder_utilization": "nvmlDeviceGetDecoderUtilization(gpu(0))[0]",
+    "pcie_generation": "nvmlDeviceGetCurrPcieLinkGeneration(gpu(0))",
+    "pcie_width": "nvmlDeviceGetCurrPcieLinkWidth(gpu(0))",
+    "max_pcie_generation": "nvmlDeviceGetMaxPcieLinkGeneration(gpu(0))",
+    "max_pcie_width": "nvmlDeviceGetMaxPcieLinkWidth(gpu(0))",
+    "pcie_replays": "nvmlDeviceGetPcieReplayCounter(gpu(0))",
+    "pcie_receive": "nvmlDeviceGetPcieThroughput(gpu(0), NVML_PCIE_UTIL_RX_BYTES)",
+    "pcie_transmit": "nvmlDeviceGetPcieThroughput(gpu(0), NVML_PCIE_UTIL_TX_BYTES)",
+    "ecc_corrected_volatile": "nvmlDeviceGetTotalEccErrors(gpu(0), 0, 0)",
+    "ecc_corrected_aggregate": "nvmlDeviceGetTotalEccErrors(gpu(0), 0, 1)",
+    "ecc_uncorrected_volatile": "nvmlDeviceGetTotalEccErrors(gpu(0), 1, 0)",
+    "ecc_uncorrected_aggregate": "nvmlDeviceGetTotalEccErrors(gpu(0), 1, 1)",
+    "retired_pages_single_bit": "len(nvmlDeviceGetRetiredPages(gpu(0), 0))",
+    "retired_pages_double_bit": "len(nvmlDeviceGetRetiredPages(gpu(0), 1))",
+    "event_types": "nvmlDeviceGetSupportedEventTypes(gpu(0))",
+    "default_power_limit": "nvmlDeviceGetPowerManagementDefaultLimit(gpu(0))",
+    "max_power_limit": "nvmlDeviceGetPowerManagementLimitConstraints(gpu(0))[1]",
+    "shutdown_temperature": "nvmlDeviceGetTemperatureThreshold(gpu(0), 0)",
+    "bar1_total": "nvmlDeviceGetBAR1MemoryInfo(gpu(0)).bar1Total",
+    "jpeg_utilization": "nvmlDeviceGetJpgUtilization(gpu(0))[0]",
+    "ofa_utilization": "nvmlDeviceGetOfaUtilization(gpu(0))[0]",
+    "ecc_mode": "nvmlDeviceGetEccMode(gpu(0))[0]",
+    "retirement_pending": "nvmlDeviceGetRetiredPagesPendingStatus(gpu(0))",
+}
+
+
+def test_one_value_of_a_key(scenario: Scenario, probe: Probe) -> None:
+    for number, (key, expression) in enumerate(ONE_VALUE.items(), start=1):
+        assert probe.code(expression) == NOT_SUPPORTED, key
+        value = str(number) if key == "vbios_version" else number
+        extra = {key: str(value), "min_power_limit": "1"} if key == "max_power_limit" else {key: str(value)}
+        scenario.gpus[0].extra = extra
+        scenario.write()
+        assert probe.ask(expression) == value, key
+        scenario.gpus[0].extra = {}
+        scenario.write()
+
+
+def test_values_of_several(scenario: Scenario, probe: Probe) -> None:
+    for expression in ("nvmlDeviceGetNumFans(gpu(0))", "nvmlDeviceGetRemappedRows(gpu(0))"):
+        assert probe.code(expression) == NOT_SUPPORTED
+    assert probe.code("nvmlDeviceGetFanSpeed_v2(gpu(0), 0)") == 2
+    scenario.gpus[0].fan_speeds = [30, 140]
+    scenario.gpus[0].remapped_rows = (1, 2, 1, 0)
+    scenario.gpus[1].migs[0].gpu_instance_slices = 3
+    scenario.write()
+    assert probe.ask("[nvmlDeviceGetFanSpeed_v2(gpu(0), n) for n in range(nvmlDeviceGetNumFans(gpu(0)))]") == [30, 140]
+    assert probe.code("nvmlDeviceGetFanSpeed_v2(gpu(0), 2)") == 2
+    assert probe.ask("nvmlDeviceGetRemappedRows(gpu(0))") == [1, 2, 1, 0]
+    assert probe.ask("nvmlDeviceGetAttributes(mig(1, 0)).gpuInstanceSliceCount") == 3
+    assert probe.code("nvmlDeviceGetAttributes(mig(1, 2))") == NOT_SUPPORTED
+
+
+def test_throughput_takes_its_time_and_holds_nobody_up(scenario: Scenario, probe: Probe) -> None:
+    scenario.gpus[0].extra = {"pcie_receive": "5", "pcie_throughput_takes": "60000"}
+    scenario.gpus[1].pcie_receive = 7
+    scenario.write()
+    probe.send("slow", "nvmlDeviceGetPcieThroughput(gpu(0), NVML_PCIE_UTIL_RX_BYTES)")
+    assert probe.ask("timed(lambda: nvmlDeviceGetPcieThroughput(gpu(1), NVML_PCIE_UTIL_RX_BYTES))") >= 0.0195
+    assert not probe.answered("slow")
+
+
+def test_nvlinks(scenario: Scenario, probe: Probe) -> None:
+    assert probe.code("nvmlDeviceGetNvLinkState(gpu(0), 0)") == NOT_SUPPORTED
+    scenario.gpus[0].nvlinks = {0: NvLink(errors={0: 5, 3: 6}), 1: NvLink(active=False)}
+    scenario.write()
+    assert probe.ask("[nvmlDeviceGetNvLinkState(gpu(0), n) for n in (0, 1)]") == [1, 0]
+    assert probe.code("nvmlDeviceGetNvLinkState(gpu(0), 2)") == 2
+    assert probe.ask("[nvmlDeviceGetNvLinkErrorCounter(gpu(0), 0, n) for n in (0, 3)]") == [5, 6]
+    assert probe.code("nvmlDeviceGetNvLinkErrorCounter(gpu(0), 0, 1)") == NOT_SUPPORTED
+
+
+def test_field_values(scenario: Scenario, probe: Probe) -> None:
+    scenario.gpus[0].fields = {82: "61 1", (138, 3): 2**40, 84: "-4 5", 85: "1.5 0"}
+    scenario.write()
+    values = "[[v.nvmlReturn, v.valueType, v.value.{}] for v in nvmlDeviceGetFieldValues(gpu(0), [82, (138, 3), 138])]"
+    assert [v[:2] for v in probe.ask(values.format("ullVal"))][:2] == [[0, 1], [0, 3]]
+    assert probe.ask(values.format("ullVal"))[1][2] == 2**40
+    assert probe.ask(values.format("uiVal"))[0][2] == 61
+    assert probe.ask(values.format("uiVal"))[2][0] == NOT_SUPPORTED
+    others = "(v := nvmlDeviceGetFieldValues(gpu(0), [84, 85])) and [v[0].value.siVal, v[1].value.dVal]"
+    assert probe.ask(others) == [-4, 1.5]
+
+
+EVENT = "(e := nvmlEventSetWait_v2(events, {})) and [e.eventData, nvmlDeviceGetIndex(e.device)]"
+
+
+def test_xids_are_events(scenario: Scenario, probe: Probe) -> None:
+    probe.ask("(events := nvmlEventSetCreate()) and None")
+    assert probe.code("nvmlDeviceRegisterEvents(gpu(0), 8, events)") == NOT_SUPPORTED
+    for device in scenario.gpus:
+        device.event_types = 0x1F
+        device.xids = [13]
+    scenario.write()
+    probe.ask("[nvmlDeviceRegisterEvents(gpu(n), 8, events) for n in (0, 1)]")
+    assert probe.code("nvmlDeviceRegisterEvents(gpu(0), 32, events)") == NOT_SUPPORTED
+    assert probe.code(EVENT.format(0)) == 10
+    probe.send("event", EVENT.format(60_000))
+    assert probe.ask("1 + 1") == 2
+    scenario.gpus[1].xids += [79, 31]
+    scenario.gpus[0].xids += [31]
+    scenario.write()
+    first = probe.receive("event")
+    assert sorted([first, probe.ask(EVENT.format(0)), probe.ask(EVENT.format(0))]) == [[31, 0], [31, 1], [79, 1]]
+    assert probe.code(EVENT.format(0)) == 10
+
+    scenario.errors = {"nvmlEventSetWait_v2": LOST}
+    scenario.write()
+    assert probe.code(EVENT.format(0)) == LOST
+    scenario.errors = {}
+    scenario.write()
+    probe.ask("nvmlEventSetFree(events)")
+    assert probe.code(EVENT.format(0)) == 2
+
+
+def test_event_sets_are_few_and_gone_after_the_end(scenario: Scenario, probe: Probe) -> None:
+    assert probe.ask("len([nvmlEventSetCreate() for _ in range(8)])") == 8
+    assert probe.code("nvmlEventSetCreate()") == 23
+    probe.ask("[nvmlShutdown(), nvmlInit()]")
+    assert probe.ask("len([nvmlEventSetCreate() for _ in range(8)])") == 8
+
+
 def test_memory(probe: Probe) -> None:
     v1 = "(m := nvmlDeviceGetMemoryInfo(gpu(0))) and [m.total, m.free, m.used]"
     assert probe.ask(v1) == [80 * GIB, 69 * GIB, 11 * GIB]
@@ -327,6 +464,26 @@ def test_process_list_grows(scenario: Scenario, probe: Probe) -> None:
             answers.append(code)
         assert answers == [INSUFFICIENT_SIZE] * 3 + [0]
     assert probe.ask("nvmlDeviceGetComputeRunningProcesses(gpu(1))") == []
+
+
+def test_samples_of_processes(scenario: Scenario, probe: Probe) -> None:
+    since = "sorted([s.pid, s.smUtil] for s in nvmlDeviceGetProcessUtilization(gpu(0), {}))"
+    assert probe.code(since.format(0)) == NOT_SUPPORTED
+    scenario.gpus[0].samples = []
+    scenario.write()
+    assert probe.code(since.format(0)) == NOT_FOUND
+    scenario.gpus[0].samples = [Sample(5, 10, 1000), Sample(5, 20, 2000), Sample(6, 30), Sample(7, 40, 0)]
+    scenario.list_grows = 1
+    scenario.write()
+    assert probe.code(since.format(1000)) == INSUFFICIENT_SIZE
+    assert probe.ask(since.format(1000)) == [[5, 20], [6, 30], [7, 40]]
+    scenario.list_grows = 0
+    scenario.write()
+    assert len(probe.ask(since.format(0))) == 4
+    assert len(probe.ask(since.format(10**15))) == 2
+    scenario.gpus[0].mig = True
+    scenario.write()
+    assert probe.code(since.format(0)) == NOT_SUPPORTED
 
 
 def test_process_struct(scenario: Scenario, probe: Probe) -> None:
@@ -495,8 +652,14 @@ def test_no_driver(libdir: Path, scenario: Scenario, start: StartProbe) -> None:
         ("mig 0 16 name y\n", None),
         ("device 0 process 12\n", None),
         ("device 0 process 12 13 14\n", None),
+        ("device 0 process_sample 12 13\n", None),
+        ("device 0 process_sample 12 then 14\n", None),
         ("error nvmlInitWithFlags nine\n", None),
         ("process_struct 1\n", None),
+        ("device 0 field 82 0\n", None),
+        ("device 0 nvlink 1\n", None),
+        ("device 0 nvlink_error 1 2\n", None),
+        ("device 0 remapped_rows 1 2 3\n", None),
     ],
 )
 def test_files_written_by_hand(

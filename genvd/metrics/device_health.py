@@ -1,0 +1,73 @@
+"""Metrics of what goes wrong on the devices."""
+
+from __future__ import annotations
+
+from genvd.metrics.device import of_device, of_parts
+
+MEMORY_HEALTH = (
+    of_device(
+        "genv_device_ecc_enabled",
+        "1 when the device corrects errors of its memory (ECC), else 0.",
+        lambda d: d.health.ecc_enabled,
+    ),
+    of_parts(
+        "genv_device_ecc_errors_total",
+        "Memory errors by severity (corrected, uncorrected) and scope (volatile: since the driver was loaded,"
+        " aggregate: in the life of the device).",
+        ("severity", "scope"),
+        lambda d: (((e.severity, e.scope), e.count) for e in d.health.ecc_errors),
+        "counter",
+    ),
+    of_parts(
+        "genv_device_remapped_rows",
+        "Rows of memory that were replaced by spare ones for corrected or uncorrected errors.",
+        ("cause",),
+        lambda d: (
+            (("corrected",), d.health.remapped_rows_corrected),
+            (("uncorrected",), d.health.remapped_rows_uncorrected),
+        ),
+    ),
+    of_device(
+        "genv_device_remap_pending",
+        "1 when the device has to be reset to finish a row remapping, else 0.",
+        lambda d: d.health.remap_pending,
+    ),
+    of_device(
+        "genv_device_remap_failed",
+        "1 when a row could not be remapped, else 0.",
+        lambda d: d.health.remap_failed,
+    ),
+    of_parts(
+        "genv_device_retired_pages",
+        "Pages of memory that are out of use for repeated single-bit or for double-bit errors; Ampere and later devices"
+        " remap rows.",
+        ("cause",),
+        lambda d: (
+            (("single_bit",), d.health.retired_pages_single_bit),
+            (("double_bit",), d.health.retired_pages_double_bit),
+        ),
+    ),
+    of_device(
+        "genv_device_retirement_pending",
+        "1 when the machine has to be restarted to finish retiring pages, else 0.",
+        lambda d: d.health.retirement_pending,
+    ),
+)
+"""The group ``memory_health``."""
+
+XID = (
+    of_parts(
+        "genv_device_xid_errors_total",
+        "XID errors of the device since the monitor started; the common ones are counted from 0.",
+        ("xid",),
+        lambda d: (((x.xid,), x.count) for x in d.xids),
+        "counter",
+    ),
+    of_parts(
+        "genv_device_xid_last_seen_timestamp_seconds",
+        "When the XID error last occurred, in seconds since the epoch; absent if it has not since the monitor started.",
+        ("xid",),
+        lambda d: (((x.xid,), x.last_seen) for x in d.xids),
+    ),
+)
+"""The group ``xid``."""

@@ -1,0 +1,65 @@
+"""Metrics of what somebody should look after: rules that are broken, and memory and processes of nobody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from genvd import policy
+from genvd.metrics.spec import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.metrics.spec import Sample
+    from genvd.model import Snapshot
+
+
+def _violations(snapshot: Snapshot) -> Iterator[Sample]:
+    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
+    for environment in snapshot.environments or ():
+        for rule, broken in policy.violations(environment, None if held is None else held[environment.eid]):
+            yield (environment.eid, rule), broken
+
+
+def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.processes is None or snapshot.environments is None:
+        return
+    active = frozenset(environment.eid for environment in snapshot.environments)
+    found = Counter({user.username: 0 for user in snapshot.users or ()})
+    for process in snapshot.processes:
+        found[process.username or ""] += policy.is_unmanaged(process, active)
+    for username in sorted(found):
+        if username or found[username]:
+            yield (username,), found[username]
+
+
+POLICY = (
+    Metric(
+        "genv_environment_violation",
+        "1 while the environment breaks the rule, 0 while it keeps it; a limit that it does not have is no rule.",
+        ("eid", "rule"),
+        _violations,
+        addable=False,
+    ),
+    Metric(
+        "genv_unmanaged_processes",
+        "Processes that compute on a GPU outside any active environment, by whom they run as; username is empty where"
+        " that is not known.",
+        ("username",),
+        _unmanaged,
+    ),
+    Metric(
+        "genv_device_orphan_memory_bytes",
+        "Device memory in use that neither a process in sight nor the driver's reserve accounts for, in bytes.",
+        ("index",),
+        lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
+    ),
+    Metric(
+        "genv_device_oversubscribed",
+        "1 when the environments that hold the device may together use more memory than it has, or several hold it and"
+        " one of them all of it; else 0.",
+        ("index",),
+        lambda s: (((device.index,), promised_twice) for device, promised_twice in policy.oversubscribed(s)),
+    ),
+)

@@ -1,0 +1,96 @@
+"""What is wrong on the machine: rules that environments break, devices promised twice, memory of nobody.
+
+docs/metrics.md says in words what each of these means.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from genvd.activity import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.model import Device, DeviceUse, Environment, Holding, Process, Snapshot
+
+MEMORY_LIMIT = "memory_limit"
+UNATTACHED_DEVICE = "unattached_device"
+DEVICE_LIMIT = "device_limit"
+
+_MPS_SERVER = "nvidia-cuda-mps"
+"""The 15 characters that the kernel keeps of the name of NVIDIA's server, which runs for clients of all kinds."""
+
+
+def violations(environment: Environment, held: int | None) -> Iterator[tuple[str, bool | None]]:
+    """Return the rules that there are for an environment, each with whether it is broken; None if that is not known.
+
+    Args:
+        environment: an active one.
+        held: how many devices of the machine it holds; None if that is not known.
+    """
+    uses = environment.uses
+    limit = environment.gpu_memory_bytes
+    if limit is not None:
+        amounts = None if uses is None else [use.memory_bytes for use in uses]
+        yield MEMORY_LIMIT, _any_above(limit, amounts)
+    yield UNATTACHED_DEVICE, None if uses is None else any(use.computes and not use.attached for use in uses)
+    if environment.gpus is not None:
+        yield DEVICE_LIMIT, None if held is None else held > environment.gpus
+
+
+def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
+    """Return by device the bytes in use of which nobody knows whose they are, of those of which that can be told."""
+    if snapshot.processes is None:
+        return
+    uses: dict[int, list[DeviceUse]] = defaultdict(list)
+    for process in snapshot.processes:
+        for use in process.uses:
+            uses[use.device_index].append(use)
+    for device in snapshot.devices or ():
+        of_processes = memory(uses[device.index])
+        known = device.up and device.processes_listed and device.memory_reserved_bytes is not None
+        if known and device.memory_used_bytes is not None and of_processes is not None:
+            yield device, max(0, device.memory_used_bytes - of_processes)
+
+
+def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
+    """Return by device whether more of it is promised than there is; None where that is not known."""
+    if snapshot.holdings is None:
+        return
+    holders: dict[int, list[Holding]] = defaultdict(list)
+    for holding in snapshot.holdings:
+        holders[holding.device_index].append(holding)
+    for device in snapshot.devices or ():
+        yield device, _promised_twice(device, holders[device.index])
+
+
+def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
+    """Tell whether a process computes outside any active environment.
+
+    What only draws does not count, such as a desktop, nor does the server of NVIDIA's Multi-Process Service that root
+    runs.
+    """
+    computes = any(use.computes or use.type == "mps" for use in process.uses)
+    serves = process.uid == 0 and process.command == _MPS_SERVER
+    return computes and not serves and process.eid not in active_eids
+
+
+def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:
+    if len(holders) < 2:  # a limit of more than there is takes nothing from anybody
+        return False
+    limits = [holder.gpu_memory_bytes for holder in holders]
+    known = [limit for limit in limits if limit is not None]
+    if len(known) < len(limits):
+        return True
+    return None if device.memory_total_bytes is None else sum(known) > device.memory_total_bytes
+
+
+def _any_above(limit: int, amounts: list[int | None] | None) -> bool | None:
+    if amounts is None:
+        return None
+    known = [amount for amount in amounts if amount is not None]
+    if any(amount > limit for amount in known):
+        return True
+    return False if len(known) == len(amounts) else None

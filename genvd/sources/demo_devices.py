@@ -1,0 +1,186 @@
+"""What a simulated device tells beyond its load: power, clocks, links, memory health, MIG devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from genvd.device_model import (
+    Clock,
+    Device,
+    DeviceDetails,
+    EccErrors,
+    LinkErrors,
+    MemoryHealth,
+    MigInstance,
+    NvLink,
+    PcieThroughput,
+    Threshold,
+    Throttling,
+    XidErrors,
+)
+
+if TYPE_CHECKING:
+    import random
+
+    from genvd.sources.device_groups import DeviceGroups
+
+DEVICE_MEMORY = 80 * 2**30
+RESERVED_MEMORY = 600 * 2**20
+
+MIG_FROM_DEVICES = 8
+"""The last device of a machine with so many has its MIG mode on."""
+
+_IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
+_MHZ = 1_000_000
+_CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
+"""Idle and highest, in MHz."""
+_REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
+_HOT_CELSIUS = 73.0
+_LINKS = 4
+_LINK_BYTES_PER_SECOND = 9e9
+_XIDS = (13, 31, 43, 48, 63, 64, 74, 79, 94, 95, 119)
+_XIDS_OF_JOBS = (13, 31)
+_CHANCE_OF_XID, _CHANCE_OF_ECC = 0.002, 0.004
+_PARTS = ("3g.40gb", "4g.40gb")
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """What adds up on a device."""
+
+    joules: float = 0.0
+    link_bytes: float = 0.0
+    throttled_seconds: float = 0.0
+    ecc_corrected: int = 0
+    xids: tuple[XidErrors, ...] = tuple(XidErrors(xid, 0) for xid in _XIDS)
+
+    def after(self, load: float, seconds: float, moment: float, chance: random.Random) -> Wear:
+        """Return it after so many seconds under a load from 0 to 1, at a moment in Unix time."""
+        xids = self.xids
+        if chance.random() < _CHANCE_OF_XID * load:
+            code = chance.choice(_XIDS_OF_JOBS)
+            xids = tuple(XidErrors(x.xid, x.count + 1, moment) if x.xid == code else x for x in xids)
+        return Wear(
+            joules=self.joules + watts(load) * seconds,
+            link_bytes=self.link_bytes + _LINK_BYTES_PER_SECOND * load * seconds,
+            throttled_seconds=self.throttled_seconds + (seconds if _capped(load) else 0.0),
+            ecc_corrected=self.ecc_corrected + (chance.random() < _CHANCE_OF_ECC * (0.2 + load)),
+            xids=xids,
+        )
+
+
+def watts(load: float) -> float:
+    """Return the power that a device draws under a load from 0 to 1."""
+    return min(_LIMIT_WATTS, _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load)
+
+
+def has_mig(index: int, devices: int) -> bool:
+    """Tell whether the MIG mode of the device is on."""
+    return devices >= MIG_FROM_DEVICES and index == devices - 1
+
+
+def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
+    """Return the device with all that there is to tell."""
+    percent = round(100 * load)
+    return Device(
+        index=index,
+        uuid=f"GPU-00000000-0000-0000-0000-{index:012x}",
+        up=True,
+        name="Simulated GPU 80GB",
+        temperature_celsius=round(celsius),
+        utilization_percent=None if mig else percent,
+        memory_used_bytes=used,
+        memory_total_bytes=DEVICE_MEMORY,
+        memory_free_bytes=DEVICE_MEMORY - RESERVED_MEMORY - used,
+        memory_reserved_bytes=RESERVED_MEMORY,
+        memory_bandwidth_ratio=None if mig else round(0.6 * load, 2),
+        pci_bus_id=f"00000000:{index // 256:02X}:{index % 256:02X}.0",
+        architecture="Hopper",
+        vbios_version="96.00.00.00.01",
+        mig_mode="enabled" if mig else "disabled",
+        processes_listed=True,
+        details=_details(load, celsius, wear, mig),
+        pcie_throughput=PcieThroughput(receive=int(4e9 * load), transmit=int(1e9 * load)),
+        health=MemoryHealth(
+            ecc_enabled=True,
+            ecc_errors=tuple(
+                EccErrors(severity, scope, wear.ecc_corrected if severity == "corrected" else 0)
+                for severity in ("corrected", "uncorrected")
+                for scope in ("volatile", "aggregate")
+            ),
+            remapped_rows_corrected=0,
+            remapped_rows_uncorrected=0,
+            remap_pending=False,
+            remap_failed=False,
+        ),
+        nvlinks=() if mig else tuple(_link(number, wear) for number in range(_LINKS)),
+        xids=wear.xids,
+        mig_instances=tuple(_part(index, number, used) for number in range(len(_PARTS))) if mig else (),
+    )
+
+
+def only(told: Device, groups: DeviceGroups) -> Device:
+    """Return the device without what nobody wants to know."""
+    return replace(
+        told,
+        details=told.details if groups.device_details else DeviceDetails(),
+        health=told.health if groups.memory_health else MemoryHealth(),
+        nvlinks=told.nvlinks if groups.nvlink else (),
+        mig_instances=told.mig_instances if groups.mig else (),
+        xids=told.xids if groups.xid else (),
+        pcie_throughput=told.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
+    )
+
+
+def _capped(load: float) -> bool:
+    return _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load > _LIMIT_WATTS
+
+
+def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetails:
+    speed = 0.92 if _capped(load) else 1.0
+    active = {"power_cap": _capped(load), "sw_thermal": celsius > _HOT_CELSIUS}
+    return DeviceDetails(
+        power_watts=round(watts(load), 3),
+        power_limit_watts=_LIMIT_WATTS,
+        power_limit_default_watts=700.0,
+        power_limit_min_watts=200.0,
+        power_limit_max_watts=700.0,
+        energy_joules=round(wear.joules, 3),
+        clocks=tuple(
+            Clock(name, int(idle + (most - idle) * speed if load > 0.02 else idle) * _MHZ, most * _MHZ)
+            for name, (idle, most) in _CLOCKS.items()
+        ),
+        throttling=tuple(
+            Throttling(reason, active.get(reason, False), wear.throttled_seconds if reason == "power_cap" else 0.0)
+            for reason in _REASONS
+        ),
+        performance_state=0,
+        memory_temperature_celsius=round(celsius + 6),
+        thresholds=(Threshold("shutdown", 92), Threshold("slowdown", 89), Threshold("gpu_max", 87)),
+        encoder_utilization_ratio=None if mig else 0.0,
+        decoder_utilization_ratio=None if mig else round(0.05 * load, 2),
+        jpeg_utilization_ratio=None if mig else 0.0,
+        ofa_utilization_ratio=None if mig else 0.0,
+        bar1_used_bytes=2**20,
+        bar1_total_bytes=128 * 2**30,
+        persistence_enabled=True,
+        compute_mode="default",
+        pcie_generation=5 if load > 0.02 else 1,
+        pcie_width=16,
+        pcie_generation_max=5,
+        pcie_width_max=16,
+        pcie_replays=0,
+    )
+
+
+def _link(number: int, wear: Wear) -> NvLink:
+    errors = tuple(LinkErrors(kind, 0) for kind in ("replay", "recovery", "crc"))
+    return NvLink(number, int(wear.link_bytes * (1 + number / 100)), int(wear.link_bytes), errors)
+
+
+def _part(index: int, number: int, used: int) -> MigInstance:
+    total = DEVICE_MEMORY // 2 - RESERVED_MEMORY // 2
+    mine = min(used, total) if number == 0 else max(0, used - total)
+    uuid = f"MIG-00000000-0000-0000-{number:04x}-{index:012x}"
+    return MigInstance(number, uuid, _PARTS[number], number + 1, 0, mine, total)

@@ -1,0 +1,112 @@
+"""How fast a device runs, and why not faster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pynvml
+
+from genvd.device_model import Clock, Throttling
+from genvd.sources.nvml_errors import known
+
+if TYPE_CHECKING:
+    from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml_fields import Field
+
+_HERTZ_PER_MHZ = 1_000_000
+_NANOSECOND = 1e-9
+
+_CLOCKS = {
+    "graphics": pynvml.NVML_CLOCK_GRAPHICS,
+    "sm": pynvml.NVML_CLOCK_SM,
+    "memory": pynvml.NVML_CLOCK_MEM,
+    "video": pynvml.NVML_CLOCK_VIDEO,
+}
+
+_REASONS = {
+    "power_cap": 0x4,
+    "hw_slowdown": 0x8,
+    "hw_thermal": 0x40,
+    "hw_power_brake": 0x80,
+    "sw_thermal": 0x20,
+    "sync_boost": 0x10,
+    "display": 0x100,
+    "application_clocks": 0x2,
+    "board_limit": 0x200,
+    "reliability": 0x400,
+}
+"""``nvmlClocksEventReason...`` of nvml.h. Without 0x1: an idle device has no reason to run fast."""
+
+_SECONDS: dict[str, Field] = {
+    "power_cap": (74, 0),
+    "thermal": (75, 0),
+    "sync_boost": (76, 0),
+    "board_limit": (77, 0),
+    "reliability": (79, 0),
+    "sw_thermal": (269, 0),
+    "hw_thermal": (270, 0),
+    "hw_power_brake": (271, 0),
+}
+"""``NVML_FI_DEV_PERF_POLICY_...`` and, from 269, ``NVML_FI_DEV_CLOCKS_EVENT_REASON_...`` of nvml.h: nanoseconds. What
+the older ``thermal`` counts, later drivers tell apart."""
+
+THROTTLING_FIELDS = tuple(_SECONDS.values())
+
+_UNKNOWN_STATE = 32
+"""``NVML_PSTATE_UNKNOWN``."""
+
+
+def clocks(device: Asked) -> tuple[Clock, ...]:
+    """Return the clocks that the device has."""
+    told = (_clock(device, name, kind) for name, kind in _CLOCKS.items())
+    return tuple(clock for clock in told if clock.hertz is not None or clock.max_hertz is not None)
+
+
+def _clock(device: Asked, name: str, kind: int) -> Clock:
+    about = f"{name} clock"
+    hertz = _hertz(device.number(pynvml.nvmlDeviceGetClockInfo, kind, about=about))
+
+    def ask_maximum() -> int | None:
+        return _hertz(device.number(pynvml.nvmlDeviceGetMaxClockInfo, kind, about=about))
+
+    return Clock(name, hertz, device.constants.get(about, ask_maximum))
+
+
+def _hertz(megahertz: int | None) -> int | None:
+    return None if megahertz is None else megahertz * _HERTZ_PER_MHZ
+
+
+def performance_state(device: Asked) -> int | None:
+    """Return 0 for the fastest state to 15 for the slowest."""
+    state = device.number(pynvml.nvmlDeviceGetPerformanceState)
+    return None if state is None or state >= _UNKNOWN_STATE else state
+
+
+def throttling(device: Asked, fields: Mapping[Field, float]) -> tuple[Throttling, ...]:
+    """Return the reasons for low clocks that the device can report.
+
+    Args:
+        device: the device.
+        fields: its values of :data:`THROTTLING_FIELDS`.
+    """
+    active = known(_mask(device, "Current"))
+    supported = device.constants.get("throttle reasons", lambda: known(_mask(device, "Supported")))
+    can_report = (active or 0) if supported is None else supported  # what is active now, it can at least report
+    seconds = {reason: fields[field] * _NANOSECOND for reason, field in _SECONDS.items() if field in fields}
+    return tuple(
+        Throttling(
+            reason,
+            bool(active & bit) if active is not None and can_report & bit else None,
+            seconds.get(reason),
+        )
+        for reason, bit in {**_REASONS, "thermal": 0}.items()
+        if (active is not None and can_report & bit) or reason in seconds
+    )
+
+
+def _mask(device: Asked, which: str) -> int | None:
+    """Ask by the name that the call has had since driver 535, then by its older one."""
+    names = (f"nvmlDeviceGet{which}Clocks{kind}Reasons" for kind in ("Event", "Throttle"))
+    mask: int | None = device.first(*((getattr(pynvml, name), (device.handle,)) for name in names))
+    return mask

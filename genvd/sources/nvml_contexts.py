@@ -1,0 +1,92 @@
+"""Who has contexts on a device, of which type, and which share of its time they take, through NVML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genvd.model import Context, ContextType
+from genvd.sources.nvml_processes import ProcessLists, RunningProcess
+from genvd.sources.nvml_utilization import ProcessUtilization
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genvd.sources.nvml_errors import NvmlCalls
+
+
+class Contexts:
+    """The contexts on one device and its MIG instances."""
+
+    def __init__(self, name: str, index: int, calls: NvmlCalls) -> None:
+        """Make it ready to ask.
+
+        Args:
+            name: of the device, for the log.
+            index: of the device.
+            calls: through which it is asked.
+        """
+        self._name = name
+        self._index = index
+        self._calls = calls
+        self._lists = ProcessLists()
+        self._utilization = ProcessUtilization()
+
+    def read(self, handle: Any, instances: Iterable[tuple[str, Any]]) -> tuple[tuple[Context, ...] | None, bool]:
+        """Return the contexts, and whether these are all.
+
+        Args:
+            handle: of the device.
+            instances: names and handles of its MIG instances.
+
+        Returns:
+            The contexts, None if the device does not tell who computes on it; and whether it answered for each type
+            and instance.
+        """
+        instances = list(instances)
+        compute, all_of_it = self._all(self._lists.compute_processes, handle, instances)
+        if compute is None:
+            return None, False
+        found = {"compute": compute}
+        kinds: tuple[tuple[ContextType, Any], ...] = (
+            ("graphics", self._lists.graphics_processes),
+            ("mps", self._lists.mps_processes),
+        )
+        for kind, call in kinds:
+            processes, complete = self._all(call, handle, instances)
+            found[kind] = processes or []
+            all_of_it = all_of_it and complete
+        shares: Mapping[int, float | None] | None = None
+        if any(found.values()):
+            shares = self._calls.ask(self._name, self._utilization.process_utilization, handle)
+        contexts = (
+            Context(process.pid, self._index, process.memory_bytes, kind, _share(process.pid, kind, shares))
+            for kind in ("compute", "graphics", "mps")
+            for process in found[kind]
+        )
+        return tuple(contexts), all_of_it
+
+    def _all(
+        self, call: Any, handle: Any, instances: list[tuple[str, Any]]
+    ) -> tuple[list[RunningProcess] | None, bool]:
+        of_parent: list[RunningProcess] | None = self._calls.ask(self._name, call, handle)
+        of_instances: list[list[RunningProcess] | None] = [
+            self._calls.ask(name, call, instance) for name, instance in instances
+        ]
+        told = [processes for processes in (of_parent, *of_instances) if processes is not None]
+        if not told:
+            return None, False
+        # Without privileges a parent shows none of its instances' processes: those then tell themselves.
+        seen = {process.pid for process in of_parent or ()}
+        running = [*(of_parent or ()), *(p for ps in of_instances for p in ps or () if p.pid not in seen)]
+        return running, len(told) == 1 + len(of_instances)
+
+
+def _share(pid: int, kind: ContextType, shares: Mapping[int, float | None] | None) -> float | None:
+    """Return the share of a process of which there may be no sample.
+
+    The driver has samples of those only that did something. What clients of the Multi-Process Service do may be
+    counted for its server: without a sample of their own nothing is known of them.
+    """
+    if shares is None or pid in shares:
+        return shares[pid] if shares is not None else None
+    return None if kind == "mps" else 0.0

@@ -1,0 +1,91 @@
+"""The MIG devices of a device."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pynvml
+
+from genvd.device_model import MigInstance
+from genvd.sources.nvml_asked import Asked, Constants, text
+from genvd.sources.nvml_errors import known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST_INSTANCES = 64
+"""Of one device; today's have at most 7."""
+
+_PROFILE = re.compile(r"\bMIG (\S+)$")
+"""How a name such as ``NVIDIA H200 MIG 1g.18gb`` ends."""
+
+
+class MigDevice(NamedTuple):
+    """A MIG device that can be asked."""
+
+    number: int
+    name: str
+    handle: Any
+
+
+def memory_info(handle: Any) -> Any:
+    """Ask for memory with the second version of the call. The name stands in the log."""
+    return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
+
+
+class MigReader:
+    """Asks for the MIG devices of one device."""
+
+    def __init__(self) -> None:
+        self._constants: dict[int, Constants] = {}
+
+    def mode(self, parent: Asked) -> str | None:
+        """Return ``enabled`` or ``disabled``; None for a device without MIG."""
+        mode = parent.ask(pynvml.nvmlDeviceGetMigMode)
+        if mode is None or known(mode[0]) is None:
+            return None
+        return "enabled" if mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE else "disabled"
+
+    def devices(self, parent: Asked) -> Iterator[MigDevice]:
+        """Return the MIG devices of a device whose MIG mode is on."""
+        most = parent.number(pynvml.nvmlDeviceGetMaxMigDeviceCount) or 0
+        for number in range(min(most, _MOST_INSTANCES)):
+            handle = parent.ask(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, number, about=f"MIG {number}")
+            if handle is not None:
+                yield MigDevice(number, f"{parent.name} MIG {number}", handle)
+
+    def instance(self, parent: Asked, device: MigDevice, session: int) -> MigInstance:
+        """Return what a MIG device tells.
+
+        Raises:
+            DeviceLostError: it does not answer any more.
+        """
+        constants = self._constants.setdefault(device.number, Constants())
+        asked = Asked(device.name, device.handle, parent.calls, constants)
+        uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        constants.of(session, uuid)
+        memory = asked.first((memory_info, (device.handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)))
+        return MigInstance(
+            number=device.number,
+            uuid=uuid,
+            profile=constants.get("profile", lambda: _profile(asked)),
+            gpu_instance=constants.get("GPU instance", lambda: asked.number(pynvml.nvmlDeviceGetGpuInstanceId)),
+            compute_instance=constants.get(
+                "compute instance", lambda: asked.number(pynvml.nvmlDeviceGetComputeInstanceId)
+            ),
+            memory_used_bytes=known(memory.used) if memory else None,
+            memory_total_bytes=known(memory.total) if memory else None,
+        )
+
+
+def _profile(device: Asked) -> str | None:
+    """Return the profile that the name ends with; else what NVIDIA would call the slices that the device has."""
+    match = _PROFILE.search(text(device.ask(pynvml.nvmlDeviceGetName)) or "")
+    if match:
+        return match[1]
+    has = device.ask(pynvml.nvmlDeviceGetAttributes)
+    if has is None:
+        return None
+    compute, gpu = has.computeInstanceSliceCount, has.gpuInstanceSliceCount
+    return f"{f'{compute}c.' if compute != gpu else ''}{gpu}g.{-(-has.memorySizeMB // 1024)}gb"

@@ -1,0 +1,79 @@
+"""What goes over the PCIe link of a device. Asking takes 40 ms, so nobody waits for it."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import pynvml
+
+from genvd.collector import Collector
+from genvd.device_model import PcieThroughput
+from genvd.sources.nvml_asked import Asked, Constants, text
+from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls
+
+_BYTES_PER_KB = 1024
+
+
+class _Sample(NamedTuple):
+    uuid: str | None
+    throughput: PcieThroughput
+
+
+class _PcieSource:
+    """The PCIe link of the device at an index."""
+
+    def __init__(self, index: int) -> None:
+        self.name = f"device {index} PCIe throughput"
+        self._index = index
+        self._calls = NvmlCalls()
+
+    def read(self, question: None = None) -> _Sample:
+        """Return what the device tells: NVML counts for 20 ms in each direction."""
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+            device = Asked(self.name, handle, self._calls, Constants())
+            uuid = text(device.ask(pynvml.nvmlDeviceGetUUID))
+            return _Sample(
+                uuid,
+                PcieThroughput(
+                    receive=self._bytes(device, pynvml.NVML_PCIE_UTIL_RX_BYTES, "receive"),
+                    transmit=self._bytes(device, pynvml.NVML_PCIE_UTIL_TX_BYTES, "transmit"),
+                ),
+            )
+        except (pynvml.NVMLError, DeviceLostError):
+            return _Sample(None, PcieThroughput())  # whoever asks for the rest of the device says what is wrong
+
+    @staticmethod
+    def _bytes(device: Asked, counter: int, about: str) -> int | None:
+        kilobytes = device.number(pynvml.nvmlDeviceGetPcieThroughput, counter, about=about)
+        return None if kilobytes is None else kilobytes * _BYTES_PER_KB
+
+
+class PcieSampler:
+    """Samples the PCIe links of all devices beside the ticks: a tick starts a sample, and the next one takes it."""
+
+    def __init__(self) -> None:
+        self._devices: dict[int, Collector[None, _Sample]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether NVML is being asked."""
+        return any(device.busy for device in self._devices.values())
+
+    def sample(self, index: int, uuid: str | None) -> PcieThroughput:
+        """Return the last sample of a device, if it is not old, and start the next one."""
+        device = self._devices.get(index)
+        if device is None:
+            device = self._devices[index] = Collector(_PcieSource(index))
+            sample = None
+        else:
+            sample, _ = device.facts(time.monotonic())
+        device.ask(None)
+        return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
+
+    def keep(self, indices: set[int]) -> None:
+        """Sample no other devices than these."""
+        for index in [index for index in self._devices if index not in indices]:
+            if not self._devices[index].busy:
+                self._devices.pop(index).close()

@@ -1,0 +1,513 @@
+"""What a device tells, key by key and GPU by GPU, and that what it does not tell is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standin import Mig, NvLink, Scenario, build
+from tests.support.gpu_profiles import GIB, names, profile
+from tests.support.gpus import Start, gpu
+from tests.support.monitor import Series, named, series
+from tests.support.waiting import wait_for
+
+NOT_AVAILABLE = 0xFFFFFFFF
+
+
+def of_device(name: str, value: float, **labels: object) -> dict[Any, float]:
+    return {series(f"genv_device_{name}", index=0, **labels): value}
+
+
+# What the stand-in is given, the series that follow, and how many the metric has then (one, unless it says so).
+VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
+    "power": ({"power": 250_500}, of_device("power_watts", 250.5)),
+    "power limit": ({"power_limit": 400_000}, of_device("power_limit_watts", 400)),
+    "default power limit": (
+        {"extra": {"default_power_limit": "300000"}},
+        of_device("power_limit_default_watts", 300),
+    ),
+    "range of power limits": (
+        {"extra": {"min_power_limit": "100000", "max_power_limit": "500000"}},
+        {**of_device("power_limit_min_watts", 100), **of_device("power_limit_max_watts", 500)},
+    ),
+    "energy": ({"energy": 2**40}, of_device("energy_joules_total", 2**40 / 1000)),
+    **{
+        f"{clock} clock": (
+            {f"clock_{clock}": 1410, f"max_clock_{clock}": 1980},
+            {
+                **of_device("clock_hertz", 1_410_000_000, clock=clock),
+                **of_device("clock_max_hertz", 1_980_000_000, clock=clock),
+            },
+        )
+        for clock in ("graphics", "sm", "memory", "video")
+    },
+    "throttle reasons": (
+        {"throttle_reasons": 0x4 | 0x40 | 0x1, "supported_throttle_reasons": 0x1FF},
+        {
+            key: value
+            for reason, active in {
+                "power_cap": 1,
+                "hw_slowdown": 0,
+                "hw_thermal": 1,
+                "hw_power_brake": 0,
+                "sw_thermal": 0,
+                "sync_boost": 0,
+                "display": 0,
+                "application_clocks": 0,
+            }.items()
+            for key, value in of_device("throttled", active, reason=reason).items()
+        },
+    ),
+    "few throttle reasons": (
+        {"throttle_reasons": 0, "supported_throttle_reasons": 0x1 | 0x4},
+        of_device("throttled", 0, reason="power_cap"),
+    ),
+    "no supported throttle reasons": (
+        {"throttle_reasons": 0x20},
+        of_device("throttled", 1, reason="sw_thermal"),
+    ),
+    "throttled time": ({"fields": {74: 1_500_000_000}}, of_device("throttled_seconds_total", 1.5, reason="power_cap")),
+    "performance state": ({"performance_state": 8}, of_device("performance_state", 8)),
+    "fans": (
+        {"fan_speeds": [30, 110]},
+        {**of_device("fan_speed_ratio", 0.3, fan=0), **of_device("fan_speed_ratio", 1.1, fan=1)},
+    ),
+    "one fan of an old driver": ({"fan_speed": 45}, of_device("fan_speed_ratio", 0.45, fan=0)),
+    "memory temperature": ({"fields": {82: "61 1"}}, of_device("memory_temperature_celsius", 61)),
+    "thresholds": (
+        {"extra": {"shutdown_temperature": "95", "slowdown_temperature": "90"}},
+        {
+            **of_device("temperature_threshold_celsius", 95, threshold="shutdown"),
+            **of_device("temperature_threshold_celsius", 90, threshold="slowdown"),
+        },
+    ),
+    "memory": (
+        {},
+        {**of_device("memory_free_bytes", 14700 << 20), **of_device("memory_reserved_bytes", 300 << 20)},
+    ),
+    "memory bandwidth": ({"memory_utilization": 35}, of_device("memory_bandwidth_utilization_ratio", 0.35)),
+    "encoder": ({"encoder_utilization": 3}, of_device("encoder_utilization_ratio", 0.03)),
+    "decoder": ({"decoder_utilization": 100}, of_device("decoder_utilization_ratio", 1)),
+    "other engines": (
+        {"extra": {"jpeg_utilization": "1", "ofa_utilization": "2"}},
+        {**of_device("jpeg_utilization_ratio", 0.01), **of_device("ofa_utilization_ratio", 0.02)},
+    ),
+    "BAR1": (
+        {"extra": {"bar1_total": "4096", "bar1_used": "1024"}},
+        {**of_device("bar1_memory_total_bytes", 4096), **of_device("bar1_memory_used_bytes", 1024)},
+    ),
+    "modes": (
+        {"extra": {"persistence_mode": "1", "compute_mode": "3"}},
+        {**of_device("persistence_mode", 1), **of_device("compute_mode", 1, mode="exclusive_process")},
+    ),
+    "PCIe link": (
+        {"pcie_generation": 1, "pcie_width": 8, "max_pcie_generation": 5, "max_pcie_width": 16, "pcie_replays": 12},
+        {
+            **of_device("pcie_link_generation", 1),
+            **of_device("pcie_link_width", 8),
+            **of_device("pcie_link_generation_max", 5),
+            **of_device("pcie_link_width_max", 16),
+            **of_device("pcie_replays_total", 12),
+        },
+    ),
+    "ECC": (
+        {
+            "ecc_corrected_volatile": 1,
+            "ecc_corrected_aggregate": 2,
+            "ecc_uncorrected_volatile": 3,
+            "ecc_uncorrected_aggregate": 4,
+        },
+        {
+            key: value
+            for value, (severity, scope) in enumerate(
+                [(severity, scope) for severity in ("corrected", "uncorrected") for scope in ("volatile", "aggregate")],
+                start=1,
+            )
+            for key in of_device("ecc_errors_total", 0, severity=severity, scope=scope)
+        },
+    ),
+    "ECC mode": ({"extra": {"ecc_mode": "0"}}, of_device("ecc_enabled", 0)),
+    "remapped rows": (
+        {"remapped_rows": (3, 2, 1, 0)},
+        {
+            **of_device("remapped_rows", 3, cause="corrected"),
+            **of_device("remapped_rows", 2, cause="uncorrected"),
+            **of_device("remap_pending", 1),
+            **of_device("remap_failed", 0),
+        },
+    ),
+    "retired pages": (
+        {
+            "retired_pages_single_bit": 0,
+            "retired_pages_double_bit": 7,
+            "extra": {"retirement_pending": "1"},
+        },
+        {
+            **of_device("retired_pages", 0, cause="single_bit"),
+            **of_device("retired_pages", 7, cause="double_bit"),
+            **of_device("retirement_pending", 1),
+        },
+    ),
+    "NVLink up to 4": (
+        {
+            "nvlinks": {0: NvLink(), 1: NvLink(active=False)},
+            "fields": {(138, 0): 5, (139, 0): 6, (161, 0): 7, (163, 0): 8, (138, 1): 9},
+        },
+        {
+            **of_device("nvlink_transmit_bytes_total", 5 * 1024, link=0),
+            **of_device("nvlink_receive_bytes_total", 6 * 1024, link=0),
+            **of_device("nvlink_errors_total", 7, link=0, kind="replay"),
+            **of_device("nvlink_errors_total", 8, link=0, kind="crc"),
+        },
+    ),
+    "NVLink of old drivers": (
+        {"nvlinks": {0: NvLink(errors={0: 1, 2: 3})}},
+        {
+            **of_device("nvlink_errors_total", 1, link=0, kind="replay"),
+            **of_device("nvlink_errors_total", 3, link=0, kind="crc_flit"),
+        },
+    ),
+    "NVLink 5": (
+        {"nvlinks": {17: NvLink()}, "fields": {(202, 17): 5, (204, 17): 6, (138, 17): 1, (215, 17): 7, (208, 17): 8}},
+        {
+            **of_device("nvlink_transmit_bytes_total", 5, link=17),
+            **of_device("nvlink_receive_bytes_total", 6, link=17),
+            **of_device("nvlink_errors_total", 7, link=17, kind="recovery"),
+            **of_device("nvlink_errors_total", 8, link=17, kind="receive"),
+        },
+    ),
+}
+
+
+def families(metrics: dict[Any, float]) -> set[str]:
+    return {name for name, _ in metrics}
+
+
+def of_names(metrics: Series, wanted: set[str]) -> Series:
+    return {key: value for key, value in metrics.items() if key[0] in wanted}
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_a_value_is_there_as_the_device_has_it(start: Start, scenario: Scenario, values: str) -> None:
+    given, expected = VALUES[values]
+    scenario.gpus = [gpu(0, **given)]
+    scenario.write()
+    metrics = start().metrics()
+    assert of_names(metrics, families(expected)) == pytest.approx(expected)
+
+
+ALWAYS = {"genv_device_memory_free_bytes", "genv_device_memory_reserved_bytes"} | {
+    f"genv_device_{name}"
+    for name in (
+        *("up", "info", "temperature", "utilization", "memory_used_bytes", "memory_total_bytes"),
+        "memory_bandwidth_utilization_ratio",
+    )
+}
+
+
+def test_nothing_is_there_that_the_device_does_not_have(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0)]
+    scenario.write()
+    monitor = start()
+    assert families(named(monitor.next_metrics(), "genv_device_", "genv_mig_")) == ALWAYS
+    assert [line for line in monitor.output if "WARNING" in line or "ERROR" in line] == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"performance_state": 32},
+        {"power": NOT_AVAILABLE, "power_limit": NOT_AVAILABLE, "energy": 2**64 - 1},
+        {"clock_sm": NOT_AVAILABLE, "max_clock_sm": NOT_AVAILABLE},
+        {"fan_speed": NOT_AVAILABLE},
+        {"fan_speeds": []},
+        {"encoder_utilization": NOT_AVAILABLE, "pcie_replays": NOT_AVAILABLE, "pcie_width": NOT_AVAILABLE},
+        {"remapped_rows": (NOT_AVAILABLE,) * 4},
+        {"fields": {82: "0 1"}},
+        {"fields": {82: "61 9"}},
+        {"nvlinks": {0: NvLink(active=False)}, "fields": {(138, 0): 5}},
+        {"architecture": NOT_AVAILABLE, "extra": {"compute_mode": "9"}},
+    ],
+    ids=str,
+)
+def test_what_nvml_says_for_not_available_is_absent(start: Start, scenario: Scenario, given: dict[str, Any]) -> None:
+    scenario.gpus = [gpu(0, **given)]
+    scenario.write()
+    assert families(named(start().metrics(), "genv_device_")) == ALWAYS
+
+
+# --- Errors --------------------------------------------------------------------------------------------------------
+
+FULL: dict[str, Any] = {
+    "power": 1000,
+    "power_limit": 1000,
+    "energy": 1000,
+    "clock_sm": 1,
+    "max_clock_sm": 1,
+    "throttle_reasons": 0,
+    "supported_throttle_reasons": 4,
+    "performance_state": 0,
+    "fan_speeds": [1],
+    "encoder_utilization": 1,
+    "decoder_utilization": 1,
+    "pcie_generation": 1,
+    "pcie_width": 1,
+    "max_pcie_generation": 1,
+    "max_pcie_width": 1,
+    "pcie_replays": 1,
+    "ecc_corrected_volatile": 1,
+    "remapped_rows": (1, 1, 1, 1),
+    "retired_pages_single_bit": 1,
+    "nvlinks": {0: NvLink(errors={0: 1})},
+    "fields": {82: 61, (138, 0): 1, (139, 0): 1},
+    "event_types": 8,
+    "vbios_version": "1",
+    "architecture": 9,
+    "pci_bus_id": "00000000:65:00.0",
+}
+ALL_OF_FULL = {
+    *("power_watts", "power_limit_watts", "energy_joules_total", "clock_hertz", "clock_max_hertz", "throttled"),
+    *("performance_state", "fan_speed_ratio", "encoder_utilization_ratio", "decoder_utilization_ratio"),
+    *("pcie_link_generation", "pcie_link_width", "pcie_link_generation_max", "pcie_link_width_max"),
+    *("pcie_replays_total", "ecc_errors_total", "remapped_rows", "remap_pending", "remap_failed", "retired_pages"),
+    *("nvlink_receive_bytes_total", "nvlink_transmit_bytes_total", "nvlink_errors_total", "xid_errors_total"),
+    *("memory_temperature_celsius", "memory_bandwidth_utilization_ratio", "temperature", "utilization", "up", "info"),
+    *("memory_used_bytes", "memory_total_bytes", "memory_free_bytes", "memory_reserved_bytes"),
+}
+NVLINK = {"nvlink_receive_bytes_total", "nvlink_transmit_bytes_total", "nvlink_errors_total"}
+COSTS: dict[str, set[str]] = {
+    "nvmlDeviceGetPowerUsage": {"power_watts"},
+    "nvmlDeviceGetEnforcedPowerLimit": {"power_limit_watts"},
+    "nvmlDeviceGetTotalEnergyConsumption": {"energy_joules_total"},
+    "nvmlDeviceGetClockInfo": {"clock_hertz"},
+    "nvmlDeviceGetMaxClockInfo": {"clock_max_hertz"},
+    "nvmlDeviceGetCurrentClocks*Reasons": {"throttled"},
+    "nvmlDeviceGetPerformanceState": {"performance_state"},
+    "nvmlDeviceGet*Fan*": {"fan_speed_ratio"},
+    "nvmlDeviceGetEncoderUtilization": {"encoder_utilization_ratio"},
+    "nvmlDeviceGetDecoderUtilization": {"decoder_utilization_ratio"},
+    "nvmlDeviceGetCurrPcieLinkGeneration": {"pcie_link_generation"},
+    "nvmlDeviceGetCurrPcieLinkWidth": {"pcie_link_width"},
+    "nvmlDeviceGetMaxPcieLinkGeneration": {"pcie_link_generation_max"},
+    "nvmlDeviceGetMaxPcieLinkWidth": {"pcie_link_width_max"},
+    "nvmlDeviceGetPcieReplayCounter": {"pcie_replays_total"},
+    "nvmlDeviceGetTotalEccErrors": {"ecc_errors_total"},
+    "nvmlDeviceGetRemappedRows": {"remapped_rows", "remap_pending", "remap_failed"},
+    "nvmlDeviceGetRetiredPages": {"retired_pages"},
+    "nvmlDeviceGetNvLinkState": NVLINK,
+    "nvmlDeviceGetNvLinkErrorCounter": {"nvlink_errors_total"},
+    "nvmlDeviceGetFieldValues": {
+        "memory_temperature_celsius",
+        "nvlink_receive_bytes_total",
+        "nvlink_transmit_bytes_total",
+    },
+    "nvmlDeviceRegisterEvents": {"xid_errors_total"},
+    "nvmlDeviceGetArchitecture": set(),
+    "nvmlDeviceGetVbiosVersion": set(),
+    "nvmlDeviceGetPciInfo*": set(),
+    "nvmlDeviceGetSupportedClocks*Reasons": {"throttled"},
+}
+ERRORS = [2, 3, 4, 6, 7, 8, 10, 13, 17, 19, 20, 23, 25, 26, 27, 999, 12345]
+
+
+@pytest.mark.parametrize("call", COSTS)
+def test_any_error_of_a_call_costs_its_own_values_only(start: Start, scenario: Scenario, call: str) -> None:
+    """One device for each error, and a healthy one behind them."""
+    scenario.gpus = [gpu(number, errors={call: error}, **FULL) for number, error in enumerate(ERRORS)]
+    healthy = len(scenario.gpus)
+    scenario.gpus.append(gpu(healthy, **FULL))
+    scenario.write()
+    monitor = start("--interval", "0.5")
+    everything = {f"genv_device_{name}" for name in ALL_OF_FULL}
+    wait_for(lambda: series("genv_device_xid_errors_total", index=healthy, xid=79) in monitor.metrics(), "XIDs")
+    metrics = monitor.next_metrics()
+    for index in range(healthy + 1):
+        present = {name for name, labels in named(metrics, "genv_device_") if ("index", str(index)) in labels}
+        lost = {f"genv_device_{name}" for name in COSTS[call]} if index < healthy else set()
+        assert everything - present == lost, ERRORS[index] if index < healthy else "healthy"
+    assert "Traceback" not in monitor.log
+    assert "stand-in" not in monitor.log
+    warnings = [line for line in monitor.output if "WARNING" in line]
+    assert len(set(warnings)) == len(warnings) or call == "nvmlDeviceRegisterEvents"
+
+
+def test_devices_and_driver_are_described(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, **FULL), gpu(1, name=None), gpu(2, mig=True)]
+    scenario.write()
+    metrics = start().metrics()
+    assert named(metrics, "genv_driver_info") == {
+        series("genv_driver_info", driver_version="570.86.15", cuda_version="12.8", nvml_version="12.570.86.15"): 1
+    }
+    nothing = dict.fromkeys(("name", "pci_bus_id", "architecture", "vbios_version", "mig_mode"), "")
+    known = {"pci_bus_id": "00000000:65:00.0", "architecture": "Hopper", "vbios_version": "1", "mig_mode": ""}
+    assert named(metrics, "genv_device_info") == {
+        series("genv_device_info", index=0, uuid="GPU-0", name="NVIDIA H200", **known): 1,
+        series("genv_device_info", index=1, uuid="GPU-1", **nothing): 1,
+        series(
+            "genv_device_info",
+            **{**nothing, "index": 2, "uuid": "GPU-2", "name": "NVIDIA H200", "mig_mode": "enabled"},
+        ): 1,
+    }
+
+
+def test_a_device_that_is_down_is_still_described_and_nothing_else(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, **FULL), gpu(1)]
+    scenario.write()
+    monitor = start()
+    info = named(monitor.metrics(), "genv_device_info")
+    scenario.gpus[0].errors = {"*": 15}
+    scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=0)] == 0, "it is down")
+    metrics = monitor.metrics()
+    assert named(metrics, "genv_device_info") == info
+    left = {name for name, labels in named(metrics, "genv_device_") if ("index", "0") in labels}
+    assert left == {"genv_device_up", "genv_device_info", "genv_device_xid_errors_total"}
+
+
+def test_a_device_that_is_elsewhere_now_is_described_there_only(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    monitor = start()
+    scenario.gpus = [gpu(1), gpu(9, errors={"*": 15})]
+    scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=1)] == 0, "the other is down")
+    ((_, labels),) = named(monitor.next_metrics(), "genv_device_info")
+    assert (dict(labels)["index"], dict(labels)["uuid"]) == ("0", "GPU-1")
+
+
+def test_what_a_new_device_at_the_same_index_has_is_its_own(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, **FULL)]
+    scenario.write()
+    monitor = start()
+    old = series("genv_device_clock_max_hertz", index=0, clock="sm")
+    assert monitor.metrics()[old] == 1_000_000
+    scenario.gpus = [gpu(7, name="Another", max_clock_sm=2)]
+    scenario.write()
+    wait_for(lambda: monitor.metrics().get(old) == 2_000_000, "its own maximum")
+    metrics = monitor.metrics()
+    assert named(metrics, "genv_device_nvlink") == {}
+    (((_, labels), _),) = named(metrics, "genv_device_info").items()
+    assert dict(labels)["name"] == "Another"
+    assert dict(labels)["vbios_version"] == ""
+
+
+def test_throttle_reasons_of_drivers_before_535(start: Start, scenario: Scenario, public_directory: Path) -> None:
+    old = build(
+        public_directory / "before-535",
+        without=("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetSupportedClocksEventReasons"),
+    )
+    scenario.gpus = [gpu(0, throttle_reasons=8, supported_throttle_reasons=12)]
+    scenario.write()
+    assert named(start(library=old).metrics(), "genv_device_throttled") == {
+        series("genv_device_throttled", index=0, reason="hw_slowdown"): 1,
+        series("genv_device_throttled", index=0, reason="power_cap"): 0,
+    }
+
+
+# --- GPUs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_gpu_has_what_its_generation_has(start: Start, scenario: Scenario, name: str) -> None:
+    device, expected = profile(name)
+    scenario.gpus = [device]
+    scenario.write()
+    monitor = start()
+    wait_for(lambda: named(monitor.metrics(), "genv_device_xid"), "XIDs are watched")
+    metrics = monitor.next_metrics()
+    assert families(named(metrics, "genv_device_")) == {f"genv_device_{metric}" for metric in expected}
+    assert bool(named(metrics, "genv_mig_")) == (name == "A100-MIG")
+    links = {dict(labels)["link"] for _, labels in named(metrics, "genv_device_nvlink_receive")}
+    assert len(links) == len(device.nvlinks)
+    assert [line for line in monitor.output if "WARNING" in line or "ERROR" in line] == []
+
+
+# --- MIG -----------------------------------------------------------------------------------------------------------
+
+
+def test_mig_instances_belong_to_their_parent(start: Start, scenario: Scenario) -> None:
+    device, _ = profile("A100-MIG")
+    scenario.gpus = [gpu(0), device]
+    scenario.write()
+    metrics = start().metrics()
+    first, second = {"index": 1, "instance": 0}, {"index": 1, "instance": 1}
+    info = "genv_mig_instance_info"
+    assert named(metrics, "genv_mig_") == {
+        series(info, **first, uuid="MIG-a", profile="3g.20gb", gpu_instance=1, compute_instance=0): 1,
+        series(info, **second, uuid="MIG-b", profile="1c.3g.20gb", gpu_instance=2, compute_instance=1): 1,
+        series("genv_mig_memory_used_bytes", **first): 3 * GIB,
+        series("genv_mig_memory_used_bytes", **second): 0,
+        series("genv_mig_memory_total_bytes", **first): 20 * GIB,
+        series("genv_mig_memory_total_bytes", **second): 20 * GIB,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"name": None, "gpu_instance_slices": 2, "memory_total": 9984 << 20}, "2g.10gb"),
+        ({"name": "NVIDIA A100", "gpu_instance_slices": 2, "compute_instance_slices": 1}, "1c.2g.16gb"),
+        ({"name": "NVIDIA H100 MIG 1g.10gb+me"}, "1g.10gb+me"),
+        ({"name": None}, ""),
+    ],
+    ids=str,
+)
+def test_profiles(start: Start, scenario: Scenario, given: dict[str, Any], expected: str) -> None:
+    scenario.gpus = [gpu(0, migs={0: Mig("MIG-0", **given)})]
+    scenario.write()
+    (((_, labels), _),) = named(start().metrics(), "genv_mig_instance_info").items()
+    assert dict(labels)["profile"] == expected
+
+
+@pytest.mark.parametrize("error", [2, 3, 4, 6, 999])
+def test_an_instance_that_fails_hides_no_other(start: Start, scenario: Scenario, error: int) -> None:
+    scenario.gpus = [gpu(0, migs={0: Mig("MIG-0", errors={"*": error}), 1: Mig("MIG-1")})]
+    scenario.write()
+    monitor = start()
+    metrics = monitor.next_metrics()
+    assert series("genv_mig_memory_used_bytes", index=0, instance=1) in metrics
+    assert series("genv_mig_memory_used_bytes", index=0, instance=0) not in metrics
+    assert metrics[series("genv_device_up", index=0)] == 1
+    assert "Traceback" not in monitor.log
+
+
+def test_instances_come_and_go_with_the_mode(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, migs={0: Mig("MIG-0")})]
+    scenario.write()
+    monitor = start()
+    assert named(monitor.next_metrics(), "genv_mig_")
+    whole = gpu(0, mig=False, encoder_utilization=1, nvlinks={0: NvLink()}, fields={(138, 0): 1})
+    scenario.gpus = [whole]
+    scenario.write()
+    wait_for(lambda: named(monitor.metrics(), "genv_mig_") == {}, "the mode is off")
+    link = series("genv_device_nvlink_transmit_bytes_total", index=0, link=0)
+    assert link in monitor.next_metrics()
+    scenario.gpus = [gpu(0, migs={0: Mig("MIG-0", "NVIDIA H200 MIG 7g.141gb")})]
+    scenario.write()
+    wait_for(lambda: named(monitor.metrics(), "genv_mig_instance_info"), "an instance")
+    metrics = monitor.next_metrics()
+    assert link not in metrics
+    assert named(metrics, "genv_device_utilization", "genv_device_memory_bandwidth", "genv_device_encoder") == {}
+    scenario.gpus[0].migs[0] = Mig("MIG-1", "NVIDIA H200 MIG 1g.18gb")
+    scenario.write()
+    wait_for(lambda: "1g.18gb" in str(named(monitor.metrics(), "genv_mig_instance_info")), "the other profile")
+    scenario.gpus = [whole]
+    scenario.write()
+    wait_for(lambda: named(monitor.metrics(), "genv_mig_") == {}, "no instance")
+    assert link in monitor.next_metrics()
+
+
+def test_without_privileges_a_parent_tells_nothing_of_its_instances(start: Start, scenario: Scenario) -> None:
+    device, _ = profile("A100-MIG")
+    for part in device.migs.values():
+        part.errors = {"nvmlDeviceGetMemoryInfo*": 4, "nvmlDeviceGetComputeRunningProcesses*": 4}
+    device.errors = {"nvmlDeviceGetUtilizationRates": 4, "nvmlDeviceGetEncoderUtilization": 4}
+    scenario.gpus = [device]
+    scenario.write()
+    metrics = start().metrics()
+    assert families(named(metrics, "genv_mig_")) == {"genv_mig_instance_info"}
+    absent = "genv_device_utilization", "genv_device_encoder_utilization_ratio"
+    assert named(metrics, *absent) == {}
+    assert metrics[series("genv_device_up", index=0)] == 1

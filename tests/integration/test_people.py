@@ -1,0 +1,454 @@
+"""Who does what, who is idle and what is wrong: real processes of real users on the stand-in's devices."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
+from tests.support.gpus import MIB, Start, gpu
+from tests.support.monitor import Monitor, Series, named, series
+from tests.support.needs import need_root
+from tests.support.parity import device_entry, environment_entry
+from tests.support.users import User, temporary_users
+from tests.support.waiting import wait_for
+
+RATIO = "genv_process_utilization_ratio"
+IDLE = "genv_environment_idle_seconds"
+ORPHAN = "genv_device_orphan_memory_bytes"
+TOTAL = 1000 * MIB
+
+
+@pytest.fixture(scope="module")
+def users() -> Iterator[tuple[User, ...]]:
+    need_root("runs processes of several users")
+    with temporary_users(2) as made:
+        yield made
+
+
+@dataclass
+class Place:
+    """A machine of two devices and two users, which a monitor watches once it is started."""
+
+    scenario: Scenario
+    state: Path
+    start: Start
+    alice: User
+    bob: User
+    directory: Path
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def process(self, user: User | None, eid: str | None = None, name: str = "sleep") -> int:
+        """Start a process of a user, or of root, and return its pid."""
+        program = self.directory / name
+        if not program.exists():
+            program.write_bytes(Path("/usr/bin/sleep").read_bytes())
+            program.chmod(0o755)
+        process = self.stack.enter_context(
+            subprocess.Popen(
+                [str(program), "infinity"],
+                env={"GENV_ENVIRONMENT_ID": eid} if eid else {},
+                user=user.uid if user else None,
+                cwd="/",
+            )
+        )
+        self.stack.callback(process.kill)
+        short = program.name.encode()[:15].decode("utf-8", "ignore")
+        wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text()[:-1] == short, "the process runs")
+        return process.pid
+
+    def environment(
+        self, eid: str, user: User, *devices: int, gpus: int | None = None, memory: str | None = None
+    ) -> None:
+        """Activate one more environment, in a shell of the user."""
+        entry = environment_entry(eid, [self.process(user)], user.name, uid=user.uid)
+        entry["config"] = {"name": f"of {eid}", "gpus": gpus, "gpu_memory": memory}
+        self.write("envs", lambda entries: [*entries, entry])
+        for index in devices:
+            self.attach(eid, index, memory)
+
+    def attach(self, eid: str, index: int, memory: str | None = None) -> None:
+        def attached(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            held = {device["index"]: device for device in devices}
+            device = held.setdefault(index, device_entry(index))
+            when = time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(time.time() - 3600))
+            device["attachments"].append({"eid": eid, "gpu_memory": memory, "time": when})
+            return list(held.values())
+
+        self.write("devices", attached)
+
+    def write(self, what: str, change: Any) -> None:
+        path = self.state / f"{what}.json"
+        content = json.loads(path.read_text())[what] if path.exists() else []
+        path.write_text(json.dumps({what: change(content)}))
+
+
+@pytest.fixture
+def place(
+    scenario: Scenario, state_directory: Path, public_directory: Path, start: Start, users: tuple[User, ...]
+) -> Iterator[Place]:
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    place = Place(scenario, state_directory, start, users[0], users[1], public_directory)
+    with place.stack:
+        yield place
+
+
+def watch(place: Place, *arguments: str) -> Monitor:
+    place.scenario.write()
+    return place.start(*arguments)
+
+
+def labels(seen: Series, name: str) -> list[dict[str, str]]:
+    return [dict(of) for series_name, of in seen if series_name == name]
+
+
+# --- Processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("train", "train"),
+        ("a\nb", "a\\nb"),
+        ('"}\\', '"}\\'),
+        ("\x1b[2J\u202e", "\\x1b[2J\\u202e"),
+        ("x" * 99, "x" * 15),
+    ],
+)
+def test_what_a_process_is(place: Place, name: str, command: str) -> None:
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a", name)
+    place.scenario.gpus[0].processes = [Process(pid, MIB)]
+    started = time.time()
+    seen = watch(place).metrics()
+
+    (info,) = labels(seen, "genv_process_info")
+    assert info.pop("cgroup_kind") in {"", "container", "slurm", "session", "service"}
+    info.pop("cgroup")
+    assert info == {
+        "pid": str(pid),
+        "eid": "a",
+        "username": place.alice.name,
+        "command": command,
+        "type": "compute",
+    }
+    assert seen[series("genv_process_start_time_seconds", pid=pid, eid="a")] == pytest.approx(started, abs=10)
+
+
+def test_only_compute_contexts_count_in_the_sixteen(place: Place) -> None:
+    place.environment("a", place.alice, 0)
+    computes, draws, client, both = (place.process(place.alice, "a") for _ in range(4))
+    device = place.scenario.gpus[0]
+    device.processes = [Process(computes, MIB), Process(both, 5 * MIB)]
+    device.graphics_processes = [Process(draws, 2 * MIB), Process(both, 5 * MIB)]
+    device.mps_processes = [Process(client, 3 * MIB)]
+    seen = watch(place).metrics()
+
+    assert {of["pid"]: of["type"] for of in labels(seen, "genv_process_info")} == {
+        str(computes): "compute",
+        str(draws): "graphics",
+        str(client): "mps",
+        str(both): "compute",
+    }
+    assert seen[series("genv_processes_total")] == 2
+    assert seen[series("genv_environment_processes_total", eid="a")] == 2
+    assert seen[series("genv_user_processes_total", username=place.alice.name)] == 2
+    counted = {str(computes), str(both)}
+    assert {of["pid"] for of in labels(seen, "genv_process_devices_total")} == counted
+    assert {of["pid"] for of in labels(seen, "genv_process_used_gpu_memory_bytes")} == counted
+    assert seen[series("genv_environment_used_gpu_memory_bytes", eid="a", device=0)] == 11 * MIB
+    assert seen[series("genv_user_used_gpu_memory_bytes", username=place.alice.name)] == 11 * MIB
+    assert seen[series(ORPHAN, index=0)] == TOTAL - 11 * MIB
+
+
+def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
+    now = int(time.time() * 1e6)
+    impossible = [Sample(107, 101), Sample(108, 2**32 - 1)]
+    garbage = [Sample(0, 40), Sample(2**32 - 1, 50), Sample(109, 60, 0), Sample(110, 70, now + 3600 * 10**6)]
+    mean = [Sample(103, 10), Sample(103, 50), Sample(103, 200)]
+    scenario.gpus = [
+        gpu(
+            0,
+            processes=[Process(pid, MIB) for pid in range(101, 111)],
+            mps_processes=[Process(111, MIB), Process(112, MIB)],
+            samples=[Sample(101, 100), Sample(102, 1), *mean, *impossible, *garbage, Sample(111, 30), Sample(999, 99)],
+        ),
+        gpu(1, processes=[Process(101, MIB)], samples=[]),
+        gpu(2, processes=[Process(101, MIB)]),
+        gpu(3, processes=[Process(101, MIB)], samples=[], errors={"nvmlDeviceGetProcessUtilization": 999}),
+        gpu(4, processes=[Process(101, MIB)], samples=[Sample(101, 80)], migs={0: Mig("MIG-0")}),
+    ]
+    scenario.list_grows = 3
+    scenario.write()
+    monitor = start()
+    expected = {101: 1, 102: 0.01, 103: 0.3, 104: 0, 105: 0, 106: 0, 109: 0, 110: 0, 111: 0.3}
+    for _ in range(2):
+        seen = monitor.next_metrics()
+        assert named(seen, RATIO) == {
+            **{series(RATIO, pid=pid, eid="", device=0): pytest.approx(share) for pid, share in expected.items()},
+            series(RATIO, pid=101, eid="", device=1): 0,
+        }
+    assert "Traceback" not in monitor.log
+
+
+def test_hundreds_of_samples(start: Start, scenario: Scenario) -> None:
+    pids = range(1000, 1400)
+    scenario.gpus = [
+        gpu(
+            0, processes=[Process(pid, MIB) for pid in pids], samples=[Sample(pid, 1) for pid in pids for _ in range(4)]
+        )
+    ]
+    scenario.write()
+    assert list(named(start().metrics(), RATIO).values()) == [0.01] * len(pids)
+
+
+def test_a_sample_counts_once(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, processes=[Process(101, MIB)], samples=[])]
+    scenario.write()
+    monitor = start()
+    key = series(RATIO, pid=101, eid="", device=0)
+
+    def has(value: float) -> bool:
+        return monitor.metrics()[key] == value
+
+    for share in (40, 60):
+        scenario.gpus[0].samples = [Sample(101, share, int(time.time() * 1e6))]
+        scenario.write()
+        wait_for(partial(has, share / 100), "the sample is seen")
+        wait_for(partial(has, 0), "it is seen once")
+    scenario.gpus[0].samples = [Sample(101, 50, int((time.time() - 60) * 1e6))]
+    scenario.write()
+    assert monitor.next_metrics()[key] == 0, "it was there before"
+
+
+def test_a_driver_without_these_calls(place: Place, public_directory: Path) -> None:
+    without = {
+        "nvmlDeviceGetProcessUtilization",
+        *(f"nvmlDeviceGet{kind}RunningProcesses{v}" for kind in ("Graphics", "MPSCompute") for v in ("", "_v2", "_v3")),
+    }
+    library = build(public_directory / "older", without=without)
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0].processes = [Process(pid, 999 * MIB)]
+    place.scenario.write()
+    seen = place.start(library=library).metrics()
+    assert not named(seen, RATIO)
+    assert series("genv_environment_utilization_ratio", eid="a", device=0) not in seen
+    assert seen[series(IDLE, eid="a")] == 0, "its process is on a device that is busy"
+    assert seen[series(ORPHAN, index=0)] == MIB
+
+
+# --- Environments -------------------------------------------------------------------------------------------
+
+
+def test_what_an_environment_is(place: Place) -> None:
+    place.environment("a", place.alice, 0, 1, gpus=2, memory="4g")
+    place.environment("b", place.bob)
+    place.attach("b", 7)
+    pids = [place.process(place.alice, "a") for _ in range(2)]
+    place.scenario.gpus[0] = gpu(
+        0, processes=[Process(pid, 3 * MIB) for pid in pids], samples=[Sample(pids[0], 25), Sample(pids[1], 50)]
+    )
+    place.scenario.gpus[1] = gpu(1, samples=[])
+    seen = watch(place).next_metrics()
+
+    assert labels(seen, "genv_environment_info") == [
+        {"eid": "a", "name": "of a", "username": place.alice.name},
+        {"eid": "b", "name": "of b", "username": place.bob.name},
+    ]
+    found = {key: value for key, value in named(seen, "genv_environment_").items() if ("eid", "a") in key[1]}
+    expected = {
+        ("device_limit", frozenset[tuple[str, str]]()): 2,
+        ("memory_limit_bytes", frozenset[tuple[str, str]]()): 4e9,
+        ("used_gpu_memory_bytes", frozenset({("device", "0")})): 6 * MIB,
+        ("used_gpu_memory_bytes", frozenset({("device", "1")})): 0,
+        ("utilization_ratio", frozenset({("device", "0")})): 0.75,
+        ("utilization_ratio", frozenset({("device", "1")})): 0,
+        ("device_attached", frozenset({("index", "0")})): 1,
+        ("device_attached", frozenset({("index", "1")})): 1,
+    }
+    for (name, of), value in expected.items():
+        assert found[f"genv_environment_{name}", of | {("eid", "a")}] == value, (name, of)
+    of_b = {key[0] for key in named(seen, "genv_environment_") if ("eid", "b") in key[1]}
+    assert of_b == {
+        "genv_environment_info",
+        "genv_environment_created_timestamp_seconds",
+        "genv_environment_processes_total",
+        "genv_environment_attached_devices_total",
+        "genv_environment_violation",
+    }, "it asked for nothing, and the device that it is attached to does not exist"
+
+
+def test_what_an_environment_has_is_not_known_while_its_processes_are_not(place: Place) -> None:
+    place.environment("a", place.alice, 0, memory="4g")
+    place.scenario.gpus = [gpu(0, errors={"nvmlDeviceGetComputeRunningProcesses*": 999})]
+    seen = watch(place).metrics()
+    names = {key[0] for key in named(seen, "genv_environment_", "genv_unmanaged", ORPHAN, "genv_user_used")}
+    assert names.isdisjoint(
+        {
+            "genv_environment_used_gpu_memory_bytes",
+            "genv_environment_utilization_ratio",
+            IDLE,
+            ORPHAN,
+            "genv_unmanaged_processes",
+            "genv_user_used_gpu_memory_bytes",
+        }
+    )
+    assert seen[series("genv_environment_device_attached", eid="a", index=0)] == 1
+
+
+def test_for_how_long_an_environment_is_idle(place: Place) -> None:
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a")
+    other = place.process(place.bob)
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB), Process(other, MIB)], samples=[Sample(other, 90)])
+    place.scenario.gpus[1] = gpu(1, processes=[Process(pid, MIB)], samples=[Sample(pid, 90)])
+    monitor = watch(place)
+    key = series(IDLE, eid="a")
+    assert monitor.metrics()[key] == pytest.approx(3600, abs=30), "it works on what it does not hold only"
+
+    place.scenario.gpus[0].samples = [Sample(pid, 1), Sample(other, 90)]
+    place.scenario.write()
+    wait_for(lambda: monitor.metrics()[key] == 0, "it works")
+    place.scenario.gpus[0].samples = [Sample(other, 90)]
+    place.scenario.write()
+    wait_for(lambda: 0.4 < monitor.metrics()[key] < 60, "it is idle since then")
+
+    place.scenario.gpus[0].errors = {"nvmlDeviceGetComputeRunningProcesses*": 999}
+    place.scenario.write()
+    wait_for(lambda: key not in monitor.metrics(), "nothing is known")
+    place.scenario.gpus[0].errors = {}
+    place.scenario.write()
+    wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
+
+
+# --- What somebody should look after ------------------------------------------------------------------------
+
+
+def broken(seen: Series) -> dict[str, float]:
+    return {
+        dict(of)["rule"]: value
+        for (name, of), value in seen.items()
+        if name == "genv_environment_violation" and ("eid", "a") in of
+    }
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "memory", "uses", "expected"),
+    [
+        ((0,), None, None, {0: 5}, {"unattached_device": 0}),
+        ((0,), 1, "5mi", {0: 5}, {"memory_limit": 0, "unattached_device": 0, "device_limit": 0}),
+        ((0,), 1, "4mi", {0: 5}, {"memory_limit": 1, "unattached_device": 0, "device_limit": 0}),
+        ((0, 1), 1, None, {}, {"unattached_device": 0, "device_limit": 1}),
+        ((0,), None, None, {0: 5, 1: 5}, {"unattached_device": 1}),
+        ((0,), None, "9mi", {0: None}, {"unattached_device": 0}),
+        ((0, 3), 1, None, {}, {"unattached_device": 0, "device_limit": 0}),
+    ],
+)
+def test_rules(
+    place: Place,
+    devices: tuple[int, ...],
+    gpus: int | None,
+    memory: str | None,
+    uses: dict[int, int | None],
+    expected: dict[str, float],
+) -> None:
+    place.environment("a", place.alice, *devices, gpus=gpus, memory=memory)
+    pid = place.process(place.alice, "a")
+    for index, amount in uses.items():
+        place.scenario.gpus[index].processes = [Process(pid, None if amount is None else amount * MIB)]
+    assert broken(watch(place).metrics()) == expected
+
+
+def test_processes_outside_any_environment(place: Place) -> None:
+    place.environment("a", place.alice, 0)
+    inside, liar, outside, draws = (
+        place.process(place.alice, "a"),
+        place.process(place.bob, "a"),
+        place.process(place.bob, "gone"),
+        place.process(place.bob),
+    )
+    place.scenario.gpus[0].processes = [Process(pid, MIB) for pid in (inside, liar, outside)]
+    place.scenario.gpus[1].processes = [Process(outside, None), Process(2**22, MIB)]
+    place.scenario.gpus[1].graphics_processes = [Process(draws, MIB)]
+    seen = watch(place).metrics()
+    assert named(seen, "genv_unmanaged_processes") == {
+        series("genv_unmanaged_processes", username=place.alice.name): 0,
+        series("genv_unmanaged_processes", username=place.bob.name): 2,
+        series("genv_unmanaged_processes", username=""): 1,
+    }
+    assert named(seen, "genv_user_used_gpu_memory_bytes") == {
+        series("genv_user_used_gpu_memory_bytes", username=place.alice.name): MIB
+    }, "of what his second process has on the second device, nothing is known"
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        (gpu(0, processes=[]), TOTAL),
+        (gpu(0, processes=[Process(101, 400 * MIB), Process(102, 500 * MIB)]), 100 * MIB),
+        (gpu(0, processes=[Process(101, 2 * TOTAL)]), 0),
+        (gpu(0, processes=[Process(101, None)]), None),
+        (gpu(0, memory_used=None), None),
+        (gpu(0, errors={"nvmlDeviceGetMemoryInfo_v2": 3}), None),
+        (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 999}), None),
+        (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 3}), TOTAL),
+        (gpu(0, errors={"*": 15}), None),
+        (gpu(0, migs={0: Mig("M-0", processes=[Process(101, TOTAL)])}), 0),
+        (gpu(0, migs={0: Mig("M-0", errors={"nvmlDeviceGetComputeRunningProcesses*": 4})}), None),
+    ],
+)
+def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expected: int | None) -> None:
+    scenario.gpus = [machine]
+    scenario.write()
+    assert start().metrics().get(series(ORPHAN, index=0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [((None,), 0), (("8000mi", "8000mi"), 0), (("8000mi", "8001mi"), 1), ((None, "1mi"), 1), ((), 0)],
+)
+def test_a_device_that_is_promised_twice(place: Place, limits: tuple[str | None, ...], expected: int) -> None:
+    for number, memory in enumerate(limits):
+        place.environment(str(number), place.alice, 0, memory=memory)
+    seen = watch(place).metrics()
+    assert named(seen, "genv_device_oversubscribed") == {
+        series("genv_device_oversubscribed", index=0): expected,
+        series("genv_device_oversubscribed", index=1): 0,
+    }
+
+
+# --- Switches -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("group", "prefixes"),
+    [
+        ("processes", ("genv_process_info", RATIO, "genv_process_start")),
+        ("environments", ("genv_environment_info", IDLE, "genv_environment_device_attached")),
+        ("users", ("genv_user_used_gpu_memory_bytes",)),
+        ("policy", ("genv_environment_violation", "genv_unmanaged", ORPHAN, "genv_device_oversubscribed")),
+    ],
+)
+def test_groups_can_be_switched_off(place: Place, tmp_path: Path, group: str, prefixes: tuple[str, ...]) -> None:
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"metrics:\n  {group}: false\n")
+    place.environment("a", place.alice, 0)
+    place.scenario.gpus[0] = gpu(0, processes=[Process(place.process(place.alice, "a"), MIB)], samples=[])
+    monitor = watch(place, "--config", str(config))
+    off = monitor.metrics()
+    assert not named(off, *prefixes)
+    config.write_text("")
+    monitor.process.send_signal(1)
+    wait_for(lambda: all(named(monitor.metrics(), prefix) for prefix in prefixes), "the group is back")
+    assert {key[0] for key in off} < {key[0] for key in monitor.metrics()}

@@ -1,0 +1,121 @@
+"""What counts as wrong, and what is not known to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd import policy
+from genvd.model import (
+    Device,
+    DeviceUse,
+    Environment,
+    EnvironmentUse,
+    Holding,
+    Process,
+    ServiceStatus,
+    Snapshot,
+)
+
+SERVICE = ServiceStatus("1", "live", "3", "13")
+
+
+def use(memory: int | None, *, attached: bool = True, computes: bool = True, index: int = 0) -> EnvironmentUse:
+    return EnvironmentUse(index, memory, None, attached, computes)
+
+
+@pytest.mark.parametrize(
+    ("uses", "limit", "gpus", "held", "expected"),
+    [
+        ((), None, None, 0, {"unattached_device": False}),
+        (None, 5, 1, None, {"memory_limit": None, "unattached_device": None, "device_limit": None}),
+        ((use(5),), 5, 1, 1, {"memory_limit": False, "unattached_device": False, "device_limit": False}),
+        ((use(5), use(6, index=1)), 5, 1, 2, {"memory_limit": True, "unattached_device": False, "device_limit": True}),
+        ((use(None), use(6, index=1)), 5, None, 2, {"memory_limit": True, "unattached_device": False}),
+        ((use(None), use(4, index=1)), 5, None, 2, {"memory_limit": None, "unattached_device": False}),
+        ((use(1, attached=False),), None, None, 0, {"unattached_device": True}),
+        ((use(1, attached=False, computes=False),), None, None, 0, {"unattached_device": False}),
+        ((), 0, 0, 1, {"memory_limit": False, "unattached_device": False, "device_limit": True}),
+    ],
+)
+def test_violations(
+    uses: tuple[EnvironmentUse, ...] | None,
+    limit: int | None,
+    gpus: int | None,
+    held: int | None,
+    expected: dict[str, bool | None],
+) -> None:
+    environment = Environment("a", 1, "alice", None, limit, gpus, None, (0,), (), uses)
+    assert dict(policy.violations(environment, held)) == expected
+
+
+def device(**changes: object) -> Device:
+    defaults: dict[str, object] = {
+        "up": True,
+        "memory_used_bytes": 100,
+        "memory_total_bytes": 1000,
+        "memory_reserved_bytes": 7,
+        "processes_listed": True,
+    }
+    return Device(0, **{**defaults, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "memory", "expected"),
+    [
+        ({}, (), 100),
+        ({}, (30, 20), 50),
+        ({}, (300,), 0),
+        ({}, (30, None), None),
+        ({"up": False}, (30,), None),
+        ({"memory_used_bytes": None}, (30,), None),
+        ({"memory_reserved_bytes": None}, (30,), None),
+        ({"processes_listed": False}, (30,), None),
+    ],
+)
+def test_orphan_memory(changes: dict[str, object], memory: tuple[int | None, ...], expected: int | None) -> None:
+    processes = tuple(Process(pid, (DeviceUse(0, amount), DeviceUse(1, 9))) for pid, amount in enumerate(memory))
+    machine = Snapshot(0.0, SERVICE, devices=(device(**changes),), processes=processes)
+    assert [orphaned for _, orphaned in policy.orphan_memory(machine)] == ([] if expected is None else [expected])
+
+
+def test_orphan_memory_is_not_known_while_the_processes_are_not() -> None:
+    assert list(policy.orphan_memory(Snapshot(0.0, SERVICE, devices=(device(),)))) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "total", "expected"),
+    [
+        ((), 1000, False),
+        ((None,), 1000, False),
+        ((2000,), 1000, False),
+        ((None, None), 1000, True),
+        ((None, 1), None, True),
+        ((500, 500), 1000, False),
+        ((500, 501), 1000, True),
+        ((1, 1), None, None),
+    ],
+)
+def test_a_device_that_is_promised_twice(
+    limits: tuple[int | None, ...], total: int | None, expected: bool | None
+) -> None:
+    holdings = tuple(
+        Holding(str(number), 1, "alice", 0, None, None, None, None, limit) for number, limit in enumerate(limits)
+    )
+    machine = Snapshot(0.0, SERVICE, devices=(device(memory_total_bytes=total),), holdings=holdings)
+    assert [twice for _, twice in policy.oversubscribed(machine)] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [
+        (Process(1, (DeviceUse(0, 1),), None, 1001), True),
+        (Process(1, (DeviceUse(0, 1),), "active", 1001), False),
+        (Process(1, (DeviceUse(0, 1),), "gone", 1001), True),
+        (Process(1, (DeviceUse(0, 1, computes=False, type="mps"),), None, 1001), True),
+        (Process(1, (DeviceUse(0, 1, computes=False, type="graphics"),), None, 0, command="Xorg"), False),
+        (Process(1, (DeviceUse(0, 1),), None, 0, command="nvidia-cuda-mps"), False),
+        (Process(1, (DeviceUse(0, 1),), None, 1001, command="nvidia-cuda-mps"), True),
+    ],
+)
+def test_processes_outside_any_environment(process: Process, expected: bool) -> None:
+    assert policy.is_unmanaged(process, frozenset({"active"})) is expected
