@@ -77,7 +77,7 @@ def test_it_has_two_names(program: list[str | Path]) -> None:
     assert run("--version", program=program).stdout == f"genv-monitor {__version__}\n"
     result = run("once", "--demo", "2", program=program)
     assert result.returncode == 0
-    assert len(named(parse(result.stdout), "genv_device_temperature")) == 2
+    assert len(named(parse(result.stdout), "genv_device_up")) == 2
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["check"], ["once"], ["publish"]], ids=str)
@@ -471,14 +471,14 @@ def test_genvs_directory_is_for_everybody_however_it_is_named(tmp_path: Path, st
 def test_run_is_the_default(published: Path) -> None:
     for command in ([], ["run"]):
         with Monitor([*command, "--demo", "2", "--config-dir", published]) as monitor:
-            assert len(named(monitor.metrics(), "genv_device_temperature")) == 2
+            assert len(named(monitor.metrics(), "genv_device_up")) == 2
             assert monitor.stop() == 0
 
 
 @pytest.mark.parametrize(("option", "devices"), [(["--demo"], 8), (["--demo", "0"], 0), (["--demo=20"], 20)])
 def test_a_simulated_machine_has_so_many_devices(option: list[str], devices: int) -> None:
     metrics = parse(run("once", *option).stdout)
-    assert len(named(metrics, "genv_device_temperature")) == devices
+    assert len(named(metrics, "genv_device_up")) == devices
 
 
 def test_a_simulated_machine_says_so_and_is_never_chosen_silently() -> None:
