@@ -202,7 +202,7 @@ ALWAYS = {"genv_device_memory_free_bytes", "genv_device_memory_reserved_bytes"} 
     f"genv_device_{name}"
     for name in (
         *("up", "info", "temperature", "utilization", "memory_used_bytes", "memory_total_bytes"),
-        "memory_bandwidth_utilization_ratio",
+        *("memory_bandwidth_utilization_ratio", "orphan_memory_bytes", "oversubscribed"),
     )
 }
 
