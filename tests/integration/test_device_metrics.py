@@ -366,8 +366,8 @@ def test_a_device_that_is_down_is_still_described_and_nothing_else(start: Start,
     wait_for(lambda: monitor.metrics()[series("genv_device_up", index=0)] == 0, "it is down")
     metrics = monitor.metrics()
     assert named(metrics, "genv_device_info") == info
-    left = {name for name, labels in named(metrics, "genv_device_") if ("index", "0") in labels}
-    assert left == {"genv_device_up", "genv_device_info", "genv_device_xid_errors_total"}
+    left = {key: value for key, value in named(metrics, "genv_device_").items() if ("index", "0") in key[1]}
+    assert families(left) == {"genv_device_up", "genv_device_info", "genv_device_xid_errors_total"}
 
 
 def test_a_device_that_is_elsewhere_now_is_described_there_only(start: Start, scenario: Scenario) -> None:
