@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,9 +218,17 @@ def test_the_overview_of_several_machines_is_right(
     for query, values in expected.items():
         assert shown[query] == pytest.approx(values), query
 
-    for title in ("Compute utilisation by device", "Memory by device", "Temperature by device"):
-        instances = [dict(labels)["instance"] for labels in shown["timeseries", title, "A"]]
-        assert {instance: instances.count(instance) for instance in instances} == machines
+    # A device in MIG mode tells no utilisation.
+    modes = _rows(prometheus, time, "genv_device_info", "instance", "index", "mig_mode")
+    mig = Counter(instance for instance, _, mode in modes if mode == "enabled")
+    assert mig
+    for title, without in (
+        ("Compute utilisation by device", mig),
+        ("Memory by device", Counter[str]()),
+        ("Temperature by device", Counter[str]()),
+    ):
+        instances = Counter(dict(labels)["instance"] for labels in shown["timeseries", title, "A"])
+        assert instances + without == machines
     users = _rows(prometheus, time, "genv_user_environments_total", "instance", "username")
     assert len({username for _, username in users}) < len(users)
 
