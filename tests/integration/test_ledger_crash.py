@@ -21,8 +21,8 @@ from tests.support.ledger import DEVICES, INTERVAL, WRITE_INTERVAL, Counting, al
 from tests.support.waiting import wait_for
 
 KILLS = 100
-A_WRITE = 0.5
-"""Seconds that a write takes at most on a machine that is busy with other tests."""
+A_WRITE = 5.0
+"""Seconds that one write may take on a machine that is busy with other tests; most take some milliseconds."""
 PROMISE = WRITE_INTERVAL + INTERVAL + A_WRITE
 
 
@@ -60,6 +60,8 @@ def test_killed_a_hundred_times_it_is_right_within_the_promise(tmp_path: Path) -
     assert integrity(path) == "ok"
     assert counted > KILLS * DEVICES * WRITE_INTERVAL
     assert in_file == pytest.approx(counted - lost, abs=KILLS * DEVICES * 2 * INTERVAL)
+    # A run is killed between none and four writes after its start, so most of what is counted has been written.
+    assert lost < counted / 2
     print(
         f"{counted:.1f} device-seconds counted, {lost:.1f} lost in {KILLS} kills, {lost / DEVICES / KILLS:.3f} s each"
     )
