@@ -53,6 +53,10 @@ fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
 soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)
 	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
 
+.PHONY: bench
+bench: $(READY) ## Measure what it costs, beside its peers (ARGS=--quick for a fast look, ARGS=--write for the README)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs what that needs)
 	@packaging/build-deb
