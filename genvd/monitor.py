@@ -9,14 +9,13 @@ from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from prometheus_client import ProcessCollector
-
 from genvd import __version__
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
+from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
@@ -26,9 +25,8 @@ from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
-
     from genvd.config import Config
+    from genvd.metrics.family import Family
     from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
@@ -55,7 +53,7 @@ class Monitor:
         self.web_config_successful = True
         """Whether the web configuration could be used when it was last read."""
         self._published: bool | None = None
-        self._own_process = ProcessCollector(registry=None)
+        self._own_process = OwnProcess()
         self._failed_metrics: set[str] = set()
         self._ledger: Ledger | None = None
         self._ledger_failed = False
@@ -87,7 +85,7 @@ class Monitor:
         """
         try:
             snapshot = self._counted(self.look(skipped))
-            everything = [*self.exported(snapshot), *self._own_process.collect()]
+            everything = [*self.exported(snapshot), *self._own_process.families()]
             previous = self.site.latest
             self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
         except Exception:  # the timer must go on whatever a tick meets
