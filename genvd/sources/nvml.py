@@ -115,10 +115,12 @@ class NvmlSource:
         self._let_go(count)
         for index in range(count):
             self._devices.setdefault(index, Collector(DeviceSource(index))).ask(DeviceQuestion(self._session, groups))
+        if groups.xid:
+            self._xids.ask(count)
         told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
         self._plan_retry(facts.device for facts, _ in told)
         facts = _gpu_facts([facts for facts, _ in told])
-        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups)), driver=self._driver)
+        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups, deadline)), driver=self._driver)
         if told and all(hung for _, hung in told):
             raise SourceError(
                 "no device answers in time; the monitor waits for the driver, and only a restart of the machine may"
@@ -128,12 +130,12 @@ class NvmlSource:
             )
         return facts
 
-    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
+    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups, deadline: float) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""
         if groups.xid:
-            self._xids.watch(len(devices))
+            self._xids.take(deadline)
         else:
-            self._xids.stop(0)
+            self._xids.stop()
         self._pcie.keep({device.index for device in devices if device.up} if groups.pcie_throughput else set())
         for device in devices:
             yield replace(
