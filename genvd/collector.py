@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar, cast
 
@@ -72,6 +73,11 @@ class Collector(Generic[Q, F]):
             self._thread = threading.Thread(target=self._work, name=f"source-{self.name}", daemon=True)
             self._thread.start()
         self._questions.put(question)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the answer, but no longer than this, and leave it for :meth:`facts`."""
+        with suppress(Empty):
+            self._answers.put(self._answers.get(timeout=seconds))
 
     def facts(self, deadline: float) -> tuple[F | None, CollectorStatus]:
         """Return what the source gave, waiting until ``deadline`` (of :func:`time.monotonic`) at most.

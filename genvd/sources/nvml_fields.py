@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-import pynvml
+from typing import TYPE_CHECKING
 
 from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_field_list import field_list
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""
-
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-"""Of the union ``nvmlValue_t``, by ``nvmlValueType_t``."""
 
 
 def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
@@ -30,17 +26,9 @@ def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Fie
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    fields = list(wanted)
+    fields = tuple(wanted)
     if not fields:
         return {}
-    answer = device.ask(pynvml.nvmlDeviceGetFieldValues, fields, about=about) or ()
-    values = ((field, _number(entry)) for field, entry in zip(fields, answer, strict=False))
-    return {field: value for field, value in values if value is not None}
-
-
-def _number(entry: Any) -> int | float | None:
-    """Return the value of an ``nvmlFieldValue_t``; what its type does not name is undefined."""
-    if entry.nvmlReturn != pynvml.NVML_SUCCESS or entry.valueType >= len(_MEMBERS):
-        return None
-    value: int | float | None = getattr(entry.value, _MEMBERS[entry.valueType], None)
-    return known(value) if isinstance(value, int) else value
+    answers = device.ask(field_list, fields, about=about) or ()
+    told = ((field, known(value)) for field, (_, value) in zip(fields, answers, strict=False))
+    return {field: value for field, value in told if value is not None}
