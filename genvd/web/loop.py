@@ -38,6 +38,9 @@ _SEND_BUFFER = 64 * 1024
 _RECEIVE_BUFFER = 16 * 1024
 """Bytes of the kernel's memory for each connection (socket(7) doubles them). By itself it lets a client that never
 reads have megabytes."""
+_FEW, _SEND_BUFFER_OF_FEW = 64, 256 * 1024
+"""So many connections, which are more than usually scrape, get larger ones: a large body goes in fewer turns, each of
+which has to wait for its own when a tick is going on."""
 
 
 class Loop:
@@ -191,6 +194,8 @@ class Loop:
         accepted.setblocking(False)
         with suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(self._connections) < _FEW:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
         transport, policy = self._security.transport(accepted)
         connection = Connection(accepted, address, transport, policy)
         self._connections.put(connection, Stage.NEW)

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from genvd import logs
+from genvd import interpreter, logs
 from genvd.config import Config
-from genvd.garbage import look_rarely
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Format
 from genvd.monitor import Monitor, make_sources
 from genvd.web.security import Security, load
@@ -29,7 +28,7 @@ def main(directory: str, *settings: str) -> None:
     monitor.keep_ledger(config)
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
-    look_rarely()
+    interpreter.adapt()
     rendered = _count_renderings()
 
     def look(times: int) -> None:
