@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.collector import HUNG, Collector
+from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
 from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
@@ -34,17 +35,14 @@ _SHARE_FOR_DEVICES = 0.8
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 """After which NVML is initialised anew for a device that is down; the time doubles."""
 
-_HEAD_START_SECONDS = 0.05
-"""That the next device waits for the one before, at most: one after the other they take half as much CPU time."""
-
 _NOTHING = DeviceFacts(Device(-1), None)
 
 
 class NvmlSource:
     """The GPUs of this machine.
 
-    Each device is asked in a thread of its own, so that one which hangs hides no other. A driver that is not there,
-    not loaded or gone is asked for again at every reading.
+    Each device is asked by itself in another thread, so that one which hangs hides no other. A driver that is not
+    there, not loaded or gone is asked for again at every reading.
     """
 
     name = "nvml"
@@ -59,7 +57,8 @@ class NvmlSource:
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: dict[int, Collector[DeviceQuestion, DeviceFacts]] = {}
-        self._xids = XidWatch()
+        self._crew = Crew("devices")
+        self._xids = XidWatch(self._crew)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
@@ -117,11 +116,11 @@ class NvmlSource:
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         self._let_go(count)
         for index in range(count):
-            device = self._devices.setdefault(index, Collector(DeviceSource(index)))
+            device = self._devices.setdefault(index, Collector(DeviceSource(index), self._crew))
             device.ask(DeviceQuestion(self._session, groups))
-            device.wait(min(_HEAD_START_SECONDS, max(0.0, deadline - time.monotonic()) / (2 * count)))
         if groups.xid:
             self._xids.ask(count)
+        self._crew.wait(deadline)
         told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
         self._plan_retry(facts.device for facts, _ in told)
         facts = _gpu_facts([facts for facts, _ in told])

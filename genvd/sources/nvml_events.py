@@ -12,6 +12,7 @@ from typing import Any
 import pynvml
 
 from genvd.collector import Collector
+from genvd.crew import Crew
 from genvd.device_model import XidErrors
 from genvd.sources import SourceError
 from genvd.sources.nvml_asked import text
@@ -39,9 +40,14 @@ class XidWatch:
     before a device was registered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crew: Crew) -> None:
+        """Make one that has not looked yet.
+
+        Args:
+            crew: who looks.
+        """
         self._source = _XidSource()
-        self._collector = Collector(self._source)
+        self._collector = Collector(self._source, crew)
         self._counts = _Counts()
 
     def ask(self, devices: int) -> None:
