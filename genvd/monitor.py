@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
+import sys
 import time
 from dataclasses import replace
-from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd import __version__
@@ -18,7 +18,6 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
+
+_PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
 _LEDGER_SECONDS = 1.0
 """That are waited for a ledger to be written before another one is begun."""
@@ -99,7 +100,7 @@ class Monitor:
             ServiceStatus(
                 version=__version__,
                 mode=self._mode,
-                python_version=platform.python_version(),
+                python_version=_PYTHON_VERSION,
                 nvml_bindings_version=self._nvml_bindings_version,
                 collections=self._collections,
                 collections_skipped=self._skipped,
@@ -148,6 +149,8 @@ class Monitor:
 def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     if demo is not None:
+        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
@@ -218,7 +221,8 @@ def _left_out(config: Config) -> frozenset[str]:
 
 
 def _nvml_bindings_version() -> str:
-    try:
-        return metadata.version("nvidia-ml-py")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """Return the version of nvidia-ml-py, which the directory beside it names; importlib.metadata takes a megabyte."""
+    import pynvml
+
+    found = list(Path(pynvml.__file__).parent.glob("nvidia_ml_py-*.dist-info"))
+    return found[0].name.removesuffix(".dist-info").partition("-")[2] if len(found) == 1 else "unknown"

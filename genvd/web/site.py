@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import hashlib
-import html
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from string import Template
@@ -32,8 +31,8 @@ class Latest:
 
     snapshot: Snapshot
     exposition: Exposition
-    rendered: dict[str, Response] = field(default_factory=dict)
-    """The page and the JSON, each from when it is asked for the first time."""
+    rendered: dict[str | Variant, Response] = field(default_factory=dict)
+    """What was made of them, each from when it is asked for the first time."""
 
 
 _PAGE = Path(__file__).parent / "page.html"
@@ -59,7 +58,7 @@ class Site:
         self.hosts = Hosts()
         text = _PAGE.read_text(encoding="utf-8")
         self._template = Template(text)
-        self._page_headers = (("Content-Security-Policy", _content_policy(text)),)
+        self._text = text
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             "/": self._page,
             "/metrics": self._metrics,
@@ -80,13 +79,13 @@ class Site:
         latest = self.latest
         if latest is None:
             return _NOT_READY
-        media_type = preferred(request.headers.get_all("accept"), (TEXT.media_type, OPENMETRICS.media_type))
-        format_ = OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT
-        variant = (format_, accepts_gzip(request.headers.get_all("accept-encoding")))
+        variant = _variant(request.accept, request.accept_encoding)
         body = latest.exposition.at_hand(variant)
         if body is None:
             return Job((id(latest), variant), lambda: _scrape(variant, latest.exposition.body(variant)))
-        return _scrape(variant, body)
+        if variant not in latest.rendered:
+            latest.rendered[variant] = _scrape(variant, body)
+        return latest.rendered[variant]
 
     def _snapshot(self, request: Request) -> Response | Job:
         return self._once_a_tick("snapshot", _json, request)
@@ -109,9 +108,20 @@ class Site:
         return latest.rendered.get(name) or Job((id(latest), name), make)
 
     def _html(self, snapshot: Snapshot) -> Response:
+        import html  # like what follows only for people: it takes a megabyte
+
         values = {name: html.escape(value) for name, value in _summary(snapshot).items()}
         page = self._template.substitute(values).encode("utf-8", "backslashreplace")
-        return Response(page, "text/html; charset=utf-8", headers=self._page_headers)
+        return Response(
+            page, "text/html; charset=utf-8", headers=(("Content-Security-Policy", _content_policy(self._text)),)
+        )
+
+
+@lru_cache(maxsize=64)
+def _variant(accept: tuple[str, ...], accept_encoding: tuple[str, ...]) -> Variant:
+    """Return what to send; a scraper says the same each time."""
+    media_type = preferred(accept, (TEXT.media_type, OPENMETRICS.media_type))
+    return (OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT), accepts_gzip(accept_encoding)
 
 
 def _scrape(variant: Variant, body: bytes) -> Response:
@@ -126,6 +136,8 @@ def _json(snapshot: Snapshot) -> Response:
 
 def _content_policy(page: str) -> str:
     """Return the content security policy (CSP level 3) that lets a browser use the page's own style and no more."""
+    import hashlib
+
     (style,) = _STYLE.findall(page)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"{NO_CONTENT_POLICY}; style-src 'sha256-{digest}'"
