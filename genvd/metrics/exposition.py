@@ -17,7 +17,7 @@ _WARM_TICKS = 12
 _GZIP_LEVEL = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """A form in which metrics are sent."""
 

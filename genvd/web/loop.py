@@ -61,6 +61,7 @@ class Loop:
         self._stopping = False
         self._take_queued = False
         self._paused_until = 0.0
+        self._due: float | None = None  # when a connection will have been in its stage for too long
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -108,10 +109,11 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Return for how long nothing has to be done unless something happens: an idle server does not wake up."""
+        due = self._due = self._connections.deadline()
+        if self._paused_until:
+            due = self._paused_until if due is None else min(due, self._paused_until)
         if self._conversation.unread:
             return 0.0
-        moments = [self._connections.deadline(), self._paused_until or None]
-        due = min((moment for moment in moments if moment is not None), default=None)
         return None if due is None else max(0.0, due - time.monotonic())
 
     def _turn(self, seconds: float | None) -> int:
@@ -131,8 +133,9 @@ class Loop:
             connection, what = self._posted.popleft()
             if connection.stage is not None:
                 self._does(connection, what)
-        for connection in list(self._connections.overdue()):
-            self._does(connection, self._conversation.too_late)
+        if self._due is not None and time.monotonic() >= self._due:
+            for connection in list(self._connections.overdue()):
+                self._does(connection, self._conversation.too_late)
         self._resume()
         return self._accept_some() if accepting else 0
 

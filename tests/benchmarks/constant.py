@@ -51,7 +51,8 @@ def _serve(listener: socket.socket, answer: tuple[bytes, bytes]) -> None:
                 continue
             parts = left[descriptor]
             _send(client, parts)
-            epoll.modify(descriptor, select.EPOLLOUT if parts else select.EPOLLIN)
+            if bool(parts) != bool(events & select.EPOLLOUT):
+                epoll.modify(descriptor, select.EPOLLOUT if parts else select.EPOLLIN)
 
 
 def _send(client: socket.socket, parts: list[memoryview]) -> None:
