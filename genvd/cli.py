@@ -15,7 +15,7 @@ from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
 from genvd.ledger.period import parse_moment
-from genvd.signals import hold_signals
+from genvd.signals import end_when_interrupted, hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-"""Exit status: asked to stop or done; could not run; wrong command line or configuration; Ctrl+C before it was done."""
+OK, FAILED, WRONG = 0, 1, 2
+"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
@@ -44,13 +44,8 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
     options = _parser(program).parse_args(sys.argv[1:] if arguments is None else arguments)
     if options.run_command is _run:
         hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
-    try:
-        return _run_command(options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _run_command(options: argparse.Namespace) -> int:
+    else:
+        end_when_interrupted()
     try:
         config = _config(options)
     except ConfigError as error:
