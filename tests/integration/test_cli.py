@@ -23,6 +23,7 @@ import yaml
 from genvd import __version__
 from genvd.config import sample
 from tests.standin import Gpu, Scenario
+from tests.support import debian
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
 from tests.support.needs import need, need_command, need_root
 from tests.support.waiting import wait_for
@@ -634,7 +635,7 @@ def test_once_prints_metrics_fit_for_a_textfile_collector(options: list[str]) ->
 
 
 def test_promtool_reads_what_once_prints() -> None:
-    promtool = need_command("promtool", "prometheus")
+    promtool = debian.program("promtool", "prometheus")
     result = run("check", "metrics", program=[promtool], input=run("once", "--demo").stdout)
     assert result.returncode in (0, 3), result.stderr  # 3: names that it would have chosen otherwise
 
