@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _FILES = Path(__file__).parent / "files"
 
-_VERBATIM = frozenset({".json"})
-"""Dashboards have dollar signs of their own."""
+_VERBATIM = ("grafana/dashboards/*.json", "prometheus/rules/*.yml")
+"""Files whose dollar signs are their own: variables of dashboards, templates of alerts."""
 
 
 class PublishError(Exception):
@@ -79,7 +79,7 @@ def publish(
 def _write(directory: Path, relative: Path, values: dict[str, str], for_everybody: Path | None) -> str | None:
     """Write one of the files; return in one line what kept it from being written, None if nothing did."""
     text = (_FILES / relative).read_text(encoding="utf-8")
-    if relative.suffix not in _VERBATIM:
+    if not any(map(relative.match, _VERBATIM)):
         text = Template(text).substitute(values)
     try:
         write_file(directory, relative, text.encode(), for_everybody)

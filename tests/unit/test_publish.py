@@ -26,6 +26,7 @@ SOMEBODY = 65534
 """A user that is not the one who runs the tests."""
 
 FILE = Path("prometheus/prometheus.yml")
+FILES = Path(__file__).parents[2] / "genvd/publish/files"
 
 Publish = Callable[[Path], str]
 """Publish in a directory; give what is said about it."""
@@ -98,6 +99,7 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
     published = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert published >= {
         "prometheus/prometheus.yml",
+        "prometheus/rules/genv-recording.yml",
         "grafana/grafana.ini",
         "grafana/provisioning/datasources/default.yml",
         "grafana/provisioning/dashboards/default.yml",
@@ -113,6 +115,7 @@ def test_prometheus_is_told_the_target(root: Path) -> None:
     (job,) = document["scrape_configs"]
     assert (job["job_name"], job["static_configs"]) == ("genv", [{"targets": ["gpu-01:9000"]}])
     assert document["global"] == {"scrape_interval": "15s", "evaluation_interval": "15s"}
+    assert document["rule_files"] == ["rules/*.yml"]
 
 
 @pytest.mark.parametrize("name", ["a b", "$HOME", "it's", 'a"b', "a: b", "a #b", "a;b", "ü", "%(x)s"])
@@ -126,6 +129,14 @@ def test_grafana_is_told_the_directories_whatever_they_are_called(tmp_path: Path
     assert home.strip("`") == str(grafana / "dashboards" / "overview.json")
     (provider,) = yaml.safe_load((grafana / "provisioning/dashboards/default.yml").read_text())["providers"]
     assert provider["options"]["path"].replace("$$", "$") == str(grafana / "dashboards")
+
+
+def test_rules_are_published_as_they_are(root: Path) -> None:
+    publish_to(root)
+    rules = sorted((FILES / "prometheus/rules").iterdir())
+    assert rules
+    for path in rules:
+        assert (root / "prometheus/rules" / path.name).read_text() == path.read_text()
 
 
 def test_grafana_is_told_where_prometheus_is(root: Path) -> None:
