@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -121,6 +122,7 @@ def _values(directory: Path, target: str, prometheus_url: str) -> dict[str, str]
     grafana = directory / "grafana"
     return {
         "target": target,
+        "rules": _rules(directory / "prometheus"),
         "provisioning": _ini(str(grafana / "provisioning")),
         "home_dashboard": _ini(str(grafana / "dashboards" / "overview.json")),
         "dashboards": _provisioned(str(grafana / "dashboards")),
@@ -135,6 +137,20 @@ def _check_name(directory: Path) -> None:
             f"cannot publish in {name!r}: Prometheus and Grafana cannot be told of a path with such characters;"
             " choose another directory with --config-dir or publish.directory"
         )
+
+
+def _rules(prometheus: Path) -> str:
+    """Return the pattern of the rule files: relative to prometheus.yml, so that both can be copied elsewhere together.
+
+    Prometheus takes the directory of prometheus.yml for a part of the pattern. So where that name would be more than a
+    name there, it is written out with what is special escaped; but an asterisk, which may not be in it even so, becomes
+    any one character. (https://pkg.go.dev/path/filepath#Match; config.go of Prometheus, patRulePath)
+    """
+    name = str(prometheus)
+    if not any(character in name for character in "*?[\\"):
+        return json.dumps("rules/*.yml")
+    escaped = re.sub(r"[?\[\\]", r"\\\g<0>", name).replace("*", "?")
+    return json.dumps(f"{escaped}/rules/*.yml", ensure_ascii=False)
 
 
 def _ini(value: str) -> str:
