@@ -44,6 +44,7 @@ QUICK = ("--interval", "0.5")
 STILL = ("--interval", "3600")
 """No second collection during a test: what is asked for twice is the same."""
 
+RULES = [path for path in published_files() if path.match("prometheus/rules/*.yml")]
 DASHBOARDS = sorted(path.stem for path in published_files() if path.match("grafana/dashboards/*.json"))
 
 
@@ -482,6 +483,9 @@ NAMES = (
     "dollar$HOME",
     "per%cent",
     "back\\slash",
+    "open [bracket",
+    "question?",
+    "aster*isk",
     "{braces} [brackets], & * ! | > @",
     "umläut",
     "\N{SNOWMAN}\N{GRINNING FACE}",
@@ -500,6 +504,15 @@ def test_the_files_lead_to_the_published_directory(name: str, tmp_path: Path) ->
     _publish("--config-dir", directory, "--port", "9400")
     _check_prometheus(directory, "localhost:9400")
     _check_grafana(directory)
+    done = _promtool("check", "config", str(directory / "prometheus/prometheus.yml"))
+    assert f"SUCCESS: {len(RULES)} rule files found" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_rules_go_with_the_configuration(tmp_path: Path) -> None:
+    _publish("--config-dir", tmp_path / "here")
+    (tmp_path / "here/prometheus").rename(tmp_path / "elsewhere")
+    done = _promtool("check", "config", str(tmp_path / "elsewhere/prometheus.yml"))
+    assert f"SUCCESS: {len(RULES)} rule files found" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_relative_directory_becomes_absolute(tmp_path: Path) -> None:
