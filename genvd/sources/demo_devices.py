@@ -10,6 +10,7 @@ from genvd.device_model import (
     Device,
     DeviceDetails,
     EccErrors,
+    Fan,
     LinkErrors,
     MemoryHealth,
     MigInstance,
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 DEVICE_MEMORY = 80 * 2**30
 RESERVED_MEMORY = 600 * 2**20
 
-MIG_FROM_DEVICES = 8
-"""The last device of a machine with so many has its MIG mode on."""
+MANY_DEVICES = 8
+"""From so many on, the last device of a machine has its MIG mode on, and the second is of an older model."""
+_OLD_DEVICE, _DEVICE_WITH_XID = 1, 2
 
 _IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
 _MHZ = 1_000_000
@@ -77,11 +79,53 @@ def watts(load: float) -> float:
 
 def has_mig(index: int, devices: int) -> bool:
     """Tell whether the MIG mode of the device is on."""
-    return devices >= MIG_FROM_DEVICES and index == devices - 1
+    return devices >= MANY_DEVICES and index == devices - 1
 
 
-def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
+def is_old(index: int, devices: int) -> bool:
+    """Tell whether the device is of an older model."""
+    return devices >= MANY_DEVICES and index == _OLD_DEVICE
+
+
+def wear_before(index: int, devices: int, moment: float) -> Wear:
+    """Return what has added up on the device before the first tick, at a moment in Unix time."""
+    if devices < MANY_DEVICES or index != _DEVICE_WITH_XID:
+        return Wear()
+    code = _XIDS_OF_JOBS[-1]
+    return Wear(xids=tuple(XidErrors(xid, 1, moment) if xid == code else XidErrors(xid, 0) for xid in _XIDS))
+
+
+def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool, old: bool = False) -> Device:
     """Return the device with all that there is to tell."""
+    described = _device(index, load, celsius, used, wear, mig)
+    return _older(described, load) if old else described
+
+
+def _older(device: Device, load: float) -> Device:
+    """Return the device as one of a model with fans that retires pages of memory and knows neither MIG nor JPEG."""
+    return replace(
+        device,
+        name="Simulated older GPU 80GB",
+        architecture="Volta",
+        vbios_version="88.00.00.00.01",
+        mig_mode=None,
+        details=replace(
+            device.details,
+            fans=(Fan(0, round(0.3 + 0.6 * load, 2)),),
+            jpeg_utilization_ratio=None,
+            ofa_utilization_ratio=None,
+        ),
+        health=MemoryHealth(
+            ecc_enabled=device.health.ecc_enabled,
+            ecc_errors=device.health.ecc_errors,
+            retired_pages_single_bit=2,
+            retired_pages_double_bit=0,
+            retirement_pending=False,
+        ),
+    )
+
+
+def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
     percent = round(100 * load)
     return Device(
         index=index,
@@ -157,7 +201,12 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         ),
         performance_state=0,
         memory_temperature_celsius=round(celsius + 6),
-        thresholds=(Threshold("shutdown", 92), Threshold("slowdown", 89), Threshold("gpu_max", 87)),
+        thresholds=(
+            Threshold("shutdown", 92),
+            Threshold("slowdown", 89),
+            Threshold("gpu_max", 87),
+            Threshold("memory_max", 95),
+        ),
         encoder_utilization_ratio=None if mig else 0.0,
         decoder_utilization_ratio=None if mig else round(0.05 * load, 2),
         jpeg_utilization_ratio=None if mig else 0.0,
