@@ -104,9 +104,10 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
         "grafana/grafana.ini",
         "grafana/provisioning/datasources/default.yml",
         "grafana/provisioning/dashboards/default.yml",
-        "grafana/dashboards/overview.json",
+        *(f"grafana/dashboards/{name}.json" for name in ("overview", "machine", "people", "processes", "fleet")),
     }
-    json.loads((root / "grafana/dashboards/overview.json").read_text())
+    for path in root.glob("grafana/dashboards/*.json"):
+        json.loads(path.read_text())
     assert_no_leftovers(root)
 
 
@@ -457,7 +458,7 @@ def test_a_file_that_may_not_grow(root: Path) -> None:
     prlimit = need_command("prlimit", "util-linux")
     command = [prlimit, "--fsize=1000", sys.executable, "-c", PUBLISH, str(root)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.stderr.startswith(f"cannot publish {root}/grafana/dashboards/overview.json: File too large; ")
+    assert result.stderr.startswith(f"cannot publish {root}/grafana/dashboards/fleet.json: File too large; ")
     assert_no_leftovers(root)
     assert not (root / "grafana/dashboards/overview.json").exists()
 
