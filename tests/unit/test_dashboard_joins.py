@@ -57,6 +57,9 @@ FLEET = {
     'up{job="genv", instance="b"}': "0",
     'up{job="genv", instance="c"}': "1",
     'up{job="node", instance="d"}': "0",
+    'instance:genv_device_up:sum{job="again", instance="a"}': "8",
+    'username:genv_user_allocated_device_seconds:rate5m{job="genv", username="alice"}': "3",
+    'username:genv_user_allocated_device_seconds:rate5m{job="again", username="alice"}': "2",
     'instance:genv_device_up:sum{job="genv", instance="a"}': "8",
     'instance:genv_device_up:sum{job="genv", instance="c"}': "2",
     'instance:genv_attached_devices:sum{job="genv", instance="a"}': "3",
@@ -139,6 +142,8 @@ CASES = [
     case("fleet/Devices free/A", "{}", EVERYTHING, {"{}": 5}),
     # Each machine counts by its devices.
     case("fleet/Utilisation/A", "{}", EVERYTHING, {"{}": 60}),
+    case("fleet/Devices over time/A", "{}", EVERYTHING, {"{}": 10}),
+    case("fleet/Devices held by user/A", "{}", EVERYTHING, {'{username="alice"}': 3}),
     case("fleet/Machines down/A", "{}", EVERYTHING, {"{}": 1}),
     case("fleet/Machines down/A", "{}", ONLY_C, {"{}": 0}),
     case("fleet/Alerts/A", "{}", EVERYTHING, {"{}": 3}),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tools.dashboards import fleet_expressions as ask
 from tools.dashboards.frame import Page, PanelBuilder, Row
 from tools.dashboards.navigation import FLEET, TO_MACHINE, TO_USER
-from tools.dashboards.panels import About, Line, Scale, lines, number
+from tools.dashboards.panels import About, Line, Scale, bars, lines, number
 from tools.dashboards.scales import (
     BYTES,
     CELSIUS,
@@ -24,6 +24,7 @@ _NO_RULES = "The recording rules have no answer yet: does Prometheus load rules/
 _MACHINE = Key("instance", "Machine", [TO_MACHINE])
 _USER = Key("username", "User", [TO_USER])
 _MOST_USERS = 20
+_MOST_MACHINES = 20
 
 
 def page() -> Page:
@@ -35,7 +36,7 @@ def page() -> Page:
         rows=[
             Row("Alerts and machines", [_alerts(), _machines()]),
             Row("Over time", _over_time()),
-            Row("Users and models", [_users(), _models(), _users_over_time()]),
+            Row("Users and models", [_users(), _models(), _users_over_time(), _users_here()]),
             Row("Each machine over time", _each(), closed=True),
         ],
         since="now-6h",
@@ -162,7 +163,7 @@ def _machines() -> PanelBuilder:
 
 
 def _over_time() -> Sequence[PanelBuilder]:
-    utilisation = ask.recorded("instance:genv_device_utilization:avg")
+    utilisation = "instance:genv_device_utilization:avg"
     return [
         lines(
             About(
@@ -181,18 +182,18 @@ def _over_time() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Utilisation over time",
-                "Mean over all devices, and how machines differ: a tenth of them is below the lower dashed line, a"
+                "Mean over the chosen machines, and how they differ: a tenth of them is below the lower dashed line, a"
                 " tenth above the upper.",
                 width=12,
                 height=9,
                 empty=_NO_RULES,
             ),
-            ask.utilisation(),
+            ask.mean(utilisation),
             "mean",
             PERCENT,
-            Line(f"quantile(0.1, {utilisation})", "a tenth of the machines below", dashed=True),
-            Line(f"quantile(0.5, {utilisation})", "half of the machines below"),
-            Line(f"quantile(0.9, {utilisation})", "a tenth of the machines above", dashed=True),
+            Line(ask.quantile(utilisation, 0.1), "a tenth of the machines below", dashed=True),
+            Line(ask.quantile(utilisation, 0.5), "half of the machines below"),
+            Line(ask.quantile(utilisation, 0.9), "a tenth of the machines above", dashed=True),
         ),
     ]
 
@@ -235,13 +236,29 @@ def _models() -> PanelBuilder:
     )
 
 
+def _users_here() -> PanelBuilder:
+    return bars(
+        About(
+            "Devices held on the chosen machines",
+            f"Devices that each user held on the chosen machines in the last 5 minutes, on average; the {_MOST_USERS}"
+            " users with the most.",
+            width=10,
+            height=9,
+            empty=_NO_RULES,
+        ),
+        ask.held_here(_MOST_USERS),
+        "{{username}}",
+        COUNT,
+    )
+
+
 def _users_over_time() -> PanelBuilder:
     return lines(
         About(
             "Devices held by user",
-            "Devices that each user held on the chosen machines, on average over 5 minutes, of the users who hold"
-            " the most.",
-            width=24,
+            f"Devices that each user held over the whole fleet, on average over 5 minutes; at each moment the"
+            f" {_MOST_USERS} users with the most.",
+            width=14,
             height=9,
             empty=_NO_RULES,
         ),
@@ -252,25 +269,14 @@ def _users_over_time() -> PanelBuilder:
 
 
 def _each() -> Sequence[PanelBuilder]:
-    def over_time(title: str, description: str, record: str, scale: Scale) -> PanelBuilder:
-        about = About(title, f"{description} Choose a few machines above.", width=12, height=9, empty=_NO_RULES)
-        return lines(about, ask.recorded(record), "{{instance}}", scale)
+    def over_time(title: str, what: str, record: str, scale: Scale) -> PanelBuilder:
+        description = f"{what} of each chosen machine; of many, at each moment the {_MOST_MACHINES} with the most."
+        about = About(title, description, width=12, height=9, empty=_NO_RULES)
+        return lines(about, ask.top(record, _MOST_MACHINES), "{{instance}}", scale)
 
     return [
-        over_time(
-            "Utilisation by machine",
-            "Mean over the devices of each machine.",
-            "instance:genv_device_utilization:avg",
-            PERCENT,
-        ),
-        over_time(
-            "Hottest device by machine",
-            "Highest temperature on each machine.",
-            "instance:genv_device_temperature:max",
-            CELSIUS,
-        ),
-        over_time("Power by machine", "Power of its devices.", "instance:genv_device_power_watts:sum", WATTS),
-        over_time(
-            "Memory by machine", "Used memory of its devices.", "instance:genv_device_memory_used_bytes:sum", BYTES
-        ),
+        over_time("Utilisation by machine", "Mean over the devices", "instance:genv_device_utilization:avg", PERCENT),
+        over_time("Hottest device by machine", "Highest temperature", "instance:genv_device_temperature:max", CELSIUS),
+        over_time("Power by machine", "Power of the devices", "instance:genv_device_power_watts:sum", WATTS),
+        over_time("Memory by machine", "Used memory", "instance:genv_device_memory_used_bytes:sum", BYTES),
     ]
