@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.device_model import DeviceDetails, Fan, Threshold
-from genvd.sources.nvml_asked import ratio
 from genvd.sources.nvml_clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
 from genvd.sources.nvml_errors import known
 from genvd.sources.nvml_fields import field_values
+from genvd.sources.nvml_sane import celsius, part_of, ratio, watts, within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
@@ -23,6 +23,12 @@ _MEMORY_TEMPERATURE = (82, 0)
 
 _MOST_FANS = 16
 """Of one device; today's have at most 4."""
+
+_MOST_FAN_PERCENT = 200
+"""A fan may be meant to run faster than the full speed of its product (nvml.h)."""
+
+_MOST_GENERATION, _MOST_LANES = 15, 64
+"""Of PCI Express."""
 
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 """By ``nvmlComputeMode_t``."""
@@ -44,46 +50,51 @@ def details(device: Asked) -> DeviceDetails:
         None,
     )
     return DeviceDetails(
-        power_watts=device.scaled(_MILLI, pynvml.nvmlDeviceGetPowerUsage),
-        power_limit_watts=device.scaled(_MILLI, pynvml.nvmlDeviceGetEnforcedPowerLimit),
+        power_watts=watts(device.number(pynvml.nvmlDeviceGetPowerUsage)),
+        power_limit_watts=watts(device.number(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         power_limit_default_watts=get(
-            "default power limit", lambda: device.scaled(_MILLI, pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
+            "default power limit", lambda: watts(device.number(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
         ),
-        power_limit_min_watts=_watts(limits[0]),
-        power_limit_max_watts=_watts(limits[1]),
+        power_limit_min_watts=watts(limits[0]),
+        power_limit_max_watts=watts(limits[1]),
         energy_joules=device.scaled(_MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
         clocks=clocks(device),
         throttling=throttling(device, fields),
         performance_state=performance_state(device),
         fans=_fans(device),
         # Devices without the sensor have been seen to say 0.
-        memory_temperature_celsius=fields.get(_MEMORY_TEMPERATURE) or None,
+        memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
         thresholds=_thresholds(device),
         encoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetEncoderUtilization),
         decoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetDecoderUtilization),
         jpeg_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetJpgUtilization),
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
-        bar1_used_bytes=known(bar1.bar1Used) if bar1 else None,
-        bar1_total_bytes=known(bar1.bar1Total) if bar1 else None,
+        bar1_used_bytes=part_of(bar1.bar1Used, bar1.bar1Total) if bar1 else None,
+        bar1_total_bytes=(known(bar1.bar1Total) or None) if bar1 else None,
         persistence_enabled=_persistence(device),
         compute_mode=_compute_mode(device),
-        pcie_generation=device.number(pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
-        pcie_width=device.number(pynvml.nvmlDeviceGetCurrPcieLinkWidth),
-        pcie_generation_max=get("PCIe generation", lambda: device.number(pynvml.nvmlDeviceGetMaxPcieLinkGeneration)),
-        pcie_width_max=get("PCIe width", lambda: device.number(pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
+        pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
+        pcie_width=_lanes(device, pynvml.nvmlDeviceGetCurrPcieLinkWidth),
+        pcie_generation_max=get(
+            "PCIe generation", lambda: _generation(device, pynvml.nvmlDeviceGetMaxPcieLinkGeneration)
+        ),
+        pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
         pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
     )
-
-
-def _watts(milliwatts: int | None) -> float | None:
-    value = known(milliwatts)
-    return None if value is None else value * _MILLI
 
 
 def _engine(device: Asked, call: Any) -> float | None:
     """Return the share of time in which an engine worked; the call tells its sampling period too."""
     answer = device.ask(call)
-    return ratio(known(answer[0])) if answer else None
+    return ratio(answer[0]) if answer else None
+
+
+def _generation(device: Asked, call: Any) -> int | None:
+    return within(device.number(call), 1, _MOST_GENERATION)
+
+
+def _lanes(device: Asked, call: Any) -> int | None:
+    return within(device.number(call), 1, _MOST_LANES)
 
 
 def _fans(device: Asked) -> tuple[Fan, ...]:
@@ -95,7 +106,8 @@ def _fans(device: Asked) -> tuple[Fan, ...]:
             number: device.number(pynvml.nvmlDeviceGetFanSpeed_v2, number, about=f"fan {number}")
             for number in range(min(count, _MOST_FANS))
         }
-    return tuple(Fan(number, speed / 100) for number, speed in speeds.items() if speed is not None)
+    told = ((number, ratio(speed, _MOST_FAN_PERCENT)) for number, speed in speeds.items())
+    return tuple(Fan(number, speed) for number, speed in told if speed is not None)
 
 
 def _thresholds(device: Asked) -> tuple[Threshold, ...]:
@@ -106,7 +118,7 @@ def _thresholds(device: Asked) -> tuple[Threshold, ...]:
 def _threshold(device: Asked, name: str, kind: int) -> int | None:
     about = f"{name} temperature"
     return device.constants.get(
-        about, lambda: device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about)
+        about, lambda: celsius(device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
     )
 
 

@@ -12,13 +12,15 @@ from genvd.collector import STEADY_TICKS
 from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.model import Context, Device
 from genvd.sources.device_groups import DeviceGroups
-from genvd.sources.nvml_asked import Asked, Constants, ratio, text
+from genvd.sources.nvml_asked import Asked, Constants, text
 from genvd.sources.nvml_contexts import Contexts
 from genvd.sources.nvml_details import details
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
 from genvd.sources.nvml_health import memory_health
 from genvd.sources.nvml_links import nvlinks
-from genvd.sources.nvml_mig import MigDevice, MigReader, memory_info
+from genvd.sources.nvml_memory import memory
+from genvd.sources.nvml_mig import MigDevice, MigReader
+from genvd.sources.nvml_sane import celsius, percentage, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,9 +111,7 @@ class DeviceSource:
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
         utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
-        # The second version counts as used what nvidia-smi does; the first, for drivers before 510, adds the driver's
-        # own reserve.
-        memory = asked.first((memory_info, (handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (handle,)))
+        has = memory(asked)
         mig_mode = self._mig.mode(asked)
         mig_devices = list(self._mig.devices(asked)) if mig_mode == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
@@ -119,13 +119,13 @@ class DeviceSource:
             raise DeviceLostError("every call fails")
         device = replace(
             self._identify(asked, question.session, mig_mode),
-            temperature_celsius=known(temperature),
-            utilization_percent=known(utilization.gpu) if utilization else None,
-            memory_used_bytes=known(memory.used) if memory else None,
-            memory_total_bytes=known(memory.total) if memory else None,
-            memory_free_bytes=known(memory.free) if memory else None,
-            memory_reserved_bytes=known(getattr(memory, "reserved", None)),
-            memory_bandwidth_ratio=ratio(known(utilization.memory)) if utilization else None,
+            temperature_celsius=celsius(temperature),
+            utilization_percent=percentage(utilization.gpu) if utilization else None,
+            memory_used_bytes=has.used,
+            memory_total_bytes=has.total,
+            memory_free_bytes=has.free,
+            memory_reserved_bytes=has.reserved,
+            memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
         return DeviceFacts(self._with_groups(device, asked, question, mig_devices), contexts)

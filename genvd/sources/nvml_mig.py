@@ -10,6 +10,7 @@ import pynvml
 from genvd.device_model import MigInstance
 from genvd.sources.nvml_asked import Asked, Constants, text
 from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_memory import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +28,6 @@ class MigDevice(NamedTuple):
     number: int
     name: str
     handle: Any
-
-
-def memory_info(handle: Any) -> Any:
-    """Ask for memory with the second version of the call. The name stands in the log."""
-    return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
 
 
 class MigReader:
@@ -65,7 +61,7 @@ class MigReader:
         asked = Asked(device.name, device.handle, parent.calls, constants)
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
         constants.of(session, uuid)
-        memory = asked.first((memory_info, (device.handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)))
+        has = memory(asked)
         return MigInstance(
             number=device.number,
             uuid=uuid,
@@ -74,8 +70,8 @@ class MigReader:
             compute_instance=constants.get(
                 "compute instance", lambda: asked.number(pynvml.nvmlDeviceGetComputeInstanceId)
             ),
-            memory_used_bytes=known(memory.used) if memory else None,
-            memory_total_bytes=known(memory.total) if memory else None,
+            memory_used_bytes=has.used,
+            memory_total_bytes=has.total,
         )
 
 
