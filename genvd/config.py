@@ -91,6 +91,11 @@ class Config:
         kinds.boolean(),
         "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
     )
+    metrics_gpm: bool = _setting(
+        True,
+        kinds.boolean(),
+        "What SMs, tensor cores and memory of each device do, by its own counters (GPM: Hopper and later).",
+    )
     metrics_processes: bool = _setting(
         True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
     )

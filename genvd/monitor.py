@@ -179,6 +179,7 @@ def device_groups(config: Config) -> DeviceGroups:
         mig=config.metrics_mig,
         xid=config.metrics_xid,
         pcie_throughput=config.metrics_pcie_throughput,
+        gpm=config.metrics_gpm,
     )
 
 

@@ -6,20 +6,67 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import DeviceDetails, Fan, Threshold
+from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions, Threshold
 from genvd.sources.nvml_clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
 from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_fields import field_values
+from genvd.sources.nvml_fields import supported_values
+from genvd.sources.nvml_own import margin_temperature
 from genvd.sources.nvml_sane import celsius, part_of, ratio, watts, within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml_fields import Field
 
 _MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""
 
 _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""
+
+_POWER_INSTANT = (186, 0)
+_MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT = (186, 1), (185, 1), (190, 1)
+"""``NVML_FI_DEV_POWER_...`` of the device and of its module."""
+
+_RECOVERY_ACTION = (230, 0)
+_RECOVERY_ACTIONS = {
+    0: "none",
+    1: "gpu_reset",
+    2: "node_reboot",
+    3: "drain_p2p",
+    4: "drain_and_reset",
+    5: "recover_imex_domain",
+    6: "bus_reset",
+    7: "system_reboot",
+}
+"""``NVML_FI_DEV_GET_GPU_RECOVERY_ACTION``, by ``nvmlDeviceGpuRecoveryAction_t``."""
+
+_PCIE_ERRORS: dict[str, Field] = {
+    "l0_to_recovery": (169, 0),
+    "correctable": (173, 0),
+    "naks_received": (174, 0),
+    "receiver": (175, 0),
+    "bad_tlp": (176, 0),
+    "naks_sent": (177, 0),
+    "bad_dllp": (178, 0),
+    "non_fatal": (179, 0),
+    "fatal": (180, 0),
+    "unsupported_request": (181, 0),
+    "lcrc": (182, 0),
+    "lane": (183, 0),
+}
+"""``NVML_FI_DEV_PCIE_COUNT_...``"""
+
+_FIELDS: tuple[Field, ...] = (
+    _MEMORY_TEMPERATURE,
+    *THROTTLING_FIELDS,
+    *(_POWER_INSTANT, _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT, _RECOVERY_ACTION),
+    *_PCIE_ERRORS.values(),
+)
+
+_MICRO = 1e-6
+"""NVML counts microseconds."""
+
+_MOST_SESSIONS = 10_000
 
 _MOST_FANS = 16
 """Of one device; today's have at most 4."""
@@ -43,7 +90,7 @@ def details(device: Asked) -> DeviceDetails:
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    get, fields = device.constants.get, field_values(device, (_MEMORY_TEMPERATURE, *THROTTLING_FIELDS), "details")
+    get, fields = device.constants.get, supported_values(device, _FIELDS, "details")
     bar1 = device.ask(pynvml.nvmlDeviceGetBAR1MemoryInfo)
     limits = get("power limits", lambda: device.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
         None,
@@ -51,6 +98,9 @@ def details(device: Asked) -> DeviceDetails:
     )
     return DeviceDetails(
         power_watts=watts(device.number(pynvml.nvmlDeviceGetPowerUsage)),
+        power_instant_watts=watts(fields.get(_POWER_INSTANT)),
+        module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),
+        module_power_limit_watts=watts(fields.get(_MODULE_POWER_LIMIT)),
         power_limit_watts=watts(device.number(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         power_limit_default_watts=get(
             "default power limit", lambda: watts(device.number(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
@@ -65,6 +115,10 @@ def details(device: Asked) -> DeviceDetails:
         # Devices without the sensor have been seen to say 0.
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
         thresholds=_thresholds(device),
+        temperature_margin_celsius=celsius(device.ask(margin_temperature)),
+        recovery_action=_RECOVERY_ACTIONS.get(int(fields.get(_RECOVERY_ACTION, -1))),
+        encoder_sessions=_encoder_sessions(device),
+        capture_sessions=_capture_sessions(device),
         encoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetEncoderUtilization),
         decoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetDecoderUtilization),
         jpeg_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetJpgUtilization),
@@ -80,6 +134,9 @@ def details(device: Asked) -> DeviceDetails:
         ),
         pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
         pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
+        pcie_errors=tuple(
+            ErrorCount(kind, int(fields[field])) for kind, field in _PCIE_ERRORS.items() if field in fields
+        ),
     )
 
 
@@ -87,6 +144,23 @@ def _engine(device: Asked, call: Any) -> float | None:
     """Return the share of time in which an engine worked; the call tells its sampling period too."""
     answer = device.ask(call)
     return ratio(answer[0]) if answer else None
+
+
+def _encoder_sessions(device: Asked) -> Sessions:
+    return _sessions(*(device.ask(pynvml.nvmlDeviceGetEncoderStats) or (None, None, None)))
+
+
+def _capture_sessions(device: Asked) -> Sessions:
+    told = device.ask(pynvml.nvmlDeviceGetFBCStats)
+    return _sessions(told.sessionsCount, told.averageFPS, told.averageLatency) if told else Sessions()
+
+
+def _sessions(count: int | None, frames: int | None, microseconds: int | None) -> Sessions:
+    count = within(known(count), 0, _MOST_SESSIONS)
+    if not count:  # there is no mean of nothing
+        return Sessions(count)
+    latency = known(microseconds)
+    return Sessions(count, known(frames), None if latency is None else latency * _MICRO)
 
 
 def _generation(device: Asked, call: Any) -> int | None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collector import STEADY_TICKS
-from genvd.device_model import DeviceDetails, MemoryHealth
+from genvd.device_model import Activity, DeviceDetails, MemoryHealth
 from genvd.model import Context, Device
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.nvml_asked import Asked, Constants, text
+from genvd.sources.nvml_board import board
 from genvd.sources.nvml_contexts import Contexts
 from genvd.sources.nvml_details import details
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
+from genvd.sources.nvml_fabric import fabric
+from genvd.sources.nvml_gpm import GpmReader
 from genvd.sources.nvml_health import memory_health
 from genvd.sources.nvml_links import nvlinks
 from genvd.sources.nvml_memory import memory
@@ -74,6 +77,7 @@ class DeviceSource:
         self._contexts = Contexts(self.name, index, self._calls)
         self._constants = Constants()
         self._mig = MigReader()
+        self._gpm = GpmReader()
         self._identity = Device(index)
         self._trouble: str | None = None
         self._answers = 0  # in a row
@@ -134,13 +138,21 @@ class DeviceSource:
         self, device: Device, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
     ) -> Device:
         groups = question.groups
+        if groups.gpm:
+            self._gpm.begin(question.session, device.uuid, device.mig_mode)
+        else:
+            self._gpm.stop()
         return replace(
             device,
             details=details(asked) if groups.device_details else DeviceDetails(),
             health=memory_health(asked) if groups.memory_health else MemoryHealth(),
             nvlinks=nvlinks(asked) if groups.nvlink else (),
+            fabric=fabric(asked) if groups.nvlink else None,
+            activity=self._gpm.device(asked) if groups.gpm else Activity(),
             mig_instances=tuple(
-                self._mig.instance(asked, mig_device, question.session) for mig_device in mig_devices if groups.mig
+                self._mig.instance(asked, mig_device, question.session, self._gpm if groups.gpm else None)
+                for mig_device in mig_devices
+                if groups.mig
             ),
         )
 
@@ -160,6 +172,7 @@ class DeviceSource:
             architecture=_ARCHITECTURES.get(architecture) if architecture is not None else None,
             vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))),
             mig_mode=mig_mode,
+            board=board(asked, pci),
         )
         return replace(self._identity, uuid=uuid)
 

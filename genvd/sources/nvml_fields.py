@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_errors import NOT_SUPPORTED, known
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""
+
+_REFUSALS = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
+"""What is said of a field that device or driver does not have."""
 
 _MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Of the union ``nvmlValue_t``, by ``nvmlValueType_t``."""
@@ -30,12 +33,23 @@ def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Fie
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    fields = list(wanted)
+    return _values(device, list(wanted), about, set())
+
+
+def _values(device: Asked, fields: list[Field], about: str, refused: set[Field]) -> dict[Field, int | float]:
     if not fields:
         return {}
-    answer = device.ask(pynvml.nvmlDeviceGetFieldValues, fields, about=about) or ()
-    values = ((field, _number(entry)) for field, entry in zip(fields, answer, strict=False))
+    answer = list(zip(fields, device.ask(pynvml.nvmlDeviceGetFieldValues, fields, about=about) or (), strict=False))
+    refused.update(field for field, entry in answer if entry.nvmlReturn in _REFUSALS)
+    values = ((field, _number(entry)) for field, entry in answer)
     return {field: value for field, value in values if value is not None}
+
+
+def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
+    """Return the same; a field that the device has not is not asked for again."""
+    refused = device.constants.get(f"{about} refused", set[Field])
+    fields = [field for field in wanted if field not in (refused or ())]
+    return _values(device, fields, about, set() if refused is None else refused)
 
 
 def _number(entry: Any) -> int | float | None:

@@ -83,7 +83,7 @@ def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
 
 
 def test_groups_that_are_off_are_absent() -> None:
-    off = DeviceGroups(False, False, False, False, False, False)
+    off = DeviceGroups(False, False, False, False, False, False, False)
     (first, *_) = DemoNvml(DemoMachine(devices=8), off).read().devices
     assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
     assert first.temperature_celsius
