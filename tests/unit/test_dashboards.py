@@ -30,7 +30,37 @@ PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "proces
 """What prometheus-client tells of the monitor."""
 
 FROM_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
-NOT_SHOWN: dict[str, str] = {}
+NOT_SHOWN: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            *(f"genv_{of}_{what}_ratio" for of in ("device", "mig") for what in ("graphics_active", "sm_active")),
+            *(f"genv_{of}_{what}_ratio" for of in ("device", "mig") for what in ("sm_occupancy", "dram_active")),
+            *("genv_device_pipe_active_ratio", "genv_mig_pipe_active_ratio"),
+            "genv_device_pcie_traffic_bytes_per_second",
+        ),
+        "of Hopper and later only; there is no panel for it yet",
+    ),
+    **dict.fromkeys(
+        (
+            *("genv_device_fabric_state", "genv_device_fabric_info", "genv_device_fabric_problem"),
+            *("genv_device_nvlink_active", "genv_device_nvlink_bandwidth_bytes_per_second"),
+            *("genv_device_recovery_action", "genv_device_sram_threshold_exceeded", "genv_device_remap_banks"),
+            *("genv_device_sram_uncorrected_errors_total", "genv_device_ecc_location_errors_total"),
+            *("genv_device_pcie_errors_total", "genv_device_ecc_pending", "genv_device_board_info"),
+            *("genv_device_power_instant_watts", "genv_device_temperature_margin_celsius"),
+            *("genv_device_module_power_watts", "genv_device_module_power_limit_watts"),
+        ),
+        "there is no panel for it yet",
+    ),
+    **dict.fromkeys(
+        (
+            f"genv_device_{name}_{what}"
+            for name in ("encoder", "capture")
+            for what in ("sessions", "frames_per_second", "latency_seconds")
+        ),
+        "of machines that encode video",
+    ),
+}
 """Metrics that no dashboard shows, on purpose, and why."""
 
 SELECTORS = re.compile(r"(?<![\w:$])([a-zA-Z_]\w*(?::\w+)*)(\{[^}]*\})")
