@@ -61,8 +61,7 @@ def head(response: Response, *, closes: bool, headers: Headers = ()) -> bytes:
     fields = (
         ("Server", _SERVER),
         ("Date", _date(int(time.time()))),
-        ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
+        *_of_body(response),
         *own,
         *(field for field in headers if field not in own),
         *((("Connection", "close"),) if closes else ()),
@@ -70,6 +69,12 @@ def head(response: Response, *, closes: bool, headers: Headers = ()) -> bytes:
     status = HTTPStatus(response.status)
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in fields)]
     return "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
+
+
+def _of_body(response: Response) -> Headers:
+    if response.status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
+        return ()
+    return ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))
 
 
 _last_date = (0, "")
