@@ -6,11 +6,9 @@ import dataclasses
 import json
 import types
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from genvd.model import Snapshot
-
-T = TypeVar("T")
 
 
 class NoSnapshotError(ValueError):
@@ -32,12 +30,13 @@ def load(document: bytes) -> Snapshot:
         NoSnapshotError: the document is none.
     """
     try:
-        return _object(Snapshot, json.loads(document), "")
+        snapshot: Snapshot = _object(Snapshot, json.loads(document), "")
     except (ValueError, RecursionError) as error:
         raise NoSnapshotError(str(error)) from None
+    return snapshot
 
 
-def _object(kind: type[T], value: object, place: str) -> T:
+def _object(kind: Any, value: object, place: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{place or 'the document'} is no object")
     given = {
@@ -64,7 +63,7 @@ def _value(hint: Any, value: object, place: str) -> Any:
     if origin is tuple:
         return _items(get_args(hint), value, place)
     if dataclasses.is_dataclass(hint):
-        return _object(hint, value, place)  # type: ignore[arg-type]
+        return _object(hint, value, place)
     if not (value in get_args(hint) if origin is Literal else _is_a(hint, value)):
         raise ValueError(f"{place} is not what it should be")
     return value

@@ -54,7 +54,7 @@ export class Table {
     this.body = element("tbody");
     const table = element("table", { "aria-labelledby": heading?.id ?? "" },
       element("thead", {}, element("tr", {}, ...this.heads)), this.body);
-    this.scroll = element("div", { class: "scroll", role: "region", tabindex: 0, "aria-labelledby": heading?.id ?? "" }, table);
+    this.scroll = element("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `Table of ${this.things}` }, table);
     section.append(
       element("div", { class: "tools" }, element("label", { for: this.filter.id }, `Filter ${this.things}`), this.filter,
         this.count, this.announced),
