@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from genvd.terminal.columns import cut, width
-from genvd.text import clean
+from genvd.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Piece:
     style: Style = Style.PLAIN
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", clean(self.text))
+        object.__setattr__(self, "text", harmless(self.text))
 
 
 Line = tuple[Piece, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 from genvd.terminal.columns import fill, width
 from genvd.terminal.paint import Line, Piece, Style
-from genvd.text import clean
+from genvd.text import harmless
 
 _GAP = 2
 _NARROWEST = 6
@@ -36,7 +36,7 @@ def table(columns: Sequence[Column], rows: Sequence[Any], room: int | None) -> l
         rows: from top to bottom.
         room: columns of the terminal; None for as many as it wants.
     """
-    cells = [[clean(column.text(row)) for column in columns] for row in rows]
+    cells = [[harmless(column.text(row)) for column in columns] for row in rows]
     needed = [max([width(column.title), *(width(line[n]) for line in cells)]) for n, column in enumerate(columns)]
     widths = needed if room is None else _narrowed(columns, needed, room)
     heading = _line(columns, [column.title for column in columns], widths, [Style.DIM] * len(columns))

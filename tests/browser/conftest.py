@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from genvd.web.security import Security
-from genvd.web.server import Server, listen
-from genvd.web.site import Site
-from tests.browser.shown import Shown
 from tests.support.chromium import chromium
+from tests.support.shown import Shown, serving
 
 _PATIENCE_MS = 20_000
 
@@ -29,13 +26,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[Shown]:
-    site = Site()
-    server = Server(site, Security(), listen("127.0.0.1", 0))
-    server.start()
-    try:
-        yield Shown(site, server.port)
-    finally:
-        server.stop(take_queued=False)
+    with serving() as shown:
+        yield shown
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from genvd.device_model import DeviceDetails, MemoryHealth, MigInstance, Throttl
 from genvd.history import Past
 from genvd.model import CollectorStatus, Context, LedgerStatus, ProcessOwner, Snapshot
 from tests.browser.conftest import OpenPage
-from tests.browser.shown import GIB, Demo, Shown, device, environment, inhabited, machine
+from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1280, "height": 800}

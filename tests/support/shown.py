@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +14,8 @@ from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
 from genvd.model import Context, Device, Environment, Process, ProcessFacts, ProcessOwner, ServiceStatus, Snapshot
 from genvd.monitor import Monitor, make_sources
+from genvd.web.security import Security
+from genvd.web.server import Server, listen
 from genvd.web.site import Latest, Site
 
 GIB = 2**30
@@ -41,6 +45,18 @@ class Shown:
     def nothing(self) -> None:
         """Be as before the first collection."""
         self.site.latest = None
+
+
+@contextmanager
+def serving(security: Security | None = None) -> Iterator[Shown]:
+    """Serve the site from this process, over a free port."""
+    site = Site()
+    server = Server(site, security or Security(), listen("127.0.0.1", 0))
+    server.start()
+    try:
+        yield Shown(site, server.port)
+    finally:
+        server.stop(take_queued=False)
 
 
 def machine(**parts: Any) -> Snapshot:
