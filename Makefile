@@ -53,6 +53,10 @@ fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
 soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)
 	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
 
+.PHONY: screenshots
+screenshots: $(READY) ## Take the pictures of the page and of the terminal anew (needs chromium)
+	$(BIN)/python -m tools.screenshots
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs what that needs)
 	@packaging/build-deb

@@ -113,10 +113,15 @@ def _problem(problem: Problem) -> list[Line]:
 
 
 def _fitted(sections: list[list[Line]], room: int) -> list[list[Line]]:
-    """Return the sections in so many lines together: those that need little get it, the others share the rest."""
+    """Return the sections in so many lines together: those that need little get it, the others share the rest.
+
+    The first one has a double share.
+    """
+    shares = {number: 1 if number else 2 for number in range(len(sections))}
     rooms, left = {}, max(0, room)
-    for waiting, (number, section) in enumerate(sorted(enumerate(sections), key=lambda item: len(item[1]))):
-        rooms[number] = min(len(section), left // (len(sections) - waiting))
+    for number in sorted(shares, key=lambda number: len(sections[number]) / shares[number]):
+        waiting = sum(share for other, share in shares.items() if other not in rooms)
+        rooms[number] = min(len(sections[number]), left * shares[number] // waiting)
         left -= rooms[number]
     return [_shortened(section, rooms[number]) for number, section in enumerate(sections)]
 
