@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,7 +186,7 @@ def test_tables_filter_by_all_that_they_show(served: Shown, open_page: OpenPage)
     served.show(people(30))
     page = open_page()
     field = page.get_by_label("Filter processes")
-    field.fill("JOB-2")
+    field.fill("OB-2")
     expect(page.locator("#processes tbody tr")).to_have_count(11)
     expect(page.locator("#processes [role=status]")).to_have_text("11 of 30 processes found")
     field.fill("no such thing")
@@ -418,6 +417,8 @@ def test_names_are_text_and_turn_nothing_around_them(served: Shown, open_page: O
     assert page.locator("#problems bdi").count() == 4
     isolated = page.locator("#environments tbody bdi").first.evaluate("(one) => getComputedStyle(one).unicodeBidi")
     assert isolated == "isolate"
+    widths = page.locator("tbody .name").evaluate_all("(all) => all.map((one) => one.clientWidth)")
+    assert max(widths) < 400
 
 
 # --- For everybody ---------------------------------------------------------------------------------------------
@@ -437,7 +438,7 @@ def test_it_is_accessible(served: Shown, open_page: OpenPage, state: str) -> Non
     page = open_page()
     expect(page.locator("#version")).to_contain_text("genv-monitor")
     page.locator("details").evaluate_all("(all) => all.forEach((one) => { one.open = true; })")
-    for colors, size in itertools.product(COLORS, (PHONE, DESK)):
+    for colors, size in zip(COLORS, (PHONE, DESK), strict=True):
         page.emulate_media(color_scheme=colors)
         page.set_viewport_size(size)
         assert violations(page) == [], (colors, size)

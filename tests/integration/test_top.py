@@ -102,7 +102,7 @@ def test_other_keys_do_nothing(served: Shown) -> None:
 
 def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
     served.show(*Demo().hour())
-    with Terminal(of(served), columns=150, lines=50) as terminal:
+    with Terminal(top("--url", served.origin, "-i", "1h"), columns=150, lines=50) as terminal:
         terminal.wait_until_shown("ENVIRONMENT", "PID", "Simulated GPU 80GB", "█")
         for columns, lines, first in ((60, 20, "genv-monitor"), (20, 5, "genv-monitor"), (1, 1, "…")):
             terminal.resize(columns, lines)
