@@ -12,6 +12,7 @@ import tty
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from genvd.leaving import leave
 from genvd.terminal.columns import width
 from genvd.terminal.paint import painted
 
@@ -62,8 +63,9 @@ class Screen:
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False))
             for number, handler in (
                 (signal.SIGWINCH, lambda *_: None),
-                (signal.SIGTERM, _leave),
-                (signal.SIGHUP, _leave),
+                (signal.SIGINT, self._leave),
+                (signal.SIGTERM, self._leave),
+                (signal.SIGHUP, self._leave),
                 (signal.SIGTSTP, self._stop),
             ):
                 stack.callback(signal.signal, number, signal.signal(number, handler))
@@ -86,6 +88,11 @@ class Screen:
         if before is not None:
             with suppress(OSError, termios.error):
                 termios.tcsetattr(0, termios.TCSANOW, before)  # type: ignore[arg-type]
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        """End at once, whatever goes on: what a handler raises may be lost, or be taken for a failure of something."""
+        self._give_back(self._before)
+        leave(0)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Let go of the terminal while the shell has it (Ctrl+Z), and take it again afterwards."""
@@ -118,9 +125,7 @@ class Screen:
         return not typed or any(key in _QUIT for key in typed)
 
     def _send(self, text: str) -> None:
-        sys.stdout.buffer.write(text.encode(self._encoding, "replace"))
-        sys.stdout.buffer.flush()
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
+        """Write at once, as a signal may come in between and write too, which Python's own files do not take."""
+        left = text.encode(self._encoding, "replace")
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]

@@ -52,11 +52,8 @@ def run(config: Config, wanted: Wanted) -> None:
 
     logging.disable(logging.CRITICAL)  # what the log would say is in the picture
     screen = Screen(colors=wants_colors(sys.stdout))
-    try:
-        with screen.drawn():
-            _refresh(screen, source, seen, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
-    except KeyboardInterrupt:
-        pass  # how people leave it
+    with screen.drawn():
+        _refresh(screen, source, seen, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
 
 
 def as_text(snapshot: Snapshot, now: float) -> bytes:

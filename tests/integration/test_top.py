@@ -235,7 +235,7 @@ def test_what_is_no_terminal_gets_it_once_and_whole(served: Shown) -> None:
     assert done.returncode == 0
     assert ESCAPE not in done.stdout
     assert "8 devices" in done.stdout
-    assert len(re.findall("Simulated GPU 80GB", done.stdout)) == 8
+    assert len(re.findall(r"^ +\d  \S", done.stdout, re.MULTILINE)) == 8
     assert "more lines" not in done.stdout
 
 
