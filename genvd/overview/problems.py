@@ -85,10 +85,10 @@ _RULES = {
 }
 
 _SLOW = {
-    "hw_slowdown": "its hardware protects itself",
-    "hw_thermal": "it is too hot",
-    "hw_power_brake": "the power supply asks it to",
-    "sw_thermal": "it is too hot",
+    "hw_slowdown": "the hardware protects itself",
+    "hw_thermal": "too hot",
+    "hw_power_brake": "the power supply asks for it",
+    "sw_thermal": "too hot",
 }
 """Reasons for low clocks that somebody should look after; the others are how devices are run."""
 
@@ -145,7 +145,6 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
             )
         yield from _health(device)
         yield from _xids(device, snapshot.timestamp)
-        yield from _slow(device)
 
 
 def _health(device: Device) -> Iterator[Problem]:
@@ -174,14 +173,15 @@ def _xids(device: Device, now: float) -> Iterator[Problem]:
         )
 
 
-def _slow(device: Device) -> Iterator[Problem]:
-    reasons = [reason.reason for reason in device.details.throttling if reason.active and reason.reason in _SLOW]
-    if reasons:
-        yield Problem(
-            "warning",
-            f"Device {device.index} runs slower than it could: {_SLOW[reasons[-1]]}.",
-            "See to its cooling and power.",
-        )
+def _slow(snapshot: Snapshot) -> Iterator[Problem]:
+    why: dict[str, list[str]] = defaultdict(list)
+    for device in snapshot.devices or ():
+        reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _SLOW]
+        if reasons:
+            why[_SLOW[reasons[-1]]].append(str(device.index))
+    for reason, indices in why.items():
+        which = f"{'device' if len(indices) == 1 else 'devices'} {', '.join(indices)}"
+        yield Problem("warning", f"Slowed down, {reason}: {which}.", "See to cooling and power.")
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Problem]:
@@ -235,6 +235,7 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _sources,
     _service,
     _devices,
+    _slow,
     _violations,
     _outside,
     _memory,

@@ -64,7 +64,7 @@ def test_it_shows_the_machine(served: Shown, open_page: OpenPage) -> None:
     assert tiles["Environments"] == str(len(snapshot.environments or ()))
     assert tiles["Driver"] == "works"
     assert sorted(rows(page, "processes")) == sorted(str(process.pid) for process in snapshot.processes or ())
-    assert rows(page, "users") == [user.username for user in snapshot.users or ()]
+    assert set(rows(page, "users")) >= {user.username for user in snapshot.users or ()}
     curve = page.locator(".spark path").first.get_attribute("d") or ""
     assert curve.count("L") > 100
     assert re.fullmatch(
@@ -229,7 +229,7 @@ WRONG = {
     "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: Device 0 has memory errors, and needs a"),
     "hot": (
         alone(details=DeviceDetails(throttling=(Throttling("hw_thermal", True),))),
-        "Warning: Device 0 runs slower than it could: it is too hot.",
+        "Warning: Slowed down, too hot: device 0.",
     ),
     "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "Warning: Device 0 had XID errors within the last hour: 79."),
     "ledger": (machine(ledger=LedgerStatus(write_success=False)), "Who used how much could not be written"),
