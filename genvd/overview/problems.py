@@ -140,8 +140,7 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 "error",
                 f"Device {device.index} does not answer.",
-                "It is lost, hangs or needs a reset: look for 'NVRM: Xid' in 'dmesg', then reset it with"
-                f" 'nvidia-smi --gpu-reset -i {device.index}' or restart the machine.",
+                f"It is lost, hangs or needs a reset: look for 'NVRM: Xid' in 'dmesg', then {_reset(device)}.",
             )
         yield from _health(device)
         yield from _xids(device, snapshot.timestamp)
@@ -159,7 +158,7 @@ def _health(device: Device) -> Iterator[Problem]:
         yield Problem(
             "warning",
             f"Device {device.index} has memory errors, and needs a reset to put that memory out of use.",
-            f"When nobody uses it: 'nvidia-smi --gpu-reset -i {device.index}', or restart the machine.",
+            f"When nobody uses it, {_reset(device)}.",
         )
 
 
@@ -246,6 +245,12 @@ def _about(what: str, names: list[str], things: tuple[str, str], todo: str, seve
     """Return a problem of several things, whose word is given for one and for many."""
     number = f"{len(names)} {things[len(names) != 1]}"
     return Problem(severity, f"{what}: {number}.", todo, tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES))
+
+
+def _reset(device: Device) -> str:
+    """Return how a device is reset; docs/runbook.md says more."""
+    commands = f"systemctl stop genv-monitor; nvidia-smi --gpu-reset -i {device.index}; systemctl start genv-monitor"
+    return f"reset it ('{commands}') or restart the machine"
 
 
 def _whose(name: str, username: str | None) -> str:

@@ -15,7 +15,7 @@ from tests.support.shown import Shown, serving
 _PATIENCE_MS = 20_000
 
 OpenPage = Callable[..., Page]
-"""Opens a path, after doing something ``before``; further keywords are those of a browser context, as color_scheme."""
+"""Opens a path of an origin, after doing something ``before``; further keywords are those of a browser context."""
 
 
 @pytest.fixture(scope="session")
@@ -40,14 +40,19 @@ def complaints() -> list[str]:
 def open_page(browser: Browser, served: Shown, complaints: list[str]) -> Iterator[OpenPage]:
     with ExitStack() as stack:
 
-        def open_one(path: str = "/", before: Callable[[Page], object] = lambda _: None, **context: Any) -> Page:
+        def open_one(
+            path: str = "/",
+            before: Callable[[Page], object] = lambda _: None,
+            origin: str = served.origin,
+            **context: Any,
+        ) -> Page:
             made = browser.new_context(**context)
             stack.callback(made.close)
             made.set_default_timeout(_PATIENCE_MS)
             page = made.new_page()
-            watch(page, served.origin, complaints)
+            watch(page, origin, complaints)
             before(page)
-            page.goto(f"{served.origin}{path}")
+            page.goto(f"{origin}{path}")
             return page
 
         yield open_one
