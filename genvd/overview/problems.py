@@ -154,6 +154,12 @@ def _health(device: Device) -> Iterator[Problem]:
             f"Device {device.index} has broken memory that it cannot replace.",
             "Take it out of service, and have it exchanged.",
         )
+    if (action := device.details.recovery_action) not in (None, "none"):
+        yield Problem(
+            "error",
+            f"Device {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
+            f"When nobody uses it, {_reset(device)}.",
+        )
     if health.remap_pending or health.retirement_pending:
         yield Problem(
             "warning",

@@ -226,6 +226,10 @@ WRONG = {
     "accounts": (failing("accounts", "no answer"), "Accounts cannot be looked up."),
     "down": (alone(up=False, utilization_percent=None), "Device 0 does not answer."),
     "remap": (alone(health=MemoryHealth(remap_failed=True)), "Device 0 has broken memory that it cannot replace."),
+    "recovery": (
+        alone(details=DeviceDetails(recovery_action="node_reboot")),
+        "Device 0 is out of order; the driver recommends: node reboot.",
+    ),
     "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: Device 0 has memory errors, and needs a"),
     "hot": (
         alone(details=DeviceDetails(throttling=(Throttling("hw_thermal", True),))),
