@@ -119,7 +119,8 @@ def _time_dashboards(running: Prometheus, published: Path, wanted: list[str] | N
 
 def _line(timing: Timing) -> str:
     empty = ", empty" if timing.empty else ""
-    return f"  {timing.seconds:7.3f} s  {timing.query.title}  ({timing.bytes / 1024:.0f} KiB{empty})"
+    size = f"{timing.bytes / 1024:.0f} KiB"
+    return f"  {timing.seconds:7.3f} s  {timing.query.title}  (at best {timing.fastest:.3f} s, {size}{empty})"
 
 
 if __name__ == "__main__":
