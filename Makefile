@@ -57,6 +57,10 @@ soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=10000
 screenshots: $(READY) ## Take the pictures of the page and of the terminal anew (needs chromium)
 	$(BIN)/python -m tools.screenshots
 
+.PHONY: fleet
+fleet: $(READY) ## Have a real Prometheus scrape 1,000 simulated machines (ARGS='--machines 100 --interval 15')
+	$(BIN)/python -m tools.fleet $(ARGS)
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs what that needs)
 	@packaging/build-deb
