@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from genvd.overview import overview
-from genvd.publish import target_for
+from genvd.publish.scraping import target_for
 from genvd.streams import write_output
 from genvd.terminal.paint import has_cursor, painted, wants_colors
 from genvd.terminal.picture import Frame, picture
