@@ -194,3 +194,20 @@ def test_each_xid_error_has_one_severity() -> None:
     assert sorted(map(int, critical.split("|"))) == list(map(int, critical.split("|")))
     assert {13, 31, 43, 45} <= set(map(int, info.split("|")))
     assert {48, 64, 79, 95, 119, 120} <= set(map(int, critical.split("|")))
+
+
+# What the driver recommends.
+
+
+def test_each_recovery_action_has_one_severity() -> None:
+    """Those that are listed nowhere, as they are newer, are warnings."""
+    by_severity = {
+        alert["labels"]["severity"]: re.findall(r'action(=~|!~)"([\w|]+)"', alert["expr"])
+        for alert in ALERTS
+        if alert["alert"] == "GenvDeviceRecoveryAction"
+    }
+    ((sign, critical),) = by_severity["critical"]
+    assert sign == "=~"
+    assert by_severity["warning"] == [("!~", f"none|{critical}")]
+    told = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
+    assert set(critical.split("|")) < set(re.findall(r"\w+", told))
