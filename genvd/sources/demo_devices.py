@@ -42,6 +42,7 @@ MANY_DEVICES = 8
 _OLD_DEVICE, _DEVICE_WITH_XID = 1, 2
 
 _IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
+_CPU_WATTS, _MODULE_LIMIT_WATTS = 85.0, 1000.0
 _MHZ = 1_000_000
 _CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
 """Idle and highest, in MHz."""
@@ -115,7 +116,7 @@ def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: 
 
 
 def _older(device: Device, load: float) -> Device:
-    """Return the device as one of a model with fans that retires pages of memory and knows neither MIG nor JPEG."""
+    """Return the device as one of a model with fans that encodes video, retires pages and knows no MIG nor JPEG."""
     return replace(
         device,
         name="Simulated older GPU 80GB",
@@ -127,9 +128,14 @@ def _older(device: Device, load: float) -> Device:
         fabric=None,
         details=replace(
             device.details,
+            module_power_watts=None,
+            module_power_limit_watts=None,
             temperature_margin_celsius=None,
             recovery_action=None,
             fans=(Fan(0, round(0.3 + 0.6 * load, 2)),),
+            encoder_sessions=Sessions(2, 30, 0.004),
+            capture_sessions=Sessions(1, 60, 0.002),
+            encoder_utilization_ratio=0.06,
             jpeg_utilization_ratio=None,
             ofa_utilization_ratio=None,
         ),
@@ -240,6 +246,8 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
     return DeviceDetails(
         power_watts=round(watts(load), 3),
         power_instant_watts=round(watts(load), 3),
+        module_power_watts=round(watts(load) + _CPU_WATTS, 3),
+        module_power_limit_watts=_MODULE_LIMIT_WATTS,
         power_limit_watts=_LIMIT_WATTS,
         power_limit_default_watts=700.0,
         power_limit_min_watts=200.0,
