@@ -469,7 +469,7 @@ def test_who_holds_the_devices_of_a_machine_is_right(
     models = rows("genv_device_info", "instance", "index", "name")
     assert len({name for _, _, name in models}) == 2
     by_device = {key: float(holders[key[1]]) for key in models}
-    assert shown["table", "Devices", "H"] == _vector(by_device, "instance", "index", "name")
+    assert shown["table", "Devices", "I"] == _vector(by_device, "instance", "index", "name")
 
     temperature = rows("genv_device_temperature", "instance", "index")
     slowdown = rows('genv_device_temperature_threshold_celsius{threshold="slowdown"}', "instance", "index")

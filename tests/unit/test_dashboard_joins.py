@@ -52,6 +52,21 @@ SERIES = {
     **{f'genv_attached_devices_total{{job="genv", instance="{machine}"}}': "2" for machine in "abc"},
 }
 
+DEVICES = {
+    # One device says itself how far it may go, the other only where it slows down.
+    'genv_device_temperature_margin_celsius{index="0"': "12",
+    'genv_device_temperature_threshold_celsius{threshold="slowdown", index="0"': "87",
+    'genv_device_temperature_threshold_celsius{threshold="slowdown", index="1"': "87",
+    'genv_device_temperature{index="0"': "40",
+    'genv_device_temperature{index="1"': "40",
+    'genv_device_recovery_action{action="none", index="0"': "1",
+    'genv_device_recovery_action{action="drain_and_reset", index="1"': "1",
+    # One has joined the fabric, the other not.
+    'genv_device_fabric_state{state="completed", index="0"': "1",
+    'genv_device_fabric_info{cluster_uuid="x", clique="3", index="0"': "1",
+    'genv_device_fabric_state{state="in_progress", index="1"': "1",
+}
+
 FLEET = {
     'up{job="genv", instance="a"}': "1",
     'up{job="genv", instance="b"}': "0",
@@ -77,7 +92,10 @@ FLEET = {
     'ALERTS_FOR_STATE{alertname="GenvMonitorDown", severity="critical", job="genv", instance="b"}': "60",
 }
 
+ON_M = {f'{name}, job="{job}", instance="m"}}': value for name, value in DEVICES.items() for job in ("genv", "again")}
+
 EVERYTHING = dict.fromkeys(("instance", "username", "eid", "pid", "device"), ".*")
+ONE = {**EVERYTHING, "instance": "m"}
 BOB = {**EVERYTHING, "username": "(bob)"}
 NOBODY = {**EVERYTHING, "username": "(carol)", "instance": "(a|c)"}
 ONLY_C = {**EVERYTHING, "instance": "(c)"}
@@ -138,6 +156,22 @@ CASES = [
             '{pid="9", eid="(none)", username="(unknown)", device="?", command="x"}': 60_000,
         },
     ),
+    case(
+        "machine/Degrees below slowdown/A",
+        "{}",
+        ONE,
+        {'{instance="m", index="0"}': 12, '{instance="m", index="1"}': 47},
+    ),
+    case("machine/Recovery action/A", "{}", ONE, {'{instance="m", index="0"}': 0, '{instance="m", index="1"}': 4}),
+    case(
+        "machine/Fabric/A",
+        "{}",
+        ONE,
+        {
+            '{instance="m", index="0", state="completed", cluster_uuid="x", clique="3"}': 1,
+            '{instance="m", index="1", state="in_progress"}': 1,
+        },
+    ),
     # A machine of which it is not known what is held tells nothing of what is free.
     case("fleet/Devices free/A", "{}", EVERYTHING, {"{}": 5}),
     # Each machine counts by its devices.
@@ -163,7 +197,8 @@ def test_a_query(
 ) -> None:
     expression = wrap.replace("{}", interpolated(query(dashboard, title, letter), choices))
     series = [
-        {"series": name, "values": value if "x" in value else f"{value}x60"} for name, value in (SERIES | FLEET).items()
+        {"series": name, "values": value if "x" in value else f"{value}x60"}
+        for name, value in (SERIES | FLEET | ON_M).items()
     ]
     samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     asked = [{"expr": expression, "eval_time": "1h", "exp_samples": samples}]

@@ -16,7 +16,7 @@ import yaml
 from genvd.metrics import ALL
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.service import SERIES_DROPPED
-from tests.support import debian
+from tests.support import debian, rules
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "genvd/publish/files/grafana/dashboards"
@@ -30,38 +30,6 @@ PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "proces
 """What prometheus-client tells of the monitor."""
 
 FROM_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
-NOT_SHOWN: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            *(f"genv_{of}_{what}_ratio" for of in ("device", "mig") for what in ("graphics_active", "sm_active")),
-            *(f"genv_{of}_{what}_ratio" for of in ("device", "mig") for what in ("sm_occupancy", "dram_active")),
-            *("genv_device_pipe_active_ratio", "genv_mig_pipe_active_ratio"),
-            "genv_device_pcie_traffic_bytes_per_second",
-        ),
-        "of Hopper and later only; there is no panel for it yet",
-    ),
-    **dict.fromkeys(
-        (
-            *("genv_device_fabric_state", "genv_device_fabric_info", "genv_device_fabric_problem"),
-            *("genv_device_nvlink_active", "genv_device_nvlink_bandwidth_bytes_per_second"),
-            *("genv_device_recovery_action", "genv_device_sram_threshold_exceeded", "genv_device_remap_banks"),
-            *("genv_device_sram_uncorrected_errors_total", "genv_device_ecc_location_errors_total"),
-            *("genv_device_pcie_errors_total", "genv_device_ecc_pending", "genv_device_board_info"),
-            *("genv_device_power_instant_watts", "genv_device_temperature_margin_celsius"),
-            *("genv_device_module_power_watts", "genv_device_module_power_limit_watts"),
-        ),
-        "there is no panel for it yet",
-    ),
-    **dict.fromkeys(
-        (
-            f"genv_device_{name}_{what}"
-            for name in ("encoder", "capture")
-            for what in ("sessions", "frames_per_second", "latency_seconds")
-        ),
-        "of machines that encode video",
-    ),
-}
-"""Metrics that no dashboard shows, on purpose, and why."""
 
 SELECTORS = re.compile(r"(?<![\w:$])([a-zA-Z_]\w*(?::\w+)*)(\{[^}]*\})")
 """What an expression asks for: a name and its matchers."""
@@ -319,10 +287,28 @@ def test_the_fleet_asks_only_for_what_is_recorded() -> None:
     assert recorded() - asked == set(), "what is recorded is shown"
 
 
-def test_each_metric_is_on_a_dashboard_or_left_out_on_purpose() -> None:
+def test_each_metric_is_on_a_dashboard() -> None:
     queries = " ".join(query for path in PUBLISHED.glob("*.json") for query in expressions(load(path)))
     shown = {name for name, _ in SELECTORS.findall(queries)}
-    assert set(METRICS) - shown == set(NOT_SHOWN)
+    assert set(METRICS) - shown == set()
+
+
+def test_recovery_actions_are_called_what_the_metric_calls_them() -> None:
+    """And red is what wakes somebody."""
+    (panel,) = [one for one in panels(load(PUBLISHED / "machine.json")) if one["title"] == "Recovery action"]
+    ((mapping,), (target,)) = panel["fieldConfig"]["defaults"]["mappings"], panel["targets"]
+    told = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
+    assert {one["text"] for one in mapping["options"].values()} == set(re.findall(r"\w+", told)) - {"or"}
+    for number, one in mapping["options"].items():
+        query = rf'(?:^| or ){number} \* max by \(instance, index\) \(\w+\{{[^}}]*action="{one["text"]}"\}}\)'
+        assert re.search(query, target["expr"]), one["text"]
+    critical = [alert["expr"] for alert in rules.rules("alert") if _is_critical(alert, "GenvDeviceRecoveryAction")]
+    red = [one["text"] for one in mapping["options"].values() if one["color"] == "red"]
+    assert re.findall(r'action=~"([\w|]+)"', critical[0])[0].split("|") == sorted(red, key=critical[0].index)
+
+
+def _is_critical(alert: Json, name: str) -> bool:
+    return bool(alert["alert"] == name and alert["labels"]["severity"] == "critical")
 
 
 UNITS = {

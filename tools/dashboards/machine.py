@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards import variables
 from tools.dashboards.frame import Page, PanelBuilder, Row
-from tools.dashboards.machine_health import health, links, migs
+from tools.dashboards.machine_activity import activity, migs
+from tools.dashboards.machine_health import health
+from tools.dashboards.machine_links import links
 from tools.dashboards.machine_monitor import driver, monitor
 from tools.dashboards.navigation import MACHINE, TO_ENVIRONMENT, TO_USER
 from tools.dashboards.panels import About, Line, Scale, bars, dial, lines, number, states, word
@@ -23,6 +25,8 @@ from tools.dashboards.scales import (
     KILOWATT_HOURS,
     PERCENT,
     RATIO,
+    RECOVERY_ACTIONS,
+    SECONDS,
     WATTS,
     YES_BAD,
 )
@@ -48,9 +52,10 @@ def page() -> Page:
             Row("Temperature", _temperature()),
             Row("Power", _power()),
             Row("Clocks and throttling", _clocks()),
-            Row("Memory health and XID errors", health()),
-            Row("Video engines, other clocks, fans", _rarely(), closed=True),
-            Row("PCI Express and NVLink", links(), closed=True),
+            Row("Recovery, memory health and XID errors", health()),
+            Row("Video engines, other clocks and power, fans", _rarely(), closed=True),
+            Row("PCI Express, NVLink and fabric", links(), closed=True),
+            Row("What the SMs do (GPM)", activity(), closed=True),
             Row("MIG devices", migs(), closed=True),
             Row("Driver and modes", driver(), closed=True),
             Row("The monitor itself", monitor(), closed=True),
@@ -110,13 +115,15 @@ def _devices() -> PanelBuilder:
         About(
             "Devices",
             "Each device as it is just now. Held by: active environments. Promised twice: those that hold it may"
-            " together use more memory than it has. Orphan: memory in use of which no process is known.",
+            " together use more memory than it has. Orphan: memory in use of which no process is known."
+            " Recovery action: what the driver recommends to bring it back into order.",
             width=24,
             height=9,
         ),
         [_DEVICE, _MODEL],
         [
             Value("State", ask.named(ask.device("genv_device_up")), words=ANSWERS),
+            Value("Recovery action", ask.named(ask.recovery_action()), words=RECOVERY_ACTIONS),
             value("Utilisation", "genv_device_utilization", "percent"),
             value("Memory used", "genv_device_memory_used_bytes", "bytes"),
             value("Memory", "genv_device_memory_total_bytes", "bytes"),
@@ -245,7 +252,8 @@ def _temperature() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "Degrees below slowdown",
-                "How much hotter each device may get before it slows down; orange below 10, red at 0.",
+                "How much hotter each device may get before it slows down, by its own word where it tells, else by its"
+                " threshold; orange below 10, red at 0.",
                 width=7,
                 height=9,
                 empty=DETAILS,
@@ -402,4 +410,54 @@ def _rarely() -> Sequence[PanelBuilder]:
             BYTES,
             Line(f"min({ask.device('genv_device_bar1_memory_total_bytes')})", "size", dashed=True),
         ),
+        *_other_power(),
+        *_sessions(),
+    ]
+
+
+def _other_power() -> Sequence[PanelBuilder]:
+    module = "genv_device_module_power_watts", "genv_device_module_power_limit_watts"
+    return [
+        lines(
+            About(
+                "Power just now",
+                "Power that each board draws at the moment; above, newer devices tell the mean of a second.",
+                width=12,
+                height=8,
+                empty=DETAILS,
+            ),
+            ask.device("genv_device_power_instant_watts"),
+            _GPU,
+            WATTS,
+        ),
+        lines(
+            About(
+                "Power of the module",
+                "Power of the module that each device is a part of, with its Grace CPU; dashed: the limit of that.",
+                width=12,
+                height=8,
+                empty=f"{DETAILS}; only devices beside a Grace CPU have such a module",
+            ),
+            ask.device(module[0]),
+            _GPU,
+            WATTS,
+            Line(ask.device(module[1]), f"{_GPU} limit", dashed=True),
+        ),
+    ]
+
+
+def _sessions() -> Sequence[PanelBuilder]:
+    def both(title: str, description: str, what: str, scale: Scale) -> PanelBuilder:
+        def metric(engine: str) -> str:
+            return ask.device(f"genv_device_{engine}_{what}")
+
+        empty = DETAILS if what == "sessions" else f"There is no such session, or: {DETAILS}"
+        captures = Line(metric("capture"), f"{_GPU} capture")
+        return lines(About(title, description, 8, 7, empty), metric("encoder"), f"{_GPU} encoder", scale, captures)
+
+    whose = "who encode video, and who capture what is drawn (NvFBC)"
+    return [
+        both("Video sessions", f"Sessions of those {whose}.", "sessions", COUNT),
+        both("Frames per second", f"Mean of the sessions of those {whose}.", "frames_per_second", COUNT),
+        both("Latency of sessions", f"Mean of the sessions of those {whose}.", "latency_seconds", SECONDS),
     ]

@@ -2,6 +2,7 @@
 
 from tools.dashboards.people_expressions import owned
 from tools.dashboards.promql import THE_ONE, described, increase, on, per, rate
+from tools.dashboards.scales import RECOVERY_ACTIONS
 
 _CHOSEN = 'index=~"$device"'
 
@@ -55,9 +56,30 @@ def named(expression: str) -> str:
 
 
 def below_slowdown() -> str:
-    """Give how many degrees each device is from slowing itself down."""
+    """Give how many degrees each device is from slowing itself down: by its own word, else by its threshold."""
+    margin = device("genv_device_temperature_margin_celsius")
     threshold = device("genv_device_temperature_threshold_celsius", where='threshold="slowdown"')
-    return f"{threshold} - {device('genv_device_temperature')}"
+    return f"{margin} or {threshold} - {device('genv_device_temperature')}"
+
+
+def recovery_action() -> str:
+    """Give what the driver recommends for each device, as the number in RECOVERY_ACTIONS."""
+    each = {number: f'action="{action}"' for number, (action, _) in RECOVERY_ACTIONS.items()}
+    return " or ".join(
+        f"{number} * {device('genv_device_recovery_action', where=where)}" for number, where in each.items()
+    )
+
+
+def nvlink_bandwidth() -> str:
+    """Give what the active NVLinks of each device can carry together in each direction, in bytes per second."""
+    return f"sum by (instance, index) ({device('genv_device_nvlink_bandwidth_bytes_per_second', 'link')})"
+
+
+def fabric() -> str:
+    """Give how far each device is in joining the fabric, beside what it has joined."""
+    labels = ("cluster_uuid", "clique")
+    joined = device("genv_device_fabric_info", *labels)
+    return described(device("genv_device_fabric_state", "state"), joined, by=["index"], labels=labels)
 
 
 def power_share() -> str:
@@ -133,8 +155,8 @@ def persistence() -> str:
     return described(device("genv_device_persistence_mode"), modes, by=["index"], labels=["mode"])
 
 
-def mig(metric: str) -> str:
+def mig(metric: str, where: str = "") -> str:
     """Give a metric of MIG devices, with what each of them is."""
     labels = ("profile", "gpu_instance", "compute_instance", "uuid")
     info = device("genv_mig_instance_info", MIG_DEVICE, *labels)
-    return described(device(metric, MIG_DEVICE), info, by=["index", MIG_DEVICE], labels=labels)
+    return described(device(metric, MIG_DEVICE, where=where), info, by=["index", MIG_DEVICE], labels=labels)

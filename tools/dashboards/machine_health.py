@@ -1,15 +1,16 @@
-"""Of the dashboard of one machine: memory health, XID errors, links, MIG devices."""
+"""Of the dashboard of one machine: what the driver recommends, memory health, XID errors."""
 
 from collections.abc import Sequence
 
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards.frame import PanelBuilder
-from tools.dashboards.panels import About, bars, lines
+from tools.dashboards.panels import About, Scale, lines, states
 from tools.dashboards.scales import (
-    BYTES_PER_SECOND,
+    DETAILS,
     HEALTH,
     NONE_IS_GOOD,
     NONE_IS_VITAL,
+    RECOVERY_ACTIONS,
     YES_BAD,
     YES_GOOD,
     or_off,
@@ -19,13 +20,21 @@ from tools.dashboards.tables import Key, Value, rows
 _GPU = "GPU {{index}}"
 _DEVICE = Key("index", "GPU")
 _THIS_MACHINE = ("instance",)
-_NVLINK = f"No NVLink is active: {or_off('metrics.nvlink')}"
-_THROUGHPUT = "metrics.pcie_throughput is off in monitor.yaml, as it is unless switched on"
+_ON = {1: ("on", "green"), 0: ("off", "blue")}
 
 
 def health() -> Sequence[PanelBuilder]:
     """Draw what is wrong with memory and devices, or was."""
-    return [_memory_health(), _ecc(), _xids(), _xids_over_time()]
+    return [
+        _memory_health(),
+        _recovery(),
+        _ecc(),
+        _xids(),
+        _xids_over_time(),
+        _places(),
+        _sram_sources(),
+        _spare_rows(),
+    ]
 
 
 def _memory_health() -> PanelBuilder:
@@ -40,17 +49,18 @@ def _memory_health() -> PanelBuilder:
         About(
             "Memory health",
             "A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm, but"
-            " a rising number announces it. Pending: a reset, or for retired pages a restart, is needed to finish it.",
+            " a rising number announces it. Pending: a reset, or for retired pages a restart, is needed to finish it."
+            " Too many of SRAM: so many uncorrected errors that NVIDIA's diagnosis calls for another device.",
             width=24,
             height=8,
         ),
         [_DEVICE, Key("name", "Model")],
         [
             Value("Answers", ask.named(ask.device("genv_device_up")), words=YES_GOOD),
-            Value(
-                "ECC", ask.named(ask.device("genv_device_ecc_enabled")), words={1: ("on", "green"), 0: ("off", "blue")}
-            ),
+            Value("ECC", ask.named(ask.device("genv_device_ecc_enabled")), words=_ON),
+            Value("After a restart", ask.named(ask.device("genv_device_ecc_pending")), words=_ON),
             value("Uncorrected ever", "genv_device_ecc_errors_total", 'severity="uncorrected", scope="aggregate"'),
+            yes("Too many of SRAM", "genv_device_sram_threshold_exceeded"),
             value("Rows remapped, corrected", "genv_device_remapped_rows", 'cause="corrected"'),
             value("Rows remapped, uncorrected", "genv_device_remapped_rows", 'cause="uncorrected"'),
             yes("Remap pending", "genv_device_remap_pending"),
@@ -63,6 +73,22 @@ def _memory_health() -> PanelBuilder:
         least_first=True,
         hidden=_THIS_MACHINE,
         empty=HEALTH,
+    )
+
+
+def _recovery() -> PanelBuilder:
+    return states(
+        About(
+            "Recovery action",
+            "What the driver recommended to bring each device back into order; docs/runbook.md says what to do"
+            " (GenvDeviceRecoveryAction).",
+            width=24,
+            height=6,
+            empty=f"{DETAILS}; only newer drivers do",
+        ),
+        ask.recovery_action(),
+        _GPU,
+        Scale("none", words=RECOVERY_ACTIONS),
     )
 
 
@@ -120,111 +146,76 @@ def _xids_over_time() -> PanelBuilder:
     )
 
 
-def links() -> Sequence[PanelBuilder]:
-    """Draw PCI Express and NVLink."""
-    return [_pcie_link(), *_pcie(), *_nvlink()]
-
-
-def _pcie_link() -> PanelBuilder:
-    def value(title: str, metric: str) -> Value:
-        return Value(title, ask.named(ask.device(metric)))
+def _places() -> PanelBuilder:
+    def count(title: str, severity: str, scope: str) -> Value:
+        where = f'severity="{severity}", scope="{scope}"'
+        errors = ask.device("genv_device_ecc_location_errors_total", "location", where=where)
+        return Value(title, errors, steps=NONE_IS_GOOD.steps)
 
     return rows(
         About(
-            "PCI Express links",
-            "Generation and lanes of each link, and the most that device and slot allow. An idle device goes down with"
-            " the generation; fewer lanes than allowed while it works are worth a look.",
-            width=12,
+            "ECC errors by place",
+            "Memory errors by where they were: since the driver was loaded, and ever in the life of the device.",
+            width=10,
             height=8,
         ),
-        [_DEVICE, Key("name", "Model")],
+        [_DEVICE, Key("location", "Place")],
         [
-            value("Generation", "genv_device_pcie_link_generation"),
-            value("Most", "genv_device_pcie_link_generation_max"),
-            value("Lanes", "genv_device_pcie_link_width"),
-            value("Most lanes", "genv_device_pcie_link_width_max"),
+            count("Corrected", "corrected", "volatile"),
+            count("Uncorrected", "uncorrected", "volatile"),
+            count("Corrected ever", "corrected", "aggregate"),
+            count("Uncorrected ever", "uncorrected", "aggregate"),
+        ],
+        sort_by="Uncorrected ever",
+        hidden=_THIS_MACHINE,
+        empty=HEALTH,
+    )
+
+
+def _sram_sources() -> PanelBuilder:
+    return rows(
+        About(
+            "SRAM errors by source",
+            "Errors of SRAM that could not be corrected, in the life of the device, the worst first.",
+            width=6,
+            height=8,
+        ),
+        [_DEVICE, Key("source", "Source")],
+        [
+            Value(
+                "Errors",
+                ask.device("genv_device_sram_uncorrected_errors_total", "source"),
+                steps=NONE_IS_GOOD.steps,
+            )
+        ],
+        sort_by="Errors",
+        hidden=_THIS_MACHINE,
+        empty=HEALTH,
+    )
+
+
+def _spare_rows() -> PanelBuilder:
+    def banks(title: str, availability: str, steps: Sequence[tuple[float | None, str]] = ()) -> Value:
+        where = f'availability="{availability}"'
+        return Value(title, ask.device("genv_device_remap_banks", where=where), steps=steps)
+
+    return rows(
+        About(
+            "Spare rows",
+            "Banks of memory by the spare rows that they have left; one without any cannot replace a bad row.",
+            width=8,
+            height=8,
+        ),
+        [_DEVICE],
+        [
+            banks("All", "max"),
+            banks("Many", "high"),
+            banks("Some", "partial"),
+            banks("Few", "low", NONE_IS_GOOD.steps),
+            banks("None", "none", NONE_IS_VITAL.steps),
         ],
         sort_by="GPU",
         least_first=True,
         hidden=_THIS_MACHINE,
-        empty=or_off("metrics.device_details"),
+        empty=f"{HEALTH}; devices before Ampere have none",
     )
-
-
-def _pcie() -> Sequence[PanelBuilder]:
-    def throughput(title: str, what: str, metric: str) -> PanelBuilder:
-        about = About(title, f"Bytes per second that each device {what}, as sampled for 20 ms.", 12, 7, _THROUGHPUT)
-        return lines(about, ask.device(metric), _GPU, BYTES_PER_SECOND)
-
-    return [
-        bars(
-            About(
-                "PCI Express replays",
-                "Packets that were sent again in the chosen time: many of them mean a bad slot or riser.",
-                width=12,
-                height=8,
-                empty=or_off("metrics.device_details"),
-            ),
-            ask.device_increase("genv_device_pcie_replays_total"),
-            _GPU,
-            NONE_IS_GOOD,
-        ),
-        throughput("PCI Express received", "received", "genv_device_pcie_receive_bytes_per_second"),
-        throughput("PCI Express sent", "sent", "genv_device_pcie_transmit_bytes_per_second"),
-    ]
-
-
-def _nvlink() -> Sequence[PanelBuilder]:
-    def throughput(title: str, what: str, counter: str) -> PanelBuilder:
-        about = About(title, f"Bytes per second that each device {what} over all its NVLinks.", 8, 8, empty=_NVLINK)
-        expression = f"sum by (instance, index) ({ask.device_rate(counter, 'link')})"
-        return lines(about, expression, _GPU, BYTES_PER_SECOND)
-
-    errors = ask.device_increase("genv_device_nvlink_errors_total", "link", "kind")
-    return [
-        throughput("NVLink received", "received", "genv_device_nvlink_receive_bytes_total"),
-        throughput("NVLink sent", "sent", "genv_device_nvlink_transmit_bytes_total"),
-        rows(
-            About(
-                "NVLink errors",
-                "Errors on each NVLink in the chosen time, the worst first.",
-                width=8,
-                height=8,
-            ),
-            [_DEVICE, Key("link", "Link"), Key("kind", "Kind")],
-            [Value("Errors", errors, steps=NONE_IS_GOOD.steps)],
-            sort_by="Errors",
-            hidden=_THIS_MACHINE,
-            empty=_NVLINK,
-        ),
-    ]
-
-
-def migs() -> Sequence[PanelBuilder]:
-    """Draw the MIG devices."""
-    return [
-        rows(
-            About(
-                "MIG devices",
-                "Each part of a device whose MIG mode is on; their processes are those of the device.",
-                width=24,
-                height=8,
-            ),
-            [
-                _DEVICE,
-                Key(ask.MIG_DEVICE, "MIG device"),
-                Key("profile", "Profile"),
-                Key("gpu_instance", "GPU instance"),
-                Key("compute_instance", "Compute instance"),
-                Key("uuid", "UUID"),
-            ],
-            [
-                Value("Memory used", ask.mig("genv_mig_memory_used_bytes"), unit="bytes"),
-                Value("Memory", ask.mig("genv_mig_memory_total_bytes"), unit="bytes"),
-            ],
-            sort_by="GPU",
-            least_first=True,
-            hidden=_THIS_MACHINE,
-            empty=f"No MIG devices: {or_off('metrics.mig')}",
-        ),
-    ]

@@ -72,7 +72,35 @@ def driver() -> Sequence[PanelBuilder]:
             hidden=(*_THIS_MACHINE, "1"),
             empty=DETAILS,
         ),
+        _boards(),
     ]
+
+
+def _boards() -> PanelBuilder:
+    keys = [
+        Key("serial", "Serial number"),
+        Key("part_number", "Part number"),
+        Key("minor_number", "Minor number"),
+        Key("compute_capability", "Compute capability"),
+        Key("pci_device_id", "PCI device"),
+        Key("pci_subsystem_id", "PCI subsystem"),
+        Key("inforom_version", "InfoROM"),
+        Key("gsp_firmware_version", "GSP firmware"),
+    ]
+    return rows(
+        About(
+            "What the boards are",
+            "What somebody who replaces a board wants to know of it; N of its file /dev/nvidiaN is its minor number.",
+            width=24,
+            height=8,
+        ),
+        [Key("index", "GPU"), *keys],
+        [Value("1", ask.device("genv_device_board_info", *(key.label for key in keys)))],
+        sort_by="GPU",
+        least_first=True,
+        hidden=(*_THIS_MACHINE, "1"),
+        empty="No devices: is there a driver?",
+    )
 
 
 def monitor() -> Sequence[PanelBuilder]:

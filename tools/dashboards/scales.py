@@ -26,6 +26,19 @@ IDLE_SECONDS = 1800
 YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
 YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}
 ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
+RECOVERY_ACTIONS = {
+    0: ("none", "green"),
+    1: ("gpu_reset", "red"),
+    2: ("node_reboot", "red"),
+    3: ("drain_p2p", "red"),
+    4: ("drain_and_reset", "orange"),
+    5: ("recover_imex_domain", "orange"),
+    6: ("bus_reset", "red"),
+    7: ("system_reboot", "red"),
+}
+"""The label action of what the driver recommends, by the driver's number for it; red is what the alert
+GenvDeviceRecoveryAction calls critical."""
+
 KEPT = {0: ("kept", "green"), 1: ("broken", "orange")}
 
 GPU_DOES_NOT = "The GPU does not report it"
