@@ -57,6 +57,14 @@ soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=10000
 bench: $(READY) ## Measure what it costs, beside its peers (ARGS=--quick for a fast look, ARGS=--write for the README)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(READY) ## Take the pictures of the page and of the terminal anew (needs chromium)
+	$(BIN)/python -m tools.screenshots
+
+.PHONY: fleet
+fleet: $(READY) ## Have a real Prometheus scrape 1,000 simulated machines (ARGS='--machines 100 --interval 15')
+	$(BIN)/python -m tools.fleet $(ARGS)
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs what that needs)
 	@packaging/build-deb

@@ -15,20 +15,25 @@ from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
 from genvd.ledger.period import parse_moment
-from genvd.signals import hold_signals
+from genvd.signals import end_when_interrupted, hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from genvd.model import Snapshot
+    from genvd.monitor import Monitor
+
 log = logging.getLogger(__name__)
 
-OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-"""Exit status: asked to stop or done; could not run; wrong command line or configuration; Ctrl+C before it was done."""
+OK, FAILED, WRONG = 0, 1, 2
+"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
 _REPORT_SPAN = timedelta(days=7)
+_REFRESH = 2.0
+"""Seconds from one look of ``top`` to the next."""
 _ONCE_TIMEOUT = 60.0
 """Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
 
@@ -44,13 +49,8 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
     options = _parser(program).parse_args(sys.argv[1:] if arguments is None else arguments)
     if options.run_command is _run:
         hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
-    try:
-        return _run_command(options)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _run_command(options: argparse.Namespace) -> int:
+    else:
+        end_when_interrupted()
     try:
         config = _config(options)
     except ConfigError as error:
@@ -99,13 +99,60 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
-    from genvd.metrics.exposition import TEXT, Families
     from genvd.monitor import Monitor, make_sources
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_sources(patient, options.demo))
-    write_output(TEXT.render(Families(monitor.exported(monitor.look()))))
+    write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
     return OK
+
+
+def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd.metrics.exposition import TEXT, Families
+
+    return TEXT.render(Families(monitor.exported(snapshot)))
+
+
+def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd.terminal.top import as_text
+
+    return as_text(snapshot, snapshot.timestamp)
+
+
+def _as_json(_: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd import snapshot_json
+
+    return snapshot_json.dump(snapshot)
+
+
+_ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
+    "metrics": _as_metrics,
+    "table": _as_table,
+    "json": _as_json,
+}
+
+
+def _top(config: Config, options: argparse.Namespace) -> int:
+    from genvd.terminal.service import Access, ServiceError
+    from genvd.terminal.top import Wanted, run
+
+    try:
+        access = Access(options.ca_file, options.user, _password(options.password_file))
+        run(config, Wanted(options.url, access, options.refresh, options.demo))
+    except ServiceError as error:
+        log.error("%s", error)
+        return FAILED
+    return OK
+
+
+def _password(file: Path | None) -> str:
+    from genvd.terminal.service import ServiceError
+
+    try:
+        return "" if file is None else file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
+        raise ServiceError(f"{file}: cannot be read: {reason}; --password-file names a file of one line") from None
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
@@ -170,7 +217,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")
     _add_common_options(once)
     _add_demo_option(once)
+    once.add_argument(
+        "--format",
+        choices=tuple(_ONCE_FORMATS),
+        default="metrics",
+        help="metrics as Prometheus reads them, a table for people, or the snapshot as json (default: metrics)",
+    )
     once.set_defaults(run_command=_once)
+
+    top = commands.add_parser("top", help="show the machine in this terminal, again and again, until q or Ctrl+C")
+    _add_common_options(top)
+    _add_top_options(top)
+    _add_demo_option(top)
+    top.set_defaults(run_command=_top)
 
     publish = commands.add_parser("publish", help="write the Prometheus and Grafana files and exit")
     _add_common_options(publish)
@@ -260,6 +319,38 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the file to read, such as a backup (default: ledger.db where the service keeps it)",
     )
+
+
+def _add_top_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url",
+        default=None,
+        metavar="URL",
+        help="the monitor to ask, such as http://gpu1:8000 (default: that of this machine, or none if it does not run)",
+    )
+    parser.add_argument(
+        "-i",
+        "--interval",
+        dest="refresh",
+        type=_refresh,
+        default=_REFRESH,
+        metavar="SECONDS",
+        help=f"time from one look to the next (default: {_REFRESH:g}s)",
+    )
+    parser.add_argument(
+        "--ca-file", type=_path, default=None, metavar="FILE", help="the CA of its certificate (default: the system's)"
+    )
+    parser.add_argument("--user", default=None, metavar="NAME", help="the user to be, where it wants passwords")
+    parser.add_argument(
+        "--password-file", type=_path, default=None, metavar="FILE", help="a file with the password of --user"
+    )
+
+
+def _refresh(text: str) -> float:
+    try:
+        return float(parse_option("collect_interval", text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
 
 
 def _add_demo_option(parser: argparse.ArgumentParser) -> None:

@@ -91,6 +91,11 @@ class Config:
         kinds.boolean(),
         "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
     )
+    metrics_gpm: bool = _setting(
+        True,
+        kinds.boolean(),
+        "What SMs, tensor cores and memory of each device do, by its own counters (GPM: Hopper and later).",
+    )
     metrics_processes: bool = _setting(
         True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
     )
@@ -116,6 +121,40 @@ class Config:
         DEFAULT_PROMETHEUS_URL,
         kinds.text("a URL that starts with http:// or https://", r"https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000}"),
         "Where Grafana reaches Prometheus.",
+    )
+    publish_targets: tuple[str, ...] = _setting(
+        (),
+        kinds.targets(),
+        "Machines that the published Prometheus scrapes instead of this one: a list of host:port, and of absolute"
+        " paths of file_sd files (.json, .yml or .yaml), which Prometheus follows. Empty: this machine.",
+    )
+    scrape_scheme: str = _setting(
+        "auto",
+        kinds.choice("auto", "http", "https"),
+        "Whether with TLS: http, https, or auto: with it if this monitor has it or a key for it is here.",
+    )
+    scrape_ca_file: Path | None = _setting(
+        None,
+        kinds.absolute_path(),
+        "Certificate of the CA that signed those of the machines. Empty: the CAs that the system trusts.",
+    )
+    scrape_server_name: str = _setting(
+        "",
+        kinds.text("a host name or an address, or nothing", r"(?:[0-9A-Za-z_][0-9A-Za-z_.:-]{0,252})?"),
+        "Name in the certificates of the machines. Empty: that by which each is scraped.",
+    )
+    scrape_cert_file: Path | None = _setting(
+        None, kinds.absolute_path(), "Certificate that Prometheus shows, where the machines want one."
+    )
+    scrape_key_file: Path | None = _setting(None, kinds.absolute_path(), "Key of that certificate.")
+    scrape_username: str = _setting(
+        "",
+        kinds.text("a name of at most 200 characters without a colon", r"[^:\x00-\x1f\x7f]{0,200}"),
+        "User as whom Prometheus logs in, where the machines want a password.",
+    )
+    scrape_password_file: Path | None = _setting(None, kinds.absolute_path(), "File that holds the password.")
+    scrape_credentials_file: Path | None = _setting(
+        None, kinds.absolute_path(), "File that holds a bearer token, for a proxy that wants one."
     )
     ledger_enabled: bool = _setting(True, kinds.boolean(), "Whether to count who used how much.")
     ledger_directory: Path | None = _setting(
@@ -151,6 +190,7 @@ SECTIONS = {
     "genv": "Where genv keeps its state. It is only read.",
     "metrics": "Groups of metrics that can be switched off. The sixteen of genv itself are always there.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
+    "scrape": "How the published Prometheus gets in. Files are only named here: Prometheus reads them, as its user.",
     "ledger": "Who used how much: GPU time and energy by user, environment and device, for 'genv monitor report'.",
     "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
     "logging": "What is logged, to standard error or the journal.",
@@ -191,6 +231,25 @@ def contradictions(config: Config, given: Collection[str]) -> Iterator[tuple[str
     if {"ledger_hourly_retention", "ledger_retention"} <= set(given) and hourly > retention:
         shown, most = map(kinds.show_duration, (hourly, retention))
         yield "ledger_hourly_retention", f"{shown} is longer than ledger.retention; expected at most {most}"
+    yield from _half_said(config)
+    if config.scrape_username and config.scrape_credentials_file:
+        yield "scrape_credentials_file", "is one way to get in, and scrape.username another; expected one of them"
+    if config.scrape_scheme == "http":
+        for field in TLS_KEYS:
+            if getattr(config, field):
+                yield field, "is of use with TLS only; expected scrape.scheme to be https or auto"
+
+
+TLS_KEYS = ("scrape_ca_file", "scrape_server_name", "scrape_cert_file", "scrape_key_file")
+"""Fields that mean nothing without TLS."""
+
+
+def _half_said(config: Config) -> Iterator[tuple[str, str]]:
+    """Return of two fields that need each other the one that is given, where the other one is not."""
+    for pair in (("scrape_cert_file", "scrape_key_file"), ("scrape_username", "scrape_password_file")):
+        for field, other in (pair, pair[::-1]):
+            if getattr(config, field) and not getattr(config, other):
+                yield field, f"is of no use alone; expected {other.replace('_', '.', 1)} beside it"
 
 
 def as_yaml(config: Config) -> str:
@@ -221,7 +280,7 @@ def json_schema() -> dict[str, Any]:
     }
     for setting in settings():
         default = setting.kind.show(setting.default) if setting.default is not None else ""
-        shown = setting.default if isinstance(setting.default, int | bool) else default
+        shown = setting.default if isinstance(setting.default, int | bool) else [] if setting.kind.item else default
         sections[setting.section]["properties"][setting.key] = {
             "description": setting.description,
             "default": shown,
@@ -246,10 +305,16 @@ def _lines(config: Config, *, comments: bool) -> str:
             text += f"{section}:\n"
         if comments:
             text += f"  # {setting.description}\n"
-        value = getattr(config, setting.field)
-        shown = setting.kind.show(value)
-        text += f"  {setting.key}: {shown if isinstance(value, bool | int | float) else _quoted(shown)}\n"
+        text += f"  {setting.key}: {_shown(setting.kind, getattr(config, setting.field))}\n"
     return text
+
+
+def _shown(kind: kinds.Kind, value: Any) -> str:
+    """Return a value as YAML on one line."""
+    if kind.item:
+        return json.dumps(value, ensure_ascii=False)
+    shown = kind.show(value)
+    return shown if isinstance(value, bool | int | float) else _quoted(shown)
 
 
 def _quoted(text: str) -> str:

@@ -15,6 +15,7 @@ from genvd.yaml_file import ConfigError as ConfigError
 from genvd.yaml_file import compose, is_null, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -105,15 +106,30 @@ class _Reader:
     def _value(self, setting: Setting, node: yaml.Node, values: dict[str, Any]) -> None:
         if is_null(node):
             return
-        name = f"{setting.section}.{setting.key}"
         self.lines[setting.field] = node.start_mark.line + 1
+        if setting.kind.item and isinstance(node, yaml.SequenceNode):
+            values[setting.field] = self._list(setting, setting.kind.item, node.value)
+        else:
+            values[setting.field] = self._scalar(setting, setting.kind.parse, node)
+
+    def _list(self, setting: Setting, read: Callable[[str], Any], nodes: list[yaml.Node]) -> tuple[Any, ...]:
+        """Return the values of a list; its problems have the lines of its items."""
+        found = [(node, value) for node in nodes if (value := self._scalar(setting, read, node)) is not None]
+        seen = set()
+        for node, value in found:
+            if value in seen:
+                self._problem(node, f"{setting.section}.{setting.key}: {value!r} is there twice; expected once")
+            seen.add(value)
+        return tuple(value for _, value in found)
+
+    def _scalar(self, setting: Setting, read: Callable[[str], Any], node: yaml.Node) -> Any:
+        """Return the value of a node; of one that is wrong the value is of no use, and the problem is kept."""
         try:
-            if not isinstance(node, yaml.ScalarNode):
-                setting.kind.parse("\0")  # says what is expected
-            values[setting.field] = setting.kind.parse(str(node.value))
+            return read(str(node.value) if isinstance(node, yaml.ScalarNode) else "\0")  # which says what is expected
         except ValueError as error:
             shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-            self._problem(node, f"{name}: {shown} is wrong; {error}")
+            self._problem(node, f"{setting.section}.{setting.key}: {shown} is wrong; {error}")
+            return None
 
     def _problem(self, node: yaml.Node, text: str) -> None:
         self.problems.append(_Problem(node.start_mark.line + 1, text))

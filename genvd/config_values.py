@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Kind:
     """The kind in JSON Schema."""
     show: Callable[[Any], str] = field(default=str)
     """From the value to text that :attr:`parse` reads."""
+    item: Callable[[str], Any] | None = None
+    """Reads one of several, where the value is a tuple that may be written as a list too; raises as :attr:`parse`."""
 
 
 def duration(least: float, most: float) -> Kind:
@@ -109,6 +112,58 @@ def host_names() -> Kind:
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
     return Kind(parse, {"type": "string", "pattern": f"^{pattern}$"}, ", ".join)
+
+
+_PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_ADDRESS = re.compile(rf"(\[[0-9A-Fa-f:.]{{2,45}}\]|[0-9A-Za-z_][0-9A-Za-z_.-]{{0,252}}):{_PORT}")
+_TARGETS_FILE = re.compile(r"/[^*?\[\]\\,]*(?:\*[^/*?\[\]\\,]*)?\.(?:json|yml|yaml)")
+"""What Prometheus takes (patFileSDName of its discovery/file), less what it would take for a pattern of names."""
+
+
+def targets() -> Kind:
+    """What Prometheus is to scrape: ``host:port`` of machines, and absolute paths of file_sd files.
+
+    Names of hosts come out in lower case and addresses in their short form, so that what is the same looks the same.
+    """
+
+    def item(text: str) -> str:
+        value = text.strip(" ")
+        if _TARGETS_FILE.fullmatch(value) and value.isprintable():
+            return value
+        match = _ADDRESS.fullmatch(value)
+        if not match:
+            raise ValueError(
+                'expected host:port, such as gpu1.example.org:8000 or "[2001:db8::1]:8000", or the absolute path of a'
+                " .json, .yml or .yaml file"
+            )
+        return f"{_host(match[1])}{value[match.end(1) :]}"
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(map(item, text.split(","))) if text.strip(" ") else ()
+        if len(set(found)) < len(found):
+            raise ValueError("expected each once")
+        return found
+
+    one = f"{_ADDRESS.pattern}|{_TARGETS_FILE.pattern}"
+    schema = {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string", "pattern": f"^ *(?:{one}) *$"}, "uniqueItems": True},
+            {"type": "string", "pattern": f"^ *(?:(?:{one}) *(?:, *(?:{one}) *)*)?$"},
+        ]
+    }
+    return Kind(parse, schema, ", ".join, item)
+
+
+def _host(host: str) -> str:
+    """Return a name or address in the form in which it is compared; raise ValueError for what can be neither."""
+    try:
+        if host.startswith("["):
+            return f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        if re.fullmatch("[0-9.]+", host):
+            return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        raise ValueError(f"expected a name or an address before the port, and {host} is none") from None
+    return host.lower()
 
 
 def absolute_path() -> Kind:

@@ -13,8 +13,8 @@ from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.driver_watch import DriverWatch
 from genvd.monitor import Monitor, make_sources, summary
-from genvd.publish import target_for
 from genvd.publish.publisher import Publisher
+from genvd.publish.scraping import target_for
 from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer

@@ -49,10 +49,68 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """A count of one kind of error."""
+
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Those who use one of the video engines."""
+
+    count: int | None = None
+    frames_per_second: int | None = None
+    """The mean of all of them; None where there are none."""
+    latency_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a device is, beyond its name. It does not change."""
+
+    serial: str | None = None
+    part_number: str | None = None
+    minor_number: int | None = None
+    """That of its file /dev/nvidiaN."""
+    compute_capability: str | None = None
+    pci_device_id: str | None = None
+    """Device and vendor, in hexadecimal digits."""
+    pci_subsystem_id: str | None = None
+    inforom_version: str | None = None
+    gsp_firmware_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FabricProblem:
+    """Something that may be wrong with the fabric."""
+
+    name: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """How a device stands in the fabric of NVLinks and NVSwitches."""
+
+    state: str
+    """``not_started``, ``in_progress``, ``completed`` or ``failed``."""
+    cluster_uuid: str | None = None
+    clique: int | None = None
+    problems: tuple[FabricProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceDetails:
     """How a device is doing, beyond what the first metrics say."""
 
     power_watts: float | None = None
+    """The mean of a second on Ampere (but GA100) and later, else just now."""
+    power_instant_watts: float | None = None
+    module_power_watts: float | None = None
+    """Of GPU, Grace CPU and their memory together, where they are one module."""
+    module_power_limit_watts: float | None = None
     power_limit_watts: float | None = None
     """What holds just now, whoever set it."""
     power_limit_default_watts: float | None = None
@@ -67,6 +125,13 @@ class DeviceDetails:
     fans: tuple[Fan, ...] = ()
     memory_temperature_celsius: float | None = None
     thresholds: tuple[Threshold, ...] = ()
+    temperature_margin_celsius: int | None = None
+    """How far it is below the temperature at which the device slows down."""
+    recovery_action: str | None = None
+    """What the driver recommends to bring the device back into order; ``none`` where it is."""
+    encoder_sessions: Sessions = Sessions()
+    capture_sessions: Sessions = Sessions()
+    """Of those who capture what is drawn (NvFBC)."""
     encoder_utilization_ratio: float | None = None
     decoder_utilization_ratio: float | None = None
     jpeg_utilization_ratio: float | None = None
@@ -85,6 +150,7 @@ class DeviceDetails:
     """Of device and slot together."""
     pcie_width_max: int | None = None
     pcie_replays: int | None = None
+    pcie_errors: tuple[ErrorCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +159,51 @@ class PcieThroughput:
 
     receive: int | None = None
     transmit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipeActivity:
+    """How busy one kind of the pipes of the SMs was."""
+
+    name: str
+    """``tensor``, ``fp64``, ``fp32``, ``fp16`` or ``integer``."""
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a device or GPU instance did since the collection before, by its own counters."""
+
+    graphics_ratio: float | None = None
+    """Share of time in which anything ran on it."""
+    sm_ratio: float | None = None
+    """Share of the SMs that were busy."""
+    sm_occupancy_ratio: float | None = None
+    """Share of the warps there can be that were resident."""
+    dram_ratio: float | None = None
+    """Share of the bandwidth of device memory that was used."""
+    pipes: tuple[PipeActivity, ...] = ()
+    pcie_receive_bytes_per_second: float | None = None
+    pcie_transmit_bytes_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedErrors:
+    """A count of memory errors in one kind of memory."""
+
+    severity: str
+    scope: str
+    location: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Banks:
+    """How many banks of device memory have so many spare rows left."""
+
+    availability: str
+    """``max``, ``high``, ``partial``, ``low`` or ``none``."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +222,21 @@ class MemoryHealth:
     """Errors of a device's memory, and what was put out of use for them."""
 
     ecc_enabled: bool | None = None
+    ecc_pending: bool | None = None
+    """Whether it is to be enabled after the next restart."""
     ecc_errors: tuple[EccErrors, ...] = ()
+    placed_errors: tuple[PlacedErrors, ...] = ()
+    sram_errors: tuple[ErrorCount, ...] = ()
+    """Uncorrected ones in the life of the device."""
+    sram_threshold_exceeded: bool | None = None
+    """Whether they are so many that the device should be replaced."""
     remapped_rows_corrected: int | None = None
     """Rows put out of use for corrected errors (Ampere and later)."""
     remapped_rows_uncorrected: int | None = None
     remap_pending: bool | None = None
     """Whether a reset is needed to finish a remapping."""
     remap_failed: bool | None = None
+    remap_banks: tuple[Banks, ...] = ()
     retired_pages_single_bit: int | None = None
     """Pages put out of use for repeated single-bit errors (before Ampere)."""
     retired_pages_double_bit: int | None = None
@@ -126,21 +245,16 @@ class MemoryHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkErrors:
-    """A count of one kind of error on an NVLink."""
-
-    kind: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class NvLink:
-    """An active NVLink."""
+    """An NVLink. One that is not active has nothing to tell."""
 
     number: int
     receive_bytes: int | None = None
     transmit_bytes: int | None = None
-    errors: tuple[LinkErrors, ...] = ()
+    errors: tuple[ErrorCount, ...] = ()
+    active: bool = True
+    bytes_per_second: int | None = None
+    """With which it can run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +281,8 @@ class MigInstance:
     memory_used_bytes: int | None = None
     """Without what the driver reserves for itself."""
     memory_total_bytes: int | None = None
+    activity: Activity = Activity()
+    """Of its GPU instance, which it may share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +314,13 @@ class Device:
     """``enabled`` or ``disabled``; None for a device without MIG."""
     processes_listed: bool = False
     """Whether it told of all processes on it, those in its MIG instances among them."""
+    board: Board = Board()
     details: DeviceDetails = DeviceDetails()
+    activity: Activity = Activity()
     pcie_throughput: PcieThroughput = PcieThroughput()
     health: MemoryHealth = MemoryHealth()
     nvlinks: tuple[NvLink, ...] = ()
+    fabric: Fabric | None = None
     xids: tuple[XidErrors, ...] = ()
     mig_instances: tuple[MigInstance, ...] = ()
 

@@ -332,6 +332,10 @@ class ServiceStatus:
     """Unix time in seconds of the last reload that was successful, or of the start."""
     publish_success: bool | None = None
     """Whether all files for Prometheus and Grafana could be written; None where none are to be."""
+    host: str | None = None
+    """What the machine calls itself."""
+    interval_seconds: float | None = None
+    """Between collections."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd import __version__
+from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
@@ -21,6 +23,7 @@ from genvd.places import state_directory
 from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
+from genvd.text import clean
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ class Monitor:
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         self._mode = sources.mode
+        self._host = clean(socket.gethostname())
+        self._interval = config.collect_interval
+        self._history = History()
         self._nvml_bindings_version = _nvml_bindings_version()  # here, as finding out takes files
         self._collections = 0
         self._skipped = 0
@@ -88,7 +94,8 @@ class Monitor:
             snapshot = self._counted(self.look(skipped))
             everything = [*self.exported(snapshot), *self._own_process.families()]
             previous = self.site.latest
-            self.site.latest = Latest(snapshot, Exposition(everything, previous.exposition if previous else None))
+            exposition = Exposition(everything, previous.exposition if previous else None)
+            self.site.latest = Latest(snapshot, exposition, self._history.take(snapshot))
         except Exception:  # the timer must go on whatever a tick meets
             log.exception("a collection failed unexpectedly; please report this")
 
@@ -107,6 +114,8 @@ class Monitor:
                 config_reload_successful=self._reload_successful and self.web_config_successful,
                 config_reload_timestamp=self._reload_timestamp,
                 publish_success=self._published,
+                host=self._host,
+                interval_seconds=self._interval,
             )
         )
 
@@ -128,6 +137,7 @@ class Monitor:
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
+        self._interval = config.collect_interval
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         if isinstance(self._sources.nvml, Grouped):
@@ -180,6 +190,7 @@ def device_groups(config: Config) -> DeviceGroups:
         mig=config.metrics_mig,
         xid=config.metrics_xid,
         pcie_throughput=config.metrics_pcie_throughput,
+        gpm=config.metrics_gpm,
     )
 
 

@@ -15,6 +15,15 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
+def end_when_interrupted() -> None:
+    """Let Ctrl+C end the process at once, unless it is ignored.
+
+    Python's own handler raises in whatever runs just then. In a callback of an import that is lost, with a traceback.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def next_signal(seconds: float | None = None) -> signal.Signals | None:
     """Wait for the next of the signals, at most so many seconds; return None when they are over."""
     if seconds is None:

@@ -16,14 +16,18 @@ _SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u200
 def clean(text: str) -> str:
     """Return the text bounded, and fit to be sent, shown in a terminal and logged.
 
-    Characters that move a cursor, turn the direction of writing or cannot be encoded become escapes. What is too long
-    is cut, and ends in a digest of the whole, so that two texts stay two.
+    What is too long is cut, and ends in a digest of the whole, so that two texts stay two; see also :func:`harmless`.
     """
     if len(text) > MAX_TEXT:
         import hashlib  # which takes megabytes for OpenSSL; hardly any text is so long
 
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
         text = f"{text[: MAX_TEXT - len(digest) - 1]}~{digest}"
+    return harmless(text)
+
+
+def harmless(text: str) -> str:
+    """Return the text with escapes for what moves a cursor, turns the direction of writing or cannot be encoded."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _SPACES else _escape(c) for c in text)

@@ -16,6 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process when there are several, and those with a booted machine in one too."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "system" else item.path)))
+
+
 @pytest.fixture(scope="session")
 def public_directory() -> Iterator[Path]:
     """A directory that every user of the machine can enter; pytest's own cannot be by others."""

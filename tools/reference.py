@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from genvd import config
+from genvd.metrics.activity import GPM
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DETAILS, DEVICE
 from genvd.metrics.device_health import MEMORY_HEALTH, XID
@@ -68,7 +69,8 @@ when NVML is initialised anew. [NVIDIA's list](https://docs.nvidia.com/deploy/xi
 """
 
 _NVLINK = """\
-Only links that are active have series. Kinds of errors: `replay`, `recovery`, `crc` or `crc_flit`, `crc_data`,
+Of links that are not active only `genv_device_nvlink_active` is there. Kinds of errors: `replay`, `recovery`, `crc` or
+`crc_flit`, `crc_data`,
 `ecc_data` up to NVLink 4; `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`, `transmit_discard`,
 `recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the
 overhead of the protocol up to NVLink 4.
@@ -77,6 +79,14 @@ overhead of the protocol up to NVLink 4.
 _MIG = """\
 `instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
 utilisation of its own. Its processes are those of its MIG devices, and `device` is its index.
+"""
+
+_GPM = """\
+GPM is what the driver has for profiling metrics since Hopper, and what DCGM uses there too; earlier devices have no
+such series. It does not keep other profilers from their work. Where the driver lets only administrators profile it may
+refuse the monitor, which then says so once in its log. Each value is the mean from one collection to the next, so there
+is none at the first one, nor for `genv monitor once`. MIG devices in the same GPU instance have its values: take one of
+them, not their sum.
 """
 
 _WORDS = """\
@@ -154,6 +164,8 @@ def metrics_reference() -> str:
             _section("PCI Express throughput (`metrics.pcie_throughput`, off by default)", PCIE_THROUGHPUT),
             _section("MIG devices (`metrics.mig`)", MIG),
             _MIG,
+            _section("What the devices' own counters say (`metrics.gpm`)", GPM),
+            _GPM,
             _section("GPU processes (`metrics.processes`)", PROCESSES),
             _section("Environments (`metrics.environments`)", ENVIRONMENTS),
             _section("Users (`metrics.users`)", USERS),

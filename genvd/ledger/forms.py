@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import unicodedata
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from genvd.ledger.report import LABELS, Report, Row
+from genvd.terminal.columns import fill, width
 from genvd.text import clean
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def as_table(report: Report) -> str:
     if len(report.rows) > 1:
         columns = zip(*(_amounts(row) for row in report.rows), strict=True)
         lines.append(["total", *[""] * (len(names) - 1), *_hours(tuple(map(_sum, columns)))])
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     return f"{period}\n\n" + "".join(_line(line, widths, len(names)) for line in lines)
 
 
@@ -107,12 +107,7 @@ def _local(moment: float) -> str:
 
 def _line(cells: list[str], widths: list[int], texts: int) -> str:
     padded = [
-        cell + " " * (width - _width(cell)) if number < texts else " " * (width - _width(cell)) + cell
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        fill(cell, columns, right=number >= texts)
+        for number, (cell, columns) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(padded).rstrip() + "\n"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal text takes."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genvd.metrics.activity import GPM
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DETAILS, DEVICE
@@ -35,6 +36,7 @@ ALL = (
     *NVLINK,
     *PCIE_THROUGHPUT,
     *MIG,
+    *GPM,
     *(metric for group in GROUPS.values() for metric in group),
     *LEDGER,
     *SERVICE,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
-    from genvd.device_model import Device
+    from genvd.device_model import Device, DeviceDetails, Sessions
     from genvd.metrics.spec import Sample
     from genvd.model import Snapshot
 
@@ -51,6 +51,37 @@ def _device_info(device: Device) -> Iterator[Sample]:
         yield tuple(value or "" for value in known), 1
 
 
+def _board_info(device: Device) -> Iterator[Sample]:
+    board = device.board
+    known = (
+        *(board.serial, board.part_number, board.minor_number, board.compute_capability),
+        *(board.pci_device_id, board.pci_subsystem_id, board.inforom_version, board.gsp_firmware_version),
+    )
+    if any(value is not None for value in known):
+        yield tuple("" if value is None else value for value in known), 1
+
+
+def _of_sessions(sessions: Callable[[DeviceDetails], Sessions], name: str, who: str) -> tuple[Metric, ...]:
+    """Return the metrics of those who use a video engine."""
+    return (
+        of_device(
+            f"genv_device_{name}_sessions",
+            f"Sessions that {who} on the device.",
+            lambda d: sessions(d.details).count,
+        ),
+        of_device(
+            f"genv_device_{name}_frames_per_second",
+            "Frames per second of these sessions in the mean; absent where there are none.",
+            lambda d: sessions(d.details).frames_per_second,
+        ),
+        of_device(
+            f"genv_device_{name}_latency_seconds",
+            "Latency of these sessions in the mean in seconds; absent where there are none.",
+            lambda d: sessions(d.details).latency_seconds,
+        ),
+    )
+
+
 DEVICE = (
     Metric(
         "genv_driver_info",
@@ -63,6 +94,16 @@ DEVICE = (
         "1, with what the device is as labels; mig_mode is enabled, disabled, or empty for a device without MIG.",
         ("uuid", "name", "pci_bus_id", "architecture", "vbios_version", "mig_mode"),
         _device_info,
+    ),
+    of_parts(
+        "genv_device_board_info",
+        "1, with what the board is as labels: its serial and part numbers, N of its file /dev/nvidiaN, its CUDA compute"
+        " capability, its PCI identifiers, the versions of its InfoROM and of its GSP firmware.",
+        (
+            *("serial", "part_number", "minor_number", "compute_capability"),
+            *("pci_device_id", "pci_subsystem_id", "inforom_version", "gsp_firmware_version"),
+        ),
+        _board_info,
     ),
     of_device(
         "genv_device_memory_free_bytes",
@@ -83,7 +124,26 @@ DEVICE = (
 """Of every device; what these need is asked for anyway."""
 
 DETAILS = (
-    of_device("genv_device_power_watts", "Power that the board draws in watts.", lambda d: d.details.power_watts),
+    of_device(
+        "genv_device_power_watts",
+        "Power that the board draws in watts: the mean of a second on Ampere (but GA100) and later, else just now.",
+        lambda d: d.details.power_watts,
+    ),
+    of_device(
+        "genv_device_power_instant_watts",
+        "Power that the board draws just now in watts.",
+        lambda d: d.details.power_instant_watts,
+    ),
+    of_device(
+        "genv_device_module_power_watts",
+        "Power in watts that the module draws of which the device is a part, with its Grace CPU.",
+        lambda d: d.details.module_power_watts,
+    ),
+    of_device(
+        "genv_device_module_power_limit_watts",
+        "Power limit of this module that is enforced just now in watts.",
+        lambda d: d.details.module_power_limit_watts,
+    ),
     of_device(
         "genv_device_power_limit_watts",
         "Power limit that is enforced just now in watts, whoever set it.",
@@ -159,6 +219,20 @@ DETAILS = (
         lambda d: (((threshold.name,), threshold.celsius) for threshold in d.details.thresholds),
     ),
     of_device(
+        "genv_device_temperature_margin_celsius",
+        "How far the device is below the temperature at which it slows down, in degrees Celsius.",
+        lambda d: d.details.temperature_margin_celsius,
+    ),
+    of_parts(
+        "genv_device_recovery_action",
+        "1, with what the driver recommends to bring the device back into order as action: none, gpu_reset,"
+        " node_reboot, drain_p2p, drain_and_reset, recover_imex_domain, bus_reset or system_reboot.",
+        ("action",),
+        lambda d: [((d.details.recovery_action,), 1)] if d.details.recovery_action else [],
+    ),
+    *_of_sessions(lambda details: details.encoder_sessions, "encoder", "encode video"),
+    *_of_sessions(lambda details: details.capture_sessions, "capture", "capture what is drawn (NvFBC)"),
+    of_device(
         "genv_device_encoder_utilization_ratio",
         "Share of time in which the video encoder worked, 0 to 1.",
         lambda d: d.details.encoder_utilization_ratio,
@@ -223,6 +297,14 @@ DETAILS = (
         "genv_device_pcie_replays_total",
         "Packets that were sent over PCI Express again.",
         lambda d: d.details.pcie_replays,
+        "counter",
+    ),
+    of_parts(
+        "genv_device_pcie_errors_total",
+        "Errors of PCI Express by kind: fatal, non_fatal, correctable, and of these lcrc, bad_tlp, bad_dllp, receiver,"
+        " lane, naks_sent, naks_received, unsupported_request; l0_to_recovery: the link was trained anew.",
+        ("kind",),
+        lambda d: (((e.kind,), e.count) for e in d.details.pcie_errors),
         "counter",
     ),
 )

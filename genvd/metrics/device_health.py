@@ -18,6 +18,31 @@ MEMORY_HEALTH = (
         lambda d: (((e.severity, e.scope), e.count) for e in d.health.ecc_errors),
         "counter",
     ),
+    of_device(
+        "genv_device_ecc_pending",
+        "1 when the device is to correct errors of its memory after the next restart, else 0.",
+        lambda d: d.health.ecc_pending,
+    ),
+    of_parts(
+        "genv_device_ecc_location_errors_total",
+        "Memory errors by where they were: dram and sram, before Turing l1_cache, l2_cache, dram, register_file,"
+        " texture_memory, shared_memory, cbu; severity and scope as above.",
+        ("severity", "scope", "location"),
+        lambda d: (((e.severity, e.scope, e.location), e.count) for e in d.health.placed_errors),
+        "counter",
+    ),
+    of_parts(
+        "genv_device_sram_uncorrected_errors_total",
+        "Uncorrected errors of SRAM in the life of the device, by source: l2, sm, pcie, microcontroller or other.",
+        ("source",),
+        lambda d: (((e.kind,), e.count) for e in d.health.sram_errors),
+        "counter",
+    ),
+    of_device(
+        "genv_device_sram_threshold_exceeded",
+        "1 when these are so many that NVIDIA's diagnosis calls for another device, else 0.",
+        lambda d: d.health.sram_threshold_exceeded,
+    ),
     of_parts(
         "genv_device_remapped_rows",
         "Rows of memory that were replaced by spare ones for corrected or uncorrected errors.",
@@ -36,6 +61,12 @@ MEMORY_HEALTH = (
         "genv_device_remap_failed",
         "1 when a row could not be remapped, else 0.",
         lambda d: d.health.remap_failed,
+    ),
+    of_parts(
+        "genv_device_remap_banks",
+        "Banks of memory by the spare rows that they have left: availability max, high, partial, low or none.",
+        ("availability",),
+        lambda d: (((banks.availability,), banks.count) for banks in d.health.remap_banks),
     ),
     of_parts(
         "genv_device_retired_pages",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WARM_TICKS = 12
 """For so many ticks after it was last asked for, a format is rendered by the tick, so that no scrape waits."""
 
-_GZIP_LEVEL = 4
+GZIP_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ class Exposition:
         if variant not in self._bodies:
             format_, compressed = variant
             if compressed:
-                self._bodies[variant] = gzip.compress(self._rendered((format_, False)), _GZIP_LEVEL, mtime=0)
+                self._bodies[variant] = gzip.compress(self._rendered((format_, False)), GZIP_LEVEL, mtime=0)
             else:
                 self._bodies[variant] = format_.render(self._families)
         return self._bodies[variant]

@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from genvd.metrics.device import of_device, of_parts
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.device_model import Device
+    from genvd.metrics.spec import Sample
+
+
+def _fabric_info(device: Device) -> Iterator[Sample]:
+    if device.fabric and device.fabric.cluster_uuid is not None:
+        yield (device.fabric.cluster_uuid, device.fabric.clique), 1
+
+
+def _fabric_problems(device: Device) -> Iterator[Sample]:
+    if device.fabric:
+        for problem in device.fabric.problems:
+            yield (problem.name,), problem.present
+
+
 NVLINK = (
+    of_parts(
+        "genv_device_nvlink_active",
+        "1 while the NVLink is active, else 0.",
+        ("link",),
+        lambda d: (((link.number,), link.active) for link in d.nvlinks),
+    ),
+    of_parts(
+        "genv_device_nvlink_bandwidth_bytes_per_second",
+        "Bytes per second that the NVLink can carry in each direction.",
+        ("link",),
+        lambda d: (((link.number,), link.bytes_per_second) for link in d.nvlinks),
+    ),
     of_parts(
         "genv_device_nvlink_receive_bytes_total",
         "Bytes received over the NVLink.",
@@ -25,6 +57,26 @@ NVLINK = (
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.nvlinks for e in link.errors),
         "counter",
+    ),
+    of_parts(
+        "genv_device_fabric_state",
+        "1, with how far the device is in joining the fabric of NVSwitches as state: not_started, in_progress,"
+        " completed or failed; absent where there is none.",
+        ("state",),
+        lambda d: [((d.fabric.state,), 1)] if d.fabric else [],
+    ),
+    of_parts(
+        "genv_device_fabric_info",
+        "1, with the cluster and the clique in it that the device has joined as labels.",
+        ("cluster_uuid", "clique"),
+        _fabric_info,
+    ),
+    of_parts(
+        "genv_device_fabric_problem",
+        "1 while the fabric has the problem, else 0: degraded_bandwidth, route_recovery, route_unhealthy,"
+        " access_timeout_recovery or incorrect_configuration; only those that the device can tell.",
+        ("problem",),
+        _fabric_problems,
     ),
 )
 """The group ``nvlink``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -10,18 +11,17 @@ from typing import TYPE_CHECKING
 from genvd.config import DEFAULT_PROMETHEUS_URL
 from genvd.places import publish_directory, state_directory
 from genvd.publish.safe_tree import UnsafePathError, write_file
-from genvd.web.web_config import read
+from genvd.publish.scraping import scrape_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.config import Config
-    from genvd.web.web_config import WebConfig
 
 _FILES = Path(__file__).parent / "files"
 
-_VERBATIM = frozenset({".json"})
-"""Dashboards have dollar signs of their own."""
+_VERBATIM = ("grafana/dashboards/*.json", "prometheus/rules/*.yml")
+"""Files whose dollar signs are their own: variables of dashboards, templates of alerts."""
 
 
 class PublishError(Exception):
@@ -39,17 +39,15 @@ def publish_as_configured(config: Config, port: int) -> Path:
         PublishError: a file could not be written.
     """
     directory = publish_directory(config)
-    target = target_for(config.listen_address, port)
-    access = access_for(read(config.listen_web_config_file).config) if config.listen_web_config_file else ""
-    publish(directory, target, config.publish_prometheus_url, access, for_everybody=state_directory(config).resolve())
+    shared = state_directory(config).resolve()
+    publish(directory, scrape_job(config, port), config.publish_prometheus_url, for_everybody=shared)
     return directory
 
 
 def publish(
     directory: Path,
-    target: str,
+    job: str,
     prometheus_url: str = DEFAULT_PROMETHEUS_URL,
-    access: str = "",
     *,
     for_everybody: Path | None = None,
 ) -> None:
@@ -57,9 +55,8 @@ def publish(
 
     Args:
         directory: where to; made if it is missing.
-        target: ``host:port`` at which Prometheus reaches this monitor.
+        job: the lines of the scrape configuration below its name; see :mod:`genvd.publish.scraping`.
         prometheus_url: where Grafana reaches Prometheus.
-        access: lines of the scrape configuration that say how it gets in; see :func:`access_for`.
         for_everybody: a directory on the way that everybody must be able to write if it is made: genv's own, which
             genv makes so.
 
@@ -68,7 +65,7 @@ def publish(
     """
     directory = directory.absolute()
     _check_name(directory)
-    values = {**_values(directory, target, prometheus_url), "access": access}
+    values = _values(directory, job, prometheus_url)
     problems = [
         problem for relative in published_files() if (problem := _write(directory, relative, values, for_everybody))
     ]
@@ -79,7 +76,7 @@ def publish(
 def _write(directory: Path, relative: Path, values: dict[str, str], for_everybody: Path | None) -> str | None:
     """Write one of the files; return in one line what kept it from being written, None if nothing did."""
     text = (_FILES / relative).read_text(encoding="utf-8")
-    if relative.suffix not in _VERBATIM:
+    if not any(map(relative.match, _VERBATIM)):
         text = Template(text).substitute(values)
     try:
         write_file(directory, relative, text.encode(), for_everybody)
@@ -98,29 +95,11 @@ def published_files() -> Iterator[Path]:
     return (path.relative_to(_FILES) for path in sorted(_FILES.rglob("*")) if path.is_file())
 
 
-def target_for(address: str, port: int) -> str:
-    """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address."""
-    if address in ("", "localhost", "0.0.0.0", "::", "::1") or address.startswith("127."):
-        return f"localhost:{port}"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def access_for(web_config: WebConfig) -> str:
-    """Return what a scrape configuration has to say to get in: all but the secrets, which everybody could read here."""
-    lines = []
-    if tls := web_config.tls:
-        lines += ["scheme: https", "# tls_config:", "#   ca_file: the CA of the monitor's certificate"]
-        if tls.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert"):
-            lines += ["#   cert_file: a certificate that the monitor trusts", "#   key_file: its key"]
-    if web_config.users:
-        lines += ["# basic_auth:", "#   username: one of the monitor's users", "#   password_file: its password"]
-    return "".join(f"  {line}\n" for line in lines)
-
-
-def _values(directory: Path, target: str, prometheus_url: str) -> dict[str, str]:
+def _values(directory: Path, job: str, prometheus_url: str) -> dict[str, str]:
     grafana = directory / "grafana"
     return {
-        "target": target,
+        "job": job,
+        "rules": _rules(directory / "prometheus"),
         "provisioning": _ini(str(grafana / "provisioning")),
         "home_dashboard": _ini(str(grafana / "dashboards" / "overview.json")),
         "dashboards": _provisioned(str(grafana / "dashboards")),
@@ -135,6 +114,20 @@ def _check_name(directory: Path) -> None:
             f"cannot publish in {name!r}: Prometheus and Grafana cannot be told of a path with such characters;"
             " choose another directory with --config-dir or publish.directory"
         )
+
+
+def _rules(prometheus: Path) -> str:
+    """Return the pattern of the rule files: relative to prometheus.yml, so that both can be copied elsewhere together.
+
+    Prometheus takes the directory of prometheus.yml for a part of the pattern. So where that name would be more than a
+    name there, it is written out with what is special escaped; but an asterisk, which may not be in it even so, becomes
+    any one character. (https://pkg.go.dev/path/filepath#Match; config.go of Prometheus, patRulePath)
+    """
+    name = str(prometheus)
+    if not any(character in name for character in "*?[\\"):
+        return json.dumps("rules/*.yml")
+    escaped = re.sub(r"[?\[\\]", r"\\\g<0>", name).replace("*", "?")
+    return json.dumps(f"{escaped}/rules/*.yml", ensure_ascii=False)
 
 
 def _ini(value: str) -> str:

@@ -6,6 +6,7 @@ Everything follows from the seed and from the number of the reading, never from 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ _WARMING = 0.25
 """Share of the way to its final temperature that a device goes in one tick."""
 _DIP_TICKS = 15
 """A training job validates and writes a checkpoint once in so many ticks; the GPU waits for it."""
+_LASTING_DEVICE = 6
+"""Of a machine with many devices: somebody keeps it for days and does nothing, while somebody else computes on it."""
+_LASTING_TICKS = 4_320
+"""For how many ticks that has been so: half a day of ticks of ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,9 @@ class DemoMachine:
         self._chance = random.Random(f"wear {self.seed}")
         idle = (_IDLE_CELSIUS,) * self.devices
         self._first_tick = 4 * _DIP_TICKS
-        self._states = [_State(0, (), idle, (0.0,) * self.devices, (Wear(),) * self.devices)]
+        wear = tuple(demo_devices.wear_before(index, self.devices, self.time_of(0)) for index in range(self.devices))
+        jobs = _lasting_jobs(self.devices)
+        self._states = [_State(0, jobs, idle, (0.0,) * self.devices, wear, len(jobs))]
         for _ in range(4 * _DIP_TICKS):  # nobody wants to watch an empty machine fill up
             self._states = [self._next(self._states[-1])]
 
@@ -168,7 +175,7 @@ class DemoMachine:
             ends=tick + self._random.randint(2 * _DIP_TICKS, 10 * _DIP_TICKS),
             load=self._random.choice((0.0, 0.0, 0.35, 0.6, 0.8, 0.9, 0.97)),
             memory=int(DEVICE_MEMORY * self._random.uniform(0.15, 0.92)),
-            managed=self._random.random() < 0.85,
+            managed=self._random.random() < 0.8,
         )
 
     def _utilization(self, index: int, tick: int, jobs: list[Job]) -> float:
@@ -222,6 +229,7 @@ class DemoNvml:
                 used=used[index],
                 wear=state.wear[index],
                 mig=demo_devices.has_mig(index, devices),
+                old=demo_devices.is_old(index, devices),
             )
             for index in used
         )
@@ -314,6 +322,19 @@ class DemoAccounts:
     def read(self, question: AccountQuestion) -> AccountFacts:
         """Tell the names of its users."""
         return AccountFacts({uid: USERS[uid - _FIRST_UID] if uid else "root" for uid in question.uids})
+
+
+def _lasting_jobs(devices: int) -> tuple[Job, ...]:
+    """Return what has been there for long and stays, numbered from 0."""
+    if devices <= _LASTING_DEVICE:
+        return ()
+    ends = sys.maxsize
+    gib = demo_people.GIB
+    forgotten = Job(0, "heidi", "notebook", (_LASTING_DEVICE,), -_LASTING_TICKS, ends, load=0.0, memory=30 * gib)
+    outside = Job(
+        1, "frank", "sweep", (_LASTING_DEVICE,), -_LASTING_TICKS, ends, load=0.35, memory=20 * gib, managed=False
+    )
+    return forgotten, outside
 
 
 def _uid(job: Job) -> int:

@@ -6,15 +6,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.device_model import (
+    Activity,
+    Banks,
+    Board,
     Clock,
     Device,
     DeviceDetails,
     EccErrors,
-    LinkErrors,
+    ErrorCount,
+    Fabric,
+    FabricProblem,
+    Fan,
     MemoryHealth,
     MigInstance,
     NvLink,
     PcieThroughput,
+    PipeActivity,
+    PlacedErrors,
+    Sessions,
     Threshold,
     Throttling,
     XidErrors,
@@ -28,20 +37,27 @@ if TYPE_CHECKING:
 DEVICE_MEMORY = 80 * 2**30
 RESERVED_MEMORY = 600 * 2**20
 
-MIG_FROM_DEVICES = 8
-"""The last device of a machine with so many has its MIG mode on."""
+MANY_DEVICES = 8
+"""From so many on, the last device of a machine has its MIG mode on, and the second is of an older model."""
+_OLD_DEVICE, _DEVICE_WITH_XID = 1, 2
 
 _IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
+_CPU_WATTS, _MODULE_LIMIT_WATTS = 85.0, 1000.0
 _MHZ = 1_000_000
 _CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
 """Idle and highest, in MHz."""
 _REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
-_HOT_CELSIUS = 73.0
+_HOT_CELSIUS, _SLOWDOWN_CELSIUS = 73.0, 89
 _LINKS = 4
 _LINK_BYTES_PER_SECOND = 9e9
 _XIDS = (13, 31, 43, 48, 63, 64, 74, 79, 94, 95, 119)
 _XIDS_OF_JOBS = (13, 31)
 _CHANCE_OF_XID, _CHANCE_OF_ECC = 0.002, 0.004
+_LINK_BANDWIDTH = 26_562_000_000
+_CLUSTER = "00000000-0000-0000-0000-000000000000"
+_PROBLEMS = ("degraded_bandwidth", "route_unhealthy")
+_PIPES = {"tensor": 0.45, "fp64": 0.0, "fp32": 0.08, "fp16": 0.02, "integer": 0.12}
+"""How busy they are on a device that is busy all the time."""
 _PARTS = ("3g.40gb", "4g.40gb")
 
 
@@ -77,11 +93,64 @@ def watts(load: float) -> float:
 
 def has_mig(index: int, devices: int) -> bool:
     """Tell whether the MIG mode of the device is on."""
-    return devices >= MIG_FROM_DEVICES and index == devices - 1
+    return devices >= MANY_DEVICES and index == devices - 1
 
 
-def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
+def is_old(index: int, devices: int) -> bool:
+    """Tell whether the device is of an older model."""
+    return devices >= MANY_DEVICES and index == _OLD_DEVICE
+
+
+def wear_before(index: int, devices: int, moment: float) -> Wear:
+    """Return what has added up on the device before the first tick, at a moment in Unix time."""
+    if devices < MANY_DEVICES or index != _DEVICE_WITH_XID:
+        return Wear()
+    code = _XIDS_OF_JOBS[-1]
+    return Wear(xids=tuple(XidErrors(xid, 1, moment) if xid == code else XidErrors(xid, 0) for xid in _XIDS))
+
+
+def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool, old: bool = False) -> Device:
     """Return the device with all that there is to tell."""
+    described = _device(index, load, celsius, used, wear, mig)
+    return _older(described, load) if old else described
+
+
+def _older(device: Device, load: float) -> Device:
+    """Return the device as one of a model with fans that encodes video, retires pages and knows no MIG nor JPEG."""
+    return replace(
+        device,
+        name="Simulated older GPU 80GB",
+        architecture="Volta",
+        vbios_version="88.00.00.00.01",
+        mig_mode=None,
+        board=replace(device.board, compute_capability="7.0", gsp_firmware_version=None),
+        activity=Activity(),
+        fabric=None,
+        details=replace(
+            device.details,
+            module_power_watts=None,
+            module_power_limit_watts=None,
+            temperature_margin_celsius=None,
+            recovery_action=None,
+            fans=(Fan(0, round(0.3 + 0.6 * load, 2)),),
+            encoder_sessions=Sessions(2, 30, 0.004),
+            capture_sessions=Sessions(1, 60, 0.002),
+            encoder_utilization_ratio=0.06,
+            jpeg_utilization_ratio=None,
+            ofa_utilization_ratio=None,
+        ),
+        health=MemoryHealth(
+            ecc_enabled=device.health.ecc_enabled,
+            ecc_errors=device.health.ecc_errors,
+            ecc_pending=device.health.ecc_pending,
+            retired_pages_single_bit=2,
+            retired_pages_double_bit=0,
+            retirement_pending=False,
+        ),
+    )
+
+
+def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
     percent = round(100 * load)
     return Device(
         index=index,
@@ -100,7 +169,18 @@ def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: 
         vbios_version="96.00.00.00.01",
         mig_mode="enabled" if mig else "disabled",
         processes_listed=True,
+        board=Board(
+            serial=f"1320000{index:06d}",
+            part_number="900-00000-0000-000",
+            minor_number=index,
+            compute_capability="9.0",
+            pci_device_id="000010DE",
+            pci_subsystem_id="000010DE",
+            inforom_version="G500.0000.00.01",
+            gsp_firmware_version="570.86.15",
+        ),
         details=_details(load, celsius, wear, mig),
+        activity=Activity() if mig else _activity(load),
         pcie_throughput=PcieThroughput(receive=int(4e9 * load), transmit=int(1e9 * load)),
         health=MemoryHealth(
             ecc_enabled=True,
@@ -109,14 +189,33 @@ def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: 
                 for severity in ("corrected", "uncorrected")
                 for scope in ("volatile", "aggregate")
             ),
+            ecc_pending=True,
+            placed_errors=tuple(
+                PlacedErrors(
+                    severity,
+                    scope,
+                    location,
+                    wear.ecc_corrected if (severity, location) == ("corrected", "dram") else 0,
+                )
+                for severity in ("corrected", "uncorrected")
+                for scope in ("volatile", "aggregate")
+                for location in ("dram", "sram")
+            ),
+            sram_errors=tuple(ErrorCount(s, 0) for s in ("l2", "sm", "pcie", "microcontroller", "other")),
+            sram_threshold_exceeded=False,
             remapped_rows_corrected=0,
             remapped_rows_uncorrected=0,
             remap_pending=False,
             remap_failed=False,
+            remap_banks=tuple(
+                Banks(availability, 1280 if availability == "max" else 0)
+                for availability in ("max", "high", "partial", "low", "none")
+            ),
         ),
+        fabric=None if mig else Fabric("completed", _CLUSTER, 0, tuple(FabricProblem(p, False) for p in _PROBLEMS)),
         nvlinks=() if mig else tuple(_link(number, wear) for number in range(_LINKS)),
         xids=wear.xids,
-        mig_instances=tuple(_part(index, number, used) for number in range(len(_PARTS))) if mig else (),
+        mig_instances=tuple(_part(index, number, used, load) for number in range(len(_PARTS))) if mig else (),
     )
 
 
@@ -127,7 +226,11 @@ def only(told: Device, groups: DeviceGroups) -> Device:
         details=told.details if groups.device_details else DeviceDetails(),
         health=told.health if groups.memory_health else MemoryHealth(),
         nvlinks=told.nvlinks if groups.nvlink else (),
-        mig_instances=told.mig_instances if groups.mig else (),
+        fabric=told.fabric if groups.nvlink else None,
+        activity=told.activity if groups.gpm else Activity(),
+        mig_instances=tuple(
+            part if groups.gpm else replace(part, activity=Activity()) for part in told.mig_instances if groups.mig
+        ),
         xids=told.xids if groups.xid else (),
         pcie_throughput=told.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
     )
@@ -142,6 +245,9 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
     active = {"power_cap": _capped(load), "sw_thermal": celsius > _HOT_CELSIUS}
     return DeviceDetails(
         power_watts=round(watts(load), 3),
+        power_instant_watts=round(watts(load), 3),
+        module_power_watts=round(watts(load) + _CPU_WATTS, 3),
+        module_power_limit_watts=_MODULE_LIMIT_WATTS,
         power_limit_watts=_LIMIT_WATTS,
         power_limit_default_watts=700.0,
         power_limit_min_watts=200.0,
@@ -157,7 +263,16 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         ),
         performance_state=0,
         memory_temperature_celsius=round(celsius + 6),
-        thresholds=(Threshold("shutdown", 92), Threshold("slowdown", 89), Threshold("gpu_max", 87)),
+        thresholds=(
+            Threshold("shutdown", 92),
+            Threshold("slowdown", _SLOWDOWN_CELSIUS),
+            Threshold("gpu_max", 87),
+            Threshold("memory_max", 95),
+        ),
+        temperature_margin_celsius=round(_SLOWDOWN_CELSIUS - celsius),
+        recovery_action="none",
+        encoder_sessions=Sessions(0),
+        capture_sessions=Sessions(0),
         encoder_utilization_ratio=None if mig else 0.0,
         decoder_utilization_ratio=None if mig else round(0.05 * load, 2),
         jpeg_utilization_ratio=None if mig else 0.0,
@@ -171,16 +286,30 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         pcie_generation_max=5,
         pcie_width_max=16,
         pcie_replays=0,
+        pcie_errors=tuple(ErrorCount(kind, 0) for kind in ("correctable", "non_fatal", "fatal")),
     )
 
 
 def _link(number: int, wear: Wear) -> NvLink:
-    errors = tuple(LinkErrors(kind, 0) for kind in ("replay", "recovery", "crc"))
-    return NvLink(number, int(wear.link_bytes * (1 + number / 100)), int(wear.link_bytes), errors)
+    errors = tuple(ErrorCount(kind, 0) for kind in ("replay", "recovery", "crc"))
+    receive, transmit = int(wear.link_bytes * (1 + number / 100)), int(wear.link_bytes)
+    return NvLink(number, receive, transmit, errors, bytes_per_second=_LINK_BANDWIDTH)
 
 
-def _part(index: int, number: int, used: int) -> MigInstance:
+def _activity(load: float) -> Activity:
+    return Activity(
+        graphics_ratio=round(load, 3),
+        sm_ratio=round(0.85 * load, 3),
+        sm_occupancy_ratio=round(0.3 * load, 3),
+        dram_ratio=round(0.4 * load, 3),
+        pipes=tuple(PipeActivity(name, round(share * load, 3)) for name, share in _PIPES.items()),
+        pcie_receive_bytes_per_second=round(4e9 * load),
+        pcie_transmit_bytes_per_second=round(1e9 * load),
+    )
+
+
+def _part(index: int, number: int, used: int, load: float) -> MigInstance:
     total = DEVICE_MEMORY // 2 - RESERVED_MEMORY // 2
     mine = min(used, total) if number == 0 else max(0, used - total)
     uuid = f"MIG-00000000-0000-0000-{number:04x}-{index:012x}"
-    return MigInstance(number, uuid, _PARTS[number], number + 1, 0, mine, total)
+    return MigInstance(number, uuid, _PARTS[number], number + 1, 0, mine, total, _activity(load if mine else 0.0))

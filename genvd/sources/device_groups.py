@@ -16,6 +16,7 @@ class DeviceGroups:
     mig: bool = True
     xid: bool = True
     pcie_throughput: bool = False
+    gpm: bool = True
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -63,9 +63,9 @@ class Asked:
         value: int | None = self.ask(call, *arguments, about=about)
         return known(value)
 
-    def first(self, *calls: Call) -> Any:
+    def first(self, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return what the first call gives that the device supports; see :meth:`NvmlCalls.first`."""
-        return self.calls.first(self.name, *calls)
+        return self.calls.first(self.name, *calls, also=also)
 
     def scaled(self, factor: float, call: Callable[..., Any], *arguments: Any, about: str = "") -> float | None:
         """Return the number that the call gives, in another unit."""
@@ -76,8 +76,3 @@ class Asked:
 def text(value: str | bytes | None) -> str | None:
     """Return what NVML calls something, fit for labels; None where it has no name for it."""
     return clean(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value) if value else None
-
-
-def ratio(percent: int | None) -> float | None:
-    """Return a share of 1 instead of 100."""
-    return None if percent is None else percent / 100

@@ -9,6 +9,7 @@ import pynvml
 
 from genvd.device_model import Clock, Throttling
 from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_sane import within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
@@ -53,8 +54,10 @@ the older ``thermal`` counts, later drivers tell apart."""
 
 THROTTLING_FIELDS = tuple(_SECONDS.values())
 
-_UNKNOWN_STATE = 32
-"""``NVML_PSTATE_UNKNOWN``."""
+_SLOWEST_STATE = 15
+"""``NVML_PSTATE_15``; one that is not known is 32."""
+
+_MOST_MHZ = 100_000
 
 
 def clocks(device: Asked) -> tuple[Clock, ...]:
@@ -68,19 +71,19 @@ def _clock(device: Asked, name: str, kind: int) -> Clock:
     hertz = _hertz(device.number(pynvml.nvmlDeviceGetClockInfo, kind, about=about))
 
     def ask_maximum() -> int | None:
-        return _hertz(device.number(pynvml.nvmlDeviceGetMaxClockInfo, kind, about=about))
+        return _hertz(device.number(pynvml.nvmlDeviceGetMaxClockInfo, kind, about=about)) or None
 
     return Clock(name, hertz, device.constants.get(about, ask_maximum))
 
 
 def _hertz(megahertz: int | None) -> int | None:
-    return None if megahertz is None else megahertz * _HERTZ_PER_MHZ
+    value = within(megahertz, 0, _MOST_MHZ)
+    return None if value is None else value * _HERTZ_PER_MHZ
 
 
 def performance_state(device: Asked) -> int | None:
     """Return 0 for the fastest state to 15 for the slowest."""
-    state = device.number(pynvml.nvmlDeviceGetPerformanceState)
-    return None if state is None or state >= _UNKNOWN_STATE else state
+    return within(device.number(pynvml.nvmlDeviceGetPerformanceState), 0, _SLOWEST_STATE)
 
 
 def throttling(device: Asked, fields: Mapping[Field, float]) -> tuple[Throttling, ...]:

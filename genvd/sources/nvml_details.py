@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import DeviceDetails, Fan, Threshold
-from genvd.sources.nvml_asked import ratio
+from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions, Threshold
 from genvd.sources.nvml_clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
 from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_fields import field_values
+from genvd.sources.nvml_fields import supported_values
+from genvd.sources.nvml_own import margin_temperature
+from genvd.sources.nvml_sane import celsius, part_of, ratio, watts, within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml_fields import Field
 
 _MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""
@@ -21,8 +23,59 @@ _MILLI = 1e-3
 _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""
 
+_POWER_INSTANT = (186, 0)
+_MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT = (186, 1), (185, 1), (190, 1)
+"""``NVML_FI_DEV_POWER_...`` of the device and of its module."""
+
+_RECOVERY_ACTION = (230, 0)
+_RECOVERY_ACTIONS = {
+    0: "none",
+    1: "gpu_reset",
+    2: "node_reboot",
+    3: "drain_p2p",
+    4: "drain_and_reset",
+    5: "recover_imex_domain",
+    6: "bus_reset",
+    7: "system_reboot",
+}
+"""``NVML_FI_DEV_GET_GPU_RECOVERY_ACTION``, by ``nvmlDeviceGpuRecoveryAction_t``."""
+
+_PCIE_ERRORS: dict[str, Field] = {
+    "l0_to_recovery": (169, 0),
+    "correctable": (173, 0),
+    "naks_received": (174, 0),
+    "receiver": (175, 0),
+    "bad_tlp": (176, 0),
+    "naks_sent": (177, 0),
+    "bad_dllp": (178, 0),
+    "non_fatal": (179, 0),
+    "fatal": (180, 0),
+    "unsupported_request": (181, 0),
+    "lcrc": (182, 0),
+    "lane": (183, 0),
+}
+"""``NVML_FI_DEV_PCIE_COUNT_...``"""
+
+_FIELDS: tuple[Field, ...] = (
+    _MEMORY_TEMPERATURE,
+    *THROTTLING_FIELDS,
+    *(_POWER_INSTANT, _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT, _RECOVERY_ACTION),
+    *_PCIE_ERRORS.values(),
+)
+
+_MICRO = 1e-6
+"""NVML counts microseconds."""
+
+_MOST_SESSIONS = 10_000
+
 _MOST_FANS = 16
 """Of one device; today's have at most 4."""
+
+_MOST_FAN_PERCENT = 200
+"""A fan may be meant to run faster than the full speed of its product (nvml.h)."""
+
+_MOST_GENERATION, _MOST_LANES = 15, 64
+"""Of PCI Express."""
 
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 """By ``nvmlComputeMode_t``."""
@@ -37,53 +90,85 @@ def details(device: Asked) -> DeviceDetails:
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    get, fields = device.constants.get, field_values(device, (_MEMORY_TEMPERATURE, *THROTTLING_FIELDS), "details")
+    get, fields = device.constants.get, supported_values(device, _FIELDS, "details")
     bar1 = device.ask(pynvml.nvmlDeviceGetBAR1MemoryInfo)
     limits = get("power limits", lambda: device.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
         None,
         None,
     )
     return DeviceDetails(
-        power_watts=device.scaled(_MILLI, pynvml.nvmlDeviceGetPowerUsage),
-        power_limit_watts=device.scaled(_MILLI, pynvml.nvmlDeviceGetEnforcedPowerLimit),
+        power_watts=watts(device.number(pynvml.nvmlDeviceGetPowerUsage)),
+        power_instant_watts=watts(fields.get(_POWER_INSTANT)),
+        module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),
+        module_power_limit_watts=watts(fields.get(_MODULE_POWER_LIMIT)),
+        power_limit_watts=watts(device.number(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         power_limit_default_watts=get(
-            "default power limit", lambda: device.scaled(_MILLI, pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
+            "default power limit", lambda: watts(device.number(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
         ),
-        power_limit_min_watts=_watts(limits[0]),
-        power_limit_max_watts=_watts(limits[1]),
+        power_limit_min_watts=watts(limits[0]),
+        power_limit_max_watts=watts(limits[1]),
         energy_joules=device.scaled(_MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
         clocks=clocks(device),
         throttling=throttling(device, fields),
         performance_state=performance_state(device),
         fans=_fans(device),
         # Devices without the sensor have been seen to say 0.
-        memory_temperature_celsius=fields.get(_MEMORY_TEMPERATURE) or None,
+        memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
         thresholds=_thresholds(device),
+        temperature_margin_celsius=celsius(device.ask(margin_temperature)),
+        recovery_action=_RECOVERY_ACTIONS.get(int(fields.get(_RECOVERY_ACTION, -1))),
+        encoder_sessions=_encoder_sessions(device),
+        capture_sessions=_capture_sessions(device),
         encoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetEncoderUtilization),
         decoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetDecoderUtilization),
         jpeg_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetJpgUtilization),
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
-        bar1_used_bytes=known(bar1.bar1Used) if bar1 else None,
-        bar1_total_bytes=known(bar1.bar1Total) if bar1 else None,
+        bar1_used_bytes=part_of(bar1.bar1Used, bar1.bar1Total) if bar1 else None,
+        bar1_total_bytes=(known(bar1.bar1Total) or None) if bar1 else None,
         persistence_enabled=_persistence(device),
         compute_mode=_compute_mode(device),
-        pcie_generation=device.number(pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
-        pcie_width=device.number(pynvml.nvmlDeviceGetCurrPcieLinkWidth),
-        pcie_generation_max=get("PCIe generation", lambda: device.number(pynvml.nvmlDeviceGetMaxPcieLinkGeneration)),
-        pcie_width_max=get("PCIe width", lambda: device.number(pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
+        pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
+        pcie_width=_lanes(device, pynvml.nvmlDeviceGetCurrPcieLinkWidth),
+        pcie_generation_max=get(
+            "PCIe generation", lambda: _generation(device, pynvml.nvmlDeviceGetMaxPcieLinkGeneration)
+        ),
+        pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
         pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
+        pcie_errors=tuple(
+            ErrorCount(kind, int(fields[field])) for kind, field in _PCIE_ERRORS.items() if field in fields
+        ),
     )
-
-
-def _watts(milliwatts: int | None) -> float | None:
-    value = known(milliwatts)
-    return None if value is None else value * _MILLI
 
 
 def _engine(device: Asked, call: Any) -> float | None:
     """Return the share of time in which an engine worked; the call tells its sampling period too."""
     answer = device.ask(call)
-    return ratio(known(answer[0])) if answer else None
+    return ratio(answer[0]) if answer else None
+
+
+def _encoder_sessions(device: Asked) -> Sessions:
+    return _sessions(*(device.ask(pynvml.nvmlDeviceGetEncoderStats) or (None, None, None)))
+
+
+def _capture_sessions(device: Asked) -> Sessions:
+    told = device.ask(pynvml.nvmlDeviceGetFBCStats)
+    return _sessions(told.sessionsCount, told.averageFPS, told.averageLatency) if told else Sessions()
+
+
+def _sessions(count: int | None, frames: int | None, microseconds: int | None) -> Sessions:
+    count = within(known(count), 0, _MOST_SESSIONS)
+    if not count:  # there is no mean of nothing
+        return Sessions(count)
+    latency = known(microseconds)
+    return Sessions(count, known(frames), None if latency is None else latency * _MICRO)
+
+
+def _generation(device: Asked, call: Any) -> int | None:
+    return within(device.number(call), 1, _MOST_GENERATION)
+
+
+def _lanes(device: Asked, call: Any) -> int | None:
+    return within(device.number(call), 1, _MOST_LANES)
 
 
 def _fans(device: Asked) -> tuple[Fan, ...]:
@@ -95,7 +180,8 @@ def _fans(device: Asked) -> tuple[Fan, ...]:
             number: device.number(pynvml.nvmlDeviceGetFanSpeed_v2, number, about=f"fan {number}")
             for number in range(min(count, _MOST_FANS))
         }
-    return tuple(Fan(number, speed / 100) for number, speed in speeds.items() if speed is not None)
+    told = ((number, ratio(speed, _MOST_FAN_PERCENT)) for number, speed in speeds.items())
+    return tuple(Fan(number, speed) for number, speed in told if speed is not None)
 
 
 def _thresholds(device: Asked) -> tuple[Threshold, ...]:
@@ -106,7 +192,7 @@ def _thresholds(device: Asked) -> tuple[Threshold, ...]:
 def _threshold(device: Asked, name: str, kind: int) -> int | None:
     about = f"{name} temperature"
     return device.constants.get(
-        about, lambda: device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about)
+        about, lambda: celsius(device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
     )
 
 

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collector import STEADY_TICKS
-from genvd.device_model import DeviceDetails, MemoryHealth
+from genvd.device_model import Activity, DeviceDetails, MemoryHealth
 from genvd.model import Context, Device
 from genvd.sources.device_groups import DeviceGroups
-from genvd.sources.nvml_asked import Asked, Constants, ratio, text
+from genvd.sources.nvml_asked import Asked, Constants, text
+from genvd.sources.nvml_board import board
 from genvd.sources.nvml_contexts import Contexts
 from genvd.sources.nvml_details import details
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
+from genvd.sources.nvml_fabric import fabric
+from genvd.sources.nvml_gpm import GpmReader
 from genvd.sources.nvml_health import memory_health
 from genvd.sources.nvml_links import nvlinks
-from genvd.sources.nvml_mig import MigDevice, MigReader, memory_info
+from genvd.sources.nvml_memory import memory
+from genvd.sources.nvml_mig import MigDevice, MigReader
+from genvd.sources.nvml_sane import celsius, percentage, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +77,7 @@ class DeviceSource:
         self._contexts = Contexts(self.name, index, self._calls)
         self._constants = Constants()
         self._mig = MigReader()
+        self._gpm = GpmReader()
         self._identity = Device(index)
         self._trouble: str | None = None
         self._answers = 0  # in a row
@@ -109,9 +115,7 @@ class DeviceSource:
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
         utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
-        # The second version counts as used what nvidia-smi does; the first, for drivers before 510, adds the driver's
-        # own reserve.
-        memory = asked.first((memory_info, (handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (handle,)))
+        has = memory(asked)
         mig_mode = self._mig.mode(asked)
         mig_devices = list(self._mig.devices(asked)) if mig_mode == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
@@ -119,13 +123,13 @@ class DeviceSource:
             raise DeviceLostError("every call fails")
         device = replace(
             self._identify(asked, question.session, mig_mode),
-            temperature_celsius=known(temperature),
-            utilization_percent=known(utilization.gpu) if utilization else None,
-            memory_used_bytes=known(memory.used) if memory else None,
-            memory_total_bytes=known(memory.total) if memory else None,
-            memory_free_bytes=known(memory.free) if memory else None,
-            memory_reserved_bytes=known(getattr(memory, "reserved", None)),
-            memory_bandwidth_ratio=ratio(known(utilization.memory)) if utilization else None,
+            temperature_celsius=celsius(temperature),
+            utilization_percent=percentage(utilization.gpu) if utilization else None,
+            memory_used_bytes=has.used,
+            memory_total_bytes=has.total,
+            memory_free_bytes=has.free,
+            memory_reserved_bytes=has.reserved,
+            memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
         return DeviceFacts(self._with_groups(device, asked, question, mig_devices), contexts)
@@ -134,13 +138,21 @@ class DeviceSource:
         self, device: Device, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
     ) -> Device:
         groups = question.groups
+        if groups.gpm:
+            self._gpm.begin(question.session, device.uuid, device.mig_mode)
+        else:
+            self._gpm.stop()
         return replace(
             device,
             details=details(asked) if groups.device_details else DeviceDetails(),
             health=memory_health(asked) if groups.memory_health else MemoryHealth(),
             nvlinks=nvlinks(asked) if groups.nvlink else (),
+            fabric=fabric(asked) if groups.nvlink else None,
+            activity=self._gpm.device(asked) if groups.gpm else Activity(),
             mig_instances=tuple(
-                self._mig.instance(asked, mig_device, question.session) for mig_device in mig_devices if groups.mig
+                self._mig.instance(asked, mig_device, question.session, self._gpm if groups.gpm else None)
+                for mig_device in mig_devices
+                if groups.mig
             ),
         )
 
@@ -162,6 +174,7 @@ class DeviceSource:
             architecture=_ARCHITECTURES.get(architecture) if architecture is not None else None,
             vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))),
             mig_mode=mig_mode,
+            board=board(asked, pci),
         )
         return replace(self._identity, uuid=uuid)
 

@@ -6,7 +6,7 @@ Return codes are those of ``nvmlReturn_t`` in nvml.h.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -84,15 +84,20 @@ class NvmlCalls:
         """
         return self.first(subject, (call, arguments))
 
-    def first(self, subject: str, *calls: Call) -> Any:
+    def first(self, subject: str, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return what the first call gives that the device supports, or None where it gives nothing.
 
         Errors, but for that of a call that is not supported, are logged when they first occur.
 
+        Args:
+            subject: what the calls are about, for the log.
+            calls: the functions with their arguments, the best one first.
+            also: further errors that say that a call will not do, and the next one may.
+
         Raises:
             DeviceLostError: the device does not answer any more.
         """
-        for call, arguments in calls:
+        for number, (call, arguments) in enumerate(calls, start=1):
             key = (subject, call.__name__)
             if self._refused.get(key, 0) > self._readings:
                 continue
@@ -101,6 +106,8 @@ class NvmlCalls:
             except pynvml.NVMLError as error:
                 if error.value in NOT_SUPPORTED:
                     self._refused[key] = self._readings + _READINGS_OF_REFUSAL
+                    continue
+                if error.value in also and number < len(calls):
                     continue
                 self._judge(key, error)
             except (ValueError, OSError) as error:  # a name that is not UTF-8, a library torn down under us

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from genvd.sources.nvml_errors import known
+import pynvml
+
+from genvd.sources.nvml_errors import NOT_SUPPORTED, known
 from genvd.sources.nvml_field_list import field_list
 
 if TYPE_CHECKING:
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""
+
+_REFUSALS = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
+"""What is said of a field that device or driver does not have."""
 
 
 def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
@@ -26,9 +31,20 @@ def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Fie
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    fields = tuple(wanted)
+    return _values(device, tuple(wanted), about, set())
+
+
+def _values(device: Asked, fields: tuple[Field, ...], about: str, refused: set[Field]) -> dict[Field, int | float]:
     if not fields:
         return {}
-    answers = device.ask(field_list, fields, about=about) or ()
-    told = ((field, known(value)) for field, (_, value) in zip(fields, answers, strict=False))
+    answers = list(zip(fields, device.ask(field_list, fields, about=about) or (), strict=False))
+    refused.update(field for field, (result, _) in answers if result in _REFUSALS)
+    told = ((field, known(value)) for field, (_, value) in answers)
     return {field: value for field, value in told if value is not None}
+
+
+def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
+    """Return the same; a field that the device has not is not asked for again."""
+    refused = device.constants.get(f"{about} refused", set[Field])
+    fields = tuple(field for field in wanted if field not in (refused or ()))
+    return _values(device, fields, about, set() if refused is None else refused)

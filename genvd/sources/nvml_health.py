@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import EccErrors, MemoryHealth
-from genvd.sources.nvml_errors import known
+from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
+from genvd.sources.nvml_errors import NOT_SUPPORTED, known
+from genvd.sources.nvml_own import sram_errors
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
@@ -18,6 +19,22 @@ _SEVERITIES = {
 }
 _SCOPES = {"volatile": pynvml.NVML_VOLATILE_ECC, "aggregate": pynvml.NVML_AGGREGATE_ECC}
 
+_LOCATIONS = {
+    "l1_cache": 0,
+    "l2_cache": 1,
+    "dram": 2,
+    "register_file": 3,
+    "texture_memory": 4,
+    "shared_memory": 5,
+    "cbu": 6,
+    "sram": 7,
+}
+"""``nvmlMemoryLocation_t``. Turing and later devices tell ``dram`` and ``sram``."""
+
+_NO_COUNTER = -1
+_SRAM_SOURCES = ("l2", "sm", "pcie", "microcontroller", "other")
+_AVAILABILITIES = ("max", "high", "partial", "low", "none")
+
 
 def memory_health(device: Asked) -> MemoryHealth:
     """Return what the device tells.
@@ -26,14 +43,24 @@ def memory_health(device: Asked) -> MemoryHealth:
         DeviceLostError: it does not answer any more.
     """
     mode = device.ask(pynvml.nvmlDeviceGetEccMode)
+    enabled = _flag(mode[0]) if mode else None
+    sram = device.ask(sram_errors)
+    banks = device.ask(pynvml.nvmlDeviceGetRowRemapperHistogram)
     rows = device.ask(pynvml.nvmlDeviceGetRemappedRows) or (None, None, None, None)
     return MemoryHealth(
-        ecc_enabled=_flag(mode[0]) if mode else None,
+        ecc_enabled=enabled,
+        ecc_pending=_flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device),
+        placed_errors=_placed_errors(device) if enabled else (),
+        sram_errors=tuple(ErrorCount(source, getattr(sram, source)) for source in _SRAM_SOURCES)
+        if sram and enabled
+        else (),
+        sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
         remapped_rows_corrected=known(rows[0]),
         remapped_rows_uncorrected=known(rows[1]),
         remap_pending=_flag(rows[2]),
         remap_failed=_flag(rows[3]),
+        remap_banks=tuple(Banks(name, getattr(banks, name)) for name in _AVAILABILITIES) if banks else (),
         retired_pages_single_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS, "single bit"
         ),
@@ -51,6 +78,38 @@ def _ecc_errors(device: Asked) -> tuple[EccErrors, ...]:
         for scope, counter in _SCOPES.items()
     )
     return tuple(EccErrors(severity, scope, count) for severity, scope, count in counts if count is not None)
+
+
+def _placed_errors(device: Asked) -> tuple[PlacedErrors, ...]:
+    """Return the counts by kind of memory. Which ones there are is asked once: it depends on the generation."""
+    there = device.constants.get("memory with ECC", lambda: None)
+    if there is None:
+        there = [(s, c, place) for s in _SEVERITIES for c in _SCOPES for place in _LOCATIONS]
+    counts = {which: _placed_count(device, *which) for which in there}
+    if None not in counts.values():
+        device.constants.get("memory with ECC", lambda: [which for which, n in counts.items() if n != _NO_COUNTER])
+    return tuple(PlacedErrors(*which, count) for which, count in counts.items() if count not in (None, _NO_COUNTER))
+
+
+def _placed_count(device: Asked, severity: str, scope: str, location: str) -> int | None:
+    return device.number(
+        memory_errors,
+        _SEVERITIES[severity],
+        _SCOPES[scope],
+        _LOCATIONS[location],
+        about=f"{severity} {scope} {location}",
+    )
+
+
+def memory_errors(handle: Any, severity: int, scope: int, location: int) -> int:
+    """Return a count, or that there is none. The name stands in the log."""
+    try:
+        count: int = pynvml.nvmlDeviceGetMemoryErrorCounter(handle, severity, scope, location)
+    except pynvml.NVMLError as error:
+        if error.value in NOT_SUPPORTED or error.value == pynvml.NVML_ERROR_INVALID_ARGUMENT:
+            return _NO_COUNTER
+        raise
+    return count
 
 
 def _retired_pages(device: Asked, cause: int, about: str) -> int | None:

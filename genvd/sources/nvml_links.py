@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import LinkErrors, NvLink
+from genvd.device_model import ErrorCount, NvLink
 from genvd.sources.nvml_errors import NOT_SUPPORTED
 from genvd.sources.nvml_fields import field_values
 
@@ -20,7 +20,7 @@ _MOST_LINKS = 36
 """``NVML_NVLINK_MAX_LINKS``; nvidia-ml-py has had smaller ones."""
 
 _NO_LINK = -1
-_KIB = 1024
+_KIB, _MB = 1024, 1_000_000
 
 # Fields whose scopeId is the link (nvml.h). Bytes: those of NVLink 5, else KiB without the overhead of the protocol.
 _TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB = 202, 204, 138, 139
@@ -38,11 +38,15 @@ _ERROR_FIELDS = {
     "symbol": 221,
 }
 _RECOVERY_OF_NVLINK_5 = 215
+_SPEED, _COMMON_SPEED = 164, (90, 0)
+"""``NVML_FI_DEV_NVLINK_GET_SPEED`` and, for drivers without it, ``..._SPEED_MBPS_COMMON``."""
+
 _ERRORS = {*_ERROR_FIELDS.values(), _RECOVERY_OF_NVLINK_5}
 _FIELDS = (
     *(_TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB),
     *_ERROR_FIELDS.values(),
     _RECOVERY_OF_NVLINK_5,
+    _SPEED,
 )
 
 _ERROR_COUNTERS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc_data": 4}
@@ -55,11 +59,16 @@ def nvlinks(device: Asked) -> tuple[NvLink, ...]:
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    active = _active(device)
-    if not active:
-        return ()
+    states = _states(device)
+    active = tuple(link for link, state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
+    working = {link.number: link for link in _working(device, active)} if active else {}
+    return tuple(working.get(link, NvLink(link, active=False)) for link in states)
+
+
+def _working(device: Asked, active: tuple[int, ...]) -> tuple[NvLink, ...]:
     fields = device.constants.get("NVLink fields", lambda: _supported(device, active[0])) or ()
-    values = field_values(device, ((field, link) for link in active for field in fields), "NVLink")
+    common = () if _SPEED in fields else (_COMMON_SPEED,)
+    values = field_values(device, (*common, *((field, link) for link in active for field in fields)), "NVLink")
     counters = () if _ERRORS & set(fields) else _counters(device, active[0])
     kinds = tuple(_error_fields(fields))
     return tuple(
@@ -68,18 +77,19 @@ def nvlinks(device: Asked) -> tuple[NvLink, ...]:
             receive_bytes=_bytes(values, link, _RECEIVE_BYTES, _RECEIVE_KIB),
             transmit_bytes=_bytes(values, link, _TRANSMIT_BYTES, _TRANSMIT_KIB),
             errors=(*_errors(values, link, kinds), *_counted(device, link, counters)),
+            bytes_per_second=_speed(values, link),
         )
         for link in active
     )
 
 
-def _active(device: Asked) -> tuple[int, ...]:
-    """Return the links that work just now. Which ones there are is asked once: most devices have none."""
+def _states(device: Asked) -> dict[int, int]:
+    """Return the links that there are and tell. Which ones there are is asked once: most devices have none."""
     there: tuple[int, ...] | None = device.constants.get("NVLinks", lambda: None)
     states = {link: _ask_state(device, link) for link in (range(_MOST_LINKS) if there is None else there)}
     if None not in states.values():
         device.constants.get("NVLinks", lambda: tuple(link for link, state in states.items() if state != _NO_LINK))
-    return tuple(link for link, state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
+    return {link: state for link, state in states.items() if state is not None and state != _NO_LINK}
 
 
 def _ask_state(device: Asked, link: int) -> int | None:
@@ -103,6 +113,11 @@ def _supported(device: Asked, link: int) -> tuple[int, ...] | None:
     return tuple(field for field, _ in found) or None
 
 
+def _speed(values: Mapping[Field, float], link: int) -> int | None:
+    megabytes = int(values.get((_SPEED, link), values.get(_COMMON_SPEED, 0)))
+    return megabytes * _MB or None
+
+
 def _bytes(values: Mapping[Field, float], link: int, in_bytes: int, in_kib: int) -> int | None:
     if (in_bytes, link) in values:
         return int(values[in_bytes, link])
@@ -118,8 +133,8 @@ def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
             yield kind, _RECOVERY_OF_NVLINK_5
 
 
-def _errors(values: Mapping[Field, float], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[LinkErrors]:
-    return [LinkErrors(kind, int(values[field, link])) for kind, field in kinds if (field, link) in values]
+def _errors(values: Mapping[Field, float], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[ErrorCount]:
+    return [ErrorCount(kind, int(values[field, link])) for kind, field in kinds if (field, link) in values]
 
 
 def _counters(device: Asked, link: int) -> tuple[str, ...]:
@@ -127,9 +142,9 @@ def _counters(device: Asked, link: int) -> tuple[str, ...]:
     return tuple(errors.kind for errors in _counted(device, link, tuple(_ERROR_COUNTERS)))
 
 
-def _counted(device: Asked, link: int, kinds: Iterable[str]) -> Iterable[LinkErrors]:
+def _counted(device: Asked, link: int, kinds: Iterable[str]) -> Iterable[ErrorCount]:
     for kind in kinds:
         about = f"NVLink {link} {kind}"
         count = device.number(pynvml.nvmlDeviceGetNvLinkErrorCounter, link, _ERROR_COUNTERS[kind], about=about)
         if count is not None:
-            yield LinkErrors(kind, count)
+            yield ErrorCount(kind, count)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
-from genvd.device_model import MigInstance
+from genvd.device_model import Activity, MigInstance
 from genvd.sources.nvml_asked import Asked, Constants, text
 from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_memory import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from genvd.sources.nvml_gpm import GpmReader
 
 _MOST_INSTANCES = 64
 """Of one device; today's have at most 7."""
@@ -27,11 +30,6 @@ class MigDevice(NamedTuple):
     number: int
     name: str
     handle: Any
-
-
-def memory_info(handle: Any) -> Any:
-    """Ask for memory with the second version of the call. The name stands in the log."""
-    return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
 
 
 class MigReader:
@@ -55,8 +53,8 @@ class MigReader:
             if handle is not None:
                 yield MigDevice(number, f"{parent.name} MIG {number}", handle)
 
-    def instance(self, parent: Asked, device: MigDevice, session: int) -> MigInstance:
-        """Return what a MIG device tells.
+    def instance(self, parent: Asked, device: MigDevice, session: int, gpm: GpmReader | None) -> MigInstance:
+        """Return what a MIG device tells, and what its GPU instance did.
 
         Raises:
             DeviceLostError: it does not answer any more.
@@ -65,17 +63,19 @@ class MigReader:
         asked = Asked(device.name, device.handle, parent.calls, constants)
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
         constants.of(session, uuid)
-        memory = asked.first((memory_info, (device.handle,)), (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)))
+        has = memory(asked)
+        gpu_instance = constants.get("GPU instance", lambda: asked.number(pynvml.nvmlDeviceGetGpuInstanceId))
         return MigInstance(
             number=device.number,
             uuid=uuid,
             profile=constants.get("profile", lambda: _profile(asked)),
-            gpu_instance=constants.get("GPU instance", lambda: asked.number(pynvml.nvmlDeviceGetGpuInstanceId)),
+            gpu_instance=gpu_instance,
             compute_instance=constants.get(
                 "compute instance", lambda: asked.number(pynvml.nvmlDeviceGetComputeInstanceId)
             ),
-            memory_used_bytes=known(memory.used) if memory else None,
-            memory_total_bytes=known(memory.total) if memory else None,
+            memory_used_bytes=has.used,
+            memory_total_bytes=has.total,
+            activity=gpm.instance(parent, gpu_instance) if gpm else Activity(),
         )
 
 

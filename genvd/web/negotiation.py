@@ -26,6 +26,17 @@ def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
+def is_current(if_none_match: Sequence[str], tag: str) -> bool:
+    """Tell whether the client has what bears this entity tag already (RFC 9110, section 13.1.2).
+
+    Args:
+        if_none_match: the values of the If-None-Match header fields.
+        tag: the entity tag; whether any of them is weak makes no difference.
+    """
+    had = [item.strip().removeprefix("W/") for item in ",".join(if_none_match).split(",")]
+    return "*" in had or tag.removeprefix("W/") in had
+
+
 def _weight(accept: Sequence[str], media_type: str) -> float:
     """Return how much the client likes the media type, 0 to 1; the most specific range that matches counts."""
     ranges = {media_type: 3, media_type.split("/")[0] + "/*": 2, "*/*": 1}

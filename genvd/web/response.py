@@ -70,8 +70,7 @@ def _around_date(
     if not any(name == "Content-Security-Policy" for name, _ in of_response):
         own = (*own, ("Content-Security-Policy", NO_CONTENT_POLICY))
     fields = (
-        ("Content-Type", content_type),
-        ("Content-Length", str(length)),
+        *_of_body(status, content_type, length),
         *own,
         *(field for field in headers if field not in own),
         *((("Connection", "close"),) if closes else ()),
@@ -84,6 +83,13 @@ def _around_date(
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 """In the words of HTTP, whatever those of the locale are."""
+
+
+def _of_body(status: int, content_type: str, length: int) -> Headers:
+    if status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
+        return ()
+    return ("Content-Type", content_type), ("Content-Length", str(length))
+
 
 _last_date = (0, b"")
 

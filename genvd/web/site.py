@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import json
-import re
+import gzip
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
+from genvd.history import NO_PAST, Past
 from genvd.metrics.exposition import OPENMETRICS, TEXT
+from genvd.web import documents
+from genvd.web.assets import assets
 from genvd.web.hosts import Hosts
-from genvd.web.negotiation import accepts_gzip, preferred
-from genvd.web.response import NO_CONTENT_POLICY, Job, Response, problem
+from genvd.web.negotiation import accepts_gzip, is_current, preferred
+from genvd.web.response import Headers, Job, Response, problem
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
     from genvd.model import Snapshot
     from genvd.web.request import Request
+
+Make = Callable[["Snapshot", Past], bytes]
+"""Makes a JSON document of a tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,17 @@ class Latest:
 
     snapshot: Snapshot
     exposition: Exposition
-    rendered: dict[str | Variant, Response] = field(default_factory=dict)
-    """What was made of them, each from when it is asked for the first time."""
+    past: Past = NO_PAST
+    rendered: dict[tuple[Make, bool], Response] = field(default_factory=dict)
+    """JSON documents, plain and compressed, each from when it is asked for the first time."""
+    scrapes: dict[Variant, Response] = field(default_factory=dict)
+    """The same of the exposition."""
 
 
-_PAGE = Path(__file__).parent / "page.html"
-_STYLE = re.compile("<style>(.*)</style>", re.DOTALL)
+_GZIP_LEVEL = 4
+_HTML = "text/html"
+_JSON = "application/json"
+_VARY = ("Vary", "Accept, Accept-Encoding")
 _NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
 _NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
 _NOT_OURS = problem(
@@ -56,15 +63,16 @@ class Site:
     def __init__(self) -> None:
         self.latest: Latest | None = None
         self.hosts = Hosts()
-        text = _PAGE.read_text(encoding="utf-8")
-        self._template = Template(text)
-        self._text = text
+        self._run = os.urandom(4).hex()
+        self._assets = assets()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
-            "/": self._page,
+            **dict.fromkeys(self._assets, self._asset),
+            "/": self._root,
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
-            "/api/v1/snapshot": self._snapshot,
+            "/api/v1/snapshot": lambda request: self._once_a_tick(documents.snapshot, request),
+            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -83,38 +91,54 @@ class Site:
         body = latest.exposition.at_hand(variant)
         if body is None:
             return Job((id(latest), variant), lambda: _scrape(variant, latest.exposition.body(variant)))
-        if variant not in latest.rendered:
-            latest.rendered[variant] = _scrape(variant, body)
-        return latest.rendered[variant]
+        if variant not in latest.scrapes:
+            latest.scrapes[variant] = _scrape(variant, body)
+        return latest.scrapes[variant]
 
-    def _snapshot(self, request: Request) -> Response | Job:
-        return self._once_a_tick("snapshot", _json, request)
+    def _root(self, request: Request) -> Response | Job:
+        if preferred(request.accept, (_HTML, _JSON)) == _JSON:
+            return self._once_a_tick(documents.snapshot, request)
+        return self._asset(request)
 
-    def _page(self, request: Request) -> Response | Job:
-        return self._once_a_tick("page", self._html, request)
+    def _asset(self, request: Request) -> Response:
+        if not self.hosts.include(request.host):
+            return _NOT_OURS
+        asset = self._assets[request.path]
+        return _unless_current(request, asset.headers) or asset
 
-    def _once_a_tick(self, name: str, render: Callable[[Snapshot], Response], request: Request) -> Response | Job:
+    def _once_a_tick(self, make: Make, request: Request) -> Response | Job:
         if not self.hosts.include(request.host):
             return _NOT_OURS
         latest = self.latest
         if latest is None:
             return _NOT_READY
-
-        def make() -> Response:
-            if name not in latest.rendered:  # somebody may have asked while the last one was sent
-                latest.rendered[name] = render(latest.snapshot)
-            return latest.rendered[name]
-
-        return latest.rendered.get(name) or Job((id(latest), name), make)
-
-    def _html(self, snapshot: Snapshot) -> Response:
-        import html  # like what follows only for people: it takes a megabyte
-
-        values = {name: html.escape(value) for name, value in _summary(snapshot).items()}
-        page = self._template.substitute(values).encode("utf-8", "backslashreplace")
-        return Response(
-            page, "text/html; charset=utf-8", headers=(("Content-Security-Policy", _content_policy(self._text)),)
+        # Weak, as what is compressed and what is not are one to whoever asks again.
+        tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
+        headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)
+        variant = (make, accepts_gzip(request.accept_encoding))
+        return (
+            _unless_current(request, headers)
+            or latest.rendered.get(variant)
+            or Job((id(latest), variant), lambda: _render(latest, variant, headers))
         )
+
+
+def _unless_current(request: Request, headers: Headers) -> Response | None:
+    """Return that nothing has changed, if the client has what has these header fields already."""
+    if not is_current(request.headers.get_all("if-none-match"), dict(headers)["ETag"]):
+        return None
+    return Response(b"", status=HTTPStatus.NOT_MODIFIED, headers=headers)
+
+
+def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Response:
+    if variant not in latest.rendered:  # somebody may have asked while the last one was sent
+        make, compressed = variant
+        body = make(latest.snapshot, latest.past)
+        if compressed:
+            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+            headers = (*headers, ("Content-Encoding", "gzip"))
+        latest.rendered[variant] = Response(body, _JSON, headers=headers)
+    return latest.rendered[variant]
 
 
 @lru_cache(maxsize=64)
@@ -127,33 +151,4 @@ def _variant(accept: tuple[str, ...], accept_encoding: tuple[str, ...]) -> Varia
 def _scrape(variant: Variant, body: bytes) -> Response:
     format_, compressed = variant
     encoding = (("Content-Encoding", "gzip"),) if compressed else ()
-    return Response(body, format_.content_type, headers=(("Vary", "Accept, Accept-Encoding"), *encoding))
-
-
-def _json(snapshot: Snapshot) -> Response:
-    return Response(json.dumps(dataclasses.asdict(snapshot)).encode() + b"\n", "application/json")
-
-
-def _content_policy(page: str) -> str:
-    """Return the content security policy (CSP level 3) that lets a browser use the page's own style and no more."""
-    import hashlib
-
-    (style,) = _STYLE.findall(page)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"{NO_CONTENT_POLICY}; style-src 'sha256-{digest}'"
-
-
-def _summary(snapshot: Snapshot) -> dict[str, str]:
-    def count(things: tuple[object, ...] | None) -> str:
-        return "unknown" if things is None else str(len(things))
-
-    failing = [f"{c.name}: {c.error}" for c in snapshot.collectors if not c.success]
-    return {
-        "mode": " (simulated machine)" if snapshot.service.mode == "demo" else "",
-        "version": snapshot.service.version,
-        "devices": count(snapshot.devices),
-        "environments": count(snapshot.environments),
-        "users": count(snapshot.users),
-        "processes": count(snapshot.processes),
-        "problems": "\n".join(failing) or "none",
-    }
+    return Response(body, format_.content_type, headers=(_VARY, *encoding))

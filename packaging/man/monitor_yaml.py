@@ -41,7 +41,7 @@ def escaped(text: str) -> str:
 
 
 def _entry(setting: config.Setting) -> str:
-    default = setting.kind.show(setting.default) if setting.default not in (None, "") else "empty"
+    default = setting.kind.show(setting.default) if setting.default not in (None, "", ()) else "empty"
     return (
         f".TP\n.B {escaped(setting.section)}.{escaped(setting.key)}\n{escaped(setting.description)}\n"
         f"Takes {escaped(_expected(setting))}.\nDefault: {escaped(default)}.\n"

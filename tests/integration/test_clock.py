@@ -101,7 +101,8 @@ def test_it_was_frozen_for_many_intervals(monitor: Monitor, manager: Manager) ->
     assert after[SKIPPED] - before[SKIPPED] >= 8
     first_beat = next(moment for moment in manager.said("WATCHDOG=1") if moment > thawed)
     told = [moment for moment in manager.said("STATUS=") if moment > thawed]
-    assert all(first_beat <= moment for moment in told), "the watchdog hears of it before anything else is done"
+    before_it = [moment for moment in told if moment < first_beat]
+    assert len(before_it) <= 1, "it hears of it before anything but the collection in which it was frozen"
 
 
 def test_the_virtual_machine_was_paused_for_an_hour(monitor: Monitor, clock: Clock) -> None:

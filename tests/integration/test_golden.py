@@ -86,7 +86,17 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             ecc_uncorrected_aggregate=0,
             remapped_rows=(1, 0, 0, 0),
             nvlinks={0: NvLink(), 1: NvLink(active=False)},
-            fields={82: "66 1", (138, 0): 2048, (139, 0): 1024, (161, 0): 0},
+            fields={82: "66 1", (138, 0): 2048, (139, 0): 1024, (161, 0): 0, (164, 0): 26_562, 186: 411_000, 230: 0},
+            ecc_locations={(0, 0, 2): 1, (0, 0, 7): 0},
+            extra={
+                "ecc_mode": "1",
+                "encoder_stats": "1 30 4500",
+                "fabric": "3 0 4026 0x2AA 7",
+                "margin_temperature": "26",
+                "remap_histogram": "1279 1 0 0 0",
+                "serial": "1320123456789",
+                "sram_errors": "0 0 0 0 0 0",
+            },
         ),
         Gpu(
             "GPU-b",

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cuda import HELD, cuda_process
 from tests.support.monitor import Monitor, Series, series
 from tests.support.needs import need
 from tests.support.waiting import wait_for
 
 MIB = 2**20
-HELD = 256 * MIB
-
-# Holds memory through the driver's own library, so that no CUDA toolkit is needed (cuda.h: CUDA Driver API).
-HOLDER = f"""
-import ctypes, sys, time
-cuda = ctypes.CDLL("libcuda.so.1")
-device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-for result in (
-    cuda.cuInit(0),
-    cuda.cuDeviceGet(ctypes.byref(device), 0),
-    cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device),
-    cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t({HELD})),
-):
-    assert result == 0, result
-print("held", flush=True)
-time.sleep(600)
-"""
 
 
 def nvidia_smi(query: str) -> list[list[str]]:
@@ -45,14 +27,8 @@ def nvidia_smi(query: str) -> list[list[str]]:
 def holder() -> Iterator[int]:
     """The pid of a process in environment 77 that holds memory on the first device."""
     need(shutil.which("nvidia-smi"), "needs a GPU with the NVIDIA driver", optional=True)
-    environment = {**os.environ, "GENV_ENVIRONMENT_ID": "77"}
-    with subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == b"held\n", "the CUDA driver gives no memory"
-            yield process.pid
-        finally:
-            process.kill()
+    with cuda_process("77") as pid:
+        yield pid
 
 
 def test_it_says_what_nvidia_smi_says(holder: int, state_directory: Path, tmp_path: Path) -> None:

@@ -19,7 +19,14 @@ MHZ, MIB = 1_000_000, 2**20
 # A metric with its labels, where `nvidia-smi -q -x` has it, the factor to its unit, and how far apart they may be:
 # both ask at moments of their own.
 BESIDE: list[tuple[str, dict[str, str], str, float, float]] = [
-    ("power_watts", {}, "gpu_power_readings/instant_power_draw", 1, 150),
+    ("power_watts", {}, "gpu_power_readings/average_power_draw", 1, 150),
+    ("power_instant_watts", {}, "gpu_power_readings/instant_power_draw", 1, 150),
+    ("power_limit_min_watts", {}, "gpu_power_readings/min_power_limit", 1, 1),
+    ("power_limit_max_watts", {}, "gpu_power_readings/max_power_limit", 1, 1),
+    ("module_power_watts", {}, "module_power_readings/instant_power_draw", 1, 300),
+    ("temperature_margin_celsius", {}, "temperature/gpu_temp_tlimit", 1, 5),
+    ("encoder_sessions", {}, "encoder_stats/session_count", 1, 1),
+    ("capture_sessions", {}, "fbc_stats/session_count", 1, 1),
     ("power_limit_watts", {}, "gpu_power_readings/current_power_limit", 1, 1),
     ("power_limit_default_watts", {}, "gpu_power_readings/default_power_limit", 1, 1),
     ("clock_hertz", {"clock": "memory"}, "clocks/mem_clock", MHZ, 1500 * MHZ),
@@ -33,7 +40,24 @@ BESIDE: list[tuple[str, dict[str, str], str, float, float]] = [
     ("pcie_link_generation_max", {}, "pci/pci_gpu_link_info/pcie_gen/max_link_gen", 1, 0),
     ("pcie_link_width", {}, "pci/pci_gpu_link_info/link_widths/current_link_width", 1, 0),
     ("pcie_replays_total", {}, "pci/replay_counter", 1, 5),
-    ("ecc_errors_total", {"severity": "corrected", "scope": "volatile"}, "ecc_errors/volatile/sram_correctable", 1, 9),
+    (
+        "ecc_location_errors_total",
+        {"severity": "corrected", "scope": "aggregate", "location": "dram"},
+        "ecc_errors/aggregate/dram_correctable",
+        *(1, 9),
+    ),
+    (
+        "ecc_location_errors_total",
+        {"severity": "corrected", "scope": "volatile", "location": "sram"},
+        "ecc_errors/volatile/sram_correctable",
+        *(1, 9),
+    ),
+    (
+        "remap_banks",
+        {"availability": "max"},
+        "remapped_rows/row_remapper_histogram/row_remapper_histogram_max",
+        *(1, 0),
+    ),
     ("remapped_rows", {"cause": "corrected"}, "remapped_rows/remapped_row_corr", 1, 0),
     ("remapped_rows", {"cause": "uncorrected"}, "remapped_rows/remapped_row_unc", 1, 0),
     ("fan_speed_ratio", {"fan": "0"}, "fan_speed", 0.01, 0.1),
@@ -85,6 +109,11 @@ def test_it_says_what_nvidia_smi_says_in_detail(
             assert info["name"] == device.findtext("product_name")
             assert info["vbios_version"] == device.findtext("vbios_version")
             assert info["architecture"] == device.findtext("product_architecture")
+            boards = named(metrics, "genv_device_board_info")
+            board = next((dict(labels) for _, labels in boards if ("index", info["index"]) in labels), {})
+            for label, path in (("serial", "serial"), ("part_number", "board_part_number")):
+                if board.get(label):
+                    assert board[label] == device.findtext(path)
         energy = named(metrics, "genv_device_energy_joules_total")
         later = named(monitor.next_metrics(4), "genv_device_energy_joules_total")
         assert all(later[key] > value for key, value in energy.items())

@@ -151,6 +151,8 @@ def command_in(directory: Path, content: str) -> Path:
     return directory
 
 
+THIS_PROCESS = "(pid)"
+"""Stands for the pid of the process that runs the test: the names of tests have to be the same in each run."""
 SUBCOMMANDS = [
     [],
     ["--help"],
@@ -165,7 +167,7 @@ SUBCOMMANDS = [
     ["shell", "--init"],
     ["shell", "--deinit"],
     ["activate", "--gpus", "1"],
-    ["activate", "--shell", str(os.getpid()), "--eid", "17", "--gpus", "1", "--name", "two words"],
+    ["activate", "--shell", THIS_PROCESS, "--eid", "17", "--gpus", "1", "--name", "two words"],
     ["deactivate"],
     ["attach"],
     ["status"],
@@ -183,6 +185,7 @@ SUBCOMMANDS = [
 @pytest.mark.parametrize("arguments", SUBCOMMANDS, ids=" ".join)
 def test_genv_is_as_it_was(terminal: Terminal, genv_alone: Path, ours_last: Path, arguments: list[str]) -> None:
     state = Path(terminal.environment["GENV_TMPDIR"])
+    arguments = [str(os.getpid()) if argument == THIS_PROCESS else argument for argument in arguments]
     before = {path.name: path.read_text() for path in state.iterdir()}
     expected = terminal.run([genv_alone], "genv", *arguments)
     expected_state = {path.name: _without_times(path.read_text()) for path in state.iterdir()}

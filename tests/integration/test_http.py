@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import http.client
+import json
 import re
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from genvd.web.assets import DIRECTORY
 from genvd.web.connections import MOST
 from tests.standin import Gpu, Scenario
 from tests.support.monitor import Monitor, Series, parse, series
@@ -26,7 +26,7 @@ from tests.support.waiting import wait_for
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot"]
+PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/page/data.json"]
 COLLECTIONS = series("genv_monitor_collections_total")
 
 PROMETHEUS_2_42 = (
@@ -152,24 +152,68 @@ def test_the_snapshot_is_json(monitor: Monitor) -> None:
     assert snapshot["service"]["mode"] == "demo"
 
 
-def test_the_page_leads_to_everything(monitor: Monitor) -> None:
-    reply = monitor.get("/")
-    links = re.findall(r'href="([^"]*)"', reply.body.decode())
-    assert {f"/{link}" for link in links} == set(PATHS) - {"/"}
-    assert "(simulated machine)" in reply.body.decode()
-    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("application/json", "application/json"),
+        ("application/json, text/html;q=0.5", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("", "text/html; charset=utf-8"),
+    ],
+)
+def test_the_root_is_the_page_or_the_snapshot(monitor: Monitor, accept: str, content_type: str) -> None:
+    reply = monitor.get("/", {"Accept": accept} if accept else {})
+    assert reply.headers["Content-Type"] == content_type
+    assert "Accept" in reply.headers["Vary"]
+    if content_type == "application/json":
+        assert json.loads(reply.body)["service"]["mode"] == "demo"
 
 
-def test_the_page_escapes_what_users_choose(tmp_path: Path) -> None:
-    state = tmp_path / "<img src=x onerror=alert(1)>&\"'"
-    state.mkdir()
-    (state / "envs.json").write_text("{")
-    options = ["--interval", "1h", "--config-dir", str(tmp_path / "published")]
-    with Monitor(options, environment={"GENV_TMPDIR": str(state)}) as monitor:
-        page = monitor.get("/").body.decode()
-        assert "&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#x27;" in page
-        assert "<img" not in page
-        assert "<img" in monitor.snapshot()["collectors"][1]["error"]
+def linked(text: str) -> set[str]:
+    return set(re.findall(r'(?:href|src)="([^"#]+)"', text)) | {
+        f"page/{name}" for name in re.findall(r'from "./(.*?)"', text)
+    }
+
+
+def test_the_page_leads_to_everything_and_all_of_it_is_there(monitor: Monitor) -> None:
+    pending, seen = {""}, set()
+    while pending:
+        path = pending.pop()
+        seen.add(path)
+        reply = monitor.get(f"/{path}")
+        assert reply.status == 200, path
+        if path in ("", "page/main.js") or path.endswith(".js"):
+            pending |= linked(reply.body.decode()) - seen
+    shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"}
+    assert seen - {""} == {path.removeprefix("/") for path in PATHS if path != "/"} - {"page/data.json"} | shipped
+
+
+def test_the_page_names_what_works_without_scripts(monitor: Monitor) -> None:
+    (text,) = re.findall(r"<noscript>(.*?)</noscript>", monitor.get("/").body.decode(), re.DOTALL)
+    assert linked(text) == {"metrics", "api/v1/snapshot"}
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/data.json", "/api/v1/snapshot"])
+def test_what_a_client_has_already_is_not_sent_again(monitor: Monitor, path: str) -> None:
+    first = monitor.get(path)
+    tag = first.headers["ETag"]
+    for had in (tag, f'"other", {tag}', "*", tag.removeprefix("W/")):
+        reply = monitor.get(path, {"If-None-Match": had})
+        assert (reply.status, reply.body) == (304, b"")
+        assert reply.headers["ETag"] == tag
+        assert reply.headers.get("Content-Length") is None
+    assert monitor.get(path, {"If-None-Match": '"other"'}).body == first.body
+    packed = monitor.get(path, {"Accept-Encoding": "gzip"})
+    if packed.headers["Content-Encoding"] == "gzip":
+        assert gzip.decompress(packed.body) == first.body
+    assert (packed.headers["Content-Encoding"] == "gzip") == (path in ("/page/data.json", "/api/v1/snapshot"))
+
+
+def test_what_is_made_of_a_collection_is_new_after_the_next(tmp_path: Path) -> None:
+    with Monitor(["--demo", "-i", "0.1", "--config-dir", tmp_path]) as running:
+        tag = running.get("/page/data.json").headers["ETag"]
+        wait_for(lambda: running.get("/page/data.json", {"If-None-Match": tag}).status == 200, "something new")
 
 
 # --- Browsers ------------------------------------------------------------------------------------------------
@@ -192,7 +236,7 @@ def test_browsers_see_pages_only_by_names_that_are_ours(monitor: Monitor, path: 
         assert statuses(ask(monitor, path, host)) == [200], host
     for host in OTHER_HOSTS:
         answer = ask(monitor, path, host)
-        if path in ("/", "/api/v1/snapshot"):
+        if path in ("/", "/api/v1/snapshot", "/page/data.json"):
             assert statuses(answer) == [421], host
             assert b"listen.names" in answer
         else:
@@ -231,13 +275,17 @@ def test_no_other_site_may_use_it(monitor: Monitor, path: str) -> None:
     assert "unsafe" not in policy
 
 
-def test_the_page_may_use_its_style_and_no_other(monitor: Monitor) -> None:
-    reply = monitor.get("/")
-    (style,) = re.findall(r"<style>(.*?)</style>", reply.body.decode(), re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in reply.headers["Content-Security-Policy"]
-    assert "style=" not in reply.body.decode()
-    assert "<script" not in reply.body.decode()
+@pytest.mark.parametrize("path", ["/", "/page/help.html"])
+def test_the_page_may_use_its_own_files_and_nothing_else(monitor: Monitor, path: str) -> None:
+    reply = monitor.get(path)
+    policy = dict(directive.split(" ", 1) for directive in reply.headers["Content-Security-Policy"].split("; "))
+    assert policy == {
+        **dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors", "trusted-types"), "'none'"),
+        **dict.fromkeys(("script-src", "style-src", "connect-src", "img-src"), "'self'"),
+        "require-trusted-types-for": "'script'",
+    }
+    text = reply.body.decode()
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script(?! type=\"module\" src=)|https?://", text)
 
 
 def test_it_listens_on_this_machine_only_unless_told_otherwise(monitor: Monitor) -> None:
@@ -539,7 +587,7 @@ def test_before_the_first_collection_it_is_healthy_but_not_ready(
         entering = pool.submit(monitor.__enter__)
         try:
             wait_for(lambda: monitor.port, "the port")
-            expected = {**dict.fromkeys(PATHS, 503), "/-/healthy": 200, "/nothing": 404}
+            expected = {**dict.fromkeys(PATHS, 503), "/": 200, "/-/healthy": 200, "/nothing": 404}
             for method in ("GET", "HEAD"):
                 assert {path: monitor.get(path, method=method).status for path in expected} == expected
             scenario.hangs.clear()

@@ -21,10 +21,14 @@ GROUPS = {
     ),
     "memory_health": (
         ("nvmlDeviceGetTotalEccErrors", "nvmlDeviceGetRemappedRows", "nvmlDeviceGetRetiredPages"),
-        ("genv_device_ecc", "genv_device_rem", "genv_device_ret"),
+        ("genv_device_ecc", "genv_device_rem", "genv_device_ret", "genv_device_sram"),
     ),
-    "nvlink": (("nvmlDeviceGetNvLinkState",), ("genv_device_nvlink",)),
+    "nvlink": (
+        ("nvmlDeviceGetNvLinkState", "nvmlDeviceGetGpuFabricInfoV"),
+        ("genv_device_nvlink", "genv_device_fabric"),
+    ),
     "mig": ((), ("genv_mig_",)),
+    "gpm": (("nvmlGpmSampleGet",), ("genv_device_sm_active", "genv_mig_sm_active")),
     "xid": ((), ("genv_device_xid",)),
     "pcie_throughput": ((), ("genv_device_pcie_receive", "genv_device_pcie_transmit")),
 }
@@ -35,7 +39,7 @@ def machine(scenario: Scenario) -> None:
     common = {"power": 1, "clock_sm": 1, "event_types": 8, "pcie_receive": 1000, "pcie_transmit": 2000}
     health = {"ecc_corrected_volatile": 0, "remapped_rows": (0, 0, 0, 0), "retired_pages_single_bit": 0}
     links = {"nvlinks": {0: NvLink(errors={0: 0})}, "migs": {0: Mig("MIG-0")}}
-    scenario.gpus = [gpu(0, **common, **health, **links)]
+    scenario.gpus = [gpu(0, **common, **health, **links, gpm={2: 50})]
     scenario.write()
 
 

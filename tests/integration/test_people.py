@@ -105,7 +105,14 @@ def place(
 
 def watch(place: Place, *arguments: str) -> Monitor:
     place.scenario.write()
-    return place.start(*arguments)
+    return complete(place.start(*arguments))
+
+
+def complete(monitor: Monitor) -> Monitor:
+    """Return the monitor once every source has answered in time, which one may not at first on a busy machine."""
+    answered = "genv_monitor_collector_success"
+    wait_for(lambda: all(named(monitor.metrics(), answered).values()), "every source has answered")
+    return monitor
 
 
 def labels(seen: Series, name: str) -> list[dict[str, str]]:
@@ -411,7 +418,7 @@ def test_processes_outside_any_environment(place: Place) -> None:
 def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expected: int | None) -> None:
     scenario.gpus = [machine]
     scenario.write()
-    assert start().metrics().get(series(ORPHAN, index=0)) == expected
+    assert complete(start()).metrics().get(series(ORPHAN, index=0)) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Any facts of the sources, through the join and the table of metrics, to what Prometheus reads."""
+"""Any facts of the sources, through the join, to what Prometheus reads and what people see."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
+from genvd import snapshot_json
 from genvd.config import Config
 from genvd.machine import Sources
 from genvd.metrics import ALL
@@ -39,8 +41,12 @@ from genvd.model import (
     User,
 )
 from genvd.monitor import Monitor
+from genvd.overview import overview
+from genvd.terminal.paint import painted
+from genvd.terminal.picture import Frame, picture
 from genvd.text import RESERVED as OTHER
 from genvd.text import clean
+from genvd.web import documents
 from tests.support import debian
 
 HOSTILE = st.sampled_from(
@@ -156,6 +162,19 @@ def test_any_machine_can_be_read(monitor: Monitor, machine: Machine) -> None:
         assert len(set(series)) == len(series), "the same series twice"
         assert {sample.labels["eid"] for sample in samples if "eid" in sample.labels} <= known | {"", OTHER}
         assert all(sample.value == sample.value for sample in samples), "not a number"
+
+
+@given(machine=MACHINE, columns=st.integers(1, 200), lines=st.integers(1, 60))
+def test_any_machine_can_be_shown(machine: Machine, columns: int, lines: int) -> None:
+    exposed(machine, TEXT)
+    latest = MONITOR.site.latest
+    assert latest is not None
+    assert snapshot_json.load(snapshot_json.dump(latest.snapshot)) == latest.snapshot
+    shown = json.loads(documents.page_data(latest.snapshot, latest.past), parse_constant=pytest.fail)
+    assert len(shown["history"]["devices"]) == len(shown["devices"] or ())
+    drawn = picture(overview(latest.snapshot), Frame(latest.snapshot.timestamp, columns, lines))
+    assert len(drawn) <= lines
+    assert all(painted(line, columns, colors=False).isprintable() for line in drawn)
 
 
 @given(eids=st.sets(LABEL, max_size=5), usernames=st.sets(LABEL, max_size=5))

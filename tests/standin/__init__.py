@@ -20,7 +20,7 @@ SOURCES = Path(__file__).resolve().parent
 LIBRARY = "libnvidia-ml.so.1"
 NVIDIA_SMI = "nvidia-smi"
 
-_LIBRARY_SOURCES = ("nvml.c", "details.c", "events.c", "call.c", "state.c")
+_LIBRARY_SOURCES = ("nvml.c", "details.c", "events.c", "gpm.c", "health.c", "call.c", "state.c")
 _HEADER_PACKAGES = ("nvidia-nvml-dev", "nvidia-nvml-dev-cu13", "nvidia-nvml-dev-cu12")
 _FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 _SHARED = ("-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-Wl,-soname,{LIBRARY}", "-Wl,-z,defs")
@@ -120,6 +120,7 @@ class Mig:
     hangs: dict[str, int] = field(default_factory=dict)
     gpu_instance_slices: int | None = None
     compute_instance_slices: int | None = None
+    gpm: dict[int, float | str] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,7 +130,8 @@ class Gpu:
     errors and hangs map a function (a shell pattern, "*" for all) to an nvmlReturn_t and to milliseconds.
     migs has the MIG devices by number; mig is the mode, None: on if there are any, otherwise no MIG at all.
     fields has field values by their id, or by id and scope; as text "VALUE TYPE" one of another nvmlValueType_t.
-    xids has the XIDs that have ever occurred: one that is appended is an event. extra has further keys.
+    xids has the XIDs that have ever occurred: one that is appended is an event. gpm has values by nvmlGpmMetricId_t,
+    ecc_locations counts by severity, scope and location. extra has further keys.
     """
 
     uuid: str | None
@@ -188,6 +190,8 @@ class Gpu:
     xids: list[int] = field(default_factory=list)
     nvlinks: dict[int, NvLink] = field(default_factory=dict)
     fields: dict[int | tuple[int, int], int | str] = field(default_factory=dict)
+    gpm: dict[int, float | str] = field(default_factory=dict)
+    ecc_locations: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
 
 @dataclass
@@ -201,6 +205,7 @@ class Scenario:
     driver_version: str | None = "570.86.15"
     nvml_version: str | None = "12.570.86.15"
     cuda_driver_version: int | None = 12080
+    gpm_samples: int | None = None
     process_struct: int = 24
     list_grows: int = 0
     enumerates_at_init: bool = False
@@ -233,7 +238,7 @@ class Scenario:
             yield from _device(f"device {number}", gpu, mig=mig)
             for index, instance in sorted(gpu.migs.items()):
                 yield from _device(f"mig {number} {index}", instance, mig=None)
-        for key in ("driver_version", "nvml_version", "cuda_driver_version", "process_struct"):
+        for key in ("driver_version", "nvml_version", "cuda_driver_version", "process_struct", "gpm_samples"):
             yield from _value(key, getattr(self, key))
         yield f"process_list_grows {self.list_grows}"
         yield f"enumerates_at_init {int(self.enumerates_at_init)}"
@@ -245,8 +250,8 @@ _PROCESSES = {
     "graphics_processes": "graphics_process",
     "mps_processes": "mps_process",
 }
-_OF_GPUS = {"samples", "fan_speeds", "remapped_rows", "xids", "nvlinks", "fields"}
-_STRUCTURED = {*_PROCESSES, *_OF_GPUS, "migs", "mig", "extra", "errors", "hangs"}
+_OF_GPUS = {"samples", "fan_speeds", "remapped_rows", "xids", "nvlinks", "fields", "ecc_locations"}
+_STRUCTURED = {*_PROCESSES, *_OF_GPUS, "gpm", "migs", "mig", "extra", "errors", "hangs"}
 
 
 def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str]:
@@ -260,6 +265,7 @@ def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str
         processes: list[Process] = getattr(device, attribute_name)
         for process in processes:
             yield f"{prefix} {key} {_process(process)}"
+    yield from (f"{prefix} gpm {metric} {value}" for metric, value in device.gpm.items())
     if isinstance(device, Gpu):
         yield from (f"{prefix} {line}" for line in _details(device))
     yield from _rules(f"{prefix} ", device)
@@ -281,6 +287,8 @@ def _details(gpu: Gpu) -> Iterator[str]:
     for key, value in gpu.fields.items():
         number, scope = key if isinstance(key, tuple) else (key, 0)
         yield f"field {number} {scope} {value}"
+    for place, count in gpu.ecc_locations.items():
+        yield f"ecc_location {' '.join(map(str, place))} {count}"
     yield from (f"xid {code}" for code in gpu.xids)
 
 

@@ -4,11 +4,12 @@
  * line, # begins a comment line, and README.md says what each means:
  *
  *   driver_version TEXT | nvml_version TEXT | cuda_driver_version N
- *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1
+ *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1 | gpm_samples N
  *   device GPU KEY VALUE                    a missing KEY: the call returns NVML_ERROR_NOT_SUPPORTED
  *   device GPU process|graphics_process|mps_process PID BYTES|na [GPU_INSTANCE COMPUTE_INSTANCE]
  *   device GPU process_sample PID MICROSECONDS|now SM [MEMORY ENCODER DECODER]
  *   device GPU field ID SCOPE VALUE [TYPE]  what nvmlDeviceGetFieldValues says
+ *   device GPU gpm METRIC VALUE | ecc_location SEVERITY SCOPE LOCATION VALUE
  *   device GPU nvlink LINK 0|1 | nvlink_error LINK COUNTER VALUE | xid CODE
  *   mig GPU MIG ...                         the same for MIG device number MIG of that GPU
  *   [device GPU|mig GPU MIG] error FUNCTION CODE

@@ -57,6 +57,10 @@ static bool valid(const char *key, const char *value)
         int found = sscanf(value, "%u %u %127s %u %1s", &a, &b, word, &c, rest);
         return found == 3 || found == 4;
     }
+    if (strcmp(key, "gpm") == 0)
+        return sscanf(value, "%u %127s %1s", &a, word, rest) == 2;
+    if (strcmp(key, "ecc_location") == 0)
+        return sscanf(value, "%u %u %u %llu %1s", &a, &b, &c, &n, rest) == 4;
     if (strcmp(key, "nvlink") == 0)
         return sscanf(value, "%u %u %1s", &a, &b, rest) == 2;
     if (strcmp(key, "nvlink_error") == 0)

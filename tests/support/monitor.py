@@ -97,6 +97,12 @@ class Monitor:
         return "".join(self.output)
 
     @property
+    def complaints(self) -> list[str]:
+        """What it warned of, but that something took long: that may be the machine of the tests."""
+        lines = (line for line in self.output if "WARNING" in line or "ERROR" in line)
+        return [line for line in lines if "does not answer in time" not in line]
+
+    @property
     def threads(self) -> int:
         """How many threads it has."""
         return sum(1 for _ in Path(f"/proc/{self.process.pid}/task").iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from tests.support.monitor import Labels, Monitor, Series, series
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric as Family
 
@@ -102,8 +103,9 @@ class Machine:
     ours: Monitor
     _shells: list[Shell] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    _beat: int = 1000
-    """Counts on, from where no temperature of a scenario is."""
+    _beats: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(101, 250)))
+    """Temperatures that no scenario has."""
+    _beat: int = 0
 
     # --- What people do -------------------------------------------------------------------------------------
 
@@ -223,7 +225,7 @@ class Machine:
 
     def _next_beat(self) -> None:
         """Write the scenario, with a temperature that tells who has seen it; all else has to be done before."""
-        self._beat += 1
+        self._beat = next(self._beats)
         self.scenario.gpus[0].temperature = self._beat
         self.scenario.write()
 

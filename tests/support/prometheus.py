@@ -100,6 +100,10 @@ class Prometheus:
         found: list[dict[str, str]] = self._api("targets/metadata", metric=family)
         return found
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Return the rules that it has loaded, and how their last evaluation went."""
+        return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
+
     def _api(self, path: str, **parameters: object) -> Any:
         _, body = self._get(f"/api/v1/{path}?{urlencode(parameters)}")
         answer = json.loads(body)
@@ -124,16 +128,24 @@ class Prometheus:
 
 
 def each_second(published: Path, targets: Sequence[str] = ()) -> Path:
-    """Copy a published prometheus.yml, with all intervals shortened to one second.
+    """Copy a published prometheus.yml and its rules, with all intervals shortened to one second.
 
     Args:
-        published: the file. The copy is beside it, so that relative paths in it hold.
+        published: the file. The copies are beside it.
         targets: what to scrape in place of its own target.
     """
     content = yaml.safe_load(published.read_text(encoding="utf-8"))
     content["global"].update(scrape_interval="1s", evaluation_interval="1s")
     if targets:
         content["scrape_configs"][0]["static_configs"] = [{"targets": list(targets)}]
+    rules = published.with_name("rules-each-second")
+    rules.mkdir(exist_ok=True)
+    for path in (published.parent / "rules").iterdir():
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in loaded["groups"]:
+            group.pop("interval", None)
+        (rules / path.name).write_text(yaml.safe_dump(loaded), encoding="utf-8")
+    content["rule_files"] = [f"{rules.name}/*.yml"]
     copy = published.with_name("each-second.yml")
     copy.write_text(yaml.safe_dump(content), encoding="utf-8")
     return copy

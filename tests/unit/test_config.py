@@ -25,6 +25,14 @@ QUICK = 5.0
 
 SETTINGS = list(settings())
 
+COMPANIONS = {
+    "scrape_cert_file": "key_file: /key",
+    "scrape_key_file": "cert_file: /certificate",
+    "scrape_username": "password_file: /password",
+    "scrape_password_file": "username: somebody",
+}
+"""What else has to be said for a key to be of use."""
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -71,6 +79,23 @@ def problems(file: Path, content: str | bytes) -> list[str]:
         ("publish.enabled", "false", False),
         ("publish.directory", "/srv/a b", Path("/srv/a b")),
         ("publish.prometheus_url", "https://prometheus.example.org:9090/p?a=b#c", None),
+        *(
+            ("publish.targets", text, expected)
+            for text, expected in (
+                ("[]", ()),
+                ('""', ()),
+                ("gpu1:8000", ("gpu1:8000",)),
+                ("gpu1:8000, gpu2.example.org:1", ("gpu1:8000", "gpu2.example.org:1")),
+                ("[gpu1:8000, 192.0.2.7:65535]", ("gpu1:8000", "192.0.2.7:65535")),
+                ("['[2001:DB8:0::1]:8000', GPU1:8000]", ("[2001:db8::1]:8000", "gpu1:8000")),
+                ("\n  - /etc/genv/machines.yml\n  - gpu1:8000", ("/etc/genv/machines.yml", "gpu1:8000")),
+                ("/etc/genv/with 'quotes\" and $/*.json", ("/etc/genv/with 'quotes\" and $/*.json",)),
+            )
+        ),
+        ("scrape.scheme", "HTTPS", "https"),
+        ("scrape.ca_file", "/etc/prometheus/ca.pem", Path("/etc/prometheus/ca.pem")),
+        ("scrape.server_name", "gpu.example.org", "gpu.example.org"),
+        ("scrape.credentials_file", "/etc/prometheus/token", Path("/etc/prometheus/token")),
         ("logging.level", "debug", "debug"),
         ("logging.level", "WARNING", "warning"),
     ],
@@ -105,20 +130,104 @@ def test_every_key_is_read(file: Path, key: str, text: str, expected: object) ->
             ("publish.prometheus_url", text)
             for text in ("localhost:9090", "ftp://h", "http://", "http://a b", "'http://a\"b'", '"http://a\\nb: c"')
         ),
+        *(
+            ("publish.targets", text)
+            for text in (
+                "gpu1",
+                "'gpu1:'",
+                ":8000",
+                "gpu1:0",
+                "gpu1:65536",
+                "gpu1:08000",
+                "http://gpu1:8000",
+                "gpu1:8000/x",
+            )
+        ),
+        *(
+            ("publish.targets", text)
+            for text in (
+                "::1:8000",
+                "'[::1]'",
+                "'[::g]:1'",
+                "'[fe80::1%eth0]:1'",
+                "1.2.3:1",
+                "256.0.0.1:1",
+                "-a:1",
+                "ü:1",
+            )
+        ),
+        *(
+            ("publish.targets", text)
+            for text in (
+                "'a\"b:1'",
+                '"a\\nb:1"',
+                "a'b:1",
+                "$HOME:1",
+                "${a}:1",
+                "'{{a}}:1'",
+                "'a b:1'",
+                "a:1,a:1",
+                "',a:1'",
+            )
+        ),
+        *(
+            ("publish.targets", text)
+            for text in ("m.yml", "/m", "/m.yaml.txt", "/*/m.yml", "/**.yml", "/m?.yml", "'/[a].yml'", "'/a\\.yml'")
+        ),
+        *(
+            ("publish.targets", f"[gpu1:8000, {text}]")
+            for text in ("gpu2", "[gpu3:1]", "{gpu3: 1}", "GPU1:8000", "null")
+        ),
+        *(("scrape.scheme", text) for text in ("ftp", '""', "tls")),
+        *(("scrape.server_name", text) for text in ("'a b'", "a/b", "'a\"'")),
+        *(("scrape.username", text) for text in ("'a:b'", '"a\\nb"', "a" * 201)),
+        *(("scrape.ca_file", text) for text in ("ca.pem", '"/a\\nb"')),
         *(("logging.level", text) for text in ("loud", "5", "info debug")),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_expected(file: Path, key: str, text: str) -> None:
     section, name = key.split(".")
     (problem,) = problems(file, f"# one\n{section}:\n  {name}: {text}\n")
-    assert re.fullmatch(rf":3: {re.escape(key)}: .+ is wrong; expected .+", problem)
+    assert re.fullmatch(rf":3: {re.escape(key)}: .+ is (wrong|there twice); expected .+", problem)
 
 
 @pytest.mark.parametrize("value", ["[1, 2]", "{a: b}", "!!python/tuple [1]", "&a [*a]"])
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.field)
+@pytest.mark.parametrize(
+    "setting", [setting for setting in SETTINGS if not setting.kind.item], ids=lambda setting: setting.field
+)
 def test_a_list_or_mapping_is_no_value(file: Path, setting: Any, value: str) -> None:
     (problem,) = problems(file, f"{setting.section}:\n  {setting.key}: {value}\n")
     assert problem.startswith(f":2: {setting.section}.{setting.key}: a list or mapping is wrong; expected ")
+
+
+def test_each_wrong_item_of_a_list_has_its_own_line(file: Path) -> None:
+    found = problems(file, "publish:\n  targets:\n  - gpu1\n  - gpu2:8000\n  - [gpu3:8000]\n  - GPU2:8000\n")
+    assert [problem.partition(";")[0] for problem in found] == [
+        ":3: publish.targets: 'gpu1' is wrong",
+        ":5: publish.targets: a list or mapping is wrong",
+        ":6: publish.targets: 'gpu2:8000' is there twice",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cert_file: /c", ":2: scrape.cert_file: is of no use alone; expected scrape.key_file beside it"),
+        ("key_file: /k", ":2: scrape.key_file: is of no use alone; expected scrape.cert_file beside it"),
+        ("username: a", ":2: scrape.username: is of no use alone; expected scrape.password_file beside it"),
+        ("password_file: /p", ":2: scrape.password_file: is of no use alone; expected scrape.username beside it"),
+        (
+            "username: a\n  password_file: /p\n  credentials_file: /t",
+            ":4: scrape.credentials_file: is one way to get in, and scrape.username another; expected one of them",
+        ),
+        (
+            "scheme: http\n  ca_file: /ca",
+            ":3: scrape.ca_file: is of use with TLS only; expected scrape.scheme to be https or auto",
+        ),
+    ],
+)
+def test_ways_to_get_in_that_do_not_go_together(file: Path, text: str, expected: str) -> None:
+    assert problems(file, f"scrape:\n  {text}\n") == [expected]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +287,7 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
         ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
         (
             "port: 1\n",
-            ":1: port: unknown key; expected one of listen, collect, genv, metrics, publish, ledger, limits, logging",
+            ":1: port: unknown key; expected one of listen, collect, genv, metrics, publish, scrape, ledger, limits,",
         ),
         ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: is there twice; expected once"),
         ("listen: {}\nlisten: {}\n", ":2: listen: is there twice; expected once"),
@@ -370,6 +479,8 @@ def test_the_sample_has_every_key_and_describes_it() -> None:
         'publish: {prometheus_url: "http://h:9090/#a"}',
         'publish: {prometheus_url: "http://h:"}',
         "publish: {enabled: no}",
+        "publish: {targets: [gpu1:8000, '[::1]:8000', '/a b$\".yml']}",
+        "scrape: {username: '\"ü $# ', password_file: '/p #'}",
         "genv: {state_directory: /srv/genv}",
         "logging: {level: ERROR}",
     ],
@@ -406,6 +517,8 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
         return any(fits(value, each) for each in schema["anyOf"])
     if "enum" in schema:
         return value in schema["enum"]
+    if schema["type"] == "array":
+        return isinstance(value, list) and all(fits(each, schema["items"]) for each in value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if schema["type"] in ("integer", "number"):
         right = isinstance(value, int) or schema["type"] == "number"
@@ -443,7 +556,8 @@ def test_schema_and_program_agree(file: Path, setting: Any, text: str) -> None:
     written = f"{setting.section}:\n  {setting.key}: {text or repr(text)}\n"
     value = yaml.safe_load(written)[setting.section][setting.key]
     schema = json_schema()["properties"][setting.section]["properties"][setting.key]
-    file.write_text(written)
+    companion = COMPANIONS.get(setting.field) if text else None
+    file.write_text(written + (f"  {companion}\n" if companion else ""))
     try:
         load(file)
         accepted = True

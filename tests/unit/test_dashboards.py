@@ -11,18 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from genvd.metrics import ALL
 from genvd.metrics.contract import CONTRACT
-from tests.support import debian
+from genvd.metrics.service import SERIES_DROPPED
+from tests.support import debian, rules
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "genvd/publish/files/grafana/dashboards"
-DATA_SOURCE = {"type": "prometheus", "uid": "genv-prometheus"}
+RULES = ROOT / "genvd/publish/files/prometheus/rules"
+DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
 
-METRICS = {metric.name for metric in ALL}
+METRICS = {metric.name: metric for metric in (*ALL, SERIES_DROPPED)}
 SIXTEEN = {metric.name for metric in CONTRACT}
+PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
+"""What prometheus-client tells of the monitor."""
+
+FROM_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
+
+SELECTORS = re.compile(r"(?<![\w:$])([a-zA-Z_]\w*(?::\w+)*)(\{[^}]*\})")
+"""What an expression asks for: a name and its matchers."""
+
+VARIABLES = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
 
 needs_sdk = pytest.mark.skipif(
     importlib.util.find_spec("grafana_foundation_sdk") is None, reason="the Grafana SDK is not installed"
@@ -105,18 +117,51 @@ def test_uids_are_unique() -> None:
 
 
 @every_dashboard
-def test_everything_names_the_data_source(path: Path) -> None:
+def test_everything_names_the_chosen_data_source(path: Path) -> None:
     dashboard = load(path)
-    asking = [*panels(dashboard), *targets(dashboard), *dashboard["templating"]["list"]]
-    assert [one for one in asking if one.get("datasource") != DATA_SOURCE] == []
+    first, *others = dashboard["templating"]["list"]
+    assert [
+        one for one in (*panels(dashboard), *targets(dashboard), *others) if one.get("datasource") != DATA_SOURCE
+    ] == []
+    provisioned = yaml.safe_load((PUBLISHED.parent / "provisioning/datasources/default.yml").read_text())
+    (source,) = provisioned["datasources"]
+    assert (first["type"], first["name"], first["query"]) == ("datasource", "datasource", source["type"])
+    assert (first["current"]["value"], first["current"]["text"]) == (source["uid"], source["name"])
 
 
 @every_dashboard
 def test_machines_can_be_chosen(path: Path) -> None:
     (variable,) = [one for one in load(path)["templating"]["list"] if one["name"] == "instance"]
-    assert variable["multi"] and variable["includeAll"]
-    assert variable["allValue"] == ".*"
     assert variable["query"]["query"] == "label_values(genv_is_installed, instance)"
+    one_only = path.stem == "machine"
+    assert (variable["multi"], variable["includeAll"]) == (not one_only, not one_only)
+    assert variable.get("allValue") == (None if one_only else ".*")
+
+
+def test_a_variable_is_the_same_on_every_dashboard() -> None:
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for path in PUBLISHED.glob("*.json"):
+        for variable in load(path)["templating"]["list"]:
+            found.setdefault(variable["name"], set()).add((variable["label"], variable["type"]))
+    assert {name: len(same) for name, same in found.items() if len(same) != 1} == {}
+    assert set(found) == {"datasource", "instance", "username", "eid", "device", "pid"}
+
+
+@every_dashboard
+def test_variables_are_defined_before_they_are_used_and_used(path: Path) -> None:
+    dashboard = load(path)
+    defined = {"__range", "__rate_interval"}
+    for variable in dashboard["templating"]["list"]:
+        query = variable["query"]["query"] if variable["type"] == "query" else ""
+        assert variables(query) <= defined, variable["name"]
+        defined.add(variable["name"])
+    used = set().union(*map(variables, expressions(dashboard)))
+    assert used <= defined
+    assert defined - used <= {"datasource", "__range", "__rate_interval"}
+
+
+def variables(text: str) -> set[str]:
+    return {braced or plain for braced, plain in VARIABLES.findall(text)}
 
 
 @every_dashboard
@@ -148,14 +193,177 @@ def test_panels_fill_the_grid_without_overlap(path: Path) -> None:
     assert len(taken) == COLUMNS * height
 
 
+def links(dashboard: Json) -> Iterator[tuple[str, Json]]:
+    """The addresses of all links, each with the panel that it is on, or the dashboard."""
+    yield from ((link["url"], dashboard) for link in dashboard["links"])
+    for panel in panels(dashboard):
+        for override in panel.get("fieldConfig", {}).get("overrides", []):
+            for one in override["properties"]:
+                if one["id"] == "links":
+                    yield from ((link["url"], panel) for link in one["value"])
+
+
 @every_dashboard
-def test_queries_use_known_metrics_of_the_chosen_machines(path: Path) -> None:
+def test_links_lead_to_dashboards_and_pass_what_they_know(path: Path) -> None:
+    dashboard = load(path)
+    there = {load(other)["uid"]: load(other) for other in PUBLISHED.glob("*.json")}
+    here = {variable["name"] for variable in dashboard["templating"]["list"]}
+    found = list(links(dashboard))
+    assert len(found) > len(dashboard["links"]), "rows lead nowhere"
+    for url, on in found:
+        address, _, query = url.partition("?")
+        goal = there[address.removeprefix("/d/")]
+        assert goal["uid"] != dashboard["uid"] or on is not dashboard
+        names = {variable["name"] for variable in goal["templating"]["list"]}
+        carried = set(re.findall(r"\$\{(\w+):queryparam\}", query))
+        chosen = dict(re.findall(r"var-(\w+)=([^&]+)", query))
+        assert carried <= here
+        assert carried | set(chosen) <= names, url
+        if on is not dashboard:
+            assert "datasource" in carried and "instance" in carried | set(chosen), url
+            assert query.endswith("&${__url_time_range}")
+            columns = set(titles(on).values())
+            for value in chosen.values():
+                column = re.fullmatch(r"\$\{__data\.fields\.(\w+)\}", value)
+                assert (column and column[1] in columns) or value == "${__value.raw}", url
+
+
+@every_dashboard
+def test_each_dashboard_leads_to_all_others(path: Path) -> None:
+    dashboard = load(path)
+    there = {load(other)["uid"] for other in PUBLISHED.glob("*.json")}
+    assert {link["url"] for link in dashboard["links"]} == {f"/d/{uid}" for uid in there - {dashboard["uid"]}}
+    assert all(link["includeVars"] and link["keepTime"] and link["type"] == "link" for link in dashboard["links"])
+
+
+def titles(panel: Json) -> dict[str, str]:
+    """The titles of a table's columns by the names of the fields."""
+    (organize,) = [one["options"] for one in panel["transformations"] if one["id"] == "organize"]
+    renamed: dict[str, str] = organize["renameByName"]
+    return {field: title for field, title in renamed.items() if not organize["excludeByName"].get(field)}
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels of a metric as Prometheus has them."""
+    own = set(METRICS[name].labels) if name in METRICS else set()
+    if "instance" in own:  # that is the name of the machine
+        own = own - {"instance"} | {"exported_instance"}
+    return own | {"instance", "job"}
+
+
+@every_dashboard
+def test_queries_ask_for_what_there_is_of_the_chosen_machines(path: Path) -> None:
+    chosen = 'instance="$instance"' if path.stem == "machine" else 'instance=~"$instance"'
     for expression in expressions(load(path)):
-        used = re.findall(r"\b(genv_\w+)(\{[^}]*\})?", expression)
-        assert used, expression
-        assert {name for name, _ in used} <= METRICS
-        for name, matchers in used:
-            assert matchers.startswith('{instance=~"$instance"'), name
+        for name, matchers in SELECTORS.findall(expression):
+            if name in FROM_PROMETHEUS:
+                assert path.stem == "fleet"
+                continue
+            if name.startswith(("username:", "name:")):  # of all machines
+                assert matchers == '{job="genv"}'
+                continue
+            assert matchers.startswith("{" + chosen), name
+            if ":" not in name and name not in PROCESS:
+                assert set(re.findall(r"(\w+)[=!]~?\"", matchers)) <= labels_of(name), name
+        for labels, name in re.findall(r"by \(([\w, ]+)\) \((?:\w+\()?(genv_\w+)\{", expression):
+            assert set(labels.split(", ")) <= labels_of(name), (labels, name)
+        for name in re.findall(r"(?<![\w:])genv_\w+(?!\w*:)", expression):
+            assert name in METRICS, name
+
+
+def recorded() -> set[str]:
+    groups = [group for path in RULES.glob("*.yml") for group in yaml.safe_load(path.read_text())["groups"]]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
+def test_the_fleet_asks_only_for_what_is_recorded() -> None:
+    asked = set()
+    for expression in expressions(load(PUBLISHED / "fleet.json")):
+        names = set(re.findall(r"(?<![\w:$])[a-z_]+:\w+:\w+", expression))
+        assert names or {name for name, _ in SELECTORS.findall(expression)} & FROM_PROMETHEUS, expression
+        assert not re.findall(r"(?<![\w:])genv_\w+", expression)
+        asked |= names
+    assert asked <= recorded()
+    assert recorded() - asked == set(), "what is recorded is shown"
+
+
+def test_each_metric_is_on_a_dashboard() -> None:
+    queries = " ".join(query for path in PUBLISHED.glob("*.json") for query in expressions(load(path)))
+    shown = {name for name, _ in SELECTORS.findall(queries)}
+    assert set(METRICS) - shown == set()
+
+
+def test_recovery_actions_are_called_what_the_metric_calls_them() -> None:
+    """And red is what wakes somebody."""
+    (panel,) = [one for one in panels(load(PUBLISHED / "machine.json")) if one["title"] == "Recovery action"]
+    ((mapping,), (target,)) = panel["fieldConfig"]["defaults"]["mappings"], panel["targets"]
+    told = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
+    assert {one["text"] for one in mapping["options"].values()} == set(re.findall(r"\w+", told)) - {"or"}
+    for number, one in mapping["options"].items():
+        query = rf'(?:^| or ){number} \* max by \(instance, index\) \(\w+\{{[^}}]*action="{one["text"]}"\}}\)'
+        assert re.search(query, target["expr"]), one["text"]
+    critical = [alert["expr"] for alert in rules.rules("alert") if _is_critical(alert, "GenvDeviceRecoveryAction")]
+    red = [one["text"] for one in mapping["options"].values() if one["color"] == "red"]
+    assert re.findall(r'action=~"([\w|]+)"', critical[0])[0].split("|") == sorted(red, key=critical[0].index)
+
+
+def _is_critical(alert: Json, name: str) -> bool:
+    return bool(alert["alert"] == name and alert["labels"]["severity"] == "critical")
+
+
+UNITS = {
+    "_bytes": "bytes",
+    "_celsius": "celsius",
+    "_temperature": "celsius",
+    "_watts": "watt",
+    "_hertz": "hertz",
+    "_ratio": "percentunit",
+    "_bytes_per_second": "binBps",
+    "_idle_seconds": "s",
+    "_duration_seconds": "s",
+    "_timestamp_seconds": "dateTimeFromNow",
+    "genv_device_utilization": "percent",
+}
+
+
+@every_dashboard
+def test_values_have_the_unit_of_their_metric(path: Path) -> None:
+    for panel in panels(load(path)):
+        defaults = panel.get("fieldConfig", {}).get("defaults", {})
+        if panel["type"] == "table":
+            shown = {title: properties(panel, title) for title in titles(panel).values()}
+            units = {field[-1]: shown[title]["unit"] for field, title in titles(panel).items() if "#" in field}
+        else:
+            units = {target["refId"]: defaults.get("unit") for target in panel.get("targets", [])}
+        for target in panel.get("targets", []):
+            if target["refId"] not in units:
+                continue
+            unit = units[target["refId"]]
+            assert unit, panel["title"]
+            names = {name for name, _ in SELECTORS.findall(target["expr"])} - {"genv_environment_info"}
+            changed = re.search(r"/|rate\(|increase\(|count|time\(\)", target["expr"])
+            if len(names) == 1 and not changed:
+                (name,) = names
+                for ending, expected in UNITS.items():
+                    if name.endswith(ending):
+                        assert unit == expected, (panel["title"], name)
+
+
+def properties(panel: Json, column: str) -> Json:
+    found: Json = {}
+    for override in panel["fieldConfig"]["overrides"]:
+        if override["matcher"] == {"id": "byName", "options": column}:
+            found |= {one["id"]: one.get("value") for one in override["properties"]}
+    return found
+
+
+@every_dashboard
+def test_panels_say_why_there_may_be_nothing(path: Path) -> None:
+    if path.stem == "overview":  # from before that was asked
+        return
+    for panel in panels(load(path)):
+        if panel["type"] != "row":
+            assert panel["fieldConfig"]["defaults"].get("noValue"), panel["title"]
 
 
 def test_overview_shows_each_of_the_sixteen() -> None:
@@ -164,19 +372,22 @@ def test_overview_shows_each_of_the_sixteen() -> None:
 
 
 @every_dashboard
-def test_gauges_are_not_taken_for_counters(path: Path) -> None:
+def test_only_counters_are_taken_for_counters(path: Path) -> None:
     for expression in expressions(load(path)):
-        assert not re.search(r"\b(i?rate|increase|resets)\b", expression), expression
+        for function, name in re.findall(r"\b(\w+)\((\w+)\{[^}]*\}\[", expression):
+            if name in PROCESS:
+                continue
+            counter = METRICS[name].type == "counter"
+            assert (function in ("rate", "increase")) == counter, expression
 
 
 @every_dashboard
 def test_queries_parse(path: Path, tmp_path: Path) -> None:
-    values = {"$__rate_interval": "1m", "$__range": "1h", "$instance": ".*"}
+    values = {"__rate_interval": "1m", "__range": "1h"}
     rules = []
     for number, expression in enumerate(expressions(load(path))):
-        for variable, value in values.items():
-            expression = expression.replace(variable, value)
-        assert "$" not in expression
+        expression = VARIABLES.sub(lambda match: values.get(match[1] or match[2], ".*"), expression)
+        assert not re.search(r"\$(?!1)", expression), expression
         rules.append({"record": f"query:{number}", "expr": expression})
     # JSON is YAML too.
     file = tmp_path / "rules.yml"

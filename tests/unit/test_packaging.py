@@ -63,6 +63,18 @@ def test_commands_and_levels_are_completed() -> None:
     assert _complete("genv-monitor run --log-level ") == set(config.LOG_LEVELS)
 
 
+def test_what_an_option_can_be_is_completed() -> None:
+    choices = {
+        f"genv-monitor {command} {action.option_strings[-1]} ": set(action.choices)
+        for command, parser in _commands().items()
+        for action in parser._actions
+        if action.option_strings and action.choices
+    }
+    assert len(choices) >= 3
+    for line, expected in choices.items():
+        assert _complete(line) == expected
+
+
 def test_a_completion_of_genv_that_is_there_is_left_alone() -> None:
     script = f"complete -W 'activate attach' genv; . {PACKAGING}/bash-completion/genv; complete -p genv"
     assert _bash(script) == "complete -W 'activate attach' genv\n"

@@ -18,14 +18,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genvd.publish import PublishError, publish, target_for
+from genvd.publish import PublishError, publish
 from genvd.publish.safe_tree import UnsafePathError, write_file
+from genvd.publish.scraping import target_for, targets
 from tests.support.needs import need, need_command, need_root
 
 SOMEBODY = 65534
 """A user that is not the one who runs the tests."""
 
 FILE = Path("prometheus/prometheus.yml")
+FILES = Path(__file__).parents[2] / "genvd/publish/files"
+
+HERE = targets(["localhost:8000"])
 
 Publish = Callable[[Path], str]
 """Publish in a directory; give what is said about it."""
@@ -55,7 +59,7 @@ def umask(value: int) -> Iterator[None]:
 
 
 def publish_to(directory: Path) -> None:
-    publish(directory, "localhost:8000")
+    publish(directory, HERE)
 
 
 def complaint(directory: Path) -> str:
@@ -98,21 +102,25 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
     published = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert published >= {
         "prometheus/prometheus.yml",
+        "prometheus/rules/genv-alerts.yml",
+        "prometheus/rules/genv-recording.yml",
         "grafana/grafana.ini",
         "grafana/provisioning/datasources/default.yml",
         "grafana/provisioning/dashboards/default.yml",
-        "grafana/dashboards/overview.json",
+        *(f"grafana/dashboards/{name}.json" for name in ("overview", "machine", "people", "processes", "fleet")),
     }
-    json.loads((root / "grafana/dashboards/overview.json").read_text())
+    for path in root.glob("grafana/dashboards/*.json"):
+        json.loads(path.read_text())
     assert_no_leftovers(root)
 
 
 def test_prometheus_is_told_the_target(root: Path) -> None:
-    publish(root, "gpu-01:9000")
+    publish(root, targets(["gpu-01:9000"]))
     document = yaml.safe_load((root / FILE).read_text())
     (job,) = document["scrape_configs"]
     assert (job["job_name"], job["static_configs"]) == ("genv", [{"targets": ["gpu-01:9000"]}])
     assert document["global"] == {"scrape_interval": "15s", "evaluation_interval": "15s"}
+    assert document["rule_files"] == ["rules/*.yml"]
 
 
 @pytest.mark.parametrize("name", ["a b", "$HOME", "it's", 'a"b', "a: b", "a #b", "a;b", "ü", "%(x)s"])
@@ -128,8 +136,16 @@ def test_grafana_is_told_the_directories_whatever_they_are_called(tmp_path: Path
     assert provider["options"]["path"].replace("$$", "$") == str(grafana / "dashboards")
 
 
+def test_rules_are_published_as_they_are(root: Path) -> None:
+    publish_to(root)
+    rules = sorted((FILES / "prometheus/rules").iterdir())
+    assert rules
+    for path in rules:
+        assert (root / "prometheus/rules" / path.name).read_text() == path.read_text()
+
+
 def test_grafana_is_told_where_prometheus_is(root: Path) -> None:
-    publish(root, "localhost:8000", "https://p.example.org/$x?a=b#c")
+    publish(root, HERE, "https://p.example.org/$x?a=b#c")
     (source,) = yaml.safe_load((root / "grafana/provisioning/datasources/default.yml").read_text())["datasources"]
     assert source["url"] == "https://p.example.org/$$x?a=b#c"  # Grafana takes $$ for $
     assert (source["type"], source["access"], source["isDefault"]) == ("prometheus", "proxy", True)
@@ -240,7 +256,7 @@ def test_a_directory_of_somebody_on_the_way_is_refused_unless_it_is_genvs_own(tm
     text = complaint(somebodys / "below" / "metrics")
     assert f"{somebodys}: belongs to " in text
     assert list(somebodys.iterdir()) == []
-    publish(somebodys / "metrics", "localhost:8000", for_everybody=somebodys)
+    publish(somebodys / "metrics", HERE, for_everybody=somebodys)
     assert (somebodys / "metrics" / FILE).exists()
 
 
@@ -429,14 +445,14 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         publish_to(disk / "metrics")  # there is nothing to write
         with pytest.raises(PublishError, match="Read-only file system"):
-            publish(disk / "metrics", "other:1")
+            publish(disk / "metrics", targets(["other:1"]))
         text = complaint(disk / "new" / "metrics")
         assert f"cannot publish {disk}/new: Read-only file system" in text
 
 
 PUBLISH = (
     "import sys; from pathlib import Path; from genvd.publish import *\n"
-    "try: publish(Path(sys.argv[1]), 'localhost:8000')\n"
+    "try: publish(Path(sys.argv[1]), '')\n"
     "except PublishError as error: sys.exit(str(error))"
 )
 
@@ -445,7 +461,7 @@ def test_a_file_that_may_not_grow(root: Path) -> None:
     prlimit = need_command("prlimit", "util-linux")
     command = [prlimit, "--fsize=1000", sys.executable, "-c", PUBLISH, str(root)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.stderr.startswith(f"cannot publish {root}/grafana/dashboards/overview.json: File too large; ")
+    assert result.stderr.startswith(f"cannot publish {root}/grafana/dashboards/fleet.json: File too large; ")
     assert_no_leftovers(root)
     assert not (root / "grafana/dashboards/overview.json").exists()
 

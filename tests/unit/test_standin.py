@@ -331,6 +331,61 @@ def test_field_values(scenario: Scenario, probe: Probe) -> None:
     assert probe.ask(others) == [-4, 1.5]
 
 
+def test_health_and_board(scenario: Scenario, probe: Probe) -> None:
+    device = scenario.gpus[0]
+    device.ecc_locations = {(1, 0, 7): 5}
+    device.extra = {
+        "compute_capability": "10.3",
+        "encoder_stats": "2 60 4500",
+        "fbc_stats": "1 30 2000",
+        "fabric": "3 0 4026 0x2AA 7",
+        "gsp_version": "570.86.15",
+        "margin_temperature": "-2",
+        "remap_histogram": "1 2 3 4 5",
+        "sram_errors": "1 2 3 4 5 1",
+    }
+    scenario.write()
+    assert probe.ask("nvmlDeviceGetMemoryErrorCounter(gpu(0), 1, 0, 7)") == 5
+    assert probe.code("nvmlDeviceGetMemoryErrorCounter(gpu(0), 1, 1, 7)") == NOT_SUPPORTED
+    assert probe.ask("nvmlDeviceGetCudaComputeCapability(gpu(0))") == [10, 3]
+    assert probe.ask("nvmlDeviceGetEncoderStats(gpu(0))") == [2, 60, 4500]
+    assert probe.ask("(s := nvmlDeviceGetFBCStats(gpu(0))) and [s.sessionsCount, s.averageLatency]") == [1, 2000]
+    assert probe.ask("nvmlDeviceGetMarginTemperature(gpu(0))") == -2
+    assert probe.ask("nvmlDeviceGetGspFirmwareVersion(gpu(0)).decode()") == "570.86.15"
+    assert probe.ask("(h := nvmlDeviceGetRowRemapperHistogram(gpu(0))) and [h.max, h.high, h.none]") == [1, 2, 5]
+    sram = "(e := c_nvmlEccSramErrorStatus_v1_t()), nvmlDeviceGetSramEccErrorStatus(gpu(0), ctypes.byref(e))"
+    assert probe.ask(f"[{sram}] and [e.aggregateUncBucketL2, e.aggregateUncBucketOther, e.bThresholdExceeded]") == [
+        1,
+        5,
+        1,
+    ]
+    fabric = "(f := c_nvmlGpuFabricInfo_v2_t()), nvmlDeviceGetGpuFabricInfoV(gpu(0), ctypes.byref(f))"
+    assert probe.ask(f"[{fabric}] and [f.state, f.cliqueId, f.healthMask, f.clusterUuid[0]]") == [3, 4026, 0x2AA, 7]
+    assert probe.code("nvmlDeviceGetEncoderStats(gpu(1))") == NOT_SUPPORTED
+
+
+COMPARED = """(m := c_nvmlGpmMetricsGet_t()), setattr(m, 'version', 1), setattr(m, 'numMetrics', 2),
+setattr(m, 'sample1', a), setattr(m, 'sample2', b), setattr(m.metrics[0], 'metricId', 2),
+setattr(m.metrics[1], 'metricId', 3), nvmlGpmMetricsGet(m)"""
+
+
+def test_gpm(scenario: Scenario, probe: Probe) -> None:
+    scenario.gpm_samples = 2
+    scenario.gpus[0].gpm = {2: 12.5}
+    scenario.write()
+    supported = "nvmlGpmQueryDeviceSupport(gpu({})).isSupportedDevice"
+    assert [probe.ask(supported.format(number)) for number in (0, 1)] == [1, 0]
+    probe.ask("globals().update(a=nvmlGpmSampleAlloc(), b=nvmlGpmSampleAlloc())")
+    assert probe.code("nvmlGpmSampleAlloc()") == 20
+    compared = f"[{COMPARED}] and [[e.nvmlReturn, e.value] for e in m.metrics[:2]]".replace("\n", " ")
+    assert probe.code(compared) == 2  # there is nothing in the samples yet
+    probe.ask("[nvmlGpmSampleGet(gpu(0), s) and 1 for s in (a, b)]")
+    assert probe.ask(compared) == [[0, 12.5], [NOT_SUPPORTED, 4242]]
+    assert probe.code("nvmlGpmSampleGet(gpu(1), a)") == NOT_SUPPORTED
+    assert probe.ask("nvmlGpmSampleFree(a)") is None
+    assert probe.code("nvmlGpmSampleFree(a)") == 2
+
+
 EVENT = "(e := nvmlEventSetWait_v2(events, {})) and [e.eventData, nvmlDeviceGetIndex(e.device)]"
 
 

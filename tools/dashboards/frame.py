@@ -1,35 +1,45 @@
-"""What all dashboards have in common: the data source, the choice of machines, rows, ids."""
+"""What all dashboards have in common: the data source, what can be chosen, the links, rows, ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
-DATA_SOURCE = models.DataSourceRef(type_val="prometheus", uid="genv-prometheus")
-"""The data source that the published provisioning file defines."""
+from tools.dashboards import variables
+from tools.dashboards.navigation import Place, links_from
+from tools.dashboards.variables import DATA_SOURCE
 
 PanelBuilder = Builder[models.Panel]
+Variable = Builder[models.VariableModel]
 
 
 @dataclass(frozen=True)
 class Row:
-    """Panels below a heading; they fill the width from left to right, and then the next line."""
+    """Panels below a heading; they fill the width from left to right, and then the next line.
+
+    Those of a closed row are asked for only when somebody opens it.
+    """
 
     title: str
     panels: Sequence[PanelBuilder]
+    closed: bool = False
 
 
 @dataclass(frozen=True)
 class Page:
     """What one dashboard consists of: some panels at the top, then rows."""
 
-    uid: str
-    title: str
+    place: Place
     description: str
     top: Sequence[PanelBuilder]
     rows: Sequence[Row] = field(default=())
+    machines: Callable[[], Variable] = variables.machines
+    choices: Sequence[Variable] = field(default=())
+    """What can be chosen beside the data source and the machines."""
+    since: str = "now-1h"
+    refresh: str = "15s"
 
 
 def assemble(page: Page) -> models.Dashboard:
@@ -38,45 +48,43 @@ def assemble(page: Page) -> models.Dashboard:
     for panel in page.top:
         builder.with_panel(panel)
     for row in page.rows:
-        builder.with_row(builders.Row(row.title).datasource(DATA_SOURCE))
-        for panel in row.panels:
-            builder.with_panel(panel)
+        _add(builder, row)
     dashboard = builder.build()
-    for number, placed in enumerate(dashboard.panels or [], start=1):
+    for number, placed in enumerate(_all_panels(dashboard), start=1):
         placed.id_val = number
     return dashboard
 
 
+def _add(builder: builders.Dashboard, row: Row) -> None:
+    heading = builders.Row(row.title)
+    heading.datasource(DATA_SOURCE)
+    if row.closed:
+        for panel in row.panels:
+            heading.with_panel(panel)
+    builder.with_row(heading)
+    if not row.closed:
+        for panel in row.panels:
+            builder.with_panel(panel)
+
+
+def _all_panels(dashboard: models.Dashboard) -> Iterator[models.Panel | models.RowPanel]:
+    for panel in dashboard.panels or []:
+        yield panel
+        if isinstance(panel, models.RowPanel):
+            yield from panel.panels
+
+
 def _empty(page: Page) -> builders.Dashboard:
-    builder = builders.Dashboard(page.title)
-    builder.uid(page.uid)
+    builder = builders.Dashboard(page.place.title)
+    builder.uid(page.place.uid)
     builder.description(page.description)
     builder.tags(["genv", "gpu"])
-    builder.time("now-1h", "now")
-    builder.refresh("15s")
+    builder.time(page.since, "now")
+    builder.refresh(page.refresh)
     builder.tooltip(models.DashboardCursorSync.CROSSHAIR)
     builder.annotations([])
-    builder.with_variable(_machines())
+    for link in links_from(page.place):
+        builder.link(link)
+    for variable in (variables.data_source(), page.machines(), *page.choices):
+        builder.with_variable(variable)
     return builder
-
-
-def _machines() -> Builder[models.VariableModel]:
-    """Give the choice of machines: any number of them, all at first, looked up anew with each time range."""
-    variable = builders.QueryVariable("instance")
-    variable.label("Machine")
-    variable.description("The machines to show.")
-    variable.datasource(DATA_SOURCE)
-    # The shape that Grafana's own editor saves; 1 means label values.
-    query: dict[str, object] = {
-        "qryType": 1,
-        "query": "label_values(genv_is_installed, instance)",
-        "refId": "PrometheusVariableQueryEditor-VariableQuery",
-    }
-    variable.query(query)
-    variable.multi(True)
-    variable.include_all(True)
-    variable.all_value(".*")
-    variable.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
-    variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    variable.sort(models.VariableSort.ALPHABETICAL_ASC)
-    return variable

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tools.dashboards import expressions as ask
 from tools.dashboards.frame import Page, PanelBuilder, Row
+from tools.dashboards.navigation import OVERVIEW, TO_ENVIRONMENT, TO_MACHINE, TO_PROCESS, TO_USER
 from tools.dashboards.panels import NEUTRAL, About, Scale, dial, lines, number
 from tools.dashboards.tables import Key, Value, rows
 
@@ -14,15 +15,14 @@ _FILLING = Scale("percent", least=0, greatest=100, steps=((None, NEUTRAL), (90, 
 _CELSIUS = Scale("celsius", least=0, greatest=100, steps=((None, "green"), (80, "orange"), (90, "red")))
 
 _DEVICE = "{{instance}} GPU {{index}}"
-_MACHINE = Key("instance", "Machine")
-_ENVIRONMENT = Key("eid", "Environment")
+_MACHINE = Key("instance", "Machine", [TO_MACHINE])
+_ENVIRONMENT = Key("eid", "Environment", [TO_ENVIRONMENT])
 
 
 def page() -> Page:
     """Give the overview dashboard."""
     return Page(
-        uid="genv-overview",
-        title="Genv overview",
+        OVERVIEW,
         description="Shared GPU machines: their devices, and the environments, users and processes on them.",
         top=_numbers(),
         rows=[
@@ -118,7 +118,7 @@ def _environments() -> PanelBuilder:
 def _users() -> PanelBuilder:
     return rows(
         About("Users", "What each user's active environments hold and run.", width=12, height=9),
-        [_MACHINE, Key("username", "User")],
+        [_MACHINE, Key("username", "User", [TO_USER])],
         [
             Value("Environments", ask.user_environments()),
             Value("Devices", ask.user_devices()),
@@ -137,7 +137,7 @@ def _processes() -> PanelBuilder:
             width=24,
             height=10,
         ),
-        [_MACHINE, Key("pid", "PID"), _ENVIRONMENT, Key("device", "GPU")],
+        [_MACHINE, Key("pid", "PID", [TO_PROCESS]), _ENVIRONMENT, Key("device", "GPU")],
         [
             Value("GPUs of the process", ask.process_devices()),
             Value("Memory on this GPU", ask.process_memory(), unit="bytes"),

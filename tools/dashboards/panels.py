@@ -1,16 +1,26 @@
-"""How one answer is drawn: as a number, a gauge or lines over time."""
+"""How one answer is drawn: as a number, a word, a gauge, bars, lines or states over time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from grafana_foundation_sdk.builders import common, dashboard, gauge, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    gauge,
+    prometheus,
+    stat,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from tools.dashboards.frame import DATA_SOURCE, PanelBuilder
+from tools.dashboards.frame import PanelBuilder
+from tools.dashboards.variables import DATA_SOURCE
 
 NEUTRAL = "blue"
 
@@ -23,16 +33,29 @@ class About:
     description: str
     width: int
     height: int
+    empty: str = ""
+    """Why there may be nothing to show."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is drawn as lines, one for each series."""
+
+    expression: str
+    legend: str
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How values are read: their unit, the least and the greatest, and from which value on a colour holds."""
+    """How values are read: their unit, the least and the greatest, from which value on a colour holds, and words."""
 
     unit: str
     least: float | None = None
     greatest: float | None = None
     steps: Sequence[tuple[float | None, str]] = ((None, NEUTRAL),)
+    words: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """What a value means, and its colour."""
 
 
 def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
@@ -58,7 +81,49 @@ def dial(about: About, expression: str, scale: Scale) -> PanelBuilder:
     return panel
 
 
-def lines(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
+def word(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
+    """Write what the series are called, coloured by their value of now."""
+    panel = stat.Panel()
+    describe(panel, about)
+    _read_as(panel, scale)
+    target = now(expression)
+    target.legend_format(legend)
+    panel.with_target(target)
+    panel.reduce_options(_last())
+    panel.text_mode(common_models.BigValueTextMode("name"))
+    panel.graph_mode(common_models.BigValueGraphMode("none"))
+    panel.color_mode(common_models.BigValueColorMode("value"))
+    return panel
+
+
+def bars(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
+    """Draw the value that each series has now as a bar."""
+    panel = bargauge.Panel()
+    describe(panel, about)
+    _read_as(panel, scale)
+    target = now(expression)
+    target.legend_format(legend)
+    panel.with_target(target)
+    panel.reduce_options(_last())
+    panel.orientation(common_models.VizOrientation("horizontal"))
+    panel.display_mode(common_models.BarGaugeDisplayMode("basic"))
+    panel.show_unfilled(True)
+    return panel
+
+
+def states(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
+    """Draw what state each series was in over time."""
+    panel = statetimeline.Panel()
+    describe(panel, about)
+    _read_as(panel, scale)
+    panel.show_value(common_models.VisibilityMode("never"))
+    panel.row_height(0.8)
+    panel.merge_values(True)
+    panel.with_target(over_time(expression, legend))
+    return panel
+
+
+def lines(about: About, expression: str, legend: str, scale: Scale, *more: Line) -> PanelBuilder:
     """Draw each series as a line over time, with a legend in words and numbers; limits are dashed lines."""
     panel = timeseries.Panel()
     describe(panel, about)
@@ -71,8 +136,15 @@ def lines(about: About, expression: str, legend: str, scale: Scale) -> PanelBuil
     panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphTresholdsStyleMode(limits)))
     panel.legend(_legend())
     panel.tooltip(_tooltip())
-    panel.with_target(over_time(expression, legend))
+    for ref_id, line in zip(_REF_IDS, (Line(expression, legend), *more), strict=False):
+        panel.with_target(over_time(line.expression, line.legend, ref_id))
+        if line.dashed:
+            panel.override_by_query(ref_id, [models.DynamicConfigValue("custom.lineStyle", _DASHES)])
     return panel
+
+
+_REF_IDS = "ABCDEFGH"
+_DASHES = {"fill": "dash", "dash": [10, 10]}
 
 
 class Describable(Protocol):
@@ -93,6 +165,9 @@ class Describable(Protocol):
     def height(self, h: int) -> object:
         """Set the height."""
 
+    def no_value(self, no_value: str) -> object:
+        """Set what is shown where there is nothing."""
+
 
 def describe(panel: Describable, about: About) -> None:
     """Set what every panel has."""
@@ -101,6 +176,8 @@ def describe(panel: Describable, about: About) -> None:
     panel.datasource(DATA_SOURCE)
     panel.span(about.width)
     panel.height(about.height)
+    if about.empty:
+        panel.no_value(about.empty)
 
 
 def now(expression: str, ref_id: str = "A") -> prometheus.Dataquery:
@@ -117,9 +194,9 @@ def rows_of_now(expression: str, ref_id: str) -> prometheus.Dataquery:
     return target
 
 
-def over_time(expression: str, legend: str) -> prometheus.Dataquery:
+def over_time(expression: str, legend: str, ref_id: str = "A") -> prometheus.Dataquery:
     """Ask for the values over the time range."""
-    target = _target(expression, "A")
+    target = _target(expression, ref_id)
     target.range()
     target.legend_format(legend)
     return target
@@ -138,10 +215,13 @@ class _Readable(Protocol):
     def min(self, min_val: float) -> object: ...
     def max(self, max_val: float) -> object: ...
     def thresholds(self, thresholds: Builder[models.ThresholdsConfig]) -> object: ...
+    def mappings(self, mappings: list[models.ValueMapping]) -> object: ...
 
 
 def _read_as(panel: _Readable, scale: Scale) -> None:
     panel.unit(scale.unit)
+    if scale.words:
+        panel.mappings([in_words(scale.words)])
     if scale.least is not None:
         panel.min(scale.least)
     if scale.greatest is not None:
@@ -151,6 +231,16 @@ def _read_as(panel: _Readable, scale: Scale) -> None:
     thresholds.mode(models.ThresholdsMode("absolute"))
     thresholds.steps(steps)
     panel.thresholds(thresholds)
+
+
+def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
+    """Give what is shown in place of values: a word, in a colour."""
+    return models.ValueMap(
+        {
+            str(value): models.ValueMappingResult(text, colour, index=position)
+            for position, (value, (text, colour)) in enumerate(words.items())
+        }
+    )
 
 
 def _last() -> common.ReduceDataOptions:

@@ -1,13 +1,14 @@
 """How answers with the same labels are drawn side by side, as a table."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import dashboard as models
 
 from tools.dashboards.frame import PanelBuilder
-from tools.dashboards.panels import About, describe, rows_of_now
+from tools.dashboards.navigation import Way
+from tools.dashboards.panels import About, describe, in_words, rows_of_now
 
 NOT_KNOWN = "–"  # noqa: RUF001
 
@@ -18,6 +19,8 @@ class Key:
 
     label: str
     title: str
+    ways: Sequence[Way] = ()
+    """Where a click leads."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,32 @@ class Value:
     title: str
     expression: str
     unit: str = "none"
+    steps: Sequence[tuple[float | None, str]] = ()
+    """From which value on a colour holds."""
+    words: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """What a value means, and its colour."""
 
 
-def rows(about: About, keys: Sequence[Key], values: Sequence[Value], *, sort_by: str, empty: str) -> PanelBuilder:
+def rows(
+    about: About,
+    keys: Sequence[Key],
+    values: Sequence[Value],
+    *,
+    sort_by: str,
+    empty: str,
+    least_first: bool = False,
+    hidden: Sequence[str] = (),
+) -> PanelBuilder:
     """Draw one row for each set of labels, the greatest first; say what it means that there is none.
 
-    The first of the values has to be there whenever one of the others is.
+    Args:
+        about: the panel.
+        keys: the labels that tell the rows apart.
+        values: the first of them has to be there whenever one of the others is.
+        sort_by: the title of a column.
+        empty: what it means that there is no row.
+        least_first: whether the least come first.
+        hidden: columns that are not shown: labels, or the titles of values.
     """
     panel = table.Panel()
     describe(panel, about)
@@ -40,39 +63,57 @@ def rows(about: About, keys: Sequence[Key], values: Sequence[Value], *, sort_by:
     for ref_id, value in zip(_REF_IDS, values, strict=False):
         panel.with_target(rows_of_now(value.expression, ref_id))
         panel.override_by_name(value.title, _format(value))
+    for key in keys:
+        if key.ways:
+            panel.override_by_name(key.title, [models.DynamicConfigValue("links", [_link(way) for way in key.ways])])
     panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
-    panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=_columns(keys, values)))
-    panel.sort_by([_greatest_first(sort_by)])
+    panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=_columns(keys, values, hidden)))
+    panel.sort_by([_order(sort_by, least_first)])
     return panel
 
 
-_REF_IDS = "ABCDEFGH"
+_REF_IDS = "ABCDEFGHIJKLMNOP"
 
 
-def _greatest_first(title: str) -> common.TableSortByFieldState:
+def _order(title: str, least_first: bool) -> common.TableSortByFieldState:
     order = common.TableSortByFieldState()
     order.display_name(title)
-    order.desc(True)
+    order.desc(not least_first)
     return order
 
 
+def _link(way: Way) -> dict[str, object]:
+    return {"title": way.title, "url": way.url}
+
+
 def _format(value: Value) -> list[models.DynamicConfigValue]:
-    return [
+    properties = [
         models.DynamicConfigValue("unit", value.unit),
         models.DynamicConfigValue("noValue", NOT_KNOWN),
     ]
+    if value.steps:
+        steps = [{"value": least, "color": colour} for least, colour in value.steps]
+        properties.append(models.DynamicConfigValue("thresholds", {"mode": "absolute", "steps": steps}))
+    if value.words:
+        properties.append(models.DynamicConfigValue("mappings", [in_words(value.words)]))
+    if value.steps or value.words:
+        properties.append(models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+    return properties
 
 
-def _columns(keys: Sequence[Key], values: Sequence[Value]) -> dict[str, object]:
+def _columns(keys: Sequence[Key], values: Sequence[Value], hidden: Sequence[str]) -> dict[str, object]:
     """Give the order and titles of the columns, in the form of Grafana's transformation `organize`.
 
     Grafana calls the column of query A `Value #A`, but plainly `Value` when no other query has an answer.
     """
     titles = {key.label: key.title for key in keys}
     titles |= {f"Value #{ref_id}": value.title for ref_id, value in zip(_REF_IDS, values, strict=False)}
+    titles |= {label: label for label in hidden if label not in titles.values()}
     order = {name: position for position, name in enumerate(titles)}
+    titles["Value"] = values[0].title
+    excluded = ["Time", *(name for name, title in titles.items() if name in hidden or title in hidden)]
     return {
-        "excludeByName": {"Time": True},
+        "excludeByName": dict.fromkeys(excluded, True),
         "indexByName": order,
-        "renameByName": titles | {"Value": values[0].title},
+        "renameByName": titles,
     }

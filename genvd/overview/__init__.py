@@ -1,0 +1,51 @@
+"""What people get to see of a Snapshot, on the page and in a terminal: rows, and what is wrong in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.overview.devices import DeviceRow, device_rows
+from genvd.overview.people import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
+from genvd.overview.problems import Problem, problems
+
+if TYPE_CHECKING:
+    from genvd.model import DriverVersions, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The machine at a glance. A part that is None is not known."""
+
+    timestamp: float
+    """Unix time in seconds at which the collection ended."""
+    interval_seconds: float | None
+    host: str | None
+    version: str
+    simulated: bool
+    driver_state: str
+    driver: DriverVersions | None
+    problems: tuple[Problem, ...]
+    """The worst first."""
+    devices: tuple[DeviceRow, ...] | None
+    environments: tuple[EnvironmentRow, ...] | None
+    users: tuple[UserRow, ...] | None
+    processes: tuple[ProcessRow, ...] | None
+
+
+def overview(snapshot: Snapshot) -> Overview:
+    """Return what people get to see of a Snapshot."""
+    return Overview(
+        timestamp=snapshot.timestamp,
+        interval_seconds=snapshot.service.interval_seconds,
+        host=snapshot.service.host,
+        version=snapshot.service.version,
+        simulated=snapshot.service.mode == "demo",
+        driver_state=snapshot.driver_state,
+        driver=snapshot.driver,
+        problems=problems(snapshot),
+        devices=device_rows(snapshot),
+        environments=environment_rows(snapshot),
+        users=user_rows(snapshot),
+        processes=process_rows(snapshot),
+    )

@@ -1,0 +1,181 @@
+"""A row for each device: how it does, whose memory is on it, who holds it and what runs there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from genvd import policy
+from genvd.text import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genvd.device_model import Device, MigInstance
+    from genvd.model import Environment, Holding, Process, Snapshot
+
+MOST_PARTS = 8
+"""Of a device's memory, holders and processes that have a line of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """What some have of a device's memory together."""
+
+    name: str | None
+    """Of the environment or user; None for those outside of any, or of nobody known."""
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An environment that holds the device."""
+
+    eid: str
+    name: str | None
+    username: str | None
+    active: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process on the device."""
+
+    pid: int
+    command: str | None
+    username: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device. ``None`` is *not known*."""
+
+    index: int
+    name: str | None
+    uuid: str | None
+    up: bool | None
+    utilization: float | None
+    """0 to 1."""
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    orphan_bytes: int | None
+    """In use, and of no process in sight."""
+    memory_by_environment: tuple[MemoryPart, ...] | None
+    """The largest first; None while the processes are not known, or what one of them has."""
+    memory_by_user: tuple[MemoryPart, ...] | None
+    temperature_celsius: float | None
+    slowdown_celsius: float | None
+    """At which it slows down."""
+    power_watts: float | None
+    power_limit_watts: float | None
+    throttled: tuple[str, ...]
+    """Reasons for which it runs slower than it could."""
+    holders: tuple[Holder, ...] | None
+    holders_total: int
+    running: tuple[Running, ...] | None
+    running_total: int
+    idle_since: float | None
+    """Unix time in seconds since which all who hold it are idle."""
+    mig_enabled: bool
+    mig: tuple[MigInstance, ...]
+
+
+def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
+    """Return the devices in their order; None while they are not known."""
+    if snapshot.devices is None:
+        return None
+    environments = {one.eid: one for one in snapshot.environments or ()}
+    orphans = {device.index: amount for device, amount in policy.orphan_memory(snapshot)}
+    holdings: dict[int, list[Holding]] = defaultdict(list)
+    for holding in snapshot.holdings or ():
+        holdings[holding.device_index].append(holding)
+    processes: dict[int, list[Process]] = defaultdict(list)
+    for process in snapshot.processes or ():
+        for use in process.uses:
+            processes[use.device_index].append(process)
+    return tuple(
+        _row(snapshot, device, orphans.get(device.index), holdings[device.index], processes[device.index], environments)
+        for device in snapshot.devices
+    )
+
+
+def _row(
+    snapshot: Snapshot,
+    device: Device,
+    orphan_bytes: int | None,
+    holdings: list[Holding],
+    processes: list[Process],
+    environments: Mapping[str, Environment],
+) -> DeviceRow:
+    details = device.details
+    percent = device.utilization_percent
+    processes_known = snapshot.processes is not None and device.processes_listed
+    return DeviceRow(
+        index=device.index,
+        name=device.name,
+        uuid=device.uuid,
+        up=device.up,
+        utilization=None if percent is None else percent / 100,
+        memory_used_bytes=device.memory_used_bytes,
+        memory_total_bytes=device.memory_total_bytes,
+        orphan_bytes=orphan_bytes,
+        memory_by_environment=_by_environment(_memory(device, processes), environments) if processes_known else None,
+        memory_by_user=_parts((p.username, amount) for p, amount in _memory(device, processes))
+        if processes_known
+        else None,
+        temperature_celsius=device.temperature_celsius,
+        slowdown_celsius=next((t.celsius for t in details.thresholds if t.name == "slowdown"), None),
+        power_watts=details.power_watts,
+        power_limit_watts=details.power_limit_watts,
+        throttled=tuple(reason.reason for reason in details.throttling if reason.active),
+        holders=tuple(_holder(holding, environments) for holding in holdings[:MOST_PARTS])
+        if snapshot.holdings is not None
+        else None,
+        holders_total=len(holdings),
+        running=tuple(Running(process.pid, process.command, process.username) for process in processes[:MOST_PARTS])
+        if processes_known
+        else None,
+        running_total=len(processes),
+        idle_since=_idle_since(snapshot.timestamp, holdings, environments),
+        mig_enabled=device.mig_mode == "enabled",
+        mig=device.mig_instances,
+    )
+
+
+def _memory(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:
+    return [(p, use.memory_bytes) for p in processes for use in p.uses if use.device_index == device.index]
+
+
+def _by_environment(
+    memory: Iterable[tuple[Process, int | None]], environments: Mapping[str, Environment]
+) -> tuple[MemoryPart, ...] | None:
+    """Return the sums by environment; several may have one name."""
+    parts = _parts((process.eid if process.eid in environments else None, amount) for process, amount in memory)
+    named = {eid: environment.name or eid for eid, environment in environments.items()}
+    return parts and tuple(replace(part, name=named.get(part.name or "", part.name)) for part in parts)
+
+
+def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart, ...] | None:
+    """Return the sums by name, of those beyond the largest together."""
+    sums: dict[str | None, int] = defaultdict(int)
+    for name, amount in amounts:
+        if amount is None:
+            return None
+        sums[name] += amount
+    parts = [MemoryPart(name, amount) for name, amount in sorted(sums.items(), key=lambda item: -item[1])]
+    if len(parts) > MOST_PARTS:
+        rest = sum(part.memory_bytes for part in parts[MOST_PARTS - 1 :])
+        parts[MOST_PARTS - 1 :] = [MemoryPart(RESERVED, rest)]
+    return tuple(parts)
+
+
+def _holder(holding: Holding, environments: Mapping[str, Environment]) -> Holder:
+    environment = environments.get(holding.eid)
+    return Holder(holding.eid, environment.name if environment else None, holding.username, holding.active)
+
+
+def _idle_since(now: float, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
+    idle = [environments[h.eid].idle_seconds if h.eid in environments else None for h in holdings]
+    known = [seconds for seconds in idle if seconds]
+    return now - min(known) if known and len(known) == len(idle) else None

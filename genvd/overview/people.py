@@ -1,0 +1,185 @@
+"""A row for each environment, each user and each GPU process."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd import policy
+from genvd.activity import memory
+
+if TYPE_CHECKING:
+    from genvd.model import ContextType, Environment, Process, Snapshot, User
+
+_CONTAINER_CHARACTERS = 12
+"""Of a container's identifier, as other tools show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRow:
+    """An active environment. ``None`` is *not known*."""
+
+    eid: str
+    name: str | None
+    username: str | None
+    devices: tuple[int, ...]
+    """Indices of those that it holds."""
+    processes: int | None
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    """On each device; None where it may have all."""
+    utilization: float | None
+    """Mean share of the SM time of the devices that it holds or uses, 0 to 1."""
+    idle_since: float | None
+    """Unix time in seconds; None while it works, or if it holds nothing."""
+    created: float | None
+    """Unix time in seconds."""
+    violations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """Somebody with an environment, or with a process that computes outside of any. ``None`` is *not known*."""
+
+    username: str
+    environments: int
+    devices: tuple[int, ...]
+    processes: int | None
+    """On GPUs, within environments and outside."""
+    memory_bytes: int | None
+    unmanaged: int | None
+    """Of the processes, those that compute outside of any environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A GPU process. ``None`` is *not known*."""
+
+    pid: int
+    command: str | None
+    username: str | None
+    eid: str | None
+    environment: str | None
+    """Its name, or its identifier where it has none."""
+    devices: tuple[int, ...]
+    memory_bytes: int | None
+    utilization: float | None
+    """Mean share of the SM time of its devices, 0 to 1."""
+    type: ContextType
+    started: float | None
+    """Unix time in seconds."""
+    started_by: str | None
+    """Such as ``container 12ab34cd`` or ``slurm 4711``."""
+    unmanaged: bool | None
+
+
+def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
+    """Return the active environments; None while they are not known."""
+    if snapshot.environments is None:
+        return None
+    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
+    return tuple(
+        _environment(snapshot.timestamp, environment, None if held is None else held[environment.eid])
+        for environment in snapshot.environments
+    )
+
+
+def _environment(now: float, environment: Environment, held: int | None) -> EnvironmentRow:
+    uses = environment.uses
+    amounts = None if uses is None else [use.memory_bytes for use in uses]
+    return EnvironmentRow(
+        eid=environment.eid,
+        name=environment.name,
+        username=environment.username,
+        devices=environment.device_indices,
+        processes=None if environment.pids is None else len(environment.pids),
+        memory_bytes=None if amounts is None else _sum(amounts),
+        memory_limit_bytes=environment.gpu_memory_bytes,
+        utilization=None if uses is None else _mean([use.share for use in uses]),
+        idle_since=now - environment.idle_seconds if environment.idle_seconds else None,
+        created=environment.created,
+        violations=tuple(rule for rule, broken in policy.violations(environment, held) if broken),
+    )
+
+
+def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
+    """Return the users by name; None while they are not known."""
+    if snapshot.users is None:
+        return None
+    by_name: dict[str, list[Process]] = defaultdict(list)
+    active = _active_eids(snapshot)
+    for process in snapshot.processes or ():
+        by_name[process.username or ""].append(process)
+    outside = {name: sum(policy.is_unmanaged(p, active) for p in found) for name, found in by_name.items()}
+    users = {user.username: user for user in snapshot.users}
+    names = sorted({*users, *(name for name, number in outside.items() if number and name)})
+    known = snapshot.processes is not None
+    return tuple(
+        _user(name, users.get(name), by_name.get(name, []) if known else None, outside.get(name, 0)) for name in names
+    )
+
+
+def _user(name: str, user: User | None, processes: list[Process] | None, outside: int) -> UserRow:
+    return UserRow(
+        username=name,
+        environments=len(user.eids) if user else 0,
+        devices=user.device_indices if user else (),
+        processes=None if processes is None else len(processes),
+        memory_bytes=None if processes is None else memory(use for p in processes for use in p.uses),
+        unmanaged=None if processes is None else outside,
+    )
+
+
+def process_rows(snapshot: Snapshot) -> tuple[ProcessRow, ...] | None:
+    """Return the GPU processes by pid; None while they are not known."""
+    if snapshot.processes is None:
+        return None
+    environments = {environment.eid: environment for environment in snapshot.environments or ()}
+    active = None if snapshot.environments is None else _active_eids(snapshot)
+    return tuple(
+        _process(
+            process,
+            environments.get(process.eid or ""),
+            None if active is None else policy.is_unmanaged(process, active),
+        )
+        for process in snapshot.processes
+    )
+
+
+def _process(process: Process, environment: Environment | None, unmanaged: bool | None) -> ProcessRow:
+    return ProcessRow(
+        pid=process.pid,
+        command=process.command,
+        username=process.username,
+        eid=process.eid,
+        environment=(environment and environment.name) or process.eid,
+        devices=tuple(use.device_index for use in process.uses),
+        memory_bytes=memory(process.uses),
+        utilization=_mean([use.utilization for use in process.uses]),
+        type=process.type,
+        started=process.started,
+        started_by=_started_by(process),
+        unmanaged=unmanaged,
+    )
+
+
+def _started_by(process: Process) -> str | None:
+    identifier = process.cgroup or ""
+    if process.cgroup_kind == "container":
+        identifier = identifier[:_CONTAINER_CHARACTERS]
+    return f"{process.cgroup_kind} {identifier}".strip() if process.cgroup_kind else None
+
+
+def _active_eids(snapshot: Snapshot) -> frozenset[str]:
+    return frozenset(environment.eid for environment in snapshot.environments or ())
+
+
+def _sum(amounts: list[int | None]) -> int | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None
+
+
+def _mean(shares: list[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if known and len(known) == len(shares) else None

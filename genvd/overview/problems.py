@@ -1,0 +1,263 @@
+"""What is wrong, in words, and what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genvd import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from genvd.model import CollectorStatus, Device, Snapshot
+
+ORPHAN_BYTES = 512 * 2**20
+"""On a device, from which on orphan memory is a problem; docs/metrics.md says why not less."""
+
+XID_SECONDS = 3600.0
+"""For so long an XID error is a problem after it was last seen."""
+
+_MOST_NAMES = 5
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that somebody should look after."""
+
+    severity: Severity
+    what: str
+    """A sentence."""
+    todo: str
+    """What to do, in one or two sentences."""
+    names: tuple[str, ...] = ()
+    """Of those that it is about, a few. Users choose some of them."""
+    more: int = 0
+    """How many there are besides."""
+    detail: str | None = None
+    """What the monitor was told, as it was told."""
+
+
+_DRIVER = {
+    "missing": ("There is no NVIDIA driver.", "Install one; it is picked up by itself."),
+    "not_loaded": (
+        "The NVIDIA driver is not loaded.",
+        "Load it with 'modprobe nvidia'; if that fails, 'dmesg' says why. It is picked up by itself.",
+    ),
+    "mismatch": (
+        "The NVIDIA driver was upgraded, and its kernel module and library differ.",
+        "Unload the module and load it anew, or restart the machine. Programs that begin now find no GPU.",
+    ),
+    "hung": (
+        "The NVIDIA driver does not answer.",
+        "Look for 'NVRM: Xid' in 'dmesg'. If 'nvidia-smi' hangs too, the machine has to be restarted.",
+    ),
+    "no_permission": (
+        "The NVIDIA driver gives the monitor no permission.",
+        "See who may open /dev/nvidiactl and /dev/nvidia0.",
+    ),
+}
+_DRIVER_FAILED = ("The NVIDIA driver answers with an error.", "See 'dmesg', and whether 'nvidia-smi' works.")
+
+_COLLECTORS = {
+    "genv": ("genv's state cannot be read.", "See that the files that are named are genv's, and readable."),
+    "genv_command": ("It cannot be told whether genv is installed.", "See 'journalctl -u genv-monitor'."),
+    "processes": ("The processes cannot be read.", "See that the service has the capabilities of its unit."),
+    "accounts": ("Accounts cannot be looked up.", "See whether the directory service answers: 'getent passwd'."),
+}
+
+_RULES = {
+    policy.MEMORY_LIMIT: (
+        "Over the memory that was asked for",
+        "Ask their users to take less, or to activate with more: 'genv activate --gpu-memory'.",
+    ),
+    policy.UNATTACHED_DEVICE: (
+        "Computing on a device that they do not hold",
+        "Ask their users to attach the devices, 'genv attach', or to leave them to others.",
+    ),
+    policy.DEVICE_LIMIT: (
+        "Holding more devices than were asked for",
+        "Ask their users to give some back: 'genv detach'.",
+    ),
+}
+
+_SLOW = {
+    "hw_slowdown": "the hardware protects itself",
+    "hw_thermal": "too hot",
+    "hw_power_brake": "the power supply asks for it",
+    "sw_thermal": "too hot",
+}
+"""Reasons for low clocks that somebody should look after; the others are how devices are run."""
+
+
+def problems(snapshot: Snapshot) -> tuple[Problem, ...]:
+    """Return what is wrong, the worst first. However much is wrong, it is bounded by the number of devices."""
+    found = [problem for rule in _CHECKS for problem in rule(snapshot)]
+    return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
+
+
+def _sources(snapshot: Snapshot) -> Iterator[Problem]:
+    for status in snapshot.collectors:
+        if not status.success:
+            what, todo = _of_source(snapshot, status)
+            yield Problem("error", what, todo, detail=status.error)
+
+
+def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
+    if status.name == "nvml":
+        return _DRIVER.get(snapshot.driver_state, _DRIVER_FAILED)
+    return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
+
+
+def _service(snapshot: Snapshot) -> Iterator[Problem]:
+    service, ledger = snapshot.service, snapshot.ledger
+    if not service.config_reload_successful:
+        yield Problem(
+            "error",
+            "The configuration is broken and was not applied; the one before still holds.",
+            "'genv monitor check' says what is wrong. Put it right, then 'systemctl reload genv-monitor'.",
+        )
+    if service.publish_success is False:
+        yield Problem(
+            "error",
+            "The Prometheus and Grafana files could not be written.",
+            "'journalctl -u genv-monitor' says why. It is tried again by itself.",
+        )
+    if ledger is not None and ledger.write_success is False:
+        yield Problem(
+            "error",
+            "Who used how much could not be written to the ledger.",
+            "See whether the disk is full: 'journalctl -u genv-monitor' says why. It is tried again by itself.",
+        )
+
+
+def _devices(snapshot: Snapshot) -> Iterator[Problem]:
+    for device in snapshot.devices or ():
+        if device.up is False:
+            yield Problem(
+                "error",
+                f"Device {device.index} does not answer.",
+                f"It is lost, hangs or needs a reset: look for 'NVRM: Xid' in 'dmesg', then {_reset(device)}.",
+            )
+        yield from _health(device)
+        yield from _xids(device, snapshot.timestamp)
+
+
+def _health(device: Device) -> Iterator[Problem]:
+    health = device.health
+    if health.remap_failed:
+        yield Problem(
+            "error",
+            f"Device {device.index} has broken memory that it cannot replace.",
+            "Take it out of service, and have it exchanged.",
+        )
+    if (action := device.details.recovery_action) not in (None, "none"):
+        yield Problem(
+            "error",
+            f"Device {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
+            f"When nobody uses it, {_reset(device)}.",
+        )
+    if health.remap_pending or health.retirement_pending:
+        yield Problem(
+            "warning",
+            f"Device {device.index} has memory errors, and needs a reset to put that memory out of use.",
+            f"When nobody uses it, {_reset(device)}.",
+        )
+
+
+def _xids(device: Device, now: float) -> Iterator[Problem]:
+    recent = [str(x.xid) for x in device.xids if x.last_seen is not None and now - x.last_seen < XID_SECONDS]
+    if recent:
+        yield Problem(
+            "warning",
+            f"Device {device.index} had XID errors within the last hour: {', '.join(recent[:_MOST_NAMES])}.",
+            "'dmesg' has them with the process. NVIDIA's list of XID errors says what each of them means.",
+        )
+
+
+def _slow(snapshot: Snapshot) -> Iterator[Problem]:
+    why: dict[str, list[str]] = defaultdict(list)
+    for device in snapshot.devices or ():
+        reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _SLOW]
+        if reasons:
+            why[_SLOW[reasons[-1]]].append(str(device.index))
+    for reason, indices in why.items():
+        which = f"{'device' if len(indices) == 1 else 'devices'} {', '.join(indices)}"
+        yield Problem("warning", f"Slowed down, {reason}: {which}.", "See to cooling and power.")
+
+
+def _violations(snapshot: Snapshot) -> Iterator[Problem]:
+    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
+    broken: dict[str, list[str]] = defaultdict(list)
+    for environment in snapshot.environments or ():
+        number = None if held is None else held[environment.eid]
+        for rule, is_broken in policy.violations(environment, number):
+            if is_broken:
+                broken[rule].append(_whose(environment.name or environment.eid, environment.username))
+    for rule, names in broken.items():
+        what, todo = _RULES[rule]
+        yield _about(what, names, ("environment", "environments"), todo, "error")
+
+
+def _outside(snapshot: Snapshot) -> Iterator[Problem]:
+    if snapshot.processes is None or snapshot.environments is None:
+        return
+    active = frozenset(environment.eid for environment in snapshot.environments)
+    outside = [process for process in snapshot.processes if policy.is_unmanaged(process, active)]
+    if outside:
+        names = [_whose(f"{process.command or 'process'} {process.pid}", process.username) for process in outside]
+        yield _about(
+            "Computing outside of any environment",
+            names,
+            ("process", "processes"),
+            "Ask their users to run them in an environment: 'genv activate'.",
+            "warning",
+        )
+
+
+def _memory(snapshot: Snapshot) -> Iterator[Problem]:
+    for device, amount in policy.orphan_memory(snapshot):
+        if amount > ORPHAN_BYTES:
+            yield Problem(
+                "warning",
+                f"Device {device.index} has {amount / 2**30:.1f} GiB in use that no process in sight has.",
+                f"'fuser -v /dev/nvidia{device.index}' as root names processes that still have it open. If there are"
+                f" none, 'nvidia-smi --gpu-reset -i {device.index}' frees it.",
+            )
+    twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
+    if twice:
+        yield Problem(
+            "warning",
+            f"More is promised of {'device' if len(twice) == 1 else 'devices'} {', '.join(twice)} than there is.",
+            "Ask those who hold them to agree on memory, 'genv activate --gpu-memory', or detach some of them.",
+        )
+
+
+_CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
+    _sources,
+    _service,
+    _devices,
+    _slow,
+    _violations,
+    _outside,
+    _memory,
+)
+
+
+def _about(what: str, names: list[str], things: tuple[str, str], todo: str, severity: Severity) -> Problem:
+    """Return a problem of several things, whose word is given for one and for many."""
+    number = f"{len(names)} {things[len(names) != 1]}"
+    return Problem(severity, f"{what}: {number}.", todo, tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES))
+
+
+def _reset(device: Device) -> str:
+    """Return how a device is reset; docs/runbook.md says more."""
+    commands = f"systemctl stop genv-monitor; nvidia-smi --gpu-reset -i {device.index}; systemctl start genv-monitor"
+    return f"reset it ('{commands}') or restart the machine"
+
+
+def _whose(name: str, username: str | None) -> str:
+    return f"{name} ({username})" if username else name

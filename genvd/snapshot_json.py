@@ -1,0 +1,81 @@
+"""The Snapshot as JSON, which is what ``/api/v1/snapshot`` serves, and back again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from genvd.model import Snapshot
+
+
+class NoSnapshotError(ValueError):
+    """A text is no Snapshot; says where it is not."""
+
+
+def dump(snapshot: Snapshot) -> bytes:
+    """Return the Snapshot as a JSON document of one line."""
+    return json.dumps(dataclasses.asdict(snapshot)).encode() + b"\n"
+
+
+def load(document: bytes) -> Snapshot:
+    """Return the Snapshot that a JSON document describes.
+
+    What this version does not know is left out, and what it knows besides has its default, so that it gets along with
+    services that are somewhat older or newer.
+
+    Raises:
+        NoSnapshotError: the document is none.
+    """
+    try:
+        snapshot: Snapshot = _object(Snapshot, json.loads(document), "")
+    except (ValueError, RecursionError) as error:
+        raise NoSnapshotError(str(error)) from None
+    return snapshot
+
+
+def _object(kind: Any, value: object, place: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{place or 'the document'} is no object")
+    given = {
+        name: _value(hint, value[name], f"{place}.{name}" if place else name)
+        for name, hint in _fields(kind).items()
+        if name in value
+    }
+    try:
+        return kind(**given)
+    except TypeError:
+        missing = next(name for name in _fields(kind) if name not in given)
+        raise ValueError(f"{place or 'the document'} has no {missing}") from None
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _value(hint: Any, value: object, place: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(next(a for a in get_args(hint) if a is not type(None)), value, place)
+    if origin is tuple:
+        return _items(get_args(hint), value, place)
+    if dataclasses.is_dataclass(hint):
+        return _object(hint, value, place)
+    if not (value in get_args(hint) if origin is Literal else _is_a(hint, value)):
+        raise ValueError(f"{place} is not what it should be")
+    return value
+
+
+def _is_a(kind: type, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _items(kinds: tuple[Any, ...], value: object, place: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{place} is no list")
+    return tuple(_value(kinds[0], one, f"{place}[{number}]") for number, one in enumerate(value))

@@ -1,0 +1,52 @@
+"""What the board of a device is: it does not change, so it is asked for until it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pynvml
+
+from genvd.device_model import Board
+from genvd.sources.nvml_asked import text
+from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_own import gsp_firmware_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genvd.sources.nvml_asked import Asked
+
+_TEXTS: dict[str, Callable[..., Any]] = {
+    "serial": pynvml.nvmlDeviceGetSerial,
+    "part_number": pynvml.nvmlDeviceGetBoardPartNumber,
+    "inforom_version": pynvml.nvmlDeviceGetInforomImageVersion,
+    "gsp_firmware_version": gsp_firmware_version,
+}
+
+
+def board(device: Asked, pci: Any) -> Board:
+    """Return what the device tells.
+
+    Args:
+        device: the device.
+        pci: its ``nvmlPciInfo_t``, or None.
+
+    Raises:
+        DeviceLostError: it does not answer any more.
+    """
+    return device.constants.get("board", lambda: _board(device, pci)) or Board()
+
+
+def _board(device: Asked, pci: Any) -> Board:
+    capability = device.ask(pynvml.nvmlDeviceGetCudaComputeCapability)
+    return Board(
+        **{name: text(device.ask(call)) for name, call in _TEXTS.items()},
+        minor_number=device.number(pynvml.nvmlDeviceGetMinorNumber),
+        compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
+        pci_device_id=_hexadecimal(pci.pciDeviceId) if pci else None,
+        pci_subsystem_id=_hexadecimal(pci.pciSubSystemId) if pci else None,
+    )
+
+
+def _hexadecimal(number: int) -> str | None:
+    return f"{number:08X}" if known(number) else None

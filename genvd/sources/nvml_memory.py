@@ -1,0 +1,57 @@
+"""The memory of a device, or of a MIG device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pynvml
+
+from genvd.sources.nvml_errors import known
+from genvd.sources.nvml_sane import part_of
+
+if TYPE_CHECKING:
+    from genvd.sources.nvml_asked import Asked
+
+_WILL_NOT_DO = frozenset({pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_UNKNOWN})
+"""What drivers have been seen to answer that have the second version of the call, but not for this device."""
+
+
+class Memory(NamedTuple):
+    """Bytes; None: not known."""
+
+    total: int | None = None
+    used: int | None = None
+    free: int | None = None
+    reserved: int | None = None
+
+
+def memory(device: Asked) -> Memory:
+    """Return what the device tells.
+
+    The second version of the call counts as used what nvidia-smi does. The first, for drivers before 510, adds the
+    driver's own reserve, so it does not stand in for a second one that worked before and fails for once.
+
+    Raises:
+        DeviceLostError: it does not answer any more.
+    """
+    works = device.constants.get("memory by the second version", lambda: None)
+    told = device.first(
+        (memory_info, (device.handle,)),
+        (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)),
+        also=() if works else _WILL_NOT_DO,
+    )
+    if told is None:
+        return Memory()
+    if hasattr(told, "reserved"):
+        device.constants.get("memory by the second version", lambda: True)
+    return Memory(
+        total=known(told.total) or None,
+        used=part_of(told.used, told.total),
+        free=part_of(told.free, told.total),
+        reserved=part_of(getattr(told, "reserved", None), told.total),
+    )
+
+
+def memory_info(handle: Any) -> Any:
+    """Ask for memory with the second version of the call. The name stands in the log."""
+    return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)

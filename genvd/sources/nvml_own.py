@@ -1,0 +1,100 @@
+"""Calls that nvidia-ml-py has not in all the versions that the monitor works with. The layouts are those of nvml.h.
+
+The names of the functions stand in the log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pynvml
+
+from genvd.sources.nvml_processes import function
+
+_GSP_VERSION_SIZE = 0x40
+
+
+def version(layout: type[ctypes.Structure], number: int) -> int:
+    """Return what ``NVML_STRUCT_VERSION`` makes of a structure."""
+    return ctypes.sizeof(layout) | number << 24
+
+
+class Margin(ctypes.Structure):
+    """``nvmlMarginTemperature_v1_t``."""
+
+    _fields_ = (("version", ctypes.c_uint), ("celsius", ctypes.c_int))
+
+
+class SramErrors(ctypes.Structure):
+    """``nvmlEccSramErrorStatus_v1_t``."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint),
+        ("totals", ctypes.c_ulonglong * 6),
+        ("l2", ctypes.c_ulonglong),
+        ("sm", ctypes.c_ulonglong),
+        ("pcie", ctypes.c_ulonglong),
+        ("microcontroller", ctypes.c_ulonglong),
+        ("other", ctypes.c_ulonglong),
+        ("threshold_exceeded", ctypes.c_uint),
+    )
+
+
+class FabricInfo(ctypes.Structure):
+    """``nvmlGpuFabricInfo_v2_t``."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint),
+        ("cluster", ctypes.c_ubyte * 16),
+        ("status", ctypes.c_uint),
+        ("clique", ctypes.c_uint),
+        ("state", ctypes.c_ubyte),
+        ("health", ctypes.c_uint),
+    )
+
+
+class FabricInfo3(ctypes.Structure):
+    """``nvmlGpuFabricInfo_v3_t``."""
+
+    _fields_ = (*FabricInfo._fields_, ("summary", ctypes.c_ubyte))
+
+
+def margin_temperature(handle: Any) -> int:
+    """Return how many degrees Celsius the device is below the temperature at which it slows down."""
+    margin = Margin(version=version(Margin, 1))
+    _check(function("nvmlDeviceGetMarginTemperature")(handle, ctypes.byref(margin)))
+    return int(margin.celsius)
+
+
+def sram_errors(handle: Any) -> SramErrors:
+    """Return the uncorrected errors of SRAM in the life of the device, by where they were."""
+    errors = SramErrors(version=version(SramErrors, 1))
+    _check(function("nvmlDeviceGetSramEccErrorStatus")(handle, ctypes.byref(errors)))
+    return errors
+
+
+def fabric_info(handle: Any) -> FabricInfo:
+    """Return how the device stands in the fabric of NVLinks and switches."""
+    info = FabricInfo(version=version(FabricInfo, 2))
+    _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
+    return info
+
+
+def fabric_info_3(handle: Any) -> FabricInfo3:
+    """Return the same by the third version, for drivers that no longer have the second."""
+    info = FabricInfo3(version=version(FabricInfo3, 3))
+    _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
+    return info
+
+
+def gsp_firmware_version(handle: Any) -> bytes:
+    """Return the version of the firmware of the device's own processor for the driver."""
+    version = ctypes.create_string_buffer(_GSP_VERSION_SIZE)
+    _check(function("nvmlDeviceGetGspFirmwareVersion")(handle, version))
+    return version.value
+
+
+def _check(result: int) -> None:
+    if result != pynvml.NVML_SUCCESS:
+        raise pynvml.NVMLError(result)

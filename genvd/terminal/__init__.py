@@ -1,0 +1,1 @@
+"""The machine at a glance for who sits at a terminal."""

@@ -1,0 +1,40 @@
+"""Text in the columns of a terminal: how many it takes, cut and filled to a number of them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+ELLIPSIS = "…"
+_JAMO = range(0x1160, 0x1200)
+"""Vowels and finals of Hangul, which terminals draw upon the consonant before them."""
+
+
+def width(text: str) -> int:
+    """Return how many columns the text takes (UAX 11: wide and fullwidth characters take two, marks none)."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def cut(text: str, columns: int) -> str:
+    """Return the text in at most so many columns; what is cut ends in an ellipsis."""
+    if width(text) <= columns:
+        return text
+    kept, left = [], columns - 1
+    for character in text:
+        left -= _width(character)
+        if left < 0:
+            break
+        kept.append(character)
+    return "".join(kept) + ELLIPSIS if columns > 0 else ""
+
+
+def fill(text: str, columns: int, *, right: bool = False) -> str:
+    """Return the text in just so many columns, at their left or at their right."""
+    shown = cut(text, columns)
+    space = " " * (columns - width(shown))
+    return space + shown if right else shown + space
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me") or ord(character) in _JAMO:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

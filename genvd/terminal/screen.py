@@ -1,0 +1,131 @@
+"""A terminal that is drawn upon in place, and left as it was found."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import sys
+import termios
+import tty
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from genvd.leaving import leave
+from genvd.terminal.columns import width
+from genvd.terminal.paint import painted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from genvd.terminal.paint import Line
+
+# xterm's control sequences: the alternate screen, the cursor, and whether lines wrap.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+_LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_QUIT = b"qQ\x03\x04"
+
+
+class Screen:
+    """What is shown on the terminal of this process while :meth:`drawn` holds."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+        self._encoding = sys.stdout.encoding or "ascii"
+        reading, self._writing = os.pipe()
+        self._reading = reading
+        os.set_blocking(reading, False)
+        os.set_blocking(self._writing, False)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the terminal's encoding has characters for bars."""
+        try:
+            "█░".encode(self._encoding)
+        except UnicodeError:
+            return False
+        return True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and lines of the terminal just now."""
+        try:
+            return os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            return shutil.get_terminal_size()
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Take the terminal, and give it back however this ends: also when it is stopped for a while, or killed."""
+        with ExitStack() as stack:
+            stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False))
+            for number, handler in (
+                (signal.SIGWINCH, lambda *_: None),
+                (signal.SIGINT, self._leave),
+                (signal.SIGTERM, self._leave),
+                (signal.SIGHUP, self._leave),
+                (signal.SIGTSTP, self._stop),
+            ):
+                stack.callback(signal.signal, number, signal.signal(number, handler))
+            stack.callback(self._give_back, self._take())
+            yield
+
+    def _take(self) -> list[object] | None:
+        """Take the terminal; return how it was."""
+        before = None
+        with suppress(OSError, termios.error, ValueError):  # standard input may be something else, or closed
+            before = termios.tcgetattr(0)
+            tty.setcbreak(0, termios.TCSANOW)
+        self._before = before
+        self._send(_ENTER)
+        return before
+
+    def _give_back(self, before: list[object] | None) -> None:
+        with suppress(OSError):  # the terminal may be gone
+            self._send(_LEAVE)
+        if before is not None:
+            with suppress(OSError, termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, before)  # type: ignore[arg-type]
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        """End at once, whatever goes on: what a handler raises may be lost, or be taken for a failure of something."""
+        self._give_back(self._before)
+        leave(0)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Let go of the terminal while the shell has it (Ctrl+Z), and take it again afterwards."""
+        self._give_back(self._before)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._take()
+
+    def show(self, lines: list[Line]) -> None:
+        """Draw these lines, and nothing else."""
+        columns, rows = self.size
+        drawn = []
+        for row, pieces in enumerate(lines[:rows], 1):
+            text = painted(pieces, columns, colors=self._colors)
+            # What is behind the text is erased; behind the last column there is nothing.
+            full = sum(width(piece.text) for piece in pieces) >= columns
+            drawn.append(f"\x1b[{row};1H{text}{'' if full else chr(27) + '[K'}")
+        below = f"\x1b[{len(lines) + 1};1H\x1b[J" if len(lines) < rows else ""
+        self._send("".join(drawn) + below)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long, less if the size changes; tell whether the user wants to quit."""
+        watched = [self._reading] if self._before is None else [self._reading, 0]
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._reading in ready:
+            with suppress(BlockingIOError):
+                os.read(self._reading, 64)
+        if 0 not in ready:
+            return False
+        typed = os.read(0, 64)
+        return not typed or any(key in _QUIT for key in typed)
+
+    def _send(self, text: str) -> None:
+        """Write at once, as a signal may come in between and write too, which Python's own files do not take."""
+        left = text.encode(self._encoding, "replace")
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]

@@ -1,0 +1,116 @@
+"""``genv monitor top``: the machine at a glance, again and again in the same place."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from genvd.overview import overview
+from genvd.publish.scraping import target_for
+from genvd.streams import write_output
+from genvd.terminal.paint import has_cursor, painted, wants_colors
+from genvd.terminal.picture import Frame, picture
+from genvd.terminal.service import Access, NobodyThereError, Seen, Service, ServiceError
+
+if TYPE_CHECKING:
+    from genvd.config import Config
+    from genvd.model import Snapshot
+    from genvd.terminal.screen import Screen
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for."""
+
+    url: str | None
+    access: Access
+    interval: float
+    """Seconds from one look to the next."""
+    demo: int | None
+    """Number of devices of a simulated machine."""
+
+
+class _Source(Protocol):
+    def look(self) -> Seen: ...
+
+
+def run(config: Config, wanted: Wanted) -> None:
+    """Show the machine until the user has seen enough; once where standard output is no terminal.
+
+    Raises:
+        ServiceError: there is nothing to show.
+        OutputError: it cannot be written.
+    """
+    source, note, seen = _begin(config, wanted)
+    if not has_cursor(sys.stdout):
+        write_output(as_text(seen.snapshot, seen.now))
+        return
+    from genvd.terminal.screen import Screen
+
+    logging.disable(logging.CRITICAL)  # what the log would say is in the picture
+    screen = Screen(colors=wants_colors(sys.stdout))
+    with screen.drawn():
+        _refresh(screen, source, seen, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
+
+
+def as_text(snapshot: Snapshot, now: float) -> bytes:
+    """Return the machine at a glance as text for standard output, in colours if that is a terminal."""
+    colors = wants_colors(sys.stdout)
+    lines = (painted(line, None, colors=colors).rstrip() for line in picture(overview(snapshot), Frame(now)))
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
+
+
+def _begin(config: Config, wanted: Wanted) -> tuple[_Source, str | None, Seen]:
+    """Return whom to ask, a word about it, and the first answer."""
+    if wanted.demo is None:
+        service = Service(wanted.url or _own_url(config), wanted.access)
+        try:
+            return service, service.url if wanted.url else None, service.look()
+        except NobodyThereError:
+            if wanted.url:
+                raise
+    own = _OwnLook(config, wanted)
+    note = None if wanted.demo is not None else "no service runs: seen by this command"
+    return own, note, own.look()
+
+
+def _own_url(config: Config) -> str:
+    from genvd.web.web_config import read
+
+    tls = config.listen_web_config_file and read(config.listen_web_config_file).config.tls
+    return f"{'https' if tls else 'http'}://{target_for(config.listen_address, config.listen_port)}"
+
+
+class _OwnLook:
+    """Collects by itself."""
+
+    def __init__(self, config: Config, wanted: Wanted) -> None:
+        from genvd.monitor import Monitor, make_sources
+
+        # Sources have the time that the service would give them, however often somebody wants to look.
+        own = replace(config, collect_interval=max(wanted.interval, config.collect_timeout))
+        self._monitor = Monitor(own, make_sources(own, wanted.demo))
+
+    def look(self) -> Seen:
+        """Return what there is now."""
+        return Seen(self._monitor.look(), time.time())
+
+
+def _refresh(screen: Screen, source: _Source, seen: Seen, frame: Frame, interval: float) -> None:
+    looked = next_look = time.monotonic()
+    while True:
+        next_look = max(next_look + interval, time.monotonic())
+        while (left := next_look - time.monotonic()) > 0:
+            columns, lines = screen.size
+            now = seen.now + time.monotonic() - looked
+            screen.show(picture(overview(seen.snapshot), replace(frame, now=now, columns=columns, lines=lines)))
+            if screen.wait(left):
+                return
+        try:
+            seen, looked, frame = source.look(), time.monotonic(), replace(frame, failure=None)
+        except ServiceError as error:
+            frame = replace(frame, failure=str(error))

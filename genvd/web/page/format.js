@@ -1,0 +1,83 @@
+/**
+ * Values as people read them; what is not known is a dash.
+ * @module
+ */
+
+export const UNKNOWN = "–";
+
+/** @param {number | null} value */
+export function bytes(value) {
+  if (value === null) return UNKNOWN;
+  if (value < 2 ** 30) return `${Math.round(value / 2 ** 20)} MiB`;
+  const gib = value / 2 ** 30;
+  return `${gib.toFixed(gib < 100 ? 1 : 0)} GiB`;
+}
+
+/**
+ * @param {string} used
+ * @param {string} total in the same unit
+ */
+export function outOf(used, total) {
+  const unit = total.split(" ").at(-1) ?? "";
+  return `${used.endsWith(unit) ? used.slice(0, -unit.length).trim() : used} of ${total}`;
+}
+
+/** @param {number | null} ratio of 1 */
+export function percent(ratio) {
+  return ratio === null ? UNKNOWN : `${Math.round(ratio * 100)} %`;
+}
+
+/** @param {number | null} value */
+export function celsius(value) {
+  return value === null ? UNKNOWN : `${Math.round(value)} °C`;
+}
+
+/** @param {number | null} value */
+export function watts(value) {
+  return value === null ? UNKNOWN : `${Math.round(value)} W`;
+}
+
+/** @param {number | null} value */
+export function count(value) {
+  return value === null ? UNKNOWN : String(value);
+}
+
+/**
+ * @param {number | null} value
+ * @param {string} one
+ * @param {string} many
+ */
+export function counted(value, one, many) {
+  return value === null ? `${many} unknown` : `${value} ${value === 1 ? one : many}`;
+}
+
+/** @param {number | null} seconds */
+export function duration(seconds) {
+  if (seconds === null) return UNKNOWN;
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  return `${Math.floor(hours / 24)} d`;
+}
+
+/** @param {number[]} indices */
+export function indices(indices) {
+  return indices.length ? indices.join(", ") : UNKNOWN;
+}
+
+/**
+ * A time of today, or a day and a time.
+ * @param {number} timestamp in seconds
+ * @param {number} now in seconds
+ */
+export function time(timestamp, now) {
+  const moment = new Date(timestamp * 1000);
+  if (Number.isNaN(moment.getTime())) return UNKNOWN;
+  const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return now - timestamp < 86400 && moment.getDate() === new Date(now * 1000).getDate()
+    ? clock
+    : `${moment.toLocaleDateString()} ${clock}`;
+}

@@ -1,0 +1,102 @@
+/**
+ * A value with its name, as a bar and as the curve of the last hour.
+ * @module
+ */
+
+import { drawn, element, setAttribute, setText } from "./dom.js";
+
+const WIDTH = 100;
+const HEIGHT = 24;
+const SPAN_SECONDS = 3600;
+const GAP_INTERVALS = 3;
+const POINT_SECONDS = 30;
+
+/**
+ * @typedef {object} Part of a bar
+ * @property {number} ratio of the whole bar
+ * @property {string} style how it looks
+ */
+
+/**
+ * @typedef {object} Curve
+ * @property {number[]} times in seconds
+ * @property {(number | null)[]} values null where it was not known
+ * @property {number} most what is at the top
+ * @property {number} now in seconds
+ * @property {number} interval between collections, in seconds
+ * @property {(value: number | null) => string} show
+ */
+
+/** A row of a device's card. */
+export class Gauge {
+  /** @param {string} label */
+  constructor(label) {
+    this.label = label;
+    this.bar = element("div", { class: "bar", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+    this.value = element("span", { class: "value" });
+    this.path = drawn("path");
+    this.spark = drawn("svg", { class: "spark", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" },
+      drawn("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }), this.path);
+    this.node = element("div", { class: "gauge" }, element("span", { class: "label" }, label), this.bar, this.spark, this.value);
+  }
+
+  /**
+   * Show a value.
+   * @param {string} text
+   * @param {Part[] | null} parts null where it is not known
+   * @param {boolean} high whether it is more than it should be
+   */
+  update(text, parts, high) {
+    const whole = Math.min(1, (parts ?? []).reduce((sum, part) => sum + part.ratio, 0));
+    setText(this.value, text);
+    setAttribute(this.bar, "aria-valuenow", Math.round(whole * 100));
+    setAttribute(this.bar, "aria-valuetext", parts ? text : "not known");
+    this.bar.classList.toggle("high", high);
+    while (this.bar.children.length > (parts ?? []).length) this.bar.lastElementChild?.remove();
+    (parts ?? []).forEach((part, place) => {
+      const piece = /** @type {HTMLElement} */ (this.bar.children[place] ?? this.bar.appendChild(element("span")));
+      piece.className = part.style;
+      piece.style.width = `${Math.max(0, Math.min(1, part.ratio)) * 100}%`;
+    });
+  }
+
+  /**
+   * Show what it was in the last hour.
+   * @param {Curve} curve
+   */
+  draw(curve) {
+    setAttribute(this.path, "d", outline(curve));
+    setAttribute(this.spark, "aria-label", this.inWords(curve));
+  }
+
+  /** @param {Curve} curve */
+  inWords({ values, show }) {
+    const known = /** @type {number[]} */ (values.filter((value) => value !== null));
+    if (!known.length) return `${this.label} in the last hour: not known`;
+    return `${this.label} in the last hour: ${show(Math.min(...known))} to ${show(Math.max(...known))}`;
+  }
+}
+
+/**
+ * Return the curve as a path; it is broken where nothing is known.
+ * @param {Curve} curve
+ */
+function outline({ times, values, most, now, interval }) {
+  const gap = GAP_INTERVALS * Math.max(interval, POINT_SECONDS);
+  let path = "";
+  /** @type {number | null} */
+  let before = null;
+  times.forEach((time, place) => {
+    const value = values[place] ?? null;
+    if (value === null) {
+      before = null;
+      return;
+    }
+    const x = Math.max(0, WIDTH * (1 - (now - time) / SPAN_SECONDS));
+    const y = HEIGHT - 1 - Math.max(0, Math.min(1, value / most)) * (HEIGHT - 2);
+    path += before !== null && time - before <= gap ? "L" : "M";
+    path += `${x.toFixed(1)} ${y.toFixed(1)}`;
+    before = time;
+  });
+  return path;
+}

@@ -1,0 +1,135 @@
+/**
+ * The machine at a glance: what is wrong, and how much of everything there is.
+ * @module
+ */
+
+import { byId, element, name, setAttribute, setContent, setText } from "./dom.js";
+import { counted, duration, percent, UNKNOWN } from "./format.js";
+
+/** @typedef {import("./freshness.js").Freshness} Freshness */
+
+/**
+ * Say how old the facts are, and what is wrong.
+ * @param {any} data the overview; null before there is any
+ * @param {Freshness} freshness
+ */
+export function showState(data, freshness) {
+  const problems = [...ofFreshness(freshness), ...(data?.problems ?? [])];
+  const errors = problems.filter((problem) => problem.severity === "error").length;
+  const verdict = byId("verdict");
+  setText(verdict, inWords(data, problems.length, errors));
+  setAttribute(verdict, "class", errors ? "error" : problems.length ? "warning" : "good");
+  setContent(byId("problems"), problems.map(item));
+  const age = freshness.age;
+  setText(byId("freshness"), age === null ? "no facts yet" : `as of ${duration(age)} ago`);
+  byId("freshness").classList.toggle("error", freshness.stale || freshness.failure !== null);
+}
+
+/**
+ * Say what there is.
+ * @param {any} data the overview
+ */
+export function showGlance(data) {
+  setText(byId("host"), data.host ?? "");
+  document.title = `${data.problems.length ? `(${data.problems.length}) ` : ""}${data.host ?? ""} genv-monitor`.trim();
+  byId("simulated").hidden = !data.simulated;
+  setText(byId("version"), `genv-monitor ${data.version}`);
+  setContent(byId("glance"), [
+    tile("Driver", driverState(data), data.driver?.driver ? `version ${data.driver.driver}` : "", data.driver_state !== "ok"),
+    tile("Devices", number(data.devices), ofDevices(data.devices), false),
+    tile("Environments", number(data.environments), ofEnvironments(data.environments), false),
+    tile("Users", number(data.users), "", false),
+    tile("GPU processes", number(data.processes), "", false),
+    tile("Mean utilisation", percent(mean(data.devices)), "", false),
+  ]);
+}
+
+/** @param {Freshness} freshness */
+function ofFreshness(freshness) {
+  const found = [];
+  if (freshness.failure !== null) {
+    found.push({
+      severity: "error",
+      what: freshness.failure,
+      todo: "See 'systemctl status genv-monitor'. This page asks again by itself.",
+      names: [],
+    });
+  } else if (freshness.stale) {
+    found.push({
+      severity: "error",
+      what: "The facts are old: the monitor answers, but no longer collects.",
+      todo: "See 'journalctl -u genv-monitor', and restart it: 'systemctl restart genv-monitor'.",
+      names: [],
+    });
+  }
+  return found;
+}
+
+/**
+ * @param {any} data
+ * @param {number} all
+ * @param {number} errors
+ */
+function inWords(data, all, errors) {
+  if (data === null && !all) return "Asking the monitor…";
+  if (!all) return "All is well.";
+  const warnings = all - errors;
+  return [
+    ...(errors ? [counted(errors, "thing is wrong", "things are wrong")] : []),
+    ...(warnings ? [counted(warnings, "warning", "warnings")] : []),
+  ].join(", ") + ":";
+}
+
+/** @param {any} problem */
+function item(problem) {
+  const lines = [element("p", { class: "what" }, `${problem.severity === "error" ? "" : "Warning: "}${problem.what}`)];
+  if (problem.names.length) {
+    const more = problem.more ? [` and ${problem.more} more`] : [];
+    const listed = problem.names.flatMap((/** @type {string} */ one, /** @type {number} */ place) => place ? [", ", name(one)] : [name(one)]);
+    lines.push(element("p", {}, ...listed, ...more));
+  }
+  lines.push(element("p", {}, problem.todo));
+  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", name(problem.detail)));
+  return element("li", { class: `problem ${problem.severity}` }, ...lines);
+}
+
+/**
+ * @param {string} title
+ * @param {string} value
+ * @param {string} note
+ * @param {boolean} wrong
+ */
+function tile(title, value, note, wrong) {
+  const described = element("dd", wrong ? { class: "error" } : {}, value);
+  if (note) described.append(" ", element("span", { class: "note" }, note));
+  return element("div", {}, element("dt", {}, title), described);
+}
+
+/** @param {any} data */
+function driverState(data) {
+  return data.driver_state === "ok" ? "works" : data.driver_state.replaceAll("_", " ");
+}
+
+/** @param {any[] | null} things */
+function number(things) {
+  return things === null ? UNKNOWN : String(things.length);
+}
+
+/** @param {any[] | null} devices */
+function ofDevices(devices) {
+  const down = (devices ?? []).filter((device) => device.up === false).length;
+  const free = (devices ?? []).filter((device) => device.up !== false && device.holders !== null && !device.holders_total).length;
+  return [...(down ? [`${down} down`] : []), ...(free ? [`${free} held by nobody`] : [])].join(", ");
+}
+
+/** @param {any[] | null} environments */
+function ofEnvironments(environments) {
+  const idle = (environments ?? []).filter((environment) => environment.idle_since !== null).length;
+  return idle ? `${idle} idle` : "";
+}
+
+/** @param {any[] | null} devices */
+function mean(devices) {
+  const known = (devices ?? []).map((device) => device.utilization).filter((value) => value !== null);
+  return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
+}

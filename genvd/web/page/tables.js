@@ -1,0 +1,106 @@
+/**
+ * What the tables of environments, users and processes show.
+ * @module
+ */
+
+import { byId } from "./dom.js";
+import { bytes, count, duration, indices, percent, time } from "./format.js";
+import { Table } from "./table.js";
+
+/** @typedef {import("./table.js").Column} Column */
+
+/**
+ * A moment, sorted by how long ago it is.
+ * @param {string} title
+ * @param {(row: any) => number | null} moment
+ * @returns {Column}
+ */
+function since(title, moment) {
+  return {
+    title,
+    kind: "number",
+    value: (row) => { const at = moment(row); return at === null ? null : -at; },
+    show: (row, now) => { const at = moment(row); return at === null ? null : duration(now - at); },
+  };
+}
+
+/**
+ * @param {string} title
+ * @param {(row: any) => number | null} value
+ * @param {(value: number | null) => string} show
+ * @returns {Column}
+ */
+function number(title, value, show = count) {
+  return { title, kind: "number", value, show: (row) => show(value(row)) };
+}
+
+/** @type {Column} */
+const DEVICES = { title: "Devices", kind: "text", value: (row) => row.devices.length ? indices(row.devices) : null };
+
+/** @type {Column[]} */
+const ENVIRONMENTS = [
+  { title: "Environment", kind: "name", value: (row) => row.name ?? row.eid },
+  { title: "Identifier", kind: "text", value: (row) => row.eid },
+  { title: "User", kind: "name", value: (row) => row.username },
+  DEVICES,
+  number("Processes", (row) => row.processes),
+  number("Memory", (row) => row.memory_bytes, bytes),
+  number("Asked for", (row) => row.memory_limit_bytes, bytes),
+  number("Utilisation", (row) => row.utilization, percent),
+  since("Idle for", (row) => row.idle_since),
+  since("Active for", (row) => row.created),
+  {
+    title: "Breaks",
+    kind: "text",
+    value: (row) => row.violations.join(", ").replaceAll("_", " ") || null,
+    wrong: (row) => row.violations.length > 0,
+  },
+];
+
+/** @type {Column[]} */
+const USERS = [
+  { title: "User", kind: "name", value: (row) => row.username },
+  number("Environments", (row) => row.environments),
+  DEVICES,
+  number("GPU processes", (row) => row.processes),
+  number("GPU memory", (row) => row.memory_bytes, bytes),
+  { ...number("Outside of any environment", (row) => row.unmanaged), wrong: (row) => row.unmanaged > 0 },
+];
+
+/** @type {Column[]} */
+const PROCESSES = [
+  { title: "PID", kind: "number", value: (row) => row.pid },
+  { title: "Command", kind: "name", value: (row) => row.command },
+  { title: "User", kind: "name", value: (row) => row.username },
+  {
+    title: "Environment",
+    kind: "name",
+    value: (row) => row.unmanaged ? "outside of any" : row.environment,
+    wrong: (row) => row.unmanaged === true,
+  },
+  DEVICES,
+  number("Memory", (row) => row.memory_bytes, bytes),
+  number("Utilisation", (row) => row.utilization, percent),
+  { title: "Type", kind: "text", value: (row) => row.type },
+  { title: "Started", kind: "number", value: (row) => row.started, show: (row, now) => row.started === null ? null : time(row.started, now) },
+  { title: "Started by", kind: "name", value: (row) => row.started_by },
+];
+
+/** The three tables. */
+export class Tables {
+  constructor() {
+    this.environments = new Table(byId("environments"), "environments", ENVIRONMENTS, (row) => row.eid, 0);
+    this.users = new Table(byId("users"), "users", USERS, (row) => row.username, 0);
+    this.processes = new Table(byId("processes"), "processes", PROCESSES, (row) => String(row.pid), 5);
+  }
+
+  /**
+   * @param {any} data the overview
+   * @param {number} now in seconds
+   */
+  update(data, now) {
+    this.environments.update(data.environments, now);
+    this.users.update(data.users, now);
+    this.processes.update(data.processes, now);
+  }
+}

@@ -1,0 +1,106 @@
+"""What drivers return that cannot be: the value is absent, or what was meant, and nothing else suffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.standin import Scenario
+from tests.support.gpus import Start, gpu
+from tests.support.monitor import series
+
+ALL_ONES, ALL_ONES_64 = 2**32 - 1, 2**64 - 1
+INVALID_ARGUMENT, UNKNOWN = 2, 999
+TOTAL, USED, RESERVED = 16000 << 20, 1000 << 20, 300 << 20
+
+# What the device says, and what is made of it: None is an absent series, a pair has the label of the series.
+NONSENSE: list[tuple[dict[str, Any], dict[str | tuple[str, str, str], float | None]]] = [
+    ({"temperature": 2**32 - 5}, {"temperature": -5}),
+    ({"temperature": ALL_ONES}, {"temperature": None}),
+    ({"temperature": 511}, {"temperature": None}),
+    ({"fields": {82: f"{2**32 - 3} 1"}}, {"memory_temperature_celsius": -3}),
+    ({"fields": {82: "4000 1"}}, {"memory_temperature_celsius": None}),
+    (
+        {"extra": {"shutdown_temperature": str(ALL_ONES), "slowdown_temperature": "1000"}},
+        {
+            ("temperature_threshold_celsius", "threshold", "shutdown"): None,
+            ("temperature_threshold_celsius", "threshold", "slowdown"): None,
+        },
+    ),
+    ({"utilization": 808}, {"utilization": None, "memory_bandwidth_utilization_ratio": 0}),
+    ({"memory_utilization": 101}, {"utilization": 70, "memory_bandwidth_utilization_ratio": None}),
+    ({"utilization": ALL_ONES}, {"utilization": None}),
+    ({"encoder_utilization": 905, "decoder_utilization": 100}, {"encoder_utilization_ratio": None}),
+    ({"encoder_utilization": 905, "decoder_utilization": 100}, {"decoder_utilization_ratio": 1}),
+    ({"power": 4_000_000_000, "power_limit": 4_000_000_000}, {"power_watts": None, "power_limit_watts": None}),
+    ({"power": ALL_ONES, "energy": ALL_ONES_64}, {"power_watts": None, "energy_joules_total": None}),
+    (
+        {"extra": {"min_power_limit": "0", "max_power_limit": str(2**31)}},
+        {"power_limit_min_watts": 0, "power_limit_max_watts": None},
+    ),
+    (
+        {"memory_used": 2 * TOTAL},
+        {"memory_used_bytes": None, "memory_free_bytes": None, "memory_total_bytes": TOTAL},
+    ),
+    (
+        {"memory_used": ALL_ONES_64, "memory_total": ALL_ONES_64},
+        {"memory_used_bytes": None, "memory_total_bytes": None},
+    ),
+    (
+        {"memory_used": 0, "memory_total": 0, "memory_reserved": 0},
+        {"memory_used_bytes": None, "memory_total_bytes": None, "memory_free_bytes": None},
+    ),
+    (
+        {"errors": {"nvmlDeviceGetMemoryInfo_v2": INVALID_ARGUMENT}},
+        {"memory_used_bytes": USED + RESERVED, "memory_total_bytes": TOTAL, "memory_reserved_bytes": None},
+    ),
+    ({"errors": {"nvmlDeviceGetMemoryInfo_v2": UNKNOWN}}, {"memory_used_bytes": USED + RESERVED}),
+    ({"fan_speeds": [30, 65535]}, {("fan_speed_ratio", "fan", "0"): 0.3, ("fan_speed_ratio", "fan", "1"): None}),
+    (
+        {"clock_sm": 0, "max_clock_sm": 0, "clock_memory": 2**31},
+        {
+            ("clock_hertz", "clock", "sm"): 0,
+            ("clock_max_hertz", "clock", "sm"): None,
+            ("clock_hertz", "clock", "memory"): None,
+        },
+    ),
+    ({"performance_state": 20}, {"performance_state": None}),
+    (
+        {"pcie_generation": 0, "pcie_width": 0, "max_pcie_generation": 255, "max_pcie_width": 4096},
+        {"pcie_link_generation": None, "pcie_link_width": None, "pcie_link_generation_max": None},
+    ),
+    (
+        {"extra": {"bar1_total": "4096", "bar1_used": "5000"}},
+        {"bar1_memory_used_bytes": None, "bar1_memory_total_bytes": 4096},
+    ),
+    ({"extra": {"bar1_total": "0"}}, {"bar1_memory_used_bytes": None, "bar1_memory_total_bytes": None}),
+]
+
+
+def test_what_cannot_be_is_absent(start: Start, scenario: Scenario) -> None:
+    """One device for each, all of one monitor."""
+    scenario.gpus = [gpu(number, **given) for number, (given, _) in enumerate(NONSENSE)]
+    scenario.write()
+    monitor = start()
+    metrics = monitor.next_metrics()
+    for index, (given, expected) in enumerate(NONSENSE):
+        for key, value in expected.items():
+            name, *label = (key,) if isinstance(key, str) else key
+            labels = {label[0]: label[1]} if label else {}
+            found = metrics.get(series(f"genv_device_{name}", index=index, **labels))
+            assert found == (None if value is None else pytest.approx(value)), (given, key)
+        assert metrics[series("genv_device_up", index=index)] == 1, given
+    assert monitor.complaints == []
+
+
+def test_memory_that_fails_once_does_not_become_another_memory(start: Start, scenario: Scenario) -> None:
+    """The first version of the call counts the driver's reserve as used."""
+    scenario.gpus = [gpu(0)]
+    scenario.write()
+    monitor = start()
+    used = series("genv_device_memory_used_bytes", index=0)
+    assert monitor.next_metrics()[used] == USED
+    scenario.gpus[0].errors = {"nvmlDeviceGetMemoryInfo_v2": UNKNOWN}
+    scenario.write()
+    assert used not in monitor.next_metrics()

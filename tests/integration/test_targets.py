@@ -1,0 +1,129 @@
+"""One published Prometheus that scrapes several machines: which ones, and how it gets in."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from tests.support.certificates import Certificate, issue, trusting
+from tests.support.monitor import PROGRAM, Monitor
+from tests.support.prometheus import Prometheus, each_second
+from tests.support.waiting import wait_for
+
+USER, PASSWORD = "prometheus", 'a "secret" $HOME: #'
+SERVER_NAME = "gpu.example.org"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a web configuration, and what Prometheus needs to get in."""
+    directory = tmp_path_factory.mktemp("targets")
+    ca = issue(directory, "ca")
+    issue(directory, "server", sans=f"DNS:{SERVER_NAME}", ca=ca)
+    issue(directory, "client", ca=ca)
+    (directory / "password").write_text(PASSWORD)
+    tls = {
+        "cert_file": "server.pem",
+        "key_file": "server.key",
+        "client_auth_type": "RequireAndVerifyClientCert",
+        "client_ca_file": "ca.pem",
+    }
+    users = {USER: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}
+    web = {"tls_server_config": tls, "basic_auth_users": users}
+    (directory / "web.yml").write_text(yaml.safe_dump(web))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def machines(place: Path) -> Iterator[list[Monitor]]:
+    """Two machines that let nobody in without certificate and password, nor by another name than theirs."""
+    config = place / "machine.yaml"
+    config.write_text(yaml.safe_dump({"listen": {"web_config_file": str(place / "web.yml")}}))
+    client = Certificate(place / "client.pem", place / "client.key")
+    tls = trusting(Certificate(place / "ca.pem", place / "ca.key"), client)
+    headers = {"Authorization": f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"}
+    with ExitStack() as stack:
+        arguments = ("--demo", "2", "-i", "1", "-c", config, "--config-dir", place / "not-used")
+        yield [stack.enter_context(Monitor(arguments, tls=tls, headers=headers)) for _ in range(2)]
+
+
+def publish(targets: list[str] | str, place: Path, directory: Path) -> Path:
+    """Publish what scrapes these and gets in; return the prometheus.yml."""
+    files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key", "password_file": "password"}
+    scrape = {**{key: str(place / name) for key, name in files.items()}, "server_name": SERVER_NAME, "username": USER}
+    config = directory / "monitor.yaml"
+    config.write_text(yaml.safe_dump({"publish": {"targets": targets}, "scrape": scrape}))
+    published = directory / "published"
+    subprocess.run([PROGRAM, "publish", "-c", config, "--config-dir", published], check=True, capture_output=True)
+    return published / "prometheus/prometheus.yml"
+
+
+def target(machine: Monitor) -> str:
+    return f"127.0.0.1:{machine.port}"
+
+
+def up(running: Prometheus) -> dict[str, float]:
+    return {dict(labels)["instance"]: value for labels, value in running.query("up").items()}
+
+
+def test_machines_with_tls_certificates_and_passwords_are_scraped(
+    place: Path, machines: list[Monitor], tmp_path: Path
+) -> None:
+    published = publish([target(one) for one in machines], place, tmp_path)
+    assert PASSWORD not in published.read_text()
+    with Prometheus(each_second(published), tmp_path / "data") as running:
+        wait_for(lambda: up(running) == {target(one): 1 for one in machines}, "all are up")
+        assert len(running.query("genv_device_up")) == 2 * 2
+
+
+def test_a_file_of_targets_is_followed(place: Path, machines: list[Monitor], tmp_path: Path) -> None:
+    file, first, second = tmp_path / "machines of $HOME.json", *map(target, machines)
+    write(file, [{"targets": [first]}])
+    published = publish(str(file), place, tmp_path)
+    with Prometheus(each_second(published), tmp_path / "data") as running:
+        wait_for(lambda: up(running) == {first: 1}, "all are up")
+        write(file, [{"targets": [second], "labels": {"instance": "gpu2", "rack": "b"}}])
+        wait_for(lambda: [one["labels"].get("rack") for one in running.targets()] == ["b"], "it follows")
+        wait_for(lambda: up(running) == {"gpu2": 1}, "all are up")
+
+
+def write(file: Path, groups: list[dict[str, Any]]) -> None:
+    """Replace a file of targets in one step, as Prometheus' documentation asks for."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(groups))
+    new.rename(file)
+
+
+def test_a_reload_publishes_the_targets_of_now(tmp_path: Path) -> None:
+    config, published = tmp_path / "monitor.yaml", tmp_path / "published/prometheus/prometheus.yml"
+
+    def jobs() -> Any:
+        (job,) = yaml.safe_load(published.read_text())["scrape_configs"]
+        return job
+
+    config.write_text("publish: {targets: [gpu1:8000]}\n")
+    with Monitor(("--demo", "-c", config, "--config-dir", tmp_path / "published")) as monitor:
+        assert jobs() == {"job_name": "genv", "static_configs": [{"targets": ["gpu1:8000"]}]}
+
+        config.write_text("publish: {targets: [gpu1:8000, /m.yml]}\nscrape: {credentials_file: /token}\n")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "file_sd_configs" in jobs(), "the reload is published")
+        assert jobs()["static_configs"] == [{"targets": ["gpu1:8000"]}]
+        assert jobs()["authorization"] == {"credentials_file": "/token"}
+
+        config.write_text("publish:\n  targets:\n  - gpu1\n  - gpu2:70000\n")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "was not reloaded" in monitor.log, "it is refused")
+        assert f"{config}:3: publish.targets: 'gpu1' is wrong; expected host:port" in monitor.log
+        assert f"{config}:4: publish.targets: 'gpu2:70000' is wrong; expected host:port" in monitor.log
+        assert "file_sd_configs" in jobs()

@@ -1,0 +1,56 @@
+"""The published recording and alert rules, as tests look at them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "genvd/publish/files/prometheus/rules"
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_MATCHER = rf"(\w+)\s*(=~|!~|!=|=)\s*({_STRING}|%q)"
+_SELECTOR = re.compile(rf"\b(genv_\w+|up)\b(\{{(?:\s*{_MATCHER}\s*,?)*\}})?")
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A selection of series in an expression."""
+
+    metric: str
+    text: str
+    """As it is written there."""
+
+    @property
+    def matchers(self) -> dict[str, str]:
+        """Return the labels that it asks for, with what is between the quotes."""
+        return {label: value.strip('"') for label, _, value in re.findall(_MATCHER, self.text)}
+
+
+def files() -> list[Path]:
+    """Return the paths of the rule files."""
+    return sorted(DIRECTORY.glob("*.yml"))
+
+
+def rules(kind: str) -> list[dict[str, Any]]:
+    """Return the rules of a kind, ``record`` or ``alert``, of all files."""
+    loaded = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in files())
+    return [rule for one in loaded for group in one["groups"] for rule in group["rules"] if kind in rule]
+
+
+def expressions() -> list[str]:
+    """Return every expression: those of rules, and the queries in annotations."""
+    annotations = (text for rule in rules("alert") for text in rule["annotations"].values() if "query (" in text)
+    return [rule["expr"] for kind in ("record", "alert") for rule in rules(kind)] + list(annotations)
+
+
+def selectors(expression: str) -> Iterator[Selector]:
+    """Return what an expression selects."""
+    for match in _SELECTOR.finditer(expression):
+        yield Selector(match[1], match[0])

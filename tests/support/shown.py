@@ -1,0 +1,130 @@
+"""A machine of the test's choice, shown by the monitor's own server in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from genvd import activity, join
+from genvd.config import Config
+from genvd.history import NO_PAST, History, Past
+from genvd.metrics.exposition import Exposition
+from genvd.model import Context, Device, Environment, Process, ProcessFacts, ProcessOwner, ServiceStatus, Snapshot
+from genvd.monitor import Monitor, make_sources
+from genvd.web.security import Security
+from genvd.web.server import Server, listen
+from genvd.web.site import Latest, Site
+
+GIB = 2**30
+INTERVAL = 1.0
+"""Seconds, the shortest in which the page asks again."""
+
+
+@dataclass
+class Shown:
+    """What the page is to show, which may be changed while it does."""
+
+    site: Site
+    port: int
+    shown: int = 0
+
+    @property
+    def origin(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def show(self, snapshot: Snapshot, past: Past = NO_PAST) -> None:
+        """Show a machine from now on, as if it were collected now unless its time is another one."""
+        self.shown += 1
+        service = replace(snapshot.service, collections=self.shown)
+        self.site.latest = Latest(replace(snapshot, service=service), Exposition(()), past)
+
+    def nothing(self) -> None:
+        """Be as before the first collection."""
+        self.site.latest = None
+
+
+@contextmanager
+def serving(security: Security | None = None) -> Iterator[Shown]:
+    """Serve the site from this process, over a free port."""
+    site = Site()
+    server = Server(site, security or Security(), listen("127.0.0.1", 0))
+    server.start()
+    try:
+        yield Shown(site, server.port)
+    finally:
+        server.stop(take_queued=False)
+
+
+def machine(**parts: Any) -> Snapshot:
+    """Return a machine that was collected just now, with nothing on it but these parts."""
+    service = ServiceStatus("1.2.3", "live", "3.11", "12", host="gpu1", interval_seconds=INTERVAL)
+    empty: dict[str, Any] = dict.fromkeys(("devices", "processes", "environments", "users", "holdings"), ())
+    return Snapshot(timestamp=time.time(), service=service, **{**empty, **parts})
+
+
+def device(index: int, **values: Any) -> Device:
+    """Return a device that is well."""
+    defaults: dict[str, Any] = {
+        "uuid": f"GPU-{index}",
+        "up": True,
+        "name": "NVIDIA H200",
+        "temperature_celsius": 40,
+        "utilization_percent": 50,
+        "memory_used_bytes": 0,
+        "memory_total_bytes": 100 * GIB,
+        "memory_reserved_bytes": 0,
+        "processes_listed": True,
+    }
+    return Device(index, **{**defaults, **values})
+
+
+def environment(eid: str, devices: tuple[int, ...] = (), **values: Any) -> Environment:
+    """Return an active environment of alice."""
+    defaults: dict[str, Any] = dict.fromkeys(("name", "gpu_memory_bytes", "gpus", "created"))
+    defaults |= {"uid": 1001, "username": "alice", "pids": ()}
+    return Environment(eid=eid, device_indices=devices, **{**defaults, **values})
+
+
+def inhabited(
+    devices: tuple[Device, ...],
+    environments: tuple[Environment, ...],
+    contexts: tuple[Context, ...],
+    owners: dict[int, ProcessOwner],
+) -> Snapshot:
+    """Return a machine on which processes run, each in the environment that its owner's ``eid`` names."""
+    joined, _ = join.processes(contexts, ProcessFacts(owners=owners), ())
+    processes = tuple(_in_environment(process, owners[process.pid]) for process in joined)
+    active = activity.with_uses(environments, processes, devices)
+    return machine(
+        devices=devices,
+        processes=processes,
+        environments=active,
+        users=join.users(active),
+        holdings=activity.holdings(active, (), processes, devices),
+    )
+
+
+def _in_environment(process: Process, owner: ProcessOwner) -> Process:
+    return replace(process, eid=owner.eid, username="alice" if owner.uid == 1001 else "bob")
+
+
+class Demo:
+    """The simulated machine, a collection at a time."""
+
+    def __init__(self, devices: int = 8) -> None:
+        config = Config(collect_interval=INTERVAL)
+        self._monitor = Monitor(config, make_sources(config, devices))
+        self._history = History()
+
+    def hour(self) -> tuple[Snapshot, Past]:
+        """Return a collection at the end of an hour."""
+        now = time.time()
+        for seconds in range(3600, 0, -30):
+            snapshot = replace(self._monitor.look(), timestamp=now - seconds)
+            self._history.take(snapshot)
+        snapshot = self._monitor.look()
+        return snapshot, self._history.take(snapshot)

@@ -1,0 +1,26 @@
+"""The layouts that are written here once more are those of nvidia-ml-py, where it has them."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pynvml
+import pytest
+
+from genvd.sources import nvml_own as own
+
+
+@pytest.mark.parametrize(
+    ("layout", "number", "version"),
+    [
+        (own.SramErrors, 1, "nvmlEccSramErrorStatus_v1"),
+        (own.FabricInfo, 2, "nvmlGpuFabricInfo_v2"),
+        (own.FabricInfo3, 3, "nvmlGpuFabricInfo_v3"),
+        (own.Margin, 1, "nvmlMarginTemperature_v1"),
+    ],
+)
+def test_a_layout_has_the_version_that_the_driver_knows(
+    layout: type[ctypes.Structure], number: int, version: str
+) -> None:
+    """The version has the size in it."""
+    assert own.version(layout, number) == getattr(pynvml, version)

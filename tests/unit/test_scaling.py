@@ -1,0 +1,62 @@
+"""What docs/scaling.md says of series and bytes is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from genvd.config import Config
+from genvd.config_file import load
+from tools.scaling.__main__ import DOCUMENT, between
+from tools.scaling.tables import SHAPES, TABLES, parts, table
+
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_are_up_to_date(name: str) -> None:
+    match = between(name).search(TEXT)
+    assert match
+    said, measured = (cells(text) for text in (match[0].partition("\n")[2], table(name)))
+    said = said[: len(measured)]
+    assert [row[:-2] for row in said] == [row[:-2] for row in measured], "run python -m tools.scaling"
+    for row, now in zip(said, measured, strict=True):  # bytes depend a little on versions of libraries
+        assert [number(one) for one in row[-2:]] == pytest.approx([number(one) for one in now[-2:]], rel=0.15, abs=50)
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def test_the_formula_is_that_of_the_table_and_holds() -> None:
+    match = re.search(r"series = (\d+) \+ (\d+) D \+ (\d+) E \+ (\d+) P \+ (\d+) U", TEXT)
+    assert match
+    said = list(map(int, match.groups()))
+    assert said == [round(row.cost.series) for row in parts()]
+    rows = cells(table("examples"))
+    for shape, row in zip(SHAPES, rows, strict=True):
+        numbers = (1, shape.devices, shape.environments, shape.processes, shape.users)
+        assert sum(a * b for a, b in zip(said, numbers, strict=True)) == number(row[4])
+
+
+def test_each_group_that_can_be_switched_off_is_named() -> None:
+    groups = {name for name in Config.__slots__ if name.startswith("metrics_") and getattr(Config(), name)}
+    named = {f"metrics_{name}" for name in re.findall(r"`metrics\.(\w+)`", TEXT)}
+    assert named >= groups
+
+
+@pytest.mark.parametrize("document", ["docs/scaling.md", "README.md"])
+def test_the_examples_of_configuration_are_accepted(document: str, tmp_path: Path) -> None:
+    text = (DOCUMENT.parents[1] / document).read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(publish:\n.*?)```", text, re.DOTALL)
+    file = tmp_path / "monitor.yaml"
+    file.write_text(example)
+    config = load(file)
+    assert "gpu1.example.org:8000" in config.publish_targets
+    assert config.scrape_username == "prometheus"

@@ -1,0 +1,52 @@
+"""The Snapshot as JSON and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from genvd import snapshot_json
+from genvd.config import Config
+from genvd.model import Snapshot
+from genvd.monitor import Monitor, make_sources
+from genvd.snapshot_json import NoSnapshotError
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return Monitor(Config(), make_sources(Config(), 8)).look()
+
+
+def test_nothing_is_lost(snapshot: Snapshot) -> None:
+    assert snapshot_json.load(snapshot_json.dump(snapshot)) == snapshot
+
+
+def test_other_versions_are_understood(snapshot: Snapshot) -> None:
+    document = json.loads(snapshot_json.dump(snapshot))
+    document["invented"] = document["devices"][0]["invented"] = 1
+    del document["driver_state"], document["devices"][0]["name"]
+    loaded = snapshot_json.load(json.dumps(document).encode())
+    assert loaded.devices
+    assert loaded.devices[0].name is None
+    assert loaded.driver_state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (b"", "Expecting value"),
+        (b"\xff", "utf-8"),
+        (b"[]", "the document is no object"),
+        (b"{}", "the document has no timestamp"),
+        (b'{"timestamp": "now"}', "timestamp is not what it should be"),
+        (b'{"timestamp": true}', "timestamp is not what it should be"),
+        (b'{"timestamp": 1, "devices": {}}', "devices is no list"),
+        (b'{"timestamp": 1, "devices": [{"index": 1.5}]}', r"devices\[0\].index is not what it should be"),
+        (b'{"timestamp": 1, "devices": [{}]}', r"devices\[0\] has no index"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_what_is_no_snapshot_is_told_where(document: bytes, problem: str) -> None:
+    with pytest.raises(NoSnapshotError, match=problem):
+        snapshot_json.load(document)

@@ -1,0 +1,463 @@
+"""The machine: every device of one machine in depth."""
+
+from collections.abc import Sequence
+
+from tools.dashboards import machine_expressions as ask
+from tools.dashboards import variables
+from tools.dashboards.frame import Page, PanelBuilder, Row
+from tools.dashboards.machine_activity import activity, migs
+from tools.dashboards.machine_health import health
+from tools.dashboards.machine_links import links
+from tools.dashboards.machine_monitor import driver, monitor
+from tools.dashboards.navigation import MACHINE, TO_ENVIRONMENT, TO_USER
+from tools.dashboards.panels import About, Line, Scale, bars, dial, lines, number, states, word
+from tools.dashboards.scales import (
+    ANSWERS,
+    BYTES,
+    CELSIUS,
+    COUNT,
+    DETAILS,
+    FILLING,
+    GPU_DOES_NOT,
+    HERTZ,
+    HOT,
+    IDLE,
+    KILOWATT_HOURS,
+    PERCENT,
+    RATIO,
+    RECOVERY_ACTIONS,
+    SECONDS,
+    WATTS,
+    YES_BAD,
+)
+from tools.dashboards.tables import Key, Value, rows
+
+_GPU = "GPU {{index}}"
+_DEVICE = Key("index", "GPU")
+_MODEL = Key("name", "Model")
+_MIG = f"{GPU_DOES_NOT}; one in MIG mode never does"
+_THIS_MACHINE = ("instance",)
+
+
+def page() -> Page:
+    """Give the dashboard of one machine."""
+    return Page(
+        MACHINE,
+        description="Every device of one machine in depth, who holds it, and whether the monitor is well.",
+        top=_numbers(),
+        rows=[
+            Row("Devices", [_devices(), _held()]),
+            Row("Utilisation", _utilisation()),
+            Row("Memory", _memory()),
+            Row("Temperature", _temperature()),
+            Row("Power", _power()),
+            Row("Clocks and throttling", _clocks()),
+            Row("Recovery, memory health and XID errors", health()),
+            Row("Video engines, other clocks and power, fans", _rarely(), closed=True),
+            Row("PCI Express, NVLink and fabric", links(), closed=True),
+            Row("What the SMs do (GPM)", activity(), closed=True),
+            Row("MIG devices", migs(), closed=True),
+            Row("Driver and modes", driver(), closed=True),
+            Row("The monitor itself", monitor(), closed=True),
+        ],
+        machines=variables.machine,
+        choices=(variables.devices_of_the_machine(),),
+    )
+
+
+def _numbers() -> Sequence[PanelBuilder]:
+    def about(title: str, description: str, empty: str = GPU_DOES_NOT) -> About:
+        return About(title, description, width=4, height=4, empty=empty)
+
+    up = ask.device("genv_device_up")
+    return [
+        word(
+            about(
+                "Driver", "State of the NVIDIA driver; green: ok, red: anything else.", "The monitor does not answer"
+            ),
+            ask.driver_state(),
+            "{{state}}",
+            Scale("none", steps=((None, "red"), (1, "green"))),
+        ),
+        number(
+            about("Devices that answer", "Share of the chosen devices that answer; red: one is lost.", "No devices"),
+            f"100 * avg({up})",
+            Scale("percent", least=0, greatest=100, steps=((None, "red"), (100, "green"))),
+        ),
+        dial(
+            about("Utilisation", "Mean compute utilisation of the chosen devices.", _MIG),
+            f"avg({ask.device('genv_device_utilization')})",
+            PERCENT,
+        ),
+        dial(
+            about("Memory", "Used memory of the chosen devices together; orange from 90 %."),
+            ask.memory_share(),
+            FILLING,
+        ),
+        dial(
+            about("Hottest device", "Highest temperature of the chosen devices; orange from 80 °C, red from 90 °C."),
+            f"max({ask.device('genv_device_temperature')})",
+            HOT,
+        ),
+        number(
+            about("Power", "Power that the chosen devices draw together.", DETAILS),
+            f"sum({ask.device('genv_device_power_watts')})",
+            WATTS,
+        ),
+    ]
+
+
+def _devices() -> PanelBuilder:
+    def value(title: str, metric: str, unit: str = "none") -> Value:
+        return Value(title, ask.named(ask.device(metric)), unit)
+
+    return rows(
+        About(
+            "Devices",
+            "Each device as it is just now. Held by: active environments. Promised twice: those that hold it may"
+            " together use more memory than it has. Orphan: memory in use of which no process is known."
+            " Recovery action: what the driver recommends to bring it back into order.",
+            width=24,
+            height=9,
+        ),
+        [_DEVICE, _MODEL],
+        [
+            Value("State", ask.named(ask.device("genv_device_up")), words=ANSWERS),
+            Value("Recovery action", ask.named(ask.recovery_action()), words=RECOVERY_ACTIONS),
+            value("Utilisation", "genv_device_utilization", "percent"),
+            value("Memory used", "genv_device_memory_used_bytes", "bytes"),
+            value("Memory", "genv_device_memory_total_bytes", "bytes"),
+            value("Orphan", "genv_device_orphan_memory_bytes", "bytes"),
+            Value("Temperature", ask.named(ask.device("genv_device_temperature")), "celsius", steps=HOT.steps),
+            value("Power", "genv_device_power_watts", "watt"),
+            Value("Held by", ask.named(ask.holders())),
+            Value("Promised twice", ask.named(ask.device("genv_device_oversubscribed")), words=YES_BAD),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty="No devices: is there a driver?",
+    )
+
+
+def _held() -> PanelBuilder:
+    return rows(
+        About(
+            "Who holds the devices",
+            "Each environment on each device that it holds. Idle for: since the environment last worked on a device"
+            " that it holds; yellow from 10 minutes on, orange from 30.",
+            width=24,
+            height=9,
+        ),
+        [
+            _DEVICE,
+            Key("username", "User", [TO_USER]),
+            Key("name", "Name"),
+            Key("eid", "Environment", [TO_ENVIRONMENT]),
+            Key("instance", "Machine"),
+        ],
+        [
+            Value("Holders of the device", ask.held()),
+            Value("Memory used", ask.held_memory(), unit="bytes"),
+            Value("SM share", ask.held_utilisation(), unit="percentunit"),
+            Value("Idle for", ask.held_idle(), unit="s", steps=IDLE.steps),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        empty="Nobody holds a device, or metrics.environments is off in monitor.yaml",
+    )
+
+
+def _utilisation() -> Sequence[PanelBuilder]:
+    return [
+        lines(
+            About("Compute utilisation", "Share of time in which the GPU was busy.", 12, 8, empty=_MIG),
+            ask.device("genv_device_utilization"),
+            _GPU,
+            PERCENT,
+        ),
+        lines(
+            About("Memory bandwidth", "Share of time in which device memory was read or written.", 12, 8, empty=_MIG),
+            ask.device("genv_device_memory_bandwidth_utilization_ratio"),
+            _GPU,
+            RATIO,
+        ),
+    ]
+
+
+def _memory() -> Sequence[PanelBuilder]:
+    def over_time(title: str, description: str, metric: str, why: str = GPU_DOES_NOT) -> PanelBuilder:
+        about = About(title, description, width=12, height=8, empty=why)
+        return lines(about, ask.device(metric), _GPU, BYTES)
+
+    return [
+        lines(
+            About(
+                "Memory used", "Memory in use of each device; dashed: the largest device.", 12, 8, empty=GPU_DOES_NOT
+            ),
+            ask.device("genv_device_memory_used_bytes"),
+            _GPU,
+            BYTES,
+            Line(f"max({ask.device('genv_device_memory_total_bytes')})", "size", dashed=True),
+        ),
+        over_time("Memory free", "Memory that is neither in use nor reserved.", "genv_device_memory_free_bytes"),
+        over_time(
+            "Memory reserved",
+            "Memory that driver and firmware keep for themselves.",
+            "genv_device_memory_reserved_bytes",
+            f"{GPU_DOES_NOT}, or the driver is older than 510",
+        ),
+        over_time(
+            "Orphan memory",
+            "Memory in use of which no process is known: mostly of one that ended badly. A little is the driver's own;"
+            " more than 512 MiB for minutes is worth a look.",
+            "genv_device_orphan_memory_bytes",
+            "It cannot be told: a process or the driver's reserve is not known; or metrics.policy is off",
+        ),
+    ]
+
+
+def _temperature() -> Sequence[PanelBuilder]:
+    threshold = "genv_device_temperature_threshold_celsius"
+    core = ask.device(threshold, "threshold", where='threshold!="memory_max"')
+    memory = ask.device(threshold, "threshold", where='threshold="memory_max"')
+    return [
+        lines(
+            About(
+                "Temperature",
+                "Temperature of the GPU core; dashed: the lowest threshold of the chosen devices at which they slow"
+                " down, shut down, and the highest at which they should work.",
+                width=9,
+                height=9,
+                empty=GPU_DOES_NOT,
+            ),
+            ask.device("genv_device_temperature"),
+            _GPU,
+            CELSIUS,
+            Line(f"min by (threshold) ({core})", "{{threshold}}", dashed=True),
+        ),
+        lines(
+            About(
+                "Memory temperature",
+                "Temperature of the device memory; dashed: the highest at which it should work.",
+                width=8,
+                height=9,
+                empty=DETAILS,
+            ),
+            ask.device("genv_device_memory_temperature_celsius"),
+            _GPU,
+            CELSIUS,
+            Line(f"min by (threshold) ({memory})", "{{threshold}}", dashed=True),
+        ),
+        bars(
+            About(
+                "Degrees below slowdown",
+                "How much hotter each device may get before it slows down, by its own word where it tells, else by its"
+                " threshold; orange below 10, red at 0.",
+                width=7,
+                height=9,
+                empty=DETAILS,
+            ),
+            ask.below_slowdown(),
+            _GPU,
+            Scale("celsius", least=0, greatest=60, steps=((None, "red"), (0.1, "orange"), (10, "green"))),
+        ),
+    ]
+
+
+def _power() -> Sequence[PanelBuilder]:
+    def limit(title: str, metric: str) -> Value:
+        return Value(title, ask.named(ask.device(metric)), unit="watt")
+
+    return [
+        lines(
+            About("Power by device", "Power that each board draws.", 12, 8, empty=DETAILS),
+            ask.device("genv_device_power_watts"),
+            _GPU,
+            WATTS,
+        ),
+        lines(
+            About(
+                "Power against limit",
+                "Power as a share of the limit that is enforced just now; at 100 % the device slows down.",
+                width=12,
+                height=8,
+                empty=DETAILS,
+            ),
+            ask.power_share(),
+            _GPU,
+            Scale("percentunit", least=0, steps=((None, "green"), (1, "orange"))),
+        ),
+        rows(
+            About("Power limits", "The limit that is enforced, that of the start, and what can be set.", 14, 8),
+            [_DEVICE, _MODEL],
+            [
+                limit("Limit", "genv_device_power_limit_watts"),
+                limit("Default", "genv_device_power_limit_default_watts"),
+                limit("Lowest", "genv_device_power_limit_min_watts"),
+                limit("Highest", "genv_device_power_limit_max_watts"),
+            ],
+            sort_by="GPU",
+            least_first=True,
+            hidden=_THIS_MACHINE,
+            empty=DETAILS,
+        ),
+        bars(
+            About(
+                "Energy in the chosen time", "Energy that each device took in the chosen time.", 10, 8, empty=DETAILS
+            ),
+            f"{ask.device_increase('genv_device_energy_joules_total')} / 3.6e6",
+            _GPU,
+            KILOWATT_HOURS,
+        ),
+    ]
+
+
+def _clocks() -> Sequence[PanelBuilder]:
+    return [
+        _clock("sm", "Clock of the streaming multiprocessors"),
+        _clock("memory", "Clock of the memory"),
+        states(
+            About(
+                "Throttled",
+                "When each device ran slower than it could, for whatever reason (orange); being idle is none.",
+                width=12,
+                height=9,
+                empty=DETAILS,
+            ),
+            f"max by (instance, index) ({ask.device('genv_device_throttled', 'reason')})",
+            _GPU,
+            Scale("none", words={0: ("full speed", "green"), 1: ("throttled", "orange")}),
+        ),
+        lines(
+            About(
+                "Devices throttled by reason",
+                "Number of devices that run slower than they could; docs/metrics.md says what each reason means.",
+                width=6,
+                height=9,
+                empty=DETAILS,
+            ),
+            f"sum by (reason) ({ask.device('genv_device_throttled', 'reason')})",
+            "{{reason}}",
+            COUNT,
+        ),
+        lines(
+            About(
+                "Time throttled by reason",
+                "Share of time that the driver counted, of the device that was throttled most.",
+                width=6,
+                height=9,
+                empty=f"{DETAILS}; only newer drivers count it",
+            ),
+            f"max by (reason) ({ask.device_rate('genv_device_throttled_seconds_total', 'reason')})",
+            "{{reason}}",
+            RATIO,
+        ),
+    ]
+
+
+def _clock(clock: str, what: str, width: int = 12) -> PanelBuilder:
+    where = f'clock="{clock}"'
+    return lines(
+        About(f"{what}", f"{what} of each device; dashed: the highest that any can reach.", width, 8, empty=DETAILS),
+        ask.device("genv_device_clock_hertz", where=where),
+        _GPU,
+        HERTZ,
+        Line(f"max({ask.device('genv_device_clock_max_hertz', where=where)})", "highest", dashed=True),
+    )
+
+
+def _rarely() -> Sequence[PanelBuilder]:
+    def engine(title: str, what: str, metric: str) -> PanelBuilder:
+        about = About(title, f"Share of time in which {what} worked.", width=6, height=7, empty=DETAILS)
+        return lines(about, ask.device(metric), _GPU, RATIO)
+
+    return [
+        engine("Video encoder", "the video encoder", "genv_device_encoder_utilization_ratio"),
+        engine("Video decoder", "the video decoder", "genv_device_decoder_utilization_ratio"),
+        engine("JPEG engine", "the JPEG engine", "genv_device_jpeg_utilization_ratio"),
+        engine("Optical flow", "the optical flow accelerator", "genv_device_ofa_utilization_ratio"),
+        _clock("graphics", "Clock of the graphics engine"),
+        _clock("video", "Clock of the video engines"),
+        lines(
+            About("Performance state", "0 is the fastest, 15 the slowest.", 8, 8, empty=DETAILS),
+            ask.device("genv_device_performance_state"),
+            _GPU,
+            Scale("none", least=0, greatest=15),
+        ),
+        lines(
+            About(
+                "Fans",
+                "Speed that each fan is meant to have, as a share of its full speed; it may be above 100 %.",
+                width=8,
+                height=8,
+                empty=f"{DETAILS}; many GPUs of servers have no fans of their own",
+            ),
+            ask.device("genv_device_fan_speed_ratio", "fan"),
+            "GPU {{index}} fan {{fan}}",
+            Scale("percentunit", least=0),
+        ),
+        lines(
+            About(
+                "BAR1 memory used",
+                "Memory in use of the window through which the host reaches device memory; dashed: its size.",
+                width=8,
+                height=8,
+                empty=DETAILS,
+            ),
+            ask.device("genv_device_bar1_memory_used_bytes"),
+            _GPU,
+            BYTES,
+            Line(f"min({ask.device('genv_device_bar1_memory_total_bytes')})", "size", dashed=True),
+        ),
+        *_other_power(),
+        *_sessions(),
+    ]
+
+
+def _other_power() -> Sequence[PanelBuilder]:
+    module = "genv_device_module_power_watts", "genv_device_module_power_limit_watts"
+    return [
+        lines(
+            About(
+                "Power just now",
+                "Power that each board draws at the moment; above, newer devices tell the mean of a second.",
+                width=12,
+                height=8,
+                empty=DETAILS,
+            ),
+            ask.device("genv_device_power_instant_watts"),
+            _GPU,
+            WATTS,
+        ),
+        lines(
+            About(
+                "Power of the module",
+                "Power of the module that each device is a part of, with its Grace CPU; dashed: the limit of that.",
+                width=12,
+                height=8,
+                empty=f"{DETAILS}; only devices beside a Grace CPU have such a module",
+            ),
+            ask.device(module[0]),
+            _GPU,
+            WATTS,
+            Line(ask.device(module[1]), f"{_GPU} limit", dashed=True),
+        ),
+    ]
+
+
+def _sessions() -> Sequence[PanelBuilder]:
+    def both(title: str, description: str, what: str, scale: Scale) -> PanelBuilder:
+        def metric(engine: str) -> str:
+            return ask.device(f"genv_device_{engine}_{what}")
+
+        empty = DETAILS if what == "sessions" else f"There is no such session, or: {DETAILS}"
+        captures = Line(metric("capture"), f"{_GPU} capture")
+        return lines(About(title, description, 8, 7, empty), metric("encoder"), f"{_GPU} encoder", scale, captures)
+
+    whose = "who encode video, and who capture what is drawn (NvFBC)"
+    return [
+        both("Video sessions", f"Sessions of those {whose}.", "sessions", COUNT),
+        both("Frames per second", f"Mean of the sessions of those {whose}.", "frames_per_second", COUNT),
+        both("Latency of sessions", f"Mean of the sessions of those {whose}.", "latency_seconds", SECONDS),
+    ]

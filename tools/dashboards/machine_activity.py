@@ -1,0 +1,130 @@
+"""Of the dashboard of one machine: what the devices' own counters (GPM) say, and the MIG devices."""
+
+from collections.abc import Sequence
+
+from tools.dashboards import machine_expressions as ask
+from tools.dashboards.frame import PanelBuilder
+from tools.dashboards.panels import About, lines
+from tools.dashboards.scales import BYTES_PER_SECOND, RATIO, or_off
+from tools.dashboards.tables import Key, Value, rows
+
+_GPU = "GPU {{index}}"
+_DEVICE = Key("index", "GPU")
+_PART = (
+    Key("profile", "Profile"),
+    Key("gpu_instance", "GPU instance"),
+    Key("compute_instance", "Compute instance"),
+    Key("uuid", "UUID"),
+)
+_THIS_MACHINE = ("instance",)
+_NO_GPM = "only Hopper and later have such counters (GPM), and where metrics.gpm is on in monitor.yaml"
+_NO_MIG = f"No MIG devices: {or_off('metrics.mig')}"
+_PIPES = (
+    ("Tensor cores", "tensor"),
+    ("FP64 pipe", "fp64"),
+    ("FP32 pipe", "fp32"),
+    ("FP16 pipe", "fp16"),
+    ("Integer pipe", "integer"),
+)
+
+
+def activity() -> Sequence[PanelBuilder]:
+    """Draw what SMs, their pipes and the memory of each device did."""
+    return [
+        _share(
+            "Graphics or compute active", "Share of time in which anything ran.", "genv_device_graphics_active_ratio"
+        ),
+        _share(
+            "SMs active",
+            "Share of the SMs that were busy in the mean. Far below the utilisation: programs that fill few SMs.",
+            "genv_device_sm_active_ratio",
+        ),
+        _share(
+            "SM occupancy",
+            "Warps that were resident as a share of those there can be; more is not always faster.",
+            "genv_device_sm_occupancy_ratio",
+        ),
+        _share(
+            "Memory bandwidth used",
+            "Share of the bandwidth of device memory that was used; from about 80 % on, memory is the limit.",
+            "genv_device_dram_active_ratio",
+        ),
+        *(_pipe(title, pipe) for title, pipe in _PIPES),
+        lines(
+            About(
+                "PCI Express traffic",
+                "Bytes per second over PCI Express, in the mean from one collection to the next.",
+                width=24,
+                height=7,
+                empty=_none(),
+            ),
+            ask.device("genv_device_pcie_traffic_bytes_per_second", "direction"),
+            f"{_GPU} {{{{direction}}}}",
+            BYTES_PER_SECOND,
+        ),
+    ]
+
+
+def _share(title: str, description: str, metric: str) -> PanelBuilder:
+    return lines(About(title, description, 12, 7, empty=_none()), ask.device(metric), _GPU, RATIO)
+
+
+def _pipe(title: str, pipe: str) -> PanelBuilder:
+    tensor = pipe == "tensor"
+    about = About(title, "Share of time in which it worked, in the mean of the SMs.", 24 if tensor else 6, 7, _none())
+    return lines(about, ask.device("genv_device_pipe_active_ratio", where=f'pipe="{pipe}"'), _GPU, RATIO)
+
+
+def _none() -> str:
+    return _NO_GPM[0].upper() + _NO_GPM[1:]
+
+
+def migs() -> Sequence[PanelBuilder]:
+    """Draw the MIG devices."""
+    return [
+        rows(
+            About(
+                "MIG devices",
+                "Each part of a device whose MIG mode is on; their processes are those of the device.",
+                width=24,
+                height=8,
+            ),
+            [_DEVICE, Key(ask.MIG_DEVICE, "MIG device"), *_PART],
+            [
+                Value("Memory used", ask.mig("genv_mig_memory_used_bytes"), unit="bytes"),
+                Value("Memory", ask.mig("genv_mig_memory_total_bytes"), unit="bytes"),
+            ],
+            sort_by="GPU",
+            least_first=True,
+            hidden=_THIS_MACHINE,
+            empty=_NO_MIG,
+        ),
+        _parts_activity(),
+    ]
+
+
+def _parts_activity() -> PanelBuilder:
+    def share(title: str, metric: str, where: str = "") -> Value:
+        return Value(title, ask.mig(metric, where), unit="percentunit")
+
+    return rows(
+        About(
+            "What the MIG devices do",
+            "As of whole devices, in the row above. MIG devices in the same GPU instance have its values: take one of"
+            " them, not their sum.",
+            width=24,
+            height=8,
+        ),
+        [_DEVICE, Key(ask.MIG_DEVICE, "MIG device"), *_PART],
+        [
+            share("Graphics or compute", "genv_mig_graphics_active_ratio"),
+            share("SMs active", "genv_mig_sm_active_ratio"),
+            share("SM occupancy", "genv_mig_sm_occupancy_ratio"),
+            share("Memory bandwidth", "genv_mig_dram_active_ratio"),
+            *(share(title, "genv_mig_pipe_active_ratio", f'pipe="{pipe}"') for title, pipe in _PIPES),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=f"{_NO_MIG}; and {_NO_GPM}",
+    )

@@ -1,0 +1,221 @@
+"""Of the dashboard of one machine: what the driver recommends, memory health, XID errors."""
+
+from collections.abc import Sequence
+
+from tools.dashboards import machine_expressions as ask
+from tools.dashboards.frame import PanelBuilder
+from tools.dashboards.panels import About, Scale, lines, states
+from tools.dashboards.scales import (
+    DETAILS,
+    HEALTH,
+    NONE_IS_GOOD,
+    NONE_IS_VITAL,
+    RECOVERY_ACTIONS,
+    YES_BAD,
+    YES_GOOD,
+    or_off,
+)
+from tools.dashboards.tables import Key, Value, rows
+
+_GPU = "GPU {{index}}"
+_DEVICE = Key("index", "GPU")
+_THIS_MACHINE = ("instance",)
+_ON = {1: ("on", "green"), 0: ("off", "blue")}
+
+
+def health() -> Sequence[PanelBuilder]:
+    """Draw what is wrong with memory and devices, or was."""
+    return [
+        _memory_health(),
+        _recovery(),
+        _ecc(),
+        _xids(),
+        _xids_over_time(),
+        _places(),
+        _sram_sources(),
+        _spare_rows(),
+    ]
+
+
+def _memory_health() -> PanelBuilder:
+    def value(title: str, metric: str, where: str = "") -> Value:
+        expression = ask.device(metric, where=where) if where else ask.device(metric)
+        return Value(title, ask.named(expression), steps=NONE_IS_GOOD.steps)
+
+    def yes(title: str, metric: str) -> Value:
+        return Value(title, ask.named(ask.device(metric)), words=YES_BAD)
+
+    return rows(
+        About(
+            "Memory health",
+            "A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm, but"
+            " a rising number announces it. Pending: a reset, or for retired pages a restart, is needed to finish it."
+            " Too many of SRAM: so many uncorrected errors that NVIDIA's diagnosis calls for another device.",
+            width=24,
+            height=8,
+        ),
+        [_DEVICE, Key("name", "Model")],
+        [
+            Value("Answers", ask.named(ask.device("genv_device_up")), words=YES_GOOD),
+            Value("ECC", ask.named(ask.device("genv_device_ecc_enabled")), words=_ON),
+            Value("After a restart", ask.named(ask.device("genv_device_ecc_pending")), words=_ON),
+            value("Uncorrected ever", "genv_device_ecc_errors_total", 'severity="uncorrected", scope="aggregate"'),
+            yes("Too many of SRAM", "genv_device_sram_threshold_exceeded"),
+            value("Rows remapped, corrected", "genv_device_remapped_rows", 'cause="corrected"'),
+            value("Rows remapped, uncorrected", "genv_device_remapped_rows", 'cause="uncorrected"'),
+            yes("Remap pending", "genv_device_remap_pending"),
+            yes("Remap failed", "genv_device_remap_failed"),
+            value("Pages retired, single bit", "genv_device_retired_pages", 'cause="single_bit"'),
+            value("Pages retired, double bit", "genv_device_retired_pages", 'cause="double_bit"'),
+            yes("Retirement pending", "genv_device_retirement_pending"),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=HEALTH,
+    )
+
+
+def _recovery() -> PanelBuilder:
+    return states(
+        About(
+            "Recovery action",
+            "What the driver recommended to bring each device back into order; docs/runbook.md says what to do"
+            " (GenvDeviceRecoveryAction).",
+            width=24,
+            height=6,
+            empty=f"{DETAILS}; only newer drivers do",
+        ),
+        ask.recovery_action(),
+        _GPU,
+        Scale("none", words=RECOVERY_ACTIONS),
+    )
+
+
+def _ecc() -> PanelBuilder:
+    return lines(
+        About(
+            "ECC errors",
+            "Memory errors since the driver was loaded, corrected and uncorrected.",
+            width=8,
+            height=8,
+            empty=HEALTH,
+        ),
+        ask.device("genv_device_ecc_errors_total", "severity", where='scope="volatile"'),
+        "GPU {{index}} {{severity}}",
+        NONE_IS_GOOD,
+    )
+
+
+def _xids() -> PanelBuilder:
+    count = ask.device_increase("genv_device_xid_errors_total", "xid")
+    seen = ask.device("genv_device_xid_last_seen_timestamp_seconds", "xid")
+    there = ask.device("genv_device_xid_errors_total", "xid")
+    return rows(
+        About(
+            "XID errors",
+            "Each XID error that occurred since the monitor started. NVIDIA's list says what each means:"
+            " https://docs.nvidia.com/deploy/xid-errors.",
+            width=8,
+            height=8,
+        ),
+        [_DEVICE, Key("xid", "XID")],
+        [
+            Value("Since the monitor started", f"{there} > 0"),
+            Value("In the chosen time", f"round({count}) and ({there} > 0)"),
+            Value("Last seen", f"1000 * {seen}", unit="dateTimeFromNow"),
+        ],
+        sort_by="Last seen",
+        hidden=_THIS_MACHINE,
+        empty="No XID error since the monitor started, or metrics.xid is off in monitor.yaml",
+    )
+
+
+def _xids_over_time() -> PanelBuilder:
+    return lines(
+        About(
+            "XID errors over time",
+            "XID errors of each device since the monitor started, of all codes together.",
+            width=8,
+            height=8,
+            empty=or_off("metrics.xid"),
+        ),
+        f"sum by (instance, index) ({ask.device('genv_device_xid_errors_total', 'xid')})",
+        _GPU,
+        NONE_IS_VITAL,
+    )
+
+
+def _places() -> PanelBuilder:
+    def count(title: str, severity: str, scope: str) -> Value:
+        where = f'severity="{severity}", scope="{scope}"'
+        errors = ask.device("genv_device_ecc_location_errors_total", "location", where=where)
+        return Value(title, errors, steps=NONE_IS_GOOD.steps)
+
+    return rows(
+        About(
+            "ECC errors by place",
+            "Memory errors by where they were: since the driver was loaded, and ever in the life of the device.",
+            width=10,
+            height=8,
+        ),
+        [_DEVICE, Key("location", "Place")],
+        [
+            count("Corrected", "corrected", "volatile"),
+            count("Uncorrected", "uncorrected", "volatile"),
+            count("Corrected ever", "corrected", "aggregate"),
+            count("Uncorrected ever", "uncorrected", "aggregate"),
+        ],
+        sort_by="Uncorrected ever",
+        hidden=_THIS_MACHINE,
+        empty=HEALTH,
+    )
+
+
+def _sram_sources() -> PanelBuilder:
+    return rows(
+        About(
+            "SRAM errors by source",
+            "Errors of SRAM that could not be corrected, in the life of the device, the worst first.",
+            width=6,
+            height=8,
+        ),
+        [_DEVICE, Key("source", "Source")],
+        [
+            Value(
+                "Errors",
+                ask.device("genv_device_sram_uncorrected_errors_total", "source"),
+                steps=NONE_IS_GOOD.steps,
+            )
+        ],
+        sort_by="Errors",
+        hidden=_THIS_MACHINE,
+        empty=HEALTH,
+    )
+
+
+def _spare_rows() -> PanelBuilder:
+    def banks(title: str, availability: str, steps: Sequence[tuple[float | None, str]] = ()) -> Value:
+        where = f'availability="{availability}"'
+        return Value(title, ask.device("genv_device_remap_banks", where=where), steps=steps)
+
+    return rows(
+        About(
+            "Spare rows",
+            "Banks of memory by the spare rows that they have left; one without any cannot replace a bad row.",
+            width=8,
+            height=8,
+        ),
+        [_DEVICE],
+        [
+            banks("All", "max"),
+            banks("Many", "high"),
+            banks("Some", "partial"),
+            banks("Few", "low", NONE_IS_GOOD.steps),
+            banks("None", "none", NONE_IS_VITAL.steps),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=f"{HEALTH}; devices before Ampere have none",
+    )

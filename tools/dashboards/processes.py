@@ -1,0 +1,159 @@
+"""The processes: every GPU process, whose it is, what it takes, what it was started by."""
+
+from collections.abc import Sequence
+
+from tools.dashboards import people_expressions as people
+from tools.dashboards import process_expressions as ask
+from tools.dashboards import variables
+from tools.dashboards.frame import Page, PanelBuilder, Row
+from tools.dashboards.navigation import PROCESSES, TO_DEVICE, TO_ENVIRONMENT, TO_MACHINE, TO_PROCESS, TO_USER
+from tools.dashboards.panels import About, bars, lines, number
+from tools.dashboards.scales import BYTES, COUNT, NONE_IS_GOOD, RATIO, or_off
+from tools.dashboards.tables import Key, Value, rows
+
+_OFF = "No GPU processes, or metrics.processes is off in monitor.yaml"
+_LEGEND = "{{instance}} {{username}} {{command}} {{pid}} GPU {{device}}"
+_KEYS = (
+    Key("instance", "Machine", [TO_MACHINE]),
+    Key("pid", "PID", [TO_PROCESS]),
+    Key("username", "User", [TO_USER]),
+    Key("command", "Command"),
+    Key("type", "Type"),
+    Key("eid", "Environment", [TO_ENVIRONMENT]),
+    Key("device", "GPU", [TO_DEVICE]),
+    Key("cgroup_kind", "Started by"),
+    Key("cgroup", "Container, job or session"),
+)
+
+
+def page() -> Page:
+    """Give the dashboard of the processes."""
+    return Page(
+        PROCESSES,
+        description="Every GPU process: whose it is, what it takes, and what it was started by.",
+        top=_numbers(),
+        rows=[
+            Row("Processes", [_table()]),
+            Row("Over time", _over_time()),
+            Row("Outside any environment", [_outside(), _outside_by_user()]),
+            Row("What they are", _kinds()),
+        ],
+        choices=(variables.users(), variables.environments(), variables.devices(), variables.processes()),
+    )
+
+
+def _numbers() -> Sequence[PanelBuilder]:
+    def about(title: str, description: str) -> About:
+        return About(title, description, width=6, height=4, empty=_OFF)
+
+    return [
+        number(
+            about("GPU processes", "Chosen processes on a GPU: those that compute and those that draw."),
+            ask.number(),
+            COUNT,
+        ),
+        number(
+            about("People", "Chosen people who run them; one on several machines counts once."), ask.people(), COUNT
+        ),
+        number(
+            about("GPU memory", "Memory of the chosen processes on all devices together."), ask.total_memory(), BYTES
+        ),
+        number(
+            about("Outside environments", "Processes of the chosen users that compute outside any active environment."),
+            people.users_total("genv_unmanaged_processes", "genv_processes_total"),
+            NONE_IS_GOOD,
+        ),
+    ]
+
+
+def _table() -> PanelBuilder:
+    return rows(
+        About(
+            "Processes",
+            "Each process on each of its devices. The command is the short name, which the process chooses itself. The"
+            " environment (none) means outside of all; (other) is the sum of what is over the monitor's limits.",
+            width=24,
+            height=14,
+        ),
+        _KEYS,
+        [
+            Value("Started", ask.started(), unit="dateTimeFromNow"),
+            Value("Memory", ask.memory(), unit="bytes"),
+            Value("SM share", ask.utilisation(), unit="percentunit"),
+            Value("GPUs of the process", ask.devices()),
+        ],
+        sort_by="Memory",
+        empty=_OFF,
+    )
+
+
+def _over_time() -> Sequence[PanelBuilder]:
+    return [
+        lines(
+            About("Memory by process", "Memory of each process on each of its devices.", 12, 10, empty=_OFF),
+            ask.memory(),
+            _LEGEND,
+            BYTES,
+        ),
+        lines(
+            About(
+                "SM share by process",
+                "Share of the device's SM time that each process took, by the driver's samples.",
+                width=12,
+                height=10,
+                empty=f"{or_off('metrics.processes')}; a GPU in MIG mode has none",
+            ),
+            ask.utilisation(),
+            _LEGEND,
+            RATIO,
+        ),
+    ]
+
+
+def _outside() -> PanelBuilder:
+    return rows(
+        About(
+            "Processes outside any environment",
+            "Processes that compute on a GPU and name no active environment, whichever environments are chosen above.",
+            width=16,
+            height=9,
+        ),
+        _KEYS,
+        [
+            Value("Started", ask.outside_started(), unit="dateTimeFromNow"),
+            Value("Memory", ask.outside_memory(), unit="bytes"),
+            Value("SM share", ask.outside_utilisation(), unit="percentunit"),
+        ],
+        sort_by="Memory",
+        empty="Every chosen process that computes is in an environment",
+    )
+
+
+def _outside_by_user() -> PanelBuilder:
+    return lines(
+        About(
+            "Outside any environment by user",
+            "Processes of each user that compute outside any active environment.",
+            width=8,
+            height=9,
+            empty="Nobody is there, or metrics.policy is off in monitor.yaml",
+        ),
+        people.user("genv_unmanaged_processes"),
+        "{{username}}",
+        COUNT,
+    )
+
+
+def _kinds() -> Sequence[PanelBuilder]:
+    def by(title: str, label: str, description: str) -> PanelBuilder:
+        return bars(About(title, description, 8, 7, empty=_OFF), ask.number_by(label), f"{{{{{label}}}}}", COUNT)
+
+    return [
+        by(
+            "By what started them",
+            "cgroup_kind",
+            "Number of processes of containers, Slurm jobs, login sessions and services, by their control groups.",
+        ),
+        by("By type", "type", "Number of processes that compute, compute through MPS, or draw."),
+        by("By user", "username", "Number of processes of each user."),
+    ]

@@ -1,0 +1,54 @@
+"""How the values of the metrics are read: units, limits, colours and words that several dashboards share."""
+
+from tools.dashboards.panels import NEUTRAL, Scale
+
+COUNT = Scale("none", least=0)
+GOOD_COUNT = Scale("none", least=0, steps=((None, "green"),))
+NONE_IS_GOOD = Scale("none", least=0, steps=((None, "green"), (1, "orange")))
+NONE_IS_VITAL = Scale("none", least=0, steps=((None, "green"), (1, "red")))
+PERCENT = Scale("percent", least=0, greatest=100)
+RATIO = Scale("percentunit", least=0, greatest=1)
+FILLING = Scale("percent", least=0, greatest=100, steps=((None, NEUTRAL), (90, "orange")))
+BYTES = Scale("bytes", least=0)
+BYTES_PER_SECOND = Scale("binBps", least=0)
+CELSIUS = Scale("celsius", least=0)
+HOT = Scale("celsius", least=0, greatest=100, steps=((None, "green"), (80, "orange"), (90, "red")))
+WATTS = Scale("watt", least=0)
+HERTZ = Scale("hertz", least=0)
+SECONDS = Scale("s", least=0)
+HOURS = Scale("h", least=0)
+KILOWATT_HOURS = Scale("kwatth", least=0)
+IDLE = Scale("s", least=0, steps=((None, "green"), (600, "yellow"), (1800, "orange")))
+
+IDLE_SECONDS = 1800
+"""From how many seconds on somebody who holds a device counts as idle; the recording rules say the same."""
+
+YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
+YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}
+ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
+RECOVERY_ACTIONS = {
+    0: ("none", "green"),
+    1: ("gpu_reset", "red"),
+    2: ("node_reboot", "red"),
+    3: ("drain_p2p", "red"),
+    4: ("drain_and_reset", "orange"),
+    5: ("recover_imex_domain", "orange"),
+    6: ("bus_reset", "red"),
+    7: ("system_reboot", "red"),
+}
+"""The label action of what the driver recommends, by the driver's number for it; red is what the alert
+GenvDeviceRecoveryAction calls critical."""
+
+KEPT = {0: ("kept", "green"), 1: ("broken", "orange")}
+
+GPU_DOES_NOT = "The GPU does not report it"
+"""Why there is nothing: most values are not there on every model."""
+
+
+def or_off(switch: str) -> str:
+    """Say why there is nothing where a switch of the configuration may be the reason too."""
+    return f"{GPU_DOES_NOT}, or {switch} is off in monitor.yaml"
+
+
+DETAILS = or_off("metrics.device_details")
+HEALTH = or_off("metrics.memory_health")

@@ -1,0 +1,116 @@
+"""Simulated machines that cost nothing until somebody scrapes them."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import replace
+from typing import TypeVar
+
+from genvd import __version__
+from genvd.collector import Collector
+from genvd.config import Config
+from genvd.crew import Crew
+from genvd.ledger.ledger import Ledger
+from genvd.machine import Machine, Sources
+from genvd.metrics import GROUPS, exported
+from genvd.metrics.caps import Limits
+from genvd.metrics.exposition import TEXT, Families, Format
+from genvd.metrics.own_process import OwnProcess
+from genvd.model import ServiceStatus, Snapshot
+from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+
+Q = TypeVar("Q")
+F = TypeVar("F")
+
+_PATIENCE = 60.0
+_DEFAULTS = Config()
+_LIMITS = Limits(_DEFAULTS.limits_environments, _DEFAULTS.limits_users, _DEFAULTS.limits_processes)
+
+
+class Watched:
+    """A machine that is looked at without any thread, and its exposition."""
+
+    def __init__(self, sources: Sources, config: Config) -> None:
+        """Make it ready to look.
+
+        Args:
+            sources: the machine.
+            config: which groups of metrics there are, and how often it is looked at.
+        """
+        self._mode = sources.mode
+        self._machine = _Machine(sources)
+        self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
+        self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
+        self._process = OwnProcess()
+        self._collections = 0
+
+    def look(self) -> Snapshot:
+        """Make the next collection."""
+        self._collections += 1
+        service = ServiceStatus(
+            version=__version__,
+            mode=self._mode,
+            python_version=platform.python_version(),
+            nvml_bindings_version="unknown",
+            collections=self._collections,
+            collections_skipped=0,
+            config_reload_successful=True,
+            config_reload_timestamp=0.0,
+            publish_success=True,
+        )
+        snapshot = self._machine.look(service)
+        return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.take(snapshot))
+
+    def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
+        """Return what a scrape gets."""
+        return format_.render(
+            Families([*exported(snapshot, _LIMITS, set(), self._left_out), *self._process.families()])
+        )
+
+
+class SimulatedMachine(Watched):
+    """What ``genv monitor --demo`` shows, with one collection for each scrape."""
+
+    def __init__(self, devices: int, seed: int, seconds: float) -> None:
+        """Make one.
+
+        Args:
+            devices: how many it has.
+            seed: machines of different seeds do different things.
+            seconds: from one collection to the next.
+        """
+        demo = DemoMachine(devices, seed, seconds, epoch=time.time())
+        super().__init__(
+            Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+            Config(collect_interval=seconds),
+        )
+
+
+class _Machine(Machine):
+    """Asks its sources itself: of a thousand machines, each source would have a thread."""
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__(sources, _PATIENCE)
+        self._crew = _Nobody("sources")
+        self._nvml = _Asked(sources.nvml)
+        self._genv = _Asked(sources.genv)
+        self._genv_command = _Asked(sources.genv_command)
+        self._processes = _Asked(sources.processes)
+        self._accounts = _Asked(sources.accounts)
+
+
+class _Nobody(Crew):
+    """Nobody has to be waited for."""
+
+    def wait(self, deadline: float) -> None:
+        """Return at once."""
+
+
+class _Asked(Collector[Q, F]):
+    """Asks its source at once."""
+
+    def ask(self, question: Q) -> None:
+        """Ask the source; :meth:`facts` has what it said."""
+        started = time.monotonic()
+        self._answers.put((self._answer(question), time.monotonic() - started))

@@ -1,0 +1,125 @@
+"""A machine with so many of everything, all of it busy, of which every look says the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genvd.machine import Sources
+from genvd.model import (
+    AccountFacts,
+    AccountQuestion,
+    Attachment,
+    Context,
+    DriverVersions,
+    EnvironmentRecord,
+    GenvFacts,
+    GpuFacts,
+    ProcessFacts,
+    ProcessOwner,
+    ProcessQuestion,
+)
+from genvd.sources import demo_devices
+from genvd.sources.demo_devices import Wear
+from genvd.sources.device_groups import DeviceGroups
+
+_STARTED = 1_790_000_000.0
+_MEMORY = 17 * 2**30 + 2**20
+_FIRST_UID, _FIRST_SHELL, _FIRST_PROCESS = 1001, 10_001, 200_001
+_WEAR = Wear(joules=123_456_789.25, link_bytes=98_765_432_101_234.0, throttled_seconds=1234.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many of everything a machine has. Each environment holds a device, on which its processes compute."""
+
+    devices: int = 0
+    environments: int = 0
+    processes: int = 0
+    users: int = 0
+
+    def device_of(self, process: int) -> int:
+        """Return the device that is held by the environment of a process."""
+        return process % self.environments % self.devices
+
+
+def sources(shape: Shape, groups: DeviceGroups) -> Sources:
+    """Return what to look at.
+
+    Args:
+        shape: how many of everything there are.
+        groups: which values of the devices are wanted.
+    """
+    return Sources("live", _Nvml(shape, groups), _Genv(shape), _Command(), _Processes(shape), _Accounts())
+
+
+@dataclass(frozen=True, slots=True)
+class _Nvml:
+    shape: Shape
+    groups: DeviceGroups
+    name: str = "nvml"
+
+    def read(self, question: float = 0.0) -> GpuFacts:
+        devices = tuple(
+            demo_devices.device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, wear=_WEAR, mig=False)
+            for index in range(self.shape.devices)
+        )
+        devices = tuple(demo_devices.only(device, self.groups) for device in devices)
+        contexts = tuple(
+            Context(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number, utilization=0.83)
+            for number in range(self.shape.processes)
+        )
+        return GpuFacts(devices, contexts, DriverVersions("570.86.15", "12.8", "12.570.86.15"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Genv:
+    shape: Shape
+    name: str = "genv"
+
+    def read(self, question: None = None) -> GenvFacts:
+        environments, attachments = [], []
+        for number in range(self.shape.environments):
+            uid = _FIRST_UID + number % self.shape.users
+            shell = _FIRST_SHELL + number
+            environments.append(
+                EnvironmentRecord(str(shell), uid, _name(uid), "llm-finetune", 2 * _MEMORY, 1, _STARTED, (shell,))
+            )
+            attachments.append(Attachment(str(shell), number % self.shape.devices, 2 * _MEMORY, _STARTED))
+        return GenvFacts(tuple(environments), tuple(attachments))
+
+
+class _Command:
+    name = "genv_command"
+
+    def read(self, question: None = None) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    shape: Shape
+    name: str = "processes"
+
+    def read(self, question: ProcessQuestion) -> ProcessFacts:
+        shells = {shell: _FIRST_UID + (shell - _FIRST_SHELL) % self.shape.users for shell in question.environment_pids}
+        return ProcessFacts(
+            owners={pid: self._owner(pid - _FIRST_PROCESS) for pid in question.gpu_pids},
+            live_pids=question.environment_pids,
+            uids=shells,
+        )
+
+    def _owner(self, number: int) -> ProcessOwner:
+        environment = number % self.shape.environments
+        uid = _FIRST_UID + environment % self.shape.users
+        return ProcessOwner(uid, str(_FIRST_SHELL + environment), "python3", _STARTED, "session", "session-3.scope")
+
+
+class _Accounts:
+    name = "accounts"
+
+    def read(self, question: AccountQuestion) -> AccountFacts:
+        return AccountFacts({uid: _name(uid) for uid in question.uids})
+
+
+def _name(uid: int) -> str:
+    return f"user{uid}"

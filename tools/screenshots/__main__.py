@@ -1,0 +1,51 @@
+"""``python -m tools.screenshots`` takes the pictures in docs/images anew; it needs Debian's package chromium."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tests.support.chromium import chromium
+from tests.support.monitor import PROGRAM
+from tests.support.shown import Demo, Shown, serving
+from tests.support.terminal import Terminal
+from tools.screenshots.terminal_page import as_html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+
+_PAGES: dict[str, tuple[Literal["light", "dark"], int, int]] = {
+    "page-light": ("light", 1280, 1000),
+    "page-dark": ("dark", 1280, 1000),
+    "page-phone": ("light", 360, 760),
+}
+_COLUMNS, _LINES = 120, 34
+
+
+def main() -> None:
+    """Take all pictures."""
+    snapshot, past = Demo().hour()
+    with chromium() as browser, serving() as shown:
+        shown.show(replace(snapshot, service=replace(snapshot.service, host="gpu1")), past)
+        for name, (colors, width, height) in _PAGES.items():
+            page = browser.new_page(color_scheme=colors, viewport={"width": width, "height": height})
+            page.goto(shown.origin)
+            page.locator(".card").first.wait_for()
+            page.screenshot(path=IMAGES / f"{name}.png")
+            page.close()
+        _take_terminal(browser, shown)
+
+
+def _take_terminal(browser: Browser, shown: Shown) -> None:
+    with Terminal([str(PROGRAM), "top", "--url", shown.origin], columns=_COLUMNS, lines=_LINES) as terminal:
+        terminal.wait_until_shown("ENVIRONMENT", "PID")
+        page = browser.new_page(viewport={"width": 1010, "height": 700})
+        page.set_content(as_html(terminal, _COLUMNS, _LINES))
+        page.locator("pre").screenshot(path=IMAGES / "top.png")
+
+
+if __name__ == "__main__":
+    main()
