@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests wait more than they compute: more processes than cores.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 
@@ -23,7 +25,7 @@ run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated 
 
 .PHONY: test
 test: lint ## Check everything and run every test that the current user may run
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: load
 load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--seconds 600' for longer)
