@@ -58,19 +58,20 @@ class Document:
     @cached_property
     def files(self) -> list[str]:
         """The files and directories of this tree that its code names."""
-        return [name for code in self._code for name in _FILE.findall(code)]
+        return [name for code in self.code for name in _FILE.findall(code)]
 
     @cached_property
     def make_targets(self) -> list[str]:
         """The targets of make that its code names."""
-        return [name for code in self._code for name in _TARGET.findall(code)]
+        return [name for code in self.code for name in _TARGET.findall(code)]
 
     @property
     def _without_blocks(self) -> str:
         return _COMMENT.sub("", _BLOCK.sub("", self.text))
 
     @property
-    def _code(self) -> Iterator[str]:
+    def code(self) -> Iterator[str]:
+        """What is in it as code: its blocks, and what stands between backquotes."""
         yield from (match[0] for match in _BLOCK.finditer(self.text))
         yield from _CODE.findall(_BLOCK.sub("", self.text))
 
