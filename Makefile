@@ -47,6 +47,10 @@ generate: $(READY) ## Make anew what is made from code: dashboards, metrics refe
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
 
+.PHONY: links
+links: $(READY) ## Ask whether all that the documents refer to is there, other sites too
+	$(BIN)/python -m tools.links
+
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60)

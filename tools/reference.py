@@ -1,6 +1,7 @@
 """Writes what is made from the tables of the code, or, with ``--check``, tells what is out of date.
 
-``python -m tools.reference [--check]``: the metrics reference, the sample configuration and its JSON Schema.
+``python -m tools.reference [--check]``: the references of metrics and configuration, the sample configuration and its
+JSON Schema.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
 from genvd.metrics.policy import POLICY
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
+from tools.configuration import configuration_reference
 
 ROOT = Path(__file__).parent.parent
 
@@ -140,6 +142,7 @@ def generated() -> dict[Path, str]:
     """Return the content of each file that is made here."""
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
+        ROOT / "docs" / "configuration.md": configuration_reference(),
         ROOT / "packaging" / "monitor.yaml": config.sample(),
         ROOT / "packaging" / "monitor.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
     }
