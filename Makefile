@@ -59,6 +59,10 @@ fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
 soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)
 	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
 
+.PHONY: bench
+bench: $(READY) ## Measure what it costs, beside its peers (ARGS=--quick for a fast look, ARGS=--write for the README)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(READY) ## Take the pictures of the page and of the terminal anew (needs chromium)
 	$(BIN)/python -m tools.screenshots

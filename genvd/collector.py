@@ -1,13 +1,13 @@
-"""Runs any source the same way: in its own thread, timed, with a deadline, its failure caught and logged once."""
+"""Runs any source the same way: in another thread, timed, with a deadline, its failure caught and logged once."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar, cast
 
+from genvd.crew import Crew
 from genvd.model import CollectorStatus
 from genvd.sources import Source, SourceError
 
@@ -33,18 +33,25 @@ _NO_ANSWER = "does not answer in time; its metrics go away if that lasts, everyt
 
 
 class Collector(Generic[Q, F]):
-    """One source, the thread that asks it, and the last good facts it gave.
+    """One source, and the last good facts it gave.
 
     A source can hang (an NVML call does when a GPU is sick, /proc/PID/environ does when the process is stuck in
-    the kernel), so it is asked in a thread of its own that nobody waits for longer than agreed. While it hangs it
+    the kernel), so it is asked in another thread that nobody waits for longer than agreed. While it hangs it
     is not asked again, so threads do not pile up. What it gives when it comes back soon counts then; after a long
     time it describes a machine that is no more, and it is asked anew.
     """
 
-    def __init__(self, source: Source[Q, F]) -> None:
+    def __init__(self, source: Source[Q, F], crew: Crew | None = None) -> None:
+        """Make one that has not been asked yet.
+
+        Args:
+            source: whom to ask.
+            crew: who asks; None for a thread of its own.
+        """
         self.name = source.name
         self._source = source
-        self._questions: SimpleQueue[Q | _End] = SimpleQueue()
+        self._crew = crew or Crew(f"source-{source.name}")
+        self._has_own_crew = crew is None
         self._answers: SimpleQueue[tuple[F | Exception, float]] = SimpleQueue()
         self._asked_at: float | None = None
         self._late_ticks = 0  # it has been busy for with one question: nobody waits for that twice
@@ -52,7 +59,6 @@ class Collector(Generic[Q, F]):
         self._failures = 0
         self._successes = 0
         self._problems: set[str] = set()  # since it last succeeded; each is logged once
-        self._thread: threading.Thread | None = None
 
     @property
     def busy(self) -> bool:
@@ -68,10 +74,7 @@ class Collector(Generic[Q, F]):
             self._answers.get()
         self._late_ticks = 0
         self._asked_at = time.monotonic()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"source-{self.name}", daemon=True)
-            self._thread.start()
-        self._questions.put(question)
+        self._crew.do(lambda: self._work(question))
 
     def facts(self, deadline: float) -> tuple[F | None, CollectorStatus]:
         """Return what the source gave, waiting until ``deadline`` (of :func:`time.monotonic`) at most.
@@ -81,8 +84,7 @@ class Collector(Generic[Q, F]):
             afterwards; and how the source did.
         """
         try:
-            patience = 0.0 if self._late_ticks else max(0.0, deadline - time.monotonic())
-            answer, seconds = self._answers.get(timeout=patience)
+            answer, seconds = self._crew.get(self._answers, 0.0 if self._late_ticks else deadline)
         except Empty:
             return self._failed(SourceError(_NO_ANSWER, HUNG), time.monotonic() - (self._asked_at or deadline))
         self._asked_at = None
@@ -96,14 +98,14 @@ class Collector(Generic[Q, F]):
         self._late_ticks = GRACE_TICKS
 
     def close(self) -> None:
-        """End the thread, once the source has answered."""
-        self._questions.put(_End())
+        """Have no thread any more, once the source has answered; one of others goes on."""
+        if self._has_own_crew:
+            self._crew.close()
 
-    def _work(self) -> None:
-        while not isinstance(question := self._questions.get(), _End):
-            started = time.monotonic()
-            answer = self._answer(question)
-            self._answers.put((answer, time.monotonic() - started))
+    def _work(self, question: Q) -> None:
+        started = time.monotonic()
+        answer = self._answer(question)
+        self._answers.put((answer, time.monotonic() - started))
 
     def _answer(self, question: Q) -> F | Exception:
         try:
@@ -135,7 +137,3 @@ class Collector(Generic[Q, F]):
             self._problems.clear()
             log.info("%s: works again", self.name)
         return facts, CollectorStatus(self.name, True, seconds)
-
-
-class _End:
-    """What tells the thread to end."""

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +199,11 @@ def show_duration(seconds: float) -> str:
     shown += f"{rest:g}s" if rest or not shown else ""
     if seconds < 1:
         shown = f"{round(seconds * 1000)}ms"
-    return shown if _reads_as(shown, seconds) else f"{Decimal(repr(seconds)):f}"
+    if _reads_as(shown, seconds):
+        return shown
+    from decimal import Decimal  # hardly anybody has such a number
+
+    return f"{Decimal(repr(seconds)):f}"
 
 
 def _reads_as(text: str, seconds: float) -> bool:

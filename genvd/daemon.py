@@ -8,7 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from genvd import logs
+from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.driver_watch import DriverWatch
@@ -78,6 +78,7 @@ class Daemon:
         """Serve until SIGINT or SIGTERM; return the exit status."""
         hold_signals()
         raise_descriptor_limit()
+        interpreter.adapt()
         try:
             self._server = self._serve(self._passed or listen(*_place(self._config)))
         except ListenError as error:

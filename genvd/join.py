@@ -153,6 +153,9 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
     Those of one type, in several MIG instances, have memory of their own. In the lists of several types the driver
     tells the same memory each time: that of the process.
     """
+    if len(contexts) == 1:  # as it nearly always is
+        (only,) = contexts
+        return DeviceUse(index, only.memory_bytes, only.type == "compute", only.type, only.utilization)
     memory: dict[str, int | None] = {}
     for context in contexts:
         memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)

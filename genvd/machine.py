@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from genvd import activity, join
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
+from genvd.crew import Crew
 from genvd.idleness import IdleClock
 from genvd.model import (
     AccountFacts,
@@ -57,11 +58,12 @@ class Machine:
             timeout: initial value of the attribute.
         """
         self.timeout = timeout
-        self._nvml = Collector(sources.nvml)
-        self._genv = Collector(sources.genv)
-        self._genv_command = Collector(sources.genv_command)
-        self._processes = Collector(sources.processes)
-        self._accounts = Collector(sources.accounts)
+        self._crew = Crew("sources")
+        self._nvml = Collector(sources.nvml, self._crew)
+        self._genv = Collector(sources.genv, self._crew)
+        self._genv_command = Collector(sources.genv_command, self._crew)
+        self._processes = Collector(sources.processes, self._crew)
+        self._accounts = Collector(sources.accounts, self._crew)
         self._history: History = {}
         self._claims = ClaimAccount()
         self._idle_clock = IdleClock()
@@ -72,6 +74,7 @@ class Machine:
         self._nvml.ask(deadline)
         self._genv.ask(None)
         self._genv_command.ask(None)
+        self._crew.wait(deadline)
         gpu, nvml_status = self._nvml.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
         command, command_status = self._genv_command.facts(deadline)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import platform
 import socket
+import sys
 import time
 from dataclasses import replace
-from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from prometheus_client import ProcessCollector
 
 from genvd import __version__
 from genvd.history import History
@@ -19,9 +17,9 @@ from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
+from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, Grouped
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
@@ -29,12 +27,13 @@ from genvd.text import clean
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
-
     from genvd.config import Config
+    from genvd.metrics.family import Family
     from genvd.model import Snapshot
 
 log = logging.getLogger(__name__)
+
+_PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
 _LEDGER_SECONDS = 1.0
 """That are waited for a ledger to be written before another one is begun."""
@@ -61,7 +60,7 @@ class Monitor:
         self.web_config_successful = True
         """Whether the web configuration could be used when it was last read."""
         self._published: bool | None = None
-        self._own_process = ProcessCollector(registry=None)
+        self._own_process = OwnProcess()
         self._failed_metrics: set[str] = set()
         self._ledger: Ledger | None = None
         self._ledger_failed = False
@@ -93,7 +92,7 @@ class Monitor:
         """
         try:
             snapshot = self._counted(self.look(skipped))
-            everything = [*self.exported(snapshot), *self._own_process.collect()]
+            everything = [*self.exported(snapshot), *self._own_process.families()]
             previous = self.site.latest
             exposition = Exposition(everything, previous.exposition if previous else None)
             self.site.latest = Latest(snapshot, exposition, self._history.take(snapshot))
@@ -108,7 +107,7 @@ class Monitor:
             ServiceStatus(
                 version=__version__,
                 mode=self._mode,
-                python_version=platform.python_version(),
+                python_version=_PYTHON_VERSION,
                 nvml_bindings_version=self._nvml_bindings_version,
                 collections=self._collections,
                 collections_skipped=self._skipped,
@@ -160,6 +159,8 @@ class Monitor:
 def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     if demo is not None:
+        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
@@ -231,7 +232,8 @@ def _left_out(config: Config) -> frozenset[str]:
 
 
 def _nvml_bindings_version() -> str:
-    try:
-        return metadata.version("nvidia-ml-py")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """Return the version of nvidia-ml-py, which the directory beside it names; importlib.metadata takes a megabyte."""
+    import pynvml
+
+    found = list(Path(pynvml.__file__).parent.glob("nvidia_ml_py-*.dist-info"))
+    return found[0].name.removesuffix(".dist-info").partition("-")[2] if len(found) == 1 else "unknown"

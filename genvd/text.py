@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 MAX_TEXT = 256
 """Characters kept of any text from outside."""
 
@@ -21,6 +19,8 @@ def clean(text: str) -> str:
     What is too long is cut, and ends in a digest of the whole, so that two texts stay two; see also :func:`harmless`.
     """
     if len(text) > MAX_TEXT:
+        import hashlib  # which takes megabytes for OpenSSL; hardly any text is so long
+
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
         text = f"{text[: MAX_TEXT - len(digest) - 1]}~{digest}"
     return harmless(text)

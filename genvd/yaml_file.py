@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import stat
@@ -52,6 +51,8 @@ def is_null(node: yaml.Node | None) -> bool:
 
 def nearest(key: str, known: list[str]) -> str:
     """Return what somebody who wrote an unknown key may have meant."""
+    import difflib  # only for what is wrong
+
     close = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
 

@@ -132,7 +132,7 @@ service as they like, so a container or service there is what its owner says it 
 _PROCESS = """\
 ## The monitor's process
 
-The usual metrics of prometheus-client: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+The usual metrics of Prometheus' client libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds`.
 `genv monitor once` leaves them out, so that a node exporter that collects its output has them but once.
 """

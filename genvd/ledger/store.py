@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -50,7 +49,7 @@ class Batch:
     """By the hour, as Unix time of its beginning."""
     totals: Totals
     """Of everybody, with these uses."""
-    number: str = field(default_factory=lambda: secrets.token_hex(8))
+    number: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
 class Store:

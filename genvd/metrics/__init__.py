@@ -19,8 +19,7 @@ from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import families
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
-
+    from genvd.metrics.family import Family
     from genvd.model import Snapshot
 
 GROUPS = {"processes": PROCESSES, "environments": ENVIRONMENTS, "users": USERS, "policy": POLICY}

@@ -22,7 +22,7 @@ Entity = tuple[int | None, tuple[object, ...], object]
 """Whose it is; what orders it among those of the same person; the value of the label that tells it from others."""
 
 Value = float | int | bool | None
-Samples = dict[tuple[str, ...], float | int | bool]
+Samples = dict[tuple[object, ...], float | int | bool]
 """Values by the values of the labels."""
 
 _LABELS: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
@@ -93,7 +93,7 @@ class Caps:
             arrived = dict.fromkeys(str(values[place]) for values, _ in samples)
             kept = frozenset(list(arrived)[:most]) if len(arrived) > most else None
         if name is None or kept is None:
-            return {tuple(map(str, values)): value for values, value in samples if value is not None}
+            return {values: value for values, value in samples if value is not None}
         return self._folded(labels, name, kept, samples, addable=addable)
 
     def _folded(
@@ -108,16 +108,16 @@ class Caps:
         position = labels.index(name)
         folded = [label in _LABELS for label in labels]
         result: Samples = {}
-        others: dict[tuple[str, ...], float] = defaultdict(float)
+        others: dict[tuple[object, ...], float] = defaultdict(float)
         for values, value in samples:
             if value is None:
                 continue
             if str(values[position]) in kept:
-                result[tuple(map(str, values))] = value
+                result[values] = value
                 continue
             self.dropped[_LABELS[name]] += 1
             if addable:
-                others[tuple(RESERVED if fold else str(v) for v, fold in zip(values, folded, strict=True))] += value
+                others[tuple(RESERVED if fold else v for v, fold in zip(values, folded, strict=True))] += value
         return {**result, **others}
 
 

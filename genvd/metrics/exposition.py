@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import exposition as text
-from prometheus_client.openmetrics import exposition as openmetrics
-
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
+    from genvd.metrics.family import Family, Value
 
 _WARM_TICKS = 12
 """For so many ticks after it was last asked for, a format is rendered by the tick, so that no scrape waits."""
@@ -20,7 +17,7 @@ _WARM_TICKS = 12
 GZIP_LEVEL = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """A form in which metrics are sent."""
 
@@ -30,21 +27,45 @@ class Format:
 
 
 class Families:
-    """Metric families in the shape of a registry, which is what the client library renders."""
+    """Metric families. The lines of their series are the same in all formats and made once."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = tuple(families)
+        self._lines: list[str] = []
 
-    def collect(self) -> Iterable[Family]:
-        """Return the families."""
-        return self._families
+    def written(self) -> Iterator[tuple[Family, str]]:
+        """Return each family with the lines of its series."""
+        if not self._lines:
+            numbers: dict[Value, str] = {}
+            self._lines = [family.lines(numbers) for family in self._families]
+        return zip(self._families, self._lines, strict=True)
 
 
-TEXT = Format("text/plain; version=0.0.4; charset=utf-8", "text/plain", text.generate_latest)
+def _text(families: Families) -> bytes:
+    """Write the text format of Prometheus, version 0.0.4."""
+    return "".join(
+        f"# HELP {family.name} {_one_line(family.help)}\n# TYPE {family.name} {family.type}\n{lines}"
+        for family, lines in families.written()
+    ).encode()
+
+
+def _openmetrics(families: Families) -> bytes:
+    """Write OpenMetrics, version 1.0, in which the family of a counter is called without its suffix."""
+    parts = []
+    for family, lines in families.written():
+        name = family.name.removesuffix("_total") if family.type == "counter" else family.name
+        help_ = _one_line(family.help).replace('"', r"\"")
+        parts.append(f"# HELP {name} {help_}\n# TYPE {name} {family.type}\n{lines}")
+    return "".join((*parts, "# EOF\n")).encode()
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
+
+
+TEXT = Format("text/plain; version=0.0.4; charset=utf-8", "text/plain", _text)
 OPENMETRICS = Format(
-    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    "application/openmetrics-text",
-    openmetrics.generate_latest,
+    "application/openmetrics-text; version=1.0.0; charset=utf-8", "application/openmetrics-text", _openmetrics
 )
 
 Variant = tuple[Format, bool]

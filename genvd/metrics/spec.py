@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from prometheus_client.metrics_core import Metric as Family
+from genvd.metrics.family import Family
 
 if TYPE_CHECKING:
     from genvd.metrics.caps import Caps
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Sample = tuple[tuple[object, ...], float | int | bool | None]
-"""The values of the labels, in their order, and the value; None for a value that is not known."""
+"""The values of the labels, in their order, and the value; None for a value that is not known.
+
+A label is of one type throughout a row: a number and the same digits as text would be two series of one name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,12 @@ class Metric:
         """
         samples = self.samples(snapshot)
         if caps is None:
-            return self.family_of({tuple(map(str, labels)): value for labels, value in samples if value is not None})
+            return self.family_of({labels: value for labels, value in samples if value is not None})
         return self.family_of(caps.apply(self.labels, samples, addable=self.addable, by_arrival=self.by_arrival))
 
-    def family_of(self, values: Mapping[tuple[str, ...], float | int | bool]) -> Family:
+    def family_of(self, values: Mapping[tuple[object, ...], float | int | bool]) -> Family:
         """Return the series with these values, by the values of their labels."""
-        # The client library adds the suffix of a counter itself.
-        family = Family(self.name.removesuffix("_total") if self.type == "counter" else self.name, self.help, self.type)
-        for labels, value in values.items():
-            family.add_sample(self.name, dict(zip(self.labels, labels, strict=True)), float(value))
-        return family
+        return Family(self.name, self.help, self.type, self.labels, values)
 
 
 def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str], caps: Caps | None = None) -> list[Family]:
@@ -74,6 +73,6 @@ def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str], caps
                 failed.add(metric.name)
                 log.exception("metric %s: failed unexpectedly and is left out; please report this", metric.name)
             continue
-        if family.samples:
+        if family.values:
             result.append(family)
     return result

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import secrets
 import stat
 from contextlib import closing, suppress
 from pathlib import Path
@@ -189,7 +188,7 @@ def _current(directory: int, path: Path, size: int) -> bytes | None:
 
 
 def _replace(directory: int, path: Path, content: bytes) -> None:
-    temporary = f".{path.name}.{secrets.token_hex(8)}"
+    temporary = f".{path.name}.{os.urandom(8).hex()}"
     try:
         descriptor = os.open(temporary, _NEW_FILE_FLAGS, 0o644, dir_fd=directory)
         try:

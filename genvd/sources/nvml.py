@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.collector import HUNG, Collector
+from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
 from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
@@ -40,8 +41,8 @@ _NOTHING = DeviceFacts(Device(-1), None)
 class NvmlSource:
     """The GPUs of this machine.
 
-    Each device is asked in a thread of its own, so that one which hangs hides no other. A driver that is not there,
-    not loaded or gone is asked for again at every reading.
+    Each device is asked by itself in another thread, so that one which hangs hides no other. A driver that is not
+    there, not loaded or gone is asked for again at every reading.
     """
 
     name = "nvml"
@@ -56,7 +57,8 @@ class NvmlSource:
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: dict[int, Collector[DeviceQuestion, DeviceFacts]] = {}
-        self._xids = XidWatch()
+        self._crew = Crew("devices")
+        self._xids = XidWatch(self._crew)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
@@ -114,11 +116,15 @@ class NvmlSource:
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         self._let_go(count)
         for index in range(count):
-            self._devices.setdefault(index, Collector(DeviceSource(index))).ask(DeviceQuestion(self._session, groups))
+            device = self._devices.setdefault(index, Collector(DeviceSource(index), self._crew))
+            device.ask(DeviceQuestion(self._session, groups))
+        if groups.xid:
+            self._xids.ask(count)
+        self._crew.wait(deadline)
         told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
         self._plan_retry(facts.device for facts, _ in told)
         facts = _gpu_facts([facts for facts, _ in told])
-        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups)), driver=self._driver)
+        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups, deadline)), driver=self._driver)
         if told and all(hung for _, hung in told):
             raise SourceError(
                 "no device answers in time; the monitor waits for the driver, and only a restart of the machine may"
@@ -128,12 +134,12 @@ class NvmlSource:
             )
         return facts
 
-    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
+    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups, deadline: float) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""
         if groups.xid:
-            self._xids.watch(len(devices))
+            self._xids.take(deadline)
         else:
-            self._xids.stop(0)
+            self._xids.stop()
         self._pcie.keep({device.index for device in devices if device.up} if groups.pcie_throughput else set())
         for device in devices:
             yield replace(

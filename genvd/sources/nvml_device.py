@@ -67,7 +67,7 @@ class DeviceSource:
     """The device at an index, whichever that is.
 
     What may change is asked anew each time, which costs microseconds: handles, since the device at an index may
-    become another one; what was not supported, since the MIG mode may have changed.
+    become another one. What was not supported is asked for again now and then, and when the MIG mode has changed.
     """
 
     def __init__(self, index: int) -> None:
@@ -160,6 +160,8 @@ class DeviceSource:
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
         if uuid and uuid != self._identity.uuid and self._identity.uuid:
             log.info("%s: is %s now, and was %s", self.name, uuid, self._identity.uuid)
+        if (uuid, mig_mode) != (self._identity.uuid, self._identity.mig_mode):
+            self._calls.forget()
         get = self._constants.of(session, uuid, mig_mode or "").get
         pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pynvml
 
@@ -26,6 +26,9 @@ NOT_SUPPORTED = frozenset(
 )
 """The device or the driver does not have it, for now: what it has changes with its MIG mode, for one."""
 
+_READINGS_OF_REFUSAL = 30
+"""For so many readings a call that the device does not support is not made again; drivers may change their mind."""
+
 _NOTHING_THERE = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
 """A plain answer: there is nothing just now."""
 
@@ -33,6 +36,8 @@ _DEVICE_LOST = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET
 
 _NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
 """NVML_VALUE_NOT_AVAILABLE, as the unsigned integers of both sizes read it."""
+
+Number = TypeVar("Number", int, float)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function of nvidia-ml-py and its arguments."""
@@ -47,12 +52,19 @@ class NvmlCalls:
 
     def __init__(self) -> None:
         self._failing: dict[tuple[str, str], _Failure] = {}
+        self._refused: dict[tuple[str, str], int] = {}
+        self._readings = 0
         self._answered = False
         self._failed = False
 
     def begin(self) -> None:
         """Begin a new reading of the device."""
+        self._readings += 1
         self._answered = self._failed = False
+
+    def forget(self) -> None:
+        """Ask for everything again: the device is another one, or in another mode."""
+        self._refused.clear()
 
     @property
     def answers(self) -> bool:
@@ -87,10 +99,15 @@ class NvmlCalls:
         """
         for number, (call, arguments) in enumerate(calls, start=1):
             key = (subject, call.__name__)
+            if self._refused.get(key, 0) > self._readings:
+                continue
             try:
                 value = call(*arguments)
             except pynvml.NVMLError as error:
-                if error.value in NOT_SUPPORTED or (error.value in also and number < len(calls)):
+                if error.value in NOT_SUPPORTED:
+                    self._refused[key] = self._readings + _READINGS_OF_REFUSAL
+                    continue
+                if error.value in also and number < len(calls):
                     continue
                 self._judge(key, error)
             except (ValueError, OSError) as error:  # a name that is not UTF-8, a library torn down under us
@@ -136,6 +153,6 @@ class _Failure:
     """In a row, since it last failed."""
 
 
-def known(value: int | None) -> int | None:
+def known(value: Number | None) -> Number | None:
     """Return the number, or None where it is NVML's way to say that there is none."""
     return None if value is None or value in _NOT_AVAILABLE else value

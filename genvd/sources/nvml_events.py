@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pynvml
 
+from genvd.collector import Collector
+from genvd.crew import Crew
 from genvd.device_model import XidErrors
+from genvd.sources import SourceError
 from genvd.sources.nvml_asked import text
 
 log = logging.getLogger(__name__)
@@ -19,118 +22,116 @@ log = logging.getLogger(__name__)
 COMMON_XIDS = (13, 31, 32, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 121, 140, 149, 154)
 """That are counted from 0, so that Prometheus sees the first one. See NVIDIA's "XID Errors" for what they mean."""
 
-_SLICE_SECONDS = 0.25
-"""That the thread is in one call at most, since nobody can shut NVML down meanwhile."""
+_MOST_EVENTS = 1000
+"""That are taken at once; the next look takes more."""
 
-_DEFECT = "defect"
-_IDLE_SECONDS = 1.0
-_FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 0.5, 60.0
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    by_device: dict[str, tuple[XidErrors, ...]] = field(default_factory=dict)
+    keys: dict[int, str] = field(default_factory=dict)
+    """What the devices are known by, by their index."""
 
 
 class XidWatch:
-    """Counts XIDs by device, in a thread of its own that lives as long as a session of NVML.
+    """Counts XIDs by device. They wait in the driver until somebody looks, so a look at each tick finds them all.
 
-    What is counted belongs to a device, by its UUID, and outlives sessions. NVML tells nothing of events from before
-    a device was registered.
+    What is counted belongs to a device, by its UUID, and outlives sessions of NVML. NVML tells nothing of events from
+    before a device was registered.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: dict[str, dict[int, XidErrors]] = {}
-        self._keys: dict[int, str] = {}
-        self._devices = 0
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._problem: str | None = None
-
-    def watch(self, devices: int) -> None:
-        """Watch so many devices, unless they are watched already. NVML has to be initialised."""
-        self._devices = devices
-        if self._thread is not None and (self._thread.is_alive() or self._problem == _DEFECT):
-            return
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(self._stop,), name="nvml-events", daemon=True)
-        self._thread.start()
-
-    def stop(self, patience: float = 2 * _SLICE_SECONDS) -> bool:
-        """Ask NVML nothing any more.
+    def __init__(self, crew: Crew) -> None:
+        """Make one that has not looked yet.
 
         Args:
-            patience: seconds to wait for that.
+            crew: who looks.
+        """
+        self._source = _XidSource()
+        self._collector = Collector(self._source, crew)
+        self._counts = _Counts()
+
+    def ask(self, devices: int) -> None:
+        """Begin to look at so many devices. NVML has to be initialised."""
+        self._collector.ask(devices)
+
+    def take(self, deadline: float) -> None:
+        """Take what the look has found, waiting for it until ``deadline`` (of :func:`time.monotonic`) at most."""
+        self._counts = self._collector.facts(deadline)[0] or _Counts()
+
+    def stop(self) -> bool:
+        """Give back what NVML has for this.
 
         Returns:
             Whether no call is under way any more; one that hangs may be.
         """
-        self._stop.set()
-        if self._thread is None or not self._thread.is_alive():
-            return True
-        self._thread.join(patience)
-        return not self._thread.is_alive()
+        if self._collector.busy:
+            return False
+        self._source.close()
+        return True
 
     def of(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
         """Return what was counted for a device; nothing for one that reports no events."""
-        with self._lock:
-            key = uuid if uuid in self._counts else self._keys.get(index) if uuid is None else None
-            return tuple(count for _, count in sorted(self._counts.get(key or "", {}).items()))
+        key = self._counts.keys.get(index) if uuid is None else uuid
+        return self._counts.by_device.get(key or "", ())
 
-    def _run(self, stop: threading.Event) -> None:
-        delay = _FIRST_DELAY_SECONDS
-        while not stop.is_set():
-            devices = self._devices
-            try:
-                session = _Session(devices)
-            except pynvml.NVMLError as error:
-                self._say(str(error))
-                stop.wait(delay)
-                delay = min(2 * delay, _LAST_DELAY_SECONDS)
-                continue
-            try:
-                self._begin(session)
-                while not stop.is_set() and devices == self._devices:
-                    self._wait(session, stop)
-                    delay = _FIRST_DELAY_SECONDS
-                    self._problem = None
-            except pynvml.NVMLError as error:
-                # A lost device may end every wait at once: the next set does without it.
-                self._say(str(error))
-                stop.wait(delay)
-                delay = min(2 * delay, _LAST_DELAY_SECONDS)
-            except Exception:
-                log.exception("XID errors: failed unexpectedly and are not counted any more; please report this")
-                self._problem = _DEFECT
+
+class _XidSource:
+    """The XIDs of all devices that report them."""
+
+    name = "XID errors"
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[int, XidErrors]] = {}
+        self._devices = 0
+        self._session: _Session | None = None
+
+    def read(self, question: int) -> _Counts:
+        """Return what has occurred on so many devices so far.
+
+        Raises:
+            SourceError: NVML does not tell.
+        """
+        try:
+            if self._session is None or self._devices != question:
+                self.close()
+                self._begin(question)
+            self._count_events()
+        except pynvml.NVMLError as error:
+            self.close()  # a lost device may end every wait at once: the next set does without it
+            problem = f"{error}; they are not counted until NVML tells of them again"
+            raise SourceError(problem, partial=self._counted()) from None
+        return self._counted()
+
+    def close(self) -> None:
+        """Give the event set back."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _begin(self, devices: int) -> None:
+        self._session = _Session(devices)
+        self._devices = devices
+        for _, key in self._session.keys.values():
+            self._counts.setdefault(key, {xid: XidErrors(xid, 0) for xid in COMMON_XIDS})
+
+    def _count_events(self) -> None:
+        if self._session is None or not self._session.keys:
+            return
+        for _ in range(_MOST_EVENTS):
+            event = self._session.next_event()
+            if event is None:
                 return
-            finally:
-                session.close()
-
-    def _begin(self, session: _Session) -> None:
-        with self._lock:
-            self._keys = dict(session.keys.values())
-            for key in self._keys.values():
-                self._counts.setdefault(key, {xid: XidErrors(xid, 0) for xid in COMMON_XIDS})
-
-    def _wait(self, session: _Session, stop: threading.Event) -> None:
-        """Wait a moment, and count the event that comes, if any."""
-        if not session.keys:
-            stop.wait(_IDLE_SECONDS)
-            return
-        started = time.monotonic()
-        event = session.wait(_SLICE_SECONDS)
-        if event is None:
-            early = _SLICE_SECONDS - (time.monotonic() - started)
-            if early > _SLICE_SECONDS / 2:  # nvml.h: it may return before the time is over
-                stop.wait(early)
-            return
-        key, xid = event
-        with self._lock:
+            key, xid = event
             counts = self._counts.setdefault(key, {})
             before = counts.get(xid)
             counts[xid] = XidErrors(xid, (before.count if before else 0) + 1, time.time())
-        log.warning("%s: XID %d, see 'dmesg' and NVIDIA's \"XID Errors\"", key, xid)
+            log.warning("%s: XID %d, see 'dmesg' and NVIDIA's \"XID Errors\"", key, xid)
 
-    def _say(self, problem: str) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            log.warning("XID errors: %s; they are not counted until NVML tells of them again", problem)
+    def _counted(self) -> _Counts:
+        keys = dict(self._session.keys.values()) if self._session else {}
+        return _Counts(
+            {key: tuple(counts[xid] for xid in sorted(counts)) for key, counts in self._counts.items()}, keys
+        )
 
 
 class _Session:
@@ -164,10 +165,10 @@ class _Session:
             self.keys[_address(handle)] = index, _uuid(handle) or f"device {index}"
         return None
 
-    def wait(self, seconds: float) -> tuple[str, int] | None:
-        """Return the device and the XID of the next event, or None; raises NVMLError where NVML cannot tell."""
+    def next_event(self) -> tuple[str, int] | None:
+        """Return the device and the XID of the next event that is there; raises NVMLError where NVML cannot tell."""
         try:
-            event = pynvml.nvmlEventSetWait_v2(self._set, int(1000 * seconds))
+            event = pynvml.nvmlEventSetWait_v2(self._set, 0)  # returns at once (nvml.h) what is there already
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_TIMEOUT:
                 return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pynvml
 
 from genvd.sources.nvml_errors import NOT_SUPPORTED, known
+from genvd.sources.nvml_field_list import field_list
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
@@ -17,9 +18,6 @@ Field = tuple[int, int]
 
 _REFUSALS = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
 """What is said of a field that device or driver does not have."""
-
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-"""Of the union ``nvmlValue_t``, by ``nvmlValueType_t``."""
 
 
 def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
@@ -33,28 +31,20 @@ def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Fie
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    return _values(device, list(wanted), about, set())
+    return _values(device, tuple(wanted), about, set())
 
 
-def _values(device: Asked, fields: list[Field], about: str, refused: set[Field]) -> dict[Field, int | float]:
+def _values(device: Asked, fields: tuple[Field, ...], about: str, refused: set[Field]) -> dict[Field, int | float]:
     if not fields:
         return {}
-    answer = list(zip(fields, device.ask(pynvml.nvmlDeviceGetFieldValues, fields, about=about) or (), strict=False))
-    refused.update(field for field, entry in answer if entry.nvmlReturn in _REFUSALS)
-    values = ((field, _number(entry)) for field, entry in answer)
-    return {field: value for field, value in values if value is not None}
+    answers = list(zip(fields, device.ask(field_list, fields, about=about) or (), strict=False))
+    refused.update(field for field, (result, _) in answers if result in _REFUSALS)
+    told = ((field, known(value)) for field, (_, value) in answers)
+    return {field: value for field, value in told if value is not None}
 
 
 def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int | float]:
     """Return the same; a field that the device has not is not asked for again."""
     refused = device.constants.get(f"{about} refused", set[Field])
-    fields = [field for field in wanted if field not in (refused or ())]
+    fields = tuple(field for field in wanted if field not in (refused or ()))
     return _values(device, fields, about, set() if refused is None else refused)
-
-
-def _number(entry: Any) -> int | float | None:
-    """Return the value of an ``nvmlFieldValue_t``; what its type does not name is undefined."""
-    if entry.nvmlReturn != pynvml.NVML_SUCCESS or entry.valueType >= len(_MEMBERS):
-        return None
-    value: int | float | None = getattr(entry.value, _MEMBERS[entry.valueType], None)
-    return known(value) if isinstance(value, int) else value

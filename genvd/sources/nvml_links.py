@@ -11,7 +11,7 @@ from genvd.sources.nvml_errors import NOT_SUPPORTED
 from genvd.sources.nvml_fields import field_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from genvd.sources.nvml_asked import Asked
     from genvd.sources.nvml_fields import Field
@@ -70,12 +70,13 @@ def _working(device: Asked, active: tuple[int, ...]) -> tuple[NvLink, ...]:
     common = () if _SPEED in fields else (_COMMON_SPEED,)
     values = field_values(device, (*common, *((field, link) for link in active for field in fields)), "NVLink")
     counters = () if _ERRORS & set(fields) else _counters(device, active[0])
+    kinds = tuple(_error_fields(fields))
     return tuple(
         NvLink(
             number=link,
             receive_bytes=_bytes(values, link, _RECEIVE_BYTES, _RECEIVE_KIB),
             transmit_bytes=_bytes(values, link, _TRANSMIT_BYTES, _TRANSMIT_KIB),
-            errors=(*_errors(values, link), *_counted(device, link, counters)),
+            errors=(*_errors(values, link, kinds), *_counted(device, link, counters)),
             bytes_per_second=_speed(values, link),
         )
         for link in active
@@ -123,13 +124,17 @@ def _bytes(values: Mapping[Field, float], link: int, in_bytes: int, in_kib: int)
     return int(values[in_kib, link]) * _KIB if (in_kib, link) in values else None
 
 
-def _errors(values: Mapping[Field, float], link: int) -> Iterable[ErrorCount]:
+def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
+    """Return what is counted of errors, and in which of these fields."""
     for kind, field in _ERROR_FIELDS.items():
-        count = values.get((field, link))
-        if count is None and kind == "recovery":
-            count = values.get((_RECOVERY_OF_NVLINK_5, link))
-        if count is not None:
-            yield ErrorCount(kind, int(count))
+        if field in fields:
+            yield kind, field
+        elif kind == "recovery" and _RECOVERY_OF_NVLINK_5 in fields:
+            yield kind, _RECOVERY_OF_NVLINK_5
+
+
+def _errors(values: Mapping[Field, float], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[ErrorCount]:
+    return [ErrorCount(kind, int(values[field, link])) for kind, field in kinds if (field, link) in values]
 
 
 def _counters(device: Asked, link: int) -> tuple[str, ...]:

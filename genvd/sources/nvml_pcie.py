@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pynvml
 
 from genvd.collector import Collector
+from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
 from genvd.sources.nvml_asked import Asked, Constants, text
 from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls
@@ -54,6 +55,7 @@ class PcieSampler:
     """Samples the PCIe links of all devices beside the ticks: a tick starts a sample, and the next one takes it."""
 
     def __init__(self) -> None:
+        self._crew = Crew("pcie")
         self._devices: dict[int, Collector[None, _Sample]] = {}
 
     @property
@@ -65,7 +67,7 @@ class PcieSampler:
         """Return the last sample of a device, if it is not old, and start the next one."""
         device = self._devices.get(index)
         if device is None:
-            device = self._devices[index] = Collector(_PcieSource(index))
+            device = self._devices[index] = Collector(_PcieSource(index), self._crew)
             sample = None
         else:
             sample, _ = device.facts(time.monotonic())

@@ -42,11 +42,22 @@ def read(pid: int, name: str, most: int) -> bytes | None:
     Raises:
         SourceError: this service or the machine has run out of descriptors or memory, so nothing is known.
     """
+    return _read(pid, name, most, at_once=False)
+
+
+def read_at_once(pid: int, name: str, most: int) -> bytes | None:
+    """Return what :func:`read` does, of a file that the kernel writes at once: stat, status and comm."""
+    return _read(pid, name, most, at_once=True)
+
+
+def _read(pid: int, name: str, most: int, *, at_once: bool) -> bytes | None:
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = os.read(descriptor, most)
-            while content and len(content) < most and (more := os.read(descriptor, most - len(content))):
+            while (
+                not at_once and content and len(content) < most and (more := os.read(descriptor, most - len(content)))
+            ):
                 content += more
             return content
         finally:
@@ -79,7 +90,7 @@ def processes() -> frozenset[int]:
 
 def status(pid: int) -> Status | None:
     """Return what is in /proc/PID/status; None if the process is gone."""
-    match = _STATUS.search(read(pid, "status", _STATUS_BYTES) or b"")
+    match = _STATUS.search(read_at_once(pid, "status", _STATUS_BYTES) or b"")
     return Status(int(match[1]) == pid, int(match[2])) if match else None
 
 

@@ -66,19 +66,19 @@ class ProcessSource:
         )
 
     def _owner(self, pid: int) -> ProcessOwner | None:
-        program = _program(pid)
+        reading = self._read.get(pid)
+        program = _program(pid, reading.program if reading else None)
         if program is None:
             self._read.pop(pid, None)
             return None
-        reading = self._read.get(pid)
-        if reading is None or reading.identity != program.identity or not reading.complete:
+        if reading is None or reading.program.identity != program.identity or not reading.complete:
             reading = self._read_process(pid, program)
             again = _program(pid)
             if again is None or again.identity != program.identity:  # it ended, and the pid may be another's by now
                 return None
             self._read[pid] = reading
-        if reading.owner.command != program.command:  # it may call itself anything at any time
-            reading = replace(reading, owner=replace(reading.owner, command=program.command))
+        if reading.program is not program:  # it may call itself anything at any time
+            reading = replace(reading, program=program, owner=replace(reading.owner, command=program.command))
             self._read[pid] = reading
         return reading.owner
 
@@ -98,33 +98,41 @@ class ProcessSource:
             cgroup=group.name if group else None,
             namespace_uid=proc_files.namespace_owner(pid) if eid else None,
         )
-        return _Reading(program.identity, owner, complete=bool(block) and uid is not None)
+        return _Reading(program, owner, complete=bool(block) and uid is not None)
 
 
 Identity = tuple[bytes, bytes, bytes]
 
 
+class _Program(NamedTuple):
+    identity: Identity
+    """What tells the process, and the program in it, from all others that have the same pid."""
+    name: bytes
+    """Its short name as the stat file has it, where some kernels escape it."""
+    command: str
+    """The same as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    identity: Identity
+    program: _Program
     owner: ProcessOwner
     complete: bool
 
 
-class _Program(NamedTuple):
-    identity: Identity
-    """What tells the process, and the program in it, from all others that have the same pid."""
-    command: str
-
-
-def _program(pid: int) -> _Program | None:
+def _program(pid: int, known: _Program | None = None) -> _Program | None:
     """Return what runs in a process; None if it is gone.
 
     The start time stays when a process executes another program, but the new program's code and environment lie
     elsewhere (address space layout randomisation). To those who may not read the environment both are zero.
+
+    Args:
+        pid: the process.
+        known: what ran there before; itself if nothing has changed.
     """
-    stat = proc_files.read(pid, "stat", _STAT_BYTES) or b""
-    fields = stat[stat.rfind(b")") + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
+    stat = proc_files.read_at_once(pid, "stat", _STAT_BYTES) or b""
+    end = stat.rfind(b")")
+    fields = stat[end + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
     if len(fields) <= _ENVIRONMENT_FIELD - _THIRD_FIELD or not fields[_START_TIME_FIELD - _THIRD_FIELD].isdigit():
         return None
     identity = (
@@ -132,9 +140,11 @@ def _program(pid: int) -> _Program | None:
         fields[_CODE_FIELD - _THIRD_FIELD],
         fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
     )
-    # In the stat file some kernels escape the name.
-    command = proc_files.read(pid, "comm", _STAT_BYTES) or b""
-    return _Program(identity, decode(command.removesuffix(b"\n")))
+    name = stat[stat.find(b"(") + 1 : end]
+    if known is not None and (known.identity, known.name) == (identity, name):
+        return known
+    command = proc_files.read_at_once(pid, "comm", _STAT_BYTES) or b""
+    return _Program(identity, name, decode(command.removesuffix(b"\n")))
 
 
 def program_identity(pid: int) -> Identity | None:

@@ -22,7 +22,7 @@ _RESERVE = 128
 _WANTED_DESCRIPTORS = MOST + 2 * _RESERVE
 
 
-class Stage(enum.Enum):
+class Stage(enum.IntEnum):  # numbers are looked up faster, and each request comes into several stages
     """What a connection waits for. The order is that in which they have to go."""
 
     LEAVING = 0

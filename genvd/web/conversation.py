@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import select
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -107,12 +108,12 @@ class Conversation:
                 return
             connection.ends = not came
             connection.received = (connection.received + came).lstrip(b"\r\n") if came else connection.received
-            if connection.received and connection.stage is Stage.RESTING:
-                self._connections.put(connection, Stage.ASKING)
         if self._whole(connection.received):
             self._take_request(connection)
         elif connection.ends:
             self.close(connection)
+        elif connection.received and connection.stage is Stage.RESTING:
+            self._connections.put(connection, Stage.ASKING)
 
     def _whole(self, received: bytes) -> bool:
         return END in received or len(received) > MAX_HEAD_BYTES or received.startswith(_TLS_HANDSHAKE)
@@ -187,6 +188,8 @@ class Conversation:
         self._render(connection, request, response)
 
     def _render(self, connection: Connection, request: Request, job: Job) -> None:
+        request = connection.request = replace(request)  # a new one, as the same may be asked again meanwhile
+
         def deliver(connection: Connection, response: Response) -> None:
             if connection.request is request:  # else it has gone meanwhile
                 self._answer(connection, response)
@@ -209,8 +212,6 @@ class Conversation:
         if request and log.isEnabledFor(logging.DEBUG):
             target = clean(f"{request.method} {request.path}")
             log.debug("%s: %s %d %d", connection.address, target, response.status, len(response.body))
-        if connection.stage is not Stage.TAKING:
-            self._connections.put(connection, Stage.TAKING)
         self._send(connection)
 
     # --- Sending ---------------------------------------------------------------------------------------------
@@ -218,6 +219,8 @@ class Conversation:
     def _send(self, connection: Connection) -> None:
         try:
             if not connection.flush():
+                if connection.stage is not Stage.TAKING:
+                    self._connections.put(connection, Stage.TAKING)
                 return
         except OSError:  # whoever goes away is not worth a line in the log
             self.close(connection)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import ipaddress
 import logging
-import random
+import os
 import re
-import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -74,7 +72,7 @@ class Logins:
     def __init__(self) -> None:
         self._users: Mapping[str, str] = {}
         self._most_cost = 0
-        self._key = secrets.token_bytes(32)
+        self._key = os.urandom(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._lines: dict[str, dict[Connection, tuple[Credentials, Checked, Post]]] = {}
         self._changed = threading.Condition()
@@ -128,6 +126,8 @@ class Logins:
                 time.sleep((time.thread_time() - started) * (1 / SHARE - 1))
 
     def _next(self) -> tuple[Connection, tuple[Credentials, Checked, Post]]:
+        import random  # only where there are users
+
         with self._changed:
             while not self._lines:
                 self._changed.wait()
@@ -163,6 +163,8 @@ class Logins:
 
     def _digest(self, given: Credentials) -> bytes:
         """Return what is remembered of right credentials; it is of no use to anybody, and ends with the hash."""
+        import hashlib  # only where there are users: it takes megabytes for OpenSSL
+
         digest = hashlib.blake2b(key=self._key)
         for part in (given.user.encode(), self._users.get(given.user, "").encode(), given.password):
             digest.update(len(part).to_bytes(8, "big") + part)

@@ -38,6 +38,9 @@ _SEND_BUFFER = 64 * 1024
 _RECEIVE_BUFFER = 16 * 1024
 """Bytes of the kernel's memory for each connection (socket(7) doubles them). By itself it lets a client that never
 reads have megabytes."""
+_FEW, _SEND_BUFFER_OF_FEW = 64, 256 * 1024
+"""So many connections, which are more than usually scrape, get larger ones: a large body goes in fewer turns, each of
+which has to wait for its own when a tick is going on."""
 
 
 class Loop:
@@ -58,6 +61,7 @@ class Loop:
         self._stopping = False
         self._take_queued = False
         self._paused_until = 0.0
+        self._due: float | None = None  # when a connection will have been in its stage for too long
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -105,10 +109,11 @@ class Loop:
 
     def _patience(self) -> float | None:
         """Return for how long nothing has to be done unless something happens: an idle server does not wake up."""
+        due = self._due = self._connections.deadline()
+        if self._paused_until:
+            due = self._paused_until if due is None else min(due, self._paused_until)
         if self._conversation.unread:
             return 0.0
-        moments = [self._connections.deadline(), self._paused_until or None]
-        due = min((moment for moment in moments if moment is not None), default=None)
         return None if due is None else max(0.0, due - time.monotonic())
 
     def _turn(self, seconds: float | None) -> int:
@@ -128,8 +133,9 @@ class Loop:
             connection, what = self._posted.popleft()
             if connection.stage is not None:
                 self._does(connection, what)
-        for connection in list(self._connections.overdue()):
-            self._does(connection, self._conversation.too_late)
+        if self._due is not None and time.monotonic() >= self._due:
+            for connection in list(self._connections.overdue()):
+                self._does(connection, self._conversation.too_late)
         self._resume()
         return self._accept_some() if accepting else 0
 
@@ -191,6 +197,8 @@ class Loop:
         accepted.setblocking(False)
         with suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(self._connections) < _FEW:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
         transport, policy = self._security.transport(accepted)
         connection = Connection(accepted, address, transport, policy)
         self._connections.put(connection, Stage.NEW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from genvd import __version__
@@ -55,36 +55,51 @@ def head(response: Response, *, closes: bool, headers: Headers = ()) -> bytes:
         closes: whether the connection ends with it.
         headers: further ones; those that the response has already are not said twice.
     """
-    own = (*_ALWAYS, *response.headers)
-    if not any(name == "Content-Security-Policy" for name, _ in response.headers):
+    before, after = _around_date(
+        response.status, response.content_type, len(response.body), response.headers, closes, headers
+    )
+    return b"".join((before, _date(int(time.time())), after))
+
+
+@lru_cache(maxsize=64)
+def _around_date(
+    status: int, content_type: str, length: int, of_response: Headers, closes: bool, headers: Headers
+) -> tuple[bytes, bytes]:
+    """Return what goes before the date and after it, which is the same for the scrapes of one tick."""
+    own = (*_ALWAYS, *of_response)
+    if not any(name == "Content-Security-Policy" for name, _ in of_response):
         own = (*own, ("Content-Security-Policy", NO_CONTENT_POLICY))
     fields = (
-        ("Server", _SERVER),
-        ("Date", _date(int(time.time()))),
-        *_of_body(response),
+        *_of_body(status, content_type, length),
         *own,
         *(field for field in headers if field not in own),
         *((("Connection", "close"),) if closes else ()),
     )
-    status = HTTPStatus(response.status)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in fields)]
-    return "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
+    before = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: {_SERVER}\r\nDate: "
+    after = "\r\n".join(("", *(f"{name}: {value}" for name, value in fields), "", ""))
+    return before.encode("latin-1", "replace"), after.encode("latin-1", "replace")
 
 
-def _of_body(response: Response) -> Headers:
-    if response.status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""In the words of HTTP, whatever those of the locale are."""
+
+
+def _of_body(status: int, content_type: str, length: int) -> Headers:
+    if status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
         return ()
-    return ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))
+    return ("Content-Type", content_type), ("Content-Length", str(length))
 
 
-_last_date = (0, "")
+_last_date = (0, b"")
 
 
-def _date(now: int) -> str:
+def _date(now: int) -> bytes:
     """Return the date of a response (RFC 9110, section 5.6.7), made once a second."""
     global _last_date
     moment, text = _last_date
     if moment != now:
-        text = formatdate(now, usegmt=True)
+        parts = time.gmtime(now)
+        text = time.strftime(f"{_DAYS[parts.tm_wday]}, %d {_MONTHS[parts.tm_mon - 1]} %Y %H:%M:%S GMT", parts).encode()
         _last_date = (now, text)
     return text

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ class Latest:
     past: Past = NO_PAST
     rendered: dict[tuple[Make, bool], Response] = field(default_factory=dict)
     """JSON documents, plain and compressed, each from when it is asked for the first time."""
+    scrapes: dict[Variant, Response] = field(default_factory=dict)
+    """The same of the exposition."""
 
 
 _GZIP_LEVEL = 4
@@ -60,7 +63,7 @@ class Site:
     def __init__(self) -> None:
         self.latest: Latest | None = None
         self.hosts = Hosts()
-        self._run = secrets.token_hex(4)
+        self._run = os.urandom(4).hex()
         self._assets = assets()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             **dict.fromkeys(self._assets, self._asset),
@@ -84,16 +87,16 @@ class Site:
         latest = self.latest
         if latest is None:
             return _NOT_READY
-        media_type = preferred(request.headers.get_all("accept"), (TEXT.media_type, OPENMETRICS.media_type))
-        format_ = OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT
-        variant = (format_, accepts_gzip(request.headers.get_all("accept-encoding")))
+        variant = _variant(request.accept, request.accept_encoding)
         body = latest.exposition.at_hand(variant)
         if body is None:
             return Job((id(latest), variant), lambda: _scrape(variant, latest.exposition.body(variant)))
-        return _scrape(variant, body)
+        if variant not in latest.scrapes:
+            latest.scrapes[variant] = _scrape(variant, body)
+        return latest.scrapes[variant]
 
     def _root(self, request: Request) -> Response | Job:
-        if preferred(request.headers.get_all("accept"), (_HTML, _JSON)) == _JSON:
+        if preferred(request.accept, (_HTML, _JSON)) == _JSON:
             return self._once_a_tick(documents.snapshot, request)
         return self._asset(request)
 
@@ -112,7 +115,7 @@ class Site:
         # Weak, as what is compressed and what is not are one to whoever asks again.
         tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)
-        variant = (make, accepts_gzip(request.headers.get_all("accept-encoding")))
+        variant = (make, accepts_gzip(request.accept_encoding))
         return (
             _unless_current(request, headers)
             or latest.rendered.get(variant)
@@ -136,6 +139,13 @@ def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Res
             headers = (*headers, ("Content-Encoding", "gzip"))
         latest.rendered[variant] = Response(body, _JSON, headers=headers)
     return latest.rendered[variant]
+
+
+@lru_cache(maxsize=64)
+def _variant(accept: tuple[str, ...], accept_encoding: tuple[str, ...]) -> Variant:
+    """Return what to send; a scraper says the same each time."""
+    media_type = preferred(accept, (TEXT.media_type, OPENMETRICS.media_type))
+    return (OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT), accepts_gzip(accept_encoding)
 
 
 def _scrape(variant: Variant, body: bytes) -> Response:

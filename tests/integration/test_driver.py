@@ -249,7 +249,7 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
     metrics = monitor.next_metrics(10)
     assert values_of(metrics, 0) == DEVICE_METRICS
     assert state_of(metrics) == "ok"
-    assert monitor.threads <= threads + 1  # the one of this scrape
+    assert monitor.threads <= threads + 2  # one goes on where one is held up
     assert monitor.log.count("device 1: does not answer") == 1
     scenario.gpus[1].hangs = {}
     scenario.write()
@@ -275,7 +275,7 @@ def test_a_driver_that_hangs_costs_its_source_only(start: Start, scenario: Scena
     assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 0
     assert metrics[series("genv_monitor_collector_success", collector="genv")] == 1
     assert series("genv_environments_total") in metrics
-    assert monitor.threads <= threads + 1
+    assert monitor.threads <= threads + 3  # those that hold others up: the device, its XIDs, the source
     assert sum("nvml: " in line and " in time" in line for line in monitor.output) == 1
     scenario.hangs.clear()
     scenario.write()

@@ -205,8 +205,11 @@ def test_a_wait_that_hangs_holds_nothing_up(start: Start, scenario: Scenario) ->
     temperature = series("genv_device_temperature", index=0)
     wait_for(lambda: monitor.metrics()[temperature] == 77, "the devices go on")
     assert monitor.next_metrics(5)[series("genv_driver_state", state="ok")] == 1
+    count = series(COUNT, index=0, xid=63)
+    wait_for(lambda: count not in monitor.metrics(), "what nobody can tell is absent")
     scenario.hangs = {}
     scenario.write()
+    wait_for(lambda: count in monitor.metrics(), "it is told again")
     wait_for(lambda: _counts_on(monitor, scenario, 0), "it counts on")
     scenario.hangs = {"nvmlEventSetWait_v2": 600_000}
     scenario.write()

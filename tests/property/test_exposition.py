@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import exposition as text_of_client
+from prometheus_client.metrics_core import Metric as FamilyOfClient
+from prometheus_client.openmetrics import exposition as openmetrics_of_client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
 
 from genvd import snapshot_json
 from genvd.config import Config
 from genvd.machine import Sources
 from genvd.metrics import ALL
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Families, Format
+from genvd.metrics.family import Family
 from genvd.metrics.spec import families
 from genvd.model import (
     AccountFacts,
@@ -117,6 +122,16 @@ class Told:
         return self.facts
 
 
+@dataclass
+class Registry(Collector):
+    """What the client library asks for families."""
+
+    families: list[FamilyOfClient]
+
+    def collect(self) -> list[FamilyOfClient]:
+        return self.families
+
+
 NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD = map(Told, ("nvml", "genv", "genv_command", "processes", "accounts"))
 SOURCES = Sources("live", NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD)
 PATIENT = Config(collect_interval=60.0, collect_timeout=20.0)
@@ -176,6 +191,41 @@ def test_labels_arrive_as_they_are(eids: set[str], usernames: set[str]) -> None:
         of_processes = {sample.labels["eid"] for sample in samples if sample.name == "genv_process_devices_total"}
         of_users = {sample.labels["username"] for sample in samples if sample.name == "genv_user_processes_total"}
         assert (of_processes, of_users) == (eids, usernames)
+
+
+FAMILIES = st.lists(
+    st.integers(0, 3)
+    .flatmap(
+        lambda labels: st.builds(
+            Family,
+            st.sampled_from(("genv_a", "genv_b_total")),
+            st.text(st.characters(codec="utf-8"), max_size=20),
+            st.just("gauge"),
+            st.just(("pid", "eid", "device")[:labels]),
+            st.dictionaries(
+                st.tuples(*([st.integers(0, 99) | st.text(st.characters(codec="utf-8"), max_size=5)] * labels)),
+                st.floats() | st.integers(-(2**70), 2**70) | st.booleans(),
+                max_size=4,
+            ),
+        )
+    )
+    .map(lambda family: replace(family, type="counter") if family.name.endswith("_total") else family),
+    max_size=4,
+)
+
+
+@given(families_=FAMILIES)
+def test_it_is_what_the_client_library_writes(families_: list[Family]) -> None:
+    client = []
+    for family in families_:
+        name = family.name.removesuffix("_total")
+        client.append(FamilyOfClient(name, family.help, family.type))
+        for sample in family.samples:
+            client[-1].add_sample(sample.name, sample.labels, sample.value)
+    registry = Registry(client)
+    assert TEXT.render(Families(families_)) == text_of_client.generate_latest(registry)
+    theirs = openmetrics_of_client.generate_latest(registry)  # type: ignore[no-untyped-call]
+    assert OPENMETRICS.render(Families(families_)) == theirs
 
 
 @settings(max_examples=20)

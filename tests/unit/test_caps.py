@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client.metrics_core import Metric as Family
 
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Caps, Limits
+from genvd.metrics.family import Family
 from genvd.metrics.spec import Metric, families
 from genvd.model import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
 

@@ -124,7 +124,7 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
         users = tuple(UserUse(f"u{9 - number}", 10.0 + there) for number in range(there))
         machine = Snapshot(0.0, SERVICE, ledger=LedgerStatus(users))
         families = {family.name: family for family in exported(machine, Limits(0, 3, 0), set())}
-        samples = {s.labels["username"]: s.value for s in families["genv_user_allocated_device_seconds"].samples}
+        samples = {s.labels["username"]: s.value for s in families["genv_user_allocated_device_seconds_total"].samples}
         assert list(samples)[:3] == ["u9", "u8", "u7"][:there]
         assert samples.get(RESERVED, 0.0) >= last
         last = samples.get(RESERVED, 0.0)

@@ -108,7 +108,7 @@ def test_a_row_that_fails_costs_only_itself(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_samples_with_the_same_labels_are_one_series() -> None:
-    twice = Metric("genv_twice", "It is.", ("a",), lambda s: [(("1",), 1), ((1,), 2)])
+    twice = Metric("genv_twice", "It is.", ("a",), lambda s: [(("1",), 1), (("1",), 2)])
     assert rendered(NOTHING_KNOWN, (twice,)).splitlines()[2:] == ['genv_twice{a="1"} 2.0']
 
 

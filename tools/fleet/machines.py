@@ -7,16 +7,16 @@ import time
 from dataclasses import replace
 from typing import TypeVar
 
-from prometheus_client import ProcessCollector
-
 from genvd import __version__
 from genvd.collector import Collector
 from genvd.config import Config
+from genvd.crew import Crew
 from genvd.ledger.ledger import Ledger
 from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Families, Format
+from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus, Snapshot
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
 
@@ -42,7 +42,7 @@ class Watched:
         self._machine = _Machine(sources)
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
-        self._process = ProcessCollector(registry=None)
+        self._process = OwnProcess()
         self._collections = 0
 
     def look(self) -> Snapshot:
@@ -64,7 +64,9 @@ class Watched:
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
         """Return what a scrape gets."""
-        return format_.render(Families([*exported(snapshot, _LIMITS, set(), self._left_out), *self._process.collect()]))
+        return format_.render(
+            Families([*exported(snapshot, _LIMITS, set(), self._left_out), *self._process.families()])
+        )
 
 
 class SimulatedMachine(Watched):
@@ -90,11 +92,19 @@ class _Machine(Machine):
 
     def __init__(self, sources: Sources) -> None:
         super().__init__(sources, _PATIENCE)
+        self._crew = _Nobody("sources")
         self._nvml = _Asked(sources.nvml)
         self._genv = _Asked(sources.genv)
         self._genv_command = _Asked(sources.genv_command)
         self._processes = _Asked(sources.processes)
         self._accounts = _Asked(sources.accounts)
+
+
+class _Nobody(Crew):
+    """Nobody has to be waited for."""
+
+    def wait(self, deadline: float) -> None:
+        """Return at once."""
 
 
 class _Asked(Collector[Q, F]):

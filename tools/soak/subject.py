@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from genvd import logs
+from genvd import interpreter, logs
 from genvd.config import Config
 from genvd.monitor import Monitor, make_sources
 from genvd.web.security import Security, load
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     monitor = Monitor(config, make_sources(config, options.demo))
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
+    interpreter.adapt()
     print(server.port, flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):

@@ -1,0 +1,56 @@
+"""Field values by one call, taken from what the driver wrote without making an object of each.
+
+nvidia-ml-py has this call too, but looks up each member of each entry by name, which is most of what a tick costs on
+devices with many NVLinks. The layout is ``nvmlFieldValue_t`` of nvml.h, and of the union in it ``nvmlValue_t``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from functools import lru_cache
+from typing import Any
+
+import pynvml
+
+from genvd.sources.nvml_processes import function
+
+_ENTRY = struct.Struct("=IIqqIIQ")
+"""Field, ``scopeId``, timestamp, latency, ``nvmlValueType_t``, ``nvmlReturn_t``, value."""
+
+_BYTES = struct.Struct("=Q")
+_UNSIGNED_LONG_LONG = 3
+_TYPES = tuple(map(struct.Struct, ("=d", "=I", "=Q", "=Q", "=q", "=i", "=H")))
+"""By ``nvmlValueType_t``."""
+
+Answer = tuple[int, int | float | None]
+"""An ``nvmlReturn_t``, and the value if there is one of a type that is known."""
+
+
+def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]:
+    """Return what the device says of these fields and ``scopeId``. The name stands in the log.
+
+    Raises:
+        pynvml.NVMLError: NVML does not tell.
+    """
+    buffer = ctypes.create_string_buffer(_question(fields), len(fields) * _ENTRY.size)
+    result = function("nvmlDeviceGetFieldValues")(handle, len(fields), buffer)
+    if result != pynvml.NVML_SUCCESS:
+        raise pynvml.NVMLError(result)
+    return [
+        (said, (value if kind == _UNSIGNED_LONG_LONG else _converted(value, kind)) if said == 0 else None)
+        for _, _, _, _, kind, said, value in _ENTRY.iter_unpack(buffer.raw)
+    ]
+
+
+def _converted(value: int, kind: int) -> int | float | None:
+    """Return what the bytes of a value are in another type; what the type does not name is undefined."""
+    if kind >= len(_TYPES):
+        return None
+    number: int | float = _TYPES[kind].unpack_from(_BYTES.pack(value))[0]
+    return number
+
+
+@lru_cache(maxsize=64)
+def _question(fields: tuple[tuple[int, int], ...]) -> bytes:
+    return b"".join(_ENTRY.pack(field, scope, 0, 0, 0, 0, 0) for field, scope in fields)

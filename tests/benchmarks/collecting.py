@@ -1,0 +1,80 @@
+"""What a collection takes: rows of the table."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.bench import Bench, each, in_turns
+from tests.benchmarks.peers import CLIENT, EXISTING, GENV, NVITOP, NVITOP_EXPORTER
+from tests.benchmarks.table import Goal, Row, milliseconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.benchmarks.machine import Machine
+    from tests.benchmarks.subject import Subject
+
+ALL: dict[str, object] = {"metrics_pcie_throughput": True}
+_GROUPS = (
+    *("device_details", "memory_health", "nvlink", "mig", "xid", "pcie_throughput"),
+    *("processes", "environments", "users", "policy"),
+)
+SIXTEEN: dict[str, object] = {"ledger_enabled": False, **{f"metrics_{group}": False for group in _GROUPS}}
+
+
+def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
+    """Measure, and return the rows."""
+    bench.say("collections ...")
+    with ExitStack() as stack:
+        found = in_turns(bench.effort.rounds, _tasks(bench, machine, stack))
+    floor, look, tick = found["floor"], found["look"], found["tick"]
+    rendered = found[CLIENT] + floor
+    yield Row("CPU of a tick up to the Snapshot, all metrics", look, milliseconds, "floor", floor, Goal(2))
+    name = f"{CLIENT} rendering + floor"
+    yield Row("CPU of a whole tick, one format rendered", tick, milliseconds, name, rendered, Goal(1.2))
+    yield Row("CPU of a whole tick that nobody scrapes", found["unscraped"], milliseconds)
+    sixteen, quarter, third = found["sixteen"], Goal(0.25), Goal(1 / 3, show=lambda value: "1/3")
+    what = "CPU of a whole tick, the sixteen metrics only"
+    yield Row(what, sixteen, milliseconds, GENV, found.get(GENV), quarter)
+    realistic = f"{GENV}, nvidia-smi takes {bench.nvidia_smi_ms} ms"
+    yield Row(what, sixteen, milliseconds, realistic, found.get("realistic"))
+    yield Row("CPU of a whole tick, everything", tick, milliseconds, NVITOP, found.get(NVITOP), third)
+
+
+def _tasks(bench: Bench, machine: Machine, stack: ExitStack) -> dict[str, Callable[[], float]]:
+    times = bench.effort.times
+    own = stack.enter_context(bench.own(machine, **ALL))
+    sixteen = stack.enter_context(bench.own(machine, **SIXTEEN))
+    floor = stack.enter_context(bench.subject(machine, "floor", *map(str, machine.pids)))
+    library = stack.enter_context(bench.subject(machine, "client_library", str(exposition(bench, own))))
+    tasks = {
+        "floor": each(floor, "look", times),
+        "look": each(own, "look", times),
+        "tick": each(own, "tick", times),
+        "sixteen": each(sixteen, "tick", times),
+        CLIENT: each(library, "render", times),
+    }
+    unscraped = stack.enter_context(bench.own(machine, **ALL))
+    tasks["unscraped"] = each(unscraped, "tick-unscraped", times)
+    if bench.peers:
+        some = max(1, times // 4)
+        slow = {"NVIDIA_SMI_CPU_MS": str(bench.nvidia_smi_ms)}
+        existing = stack.enter_context(EXISTING.stepped(machine, bench.new_directory("genv")))
+        realistic = stack.enter_context(EXISTING.stepped(machine, bench.new_directory("genv"), slow))
+        nvitop = stack.enter_context(NVITOP_EXPORTER.stepped(machine, bench.new_directory("nvitop")))
+        tasks[GENV] = each(existing, "collect", some)
+        tasks["realistic"] = each(realistic, "collect", max(1, times // 10))
+        tasks[NVITOP] = each(nvitop, "collect", some)
+    return tasks
+
+
+def exposition(bench: Bench, own: Subject) -> Path:
+    """Have the monitor tick; return a file with what it then exports."""
+    own.do("tick", 2)
+    path = bench.new_directory("exposition")
+    with urllib.request.urlopen(f"http://127.0.0.1:{own.port}/metrics") as response:
+        path.write_bytes(response.read())
+    return path

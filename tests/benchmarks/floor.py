@@ -1,0 +1,115 @@
+"""What no monitor can do without: the calls to NVML that may give something else each time, bare, and a file of /proc.
+
+``python -m tests.benchmarks.floor PID ...``. It keeps what cannot change: the handles, and what a device does not
+support. For every GPU process it reads /proc/PID/stat, once and without looking at it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pynvml
+
+from tests.benchmarks.orders import obey
+
+Bare = Callable[[], object]
+
+_DETAIL_FIELDS = [(82, 0), (74, 0), (75, 0), (76, 0), (77, 0), (79, 0), (269, 0), (270, 0), (271, 0)]
+"""Temperature of the memory, and times of low clocks: one call for all."""
+
+_LINK_FIELDS = (138, 139, 161, 162, 163)
+"""Bytes and errors, for each NVLink: one call for all."""
+
+_MOST_LINKS = 36
+
+
+def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Return what there is to ask of a device, of which some is not supported."""
+    yield pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)
+    yield pynvml.nvmlDeviceGetMemoryInfo, (handle, pynvml.nvmlMemory_v2)
+    for call in (
+        pynvml.nvmlDeviceGetUtilizationRates,
+        pynvml.nvmlDeviceGetMigMode,
+        pynvml.nvmlDeviceGetComputeRunningProcesses,
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses,
+        pynvml.nvmlDeviceGetMPSComputeRunningProcesses,
+        pynvml.nvmlDeviceGetBAR1MemoryInfo,
+        pynvml.nvmlDeviceGetPowerUsage,
+        pynvml.nvmlDeviceGetEnforcedPowerLimit,
+        pynvml.nvmlDeviceGetTotalEnergyConsumption,
+        pynvml.nvmlDeviceGetCurrentClocksEventReasons,
+        pynvml.nvmlDeviceGetPerformanceState,
+        pynvml.nvmlDeviceGetEncoderUtilization,
+        pynvml.nvmlDeviceGetDecoderUtilization,
+        pynvml.nvmlDeviceGetJpgUtilization,
+        pynvml.nvmlDeviceGetOfaUtilization,
+        pynvml.nvmlDeviceGetPersistenceMode,
+        pynvml.nvmlDeviceGetComputeMode,
+        pynvml.nvmlDeviceGetCurrPcieLinkGeneration,
+        pynvml.nvmlDeviceGetCurrPcieLinkWidth,
+        pynvml.nvmlDeviceGetPcieReplayCounter,
+        pynvml.nvmlDeviceGetRemappedRows,
+        pynvml.nvmlDeviceGetRetiredPagesPendingStatus,
+    ):
+        yield call, (handle,)
+    for clock in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM, pynvml.NVML_CLOCK_VIDEO):
+        yield pynvml.nvmlDeviceGetClockInfo, (handle, clock)
+    for kind in range(2):
+        for counter in range(2):
+            yield pynvml.nvmlDeviceGetTotalEccErrors, (handle, kind, counter)
+        yield pynvml.nvmlDeviceGetRetiredPages, (handle, kind)
+        yield pynvml.nvmlDeviceGetPcieThroughput, (handle, kind)
+    yield pynvml.nvmlDeviceGetFieldValues, (handle, _DETAIL_FIELDS)
+    links = []
+    for link in range(_MOST_LINKS):
+        with suppress(pynvml.NVMLError):
+            if pynvml.nvmlDeviceGetNvLinkState(handle, link):
+                links.append(link)
+                yield pynvml.nvmlDeviceGetNvLinkState, (handle, link)
+    if links:
+        yield pynvml.nvmlDeviceGetFieldValues, (handle, [(field, link) for link in links for field in _LINK_FIELDS])
+
+
+def _bare(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Bare:
+    return lambda: call(*arguments)
+
+
+def _device(index: int) -> list[Bare]:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    found = []
+    for call, arguments in _calls(handle):
+        with suppress(pynvml.NVMLError):
+            call(*arguments)
+            found.append(_bare(call, arguments))
+
+    def samples() -> None:
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlDeviceGetProcessUtilization(handle, int(time.time() * 1e6) - 5_000_000)
+
+    return [*found, samples]
+
+
+def main(pids: list[int]) -> None:
+    """Ask when told to."""
+    pynvml.nvmlInit()
+    calls = [call for index in range(pynvml.nvmlDeviceGetCount()) for call in _device(index)]
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            for call in calls:
+                call()
+            for pid in pids:
+                descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+                os.read(descriptor, 4096)
+                os.close(descriptor)
+
+    obey({"look": look}, calls=len(calls))
+
+
+if __name__ == "__main__":
+    main([int(argument) for argument in sys.argv[1:]])

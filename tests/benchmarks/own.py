@@ -1,0 +1,81 @@
+"""The monitor as a subject: looks, ticks, and serves what the last tick left.
+
+``python -m tests.benchmarks.own DIRECTORY [KEY=VALUE ...]``, with keys of the configuration.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+from genvd import interpreter, logs
+from genvd.config import Config
+from genvd.metrics.exposition import OPENMETRICS, TEXT, Format
+from genvd.monitor import Monitor, make_sources
+from genvd.web.security import Security, load
+from genvd.web.server import Server, listen
+from tests.benchmarks.orders import obey
+
+
+def main(directory: str, *settings: str) -> None:
+    """Serve, and tick when told to."""
+    logs.set_up("error")
+    values = {key: ast.literal_eval(value) for key, _, value in (setting.partition("=") for setting in settings)}
+    config = Config(ledger_directory=Path(directory), **values)
+    monitor = Monitor(config, make_sources(config, None))
+    monitor.keep_ledger(config)
+    server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
+    server.start()
+    interpreter.adapt()
+    rendered = _count_renderings()
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            monitor.look()
+
+    def tick(times: int, *formats: Format) -> dict[str, Any]:
+        before = len(rendered)
+        for _ in range(times):
+            if monitor.site.latest:
+                for format_ in formats:
+                    monitor.site.latest.exposition.at_hand((format_, False))
+            monitor.tick(0)
+        return {"rendered": len(rendered) - before}
+
+    def series(_: int) -> dict[str, Any]:
+        assert monitor.site.latest
+        body = monitor.site.latest.exposition.body((TEXT, False))
+        return {"series": sum(not line.startswith(b"#") for line in body.splitlines()), "bytes": len(body)}
+
+    orders = {
+        "look": look,
+        "tick": lambda times: tick(times, TEXT),
+        "tick-unscraped": tick,
+        "tick-two-formats": lambda times: tick(times, TEXT, OPENMETRICS),
+        "series": series,
+    }
+    obey(orders, port=server.port)
+
+
+def _count_renderings() -> list[Format]:
+    """Return a list that gets longer by one with each rendering."""
+    rendered: list[Format] = []
+
+    def count(format_: Format) -> None:
+        render = format_.render
+
+        def counted(families: Any) -> bytes:
+            rendered.append(format_)
+            return render(families)
+
+        object.__setattr__(format_, "render", counted)
+
+    for format_ in (TEXT, OPENMETRICS):
+        count(format_)
+    return rendered
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

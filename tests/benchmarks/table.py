@@ -1,0 +1,88 @@
+"""The table: each figure of ours beside that of a peer, their ratio, and the goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+Show = Callable[[float], str]
+
+
+def milliseconds(seconds: float) -> str:
+    """Show a time."""
+    return f"{seconds * 1e3:.2f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+
+
+def microseconds(seconds: float) -> str:
+    """Show a short time."""
+    return f"{seconds * 1e6:.0f} µs"
+
+
+def mebibytes(size: float) -> str:
+    """Show an amount of memory."""
+    return f"{size / 2**20:.1f} MiB"
+
+
+def number(value: float) -> str:
+    """Show a number of things."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to be reached, of the ratio or, without a peer, of the figure."""
+
+    most: float | None = None
+    least: float | None = None
+    show: Show = lambda value: f"{value:g} times"
+
+    def __str__(self) -> str:
+        return f"≤ {self.show(self.most)}" if self.most is not None else f"≥ {self.show(self.least or 0)}"
+
+    def reached(self, value: float) -> bool:
+        """Tell whether it is."""
+        return value <= self.most if self.most is not None else value >= (self.least or 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    ours: float | None
+    """None where it could not be measured."""
+    show: Show
+    peer: str = ""
+    theirs: float | None = None
+    goal: Goal | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times theirs ours is; None without a peer."""
+        return self.ours / self.theirs if self.ours is not None and self.theirs else None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is; None if there is none or it is not known."""
+        value = self.ratio if self.peer else self.ours
+        return None if self.goal is None or value is None else self.goal.reached(value)
+
+    def cells(self) -> tuple[str, ...]:
+        """Return what stands in the columns."""
+        ratio = "" if not self.peer else "not measured" if self.ratio is None else f"{self.ratio:.3g}"
+        verdict = {True: "yes", False: "**no**", None: ""}[self.reached]
+        shown = tuple("" if value is None else self.show(value) for value in (self.ours, self.theirs))
+        return (self.what, shown[0], self.peer, shown[1], ratio, str(self.goal or ""), verdict)
+
+
+HEADINGS = ("what", "ours", "beside", "theirs", "ratio", "goal", "reached")
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """Return the table, fit for people and for Markdown."""
+    lines = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |\n" for line in lines
+    )

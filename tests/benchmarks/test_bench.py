@@ -1,0 +1,58 @@
+"""The bench measures all that it is to measure. What the figures are is not judged: the machine may be busy."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import report
+from tests.benchmarks.__main__ import PARTS, run
+from tests.benchmarks.bench import TINY
+from tests.benchmarks.table import HEADINGS, Goal, Row, markdown, number
+
+GOALS = {
+    ("CPU of a tick up to the Snapshot, all metrics", "floor"),
+    ("CPU of a whole tick, one format rendered", "prometheus-client rendering + floor"),
+    ("CPU of a whole tick, the sixteen metrics only", "existing genv monitor"),
+    ("CPU of a whole tick, everything", "nvitop-exporter"),
+    ("scrapes per second, 4 connections", "prometheus-client"),
+    ("scrapes per second, 4 connections", "nvitop-exporter"),
+    ("scrapes per second, 4 connections", "node_exporter"),
+    ("CPU of one scrape", "constant body, Python, epoll"),
+    ("resident memory after 2 ticks", "existing genv monitor"),
+    ("from exec to READY=1", ""),
+    ("CPU of a tick for each of 8 processes, everything rendered", ""),
+    ("scrape p99, 8 processes, while ticks go on", ""),
+    ("scrape p99, 100,000 series, while ticks go on", ""),
+    ("renderings for each tick and format", ""),
+    ("wakeups per second between two ticks", ""),
+}
+
+
+def test_there_is_a_row_for_each_goal() -> None:
+    rows = run(TINY, tuple(PARTS), peers=False)
+    assert {(row.what, row.peer) for row in rows if row.goal} == GOALS
+    assert all(row.ours is not None for row in rows)
+    lines = markdown(rows).splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert {line.count("|") for line in lines} == {len(HEADINGS) + 1}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "goal", "verdict"),
+    [
+        (1.0, 4.0, Goal(0.25), "| 0.25  | ≤ 0.25 times | yes"),
+        (2.0, 4.0, Goal(0.25), "| 0.5   | ≤ 0.25 times | **no**"),
+        (80.0, 4.0, Goal(least=20), "| 20    | ≥ 20 times | yes"),
+        (76.0, 4.0, Goal(least=20), "| 19    | ≥ 20 times | **no**"),
+        (76.0, None, Goal(least=20), "| not measured | ≥ 20 times |  "),
+    ],
+)
+def test_a_row_says_whether_the_goal_is_reached(ours: float, theirs: float | None, goal: Goal, verdict: str) -> None:
+    assert verdict in markdown([Row("work", ours, number, "peer", theirs, goal)])
+
+
+def test_the_table_has_its_place_in_the_documentation() -> None:
+    for name in report.PLACES:
+        content = (report.REPOSITORY / name).read_text()
+        assert content.count(report.BEGIN) == content.count(report.END) == 1
+        assert content.index(report.BEGIN) < content.index(report.END)
