@@ -111,6 +111,7 @@ def test_rules_use_known_metrics_and_labels_of_them() -> None:
 def test_rules_join_and_sum_by_labels_that_are_there() -> None:
     for expression in rules.expressions():
         there = TARGET.union(*(LABELS[selector.metric] for selector in rules.selectors(expression)))
+        there.update(re.findall(r'"(\w+)", "\$1"', expression))  # what label_replace makes
         lists = re.findall(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\(([^()]*)\)", expression)
         for label in {label.strip() for one in lists for label in one.split(",")} - {""}:
             assert label in there, f"{label} in {expression}"
@@ -150,10 +151,10 @@ def test_each_alert_says_what_it_is_about(alert: Json) -> None:
     by = set(re.findall(r"group_left \(([^()]+)\)", alert["expr"]))
     if "uuid, name" in by:
         assert "$labels.index" in annotations["summary"] and "$labels.uuid" in annotations["summary"]
-        assert "held_by" in annotations
+        assert "held_by" in annotations and "Labels.username" in annotations["summary"]
     if "name, username" in by:
         assert "$labels.username" in annotations["summary"] and "$labels.eid" in annotations["summary"]
-        assert "devices" in annotations
+        assert "devices" in annotations and re.search(r"device {{|; devices:", annotations["summary"])
     # What changes from one evaluation to the next would make a new alert of it each time.
     assert "$value" not in "".join(alert["labels"].values())
 
