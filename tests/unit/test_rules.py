@@ -147,7 +147,7 @@ def test_each_alert_says_what_it_is_about(alert: Json) -> None:
     assert alert["labels"]["severity"] in ("critical", "warning", "info")
     assert "$labels.instance" in annotations["summary"]
     assert annotations["description"].endswith(".")
-    assert annotations["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+    assert annotations["runbook_url"] == f"/usr/share/doc/genv-monitor/docs/runbook.md#{name.lower()}"
     by = set(re.findall(r"group_left \(([^()]+)\)", alert["expr"]))
     if "uuid, name" in by:
         assert "$labels.index" in annotations["summary"] and "$labels.uuid" in annotations["summary"]
