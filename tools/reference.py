@@ -37,6 +37,10 @@ A value that is not known is an absent series: never 0, never NaN. A series is t
 after a source has failed for three collections in a row, what it feeds goes away.
 Memory is in bytes, and `index` and `device` are NVML's device index, the one that nvidia-smi shows.
 
+The label `eid` of a process is the environment in which it counts. It is empty where the process names none, or one
+that may not count it. Where it names one that is not active, it is that name: so processes outside any environment are
+those whose `eid` no `genv_environment_processes_total` has. [trust.md](trust.md) says more.
+
 Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
 """
@@ -81,6 +85,9 @@ overhead of the protocol up to NVLink 4.
 _MIG = """\
 `instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
 utilisation of its own. Its processes are those of its MIG devices, and `device` is its index.
+
+Prometheus has a label `instance` of its own, for the machine. So there, unless its `honor_labels` is on, this one is
+called `exported_instance`, as in `genv_mig_memory_used_bytes{instance="gpu1:8000",index="0",exported_instance="1"}`.
 """
 
 _GPM = """\
