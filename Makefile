@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests wait more than they compute: more processes than cores.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 
@@ -23,7 +25,7 @@ run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated 
 
 .PHONY: test
 test: lint ## Check everything and run every test that the current user may run
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: load
 load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--seconds 600' for longer)
@@ -44,6 +46,10 @@ format: $(READY) ## Format the code
 generate: $(READY) ## Make anew what is made from code: dashboards, metrics reference, sample configuration
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
+
+.PHONY: links
+links: $(READY) ## Ask whether all that the documents refer to is there, other sites too
+	$(BIN)/python -m tools.links
 
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)

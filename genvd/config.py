@@ -209,6 +209,20 @@ class Setting:
     default: Any
     description: str
 
+    @property
+    def expected(self) -> str:
+        """What the value has to be, in words."""
+        try:
+            self.kind.parse("\0")
+        except ValueError as error:
+            return str(error).removeprefix("expected ")
+        raise AssertionError(f"{self.field} takes anything")
+
+    @property
+    def default_text(self) -> str:
+        """The default as people write it; empty where there is none."""
+        return "" if self.default is None else self.kind.show(self.default)
+
 
 def settings() -> Iterator[Setting]:
     """Return the keys of monitor.yaml, in their order."""
@@ -279,8 +293,8 @@ def json_schema() -> dict[str, Any]:
         for name, text in SECTIONS.items()
     }
     for setting in settings():
-        default = setting.kind.show(setting.default) if setting.default is not None else ""
-        shown = setting.default if isinstance(setting.default, int | bool) else [] if setting.kind.item else default
+        typed = isinstance(setting.default, int | bool)
+        shown = setting.default if typed else [] if setting.kind.item else setting.default_text
         sections[setting.section]["properties"][setting.key] = {
             "description": setting.description,
             "default": shown,

@@ -17,10 +17,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process when there are several, and those with a booted machine in one too."""
+    """Keep the tests of a file in one process when there are several; those that share a machine or browser too."""
     for item in items:
         folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name == "system" else item.path)))
+        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in ("browser", "system") else item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Writes what is made from the tables of the code, or, with ``--check``, tells what is out of date.
 
-``python -m tools.reference [--check]``: the metrics reference, the sample configuration and its JSON Schema.
+``python -m tools.reference [--check]``: the references of metrics and configuration, the sample configuration and its
+JSON Schema.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
 from genvd.metrics.policy import POLICY
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
+from tools.configuration import configuration_reference
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +36,10 @@ Made by `make generate` from the table in `genvd/metrics/`.
 A value that is not known is an absent series: never 0, never NaN. A series is there as long as what it describes is;
 after a source has failed for three collections in a row, what it feeds goes away.
 Memory is in bytes, and `index` and `device` are NVML's device index, the one that nvidia-smi shows.
+
+The label `eid` of a process is the environment in which it counts. It is empty where the process names none, or one
+that may not count it. Where it names one that is not active, it is that name: so processes outside any environment are
+those whose `eid` no `genv_environment_processes_total` has. [trust.md](trust.md) says more.
 
 Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
@@ -79,6 +85,9 @@ overhead of the protocol up to NVLink 4.
 _MIG = """\
 `instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
 utilisation of its own. Its processes are those of its MIG devices, and `device` is its index.
+
+Prometheus has a label `instance` of its own, for the machine. So there, unless its `honor_labels` is on, this one is
+called `exported_instance`, as in `genv_mig_memory_used_bytes{instance="gpu1:8000",index="0",exported_instance="1"}`.
 """
 
 _GPM = """\
@@ -140,6 +149,7 @@ def generated() -> dict[Path, str]:
     """Return the content of each file that is made here."""
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
+        ROOT / "docs" / "configuration.md": configuration_reference(),
         ROOT / "packaging" / "monitor.yaml": config.sample(),
         ROOT / "packaging" / "monitor.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
     }

@@ -128,6 +128,13 @@ ENVIRONMENTS = (
         addable=False,
     ),
     Metric(
+        "genv_environment_device_attached_timestamp_seconds",
+        "When the device was attached to the environment, as genv's files say, in seconds since the epoch.",
+        ("eid", "index"),
+        lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
+        addable=False,
+    ),
+    Metric(
         "genv_environment_idle_seconds",
         "Seconds since the environment last worked on a device that it holds, or since it holds devices if it was not"
         " seen to; absent for one that holds none.",

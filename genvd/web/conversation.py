@@ -28,6 +28,9 @@ _NOT_ALLOWED = problem(
 _MOST_THROWN_AWAY = 1024 * 1024
 """Bytes that a client may still send after it was refused, so that it gets to read why."""
 
+_TLS_HANDSHAKE = b"\x16"
+"""What a client begins with who takes this port for one of HTTPS (RFC 8446, section 5.1); no method begins so."""
+
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -113,9 +116,12 @@ class Conversation:
             self._connections.put(connection, Stage.ASKING)
 
     def _whole(self, received: bytes) -> bool:
-        return END in received or len(received) > MAX_HEAD_BYTES
+        return END in received or len(received) > MAX_HEAD_BYTES or received.startswith(_TLS_HANDSHAKE)
 
     def _take_request(self, connection: Connection) -> None:
+        if connection.received.startswith(_TLS_HANDSHAKE):  # whose end would be waited for in vain
+            self._refuse(connection, HTTPStatus.BAD_REQUEST)
+            return
         end = connection.received.find(END)
         if not 0 <= end <= MAX_HEAD_BYTES:
             self._refuse(connection, _too_large(connection.received))

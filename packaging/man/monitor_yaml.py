@@ -41,19 +41,10 @@ def escaped(text: str) -> str:
 
 
 def _entry(setting: config.Setting) -> str:
-    default = setting.kind.show(setting.default) if setting.default not in (None, "", ()) else "empty"
     return (
         f".TP\n.B {escaped(setting.section)}.{escaped(setting.key)}\n{escaped(setting.description)}\n"
-        f"Takes {escaped(_expected(setting))}.\nDefault: {escaped(default)}.\n"
+        f"Takes {escaped(setting.expected)}.\nDefault: {escaped(setting.default_text or 'empty')}.\n"
     )
-
-
-def _expected(setting: config.Setting) -> str:
-    try:
-        setting.kind.parse("\0")
-    except ValueError as error:
-        return str(error).removeprefix("expected ")
-    raise AssertionError(f"{setting.field} takes anything")
 
 
 SAMPLE = """\

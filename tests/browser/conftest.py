@@ -18,13 +18,14 @@ OpenPage = Callable[..., Page]
 """Opens a path of an origin, after doing something ``before``; further keywords are those of a browser context."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One for this folder only: its Playwright has an event loop in this thread, and others want one of their own."""
     with chromium() as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served() -> Iterator[Shown]:
     with serving() as shown:
         yield shown

@@ -431,6 +431,7 @@ def test_a_large_body_is_refused(monitor: Monitor) -> None:
     [
         pytest.param(b"GARBAGE\r\n\r\n", id="one word"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", id="TLS"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS without an end of line"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
         pytest.param(b"GET / HTTP/x\r\n\r\n", id="version"),
         pytest.param(b"GET / HTTP/1.1.1\r\n\r\n", id="versions"),
@@ -447,6 +448,7 @@ def test_a_large_body_is_refused(monitor: Monitor) -> None:
 def test_garbage_is_refused(monitor: Monitor, request_: bytes) -> None:
     (status,) = statuses(exchange(monitor, request_))
     assert status in range(400, 500) or (status == 505 and b"HTTP/2" in request_)
+    assert status != 408, "it is refused at once"
 
 
 @pytest.mark.parametrize("size", [16_000, 17_000, 60_000])

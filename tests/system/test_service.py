@@ -431,3 +431,22 @@ def test_a_full_disk_is_told_and_survived(stopped: Service, machine: Machine) ->
         stopped.systemctl("stop", UNIT)
     finally:
         machine.run("umount", "--lazy", STATE)
+
+
+def test_a_directory_elsewhere_has_to_be_given_to_it(stopped: Service, machine: Machine) -> None:
+    machine.shell("mkdir -m 700 /srv/own && chown genv-monitor: /srv/own")
+    try:
+        stopped.configure(f"{QUICK}publish: {{directory: /srv/own/metrics}}\nledger: {{directory: /srv/own}}\n")
+        stopped.systemctl("start", UNIT)
+        wait_for(lambda: stopped.value("genv_monitor_ledger_write_success") == 0, "the ledger cannot be written")
+        assert stopped.value("genv_monitor_publish_success") == 0
+        assert stopped.log.count("Read-only file system") == 2
+
+        stopped.drop_in("[Service]\nReadWritePaths=/srv/own\n")
+        stopped.restart()
+        wait_for(lambda: stopped.value("genv_monitor_ledger_write_success") == 1, "the ledger is written")
+        assert stopped.value("genv_monitor_publish_success") == 1
+        assert machine.exists("/srv/own/metrics/grafana/grafana.ini")
+        stopped.systemctl("stop", UNIT)
+    finally:
+        machine.shell("rm -r /srv/own")

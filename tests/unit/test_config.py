@@ -6,7 +6,6 @@ import dataclasses
 import os
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from genvd.config_values import parse_duration, show_duration
 from tests.support.monitor import PROGRAM
 from tests.support.needs import need_command
 
-QUICK = 5.0
+CPU_SECONDS = 5
 """Seconds in which any file is judged; a service that starts waits for it."""
 
 SETTINGS = list(settings())
@@ -365,13 +364,11 @@ def test_python_tags_run_nothing(file: Path, tmp_path: Path) -> None:
 
 
 def check(file: Path, *, memory: int = 1 << 30) -> subprocess.CompletedProcess[str]:
-    """Check a file that may be an attack, in a process that may not take much."""
+    """Check a file that may be an attack, in a process that may not take much: one that takes more is killed."""
     prlimit = need_command("prlimit", "util-linux")
-    command = [prlimit, f"--as={memory}", str(PROGRAM), "check", str(file)]
-    started = time.monotonic()
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    command = [prlimit, f"--as={memory}", f"--cpu={CPU_SECONDS}", str(PROGRAM), "check", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in result.stderr
-    assert time.monotonic() - started < QUICK
     return result
 
 

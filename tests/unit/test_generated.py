@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from genvd import config
 from genvd.metrics import ALL
 from tools.reference import generated
 
@@ -19,3 +21,11 @@ def test_every_metric_is_in_the_reference() -> None:
     reference = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     for metric in ALL:
         assert f"| `{metric.name}` | {metric.type} |" in reference
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    for setting in config.settings():
+        (row,) = (line for line in reference.splitlines() if line.startswith(f"| `{setting.section}.{setting.key}` |"))
+        assert setting.description.replace("|", "\\|") in row
+        assert len(re.split(r"(?<!\\)\|", row)) == len(("", "key", "default", "meaning", ""))

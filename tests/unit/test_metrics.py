@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from genvd.metrics import ALL
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Families, Format
+from genvd.metrics.people import ENVIRONMENTS
 from genvd.metrics.spec import Metric, families
-from genvd.model import Device, DeviceUse, Environment, Process, ServiceStatus, Snapshot
+from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
 # Restated, because others rely on exactly these: name and labels.
 THE_SIXTEEN = {
@@ -80,6 +81,13 @@ def test_processes_that_are_not_known_take_no_environment_away() -> None:
     text = rendered(replace(NOTHING_KNOWN, environments=(environment,)), CONTRACT)
     assert 'genv_environment_attached_devices_total{eid="1"} 1.0' in text
     assert "genv_environment_processes_total" not in text
+
+
+def test_since_when_a_device_is_attached() -> None:
+    held = [Holding("1", None, None, index, None, None, None, attached) for index, attached in ((0, 7.5), (1, None))]
+    lines = rendered(replace(NOTHING_KNOWN, holdings=tuple(held)), ENVIRONMENTS).splitlines()
+    of_attachment = [line for line in lines if line.startswith("genv_environment_device_attached_timestamp_seconds")]
+    assert of_attachment == ['genv_environment_device_attached_timestamp_seconds{eid="1",index="0"} 7.5']
 
 
 @pytest.mark.parametrize("eid", ['a"b', "a\\b", "a\nb", "ünï", "\\ud800", "{}", "", "x" * 256])

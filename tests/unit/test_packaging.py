@@ -13,6 +13,7 @@ import pytest
 
 import genvd
 from genvd import cli, config
+from tools.links.document import documents
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -46,6 +47,32 @@ def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
     _, _, section = plain.partition(".SH COMMANDS")
     section, _, _ = section.partition(".SH OPTIONS")
     assert set(re.findall(r"^\.TP\n\.BR? (\w+)", section, re.MULTILINE)) == set(commands) - {""}
+
+
+def _called_in_documents() -> list[tuple[str, list[str]]]:
+    """Return what the documents call ``genv monitor`` with: the document and the words, up to the end of the call."""
+    called = re.compile(r"(?<![\w/.-])(?<!-u )(?:genv monitor|genv-monitor)((?: +[^\s`|<>&;()#'\"]+)*)")
+    return [
+        (document.path.name, words.split())
+        for document in documents()
+        for words in called.findall("\n".join(document.code))
+    ]
+
+
+def test_the_documents_call_it_as_it_can_be_called() -> None:
+    """Of what looks like a call, each option is one of the command's; a file or value is anybody's."""
+    commands = _commands()
+    calls = [(name, words) for name, words in _called_in_documents() if words]
+    assert len(calls) > 20
+    for name, words in calls:
+        command = words[0] if words[0] in commands else ""
+        given = {word for word in words if word.startswith("-")}
+        assert given <= _options(commands[command]), f"{name}: {words}"
+
+
+def test_the_readme_has_all_commands_and_no_others() -> None:
+    rows = re.findall(r"^\| `genv monitor \[?(\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(rows) == set(_commands()) - {""}
 
 
 @pytest.mark.parametrize("command", _commands())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 
@@ -22,8 +23,9 @@ def test_ticks_follow_a_schedule_that_does_not_drift() -> None:
     wait_for(lambda: len(moments) >= 11, "eleven ticks")
     timer.stop()
     offsets = [(moment - moments[0]) / interval for moment in moments[:11]]
-    late = [offset - round(offset) for offset in offsets]
-    assert all(-0.02 < lateness < 0.5 for lateness in late), offsets
+    # A busy machine makes some of them late. If the work were added, they would be anywhere between two ticks.
+    late = [(offset + 0.02) % 1 for offset in offsets]
+    assert statistics.median(late) < 0.3, offsets
 
 
 def test_missed_ticks_are_skipped_and_counted() -> None:

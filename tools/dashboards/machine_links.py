@@ -14,7 +14,7 @@ _THIS_MACHINE = ("instance",)
 _NVLINK = f"No NVLink is active: {or_off('metrics.nvlink')}"
 _NO_NVLINKS = f"No NVLinks: {or_off('metrics.nvlink')}"
 _NO_FABRIC = "Hopper and later tell of the fabric, where there are NVSwitches and metrics.nvlink is on in monitor.yaml"
-_THROUGHPUT = "metrics.pcie_throughput is off in monitor.yaml, as it is unless switched on"
+_THROUGHPUT = "metrics.pcie_throughput is off in monitor.yaml; before Hopper, or with metrics.gpm off, only it can tell"
 
 
 def links() -> Sequence[PanelBuilder]:
@@ -49,9 +49,17 @@ def _pcie_link() -> PanelBuilder:
 
 
 def _pcie() -> Sequence[PanelBuilder]:
-    def throughput(title: str, what: str, metric: str) -> PanelBuilder:
-        about = About(title, f"Bytes per second that each device {what}, as sampled for 20 ms.", 12, 7, _THROUGHPUT)
-        return lines(about, ask.device(metric), _GPU, BYTES_PER_SECOND)
+    def throughput(title: str, what: str, direction: str) -> PanelBuilder:
+        about = About(
+            title,
+            f"Bytes per second that each device {what}, as sampled for 20 ms; where that is off, by its own counters.",
+            width=12,
+            height=7,
+            empty=_THROUGHPUT,
+        )
+        sampled = ask.device(f"genv_device_pcie_{direction}_bytes_per_second")
+        counted = ask.device("genv_device_pcie_traffic_bytes_per_second", where=f'direction="{direction}"')
+        return lines(about, f"{sampled} or {counted}", _GPU, BYTES_PER_SECOND)
 
     errors = f"round({ask.device_increase('genv_device_pcie_errors_total', 'kind')})"
     return [
@@ -81,8 +89,8 @@ def _pcie() -> Sequence[PanelBuilder]:
             hidden=_THIS_MACHINE,
             empty=DETAILS,
         ),
-        throughput("PCI Express received", "received", "genv_device_pcie_receive_bytes_per_second"),
-        throughput("PCI Express sent", "sent", "genv_device_pcie_transmit_bytes_per_second"),
+        throughput("PCI Express received", "received", "receive"),
+        throughput("PCI Express sent", "sent", "transmit"),
     ]
 
 

@@ -209,7 +209,7 @@ def _bounds() -> Sequence[PanelBuilder]:
                 "Time since the file of the ledger was last written; a crash loses no more than that.",
                 width=6,
                 height=7,
-                empty="The ledger is off or kept in memory only",
+                empty="The ledger is off or kept in memory only, as that of the demo",
             ),
             ask.age("genv_monitor_ledger_last_write_timestamp_seconds"),
             "since the last write",

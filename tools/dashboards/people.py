@@ -122,7 +122,8 @@ def _devices() -> PanelBuilder:
     return rows(
         About(
             "Environments by device",
-            "What each environment takes of each device on which it is, whether it holds it or not.",
+            "What each environment takes of each device on which it is, whether it holds it or not, and since when it"
+            " holds it.",
             width=24,
             height=9,
         ),
@@ -130,6 +131,7 @@ def _devices() -> PanelBuilder:
         [
             Value("Memory used", ask.environment("genv_environment_used_gpu_memory_bytes", "device"), unit="bytes"),
             Value("SM share", ask.environment("genv_environment_utilization_ratio", "device"), unit="percentunit"),
+            Value("Held since", ask.held_since(), unit="dateTimeFromNow"),
         ],
         sort_by="Memory used",
         empty=_NO_ENVIRONMENTS,

@@ -51,6 +51,17 @@ def environment_created() -> str:
     return of_users(f"1000 * {per('genv_environment_created_timestamp_seconds', 'eid', where=_ENVIRONMENT)}")
 
 
+def held_since() -> str:
+    """Give since when each environment holds each device that it holds, in milliseconds since the epoch.
+
+    The device is in the label device, as with what the environment uses of it.
+    """
+    since = per("genv_environment_device_attached_timestamp_seconds", "eid", "index", where=_ENVIRONMENT)
+    named = f'label_replace(1000 * {since}, "device", "$1", "index", "(.*)")'
+    used = per("genv_environment_used_gpu_memory_bytes", "eid", "device", where=_ENVIRONMENT)
+    return of_users(f"max by (instance, eid, device) ({named}) and {on('eid', 'device')} {used}")
+
+
 def broken_for() -> str:
     """Give the share of the chosen time range in which each environment broke each rule."""
     broken = f'genv_environment_violation{{instance=~"$instance", {_ENVIRONMENT}}}'

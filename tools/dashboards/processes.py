@@ -24,6 +24,8 @@ _KEYS = (
     Key("cgroup_kind", "Started by"),
     Key("cgroup", "Container, job or session"),
 )
+_OUTSIDE_KEYS = tuple(Key("eid", key.title) if key.label == "eid" else key for key in _KEYS)
+"""There is no environment to go to."""
 
 
 def page() -> Page:
@@ -118,7 +120,7 @@ def _outside() -> PanelBuilder:
             width=16,
             height=9,
         ),
-        _KEYS,
+        _OUTSIDE_KEYS,
         [
             Value("Started", ask.outside_started(), unit="dateTimeFromNow"),
             Value("Memory", ask.outside_memory(), unit="bytes"),

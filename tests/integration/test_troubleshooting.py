@@ -1,0 +1,45 @@
+"""Symptoms of docs/operations.md that no other test reproduces."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from tests.standin import Process, Scenario
+from tests.support.gpus import MIB, gpu
+from tests.support.monitor import PROGRAM, Labels, Monitor, series
+from tests.support.needs import need_command, need_root
+from tests.support.waiting import wait_for
+
+NOBODY = 65534
+
+
+def test_without_its_capabilities_it_cannot_tell_the_environments_of_others(
+    nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_path: Path
+) -> None:
+    need_root("runs processes of several users")
+    without = [need_command("setpriv", "util-linux"), "--bounding-set=-sys_ptrace,-dac_read_search,-dac_override"]
+    with subprocess.Popen(["sleep", "600"], env={"GENV_ENVIRONMENT_ID": "4711"}, user=NOBODY) as process:
+        wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process runs")
+        scenario.gpus = [gpu(0, processes=[Process(process.pid, 5 * MIB)])]
+        scenario.write()
+        options: list[str | Path] = ["-i", "0.2", "--config-dir", tmp_path / "published"]
+        for privileges, eid in (([], "4711"), (without, "")):
+            used = series("genv_process_used_gpu_memory_bytes", pid=process.pid, eid=eid, device=0)
+            command = [*privileges, str(PROGRAM)]
+            with Monitor(options, environment=scenario.environment(nvml_library), command=command) as monitor:
+                wait_for(partial(_is, monitor, used, 5 * MIB), f"its environment is {eid!r}")
+        process.kill()
+
+
+def _is(monitor: Monitor, key: tuple[str, Labels], value: float) -> bool:
+    return monitor.metrics().get(key) == value
+
+
+def test_a_state_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    state = tmp_path / "none"
+    file = tmp_path / "monitor.yaml"
+    file.write_text(f"genv: {{state_directory: {state}}}\n")
+    with Monitor(["-c", file, "--config-dir", tmp_path / "published"]) as monitor:
+        wait_for(lambda: f"genv.state_directory: {state} is not there, or hidden" in monitor.log, "it is told")

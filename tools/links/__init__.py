@@ -1,0 +1,1 @@
+"""Whether what the documents refer to is there: links, anchors, files, targets of make, and, if asked, other sites."""
