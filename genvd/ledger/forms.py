@@ -15,6 +15,7 @@ from genvd.text import clean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PERIOD = ("since_timestamp_seconds", "until_timestamp_seconds")
 _AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
 _HEADINGS = ("held GPU-h", "active GPU-h", "idle GPU-h", "energy kWh")
 _UNITS = (3600.0, 3600.0, 3600.0, 3.6e6)
@@ -25,6 +26,8 @@ _OUTSIDE = "(none)"
 
 def as_table(report: Report) -> str:
     """Return aligned text, in GPU-hours of local time, with a line of sums."""
+    if report.since == report.until:
+        return f"{_local(report.since)}: nothing that is kept by the hour or day begins in that time; ask for more.\n"
     period = " to ".join(_local(moment) for moment in (report.since, report.until))
     if not report.rows:
         return f"{period}: nobody held a device.\n"
@@ -39,19 +42,19 @@ def as_table(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return comma-separated values with a header; what is not known is empty."""
+    """Return comma-separated values with a header; what is not known is empty. Each line has the time that counts."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*LABELS[report.by], *_AMOUNTS))
-    writer.writerows((*map(_plain, row.labels), *_amounts(row)) for row in report.rows)
+    writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD))
+    period = (report.since, report.until)
+    writer.writerows((*map(_plain, row.labels), *_amounts(row), *period) for row in report.rows)
     return text.getvalue()
 
 
 def as_json(report: Report) -> str:
     """Return a JSON document; what is not known is null."""
     document = {
-        "since_timestamp_seconds": report.since,
-        "until_timestamp_seconds": report.until,
+        **dict(zip(_PERIOD, (report.since, report.until), strict=True)),
         "by": report.by,
         "rows": [
             {

@@ -86,6 +86,7 @@ def report(by: str, *rows: Row) -> Report:
     return Report(by, NOW.timestamp() - 7 * 86400, NOW.timestamp(), rows)
 
 
+PERIOD = [str(NOW.timestamp() - 7 * 86400), str(NOW.timestamp())]
 USERS = report(
     "user",
     Row(("名前", 1001), 36_000.0, 18_000.0, 18_000.0, 3.6e6),
@@ -120,17 +121,28 @@ def test_environments_tell_whose_they_are_and_since_when() -> None:
 def test_nothing_is_said_in_words() -> None:
     assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: nobody held a device.\n"
     assert as_csv(report("device")).splitlines() == [
-        "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules"
+        "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
+        "since_timestamp_seconds,until_timestamp_seconds"
     ]
     assert json.loads(as_json(report("device")))["rows"] == []
+
+
+def test_a_time_in_which_nothing_begins_is_told() -> None:
+    moment = NOW.timestamp()
+    assert as_table(Report("user", moment, moment, ())) == (
+        "2026-11-23 22:30: nothing that is kept by the hour or day begins in that time; ask for more.\n"
+    )
 
 
 def test_programs_get_seconds_and_joules() -> None:
     rows = list(csv.reader(as_csv(USERS).splitlines()))
     assert rows[:3] == [
-        ["username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle")), "energy_joules"],
-        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0"],
-        ["bob", "", "90.0", "", "", ""],
+        [
+            *("username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle"))),
+            *("energy_joules", "since_timestamp_seconds", "until_timestamp_seconds"),
+        ],
+        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0", *PERIOD],
+        ["bob", "", "90.0", "", "", "", *PERIOD],
     ]
     document = json.loads(as_json(USERS))
     assert document["rows"][1] == {
