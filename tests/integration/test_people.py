@@ -178,6 +178,29 @@ def test_only_compute_contexts_count_in_the_sixteen(place: Place) -> None:
     assert seen[series(ORPHAN, index=0)] == TOTAL - 11 * MIB
 
 
+def test_who_names_nobody_is_known_by_their_account_beyond_the_sixteen(place: Place) -> None:
+    """Or else everybody could take their name out of the record and pay for nothing."""
+    place.environment("a", place.alice, 0)
+    place.write("envs", lambda entries: [{**entry, "username": None} for entry in entries])
+    place.environment("b", place.bob, 1)
+    monitor = watch(place)
+    account, ledger = {"username": place.alice.name}, "genv_user_allocated_device_seconds_total"
+    wait_for(lambda: monitor.metrics().get(series(ledger, **account)), "the ledger counts")
+    seen = monitor.metrics()
+
+    assert {of["eid"]: of["username"] for of in labels(seen, "genv_environment_info")} == {
+        "a": place.alice.name,
+        "b": place.bob.name,
+    }
+    assert seen[series("genv_user_used_gpu_memory_bytes", **account)] == 0
+    assert seen[series("genv_unmanaged_processes", **account)] == 0
+    assert seen[series("genv_environments_total")] == 2
+    assert seen[series("genv_users_total")] == 1
+    for name in ("environments", "processes", "attached_devices"):
+        assert {of["username"] for of in labels(seen, f"genv_user_{name}_total")} == {place.bob.name}
+    assert all(of["username"] for of in labels(seen, ledger))
+
+
 def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
     now = int(time.time() * 1e6)
     impossible = [Sample(107, 101), Sample(108, 2**32 - 1)]
