@@ -147,6 +147,9 @@ def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> 
         JOIN device ON device.id = use.device
         GROUP BY {_GROUPS[by]} ORDER BY sum(use.allocated - use.allocated_again) DESC, 1, 2"""
     for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, start, end)):
+        # Of no time at all it is known how much of it was active: somebody with work outside of environments has none.
+        if not allocated:
+            active = idle = 0
         yield Row(tuple(labels), allocated / 1000, _thousandth(active), _thousandth(idle), _thousandth(energy))
 
 

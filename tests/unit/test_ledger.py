@@ -411,6 +411,18 @@ def test_a_report_sums_what_begins_in_the_time(store: Store) -> None:
     assert sum(row.allocated_seconds for half in halves for row in half) == pytest.approx(everything)
 
 
+def test_of_no_time_none_is_active_and_none_idle(store: Store) -> None:
+    """As of somebody who works outside of environments; of a time it may not be known."""
+    book = begun()
+    book.add({(Holder("alice"), GPU): Use(energy=5000), (Holder("bob", "1"), GPU): Use(1000)}, NOW)
+    write(store, book)
+    begins, ends = (datetime.fromtimestamp(moment, timezone.utc) for moment in (NOW, NOW + HOUR))
+    for by in ("user", "environment"):
+        bob, alice = make(store.path, begins, ends, by).rows
+        assert (alice.allocated_seconds, alice.active_seconds, alice.idle_seconds, alice.energy_joules) == (0, 0, 0, 5)
+        assert (bob.allocated_seconds, bob.active_seconds, bob.idle_seconds, bob.energy_joules) == (1, None, None, None)
+
+
 def test_an_hour_counts_for_the_time_in_which_it_begins(store: Store) -> None:
     def report(since: int, until: int) -> Report:
         begins, ends = (datetime.fromtimestamp(NOW + moment, timezone.utc) for moment in (since, until))
