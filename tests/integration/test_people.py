@@ -201,6 +201,30 @@ def test_who_names_nobody_is_known_by_their_account_beyond_the_sixteen(place: Pl
     assert all(of["username"] for of in labels(seen, ledger))
 
 
+def test_a_device_that_is_lost_goes_on_counting_as_held(place: Place) -> None:
+    """But neither as active nor as idle, as nobody knows what goes on there."""
+    place.scenario.gpus[0].processes = []
+    place.environment("a", place.alice, 0)
+    monitor = watch(place)
+
+    def counted(seen: Series, kind: str) -> float:
+        return seen.get(series(f"genv_user_{kind}_device_seconds_total", username=place.alice.name), 0)
+
+    wait_for(lambda: counted(monitor.metrics(), "idle"), "it is idle")
+    place.scenario.gpus[0].errors = {"*": 15}  # NVML_ERROR_GPU_IS_LOST
+    place.scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=0)] == 0, "it is lost")
+    before = monitor.metrics()
+
+    def held_on() -> Series | None:
+        seen = monitor.metrics()
+        return seen if counted(seen, "allocated") > counted(before, "allocated") else None
+
+    after = wait_for(held_on, "it is still held")
+    for kind in ("active", "idle"):
+        assert counted(after, kind) == counted(before, kind)
+
+
 def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
     now = int(time.time() * 1e6)
     impossible = [Sample(107, 101), Sample(108, 2**32 - 1)]
