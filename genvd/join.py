@@ -117,13 +117,14 @@ def environments(
                 created=record.created,
                 device_indices=tuple(sorted(devices.get(record.eid, ()))),
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
+                named=record.username is not None,
             )
         )
     return tuple(found), tuple(rejections)
 
 
 def users(environments: Iterable[Environment]) -> tuple[User, ...]:
-    """Group active environments by the name of their user, ordered by name; those without a name have none."""
+    """Group active environments by the name of their user, ordered by name; those of nobody known have none."""
     by_name: dict[str, list[Environment]] = defaultdict(list)
     for environment in environments:
         if environment.username:

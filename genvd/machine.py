@@ -108,7 +108,7 @@ class Machine:
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
             idle = self._idle_clock.take(environments, holdings)
             environments = tuple(replace(one, idle_seconds=idle.get(one.eid)) for one in environments)
-            users = join.users(environments)
+            users = join.users(one for one in environments if one.named)
             self._history = seen(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         return Snapshot(

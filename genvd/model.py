@@ -228,6 +228,7 @@ class Environment:
     uid: int | None
     """Its owner, as far as that can be checked; see docs/trust.md."""
     username: str | None
+    """Of the owner: as its record says if that holds, else the account's."""
     name: str | None
     gpu_memory_bytes: int | None
     gpus: int | None
@@ -239,6 +240,8 @@ class Environment:
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
     idle_seconds: float | None = None
     """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
+    named: bool = True
+    """Whether its record has a username; else it counts for no user in the sixteen metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with at least one active environment."""
+    """Somebody with at least one active environment. In a Snapshot, as the sixteen metrics have them."""
 
     username: str
     eids: tuple[str, ...]

@@ -29,7 +29,7 @@ def _uses(snapshot: Snapshot) -> Iterator[tuple[Environment, EnvironmentUse]]:
 def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is None:
         return
-    uses: dict[str, list[DeviceUse]] = {user.username: [] for user in snapshot.users or ()}
+    uses: dict[str, list[DeviceUse]] = {e.username: [] for e in _environments(snapshot) if e.username}
     for process in snapshot.processes:
         if process.username is not None:
             uses.setdefault(process.username, []).extend(process.uses)

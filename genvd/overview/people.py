@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd import policy
+from genvd import join, policy
 from genvd.activity import memory
 
 if TYPE_CHECKING:
@@ -105,14 +105,14 @@ def _environment(now: float, environment: Environment, held: int | None) -> Envi
 
 def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
     """Return the users by name; None while they are not known."""
-    if snapshot.users is None:
+    if snapshot.environments is None:
         return None
     by_name: dict[str, list[Process]] = defaultdict(list)
     active = _active_eids(snapshot)
     for process in snapshot.processes or ():
         by_name[process.username or ""].append(process)
     outside = {name: sum(policy.is_unmanaged(p, active) for p in found) for name, found in by_name.items()}
-    users = {user.username: user for user in snapshot.users}
+    users = {user.username: user for user in join.users(snapshot.environments)}
     names = sorted({*users, *(name for name, number in outside.items() if number and name)})
     known = snapshot.processes is not None
     return tuple(

@@ -178,6 +178,53 @@ def test_only_compute_contexts_count_in_the_sixteen(place: Place) -> None:
     assert seen[series(ORPHAN, index=0)] == TOTAL - 11 * MIB
 
 
+def test_who_names_nobody_is_known_by_their_account_beyond_the_sixteen(place: Place) -> None:
+    """Or else everybody could take their name out of the record and pay for nothing."""
+    place.environment("a", place.alice, 0)
+    place.write("envs", lambda entries: [{**entry, "username": None} for entry in entries])
+    place.environment("b", place.bob, 1)
+    monitor = watch(place)
+    account, ledger = {"username": place.alice.name}, "genv_user_allocated_device_seconds_total"
+    wait_for(lambda: monitor.metrics().get(series(ledger, **account)), "the ledger counts")
+    seen = monitor.metrics()
+
+    assert {of["eid"]: of["username"] for of in labels(seen, "genv_environment_info")} == {
+        "a": place.alice.name,
+        "b": place.bob.name,
+    }
+    assert seen[series("genv_user_used_gpu_memory_bytes", **account)] == 0
+    assert seen[series("genv_unmanaged_processes", **account)] == 0
+    assert seen[series("genv_environments_total")] == 2
+    assert seen[series("genv_users_total")] == 1
+    for name in ("environments", "processes", "attached_devices"):
+        assert {of["username"] for of in labels(seen, f"genv_user_{name}_total")} == {place.bob.name}
+    assert all(of["username"] for of in labels(seen, ledger))
+
+
+def test_a_device_that_is_lost_goes_on_counting_as_held(place: Place) -> None:
+    """But neither as active nor as idle, as nobody knows what goes on there."""
+    place.scenario.gpus[0].processes = []
+    place.environment("a", place.alice, 0)
+    monitor = watch(place)
+
+    def counted(seen: Series, kind: str) -> float:
+        return seen.get(series(f"genv_user_{kind}_device_seconds_total", username=place.alice.name), 0)
+
+    wait_for(lambda: counted(monitor.metrics(), "idle"), "it is idle")
+    place.scenario.gpus[0].errors = {"*": 15}  # NVML_ERROR_GPU_IS_LOST
+    place.scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=0)] == 0, "it is lost")
+    before = monitor.metrics()
+
+    def held_on() -> Series | None:
+        seen = monitor.metrics()
+        return seen if counted(seen, "allocated") > counted(before, "allocated") else None
+
+    after = wait_for(held_on, "it is still held")
+    for kind in ("active", "idle"):
+        assert counted(after, kind) == counted(before, kind)
+
+
 def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
     now = int(time.time() * 1e6)
     impossible = [Sample(107, 101), Sample(108, 2**32 - 1)]

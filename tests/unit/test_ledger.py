@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from genvd.ledger import schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
 from genvd.ledger.ledger import Ledger
-from genvd.ledger.report import make
+from genvd.ledger.report import Report, make
 from genvd.ledger.store import HOUR, Batch, Store
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Holder, Total, Use
@@ -408,9 +408,33 @@ def test_a_report_sums_what_begins_in_the_time(store: Store) -> None:
     assert {row.labels[0] for row in by["user"]} == {"u0", "u1"}
     middle = datetime.fromtimestamp(NOW - 3 * DAY - 1234, timezone.utc)
     halves = [make(store.path, far[0], middle, "user").rows, make(store.path, middle, far[1], "user").rows]
-    overlap = make(store.path, middle, middle + timedelta(seconds=1), "user").rows
-    split = sum(row.allocated_seconds for half in halves for row in half) - sum(r.allocated_seconds for r in overlap)
-    assert split == pytest.approx(everything)
+    assert sum(row.allocated_seconds for half in halves for row in half) == pytest.approx(everything)
+
+
+def test_of_no_time_none_is_active_and_none_idle(store: Store) -> None:
+    """As of somebody who works outside of environments; of a time it may not be known."""
+    book = begun()
+    book.add({(Holder("alice"), GPU): Use(energy=5000), (Holder("bob", "1"), GPU): Use(1000)}, NOW)
+    write(store, book)
+    begins, ends = (datetime.fromtimestamp(moment, timezone.utc) for moment in (NOW, NOW + HOUR))
+    for by in ("user", "environment"):
+        bob, alice = make(store.path, begins, ends, by).rows
+        assert (alice.allocated_seconds, alice.active_seconds, alice.idle_seconds, alice.energy_joules) == (0, 0, 0, 5)
+        assert (bob.allocated_seconds, bob.active_seconds, bob.idle_seconds, bob.energy_joules) == (1, None, None, None)
+
+
+def test_an_hour_counts_for_the_time_in_which_it_begins(store: Store) -> None:
+    def report(since: int, until: int) -> Report:
+        begins, ends = (datetime.fromtimestamp(NOW + moment, timezone.utc) for moment in (since, until))
+        return make(store.path, begins, ends, "device")
+
+    fill(store, NOW, 3)
+    assert report(-HOUR, 0).rows == ()
+    half = report(1800, 1800 + HOUR)
+    assert half == report(HOUR, 2 * HOUR) != report(0, HOUR)
+    assert (half.since, half.until) == (NOW + HOUR, NOW + 2 * HOUR)
+    inside = report(60, 120)
+    assert (inside.rows, inside.since) == ((), inside.until)
 
 
 def test_the_configuration_and_the_ledger_agree(tmp_path: Path) -> None:
