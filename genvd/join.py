@@ -73,6 +73,7 @@ def processes(
                 started=owner.started,
                 cgroup_kind=owner.cgroup_kind,
                 cgroup=owner.cgroup,
+                gone=pid in facts.gone,
             )
         )
     return tuple(found), tuple(rejections)

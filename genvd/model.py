@@ -134,6 +134,9 @@ class ProcessFacts:
     """Who logged in, by pid, for those of root among them: su and sudo leave that as it was."""
     kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By live Jupyter kernel, the real uids of all processes that have its connection file."""
+    gone: frozenset[int] = frozenset()
+    """The GPU processes that have ended, zombies among them, where the monitor can tell; the driver may still list
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,8 @@ class Process:
     started: float | None = None
     cgroup_kind: str | None = None
     cgroup: str | None = None
+    gone: bool = False
+    """Whether it has ended, as far as can be told, and the driver lists it all the same."""
 
     @property
     def type(self) -> ContextType:

@@ -46,7 +46,7 @@ def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
         return
     uses: dict[int, list[DeviceUse]] = defaultdict(list)
     for process in snapshot.processes:
-        for use in process.uses:
+        for use in () if process.gone else process.uses:
             uses[use.device_index].append(use)
     for device in snapshot.devices or ():
         of_processes = memory(uses[device.index])

@@ -116,7 +116,10 @@ count it ([trust.md](trust.md)). Desktops, which only draw, are not counted, nor
 Service.
 
 **Orphan memory**: what of the memory in use remains after taking away that of every process in sight. Mostly it is of a
-process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. The
+process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. A
+process that the driver still lists but that has ended, or is a zombie, is not in sight. The monitor tells that only
+where it sees all processes of the machine, as its service does (in the first pid namespace; of a container: with the
+host's, such as `--pid=host`); elsewhere whatever the driver lists is in sight. The
 memory of a process has its context in it; what the driver itself needs beyond its reserve remains, a few MiB as a rule
 and up to some hundred on devices that draw. A process that begins or ends between two of the monitor's questions shows
 up for one collection. So alert on more than 512 MiB that lasts for minutes. The value is absent where the driver tells
