@@ -223,6 +223,8 @@ class EnvironmentUse:
     """Whether the environment holds the device."""
     computes: bool
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
+    attached_memory_bytes: int | None = None
+    """Memory that the attachment there allows; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,13 @@ class Environment:
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
     idle_seconds: float | None = None
     """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
+    attached_memory_bytes: int | None = None
+    """The least memory that one of its attachments allows on its device; None where none says anything."""
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """What it asked for on each device, else the least that an attachment allows; None where it may use all."""
+        return self.attached_memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,6 +383,21 @@ def test_rules(
     assert broken(watch(place).metrics()) == expected
 
 
+def test_a_limit_that_only_attachments_have(place: Place) -> None:
+    place.environment("a", place.alice)
+    place.attach("a", 0, "5mi")
+    place.attach("a", 1, "4mi")
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0].processes = [Process(pid, 5 * MIB)]
+    monitor = watch(place)
+    seen = monitor.metrics()
+    assert broken(seen) == {"memory_limit": 0, "unattached_device": 0}
+    assert seen[series("genv_environment_memory_limit_bytes", eid="a")] == 4 * MIB, "the least"
+    place.scenario.gpus[1].processes = [Process(pid, 5 * MIB)]
+    place.scenario.write()
+    wait_for(lambda: broken(monitor.metrics())["memory_limit"] == 1, "it breaks the limit of the second")
+
+
 def test_processes_outside_any_environment(place: Place) -> None:
     place.environment("a", place.alice, 0)
     inside, liar, outside, draws = (
