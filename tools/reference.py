@@ -39,6 +39,11 @@ Memory is in bytes, and `index` and `device` are NVML's device index, the one th
 
 Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
+
+Most groups can be switched off in the section `metrics` of `monitor.yaml`. Always there are the sixteen, the monitor's
+own, and the base facts that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`,
+`genv_device_up`, `genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the bandwidth
+utilisation of each device.
 """
 
 _LEDGER = """\
