@@ -21,6 +21,7 @@ _UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
 
 def with_uses(
     environments: Iterable[Environment],
+    attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
 ) -> tuple[Environment, ...]:
@@ -28,6 +29,7 @@ def with_uses(
 
     Args:
         environments: the active ones.
+        attachments: of active ones and others.
         processes: None while the GPU processes are not known; then the uses are not either.
         devices: None while they are not known.
     """
@@ -38,12 +40,16 @@ def with_uses(
     for eid, index in uses:
         used[eid].add(index)
     by_index = {device.index: device for device in devices}
+    attached = _attachments(attachments)
     return tuple(
         replace(
             environment,
             uses=tuple(
                 _environment_use(
-                    by_index[index], uses.get((environment.eid, index), []), index in environment.device_indices
+                    by_index[index],
+                    uses.get((environment.eid, index), []),
+                    index in environment.device_indices,
+                    attached.get((environment.eid, index)),
                 )
                 for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
             ),
@@ -145,7 +151,9 @@ def memory(uses: Iterable[DeviceUse]) -> int | None:
     return sum(known) if len(known) == len(amounts) else None
 
 
-def _environment_use(device: Device, uses: list[DeviceUse], attached: bool) -> EnvironmentUse:
+def _environment_use(
+    device: Device, uses: list[DeviceUse], attached: bool, attachment: Attachment | None
+) -> EnvironmentUse:
     known = bool(uses) or device.processes_listed
     return EnvironmentUse(
         device_index=device.index,
@@ -153,6 +161,7 @@ def _environment_use(device: Device, uses: list[DeviceUse], attached: bool) -> E
         share=share(uses) if known else None,
         attached=attached,
         computes=any(use.type != "graphics" or use.computes for use in uses),
+        attached_memory_bytes=attachment.gpu_memory_bytes if attachment else None,
     )
 
 

@@ -73,6 +73,7 @@ def processes(
                 started=owner.started,
                 cgroup_kind=owner.cgroup_kind,
                 cgroup=owner.cgroup,
+                gone=pid in facts.gone,
             )
         )
     return tuple(found), tuple(rejections)
@@ -95,7 +96,8 @@ def environments(
     Returns:
         The environments, and their claims of names that do not hold.
     """
-    devices = _devices_by_eid(attachments)
+    attachments = tuple(attachments)
+    devices, limits = _devices_by_eid(attachments), _limits_by_eid(attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
         if process.eid is not None and process.compute_uses:
@@ -118,6 +120,7 @@ def environments(
                 device_indices=tuple(sorted(devices.get(record.eid, ()))),
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
                 named=record.username is not None,
+                attached_memory_bytes=limits.get(record.eid),
             )
         )
     return tuple(found), tuple(rejections)
@@ -181,3 +184,13 @@ def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, set[int]]:
     for attachment in attachments:
         devices[attachment.eid].add(attachment.device_index)
     return devices
+
+
+def _limits_by_eid(attachments: Iterable[Attachment]) -> dict[str, int]:
+    """Return the least memory that any of its attachments allows, by environment."""
+    limits: dict[str, int] = {}
+    for attachment in attachments:
+        limit = attachment.gpu_memory_bytes
+        if limit is not None:
+            limits[attachment.eid] = min(limit, limits.get(attachment.eid, limit))
+    return limits

@@ -104,7 +104,7 @@ class Machine:
             rejections += more
         if genv and known:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
-            environments = activity.with_uses(environments, processes, devices)
+            environments = activity.with_uses(environments, genv.attachments, processes, devices)
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
             idle = self._idle_clock.take(environments, holdings)
             environments = tuple(replace(one, idle_seconds=idle.get(one.eid)) for one in environments)

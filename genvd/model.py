@@ -134,6 +134,9 @@ class ProcessFacts:
     """Who logged in, by pid, for those of root among them: su and sudo leave that as it was."""
     kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By live Jupyter kernel, the real uids of all processes that have its connection file."""
+    gone: frozenset[int] = frozenset()
+    """The GPU processes that have ended, zombies among them, where the monitor can tell; the driver may still list
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,8 @@ class Process:
     started: float | None = None
     cgroup_kind: str | None = None
     cgroup: str | None = None
+    gone: bool = False
+    """Whether it has ended, as far as can be told, and the driver lists it all the same."""
 
     @property
     def type(self) -> ContextType:
@@ -218,6 +223,8 @@ class EnvironmentUse:
     """Whether the environment holds the device."""
     computes: bool
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
+    attached_memory_bytes: int | None = None
+    """Memory that the attachment there allows; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +249,13 @@ class Environment:
     """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
     named: bool = True
     """Whether its record has a username; else it counts for no user in the sixteen metrics."""
+    attached_memory_bytes: int | None = None
+    """The least memory that one of its attachments allows on its device; None where none says anything."""
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """What it asked for on each device, else the least that an attachment allows; None where it may use all."""
+        return self.attached_memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
 
 
 @dataclass(frozen=True, slots=True)

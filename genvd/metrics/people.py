@@ -101,9 +101,10 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_memory_limit_bytes",
-        "Memory that the environment asked for on each of its devices in bytes; absent where it may use all.",
+        "Memory that the environment asked for on each of its devices in bytes, else the least that one of its"
+        " attachments allows; absent where it may use all.",
         ("eid",),
-        lambda s: (((e.eid,), e.gpu_memory_bytes) for e in _environments(s)),
+        lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
         addable=False,
     ),
     Metric(

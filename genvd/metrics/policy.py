@@ -51,7 +51,8 @@ POLICY = (
     ),
     Metric(
         "genv_device_orphan_memory_bytes",
-        "Device memory in use that neither a process in sight nor the driver's reserve accounts for, in bytes.",
+        "Device memory in use that neither a process in sight, which none is that has ended, nor the driver's reserve"
+        " accounts for, in bytes.",
         ("index",),
         lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
     ),

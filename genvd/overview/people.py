@@ -28,7 +28,7 @@ class EnvironmentRow:
     processes: int | None
     memory_bytes: int | None
     memory_limit_bytes: int | None
-    """On each device; None where it may have all."""
+    """On each device, or on that where it is least; None where it may have all."""
     utilization: float | None
     """Mean share of the SM time of the devices that it holds or uses, 0 to 1."""
     idle_since: float | None
@@ -95,7 +95,7 @@ def _environment(now: float, environment: Environment, held: int | None) -> Envi
         devices=environment.device_indices,
         processes=None if environment.pids is None else len(environment.pids),
         memory_bytes=None if amounts is None else _sum(amounts),
-        memory_limit_bytes=environment.gpu_memory_bytes,
+        memory_limit_bytes=environment.memory_limit_bytes,
         utilization=None if uses is None else _mean([use.share for use in uses]),
         idle_since=now - environment.idle_seconds if environment.idle_seconds else None,
         created=environment.created,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from genvd.sources.genv_format import MAX_PID
+from genvd.sources.proc_files import has_ended, in_first_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
-from tests.support.monitor import Monitor, Series, named, series
-from tests.support.needs import need_root
+from tests.support.monitor import Monitor, Series, named, parse, series
+from tests.support.needs import need, need_root
 from tests.support.parity import device_entry, environment_entry
 from tests.support.users import User, temporary_users
 from tests.support.waiting import wait_for
@@ -26,6 +30,8 @@ RATIO = "genv_process_utilization_ratio"
 IDLE = "genv_environment_idle_seconds"
 ORPHAN = "genv_device_orphan_memory_bytes"
 TOTAL = 1000 * MIB
+HERE, FIRST = os.getpid(), 1
+"""Processes that there are."""
 
 
 @pytest.fixture(scope="module")
@@ -424,6 +430,21 @@ def test_rules(
     assert broken(watch(place).metrics()) == expected
 
 
+def test_a_limit_that_only_attachments_have(place: Place) -> None:
+    place.environment("a", place.alice)
+    place.attach("a", 0, "5mi")
+    place.attach("a", 1, "4mi")
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0].processes = [Process(pid, 5 * MIB)]
+    monitor = watch(place)
+    seen = monitor.metrics()
+    assert broken(seen) == {"memory_limit": 0, "unattached_device": 0}
+    assert seen[series("genv_environment_memory_limit_bytes", eid="a")] == 4 * MIB, "the least"
+    place.scenario.gpus[1].processes = [Process(pid, 5 * MIB)]
+    place.scenario.write()
+    wait_for(lambda: broken(monitor.metrics())["memory_limit"] == 1, "it breaks the limit of the second")
+
+
 def test_processes_outside_any_environment(place: Place) -> None:
     place.environment("a", place.alice, 0)
     inside, liar, outside, draws = (
@@ -450,15 +471,15 @@ def test_processes_outside_any_environment(place: Place) -> None:
     ("machine", "expected"),
     [
         (gpu(0, processes=[]), TOTAL),
-        (gpu(0, processes=[Process(101, 400 * MIB), Process(102, 500 * MIB)]), 100 * MIB),
-        (gpu(0, processes=[Process(101, 2 * TOTAL)]), 0),
-        (gpu(0, processes=[Process(101, None)]), None),
+        (gpu(0, processes=[Process(HERE, 400 * MIB), Process(FIRST, 500 * MIB)]), 100 * MIB),
+        (gpu(0, processes=[Process(HERE, 2 * TOTAL)]), 0),
+        (gpu(0, processes=[Process(HERE, None)]), None),
         (gpu(0, memory_used=None), None),
         (gpu(0, errors={"nvmlDeviceGetMemoryInfo_v2": 3}), None),
         (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 999}), None),
         (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 3}), TOTAL),
         (gpu(0, errors={"*": 15}), None),
-        (gpu(0, migs={0: Mig("M-0", processes=[Process(101, TOTAL)])}), 0),
+        (gpu(0, migs={0: Mig("M-0", processes=[Process(HERE, TOTAL)])}), 0),
         (gpu(0, migs={0: Mig("M-0", errors={"nvmlDeviceGetComputeRunningProcesses*": 4})}), None),
     ],
 )
@@ -466,6 +487,34 @@ def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expect
     scenario.gpus = [machine]
     scenario.write()
     assert complete(start()).metrics().get(series(ORPHAN, index=0)) == expected
+
+
+def test_memory_of_processes_that_have_ended(start: Start, scenario: Scenario) -> None:
+    need(in_first_pid_namespace(), "runs where not all processes of the machine are seen")
+    with subprocess.Popen(["true"]) as zombie, subprocess.Popen(["true"]) as reaped:
+        reaped.wait()
+        ended = wait_for(lambda: has_ended(zombie.pid) and has_ended(reaped.pid), "both have ended")
+        assert ended
+        listed = [Process(pid, 100 * MIB) for pid in (HERE, zombie.pid, reaped.pid)]
+        scenario.gpus = [gpu(0, processes=listed), gpu(1, processes=[*listed, Process(zombie.pid, None)])]
+        scenario.write()
+        seen = complete(start()).metrics()
+    assert [seen[series(ORPHAN, index=index)] for index in (0, 1)] == [TOTAL - 100 * MIB] * 2
+    assert {dict(key[1])["pid"] for key in named(seen, "genv_process_info")} == {
+        str(process.pid) for process in listed
+    }, "the driver lists them all the same"
+
+
+def test_all_that_the_driver_lists_is_in_sight_where_not_all_processes_are(
+    scenario: Scenario, nvml_library: Path
+) -> None:
+    need_root("makes a pid namespace")
+    scenario.gpus = [gpu(0, processes=[Process(MAX_PID, 100 * MIB)])]
+    scenario.write()
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "genvd", "once"]
+    environment = {**os.environ, **scenario.environment(nvml_library)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert parse(done.stdout)[series(ORPHAN, index=0)] == TOTAL - 100 * MIB
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,13 @@ def test_what_the_processes_of_an_environment_have() -> None:
         Process(3, (SOME,), "b"),
         Process(4, (SOME,)),
     )
-    a, b = activity.with_uses([environment("a", 0, 2, 7), environment("b")], processes, machine)
+    a, b = activity.with_uses(
+        [environment("a", 0, 2, 7), environment("b")], [Attachment("a", 2, 9)], processes, machine
+    )
     assert a.uses == (
         EnvironmentUse(0, 30, 0.7, attached=True, computes=True),
         EnvironmentUse(1, 5, None, attached=False, computes=False),
-        EnvironmentUse(2, None, None, attached=True, computes=False),
+        EnvironmentUse(2, None, None, attached=True, computes=False, attached_memory_bytes=9),
     )
     assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True),)
-    assert activity.with_uses([environment("a", 0)], None, machine)[0].uses is None
+    assert activity.with_uses([environment("a", 0)], [], None, machine)[0].uses is None
