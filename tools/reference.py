@@ -110,9 +110,15 @@ holds memory does not work by that alone. Whether it works is not known while th
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
 it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
-activation where genv has no time of the attachment. What the monitor saw is lost when it is restarted, so then it
-counts from the attachment again until the environment works. While nothing is known of an environment's work there is
+activation where genv has no time of the attachment. While nothing is known of an environment's work there is
 no series, and after more than 5 minutes of that it begins anew. Setting the clock changes nothing of it.
+
+**After a restart of the monitor** it counts on from the last work, which is kept in the file of the
+[ledger](ledger.md#when-environments-last-worked). What went on while the monitor was down nobody saw, which is the same
+as any other time of which nothing is known: up to 5 minutes count as idle, and after more of them it begins anew, as
+the environment may have worked. So an upgrade changes nothing, and a restart never says that somebody is idle for
+longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
+it counts from the attachment.
 
 **Violation**: `memory_limit`: the environment's processes together have more memory on one device than it asked for on
 each; `unattached_device`: one of its processes computes on a device that it does not hold (drawing does not count);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -337,6 +338,32 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     place.scenario.gpus[0].errors = {}
     place.scenario.write()
     wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.Signals) -> None:
+    """Who worked a moment ago did not begin to be idle an hour ago, whatever the monitor that saw it died of."""
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 100ms}}\n")
+    place.environment("a", place.alice, 0)
+    place.environment("b", place.bob, 1)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob, "b")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 1)])
+    place.scenario.gpus[1] = gpu(1, processes=[Process(other, MIB)], samples=[])
+    monitor = watch(place, "--config", str(config))
+    key, never = series(IDLE, eid="a"), series(IDLE, eid="b")
+    assert monitor.metrics()[key] == 0
+    place.scenario.gpus[0].samples = []
+    place.scenario.write()
+    idle = wait_for(lambda: monitor.metrics()[key], "it is idle")
+    written = series("genv_monitor_ledger_last_write_timestamp_seconds")
+    before = monitor.metrics()[written]
+    wait_for(lambda: monitor.metrics()[written] > before, "that is written")
+    monitor.stop(end)
+
+    seen = watch(place, "--config", str(config)).metrics()
+    assert idle < seen[key] < 600
+    assert seen[never] == pytest.approx(3600, abs=600), "it was never seen to work, so it counts from its attachment"
 
 
 # --- What somebody should look after ------------------------------------------------------------------------
