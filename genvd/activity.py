@@ -119,7 +119,7 @@ def _active(device: Device, uses: list[DeviceUse], *, listed: bool) -> bool | No
     What each of them did counts where the driver tells it of them. Else a process there and a device at work is
     taken for work: an environment is rather said to work than wrongly said to be idle.
     """
-    if any(use.utilization for use in uses):
+    if any(use.utilization or use.works_beside for use in uses):
         return True
     if device.up is False or not listed:
         return None

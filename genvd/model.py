@@ -39,6 +39,8 @@ class Context:
     utilization: float | None = None
     """The process's share of the device's SM time since the last reading, 0 to 1; None where the driver does not
     tell."""
+    works_beside: bool = False
+    """Whether it had the device encode or decode video, or read or write its memory, as far as the driver tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ class DeviceUse:
     """Of its contexts there, the type that tells most; see :data:`CONTEXT_TYPES`."""
     utilization: float | None = None
     """Share of the device's SM time since the collection before, 0 to 1."""
+    works_beside: bool = False
+    """As for :class:`Context`: work that may take no SM time at all."""
 
 
 @dataclass(frozen=True, slots=True)

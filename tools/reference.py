@@ -101,11 +101,13 @@ them, not their sum.
 _WORDS = """\
 ## What the words mean
 
-**Work** of an environment on a device: one of its processes took SM time there since the last collection, by the
-driver's samples of each process. Where the driver has no such samples (a device in MIG mode, some virtual GPUs, clients
-of the Multi-Process Service whose work counts for its server), a process of the environment on the device while the
-device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is not. A process that
-holds memory does not work by that alone. Whether it works is not known while the driver does not list the processes.
+**Work** of an environment on a device: one of its processes took SM time there since the last collection, had the
+device encode or decode video, or read or wrote its memory, by the driver's samples of each process. (So a process may
+work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (a
+device in MIG mode, some virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process
+of the environment on the device while the device's utilisation is above 0 is taken for work: rather that than to call
+somebody idle who is not. A process that holds memory does not work by that alone. Whether it works is not known while
+the driver does not list the processes.
 
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while

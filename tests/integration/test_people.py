@@ -340,6 +340,27 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
 
 
+@pytest.mark.parametrize(
+    ("work", "idle"),
+    [
+        ({"encoder": 30}, False),
+        ({"decoder": 1}, False),
+        ({"memory": 5}, False),
+        ({}, True),
+        ({"encoder": 101, "memory": 2**32 - 1}, True),
+    ],
+)
+def test_who_encodes_decodes_or_copies_works(place: Place, work: dict[str, int], idle: bool) -> None:
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 0, **work)])
+    seen = watch(place).next_metrics()
+    assert seen[series(RATIO, pid=pid, eid="a", device=0)] == 0
+    assert (seen[series(IDLE, eid="a")] > 0) is idle
+    counted = "genv_user_idle_device_seconds_total" if idle else "genv_user_active_device_seconds_total"
+    assert seen[series(counted, username=place.alice.name)] > 0
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.Signals) -> None:
     """Who worked a moment ago did not begin to be idle an hour ago, whatever the monitor that saw it died of."""

@@ -9,6 +9,7 @@ from genvd.model import Attachment, Device, DeviceUse, Environment, EnvironmentU
 
 NO = DeviceUse(0, 10, utilization=0.0)
 SOME = DeviceUse(0, 20, utilization=0.7)
+VIDEO = DeviceUse(0, 20, utilization=0.0, works_beside=True)
 UNTOLD = DeviceUse(0, 30)
 
 
@@ -36,6 +37,8 @@ def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
         (device(), (NO, NO), False, 0.0),
         (device(), (NO, SOME), True, 0.7),
         (device(), (SOME, SOME), True, 1.0),
+        (device(utilization_percent=0), (NO, VIDEO), True, 0.0),
+        (device(utilization_percent=0), (DeviceUse(0, 10, works_beside=True),), True, None),
         (device(), (SOME, UNTOLD), True, None),
         (device(utilization_percent=None), (UNTOLD,), None, None),
         (device(utilization_percent=0), (UNTOLD,), False, None),
