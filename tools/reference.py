@@ -103,11 +103,14 @@ _WORDS = """\
 
 **Work** of an environment on a device: one of its processes took SM time there since the last collection, had the
 device encode or decode video, or read or wrote its memory, by the driver's samples of each process. (So a process may
-work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (a
-device in MIG mode, some virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process
-of the environment on the device while the device's utilisation is above 0 is taken for work: rather that than to call
-somebody idle who is not. A process that holds memory does not work by that alone. Whether it works is not known while
-the driver does not list the processes.
+work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (some
+virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process of the environment on
+the device while the device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is
+not. A device in MIG mode has neither samples nor utilisation. There a process works while anything was computed, drawn,
+read or written in its GPU instance, by the counters of that (GPM, from Hopper on, with `metrics.mig` and
+`metrics.gpm`); MIG devices in one GPU instance cannot be told apart. Without these counters it is not known whether an
+environment works that has a process there. A process that holds memory does not work by that alone. Whether it works is
+not known while the driver does not list the processes.
 
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while

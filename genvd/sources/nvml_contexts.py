@@ -59,7 +59,14 @@ class Contexts:
         if any(found.values()):
             work = self._calls.ask(self._name, self._utilization.process_utilization, handle)
         contexts = (
-            Context(process.pid, self._index, process.memory_bytes, kind, *_work(process.pid, kind, work))
+            Context(
+                process.pid,
+                self._index,
+                process.memory_bytes,
+                kind,
+                *_work(process.pid, kind, work),
+                mig_place=process.mig_place,
+            )
             for kind in ("compute", "graphics", "mps")
             for process in found[kind]
         )

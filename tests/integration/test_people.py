@@ -361,6 +361,27 @@ def test_who_encodes_decodes_or_copies_works(place: Place, work: dict[str, int],
     assert seen[series(counted, username=place.alice.name)] > 0
 
 
+@pytest.mark.parametrize(("graphics", "idle"), [(40, False), (0, True), (None, None)])
+def test_who_works_on_a_mig_device(place: Place, graphics: int | None, idle: bool | None) -> None:
+    """By the counters of its GPU instance, whatever the others do; without them nothing is known."""
+    place.environment("a", place.alice, 0)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob)
+    counters: dict[int, float | str] = {} if graphics is None else {1: graphics, 10: 0}
+    place.scenario.gpus[0] = gpu(
+        0,
+        processes=[Process(pid, MIB, 1, 0), Process(other, MIB, 2, 0)],
+        migs={
+            0: Mig("MIG-0", gpu_instance=1, compute_instance=0, gpm=counters),
+            1: Mig("MIG-1", gpu_instance=2, compute_instance=0, gpm={1: 90, 10: 90}),
+        },
+        extra={"gpm_supported": "1"},
+    )
+    seen = watch(place).next_metrics()
+    assert seen[series("genv_mig_process_info", index=0, instance=0, pid=pid, eid="a")] == 1
+    seconds = seen.get(series(IDLE, eid="a"))
+    assert (None if seconds is None else seconds > 0) is idle
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.Signals) -> None:
     """Who worked a moment ago did not begin to be idle an hour ago, whatever the monitor that saw it died of."""
