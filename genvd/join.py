@@ -159,7 +159,8 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
     """
     if len(contexts) == 1:  # as it nearly always is
         (only,) = contexts
-        return DeviceUse(index, only.memory_bytes, only.type == "compute", only.type, only.utilization)
+        computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
+        return DeviceUse(index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places)
     memory: dict[str, int | None] = {}
     for context in contexts:
         memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)
@@ -172,6 +173,8 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
         utilization=max((c.utilization for c in contexts if c.utilization is not None), default=None),
+        works_beside=any(c.works_beside for c in contexts),
+        mig_places=tuple(dict.fromkeys(c.mig_place for c in contexts if c.mig_place is not None)),
     )
 
 

@@ -66,7 +66,8 @@ class Machine:
         self._accounts = Collector(sources.accounts, self._crew)
         self._history: History = {}
         self._claims = ClaimAccount()
-        self._idle_clock = IdleClock()
+        self.idle_clock = IdleClock()
+        """For how long environments do nothing; what it remembers may outlive this machine."""
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -106,7 +107,7 @@ class Machine:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
             environments = activity.with_uses(environments, genv.attachments, processes, devices)
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
-            idle = self._idle_clock.take(environments, holdings)
+            idle = self.idle_clock.take(environments, holdings)
             environments = tuple(replace(one, idle_seconds=idle.get(one.eid)) for one in environments)
             users = join.users(one for one in environments if one.named)
             self._history = seen(owned)

@@ -28,6 +28,14 @@ CONTEXT_TYPES: tuple[ContextType, ...] = get_args(ContextType)
 
 
 @dataclass(frozen=True, slots=True)
+class MigPlace:
+    """A MIG device of a device, by the numbers that the driver gives to instances."""
+
+    gpu_instance: int
+    compute_instance: int
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A context that a process holds on a device."""
 
@@ -39,6 +47,10 @@ class Context:
     utilization: float | None = None
     """The process's share of the device's SM time since the last reading, 0 to 1; None where the driver does not
     tell."""
+    works_beside: bool = False
+    """Whether it had the device encode or decode video, or read or write its memory, as far as the driver tells."""
+    mig_place: MigPlace | None = None
+    """Where it is on a device in MIG mode; None elsewhere, and where the driver does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,10 @@ class DeviceUse:
     """Of its contexts there, the type that tells most; see :data:`CONTEXT_TYPES`."""
     utilization: float | None = None
     """Share of the device's SM time since the collection before, 0 to 1."""
+    works_beside: bool = False
+    """As for :class:`Context`: work that may take no SM time at all."""
+    mig_places: tuple[MigPlace, ...] = ()
+    """Where it is on a device in MIG mode, as far as the driver tells."""
 
 
 @dataclass(frozen=True, slots=True)

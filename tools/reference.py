@@ -106,18 +106,29 @@ them, not their sum.
 _WORDS = """\
 ## What the words mean
 
-**Work** of an environment on a device: one of its processes took SM time there since the last collection, by the
-driver's samples of each process. Where the driver has no such samples (a device in MIG mode, some virtual GPUs, clients
-of the Multi-Process Service whose work counts for its server), a process of the environment on the device while the
-device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is not. A process that
-holds memory does not work by that alone. Whether it works is not known while the driver does not list the processes.
+**Work** of an environment on a device: one of its processes took SM time there since the last collection, had the
+device encode or decode video, or read or wrote its memory, by the driver's samples of each process. (So a process may
+work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (some
+virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process of the environment on
+the device while the device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is
+not. A device in MIG mode has neither samples nor utilisation. There a process works while anything was computed, drawn,
+read or written in its GPU instance, by the counters of that (GPM, from Hopper on, with `metrics.mig` and
+`metrics.gpm`); MIG devices in one GPU instance cannot be told apart. Without these counters it is not known whether an
+environment works that has a process there. A process that holds memory does not work by that alone. Whether it works is
+not known while the driver does not list the processes.
 
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
 it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
-activation where genv has no time of the attachment. What the monitor saw is lost when it is restarted, so then it
-counts from the attachment again until the environment works. While nothing is known of an environment's work there is
+activation where genv has no time of the attachment. While nothing is known of an environment's work there is
 no series, and after more than 5 minutes of that it begins anew. Setting the clock changes nothing of it.
+
+**After a restart of the monitor** it counts on from the last work, which is kept in the file of the
+[ledger](ledger.md#when-environments-last-worked). What went on while the monitor was down nobody saw, which is the same
+as any other time of which nothing is known: up to 5 minutes count as idle, and after more of them it begins anew, as
+the environment may have worked. So an upgrade changes nothing, and a restart never says that somebody is idle for
+longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
+it counts from the attachment.
 
 **Violation**: `memory_limit`: the environment's processes together have more memory on one device than its attachment
 there allows or, where that says nothing, than it asked for on each; `unattached_device`: one of its processes

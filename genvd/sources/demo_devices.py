@@ -28,6 +28,7 @@ from genvd.device_model import (
     Throttling,
     XidErrors,
 )
+from genvd.model import MigPlace
 
 if TYPE_CHECKING:
     import random
@@ -89,6 +90,11 @@ class Wear:
 def watts(load: float) -> float:
     """Return the power that a device draws under a load from 0 to 1."""
     return min(_LIMIT_WATTS, _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load)
+
+
+def mig_place(index: int, devices: int) -> MigPlace | None:
+    """Return where the processes of a device are: in the first of its MIG devices, if it has any."""
+    return MigPlace(1, 0) if has_mig(index, devices) else None
 
 
 def has_mig(index: int, devices: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -390,6 +391,74 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     place.scenario.gpus[0].errors = {}
     place.scenario.write()
     wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
+
+
+@pytest.mark.parametrize(
+    ("work", "idle"),
+    [
+        ({"encoder": 30}, False),
+        ({"decoder": 1}, False),
+        ({"memory": 5}, False),
+        ({}, True),
+        ({"encoder": 101, "memory": 2**32 - 1}, True),
+    ],
+)
+def test_who_encodes_decodes_or_copies_works(place: Place, work: dict[str, int], idle: bool) -> None:
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 0, **work)])
+    seen = watch(place).next_metrics()
+    assert seen[series(RATIO, pid=pid, eid="a", device=0)] == 0
+    assert (seen[series(IDLE, eid="a")] > 0) is idle
+    counted = "genv_user_idle_device_seconds_total" if idle else "genv_user_active_device_seconds_total"
+    assert seen[series(counted, username=place.alice.name)] > 0
+
+
+@pytest.mark.parametrize(("graphics", "idle"), [(40, False), (0, True), (None, None)])
+def test_who_works_on_a_mig_device(place: Place, graphics: int | None, idle: bool | None) -> None:
+    """By the counters of its GPU instance, whatever the others do; without them nothing is known."""
+    place.environment("a", place.alice, 0)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob)
+    counters: dict[int, float | str] = {} if graphics is None else {1: graphics, 10: 0}
+    place.scenario.gpus[0] = gpu(
+        0,
+        processes=[Process(pid, MIB, 1, 0), Process(other, MIB, 2, 0)],
+        migs={
+            0: Mig("MIG-0", gpu_instance=1, compute_instance=0, gpm=counters),
+            1: Mig("MIG-1", gpu_instance=2, compute_instance=0, gpm={1: 90, 10: 90}),
+        },
+        extra={"gpm_supported": "1"},
+    )
+    seen = watch(place).next_metrics()
+    assert seen[series("genv_mig_process_info", index=0, instance=0, pid=pid, eid="a")] == 1
+    seconds = seen.get(series(IDLE, eid="a"))
+    assert (None if seconds is None else seconds > 0) is idle
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.Signals) -> None:
+    """Who worked a moment ago did not begin to be idle an hour ago, whatever the monitor that saw it died of."""
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 100ms}}\n")
+    place.environment("a", place.alice, 0)
+    place.environment("b", place.bob, 1)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob, "b")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 1)])
+    place.scenario.gpus[1] = gpu(1, processes=[Process(other, MIB)], samples=[])
+    monitor = watch(place, "--config", str(config))
+    key, never = series(IDLE, eid="a"), series(IDLE, eid="b")
+    assert monitor.metrics()[key] == 0
+    place.scenario.gpus[0].samples = []
+    place.scenario.write()
+    idle = wait_for(lambda: monitor.metrics()[key], "it is idle")
+    written = series("genv_monitor_ledger_last_write_timestamp_seconds")
+    before = monitor.metrics()[written]
+    wait_for(lambda: monitor.metrics()[written] > before, "that is written")
+    monitor.stop(end)
+
+    seen = watch(place, "--config", str(config)).metrics()
+    assert idle < seen[key] < 600
+    assert seen[never] == pytest.approx(3600, abs=600), "it was never seen to work, so it counts from its attachment"
 
 
 # --- What somebody should look after ------------------------------------------------------------------------

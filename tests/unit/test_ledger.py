@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from genvd import config as configuration
+from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
 from genvd.ledger import schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
 from genvd.ledger.ledger import Ledger
 from genvd.ledger.report import Report, make
-from genvd.ledger.store import HOUR, Batch, Store
+from genvd.ledger.store import HOUR, Batch, Store, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Holder, Total, Use
 from genvd.metrics import exported
@@ -131,6 +132,37 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
         assert sum(samples.values()) == there * (10 + there)
         (dropped,) = (s for s in families["genv_monitor_series_dropped"].samples if s.labels["kind"] == "user")
         assert dropped.value == max(0, there - 3)
+
+
+# --- When environments last worked ---------------------------------------------------------------------------
+
+WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125)
+
+
+def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
+    book = begun()
+    other = LastWork("2", None, NOW, NOW, NOW)
+    steps = (((WORK, other), (WORK, other)), (None, (WORK, other)), ((other,), (other,)), ((), ()))
+    for last_work, expected in steps:
+        if last_work is not None:
+            book.keep(last_work)
+        write(store, book)
+        assert store.last_work() == expected
+    book = Book()
+    assert book.recalled() is None
+    book.begin({}, (WORK,))
+    assert book.recalled() == (WORK,)
+    assert book.recalled() is None, "it is told once"
+    write(store, book)
+
+
+def test_the_last_work_of_ten_thousand_environments_is_not_kept(store: Store) -> None:
+    book = begun()
+    many = [LastWork(str(number), 1000, 1.0, float(number), float(number)) for number in range(10_000)]
+    book.keep((*many, WORK))
+    write(store, book)
+    assert WORK in store.last_work()
+    assert store.last_work()[:-1] == tuple(many[-MOST_OF_A_USER:])
 
 
 # --- Bounds --------------------------------------------------------------------------------------------------
@@ -350,6 +382,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkey
     store.close()
     later = (*schema.MIGRATIONS, ("ALTER TABLE person ADD COLUMN note TEXT", "UPDATE person SET note = 'x'"))
     monkeypatch.setattr(schema, "MIGRATIONS", later)
+    monkeypatch.setattr(schema, "OLDEST_READABLE_VERSION", len(later))
     with pytest.raises(schema.RefusedError, match="older version"):
         schema.open_for_reading(store.path)
     store = Store(tmp_path, "live")
@@ -357,6 +390,26 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkey
     assert store.connection.execute("SELECT DISTINCT note FROM person").fetchall() == [("x",)]
     assert store.connection.execute("PRAGMA user_version").fetchone() == (len(later),)
     store.close()
+
+
+def test_a_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a backup, or on a disk that is full: the counters must go on from what is in it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        store = Store(tmp_path, "live")
+        fill(store, NOW, 3)
+        before = store.totals()
+        store.close()
+    assert before
+    assert read_unwritable(store.path) == (before, ())
+    store = Store(tmp_path, "live")
+    assert store.totals() == before
+    assert store.last_work() == ()
+    store.write(Batch({}, before, (WORK,)))
+    store.close()
+    assert read_unwritable(store.path) == (before, (WORK,))
 
 
 def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
