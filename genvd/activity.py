@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genvd.model import EnvironmentUse, Holding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from genvd.model import Attachment, Device, DeviceUse, Environment, MigPlace, Process
 
@@ -19,22 +19,25 @@ MOST_UNSEEN_DEVICES = 64
 _UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
 
 
-def with_uses(
+def with_activity(
     environments: Iterable[Environment],
     attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
+    idle: Mapping[str, float] | None = None,
 ) -> tuple[Environment, ...]:
-    """Return the environments with what their processes have on each device.
+    """Return the environments with what their processes have on each device, and for how long they are idle.
 
     Args:
         environments: the active ones.
         attachments: of active ones and others.
         processes: None while the GPU processes are not known; then the uses are not either.
         devices: None while they are not known.
+        idle: the seconds by identifier, of those of which it is known.
     """
+    idle = idle or {}
     if processes is None or devices is None:
-        return tuple(environments)
+        return tuple(replace(environment, idle_seconds=idle.get(environment.eid)) for environment in environments)
     uses = _by_place(processes)
     used: dict[str, set[int]] = defaultdict(set)
     for eid, index in uses:
@@ -53,6 +56,7 @@ def with_uses(
                 )
                 for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
             ),
+            idle_seconds=idle.get(environment.eid),
         )
         for environment in environments
     )

@@ -10,7 +10,12 @@ import errno
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+_SETTLED_SECONDS = 2.0
+"""After which a directory that changes again has another time."""
 
 _OUR_MARK = re.compile(rb"^\s*(?:from|import) genvd\b", re.MULTILINE)
 """Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
@@ -65,9 +70,18 @@ def _installed_distribution() -> Start | None:
 
 def _has_genv(directory: str) -> bool:
     try:
-        names = os.listdir(directory or ".")
+        status = os.stat(directory or ".")
+        if abs(time.time() - status.st_mtime) < _SETTLED_SECONDS:
+            return _holds_genv.__wrapped__(directory, ())
+        return _holds_genv(directory, (status.st_dev, status.st_ino, status.st_mtime_ns))
     except OSError:
         return False
+
+
+@lru_cache(maxsize=64)
+def _holds_genv(directory: str, state: tuple[int, ...]) -> bool:
+    """Tell whether genv is installed in a directory; asked again when its state, of which the time is, has changed."""
+    names = os.listdir(directory or ".")
     return any(name.startswith("genv-") and name.endswith(("-info", ".egg")) for name in names)
 
 

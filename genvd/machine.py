@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd import activity, join
@@ -105,10 +105,9 @@ class Machine:
             rejections += more
         if genv and known:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
-            environments = activity.with_uses(environments, genv.attachments, processes, devices)
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
             idle = self.idle_clock.take(environments, holdings)
-            environments = tuple(replace(one, idle_seconds=idle.get(one.eid)) for one in environments)
+            environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
             users = join.users(one for one in environments if one.named)
             self._history = seen(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})

@@ -223,7 +223,8 @@ class Process:
     @property
     def compute_uses(self) -> tuple[DeviceUse, ...]:
         """What it has on the devices on which it has a compute context."""
-        return tuple(use for use in self.uses if use.computes)
+        uses = self.uses
+        return uses if all(use.computes for use in uses) else tuple(use for use in uses if use.computes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def _environments(snapshot: Snapshot) -> Iterable[Environment]:
 
 def _processes(snapshot: Snapshot) -> Iterable[Process]:
     """Return those that compute: what else uses a device does not count in these metrics."""
-    return (process for process in snapshot.processes or () if process.compute_uses)
+    return (process for process in snapshot.processes or () if any(use.computes for use in process.uses))
 
 
 def _users(snapshot: Snapshot) -> Iterable[User]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALL: dict[str, object] = {"metrics_pcie_throughput": True}
 _GROUPS = (
-    *("device_details", "memory_health", "nvlink", "mig", "xid", "pcie_throughput"),
+    *("device_details", "memory_health", "nvlink", "mig", "xid", "pcie_throughput", "gpm"),
     *("processes", "environments", "users", "policy"),
 )
 SIXTEEN: dict[str, object] = {"ledger_enabled": False, **{f"metrics_{group}": False for group in _GROUPS}}

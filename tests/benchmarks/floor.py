@@ -19,11 +19,14 @@ from tests.benchmarks.orders import obey
 
 Bare = Callable[[], object]
 
-_DETAIL_FIELDS = [(82, 0), (74, 0), (75, 0), (76, 0), (77, 0), (79, 0), (269, 0), (270, 0), (271, 0)]
-"""Temperature of the memory, and times of low clocks: one call for all."""
+_DETAIL_FIELDS = (82, 74, 75, 76, 77, 79, 269, 270, 271, 186, 194, 195, 196, 230, 169, *range(173, 184))
+"""Temperature of the memory, times of low clocks, power, recovery action, errors of PCIe: one call for all."""
 
-_LINK_FIELDS = (138, 139, 161, 162, 163)
-"""Bytes and errors, for each NVLink: one call for all."""
+_LINK_FIELDS = (202, 204, 138, 139, 161, 162, 163, 206, 207, 208, 211, 212, 214, 215, 219, 221, 164)
+"""Bytes, errors and speed, for each NVLink: one call for all."""
+
+_GPM_METRICS = (1, 2, 3, 10, 5, 11, 12, 13, 4, 20, 21)
+_LOCATIONS = range(8)
 
 _MOST_LINKS = 36
 
@@ -55,6 +58,10 @@ def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         pynvml.nvmlDeviceGetPcieReplayCounter,
         pynvml.nvmlDeviceGetRemappedRows,
         pynvml.nvmlDeviceGetRetiredPagesPendingStatus,
+        pynvml.nvmlDeviceGetRowRemapperHistogram,
+        pynvml.nvmlDeviceGetEncoderStats,
+        pynvml.nvmlDeviceGetFBCStats,
+        _gpm(),
     ):
         yield call, (handle,)
     for clock in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM, pynvml.NVML_CLOCK_VIDEO):
@@ -62,9 +69,11 @@ def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     for kind in range(2):
         for counter in range(2):
             yield pynvml.nvmlDeviceGetTotalEccErrors, (handle, kind, counter)
+            for location in _LOCATIONS:
+                yield pynvml.nvmlDeviceGetMemoryErrorCounter, (handle, kind, counter, location)
         yield pynvml.nvmlDeviceGetRetiredPages, (handle, kind)
         yield pynvml.nvmlDeviceGetPcieThroughput, (handle, kind)
-    yield pynvml.nvmlDeviceGetFieldValues, (handle, _DETAIL_FIELDS)
+    yield pynvml.nvmlDeviceGetFieldValues, (handle, _supported(handle, _DETAIL_FIELDS, 0))
     links = []
     for link in range(_MOST_LINKS):
         with suppress(pynvml.NVMLError):
@@ -72,7 +81,32 @@ def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
                 links.append(link)
                 yield pynvml.nvmlDeviceGetNvLinkState, (handle, link)
     if links:
-        yield pynvml.nvmlDeviceGetFieldValues, (handle, [(field, link) for link in links for field in _LINK_FIELDS])
+        fields = _supported(handle, _LINK_FIELDS, links[0])
+        yield pynvml.nvmlDeviceGetFieldValues, (handle, [(field, link) for link in links for field, _ in fields])
+
+
+def _supported(handle: Any, fields: tuple[int, ...], scope: int) -> list[tuple[int, int]]:
+    wanted = [(field, scope) for field in fields]
+    told = pynvml.nvmlDeviceGetFieldValues(handle, wanted)
+    return [field for field, entry in zip(wanted, told, strict=True) if entry.nvmlReturn == pynvml.NVML_SUCCESS]
+
+
+def _gpm() -> Callable[[Any], None]:
+    """Return what takes a sample of the performance counters and compares it with the one before."""
+    question = pynvml.c_nvmlGpmMetricsGet_t()
+    samples = [pynvml.nvmlGpmSampleAlloc() for _ in range(2)]
+
+    def ask(handle: Any) -> None:
+        samples.reverse()
+        pynvml.nvmlGpmSampleGet(handle, samples[1])
+        question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        question.numMetrics = len(_GPM_METRICS)
+        question.sample1, question.sample2 = samples
+        for number, metric in enumerate(_GPM_METRICS):
+            question.metrics[number].metricId = metric
+        pynvml.nvmlGpmMetricsGet(question)
+
+    return ask
 
 
 def _bare(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Bare:
@@ -84,6 +118,9 @@ def _device(index: int) -> list[Bare]:
     found = []
     for call, arguments in _calls(handle):
         with suppress(pynvml.NVMLError):
+            if call.__name__ == "ask":  # the first sample has nothing to be compared with
+                with suppress(pynvml.NVMLError):
+                    call(*arguments)
             call(*arguments)
             found.append(_bare(call, arguments))
 

@@ -140,7 +140,7 @@ class Machine:
 
 
 def _device(number: int, shape: Shape, pids: Sequence[int]) -> Gpu:
-    gpu, _ = profile("A100-MIG" if shape.mig else "H100")
+    gpu, _ = profile("H200-MIG" if shape.mig else "H200")
     gpu.uuid = f"GPU-00000000-0000-0000-0000-{number:012}"
     gpu.pci_bus_id = f"00000000:{number + 1:02X}:00.0"
     gpu.extra = {**gpu.extra, "pcie_throughput_takes": "0"}  # nobody is measured waiting
@@ -161,5 +161,5 @@ def _device(number: int, shape: Shape, pids: Sequence[int]) -> Gpu:
 def _instance(gpu: Gpu, instance: int) -> Mig:
     processes = [process for process in gpu.processes if process.gpu_instance == instance]
     uuid = f"MIG-{gpu.uuid}-{instance}"
-    name = f"{gpu.name} MIG 1g.5gb"
-    return Mig(uuid, name, instance, 0, memory_total=5 * GIB, memory_used=len(processes) << 20, processes=processes)
+    name = f"{gpu.name} MIG 1g.18gb"
+    return Mig(uuid, name, instance, 0, memory_total=18 * GIB, memory_used=len(processes) << 20, processes=processes)

@@ -108,7 +108,7 @@ def test_what_the_processes_of_an_environment_have() -> None:
         Process(3, (SOME,), "b"),
         Process(4, (SOME,)),
     )
-    a, b = activity.with_uses(
+    a, b = activity.with_activity(
         [environment("a", 0, 2, 7), environment("b")], [Attachment("a", 2, 9)], processes, machine
     )
     assert a.uses == (
@@ -117,4 +117,4 @@ def test_what_the_processes_of_an_environment_have() -> None:
         EnvironmentUse(2, None, None, attached=True, computes=False, attached_memory_bytes=9),
     )
     assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True),)
-    assert activity.with_uses([environment("a", 0)], [], None, machine)[0].uses is None
+    assert activity.with_activity([environment("a", 0)], [], None, machine)[0].uses is None
