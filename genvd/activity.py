@@ -11,7 +11,7 @@ from genvd.model import EnvironmentUse, Holding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.model import Attachment, Device, DeviceUse, Environment, Process
+    from genvd.model import Attachment, Device, DeviceUse, Environment, MigPlace, Process
 
 MOST_UNSEEN_DEVICES = 64
 """Of one environment, while the devices of the machine are not known: a state file can name thousands."""
@@ -21,6 +21,7 @@ _UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
 
 def with_activity(
     environments: Iterable[Environment],
+    attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
     idle: Mapping[str, float] | None = None,
@@ -29,6 +30,7 @@ def with_activity(
 
     Args:
         environments: the active ones.
+        attachments: of active ones and others.
         processes: None while the GPU processes are not known; then the uses are not either.
         devices: None while they are not known.
         idle: the seconds by identifier, of those of which it is known.
@@ -41,12 +43,16 @@ def with_activity(
     for eid, index in uses:
         used[eid].add(index)
     by_index = {device.index: device for device in devices}
+    attached = _attachments(attachments)
     return tuple(
         replace(
             environment,
             uses=tuple(
                 _environment_use(
-                    by_index[index], uses.get((environment.eid, index), []), index in environment.device_indices
+                    by_index[index],
+                    uses.get((environment.eid, index), []),
+                    index in environment.device_indices,
+                    attached.get((environment.eid, index)),
                 )
                 for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
             ),
@@ -121,15 +127,40 @@ def _active(device: Device, uses: list[DeviceUse], *, listed: bool) -> bool | No
     """Tell whether processes with these uses did work; None where the driver does not tell.
 
     What each of them did counts where the driver tells it of them. Else a process there and a device at work is
-    taken for work: an environment is rather said to work than wrongly said to be idle.
+    taken for work, or in MIG mode a GPU instance at work: an environment is rather said to work than wrongly said to be
+    idle.
     """
-    if any(use.utilization for use in uses):
+    if any(use.utilization or use.works_beside for use in uses):
         return True
     if device.up is False or not listed:
         return None
-    if all(use.utilization is not None for use in uses):
+    untold = [use for use in uses if use.utilization is None]
+    if not untold:
         return False
-    return None if device.utilization_percent is None else device.utilization_percent > 0
+    if device.utilization_percent is not None:
+        return device.utilization_percent > 0
+    return _any_of(_instance_worked(device, place) for use in untold for place in use.mig_places or (None,))
+
+
+def _instance_worked(device: Device, place: MigPlace | None) -> bool | None:
+    """Tell whether anything was done in the GPU instance of a process; None where its counters do not tell.
+
+    They do not tell what the engines for video did, but that these read and wrote memory.
+    """
+    if place is None:
+        return None
+    found = [one.activity for one in device.mig_instances if one.gpu_instance == place.gpu_instance]
+    if not found:
+        return None
+    return _any_of(None if ratio is None else ratio > 0 for ratio in (found[0].graphics_ratio, found[0].dram_ratio))
+
+
+def _any_of(answers: Iterable[bool | None]) -> bool | None:
+    """Return whether one of these is true; None if that depends on one that is not known."""
+    known = list(answers)
+    if any(known):
+        return True
+    return None if None in known else False
 
 
 def share(uses: Iterable[DeviceUse]) -> float | None:
@@ -149,7 +180,9 @@ def memory(uses: Iterable[DeviceUse]) -> int | None:
     return sum(known) if len(known) == len(amounts) else None
 
 
-def _environment_use(device: Device, uses: list[DeviceUse], attached: bool) -> EnvironmentUse:
+def _environment_use(
+    device: Device, uses: list[DeviceUse], attached: bool, attachment: Attachment | None
+) -> EnvironmentUse:
     known = bool(uses) or device.processes_listed
     return EnvironmentUse(
         device_index=device.index,
@@ -157,6 +190,7 @@ def _environment_use(device: Device, uses: list[DeviceUse], attached: bool) -> E
         share=share(uses) if known else None,
         attached=attached,
         computes=any(use.type != "graphics" or use.computes for use in uses),
+        attached_memory_bytes=attachment.gpu_memory_bytes if attachment else None,
     )
 
 

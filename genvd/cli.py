@@ -310,7 +310,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "csv", "json"),
         default="table",
-        help="table has GPU-hours for people, the others have seconds and joules (default: table)",
+        help="table has GPU-hours or less for people, the others have seconds and joules (default: table)",
     )
     parser.add_argument(
         "--ledger",

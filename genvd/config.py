@@ -188,7 +188,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
-    "metrics": "Groups of metrics that can be switched off. The sixteen of genv itself are always there.",
+    "metrics": "Groups of metrics that can be switched off. What is always there is in docs/metrics.md.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
     "scrape": "How the published Prometheus gets in. Files are only named here: Prometheus reads them, as its user.",
     "ledger": "Who used how much: GPU time and energy by user, environment and device, for 'genv monitor report'.",

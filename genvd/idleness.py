@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.text import clean
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -27,15 +29,56 @@ class _Seen:
     worked: float | None = None
 
 
+_Identity = tuple[str, int | None, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LastWork:
+    """When an environment that holds devices last worked, for the next start of the monitor. Times are Unix seconds."""
+
+    eid: str
+    uid: int | None
+    created: float
+    """With the two above it tells the environment from others: genv takes the numbers of processes as identifiers."""
+    worked: float
+    known: float
+    """When it was last known whether it works."""
+
+    @property
+    def identity(self) -> _Identity:
+        """What tells the environment from others."""
+        return self.eid, self.uid, self.created
+
+
 class IdleClock:
     """Remembers when each environment that holds devices was last seen to work on one of them.
 
-    It counts on the monotonic clock, so that nothing jumps when the wall clock is set. What it remembers is lost when
-    the monitor ends: after a restart an environment is idle since its attachment until it is seen to work.
+    It counts on the monotonic clock, so that nothing jumps when the wall clock is set. What it is to know after a
+    restart of the monitor must be handed to the next one: an environment of which that knows nothing is idle since its
+    attachment until it is seen to work.
     """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, float | None], _Seen] = {}
+        self._kept: dict[_Identity, LastWork] = {}
+        self._recalled = (0.0, 0.0)
+        """When that was handed over, by the monotonic clock and as Unix time."""
+        self.last_work: tuple[LastWork, ...] = ()
+        """What is to be kept: of each environment that holds devices now and was seen to work."""
+
+    def recall(self, kept: Iterable[LastWork], monotonic: float | None = None, wall: float | None = None) -> None:
+        """Begin from what an earlier clock had in :attr:`last_work`.
+
+        Args:
+            kept: this.
+            monotonic: the time by :func:`time.monotonic`; None for the time it is.
+            wall: the Unix time; likewise.
+        """
+        self._recalled = (
+            time.monotonic() if monotonic is None else monotonic,
+            time.time() if wall is None else wall,
+        )
+        self._kept = {one.identity: one for one in kept if one.worked <= one.known <= self._recalled[1]}
 
     def take(
         self,
@@ -61,16 +104,41 @@ class IdleClock:
             held[holding.eid].append(holding)
         before, self._seen = self._seen, {}
         idle = {}
+        last_work = []
         for environment in environments:
             if not held[environment.eid]:
                 continue
             key = environment.eid, environment.created
             seen = before.get(key) or _Seen(now - _age(environment, held[environment.eid], unix), now)
             self._seen[key] = seen
+            self._remember(seen, environment, held[environment.eid])
             seconds = _idle(seen, held[environment.eid], now)
             if seconds is not None:
                 idle[environment.eid] = seconds
+            if seen.worked is not None and environment.created is not None:
+                worked, known = unix - (now - seen.worked), unix - (now - seen.known)
+                last_work.append(LastWork(*_identity(environment, environment.created), worked, known))
+        self.last_work = tuple(last_work)
         return idle
+
+    def _remember(self, seen: _Seen, environment: Environment, holdings: list[Holding]) -> None:
+        """Take in what is kept of an environment that was not seen to work since, unless it held nothing meanwhile."""
+        since = _since(environment, holdings)
+        if seen.worked is not None or since is None or environment.created is None:
+            return
+        kept = self._kept.pop(_identity(environment, environment.created), None)
+        if kept is None or not since <= kept.worked:
+            return
+        now, unix = self._recalled
+        # Nobody saw what it did while the monitor was down: as with any other gap, it may have worked.
+        gone = unix - kept.known > LONGEST_GAP_SECONDS
+        seen.worked = now if gone else now - (unix - kept.worked)
+        if not gone:
+            seen.known = min(seen.known, now - (unix - kept.known))
+
+
+def _identity(environment: Environment, created: float) -> _Identity:
+    return clean(environment.eid), environment.uid, created
 
 
 def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:
@@ -90,6 +158,11 @@ def _age(environment: Environment, holdings: list[Holding], unix: float) -> floa
 
     Everybody can write these, and the clock may have been set: it is never less than 0.
     """
-    attached = [holding.attached for holding in holdings if holding.attached is not None]
-    since = min(attached, default=environment.created)
+    since = _since(environment, holdings)
     return 0.0 if since is None else max(0.0, unix - since)
+
+
+def _since(environment: Environment, holdings: list[Holding]) -> float | None:
+    """Return the Unix time of the first attachment that is left, or of the activation, as the state files tell."""
+    attached = [holding.attached for holding in holdings if holding.attached is not None]
+    return min(attached, default=environment.created)

@@ -73,6 +73,7 @@ def processes(
                 started=owner.started,
                 cgroup_kind=owner.cgroup_kind,
                 cgroup=owner.cgroup,
+                gone=pid in facts.gone,
             )
         )
     return tuple(found), tuple(rejections)
@@ -95,7 +96,8 @@ def environments(
     Returns:
         The environments, and their claims of names that do not hold.
     """
-    devices = _devices_by_eid(attachments)
+    attachments = tuple(attachments)
+    devices, limits = _devices_by_eid(attachments), _limits_by_eid(attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
         if process.eid is not None and process.compute_uses:
@@ -117,13 +119,15 @@ def environments(
                 created=record.created,
                 device_indices=tuple(sorted(devices.get(record.eid, ()))),
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
+                named=record.username is not None,
+                attached_memory_bytes=limits.get(record.eid),
             )
         )
     return tuple(found), tuple(rejections)
 
 
 def users(environments: Iterable[Environment]) -> tuple[User, ...]:
-    """Group active environments by the name of their user, ordered by name; those without a name have none."""
+    """Group active environments by the name of their user, ordered by name; those of nobody known have none."""
     by_name: dict[str, list[Environment]] = defaultdict(list)
     for environment in environments:
         if environment.username:
@@ -155,7 +159,8 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
     """
     if len(contexts) == 1:  # as it nearly always is
         (only,) = contexts
-        return DeviceUse(index, only.memory_bytes, only.type == "compute", only.type, only.utilization)
+        computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
+        return DeviceUse(index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places)
     memory: dict[str, int | None] = {}
     for context in contexts:
         memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)
@@ -168,6 +173,8 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
         utilization=max((c.utilization for c in contexts if c.utilization is not None), default=None),
+        works_beside=any(c.works_beside for c in contexts),
+        mig_places=tuple(dict.fromkeys(c.mig_place for c in contexts if c.mig_place is not None)),
     )
 
 
@@ -180,3 +187,13 @@ def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, set[int]]:
     for attachment in attachments:
         devices[attachment.eid].add(attachment.device_index)
     return devices
+
+
+def _limits_by_eid(attachments: Iterable[Attachment]) -> dict[str, int]:
+    """Return the least memory that any of its attachments allows, by environment."""
+    limits: dict[str, int] = {}
+    for attachment in attachments:
+        limit = attachment.gpu_memory_bytes
+        if limit is not None:
+            limits[attachment.eid] = min(limit, limits.get(attachment.eid, limit))
+    return limits

@@ -66,7 +66,8 @@ class Machine:
         self._accounts = Collector(sources.accounts, self._crew)
         self._history: History = {}
         self._claims = ClaimAccount()
-        self._idle_clock = IdleClock()
+        self.idle_clock = IdleClock()
+        """For how long environments do nothing; what it remembers may outlive this machine."""
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -105,9 +106,9 @@ class Machine:
         if genv and known:
             environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
             holdings = activity.holdings(environments, genv.attachments, processes, devices)
-            idle = self._idle_clock.take(environments, holdings)
-            environments = activity.with_activity(environments, processes, devices, idle)
-            users = join.users(environments)
+            idle = self.idle_clock.take(environments, holdings)
+            environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
+            users = join.users(one for one in environments if one.named)
             self._history = seen(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         return Snapshot(

@@ -28,6 +28,14 @@ CONTEXT_TYPES: tuple[ContextType, ...] = get_args(ContextType)
 
 
 @dataclass(frozen=True, slots=True)
+class MigPlace:
+    """A MIG device of a device, by the numbers that the driver gives to instances."""
+
+    gpu_instance: int
+    compute_instance: int
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A context that a process holds on a device."""
 
@@ -39,6 +47,10 @@ class Context:
     utilization: float | None = None
     """The process's share of the device's SM time since the last reading, 0 to 1; None where the driver does not
     tell."""
+    works_beside: bool = False
+    """Whether it had the device encode or decode video, or read or write its memory, as far as the driver tells."""
+    mig_place: MigPlace | None = None
+    """Where it is on a device in MIG mode; None elsewhere, and where the driver does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,9 @@ class ProcessFacts:
     """Who logged in, by pid, for those of root among them: su and sudo leave that as it was."""
     kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By live Jupyter kernel, the real uids of all processes that have its connection file."""
+    gone: frozenset[int] = frozenset()
+    """The GPU processes that have ended, zombies among them, where the monitor can tell; the driver may still list
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +190,10 @@ class DeviceUse:
     """Of its contexts there, the type that tells most; see :data:`CONTEXT_TYPES`."""
     utilization: float | None = None
     """Share of the device's SM time since the collection before, 0 to 1."""
+    works_beside: bool = False
+    """As for :class:`Context`: work that may take no SM time at all."""
+    mig_places: tuple[MigPlace, ...] = ()
+    """Where it is on a device in MIG mode, as far as the driver tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +212,8 @@ class Process:
     started: float | None = None
     cgroup_kind: str | None = None
     cgroup: str | None = None
+    gone: bool = False
+    """Whether it has ended, as far as can be told, and the driver lists it all the same."""
 
     @property
     def type(self) -> ContextType:
@@ -219,6 +240,8 @@ class EnvironmentUse:
     """Whether the environment holds the device."""
     computes: bool
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
+    attached_memory_bytes: int | None = None
+    """Memory that the attachment there allows; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +252,7 @@ class Environment:
     uid: int | None
     """Its owner, as far as that can be checked; see docs/trust.md."""
     username: str | None
+    """Of the owner: as its record says if that holds, else the account's."""
     name: str | None
     gpu_memory_bytes: int | None
     gpus: int | None
@@ -240,6 +264,15 @@ class Environment:
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
     idle_seconds: float | None = None
     """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
+    named: bool = True
+    """Whether its record has a username; else it counts for no user in the sixteen metrics."""
+    attached_memory_bytes: int | None = None
+    """The least memory that one of its attachments allows on its device; None where none says anything."""
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """What it asked for on each device, else the least that an attachment allows; None where it may use all."""
+        return self.attached_memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +296,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with at least one active environment."""
+    """Somebody with at least one active environment. In a Snapshot, as the sixteen metrics have them."""
 
     username: str
     eids: tuple[str, ...]

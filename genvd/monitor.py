@@ -91,6 +91,7 @@ class Monitor:
             skipped: ticks that were left out since the last one.
         """
         try:
+            self._recall()
             snapshot = self._counted(self.look(skipped))
             everything = [*self.exported(snapshot), *self._own_process.families()]
             previous = self.site.latest
@@ -119,11 +120,20 @@ class Monitor:
             )
         )
 
+    def _recall(self) -> None:
+        """Begin from what the ledger has of when environments last worked, once it has told that."""
+        last_work = self._ledger.recalled() if self._ledger else None
+        if last_work is not None:
+            self._machine.idle_clock.recall(last_work)
+
     def _counted(self, snapshot: Snapshot) -> Snapshot:
         """Return the Snapshot with what the ledger says after it."""
         ledger = self._ledger
         try:
-            return snapshot if ledger is None else replace(snapshot, ledger=ledger.take(snapshot))
+            if ledger is None:
+                return snapshot
+            last_work = None if snapshot.holdings is None else self._machine.idle_clock.last_work
+            return replace(snapshot, ledger=ledger.take(snapshot, last_work))
         except Exception:  # a defect there must cost these metrics only
             if not self._ledger_failed:
                 self._ledger_failed = True

@@ -106,13 +106,15 @@ def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | N
     """Return the name under which the environment counts, and the claim of another one if that does not hold.
 
     Args:
-        owned: the environment. If it names nobody it counts for nobody.
+        owned: the environment. If its record names nobody it is its owner's all the same, under the account's name.
         accounts: None while nothing is known of them; then the record's word stands if its uid does.
     """
     claimed, uid = owned.record.username, owned.uid
-    if claimed is None or uid is None:
+    if uid is None:
         return None, None
     accounts = accounts or NOBODY
+    if claimed is None:
+        return account_name(uid, accounts), None
     if claimed != RESERVED:
         if uid not in accounts.names:
             return (claimed if owned.holds else None), None

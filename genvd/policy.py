@@ -31,10 +31,8 @@ def violations(environment: Environment, held: int | None) -> Iterator[tuple[str
         held: how many devices of the machine it holds; None if that is not known.
     """
     uses = environment.uses
-    limit = environment.gpu_memory_bytes
-    if limit is not None:
-        amounts = None if uses is None else [use.memory_bytes for use in uses]
-        yield MEMORY_LIMIT, _any_above(limit, amounts)
+    if environment.memory_limit_bytes is not None:
+        yield MEMORY_LIMIT, _any_above_limit(environment)
     yield UNATTACHED_DEVICE, None if uses is None else any(use.computes and not use.attached for use in uses)
     if environment.gpus is not None:
         yield DEVICE_LIMIT, None if held is None else held > environment.gpus
@@ -46,7 +44,7 @@ def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
         return
     uses: dict[int, list[DeviceUse]] = defaultdict(list)
     for process in snapshot.processes:
-        for use in process.uses:
+        for use in () if process.gone else process.uses:
             uses[use.device_index].append(use)
     for device in snapshot.devices or ():
         of_processes = memory(uses[device.index])
@@ -87,10 +85,17 @@ def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:
     return None if device.memory_total_bytes is None else sum(known) > device.memory_total_bytes
 
 
-def _any_above(limit: int, amounts: list[int | None] | None) -> bool | None:
-    if amounts is None:
+def _any_above_limit(environment: Environment) -> bool | None:
+    if environment.uses is None:
         return None
-    known = [amount for amount in amounts if amount is not None]
-    if any(amount > limit for amount in known):
+    pairs = (
+        (
+            use.memory_bytes,
+            environment.gpu_memory_bytes if use.attached_memory_bytes is None else use.attached_memory_bytes,
+        )
+        for use in environment.uses
+    )
+    limited = [(amount, limit) for amount, limit in pairs if limit is not None]
+    if any(amount is not None and amount > limit for amount, limit in limited):
         return True
-    return False if len(known) == len(amounts) else None
+    return None if any(amount is None for amount, _ in limited) else False

@@ -43,6 +43,11 @@ those whose `eid` no `genv_environment_processes_total` has. [trust.md](trust.md
 
 Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
 that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
+
+Most groups can be switched off in the section `metrics` of `monitor.yaml`. Always there are the sixteen, the monitor's
+own, and the base facts that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`,
+`genv_device_up`, `genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the bandwidth
+utilisation of each device.
 """
 
 _LEDGER = """\
@@ -101,36 +106,52 @@ them, not their sum.
 _WORDS = """\
 ## What the words mean
 
-**Work** of an environment on a device: one of its processes took SM time there since the last collection, by the
-driver's samples of each process. Where the driver has no such samples (a device in MIG mode, some virtual GPUs, clients
-of the Multi-Process Service whose work counts for its server), a process of the environment on the device while the
-device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is not. A process that
-holds memory does not work by that alone. Whether it works is not known while the driver does not list the processes.
+**Work** of an environment on a device: one of its processes took SM time there since the last collection, had the
+device encode or decode video, or read or wrote its memory, by the driver's samples of each process. (So a process may
+work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (some
+virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process of the environment on
+the device while the device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is
+not. A device in MIG mode has neither samples nor utilisation. There a process works while anything was computed, drawn,
+read or written in its GPU instance, by the counters of that (GPM, from Hopper on, with `metrics.mig` and
+`metrics.gpm`); MIG devices in one GPU instance cannot be told apart. Without these counters it is not known whether an
+environment works that has a process there. A process that holds memory does not work by that alone. Whether it works is
+not known while the driver does not list the processes.
 
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
 it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
-activation where genv has no time of the attachment. What the monitor saw is lost when it is restarted, so then it
-counts from the attachment again until the environment works. While nothing is known of an environment's work there is
+activation where genv has no time of the attachment. While nothing is known of an environment's work there is
 no series, and after more than 5 minutes of that it begins anew. Setting the clock changes nothing of it.
 
-**Violation**: `memory_limit`: the environment's processes together have more memory on one device than it asked for on
-each; `unattached_device`: one of its processes computes on a device that it does not hold (drawing does not count);
-`device_limit`: it holds more devices than it asked for.
+**After a restart of the monitor** it counts on from the last work, which is kept in the file of the
+[ledger](ledger.md#when-environments-last-worked). What went on while the monitor was down nobody saw, which is the same
+as any other time of which nothing is known: up to 5 minutes count as idle, and after more of them it begins anew, as
+the environment may have worked. So an upgrade changes nothing, and a restart never says that somebody is idle for
+longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
+it counts from the attachment.
+
+**Violation**: `memory_limit`: the environment's processes together have more memory on one device than its attachment
+there allows or, where that says nothing, than it asked for on each; `unattached_device`: one of its processes
+computes on a device that it does not hold (drawing does not count); `device_limit`: it holds more devices than it asked
+for.
 
 **Unmanaged**: a process that computes on a GPU and names no environment, or none that is active, or one that may not
 count it ([trust.md](trust.md)). Desktops, which only draw, are not counted, nor is root's server of the Multi-Process
 Service.
 
 **Orphan memory**: what of the memory in use remains after taking away that of every process in sight. Mostly it is of a
-process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. The
+process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. A
+process that the driver still lists but that has ended, or is a zombie, is not in sight. The monitor tells that only
+where it sees all processes of the machine, as its service does (in the first pid namespace; of a container: with the
+host's, such as `--pid=host`); elsewhere whatever the driver lists is in sight. The
 memory of a process has its context in it; what the driver itself needs beyond its reserve remains, a few MiB as a rule
 and up to some hundred on devices that draw. A process that begins or ends between two of the monitor's questions shows
 up for one collection. So alert on more than 512 MiB that lasts for minutes. The value is absent where the driver tells
 the memory of not every process, or does not tell its reserve apart (before 510), or a MIG device hides its processes.
 
-**Over-subscribed**: a device that several environments hold which may together use more memory than it has. One that
-set no limit may use all of it, so it and anybody else over-subscribe the device. genv lets people do that on purpose.
+**Over-subscribed**: a device that several environments hold which may together use more memory than it has, by
+the same limits. One that has none may use all of it, so it and anybody else over-subscribe the device. genv lets people
+do that on purpose.
 
 **cgroup**: what started a process, as far as its control group tells. Everybody may name groups below their own user
 service as they like, so a container or service there is what its owner says it is; jobs and sessions cannot be made up.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from genvd.ledger.bounds import Bounds
+from genvd.ledger.bounds import Bounds, kept
 from genvd.ledger.store import HOUR, Batch
 from genvd.ledger.use import Holder, Key, Total, Totals, Use
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from genvd.idleness import LastWork
 
 MOST_PENDING = 50_000
 """Amounts that wait to be written. More come together only when that fails for days; then they lose detail."""
@@ -28,6 +30,8 @@ class Book:
         self._before: Totals | None = None  # what the file said when it was first read
         self._written: Totals | None = None  # what is in the file; None while it is not written
         self._shown: Totals = {}
+        self._last_work: tuple[LastWork, ...] | None = None  # None until it is known
+        self._recalled: tuple[LastWork, ...] | None = None  # what the file said, until somebody asks
 
     def add(self, uses: Mapping[Key, Use], wall: float) -> None:
         """Count what was used.
@@ -67,10 +71,24 @@ class Book:
                 self._shown[username] = now.at_least(before).at_least(_nothing_of(total))
             return dict(self._shown)
 
-    def begin(self, before: Totals) -> None:
-        """Count on from these totals."""
+    def keep(self, last_work: tuple[LastWork, ...]) -> None:
+        """Keep when environments last worked, of as many as have amounts of their own for a day, instead of before."""
+        users = {one.uid: number for number, one in enumerate(last_work)}
+        chosen = kept((number, users[one.uid], int(one.worked)) for number, one in enumerate(last_work))
+        with self._lock:
+            self._last_work = tuple(one for number, one in enumerate(last_work) if number in chosen)
+
+    def recalled(self) -> tuple[LastWork, ...] | None:
+        """Return once what :meth:`begin` was told of when environments last worked; else None."""
+        with self._lock:
+            recalled, self._recalled = self._recalled, None
+            return recalled
+
+    def begin(self, before: Totals, last_work: tuple[LastWork, ...] = ()) -> None:
+        """Count on from these totals, and tell when environments had last worked."""
         with self._lock:
             self._before = before
+            self._recalled = last_work
 
     def start_over(self) -> None:
         """Forget what was counted so far, as somebody else has counted the same."""
@@ -81,7 +99,7 @@ class Book:
         """Return what is to be written, which then waits no more. The totals before the start must be known."""
         with self._lock:
             uses, self._pending = self._pending, {}
-            return Batch(uses, self._all())
+            return Batch(uses, self._all(), self._last_work)
 
     def written(self, totals: Totals | None) -> None:
         """Take note of the totals that are in the file; None when it can no longer be written."""

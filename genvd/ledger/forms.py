@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,45 +15,51 @@ from genvd.terminal.columns import fill, width
 from genvd.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+_PERIOD = ("since_timestamp_seconds", "until_timestamp_seconds")
 _AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
-_HEADINGS = ("held GPU-h", "active GPU-h", "idle GPU-h", "energy kWh")
-_UNITS = (3600.0, 3600.0, 3600.0, 3.6e6)
+_KINDS = ("held", "active", "idle", "energy")
+_TIME_UNITS = (("GPU-h", 3600.0), ("GPU-min", 60.0), ("GPU-s", 1.0))
+_ENERGY_UNITS = (("kWh", 3.6e6), ("Wh", 3600.0), ("J", 1.0))
+_FEWEST_DECIMALS, _MOST_DECIMALS = 2, 4
 _UNKNOWN = "-"
 _NOBODY = "(nobody)"
 _OUTSIDE = "(none)"
 
 
 def as_table(report: Report) -> str:
-    """Return aligned text, in GPU-hours of local time, with a line of sums."""
+    """Return aligned text with a line of sums, in local time and GPU-hours; where that is little, in smaller units."""
+    if report.since == report.until:
+        return f"{_local(report.since)}: nothing that is kept by the hour or day begins in that time; ask for more.\n"
     period = " to ".join(_local(moment) for moment in (report.since, report.until))
     if not report.rows:
         return f"{period}: nobody held a device.\n"
     names = [label for label in LABELS[report.by] if label != "uid"]
-    lines = [[*names, *_HEADINGS]]
-    lines += [[*_names(report.by, row), *_hours(_amounts(row))] for row in report.rows]
+    labels, amounts = [_names(report.by, row) for row in report.rows], [_amounts(row) for row in report.rows]
     if len(report.rows) > 1:
-        columns = zip(*(_amounts(row) for row in report.rows), strict=True)
-        lines.append(["total", *[""] * (len(names) - 1), *_hours(tuple(map(_sum, columns)))])
+        labels.append(["total", *[""] * (len(names) - 1)])
+        amounts.append(tuple(map(_sum, zip(*amounts, strict=True))))
+    columns = _columns(list(zip(*amounts, strict=True)))
+    lines = [[*cells, *row] for cells, row in zip([names, *labels], zip(*columns, strict=True), strict=True)]
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     return f"{period}\n\n" + "".join(_line(line, widths, len(names)) for line in lines)
 
 
 def as_csv(report: Report) -> str:
-    """Return comma-separated values with a header; what is not known is empty."""
+    """Return comma-separated values with a header; what is not known is empty. Each line has the time that counts."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*LABELS[report.by], *_AMOUNTS))
-    writer.writerows((*map(_plain, row.labels), *_amounts(row)) for row in report.rows)
+    writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD))
+    period = (report.since, report.until)
+    writer.writerows((*map(_plain, row.labels), *_amounts(row), *period) for row in report.rows)
     return text.getvalue()
 
 
 def as_json(report: Report) -> str:
     """Return a JSON document; what is not known is null."""
     document = {
-        "since_timestamp_seconds": report.since,
-        "until_timestamp_seconds": report.until,
+        **dict(zip(_PERIOD, (report.since, report.until), strict=True)),
         "by": report.by,
         "rows": [
             {
@@ -71,8 +79,35 @@ def _amounts(row: Row) -> tuple[float | None, ...]:
     return (row.allocated_seconds, row.active_seconds, row.idle_seconds, row.energy_joules)
 
 
-def _hours(amounts: tuple[float | None, ...]) -> list[str]:
-    return [_UNKNOWN if a is None else f"{a / unit:.2f}" for a, unit in zip(amounts, _UNITS, strict=True)]
+def _columns(columns: list[tuple[float | None, ...]]) -> Iterator[list[str]]:
+    """Yield heading and cells of each kind of amount, one unit for all times so that they compare."""
+    *times, energies = columns
+    time_unit = _unit(_TIME_UNITS, itertools.chain(*times))
+    units = (*[time_unit] * len(times), _unit(_ENERGY_UNITS, energies))
+    for kind, (name, size), amounts in zip(_KINDS, units, columns, strict=True):
+        yield [f"{kind} {name}", *_cells([None if amount is None else amount / size for amount in amounts])]
+
+
+def _unit(units: Iterable[tuple[str, float]], amounts: Iterable[float | None]) -> tuple[str, float]:
+    """Return the first unit of which there is a whole one; with nothing at all, the usual one."""
+    units, most = tuple(units), max((amount or 0 for amount in amounts), default=0)
+    return next((unit for unit in units if most >= unit[1]), units[-1] if most else units[0])
+
+
+def _cells(amounts: list[float | None]) -> list[str]:
+    """Return a column with as many decimals as tell its least amount from nothing."""
+    least = min((amount for amount in amounts if amount), default=1.0)
+    wanted = 1 - math.floor(math.log10(least)) if least > 0 else _FEWEST_DECIMALS
+    decimals = min(max(wanted, _FEWEST_DECIMALS), _MOST_DECIMALS)
+    smallest = 10.0**-decimals
+    return [
+        _UNKNOWN
+        if amount is None
+        else f"<{smallest:.{decimals}f}"
+        if 0 < amount < smallest / 2
+        else f"{amount:.{decimals}f}"
+        for amount in amounts
+    ]
 
 
 def _sum(amounts: tuple[float | None, ...]) -> float | None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from genvd.ledger import place
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
-from genvd.ledger.store import Batch, Store, totals_of_unwritable
+from genvd.ledger.store import Batch, Store, read_unwritable
 from genvd.ledger.upkeep import Pace, keep_up
 from genvd.publish.safe_tree import UnsafePathError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genvd.idleness import LastWork
     from genvd.ledger.book import Book
     from genvd.ledger.use import Totals
 
@@ -135,7 +136,7 @@ class Keeper:
             self._checked = True
             try:
                 if not self._known:
-                    self._load(store.totals())
+                    self._load(store.totals(), store.last_work())
                 self.last_write_timestamp = store.written() or self.last_write_timestamp
             except BaseException:
                 with suppress(sqlite3.Error, OSError):
@@ -144,11 +145,11 @@ class Keeper:
             self._store = store
         return self._store
 
-    def _load(self, totals: Totals) -> None:
+    def _load(self, totals: Totals, last_work: tuple[LastWork, ...]) -> None:
         if self._taken:
             self._book.start_over()
             self._taken = False
-        self._book.begin(totals)
+        self._book.begin(totals, last_work)
         self._book.written(totals)
         self._known = True
         self.loaded.set()
@@ -195,10 +196,10 @@ class Keeper:
         path = self.directory / place.FILE
         with suppress(sqlite3.Error, OSError):
             try:
-                before = totals_of_unwritable(path) if path.exists() else {}
+                before, last_work = read_unwritable(path) if path.exists() else ({}, ())
             except RefusedError:  # nothing is in it
-                before = {}
-            self._book.begin(before)
+                before, last_work = {}, ()
+            self._book.begin(before, last_work)
 
 
 def _told(error: Exception, directory: Path) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genvd.config import Config
+    from genvd.idleness import LastWork
     from genvd.ledger.use import Total
     from genvd.model import Snapshot
 
@@ -58,19 +59,35 @@ class Ledger:
         self._policy.hourly = config.ledger_hourly_retention
         self._policy.retention = config.ledger_retention
 
-    def take(self, snapshot: Snapshot) -> LedgerStatus:
-        """Count what was used since the last Snapshot, and return what everybody has used."""
+    def recalled(self) -> tuple[LastWork, ...] | None:
+        """Return once when environments had last worked before the start; None after that, or if it is not known."""
+        self._wait()
+        return self._book.recalled()
+
+    def take(self, snapshot: Snapshot, last_work: tuple[LastWork, ...] | None = None) -> LedgerStatus:
+        """Count what was used since the last Snapshot, and return what everybody has used.
+
+        Args:
+            snapshot: what the machine looks like now.
+            last_work: when environments last worked, which is kept instead of what was before; None if it is not known.
+        """
         self._book.add(self._meter.count(look_of(snapshot), time.monotonic(), self._longest), snapshot.timestamp)
+        if last_work is not None:
+            self._book.keep(last_work)
         keeper = self._keeper
-        if keeper is not None and not self._waited:
-            self._waited = True
-            keeper.loaded.wait(_LOADING_SECONDS)
+        self._wait()
         totals = self._book.totals()
         return LedgerStatus(
             None if totals is None else tuple(_shown(name, total) for name, total in totals.items() if name),
             keeper.write_success if keeper else None,
             keeper.last_write_timestamp if keeper else None,
         )
+
+    def _wait(self) -> None:
+        """Wait for the file, but once and not for long."""
+        if self._keeper is not None and not self._waited:
+            self._waited = True
+            self._keeper.loaded.wait(_LOADING_SECONDS)
 
     def stop(self) -> None:
         """Have what was counted written, without waiting for it."""

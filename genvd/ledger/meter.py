@@ -93,6 +93,8 @@ def _risen(before: tuple[int, float] | None, joules: float, moment: int, most: i
 def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Holder, int]]:
     """Return who answers for which part of a device's energy. docs/ledger.md has the rule and its reasons.
 
+    Who holds it and is known to answer for none of it has a part of 0, which is not the same as one that is not known.
+
     Args:
         energy: of the device, in millijoules.
         holders: those who hold it.
@@ -112,7 +114,8 @@ def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> 
         if weight and (holder.username or holder.eid):
             parts.append((holder, until - given))
         given = until
-    return parts
+    named = {holder for holder, _ in parts}
+    return parts + [(held.holder, 0) for held in holders if held.active is not None and held.holder not in named]
 
 
 def _use(held: Held, elapsed: int) -> Use:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import stat
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from genvd.ledger.schema import RefusedError, open_for_reading
 from genvd.ledger.store import HOUR
-from genvd.ledger.upkeep import midnight
+from genvd.ledger.upkeep import midnight, next_midnight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -61,7 +62,8 @@ class Report:
 
     by: str
     since: float
-    """Unix time in seconds: of the beginning of the first hour or day that counts."""
+    """Unix time in seconds. What counts are the hours, and where only days are kept, the days, that begin in
+    ``since <= beginning < until``; both are such beginnings themselves."""
     until: float
     rows: tuple[Row, ...]
     """Those who held most first."""
@@ -70,8 +72,8 @@ class Report:
 def make(path: Path, since: datetime, until: datetime, by: str) -> Report:
     """Return who used how much.
 
-    Kept are hours, and days of what is old: those count that begin in the time. The time is taken to begin with the
-    hour in which it does, and where only days are kept, with the day.
+    Kept are hours, and days of what is old: those count that begin in the time, its beginning included and its end
+    not. So reports of times that follow one another add up to the report of the whole.
 
     Args:
         path: of the ledger's file, which may be written meanwhile.
@@ -82,11 +84,12 @@ def make(path: Path, since: datetime, until: datetime, by: str) -> Report:
     Raises:
         ReportError: the file is not there, cannot be read or is no ledger.
     """
-    start, end = since.timestamp() // HOUR * HOUR, until.timestamp()
     try:
         _check(path)
         with closing(open_for_reading(path)) as connection:
-            return Report(by, start, end, tuple(_rows(connection, start, midnight(start), end, by)))
+            days_end = _days_end(connection)
+            start, end = (_edge(moment.timestamp(), days_end) for moment in (since, until))
+            return Report(by, start, end, tuple(_rows(connection, start, end, by)))
     except FileNotFoundError:
         way_out = "is the service running, or does ledger.directory say where it is? --ledger names a file"
         raise ReportError(f"{path}: there is no ledger; {way_out}") from None
@@ -111,7 +114,28 @@ def _check(path: Path) -> None:
         raise ReportError(f"{path}: is no regular file; --ledger names another file")
 
 
-def _rows(connection: sqlite3.Connection, start: float, day: float, end: float, by: str) -> Iterator[Row]:
+def _days_end(connection: sqlite3.Connection) -> float:
+    """Return until when only days are kept."""
+    (last,) = connection.execute("SELECT max(start) FROM day").fetchone()
+    return -math.inf if last is None else _on_the_calendar(next_midnight, last)
+
+
+def _edge(moment: float, days_end: float) -> float:
+    """Return the first beginning of an hour, or where only days are kept of a day, that is not before the moment."""
+    if moment >= days_end:
+        return math.ceil(moment / HOUR) * HOUR
+    began = _on_the_calendar(midnight, moment)
+    return began if began >= moment else _on_the_calendar(next_midnight, moment)
+
+
+def _on_the_calendar(day: Callable[[float], float], moment: float) -> float:
+    try:
+        return day(moment)
+    except (ValueError, OverflowError, OSError):  # no year that a calendar has
+        return moment
+
+
+def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> Iterator[Row]:
     amounts = _EACH if by == "environment" else _ONCE
     query = f"""
         SELECT {_COLUMNS[by]}, {amounts} FROM (
@@ -122,7 +146,10 @@ def _rows(connection: sqlite3.Connection, start: float, day: float, end: float, 
         JOIN person ON person.id = environment.person
         JOIN device ON device.id = use.device
         GROUP BY {_GROUPS[by]} ORDER BY sum(use.allocated - use.allocated_again) DESC, 1, 2"""
-    for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, day, end)):
+    for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, start, end)):
+        # Of no time at all it is known how much of it was active: somebody with work outside of environments has none.
+        if not allocated:
+            active = idle = 0
         yield Row(tuple(labels), allocated / 1000, _thousandth(active), _thousandth(idle), _thousandth(energy))
 
 

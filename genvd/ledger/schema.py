@@ -33,8 +33,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE TABLE day (start INTEGER, environment INTEGER, device INTEGER, {_AMOUNTS},"
         " PRIMARY KEY (start, environment, device)) WITHOUT ROWID",
     ),
+    (
+        # Of the environments that hold devices now, all in Unix seconds.
+        "CREATE TABLE last_work (eid TEXT NOT NULL, uid INTEGER, created REAL NOT NULL, worked REAL NOT NULL,"
+        " known REAL NOT NULL)",
+    ),
 )
 """What makes each version of the tables out of the one before; the first out of nothing. Never change one, add one."""
+
+LAST_WORK_VERSION = 2
+"""The first one that keeps when environments last worked."""
+
+OLDEST_READABLE_VERSION = 1
+"""The first one that has all that reports and counters need, so that it can be read before it is brought up to date."""
 
 BUSY_SECONDS = 1.0
 """How long somebody who reads or backs up the file is waited for."""
@@ -113,7 +124,7 @@ def _open_read_only(path: Path, how: str) -> sqlite3.Connection:
         if _is_empty(connection):
             raise RefusedError("nothing has been written to it yet; wait half a minute")
         check(connection, tuple(APPLICATIONS))
-        if _version(connection) < len(MIGRATIONS):
+        if version(connection) < OLDEST_READABLE_VERSION:
             raise RefusedError(
                 "it is of an older version of genv-monitor; start the service once to bring it up to date"
             )
@@ -131,7 +142,7 @@ def check(connection: sqlite3.Connection, modes: tuple[str, ...]) -> None:
     if application not in {APPLICATIONS[mode] for mode in modes}:
         machine = "the real machine" if modes == ("demo",) else "a simulated machine"
         raise RefusedError(f"it is the ledger of {machine}; choose another directory")
-    if _version(connection) > len(MIGRATIONS):
+    if version(connection) > len(MIGRATIONS):
         raise RefusedError("it is of a newer version of genv-monitor; install that again, or move the file away")
 
 
@@ -175,13 +186,14 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return not tables and not application
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
+def version(connection: sqlite3.Connection) -> int:
+    """Return the version of its tables."""
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    for number in range(_version(connection), len(MIGRATIONS)):
+    for number in range(version(connection), len(MIGRATIONS)):
         with transaction(connection):
             for statement in MIGRATIONS[number]:
                 connection.execute(statement)

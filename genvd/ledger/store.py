@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from genvd.idleness import LastWork
 from genvd.ledger import place, schema
 from genvd.ledger.schema import CorruptError, TakenError, transaction
 from genvd.ledger.use import Holder, Key, Total, Totals, Use
@@ -49,6 +50,8 @@ class Batch:
     """By the hour, as Unix time of its beginning."""
     totals: Totals
     """Of everybody, with these uses."""
+    last_work: tuple[LastWork, ...] | None = None
+    """When environments last worked, instead of what is there; None to leave that."""
     number: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
@@ -107,6 +110,10 @@ class Store:
         """Return what everybody has used since the ledger was begun."""
         return read_totals(self.connection)
 
+    def last_work(self) -> tuple[LastWork, ...]:
+        """Return when environments last worked."""
+        return read_last_work(self.connection)
+
     def written(self) -> float | None:
         """Return when it was last written, as Unix time in seconds; None if it never was."""
         (written,) = self.connection.execute("SELECT written FROM state").fetchone()
@@ -127,6 +134,7 @@ class Store:
                 if uuid not in devices:
                     devices[uuid] = self._device(uuid)
                 self.connection.execute(_ADD_USE, (start, environments[holder], devices[uuid], *use.values()))
+            self._write_last_work(batch)
             self.connection.execute("UPDATE state SET batch = ?, written = ?", (batch.number, time.time()))
 
     def _write_totals(self, batch: Batch) -> None:
@@ -137,6 +145,15 @@ class Store:
                 (username, total.uid, hour, total.allocated, total.active, total.idle, total.energy)
                 for username, total in batch.totals.items()
             ),
+        )
+
+    def _write_last_work(self, batch: Batch) -> None:
+        if batch.last_work is None:
+            return
+        self.connection.execute("DELETE FROM last_work")
+        self.connection.executemany(
+            "INSERT INTO last_work VALUES (?, ?, ?, ?, ?)",
+            ((one.eid, one.uid, one.created, one.worked, one.known) for one in batch.last_work),
         )
 
     def _environment(self, holder: Holder, start: int) -> int:
@@ -170,11 +187,18 @@ def read_totals(connection: sqlite3.Connection) -> Totals:
     return {username: Total(*amounts) for username, *amounts in rows}
 
 
-def totals_of_unwritable(path: Path) -> Totals:
-    """Return the totals of a file that cannot be opened for writing, as on a disk that is full.
+def read_last_work(connection: sqlite3.Connection) -> tuple[LastWork, ...]:
+    """Return when environments last worked; nothing for a file of the first version, which did not keep that."""
+    if schema.version(connection) < schema.LAST_WORK_VERSION:
+        return ()
+    return tuple(LastWork(*row) for row in connection.execute("SELECT eid, uid, created, worked, known FROM last_work"))
+
+
+def read_unwritable(path: Path) -> tuple[Totals, tuple[LastWork, ...]]:
+    """Return totals and last work of a file that cannot be opened for writing, as on a disk that is full.
 
     Raises:
         RefusedError, sqlite3.Error: it cannot be read either.
     """
     with closing(schema.open_for_reading(path)) as connection:
-        return read_totals(connection)
+        return read_totals(connection), read_last_work(connection)

@@ -77,14 +77,17 @@ def keep_up(
 
 def midnight(moment: float) -> int:
     """Return the Unix time of the last midnight in local time."""
-    local = datetime.fromtimestamp(moment)
-    return int(local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
+    return int(_first_midnight(moment).timestamp())
 
 
 def next_midnight(moment: float) -> int:
     """Return the Unix time of the next midnight in local time."""
-    day = datetime.fromtimestamp(moment).replace(hour=0, minute=0, second=0, microsecond=0)
-    return int((day + timedelta(days=1)).timestamp())
+    return int((_first_midnight(moment) + timedelta(days=1)).timestamp())
+
+
+def _first_midnight(moment: float) -> datetime:
+    """Return when the day began, in local time: where clocks go back over midnight, at the first of the two."""
+    return datetime.fromtimestamp(moment).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def _roll_up_a_day(connection: sqlite3.Connection, until: int) -> bool:

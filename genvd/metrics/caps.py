@@ -51,6 +51,7 @@ class Caps:
         """
         environments, users, processes = snapshot.environments or (), snapshot.users or (), snapshot.processes or ()
         people = {p.username: p.uid for p in processes if p.username is not None}
+        people.update((e.username, e.uid) for e in environments if e.username is not None)
         people.update((u.username, u.uid) for u in users)
         self._kept: dict[Kind, frozenset[str] | None] = {
             "environment": _kept(

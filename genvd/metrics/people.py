@@ -26,10 +26,23 @@ def _uses(snapshot: Snapshot) -> Iterator[tuple[Environment, EnvironmentUse]]:
     return ((e, use) for e in _environments(snapshot) for use in e.uses or ())
 
 
+def _mig_places(snapshot: Snapshot) -> Iterator[Sample]:
+    numbers = {
+        (device.index, mig.gpu_instance, mig.compute_instance): mig.number
+        for device in snapshot.devices or ()
+        for mig in device.mig_instances
+    }
+    for process in _processes(snapshot):
+        for use in process.uses:
+            for place in use.mig_places:
+                number = numbers.get((use.device_index, place.gpu_instance, place.compute_instance))
+                yield (use.device_index, number, process.pid, process.eid or ""), None if number is None else 1
+
+
 def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is None:
         return
-    uses: dict[str, list[DeviceUse]] = {user.username: [] for user in snapshot.users or ()}
+    uses: dict[str, list[DeviceUse]] = {e.username: [] for e in _environments(snapshot) if e.username}
     for process in snapshot.processes:
         if process.username is not None:
             uses.setdefault(process.username, []).extend(process.uses)
@@ -59,6 +72,13 @@ PROCESSES = (
             )
             for p in _processes(s)
         ),
+        addable=False,
+    ),
+    Metric(
+        "genv_mig_process_info",
+        "1 for each MIG device on which the process is; index is that of its parent, instance its number there.",
+        ("index", "instance", "pid", "eid"),
+        _mig_places,
         addable=False,
     ),
     Metric(
@@ -101,9 +121,10 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_memory_limit_bytes",
-        "Memory that the environment asked for on each of its devices in bytes; absent where it may use all.",
+        "Memory that the environment asked for on each of its devices in bytes, else the least that one of its"
+        " attachments allows; absent where it may use all.",
         ("eid",),
-        lambda s: (((e.eid,), e.gpu_memory_bytes) for e in _environments(s)),
+        lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
         addable=False,
     ),
     Metric(

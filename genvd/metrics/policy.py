@@ -26,7 +26,7 @@ def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is None or snapshot.environments is None:
         return
     active = frozenset(environment.eid for environment in snapshot.environments)
-    found = Counter({user.username: 0 for user in snapshot.users or ()})
+    found = Counter({environment.username: 0 for environment in snapshot.environments if environment.username})
     for process in snapshot.processes:
         found[process.username or ""] += policy.is_unmanaged(process, active)
     for username in sorted(found):
@@ -51,7 +51,8 @@ POLICY = (
     ),
     Metric(
         "genv_device_orphan_memory_bytes",
-        "Device memory in use that neither a process in sight nor the driver's reserve accounts for, in bytes.",
+        "Device memory in use that neither a process in sight, which none is that has ended, nor the driver's reserve"
+        " accounts for, in bytes.",
         ("index",),
         lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
     ),

@@ -144,7 +144,12 @@ def _row(
 
 
 def _memory(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:
-    return [(p, use.memory_bytes) for p in processes for use in p.uses if use.device_index == device.index]
+    return [
+        (process, use.memory_bytes)
+        for process in processes
+        for use in process.uses
+        if use.device_index == device.index and not process.gone  # what those have is of nobody
+    ]
 
 
 def _by_environment(

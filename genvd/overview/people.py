@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd import policy
+from genvd import join, policy
 from genvd.activity import memory
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class EnvironmentRow:
     processes: int | None
     memory_bytes: int | None
     memory_limit_bytes: int | None
-    """On each device; None where it may have all."""
+    """On each device, or on that where it is least; None where it may have all."""
     utilization: float | None
     """Mean share of the SM time of the devices that it holds or uses, 0 to 1."""
     idle_since: float | None
@@ -95,7 +95,7 @@ def _environment(now: float, environment: Environment, held: int | None) -> Envi
         devices=environment.device_indices,
         processes=None if environment.pids is None else len(environment.pids),
         memory_bytes=None if amounts is None else _sum(amounts),
-        memory_limit_bytes=environment.gpu_memory_bytes,
+        memory_limit_bytes=environment.memory_limit_bytes,
         utilization=None if uses is None else _mean([use.share for use in uses]),
         idle_since=now - environment.idle_seconds if environment.idle_seconds else None,
         created=environment.created,
@@ -105,14 +105,14 @@ def _environment(now: float, environment: Environment, held: int | None) -> Envi
 
 def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
     """Return the users by name; None while they are not known."""
-    if snapshot.users is None:
+    if snapshot.environments is None:
         return None
     by_name: dict[str, list[Process]] = defaultdict(list)
     active = _active_eids(snapshot)
     for process in snapshot.processes or ():
         by_name[process.username or ""].append(process)
     outside = {name: sum(policy.is_unmanaged(p, active) for p in found) for name, found in by_name.items()}
-    users = {user.username: user for user in snapshot.users}
+    users = {user.username: user for user in join.users(snapshot.environments)}
     names = sorted({*users, *(name for name, number in outside.items() if number and name)})
     known = snapshot.processes is not None
     return tuple(

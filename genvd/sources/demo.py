@@ -212,7 +212,8 @@ class DemoNvml:
                     pid,
                     index,
                     demo_people.memory_of(job, state.tick),
-                    utilization=state.utilization[index] if job.load else 0.0,
+                    utilization=_share(job, state.utilization[index], mig=demo_devices.has_mig(index, devices)),
+                    mig_place=demo_devices.mig_place(index, devices),
                 )
                 for job in state.jobs
                 for index, pid in zip(job.devices, job.pids, strict=False)
@@ -235,6 +236,13 @@ class DemoNvml:
         )
         driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
         return GpuFacts(tuple(demo_devices.only(device, self.groups) for device in described), contexts, driver)
+
+
+def _share(job: Job, utilization: float, *, mig: bool) -> float | None:
+    """Return the job's share of a device, which in MIG mode no driver tells."""
+    if mig:
+        return None
+    return utilization if job.load else 0.0
 
 
 class DemoGenv:

@@ -28,6 +28,7 @@ from genvd.device_model import (
     Throttling,
     XidErrors,
 )
+from genvd.model import MigPlace
 
 if TYPE_CHECKING:
     import random
@@ -47,7 +48,7 @@ _MHZ = 1_000_000
 _CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
 """Idle and highest, in MHz."""
 _REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
-_HOT_CELSIUS, _SLOWDOWN_CELSIUS = 73.0, 89
+_SLOWDOWN_CELSIUS = 89
 _LINKS = 4
 _LINK_BYTES_PER_SECOND = 9e9
 _XIDS = (13, 31, 43, 48, 63, 64, 74, 79, 94, 95, 119)
@@ -89,6 +90,11 @@ class Wear:
 def watts(load: float) -> float:
     """Return the power that a device draws under a load from 0 to 1."""
     return min(_LIMIT_WATTS, _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load)
+
+
+def mig_place(index: int, devices: int) -> MigPlace | None:
+    """Return where the processes of a device are: in the first of its MIG devices, if it has any."""
+    return MigPlace(1, 0) if has_mig(index, devices) else None
 
 
 def has_mig(index: int, devices: int) -> bool:
@@ -242,7 +248,6 @@ def _capped(load: float) -> bool:
 
 def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetails:
     speed = 0.92 if _capped(load) else 1.0
-    active = {"power_cap": _capped(load), "sw_thermal": celsius > _HOT_CELSIUS}
     return DeviceDetails(
         power_watts=round(watts(load), 3),
         power_instant_watts=round(watts(load), 3),
@@ -258,7 +263,10 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
             for name, (idle, most) in _CLOCKS.items()
         ),
         throttling=tuple(
-            Throttling(reason, active.get(reason, False), wear.throttled_seconds if reason == "power_cap" else 0.0)
+            # None gets hot enough for any other reason.
+            Throttling(reason, _capped(load), wear.throttled_seconds)
+            if reason == "power_cap"
+            else Throttling(reason, False, 0.0)
             for reason in _REASONS
         ),
         performance_state=0,

@@ -102,8 +102,8 @@ def _environment(eid: str, entry: dict[str, Any], oddities: Oddities) -> Environ
         uid=_integer(entry.get("uid"), 2**32 - 1),
         username=_text(entry.get("username")),
         name=_text(config.get("name")),
-        gpu_memory_bytes=memory_bytes(config.get("gpu_memory")),
-        gpus=_integer(config.get("gpus"), MAX_DEVICE_INDEX),
+        gpu_memory_bytes=_limit(memory_bytes(config.get("gpu_memory")), config.get("gpu_memory"), oddities),
+        gpus=_limit(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), oddities),
         created=_timestamp(entry.get("creation")),
         pids=tuple(dict.fromkeys(pids)),  # each once: a list can have hundreds of thousands
         kernel_ids=tuple(name for value in _list(entry.get("kernel_ids")) if (name := _identifier(value))),
@@ -121,9 +121,16 @@ def _attachments_of(index: int, device: dict[str, Any], oddities: Oddities) -> I
             yield Attachment(
                 eid=eid,
                 device_index=index,
-                gpu_memory_bytes=memory_bytes(entry.get("gpu_memory")),
+                gpu_memory_bytes=_limit(memory_bytes(entry.get("gpu_memory")), entry.get("gpu_memory"), oddities),
                 attached=_timestamp(entry.get("time", entry.get("attached"))),
             )
+
+
+def _limit(limit: int | None, said: Any, oddities: Oddities) -> int | None:
+    """Return a limit; one that is said and makes no sense is none."""
+    if limit is None and said is not None:
+        oddities.malformed += 1
+    return limit
 
 
 def _indexed_devices(document: Any, oddities: Oddities) -> Iterator[tuple[int, dict[str, Any]]]:

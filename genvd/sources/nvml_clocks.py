@@ -86,7 +86,7 @@ def performance_state(device: Asked) -> int | None:
     return within(device.number(pynvml.nvmlDeviceGetPerformanceState), 0, _SLOWEST_STATE)
 
 
-def throttling(device: Asked, fields: Mapping[Field, float]) -> tuple[Throttling, ...]:
+def throttling(device: Asked, fields: Mapping[Field, int]) -> tuple[Throttling, ...]:
     """Return the reasons for low clocks that the device can report.
 
     Args:

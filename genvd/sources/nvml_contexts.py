@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genvd.model import Context, ContextType
 from genvd.sources.nvml_processes import ProcessLists, RunningProcess
-from genvd.sources.nvml_utilization import ProcessUtilization
+from genvd.sources.nvml_utilization import ProcessUtilization, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,11 +55,18 @@ class Contexts:
             processes, complete = self._all(call, handle, instances)
             found[kind] = processes or []
             all_of_it = all_of_it and complete
-        shares: Mapping[int, float | None] | None = None
+        work: Mapping[int, Work] | None = None
         if any(found.values()):
-            shares = self._calls.ask(self._name, self._utilization.process_utilization, handle)
+            work = self._calls.ask(self._name, self._utilization.process_utilization, handle)
         contexts = (
-            Context(process.pid, self._index, process.memory_bytes, kind, _share(process.pid, kind, shares))
+            Context(
+                process.pid,
+                self._index,
+                process.memory_bytes,
+                kind,
+                *_work(process.pid, kind, work),
+                mig_place=process.mig_place,
+            )
             for kind in ("compute", "graphics", "mps")
             for process in found[kind]
         )
@@ -81,12 +88,12 @@ class Contexts:
         return running, len(told) == 1 + len(of_instances)
 
 
-def _share(pid: int, kind: ContextType, shares: Mapping[int, float | None] | None) -> float | None:
-    """Return the share of a process of which there may be no sample.
+def _work(pid: int, kind: ContextType, work: Mapping[int, Work] | None) -> Work:
+    """Return what a process did of which there may be no sample.
 
     The driver has samples of those only that did something. What clients of the Multi-Process Service do may be
     counted for its server: without a sample of their own nothing is known of them.
     """
-    if shares is None or pid in shares:
-        return shares[pid] if shares is not None else None
-    return None if kind == "mps" else 0.0
+    if work is not None and pid in work:
+        return work[pid]
+    return Work(None if work is None or kind == "mps" else 0.0, beside=False)

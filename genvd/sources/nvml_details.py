@@ -116,7 +116,7 @@ def details(device: Asked) -> DeviceDetails:
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
         thresholds=_thresholds(device),
         temperature_margin_celsius=celsius(device.ask(margin_temperature)),
-        recovery_action=_RECOVERY_ACTIONS.get(int(fields.get(_RECOVERY_ACTION, -1))),
+        recovery_action=_RECOVERY_ACTIONS.get(fields.get(_RECOVERY_ACTION, -1)),
         encoder_sessions=_encoder_sessions(device),
         capture_sessions=_capture_sessions(device),
         encoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetEncoderUtilization),
@@ -134,9 +134,7 @@ def details(device: Asked) -> DeviceDetails:
         ),
         pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
         pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
-        pcie_errors=tuple(
-            ErrorCount(kind, int(fields[field])) for kind, field in _PCIE_ERRORS.items() if field in fields
-        ),
+        pcie_errors=tuple(ErrorCount(kind, fields[field]) for kind, field in _PCIE_ERRORS.items() if field in fields),
     )
 
 

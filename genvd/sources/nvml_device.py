@@ -23,10 +23,13 @@ from genvd.sources.nvml_health import memory_health
 from genvd.sources.nvml_links import nvlinks
 from genvd.sources.nvml_memory import memory
 from genvd.sources.nvml_mig import MigDevice, MigReader
+from genvd.sources.nvml_parts import Parts
 from genvd.sources.nvml_sane import celsius, percentage, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from genvd.device_model import MigInstance
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class DeviceSource:
         self._constants = Constants()
         self._mig = MigReader()
         self._gpm = GpmReader()
+        self._parts = Parts(self.name)
         self._identity = Device(index)
         self._trouble: str | None = None
         self._answers = 0  # in a row
@@ -142,19 +146,28 @@ class DeviceSource:
             self._gpm.begin(question.session, device.uuid, device.mig_mode)
         else:
             self._gpm.stop()
+        read = self._parts.read
         return replace(
             device,
-            details=details(asked) if groups.device_details else DeviceDetails(),
-            health=memory_health(asked) if groups.memory_health else MemoryHealth(),
-            nvlinks=nvlinks(asked) if groups.nvlink else (),
-            fabric=fabric(asked) if groups.nvlink else None,
-            activity=self._gpm.device(asked) if groups.gpm else Activity(),
-            mig_instances=tuple(
-                self._mig.instance(asked, mig_device, question.session, self._gpm if groups.gpm else None)
-                for mig_device in mig_devices
-                if groups.mig
-            ),
+            details=read("details", lambda: details(asked), DeviceDetails())
+            if groups.device_details
+            else DeviceDetails(),
+            health=read("memory health", lambda: memory_health(asked), MemoryHealth())
+            if groups.memory_health
+            else MemoryHealth(),
+            nvlinks=read("NVLinks", lambda: nvlinks(asked), ()) if groups.nvlink else (),
+            fabric=read("fabric", lambda: fabric(asked), None) if groups.nvlink else None,
+            activity=read("GPM", lambda: self._gpm.device(asked), Activity()) if groups.gpm else Activity(),
+            mig_instances=read("MIG", lambda: self._mig_instances(asked, question, mig_devices), ())
+            if groups.mig
+            else (),
         )
+
+    def _mig_instances(
+        self, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+    ) -> tuple[MigInstance, ...]:
+        gpm = self._gpm if question.groups.gpm else None
+        return tuple(self._mig.instance(asked, mig_device, question.session, gpm) for mig_device in mig_devices)
 
     def _identify(self, asked: Asked, session: int, mig_mode: str | None) -> Device:
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))

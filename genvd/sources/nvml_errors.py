@@ -54,6 +54,7 @@ class NvmlCalls:
         self._failing: dict[tuple[str, str], _Failure] = {}
         self._refused: dict[tuple[str, str], int] = {}
         self._readings = 0
+        self._said: set[str] = set()
         self._answered = False
         self._failed = False
 
@@ -61,6 +62,7 @@ class NvmlCalls:
         """Begin a new reading of the device."""
         self._readings += 1
         self._answered = self._failed = False
+        self._said.clear()
 
     def forget(self) -> None:
         """Ask for everything again: the device is another one, or in another mode."""
@@ -87,7 +89,8 @@ class NvmlCalls:
     def first(self, subject: str, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return what the first call gives that the device supports, or None where it gives nothing.
 
-        Errors, but for that of a call that is not supported, are logged when they first occur.
+        Errors, but for that of a call that is not supported, are logged when they first occur, and of several calls
+        that begin to fail alike in one reading the first: that is the device, or the driver.
 
         Args:
             subject: what the calls are about, for the log.
@@ -135,7 +138,9 @@ class NvmlCalls:
         if failure.problem != problem:
             failure.problem = problem
             subject, call = key
-            log.warning("%s: %s: %s; its value is left out", subject, call, problem)
+            level = logging.DEBUG if problem in self._said else logging.WARNING
+            self._said.add(problem)
+            log.log(level, "%s: %s: %s; its value is left out, as are others that fail so", subject, call, problem)
 
     def _recover(self, key: tuple[str, str]) -> None:
         failure = self._failing[key]

@@ -11,6 +11,8 @@ from genvd.sources.nvml_errors import NOT_SUPPORTED, known
 from genvd.sources.nvml_own import sram_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from genvd.sources.nvml_asked import Asked
 
 _SEVERITIES = {
@@ -52,15 +54,13 @@ def memory_health(device: Asked) -> MemoryHealth:
         ecc_pending=_flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device),
         placed_errors=_placed_errors(device) if enabled else (),
-        sram_errors=tuple(ErrorCount(source, getattr(sram, source)) for source in _SRAM_SOURCES)
-        if sram and enabled
-        else (),
+        sram_errors=tuple(ErrorCount(*one) for one in _told(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
         remapped_rows_corrected=known(rows[0]),
         remapped_rows_uncorrected=known(rows[1]),
         remap_pending=_flag(rows[2]),
         remap_failed=_flag(rows[3]),
-        remap_banks=tuple(Banks(name, getattr(banks, name)) for name in _AVAILABILITIES) if banks else (),
+        remap_banks=tuple(Banks(*one) for one in _told(banks, _AVAILABILITIES)),
         retired_pages_single_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS, "single bit"
         ),
@@ -115,6 +115,14 @@ def memory_errors(handle: Any, severity: int, scope: int, location: int) -> int:
 def _retired_pages(device: Asked, cause: int, about: str) -> int | None:
     pages = device.ask(pynvml.nvmlDeviceGetRetiredPages, cause, about=about)
     return None if pages is None else len(pages)
+
+
+def _told(answer: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Return those of the members of a structure that are known; none of None."""
+    for name in names if answer else ():
+        count = known(getattr(answer, name))
+        if count is not None:
+            yield name, count
 
 
 def _flag(value: int | None) -> bool | None:

@@ -113,15 +113,15 @@ def _supported(device: Asked, link: int) -> tuple[int, ...] | None:
     return tuple(field for field, _ in found) or None
 
 
-def _speed(values: Mapping[Field, float], link: int) -> int | None:
-    megabytes = int(values.get((_SPEED, link), values.get(_COMMON_SPEED, 0)))
+def _speed(values: Mapping[Field, int], link: int) -> int | None:
+    megabytes = values.get((_SPEED, link), values.get(_COMMON_SPEED, 0))
     return megabytes * _MB or None
 
 
-def _bytes(values: Mapping[Field, float], link: int, in_bytes: int, in_kib: int) -> int | None:
+def _bytes(values: Mapping[Field, int], link: int, in_bytes: int, in_kib: int) -> int | None:
     if (in_bytes, link) in values:
-        return int(values[in_bytes, link])
-    return int(values[in_kib, link]) * _KIB if (in_kib, link) in values else None
+        return values[in_bytes, link]
+    return values[in_kib, link] * _KIB if (in_kib, link) in values else None
 
 
 def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
@@ -133,8 +133,8 @@ def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
             yield kind, _RECOVERY_OF_NVLINK_5
 
 
-def _errors(values: Mapping[Field, float], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[ErrorCount]:
-    return [ErrorCount(kind, int(values[field, link])) for kind, field in kinds if (field, link) in values]
+def _errors(values: Mapping[Field, int], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[ErrorCount]:
+    return [ErrorCount(kind, values[field, link]) for kind, field in kinds if (field, link) in values]
 
 
 def _counters(device: Asked, link: int) -> tuple[str, ...]:

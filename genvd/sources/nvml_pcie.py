@@ -31,6 +31,7 @@ class _PcieSource:
 
     def read(self, question: None = None) -> _Sample:
         """Return what the device tells: NVML counts for 20 ms in each direction."""
+        self._calls.begin()
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
             device = Asked(self.name, handle, self._calls, Constants())

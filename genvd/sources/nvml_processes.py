@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from genvd.model import MigPlace
 from genvd.sources.genv_format import MAX_PID
 from genvd.sources.nvml_errors import NOT_SUPPORTED
 
@@ -40,6 +41,7 @@ _VERSIONS = ("_v3", "_v2", "")
 """Suffixes of the function, the newest first."""
 
 _UNKNOWN_MEMORY = 2**64 - 1
+_NO_INSTANCE = 2**32 - 1
 _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
 _MAX_CAPACITY = 2**17
@@ -51,6 +53,8 @@ class RunningProcess(NamedTuple):
 
     pid: int
     memory_bytes: int | None
+    mig_place: MigPlace | None = None
+    """Where on a device in MIG mode it is; None elsewhere, and where the driver does not tell."""
 
 
 class ProcessLists:
@@ -155,9 +159,13 @@ def function(name: str) -> Any:
 def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:
     layout = _layout(raw, count) if version else _SHORT
     return [
-        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1])
+        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1], _place(entry[2:4]))
         for entry in layout.iter_unpack(raw[: count * layout.size])
     ]
+
+
+def _place(instances: tuple[int, ...]) -> MigPlace | None:
+    return None if not instances or _NO_INSTANCE in instances else MigPlace(*instances)
 
 
 def _layout(raw: bytes, count: int) -> struct.Struct:

@@ -10,6 +10,9 @@ from genvd.sources.nvml_errors import known
 N = TypeVar("N", int, float)
 
 _SIGN = 2**31
+_BEYOND = 2**64
+"""What no integer of NVML holds; its way to say that there is none becomes this as a double."""
+
 _COLDEST, _HOTTEST = -100, 250
 _MOST_PERCENT = 100
 _MOST_WATTS = 100_000
@@ -19,6 +22,13 @@ _MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""
 
 
+def whole(value: float | None) -> int | None:
+    """Return a number as NVML means all that it counts and measures; None where it is none, or has no end."""
+    if value is None or not math.isfinite(value) or abs(value) >= _BEYOND:
+        return None
+    return known(int(value))
+
+
 def within(value: N | None, least: float, most: float) -> N | None:
     """Return the value, or None where it cannot be."""
     return value if value is not None and least <= value <= most else None
@@ -26,7 +36,7 @@ def within(value: N | None, least: float, most: float) -> N | None:
 
 def celsius(value: float | None) -> int | None:
     """Return a temperature: NVML's older calls give what is below 0 as an unsigned number of 32 bits."""
-    number = known(None if value is None else int(value))
+    number = whole(value)
     if number is not None and _SIGN <= number < 2 * _SIGN:
         number -= 2 * _SIGN
     return within(number, _COLDEST, _HOTTEST)
@@ -45,7 +55,7 @@ def percentage(value: int | None, most: int = _MOST_PERCENT) -> int | None:
 
 def watts(milliwatts: float | None) -> float | None:
     """Return a power."""
-    value = known(int(milliwatts)) if milliwatts is not None and math.isfinite(milliwatts) else None
+    value = whole(milliwatts)
     return None if value is None else within(value * _MILLI, 0, _MOST_WATTS)
 
 

@@ -1,4 +1,4 @@
-"""Which share of a device's SM time each process took, by the driver's own samples.
+"""Which share of a device's SM time each process took, and whether it did other work, by the driver's own samples.
 
 nvidia-ml-py has this call too, but asks for the list once after it has asked for its size, which fails when it has
 grown in between. The layout is ``nvmlProcessUtilizationSample_t`` of nvml.h.
@@ -32,10 +32,20 @@ _MAX_CAPACITY = 2**16
 _MAX_ATTEMPTS = 12
 
 
+class Work(NamedTuple):
+    """What one process did."""
+
+    share: float | None
+    """Of SM time, 0 to 1; None where no sample makes sense."""
+    beside: bool
+    """Whether it had the device encode or decode video, or read or write its memory."""
+
+
 class _Sample(NamedTuple):
     pid: int
     timestamp: int
     percent: int
+    beside: bool
 
 
 class ProcessUtilization:
@@ -45,12 +55,11 @@ class ProcessUtilization:
         self._device: object = None
         self._seen = 0
 
-    def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, float | None]:
-        """Return the share of SM time by process, 0 to 1, of those of which there are samples.
+    def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, Work]:
+        """Return what each process did of which there are samples.
 
-        Of several samples the mean counts: it is what adds up over time. There are samples only of times in which a
-        process did something, so the mean is that of those times. Where no sample of a process makes sense its share
-        is None.
+        Of several samples the mean share counts: it is what adds up over time. There are samples only of times in which
+        a process did something, so the mean is that of those times.
 
         Args:
             handle: of the device.
@@ -70,14 +79,18 @@ class ProcessUtilization:
                 return {}
             raise
         percents: dict[int, list[int]] = defaultdict(list)
+        beside: set[int] = set()
         newest = self._seen
         for sample in samples:
             # The driver has been seen to leave entries unwritten, and to count a share above all there is.
             if 0 < sample.pid <= MAX_PID and self._seen < sample.timestamp <= clock + _AHEAD:
                 newest = max(newest, sample.timestamp)
                 percents[sample.pid] += [sample.percent] if sample.percent <= _MOST_PERCENT else []
+                beside |= {sample.pid} if sample.beside else set()
         self._seen = newest
-        return {pid: sum(told) / len(told) / 100 if told else None for pid, told in percents.items()}
+        return {
+            pid: Work(sum(told) / len(told) / 100 if told else None, pid in beside) for pid, told in percents.items()
+        }
 
 
 def _identity(handle: Any) -> object:
@@ -98,7 +111,10 @@ def _read(handle: Any, since: int) -> list[_Sample]:
         if result == pynvml.NVML_SUCCESS:
             raw = buffer.raw if buffer else b""
             entries = _SAMPLE.iter_unpack(raw[: min(count.value, capacity) * _SAMPLE.size])
-            return [_Sample(entry[0], entry[1], entry[2]) for entry in entries]
+            return [
+                _Sample(pid, timestamp, percent, any(0 < other <= _MOST_PERCENT for other in others))
+                for pid, timestamp, percent, *others in entries
+            ]
         if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
             raise pynvml.NVMLError(result)
         capacity = min(max(2 * capacity, count.value + count.value // 2, _LEAST_CAPACITY), _MAX_CAPACITY)

@@ -22,6 +22,14 @@ _OWNER_OF_NAMESPACE = 0xB704
 """NS_GET_OWNER_UID of ioctl_ns(2)."""
 
 
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+"""PROC_PID_INIT_INO of Linux (include/linux/proc_ns.h): the inode of the namespace that has all processes."""
+
+_STAT_BYTES = 4096
+_STATE, _THREADS = 0, 17
+"""state and num_threads of proc_pid_stat(5), counted from the first field after the name."""
+
+
 class Status(NamedTuple):
     """What /proc/PID/status says."""
 
@@ -92,6 +100,34 @@ def status(pid: int) -> Status | None:
     """Return what is in /proc/PID/status; None if the process is gone."""
     match = _STATUS.search(read_at_once(pid, "status", _STATUS_BYTES) or b"")
     return Status(int(match[1]) == pid, int(match[2])) if match else None
+
+
+def in_first_pid_namespace() -> bool:
+    """Tell whether this service sees all processes of the machine, under the numbers that the driver has of them."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+    except OSError as error:
+        give_up_if_exhausted(error)
+        return False
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether there is no such process, or only a zombie.
+
+    A process whose first thread has ended is no zombie while others of it run. What /proc hides (hidepid of proc(5))
+    is there all the same.
+    """
+    stat = read(pid, "stat", _STAT_BYTES)
+    if stat is None:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+    fields = stat[stat.rfind(b")") + 2 :].split(None, _THREADS + 1)
+    return len(fields) > _THREADS and fields[_STATE] in (b"Z", b"X") and fields[_THREADS] in (b"0", b"1")
 
 
 def login_uid(pid: int) -> int | None:

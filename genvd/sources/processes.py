@@ -63,6 +63,7 @@ class ProcessSource:
                 pid: login for pid, uid in uids.items() if uid == 0 and (login := proc_files.login_uid(pid)) is not None
             },
             kernel_uids=_live_kernels(question.kernel_ids),
+            gone=_gone(question.gpu_pids),
         )
 
     def _owner(self, pid: int) -> ProcessOwner | None:
@@ -166,6 +167,11 @@ def _live(pids: frozenset[int]) -> dict[int, int]:
     if len(pids) > _FEW:
         pids &= proc_files.processes()
     return {pid: status.uid for pid in pids if (status := proc_files.status(pid)) and status.is_process}
+
+
+def _gone(pids: frozenset[int]) -> frozenset[int]:
+    """Return those that have ended; none where pids of others than this service's own namespace may be among them."""
+    return frozenset(filter(proc_files.has_ended, pids)) if proc_files.in_first_pid_namespace() else frozenset()
 
 
 def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from tests.standin import Scenario
+from tests.standin import NvLink, Scenario
 from tests.support.gpus import Start, gpu
 from tests.support.monitor import series
 
@@ -104,3 +105,46 @@ def test_memory_that_fails_once_does_not_become_another_memory(start: Start, sce
     scenario.gpus[0].errors = {"nvmlDeviceGetMemoryInfo_v2": UNKNOWN}
     scenario.write()
     assert used not in monitor.next_metrics()
+
+
+DOUBLE, UNKNOWN_TYPE, MEMORY_TEMPERATURE = 0, 99, 82
+FIELDS = (
+    *range(74, 80),
+    *(MEMORY_TEMPERATURE, 90, 138, 139),
+    *range(161, 191),
+    *range(202, 222),
+    *(230, 269, 270, 271),
+)
+"""All that the monitor asks for, and some beside."""
+
+DOUBLES = ("nan", "inf", "-inf", "-1", "-1e300", "1e300", "18446744073709551615", "4294967295")
+WHOLE = ("-1", str(ALL_ONES), str(ALL_ONES_64), "-9223372036854775808")
+VALUES = (
+    *((value, DOUBLE) for value in DOUBLES),
+    *((value, kind) for value in WHOLE for kind in range(1, 7)),
+    ("5", UNKNOWN_TYPE),
+)
+
+
+def test_no_field_value_costs_more_than_itself(start: Start, scenario: Scenario) -> None:
+    """Every field of a device says the same, of every type there is."""
+    scenario.gpus = [
+        gpu(
+            number,
+            nvlinks={0: NvLink()},
+            fields={(field, scope): f"{value} {kind}" for field in FIELDS for scope in (0, 1)},
+        )
+        for number, (value, kind) in enumerate(VALUES)
+    ]
+    scenario.write()
+    monitor = start()
+    metrics = monitor.next_metrics()
+    for index, given in enumerate(VALUES):
+        of_device = {key: value for key, value in metrics.items() if ("index", str(index)) in key[1]}
+        assert of_device[series("genv_device_up", index=index)] == 1, given
+        assert of_device[series("genv_device_nvlink_active", index=index, link=0)] == 1, given
+        warmth = of_device.pop(series("genv_device_memory_temperature_celsius", index=index), None)
+        assert warmth in (None, -1), given
+        wrong = {key: value for key, value in of_device.items() if not math.isfinite(value) or value < 0}
+        assert not wrong, given
+    assert monitor.complaints == []

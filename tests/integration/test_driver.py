@@ -300,6 +300,20 @@ def test_the_driver_goes_while_a_call_hangs_and_both_come_back(start: Start, sce
     assert values_of(metrics, 1) == DEVICE_METRICS
 
 
+def test_a_driver_that_goes_in_the_midst_of_a_reading_is_one_line(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0), gpu(1, hangs={"nvmlDeviceGetVbiosVersion": 600_000})]
+    scenario.write()
+    monitor = start()
+    wait_for_up(monitor, 1, 0)
+    scenario.remove()
+    wait_for_state(monitor, "not_loaded")
+    scenario.gpus[1].hangs = {}
+    scenario.write()
+    wait_for_up(monitor, 1, 1)
+    failures = [line for line in monitor.complaints if "device 1: " in line and "Driver Not Loaded" in line]
+    assert len(failures) == 1, failures
+
+
 @pytest.mark.parametrize("call", ["nvmlDeviceGetUtilizationRates", "nvmlDeviceGetCount_v2", "*"])
 def test_it_stops_at_once_even_while_a_call_hangs(start: Start, scenario: Scenario, call: str) -> None:
     scenario.gpus = [gpu(0)]

@@ -113,6 +113,7 @@ def machine(scenario: Scenario, state_directory: Path, pids: list[int]) -> None:
             memory_total=24 * GIB,
             fan_speeds=[30],
             retired_pages_single_bit=0,
+            processes=[Process(outside, GIB, 1, 0)],
             migs={0: Mig("MIG-c", "GPU MIG 1g.12gb", 1, 0, memory_total=12 * GIB)},
         ),
     ]

@@ -199,7 +199,7 @@ def test_impossible_pids_are_left_out(start: Start, scenario: Scenario) -> None:
 
 
 def mig(instance: int, *processes: Process) -> Mig:
-    return Mig(f"MIG-{instance}", gpu_instance=instance, compute_instance=0, processes=list(processes))
+    return Mig(f"MIG-{instance}", gpu_instance=instance % 2, compute_instance=0, processes=list(processes))
 
 
 @pytest.mark.parametrize("seen_by_parent", [True, False])
@@ -218,6 +218,10 @@ def test_mig_processes_belong_to_their_parent(start: Start, scenario: Scenario, 
     assert named(metrics, "genv_process_used_gpu_memory_bytes") == {
         series("genv_process_used_gpu_memory_bytes", pid=100, eid="", device=0): MIB,
         series("genv_process_used_gpu_memory_bytes", pid=101, eid="", device=0): 2 * MIB,
+    }
+    assert named(metrics, "genv_mig_process_info") == {
+        series("genv_mig_process_info", index=0, instance=0, pid=100, eid=""): 1,
+        series("genv_mig_process_info", index=0, instance=3, pid=101, eid=""): 1,
     }
     assert series("genv_device_utilization", index=0) not in metrics
     assert series("genv_device_memory_total_bytes", index=0) in metrics

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from genvd.sources.genv_format import MAX_PID
+from genvd.sources.proc_files import has_ended, in_first_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
-from tests.support.monitor import Monitor, Series, named, series
-from tests.support.needs import need_root
+from tests.support.monitor import Monitor, Series, named, parse, series
+from tests.support.needs import need, need_root
 from tests.support.parity import device_entry, environment_entry
 from tests.support.users import User, temporary_users
 from tests.support.waiting import wait_for
@@ -26,6 +31,8 @@ RATIO = "genv_process_utilization_ratio"
 IDLE = "genv_environment_idle_seconds"
 ORPHAN = "genv_device_orphan_memory_bytes"
 TOTAL = 1000 * MIB
+HERE, FIRST = os.getpid(), 1
+"""Processes that there are."""
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +183,53 @@ def test_only_compute_contexts_count_in_the_sixteen(place: Place) -> None:
     assert seen[series("genv_environment_used_gpu_memory_bytes", eid="a", device=0)] == 11 * MIB
     assert seen[series("genv_user_used_gpu_memory_bytes", username=place.alice.name)] == 11 * MIB
     assert seen[series(ORPHAN, index=0)] == TOTAL - 11 * MIB
+
+
+def test_who_names_nobody_is_known_by_their_account_beyond_the_sixteen(place: Place) -> None:
+    """Or else everybody could take their name out of the record and pay for nothing."""
+    place.environment("a", place.alice, 0)
+    place.write("envs", lambda entries: [{**entry, "username": None} for entry in entries])
+    place.environment("b", place.bob, 1)
+    monitor = watch(place)
+    account, ledger = {"username": place.alice.name}, "genv_user_allocated_device_seconds_total"
+    wait_for(lambda: monitor.metrics().get(series(ledger, **account)), "the ledger counts")
+    seen = monitor.metrics()
+
+    assert {of["eid"]: of["username"] for of in labels(seen, "genv_environment_info")} == {
+        "a": place.alice.name,
+        "b": place.bob.name,
+    }
+    assert seen[series("genv_user_used_gpu_memory_bytes", **account)] == 0
+    assert seen[series("genv_unmanaged_processes", **account)] == 0
+    assert seen[series("genv_environments_total")] == 2
+    assert seen[series("genv_users_total")] == 1
+    for name in ("environments", "processes", "attached_devices"):
+        assert {of["username"] for of in labels(seen, f"genv_user_{name}_total")} == {place.bob.name}
+    assert all(of["username"] for of in labels(seen, ledger))
+
+
+def test_a_device_that_is_lost_goes_on_counting_as_held(place: Place) -> None:
+    """But neither as active nor as idle, as nobody knows what goes on there."""
+    place.scenario.gpus[0].processes = []
+    place.environment("a", place.alice, 0)
+    monitor = watch(place)
+
+    def counted(seen: Series, kind: str) -> float:
+        return seen.get(series(f"genv_user_{kind}_device_seconds_total", username=place.alice.name), 0)
+
+    wait_for(lambda: counted(monitor.metrics(), "idle"), "it is idle")
+    place.scenario.gpus[0].errors = {"*": 15}  # NVML_ERROR_GPU_IS_LOST
+    place.scenario.write()
+    wait_for(lambda: monitor.metrics()[series("genv_device_up", index=0)] == 0, "it is lost")
+    before = monitor.metrics()
+
+    def held_on() -> Series | None:
+        seen = monitor.metrics()
+        return seen if counted(seen, "allocated") > counted(before, "allocated") else None
+
+    after = wait_for(held_on, "it is still held")
+    for kind in ("active", "idle"):
+        assert counted(after, kind) == counted(before, kind)
 
 
 def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
@@ -339,6 +393,74 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
 
 
+@pytest.mark.parametrize(
+    ("work", "idle"),
+    [
+        ({"encoder": 30}, False),
+        ({"decoder": 1}, False),
+        ({"memory": 5}, False),
+        ({}, True),
+        ({"encoder": 101, "memory": 2**32 - 1}, True),
+    ],
+)
+def test_who_encodes_decodes_or_copies_works(place: Place, work: dict[str, int], idle: bool) -> None:
+    place.environment("a", place.alice, 0)
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 0, **work)])
+    seen = watch(place).next_metrics()
+    assert seen[series(RATIO, pid=pid, eid="a", device=0)] == 0
+    assert (seen[series(IDLE, eid="a")] > 0) is idle
+    counted = "genv_user_idle_device_seconds_total" if idle else "genv_user_active_device_seconds_total"
+    assert seen[series(counted, username=place.alice.name)] > 0
+
+
+@pytest.mark.parametrize(("graphics", "idle"), [(40, False), (0, True), (None, None)])
+def test_who_works_on_a_mig_device(place: Place, graphics: int | None, idle: bool | None) -> None:
+    """By the counters of its GPU instance, whatever the others do; without them nothing is known."""
+    place.environment("a", place.alice, 0)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob)
+    counters: dict[int, float | str] = {} if graphics is None else {1: graphics, 10: 0}
+    place.scenario.gpus[0] = gpu(
+        0,
+        processes=[Process(pid, MIB, 1, 0), Process(other, MIB, 2, 0)],
+        migs={
+            0: Mig("MIG-0", gpu_instance=1, compute_instance=0, gpm=counters),
+            1: Mig("MIG-1", gpu_instance=2, compute_instance=0, gpm={1: 90, 10: 90}),
+        },
+        extra={"gpm_supported": "1"},
+    )
+    seen = watch(place).next_metrics()
+    assert seen[series("genv_mig_process_info", index=0, instance=0, pid=pid, eid="a")] == 1
+    seconds = seen.get(series(IDLE, eid="a"))
+    assert (None if seconds is None else seconds > 0) is idle
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.Signals) -> None:
+    """Who worked a moment ago did not begin to be idle an hour ago, whatever the monitor that saw it died of."""
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 100ms}}\n")
+    place.environment("a", place.alice, 0)
+    place.environment("b", place.bob, 1)
+    pid, other = place.process(place.alice, "a"), place.process(place.bob, "b")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(pid, MIB)], samples=[Sample(pid, 1)])
+    place.scenario.gpus[1] = gpu(1, processes=[Process(other, MIB)], samples=[])
+    monitor = watch(place, "--config", str(config))
+    key, never = series(IDLE, eid="a"), series(IDLE, eid="b")
+    assert monitor.metrics()[key] == 0
+    place.scenario.gpus[0].samples = []
+    place.scenario.write()
+    idle = wait_for(lambda: monitor.metrics()[key], "it is idle")
+    written = series("genv_monitor_ledger_last_write_timestamp_seconds")
+    before = monitor.metrics()[written]
+    wait_for(lambda: monitor.metrics()[written] > before, "that is written")
+    monitor.stop(end)
+
+    seen = watch(place, "--config", str(config)).metrics()
+    assert idle < seen[key] < 600
+    assert seen[never] == pytest.approx(3600, abs=600), "it was never seen to work, so it counts from its attachment"
+
+
 # --- What somebody should look after ------------------------------------------------------------------------
 
 
@@ -377,6 +499,21 @@ def test_rules(
     assert broken(watch(place).metrics()) == expected
 
 
+def test_a_limit_that_only_attachments_have(place: Place) -> None:
+    place.environment("a", place.alice)
+    place.attach("a", 0, "5mi")
+    place.attach("a", 1, "4mi")
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0].processes = [Process(pid, 5 * MIB)]
+    monitor = watch(place)
+    seen = monitor.metrics()
+    assert broken(seen) == {"memory_limit": 0, "unattached_device": 0}
+    assert seen[series("genv_environment_memory_limit_bytes", eid="a")] == 4 * MIB, "the least"
+    place.scenario.gpus[1].processes = [Process(pid, 5 * MIB)]
+    place.scenario.write()
+    wait_for(lambda: broken(monitor.metrics())["memory_limit"] == 1, "it breaks the limit of the second")
+
+
 def test_processes_outside_any_environment(place: Place) -> None:
     place.environment("a", place.alice, 0)
     inside, liar, outside, draws = (
@@ -403,15 +540,15 @@ def test_processes_outside_any_environment(place: Place) -> None:
     ("machine", "expected"),
     [
         (gpu(0, processes=[]), TOTAL),
-        (gpu(0, processes=[Process(101, 400 * MIB), Process(102, 500 * MIB)]), 100 * MIB),
-        (gpu(0, processes=[Process(101, 2 * TOTAL)]), 0),
-        (gpu(0, processes=[Process(101, None)]), None),
+        (gpu(0, processes=[Process(HERE, 400 * MIB), Process(FIRST, 500 * MIB)]), 100 * MIB),
+        (gpu(0, processes=[Process(HERE, 2 * TOTAL)]), 0),
+        (gpu(0, processes=[Process(HERE, None)]), None),
         (gpu(0, memory_used=None), None),
         (gpu(0, errors={"nvmlDeviceGetMemoryInfo_v2": 3}), None),
         (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 999}), None),
         (gpu(0, errors={"nvmlDeviceGetGraphicsRunningProcesses*": 3}), TOTAL),
         (gpu(0, errors={"*": 15}), None),
-        (gpu(0, migs={0: Mig("M-0", processes=[Process(101, TOTAL)])}), 0),
+        (gpu(0, migs={0: Mig("M-0", processes=[Process(HERE, TOTAL)])}), 0),
         (gpu(0, migs={0: Mig("M-0", errors={"nvmlDeviceGetComputeRunningProcesses*": 4})}), None),
     ],
 )
@@ -419,6 +556,34 @@ def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expect
     scenario.gpus = [machine]
     scenario.write()
     assert complete(start()).metrics().get(series(ORPHAN, index=0)) == expected
+
+
+def test_memory_of_processes_that_have_ended(start: Start, scenario: Scenario) -> None:
+    need(in_first_pid_namespace(), "runs where not all processes of the machine are seen")
+    with subprocess.Popen(["true"]) as zombie, subprocess.Popen(["true"]) as reaped:
+        reaped.wait()
+        ended = wait_for(lambda: has_ended(zombie.pid) and has_ended(reaped.pid), "both have ended")
+        assert ended
+        listed = [Process(pid, 100 * MIB) for pid in (HERE, zombie.pid, reaped.pid)]
+        scenario.gpus = [gpu(0, processes=listed), gpu(1, processes=[*listed, Process(zombie.pid, None)])]
+        scenario.write()
+        seen = complete(start()).metrics()
+    assert [seen[series(ORPHAN, index=index)] for index in (0, 1)] == [TOTAL - 100 * MIB] * 2
+    assert {dict(key[1])["pid"] for key in named(seen, "genv_process_info")} == {
+        str(process.pid) for process in listed
+    }, "the driver lists them all the same"
+
+
+def test_all_that_the_driver_lists_is_in_sight_where_not_all_processes_are(
+    scenario: Scenario, nvml_library: Path
+) -> None:
+    need_root("makes a pid namespace")
+    scenario.gpus = [gpu(0, processes=[Process(MAX_PID, 100 * MIB)])]
+    scenario.write()
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "genvd", "once"]
+    environment = {**os.environ, **scenario.environment(nvml_library)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert parse(done.stdout)[series(ORPHAN, index=0)] == TOTAL - 100 * MIB
 
 
 @pytest.mark.parametrize(

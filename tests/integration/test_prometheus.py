@@ -142,7 +142,7 @@ def test_every_query_of_a_dashboard_has_data(
         return not wanting
 
     try:
-        wait_for(all_had_data, "data", seconds=5)
+        wait_for(all_had_data, "data")
     except AssertionError as error:
         pytest.fail(f"{error} for\n" + "\n".join(" | ".join(query) for query in sorted(wanting)))
 

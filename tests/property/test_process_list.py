@@ -7,6 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genvd.model import MigPlace
 from genvd.sources.nvml_processes import RunningProcess, _decode
 
 # As nvml.h has them (nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t), and as that of driver 535.43 had the last.
@@ -26,21 +27,22 @@ def buffer(written: bytes, spare: int) -> bytes:
     return written + UNTOUCHED * (len(written) + (1 + spare) * LONG.size)
 
 
-def expected(entries: list[tuple[int, int]]) -> list[RunningProcess]:
-    return [RunningProcess(pid, None if memory == NOT_AVAILABLE else memory) for pid, memory in entries]
+def expected(entries: list[tuple[int, int]], instance: int = NO_INSTANCE) -> list[RunningProcess]:
+    place = None if instance == NO_INSTANCE else MigPlace(instance, instance)
+    return [RunningProcess(pid, None if memory == NOT_AVAILABLE else memory, place) for pid, memory in entries]
 
 
 @given(entries=ENTRIES, instance=INSTANCE, spare=SPARE)
 def test_the_layout_of_nvml_h(entries: list[tuple[int, int]], instance: int, spare: int) -> None:
     written = b"".join(NORMAL.pack(*entry, instance, instance) for entry in entries)
     for version in ("_v2", "_v3"):
-        assert _decode(buffer(written, spare), len(entries), version) == expected(entries)
+        assert _decode(buffer(written, spare), len(entries), version) == expected(entries, instance)
 
 
 @given(entries=ENTRIES, instance=INSTANCE, spare=SPARE)
 def test_the_layout_of_early_535_drivers(entries: list[tuple[int, int]], instance: int, spare: int) -> None:
     written = b"".join(LONG.pack(*entry, instance, instance, 0) for entry in entries)
-    assert _decode(buffer(written, spare), len(entries), "_v3") == expected(entries)
+    assert _decode(buffer(written, spare), len(entries), "_v3") == expected(entries, instance)
 
 
 @given(entries=ENTRIES, spare=SPARE)

@@ -84,11 +84,14 @@ class Process:
 
 @dataclass
 class Sample:
-    """What a process did, in percent of SM time; at in microseconds since the epoch, None: whenever it is asked."""
+    """What a process did, in percent of time; at in microseconds since the epoch, None: whenever it is asked."""
 
     pid: int
     sm: int
     at: int | None = None
+    memory: int = 0
+    encoder: int = 0
+    decoder: int = 0
 
 
 @dataclass
@@ -275,7 +278,8 @@ def _details(gpu: Gpu) -> Iterator[str]:
     if gpu.samples is not None:
         yield "process_utilization 1"
         for sample in gpu.samples:
-            yield f"process_sample {sample.pid} {'now' if sample.at is None else sample.at} {sample.sm}"
+            percents = f"{sample.sm} {sample.memory} {sample.encoder} {sample.decoder}"
+            yield f"process_sample {sample.pid} {'now' if sample.at is None else sample.at} {percents}"
     if gpu.fan_speeds is not None:
         yield f"fans {len(gpu.fan_speeds)}"
         yield from (f"fan_speed_{number} {speed}" for number, speed in enumerate(gpu.fan_speeds))

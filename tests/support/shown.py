@@ -98,7 +98,7 @@ def inhabited(
     """Return a machine on which processes run, each in the environment that its owner's ``eid`` names."""
     joined, _ = join.processes(contexts, ProcessFacts(owners=owners), ())
     processes = tuple(_in_environment(process, owners[process.pid]) for process in joined)
-    active = activity.with_activity(environments, processes, devices)
+    active = activity.with_activity(environments, (), processes, devices)
     return machine(
         devices=devices,
         processes=processes,

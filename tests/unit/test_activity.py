@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from genvd import activity
-from genvd.model import Attachment, Device, DeviceUse, Environment, EnvironmentUse, Holding, Process
+from genvd.device_model import Activity, MigInstance
+from genvd.model import Attachment, Device, DeviceUse, Environment, EnvironmentUse, Holding, MigPlace, Process
 
 NO = DeviceUse(0, 10, utilization=0.0)
 SOME = DeviceUse(0, 20, utilization=0.7)
+VIDEO = DeviceUse(0, 20, utilization=0.0, works_beside=True)
 UNTOLD = DeviceUse(0, 30)
 
 
@@ -19,6 +21,16 @@ def environment(eid: str, *devices: int, limit: int | None = None) -> Environmen
 def device(index: int = 0, **changes: object) -> Device:
     defaults: dict[str, object] = {"uuid": f"GPU-{index}", "up": True, "processes_listed": True}
     return Device(index, **{**defaults, **changes})  # type: ignore[arg-type]
+
+
+PARTED = device(
+    utilization_percent=None,
+    mig_instances=tuple(
+        MigInstance(number, gpu_instance=number + 1, compute_instance=0, activity=Activity(graphics, dram_ratio=dram))
+        for number, (graphics, dram) in enumerate(((0.5, 0.0), (0.0, 0.0), (0.0, 0.1), (0.0, None)))
+    ),
+)
+"""In MIG mode: with GPU instances that compute, do nothing, use memory only, and do not tell all."""
 
 
 def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
@@ -36,6 +48,8 @@ def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
         (device(), (NO, NO), False, 0.0),
         (device(), (NO, SOME), True, 0.7),
         (device(), (SOME, SOME), True, 1.0),
+        (device(utilization_percent=0), (NO, VIDEO), True, 0.0),
+        (device(utilization_percent=0), (DeviceUse(0, 10, works_beside=True),), True, None),
         (device(), (SOME, UNTOLD), True, None),
         (device(utilization_percent=None), (UNTOLD,), None, None),
         (device(utilization_percent=0), (UNTOLD,), False, None),
@@ -45,6 +59,15 @@ def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
         (device(processes_listed=False, utilization_percent=90), (), None, None),
         (device(processes_listed=False), (SOME,), True, None),
         (device(up=False), (NO,), None, 0.0),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(1, 0),)),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0),)),), False, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(3, 0),)),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(4, 0),)),), None, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(5, 0),)),), None, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0), MigPlace(1, 0))),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0),)), UNTOLD), None, None),
+        (PARTED, (UNTOLD,), None, None),
+        (PARTED, (), False, 0.0),
         (None, (NO,), None, None),
     ],
 )
@@ -85,11 +108,13 @@ def test_what_the_processes_of_an_environment_have() -> None:
         Process(3, (SOME,), "b"),
         Process(4, (SOME,)),
     )
-    a, b = activity.with_activity([environment("a", 0, 2, 7), environment("b")], processes, machine)
+    a, b = activity.with_activity(
+        [environment("a", 0, 2, 7), environment("b")], [Attachment("a", 2, 9)], processes, machine
+    )
     assert a.uses == (
         EnvironmentUse(0, 30, 0.7, attached=True, computes=True),
         EnvironmentUse(1, 5, None, attached=False, computes=False),
-        EnvironmentUse(2, None, None, attached=True, computes=False),
+        EnvironmentUse(2, None, None, attached=True, computes=False, attached_memory_bytes=9),
     )
     assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True),)
-    assert activity.with_activity([environment("a", 0)], None, machine)[0].uses is None
+    assert activity.with_activity([environment("a", 0)], [], None, machine)[0].uses is None

@@ -56,6 +56,9 @@ def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
         for device in snapshot.devices:
             assert 20 < (device.temperature_celsius or 0) < 100
             assert 0 <= (device.utilization_percent or 0) <= 100
+            for slow in device.details.throttling:
+                assert not slow.active or (slow.seconds_total or 0) > 0, slow
+                assert not slow.active or "thermal" not in slow.reason, "none gets that hot"
             assert held[device.index] <= (device.memory_used_bytes or 0) <= (device.memory_total_bytes or 0)
 
 

@@ -47,6 +47,24 @@ def record_values(record: EnvironmentRecord) -> list[Any]:
     return [getattr(record, name) for name in EnvironmentRecord.__slots__]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "memory", "malformed"),
+    [(2, "4g", 0), (None, None, 0), (0, 0, 0), ("3", "4g", 1), (-1, "-1", 2), (1.5, "abc", 2), (True, "", 2)],
+)
+def test_a_limit_that_makes_no_sense_is_none_and_is_counted(gpus: Any, memory: Any, malformed: int) -> None:
+    config = {"name": "train", "gpus": gpus, "gpu_memory": memory}
+    oddities = genv_format.Oddities()
+    (record,) = genv_format.environments({"envs": [{**ENVIRONMENT, "config": config}]}, oddities)
+    assert oddities.malformed == malformed
+    assert record.gpus in (0, 2, None)
+    assert record.gpu_memory_bytes in (0, 4_000_000_000, None)
+    attachments = [{"eid": "1", "gpu_memory": memory}]
+    oddities = genv_format.Oddities()
+    (attachment,) = genv_format.attachments({"devices": [{"index": 0, "attachments": attachments}]}, oddities)
+    assert attachment.gpu_memory_bytes == record.gpu_memory_bytes
+    assert oddities.malformed == (memory not in (None, 0, "4g"))
+
+
 @pytest.mark.parametrize("eid", [None, "", [], {}, 1.5, True, -1])
 def test_an_environment_without_identifier_is_left_out(eid: Any) -> None:
     assert genv_format.environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock
+from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
 from genvd.model import Environment, Holding
 
 NOW = 1_800_000_000.0
@@ -89,3 +89,91 @@ def test_what_is_gone_is_forgotten() -> None:
         one = environment(str(number))
         clock.take([one], [holding(False, eid=one.eid)], 500.0 + number, NOW)
     assert len(clock._seen) == 1
+
+
+# --- After a restart ------------------------------------------------------------------------------------------
+
+
+def restarted(*kept: LastWork) -> IdleClock:
+    """Return the clock of a monitor that was started just now."""
+    clock = IdleClock()
+    clock.recall(kept, 500.0, NOW)
+    return clock
+
+
+def last_work(
+    worked: float, known: float, eid: str = "a", uid: int | None = 1001, created: float = NOW - 900
+) -> LastWork:
+    """Return work so many seconds ago, of which something was known so many seconds ago."""
+    return LastWork(eid, uid, created, NOW - worked, NOW - known)
+
+
+def test_after_a_restart_it_counts_from_the_last_work() -> None:
+    before = IdleClock()
+    seconds(before, -70, holding(True, attached=NOW - 600))
+    seconds(before, -10, holding(False, attached=NOW - 600))
+    assert before.last_work == (last_work(70, 10),)
+    clock = restarted(*before.last_work)
+    assert seconds(clock, 5, holding(False, attached=NOW - 600)) == 75
+    assert clock.last_work == (last_work(70, -5),)
+    assert seconds(clock, 10, holding(True, attached=NOW - 600)) == 0
+    assert seconds(clock, 20, holding(False, attached=NOW - 600)) == 10
+
+
+@pytest.mark.parametrize(
+    ("kept", "attached", "expected"),
+    [
+        (last_work(70, 10), NOW - 600, 70),
+        (last_work(70, 10), None, 70),
+        (last_work(600, 10), NOW - 600, 600),
+        (last_work(601, 10), NOW - 600, 600),
+        (last_work(70, 10), NOW - 60, 60),
+        (last_work(-70, -80), NOW - 600, 600),
+        (last_work(70, -80), NOW - 600, 600),
+        (last_work(70, 80), NOW - 600, 600),
+        (last_work(float("nan"), 10), NOW - 600, 600),
+        (last_work(500, LONGEST_GAP_SECONDS - 1), NOW - 600, 500),
+        (last_work(500, LONGEST_GAP_SECONDS + 1), NOW - 600, 0),
+        (last_work(70, 10, eid="b"), NOW - 600, 600),
+        (last_work(70, 10, uid=1002), NOW - 600, 600),
+        (last_work(70, 10, uid=None), NOW - 600, 600),
+        (last_work(70, 10, created=NOW - 901), NOW - 600, 600),
+    ],
+)
+def test_what_is_kept_counts_only_for_the_same_environment_and_if_it_can_be(
+    kept: LastWork, attached: float | None, expected: float
+) -> None:
+    assert seconds(restarted(kept), 0, holding(False, attached=attached)) == expected
+
+
+def test_what_was_not_known_before_a_restart_stays_so_after_it() -> None:
+    """However often it is restarted meanwhile: nobody saw what the environment did in these more than 5 minutes."""
+    clock = restarted(last_work(200, 100))
+    assert seconds(clock, 0, holding(None)) is None
+    kept = clock.last_work
+    clock = IdleClock()
+    clock.recall(kept, 900.0, NOW + 150)
+    idle = clock.take([environment()], [holding(None)], 900.0, NOW + 150)
+    assert not idle
+    idle = clock.take([environment()], [holding(False)], 960.0, NOW + 210)
+    assert idle == {"a": 0}
+
+
+def test_what_the_file_tells_late_counts_only_if_nothing_was_seen_since() -> None:
+    idle, working = IdleClock(), IdleClock()
+    assert seconds(idle, -5, holding(False)) == 895
+    assert seconds(working, -5, holding(True)) == 0
+    for clock in (idle, working):
+        clock.recall([last_work(70, 10)], 500.0, NOW)
+    assert seconds(idle, 0, holding(False)) == 70
+    assert seconds(working, 0, holding(False)) == 5
+
+
+def test_only_what_holds_devices_and_worked_is_kept() -> None:
+    clock = IdleClock()
+    seconds(clock, 0, holding(False))
+    assert clock.last_work == ()
+    seconds(clock, 1, holding(True))
+    assert clock.last_work != ()
+    seconds(clock, 2)
+    assert clock.last_work == ()

@@ -34,14 +34,16 @@ def test_contexts_of_one_process_become_one() -> None:
 def test_several_contexts_of_one_process_on_a_device_tell_its_memory_once() -> None:
     contexts = [
         Context(7, 0, 10, utilization=0.2),
-        Context(7, 0, 10, type="graphics", utilization=0.2),
+        Context(7, 0, 10, type="graphics", utilization=0.2, works_beside=True),
         Context(8, 0, None, type="mps"),
         Context(8, 0, 6, type="graphics"),
     ]
     both, client = join.processes(contexts, facts())[0]
-    assert both.uses == (DeviceUse(0, 10, utilization=0.2),)
+    assert both.uses == (DeviceUse(0, 10, utilization=0.2, works_beside=True),)
     assert client.uses == (DeviceUse(0, 6, computes=False, type="mps"),)
     assert (both.compute_uses, client.compute_uses) == (both.uses, ())
+    (only,) = join.processes([Context(9, 0, 1, utilization=0.0, works_beside=True)], facts())[0]
+    assert only.uses == (DeviceUse(0, 1, utilization=0.0, works_beside=True),)
 
 
 def environments(genv: GenvFacts, processes: tuple[Process, ...] | None = ()) -> dict[str, Environment]:

@@ -8,20 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genvd import config as configuration
+from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
 from genvd.ledger import schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
 from genvd.ledger.ledger import Ledger
-from genvd.ledger.report import make
-from genvd.ledger.store import HOUR, Batch, Store
+from genvd.ledger.report import Report, make
+from genvd.ledger.store import HOUR, Batch, Store, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Holder, Total, Use
 from genvd.metrics import exported
@@ -131,6 +132,37 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
         assert sum(samples.values()) == there * (10 + there)
         (dropped,) = (s for s in families["genv_monitor_series_dropped"].samples if s.labels["kind"] == "user")
         assert dropped.value == max(0, there - 3)
+
+
+# --- When environments last worked ---------------------------------------------------------------------------
+
+WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125)
+
+
+def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
+    book = begun()
+    other = LastWork("2", None, NOW, NOW, NOW)
+    steps = (((WORK, other), (WORK, other)), (None, (WORK, other)), ((other,), (other,)), ((), ()))
+    for last_work, expected in steps:
+        if last_work is not None:
+            book.keep(last_work)
+        write(store, book)
+        assert store.last_work() == expected
+    book = Book()
+    assert book.recalled() is None
+    book.begin({}, (WORK,))
+    assert book.recalled() == (WORK,)
+    assert book.recalled() is None, "it is told once"
+    write(store, book)
+
+
+def test_the_last_work_of_ten_thousand_environments_is_not_kept(store: Store) -> None:
+    book = begun()
+    many = [LastWork(str(number), 1000, 1.0, float(number), float(number)) for number in range(10_000)]
+    book.keep((*many, WORK))
+    write(store, book)
+    assert WORK in store.last_work()
+    assert store.last_work()[:-1] == tuple(many[-MOST_OF_A_USER:])
 
 
 # --- Bounds --------------------------------------------------------------------------------------------------
@@ -350,6 +382,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkey
     store.close()
     later = (*schema.MIGRATIONS, ("ALTER TABLE person ADD COLUMN note TEXT", "UPDATE person SET note = 'x'"))
     monkeypatch.setattr(schema, "MIGRATIONS", later)
+    monkeypatch.setattr(schema, "OLDEST_READABLE_VERSION", len(later))
     with pytest.raises(schema.RefusedError, match="older version"):
         schema.open_for_reading(store.path)
     store = Store(tmp_path, "live")
@@ -357,6 +390,26 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkey
     assert store.connection.execute("SELECT DISTINCT note FROM person").fetchall() == [("x",)]
     assert store.connection.execute("PRAGMA user_version").fetchone() == (len(later),)
     store.close()
+
+
+def test_a_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a backup, or on a disk that is full: the counters must go on from what is in it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        store = Store(tmp_path, "live")
+        fill(store, NOW, 3)
+        before = store.totals()
+        store.close()
+    assert before
+    assert read_unwritable(store.path) == (before, ())
+    store = Store(tmp_path, "live")
+    assert store.totals() == before
+    assert store.last_work() == ()
+    store.write(Batch({}, before, (WORK,)))
+    store.close()
+    assert read_unwritable(store.path) == (before, (WORK,))
 
 
 def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,9 +461,33 @@ def test_a_report_sums_what_begins_in_the_time(store: Store) -> None:
     assert {row.labels[0] for row in by["user"]} == {"u0", "u1"}
     middle = datetime.fromtimestamp(NOW - 3 * DAY - 1234, timezone.utc)
     halves = [make(store.path, far[0], middle, "user").rows, make(store.path, middle, far[1], "user").rows]
-    overlap = make(store.path, middle, middle + timedelta(seconds=1), "user").rows
-    split = sum(row.allocated_seconds for half in halves for row in half) - sum(r.allocated_seconds for r in overlap)
-    assert split == pytest.approx(everything)
+    assert sum(row.allocated_seconds for half in halves for row in half) == pytest.approx(everything)
+
+
+def test_of_no_time_none_is_active_and_none_idle(store: Store) -> None:
+    """As of somebody who works outside of environments; of a time it may not be known."""
+    book = begun()
+    book.add({(Holder("alice"), GPU): Use(energy=5000), (Holder("bob", "1"), GPU): Use(1000)}, NOW)
+    write(store, book)
+    begins, ends = (datetime.fromtimestamp(moment, timezone.utc) for moment in (NOW, NOW + HOUR))
+    for by in ("user", "environment"):
+        bob, alice = make(store.path, begins, ends, by).rows
+        assert (alice.allocated_seconds, alice.active_seconds, alice.idle_seconds, alice.energy_joules) == (0, 0, 0, 5)
+        assert (bob.allocated_seconds, bob.active_seconds, bob.idle_seconds, bob.energy_joules) == (1, None, None, None)
+
+
+def test_an_hour_counts_for_the_time_in_which_it_begins(store: Store) -> None:
+    def report(since: int, until: int) -> Report:
+        begins, ends = (datetime.fromtimestamp(NOW + moment, timezone.utc) for moment in (since, until))
+        return make(store.path, begins, ends, "device")
+
+    fill(store, NOW, 3)
+    assert report(-HOUR, 0).rows == ()
+    half = report(1800, 1800 + HOUR)
+    assert half == report(HOUR, 2 * HOUR) != report(0, HOUR)
+    assert (half.since, half.until) == (NOW + HOUR, NOW + 2 * HOUR)
+    inside = report(60, 120)
+    assert (inside.rows, inside.since) == ((), inside.until)
 
 
 def test_the_configuration_and_the_ledger_agree(tmp_path: Path) -> None:

@@ -175,15 +175,21 @@ def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
     [
         # Those who work have it, by their shares.
         ([held(ALICE, True, 0.6), held(BOB, True, 0.2)], [], {ALICE: 750, BOB: 250}),
-        ([held(ALICE, True, 0.01), held(BOB, False, 0.0)], [], {ALICE: 1000}),
+        ([held(ALICE, True, 0.01), held(BOB, False, 0.0)], [], {ALICE: 1000, BOB: 0}),
+        ([held(ALICE, True, 0.01), held(BOB, None, None)], [], {ALICE: 1000}),
         # While nobody does, those who hold it.
         ([held(ALICE, False, 0.0), held(BOB, False, 0.0)], [], {ALICE: 500, BOB: 500}),
         ([held(ALICE), held(BOB)], [], {ALICE: 500, BOB: 500}),
         # Without shares, those who work.
-        ([held(ALICE, True, None), held(BOB, True, 0.5), held(ALICE_2, False, 0.0)], [], {ALICE: 500, BOB: 500}),
+        (
+            [held(ALICE, True, None), held(BOB, True, 0.5), held(ALICE_2, False, 0.0)],
+            [],
+            {ALICE: 500, BOB: 500, ALICE_2: 0},
+        ),
         # Work outside of environments is its user's; that of nobody known is nobody's.
         ([held(ALICE, True, 0.5)], [Outside(Holder("carol"), "GPU-a", 0.5)], {ALICE: 500, Holder("carol"): 500}),
-        ([held(ALICE, False, 0.0)], [Outside(Holder(""), "GPU-a", 0.5)], {}),
+        ([held(ALICE, False, 0.0)], [Outside(Holder("carol"), "GPU-a", 0.5)], {ALICE: 0, Holder("carol"): 1000}),
+        ([held(ALICE, False, 0.0)], [Outside(Holder(""), "GPU-a", 0.5)], {ALICE: 0}),
         ([], [], {}),
     ],
 )

@@ -86,6 +86,7 @@ def report(by: str, *rows: Row) -> Report:
     return Report(by, NOW.timestamp() - 7 * 86400, NOW.timestamp(), rows)
 
 
+PERIOD = [str(NOW.timestamp() - 7 * 86400), str(NOW.timestamp())]
 USERS = report(
     "user",
     Row(("名前", 1001), 36_000.0, 18_000.0, 18_000.0, 3.6e6),
@@ -99,11 +100,29 @@ def test_the_table_is_for_people() -> None:
         "2026-11-16 22:30 to 2026-11-23 22:30\n"
         "\n"
         "username  held GPU-h  active GPU-h  idle GPU-h  energy kWh\n"
-        "名前           10.00          5.00        5.00        1.00\n"
-        "bob             0.03             -           -           -\n"
-        "(nobody)        1.00          0.00        1.00        0.00\n"
-        "total          11.03          5.00        6.00        1.00\n"
+        "名前          10.000          5.00        5.00        1.00\n"
+        "bob            0.025             -           -           -\n"
+        "(nobody)       1.000          0.00        1.00        0.00\n"
+        "total         11.025          5.00        6.00        1.00\n"
     )
+
+
+def test_little_use_is_shown_in_small_units() -> None:
+    few = report("user", Row(("a", 1), 18.0, 0.004, 17.996, 0.0), Row(("b", 2), 17.0, 17.0, 0.0, 42_000.0))
+    assert as_table(few).splitlines()[2:] == [
+        "username  held GPU-s  active GPU-s  idle GPU-s  energy Wh",
+        "a              18.00        0.0040       18.00       0.00",
+        "b              17.00       17.0000        0.00      11.67",
+        "total          35.00       17.0040       18.00      11.67",
+    ]
+    (heading, row) = as_table(report("device", Row(("GPU-a",), 90.0, 90.0, 0.0, 0.0))).splitlines()[2:]
+    assert heading.split() == ["device", "held", "GPU-min", "active", "GPU-min", "idle", "GPU-min", "energy", "kWh"]
+    assert row.split() == ["GPU-a", "1.50", "1.50", "0.00", "0.00"]
+
+
+def test_no_amount_is_shown_as_nothing() -> None:
+    shown = report("user", Row(("a", 1), 3.6e6, 3.6e6, 0.0, 3.6e9), Row(("b", 2), 0.001, 0.001, 0.0, 0.001))
+    assert as_table(shown).splitlines()[4].split() == ["b", "<0.0001", "<0.0001", "0.00", "<0.0001"]
 
 
 def test_environments_tell_whose_they_are_and_since_when() -> None:
@@ -120,17 +139,28 @@ def test_environments_tell_whose_they_are_and_since_when() -> None:
 def test_nothing_is_said_in_words() -> None:
     assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: nobody held a device.\n"
     assert as_csv(report("device")).splitlines() == [
-        "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules"
+        "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
+        "since_timestamp_seconds,until_timestamp_seconds"
     ]
     assert json.loads(as_json(report("device")))["rows"] == []
+
+
+def test_a_time_in_which_nothing_begins_is_told() -> None:
+    moment = NOW.timestamp()
+    assert as_table(Report("user", moment, moment, ())) == (
+        "2026-11-23 22:30: nothing that is kept by the hour or day begins in that time; ask for more.\n"
+    )
 
 
 def test_programs_get_seconds_and_joules() -> None:
     rows = list(csv.reader(as_csv(USERS).splitlines()))
     assert rows[:3] == [
-        ["username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle")), "energy_joules"],
-        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0"],
-        ["bob", "", "90.0", "", "", ""],
+        [
+            *("username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle"))),
+            *("energy_joules", "since_timestamp_seconds", "until_timestamp_seconds"),
+        ],
+        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0", *PERIOD],
+        ["bob", "", "90.0", "", "", "", *PERIOD],
     ]
     document = json.loads(as_json(USERS))
     assert document["rows"][1] == {

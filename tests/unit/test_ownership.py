@@ -122,7 +122,11 @@ def owned_by(
     [
         (owned_by(ALICE, "alice"), "alice", None),
         (owned_by(ALICE, "ally"), "ally", None),
-        (owned_by(ALICE, None), None, None),
+        (owned_by(ALICE, None), "alice", None),
+        (owned_by(BOB, None, holds=False), "bob", None),
+        (owned_by(None, None, holds=False), None, None),
+        (owned_by(5000, None), "5000", None),
+        (owned_by(7000, None), None, None),
         (owned_by(ALICE, "bob"), "alice", USERNAME),
         (owned_by(ALICE, "nobody's"), "alice", USERNAME),
         (owned_by(ALICE, "not looked up"), "alice", None),

@@ -48,6 +48,31 @@ def test_violations(
     assert dict(policy.violations(environment, held)) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "allowed", "used", "expected"),
+    [
+        (None, (5, None), (5, 9), False),
+        (None, (5, None), (6, 9), True),
+        (None, (5, 9), (4, None), None),
+        (None, (5, None), (4, None), False),
+        (3, (5, None), (5, 3), False),
+        (3, (5, None), (5, 4), True),
+        (9, (5, None), (6, 4), True),
+        (0, (None, None), (1, 0), True),
+    ],
+)
+def test_the_limit_of_an_attachment_comes_before_that_of_the_environment(
+    asked: int | None, allowed: tuple[int | None, ...], used: tuple[int | None, ...], expected: bool | None
+) -> None:
+    uses = tuple(
+        EnvironmentUse(index, amount, None, True, True, limit)
+        for index, (amount, limit) in enumerate(zip(used, allowed, strict=True))
+    )
+    least = min((limit for limit in allowed if limit is not None), default=None)
+    environment = Environment("a", 1, "alice", None, asked, None, None, (0, 1), (), uses, attached_memory_bytes=least)
+    assert dict(policy.violations(environment, 2))["memory_limit"] is expected
+
+
 def device(**changes: object) -> Device:
     defaults: dict[str, object] = {
         "up": True,

@@ -16,6 +16,7 @@ import pytest
 from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
+from genvd.sources.proc_files import has_ended
 from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
 from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_root
@@ -112,6 +113,19 @@ def test_a_zombie_has_no_environment(start: Start) -> None:
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
     assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
+
+
+def test_a_process_whose_first_thread_has_ended_is_there(start: Start) -> None:
+    program = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    process = start(sys.executable, "-c", program)
+    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "its first thread has ended")
+    assert not has_ended(process.pid)
+    process.kill()
+    wait_for(lambda: has_ended(process.pid), "all of it has ended")
 
 
 @pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\nb"])

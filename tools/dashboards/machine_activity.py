@@ -85,7 +85,7 @@ def migs() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "MIG devices",
-                "Each part of a device whose MIG mode is on; their processes are those of the device.",
+                "Each part of a device whose MIG mode is on. What its processes are, genv_mig_process_info tells.",
                 width=24,
                 height=8,
             ),
@@ -93,6 +93,7 @@ def migs() -> Sequence[PanelBuilder]:
             [
                 Value("Memory used", ask.mig("genv_mig_memory_used_bytes"), unit="bytes"),
                 Value("Memory", ask.mig("genv_mig_memory_total_bytes"), unit="bytes"),
+                Value("Processes", ask.mig_processes()),
             ],
             sort_by="GPU",
             least_first=True,

@@ -157,6 +157,16 @@ def persistence() -> str:
 
 def mig(metric: str, where: str = "") -> str:
     """Give a metric of MIG devices, with what each of them is."""
+    return _of_migs(device(metric, MIG_DEVICE, where=where))
+
+
+def mig_processes() -> str:
+    """Give how many processes are on each MIG device."""
+    each = device("genv_mig_process_info", MIG_DEVICE, "pid")
+    return _of_migs(f"count by (instance, index, {MIG_DEVICE}) ({each})")
+
+
+def _of_migs(expression: str) -> str:
     labels = ("profile", "gpu_instance", "compute_instance", "uuid")
     info = device("genv_mig_instance_info", MIG_DEVICE, *labels)
-    return described(device(metric, MIG_DEVICE, where=where), info, by=["index", MIG_DEVICE], labels=labels)
+    return described(expression, info, by=["index", MIG_DEVICE], labels=labels)

@@ -1,0 +1,34 @@
+"""What a defect in one part of a device's reading costs."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from genvd.sources.nvml_errors import DeviceLostError
+from genvd.sources.nvml_parts import Parts
+
+
+def fail() -> int:
+    return int("nonsense")
+
+
+def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    parts = Parts("device 3")
+    with caplog.at_level(logging.INFO):
+        assert [parts.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
+        assert parts.read("fabric", lambda: 7, -1) == 7
+        assert parts.read("fabric", fail, -1) == -1
+    assert [record.getMessage().split(" failed")[0] for record in caplog.records] == [
+        "device 3: its NVLinks",
+        "device 3: its fabric",
+    ]
+
+
+def test_a_lost_device_is_no_defect() -> None:
+    def lose() -> int:
+        raise DeviceLostError("gone")
+
+    with pytest.raises(DeviceLostError, match="gone"):
+        Parts("device 3").read("NVLinks", lose, -1)
