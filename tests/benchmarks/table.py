@@ -69,7 +69,9 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Return what stands in the columns."""
-        ratio = "" if not self.peer else "not measured" if self.ratio is None else f"{self.ratio:.3g}"
+        ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
+        if self.peer and None in (self.ours, self.theirs):
+            ratio = "not measured"
         verdict = {True: "yes", False: "**no**", None: ""}[self.reached]
         shown = tuple("" if value is None else self.show(value) for value in (self.ours, self.theirs))
         return (self.what, shown[0], self.peer, shown[1], ratio, str(self.goal or ""), verdict)
