@@ -32,7 +32,7 @@ class Effort:
     idle_seconds: float
     small: Shape = SMALL
     large: Shape = LARGE
-    devices_of_process: int = 9
+    devices_of_process: int = 15
     """For the scenario with 100,000 series."""
 
 
