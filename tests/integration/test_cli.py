@@ -539,7 +539,8 @@ def test_it_stops_while_the_driver_hangs(scenario: Scenario, nvml_library: Path,
 def started_until(module: str, *arguments: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Start the program and go on at the moment at which it has imported a module."""
     process = subprocess.Popen(
-        [PROGRAM, *arguments],
+        # What a shell starts in the background ignores SIGINT, and so does all that it starts.
+        ["env", "--default-signal=INT", PROGRAM, *arguments],
         env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

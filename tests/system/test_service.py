@@ -411,9 +411,9 @@ def test_a_hanging_driver_costs_nothing_else(service: Service, nvml_library: Pat
 
 
 def test_a_full_disk_is_told_and_survived(stopped: Service, machine: Machine) -> None:
-    machine.run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", STATE)
+    machine.shell(f"mkdir -p {STATE} && mount -t tmpfs -o size=4m tmpfs {STATE}")
     try:
-        machine.shell(f"head --bytes=1M /dev/zero >{STATE}/filler || :")
+        machine.shell(f"head --bytes=8M /dev/zero >{STATE}/filler || :")
         stopped.systemctl("start", UNIT)
         stopped.collect()
         (said,) = ((priority, text) for priority, text in stopped.journal if "No space left on device" in text)

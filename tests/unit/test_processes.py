@@ -115,17 +115,20 @@ def test_a_zombie_has_no_environment(start: Start) -> None:
     assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
 
 
-def test_a_process_whose_first_thread_has_ended_is_there(start: Start) -> None:
+def test_a_process_whose_first_thread_has_ended_is_there() -> None:
     program = (
         "import ctypes, threading, time\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "ctypes.CDLL(None).pthread_exit(None)"
     )
-    process = start(sys.executable, "-c", program)
-    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "its first thread has ended")
-    assert not has_ended(process.pid)
-    process.kill()
-    wait_for(lambda: has_ended(process.pid), "all of it has ended")
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        try:
+            status = psutil.Process(process.pid).status
+            wait_for(lambda: status() == psutil.STATUS_ZOMBIE, "its first thread has ended")
+            assert not has_ended(process.pid)
+        finally:
+            process.kill()
+        wait_for(lambda: has_ended(process.pid), "all of it has ended")
 
 
 @pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\nb"])
