@@ -98,7 +98,8 @@ def inhabited(
     """Return a machine on which processes run, each in the environment that its owner's ``eid`` names."""
     joined, _ = join.processes(contexts, ProcessFacts(owners=owners), ())
     processes = tuple(_in_environment(process, owners[process.pid]) for process in joined)
-    active = activity.with_activity(environments, (), processes, devices)
+    idle = {one.eid: one.idle_seconds for one in environments if one.idle_seconds is not None}
+    active = activity.with_activity(environments, (), processes, devices, idle)
     return machine(
         devices=devices,
         processes=processes,
