@@ -38,10 +38,14 @@ def files() -> list[Path]:
     return sorted(DIRECTORY.glob("*.yml"))
 
 
+def rules_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rules of a file."""
+    return [rule for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+
+
 def rules(kind: str) -> list[dict[str, Any]]:
     """Return the rules of a kind, ``record`` or ``alert``, of all files."""
-    loaded = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in files())
-    return [rule for one in loaded for group in one["groups"] for rule in group["rules"] if kind in rule]
+    return [rule for path in files() for rule in rules_of(path) if kind in rule]
 
 
 def expressions() -> list[str]:

@@ -159,7 +159,7 @@ def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machi
         service.get("/metrics")
     assert bare.path(CONFIGURATION).read_text() == QUICK
     assert bare.exists(f"{STATE}/metrics/prometheus/prometheus.yml")
-    assert bare.exists(f"{STATE}/metrics/prometheus/rules/genv-alerts.yml")
+    assert bare.exists(f"{STATE}/metrics/prometheus/rules/genv-alerts-devices.yml")
     for gone in ("/usr/share/genv-monitor", "/usr/bin/genv", "/usr/bin/genv-monitor"):
         assert not bare.exists(gone)
     assert not bare.exists(f"/usr/lib/systemd/system/{UNIT}")

@@ -102,7 +102,7 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
     published = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert published >= {
         "prometheus/prometheus.yml",
-        "prometheus/rules/genv-alerts.yml",
+        *(f"prometheus/rules/genv-alerts-{subject}.yml" for subject in ("monitor", "devices", "people")),
         "prometheus/rules/genv-recording.yml",
         "grafana/grafana.ini",
         "grafana/provisioning/datasources/default.yml",
