@@ -63,8 +63,18 @@ class ProcessSource:
                 pid: login for pid, uid in uids.items() if uid == 0 and (login := proc_files.login_uid(pid)) is not None
             },
             kernel_uids=_live_kernels(question.kernel_ids),
-            gone=_gone(question.gpu_pids),
+            gone=self._gone(question.gpu_pids),
         )
+
+    def _gone(self, pids: frozenset[int]) -> frozenset[int]:
+        """Return those that have ended; none where pids of others than this service's own namespace may be among them.
+
+        Whose environment has just been found where it was has not ended: that goes before a zombie is left.
+        """
+        doubtful = [pid for pid in pids if not ((reading := self._read.get(pid)) and reading.complete)]
+        if not doubtful or not proc_files.in_first_pid_namespace():
+            return frozenset()
+        return frozenset(filter(proc_files.has_ended, doubtful))
 
     def _owner(self, pid: int) -> ProcessOwner | None:
         reading = self._read.get(pid)
@@ -167,11 +177,6 @@ def _live(pids: frozenset[int]) -> dict[int, int]:
     if len(pids) > _FEW:
         pids &= proc_files.processes()
     return {pid: status.uid for pid in pids if (status := proc_files.status(pid)) and status.is_process}
-
-
-def _gone(pids: frozenset[int]) -> frozenset[int]:
-    """Return those that have ended; none where pids of others than this service's own namespace may be among them."""
-    return frozenset(filter(proc_files.has_ended, pids)) if proc_files.in_first_pid_namespace() else frozenset()
 
 
 def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:

@@ -16,7 +16,7 @@ import pytest
 from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
-from genvd.sources.proc_files import has_ended
+from genvd.sources.proc_files import has_ended, in_first_pid_namespace
 from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
 from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_root
@@ -113,6 +113,15 @@ def test_a_zombie_has_no_environment(start: Start) -> None:
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
     assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
+
+
+def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
+    need(in_first_pid_namespace(), "needs to see all processes of the machine")
+    source, process, other = ProcessSource(), start(), start()
+    assert not source.read(gpu(process, other)).gone
+    process.kill()
+    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
+    assert source.read(gpu(process, other)).gone == {process.pid}
 
 
 def test_a_process_whose_first_thread_has_ended_is_there() -> None:
