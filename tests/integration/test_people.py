@@ -559,7 +559,7 @@ def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expect
 
 
 def test_memory_of_processes_that_have_ended(start: Start, scenario: Scenario) -> None:
-    need(in_first_pid_namespace(), "runs where not all processes of the machine are seen")
+    need(in_first_pid_namespace(), "runs where not all processes of the machine are seen", optional=True)
     with subprocess.Popen(["true"]) as zombie, subprocess.Popen(["true"]) as reaped:
         reaped.wait()
         ended = wait_for(lambda: has_ended(zombie.pid) and has_ended(reaped.pid), "both have ended")

@@ -116,7 +116,7 @@ def test_a_zombie_has_no_environment(start: Start) -> None:
 
 
 def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
-    need(in_first_pid_namespace(), "needs to see all processes of the machine")
+    need(in_first_pid_namespace(), "needs to see all processes of the machine", optional=True)
     source, process, other = ProcessSource(), start(), start()
     assert not source.read(gpu(process, other)).gone
     process.kill()
