@@ -173,7 +173,7 @@ def share(uses: Iterable[DeviceUse]) -> float | None:
     return min(1.0, sum(known)) if len(known) == len(shares) else None
 
 
-def memory(uses: Iterable[DeviceUse]) -> int | None:
+def memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
     """Return the bytes that these take together; None if that is not known of one of them."""
     amounts = [use.memory_bytes for use in uses]
     known = [amount for amount in amounts if amount is not None]

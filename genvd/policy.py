@@ -5,7 +5,7 @@ docs/metrics.md says in words what each of these means.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from genvd.activity import memory
@@ -38,6 +38,14 @@ def violations(environment: Environment, held: int | None) -> Iterator[tuple[str
         yield DEVICE_LIMIT, None if held is None else held > environment.gpus
 
 
+def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool | None]]:
+    """Return the same of all environments, each with the rule."""
+    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
+    for environment in snapshot.environments or ():
+        for rule, broken in violations(environment, None if held is None else held[environment.eid]):
+            yield environment, rule, broken
+
+
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
     """Return by device the bytes in use of which nobody knows whose they are, of those of which that can be told."""
     if snapshot.processes is None:
@@ -62,6 +70,11 @@ def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
         holders[holding.device_index].append(holding)
     for device in snapshot.devices or ():
         yield device, _promised_twice(device, holders[device.index])
+
+
+def active_eids(snapshot: Snapshot) -> frozenset[str]:
+    """Return the identifiers of all active environments, for :func:`is_unmanaged`."""
+    return frozenset(environment.eid for environment in snapshot.environments or ())
 
 
 def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:

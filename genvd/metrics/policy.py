@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Sample]:
-    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
-    for environment in snapshot.environments or ():
-        for rule, broken in policy.violations(environment, None if held is None else held[environment.eid]):
-            yield (environment.eid, rule), broken
+    for environment, rule, broken in policy.all_violations(snapshot):
+        yield (environment.eid, rule), broken
 
 
 def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is None or snapshot.environments is None:
         return
-    active = frozenset(environment.eid for environment in snapshot.environments)
+    active = policy.active_eids(snapshot)
     found = Counter({environment.username: 0 for environment in snapshot.environments if environment.username})
     for process in snapshot.processes:
         found[process.username or ""] += policy.is_unmanaged(process, active)

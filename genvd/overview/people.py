@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,28 +78,30 @@ def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
     """Return the active environments; None while they are not known."""
     if snapshot.environments is None:
         return None
-    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
+    broken: dict[str, list[str]] = defaultdict(list)
+    for environment, rule, is_broken in policy.all_violations(snapshot):
+        if is_broken:
+            broken[environment.eid].append(rule)
     return tuple(
-        _environment(snapshot.timestamp, environment, None if held is None else held[environment.eid])
+        _environment(snapshot.timestamp, environment, tuple(broken[environment.eid]))
         for environment in snapshot.environments
     )
 
 
-def _environment(now: float, environment: Environment, held: int | None) -> EnvironmentRow:
+def _environment(now: float, environment: Environment, violations: tuple[str, ...]) -> EnvironmentRow:
     uses = environment.uses
-    amounts = None if uses is None else [use.memory_bytes for use in uses]
     return EnvironmentRow(
         eid=environment.eid,
         name=environment.name,
         username=environment.username,
         devices=environment.device_indices,
         processes=None if environment.pids is None else len(environment.pids),
-        memory_bytes=None if amounts is None else _sum(amounts),
+        memory_bytes=None if uses is None else memory(uses),
         memory_limit_bytes=environment.memory_limit_bytes,
         utilization=None if uses is None else _mean([use.share for use in uses]),
         idle_since=now - environment.idle_seconds if environment.idle_seconds else None,
         created=environment.created,
-        violations=tuple(rule for rule, broken in policy.violations(environment, held) if broken),
+        violations=violations,
     )
 
 
@@ -108,7 +110,7 @@ def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
     if snapshot.environments is None:
         return None
     by_name: dict[str, list[Process]] = defaultdict(list)
-    active = _active_eids(snapshot)
+    active = policy.active_eids(snapshot)
     for process in snapshot.processes or ():
         by_name[process.username or ""].append(process)
     outside = {name: sum(policy.is_unmanaged(p, active) for p in found) for name, found in by_name.items()}
@@ -136,7 +138,7 @@ def process_rows(snapshot: Snapshot) -> tuple[ProcessRow, ...] | None:
     if snapshot.processes is None:
         return None
     environments = {environment.eid: environment for environment in snapshot.environments or ()}
-    active = None if snapshot.environments is None else _active_eids(snapshot)
+    active = None if snapshot.environments is None else policy.active_eids(snapshot)
     return tuple(
         _process(
             process,
@@ -169,15 +171,6 @@ def _started_by(process: Process) -> str | None:
     if process.cgroup_kind == "container":
         identifier = identifier[:_CONTAINER_CHARACTERS]
     return f"{process.cgroup_kind} {identifier}".strip() if process.cgroup_kind else None
-
-
-def _active_eids(snapshot: Snapshot) -> frozenset[str]:
-    return frozenset(environment.eid for environment in snapshot.environments or ())
-
-
-def _sum(amounts: list[int | None]) -> int | None:
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None
 
 
 def _mean(shares: list[float | None]) -> float | None:

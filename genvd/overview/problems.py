@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -190,13 +190,10 @@ def _slow(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Problem]:
-    held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
     broken: dict[str, list[str]] = defaultdict(list)
-    for environment in snapshot.environments or ():
-        number = None if held is None else held[environment.eid]
-        for rule, is_broken in policy.violations(environment, number):
-            if is_broken:
-                broken[rule].append(_whose(environment.name or environment.eid, environment.username))
+    for environment, rule, is_broken in policy.all_violations(snapshot):
+        if is_broken:
+            broken[rule].append(_whose(environment.name or environment.eid, environment.username))
     for rule, names in broken.items():
         what, todo = _RULES[rule]
         yield _about(what, names, ("environment", "environments"), todo, "error")
@@ -205,7 +202,7 @@ def _violations(snapshot: Snapshot) -> Iterator[Problem]:
 def _outside(snapshot: Snapshot) -> Iterator[Problem]:
     if snapshot.processes is None or snapshot.environments is None:
         return
-    active = frozenset(environment.eid for environment in snapshot.environments)
+    active = policy.active_eids(snapshot)
     outside = [process for process in snapshot.processes if policy.is_unmanaged(process, active)]
     if outside:
         names = [_whose(f"{process.command or 'process'} {process.pid}", process.username) for process in outside]
