@@ -35,6 +35,7 @@ class Crew:
         self._lock = threading.Lock()
         self._threads = 0
         self._free = 0  # threads that wait for a job
+        self._begun_at = 0.0  # when a job was last begun
         self._closed = False
 
     def do(self, job: Job) -> None:
@@ -78,8 +79,8 @@ class Crew:
         self._jobs.put(None)
 
     def _relieve(self) -> None:
-        """Have another thread begin with what waits, if anything does."""
-        if not self._jobs.empty():
+        """Have another thread begin with what waits, if those that there are are held up."""
+        if not self._jobs.empty() and time.monotonic() - self._begun_at >= PATIENCE_SECONDS:
             with self._lock:
                 self._hire()
 
@@ -92,6 +93,7 @@ class Crew:
             job = self._jobs.get()
             with self._lock:
                 self._free -= 1
+                self._begun_at = time.monotonic()
             if job is not None:
                 job()
 
