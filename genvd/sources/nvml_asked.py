@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 
-from genvd.sources.nvml_errors import Call, NvmlCalls, known
+import pynvml
+
+from genvd.sources.nvml_errors import REFUSED, Call, NvmlCalls, known
 from genvd.text import clean
 
 T = TypeVar("T")
+P = TypeVar("P", bound=tuple[object, ...])
+
+_NOT_THERE = -1
 
 
 class Constants:
@@ -34,6 +41,14 @@ class Constants:
             if value is not None:
                 self._values[key] = value
         return value
+
+    def told(self, key: str) -> Any:
+        """Return what was told before, or None."""
+        return self._values.get(key)
+
+    def keep(self, key: str, value: object) -> None:
+        """Remember what was told."""
+        self._values[key] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,36 @@ class Asked:
         value: int | None = self.ask(call, *arguments, about=about)
         return known(value)
 
+    def of_each(self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str) -> dict[P, int]:
+        """Return the number that the call gives for each part of the device that there is.
+
+        Which ones there are is asked once, as soon as each has answered: the others are refused for good.
+
+        Args:
+            call: a function of nvidia-ml-py whose first argument is the device.
+            parts: the other arguments, by what the part is called.
+            about: what the parts are, for the log.
+
+        Raises:
+            DeviceLostError: the device does not answer any more.
+        """
+        key = f"{call.__name__} parts"
+        there: Mapping[P, tuple[int, ...]] | None = self.constants.told(key)
+        if there is not None and not self.calls.fail:
+            with suppress(pynvml.NVMLError, ValueError, OSError):  # then one by one: that tells which it is
+                told = {part: known(call(self.handle, *arguments)) for part, arguments in there.items()}
+                return {part: number for part, number in told.items() if number is not None}
+        return self._one_by_one(call, parts if there is None else there, about, key)
+
+    def _one_by_one(
+        self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str, key: str
+    ) -> dict[P, int]:
+        ask = _unless_refused(call)
+        answers = {part: self.number(ask, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
+        if None not in answers.values():
+            self.constants.keep(key, {part: parts[part] for part, number in answers.items() if number != _NOT_THERE})
+        return {part: number for part, number in answers.items() if number is not None and number != _NOT_THERE}
+
     def first(self, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return what the first call gives that the device supports; see :meth:`NvmlCalls.first`."""
         return self.calls.first(self.name, *calls, also=also)
@@ -71,6 +116,21 @@ class Asked:
         """Return the number that the call gives, in another unit."""
         value = self.number(call, *arguments, about=about)
         return None if value is None else value * factor
+
+
+def _unless_refused(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call that says of what is refused that it is not there."""
+
+    @wraps(call)
+    def ask(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except pynvml.NVMLError as error:
+            if error.value in REFUSED:
+                return _NOT_THERE
+            raise
+
+    return ask
 
 
 def text(value: str | bytes | None) -> str | None:

@@ -26,6 +26,9 @@ NOT_SUPPORTED = frozenset(
 )
 """The device or the driver does not have it, for now: what it has changes with its MIG mode, for one."""
 
+REFUSED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
+"""What is said of a part or a field that the device or the driver does not have, as long as it is the same one."""
+
 _READINGS_OF_REFUSAL = 30
 """For so many readings a call that the device does not support is not made again; drivers may change their mind."""
 
@@ -34,8 +37,8 @@ _NOTHING_THERE = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DA
 
 _DEVICE_LOST = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
 
-_NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
-"""NVML_VALUE_NOT_AVAILABLE, as the unsigned integers of both sizes read it."""
+NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
+"""``NVML_VALUENOT_AVAILABLE, as the unsigned integers of both sizes read it."""
 
 Number = TypeVar("Number", int, float)
 
@@ -72,6 +75,11 @@ class NvmlCalls:
     def answers(self) -> bool:
         """Whether the device, in this reading, answered anything or at least failed nothing."""
         return self._answered or not self._failed
+
+    @property
+    def fail(self) -> bool:
+        """Whether one of the calls has failed lately."""
+        return bool(self._failing)
 
     def ask(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what the call gives, or None where it gives nothing.
@@ -160,4 +168,4 @@ class _Failure:
 
 def known(value: Number | None) -> Number | None:
     """Return the number, or None where it is NVML's way to say that there is none."""
-    return None if value is None or value in _NOT_AVAILABLE else value
+    return None if value is None or value in NOT_AVAILABLE else value

@@ -13,7 +13,9 @@ from typing import Any
 
 import pynvml
 
+from genvd.sources.nvml_errors import NOT_AVAILABLE
 from genvd.sources.nvml_processes import function
+from genvd.sources.nvml_sane import whole
 
 _ENTRY = struct.Struct("=IIqqIIQ")
 """Field, ``scopeId``, timestamp, latency, ``nvmlValueType_t``, ``nvmlReturn_t``, value."""
@@ -23,8 +25,11 @@ _UNSIGNED_LONG_LONG = 3
 _TYPES = tuple(map(struct.Struct, ("=d", "=I", "=Q", "=Q", "=q", "=i", "=H")))
 """By ``nvmlValueType_t``."""
 
-Answer = tuple[int, int | float | None]
-"""An ``nvmlReturn_t``, and the value if there is one of a type that is known."""
+_SIGNED = frozenset({pynvml.NVML_FI_DEV_MEMORY_TEMP})
+"""The fields that may be below 0; of all others nvml.h makes counts and amounts."""
+
+Answer = tuple[int, int | None]
+"""An ``nvmlReturn_t``, and the value if there is one that can be."""
 
 
 def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]:
@@ -38,17 +43,19 @@ def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]
     if result != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(result)
     return [
-        (said, (value if kind == _UNSIGNED_LONG_LONG else _converted(value, kind)) if said == 0 else None)
-        for _, _, _, _, kind, said, value in _ENTRY.iter_unpack(buffer.raw)
+        (said, value if kind == _UNSIGNED_LONG_LONG and value not in NOT_AVAILABLE else _converted(field, value, kind))
+        if said == pynvml.NVML_SUCCESS
+        else (said, None)
+        for field, _, _, _, kind, said, value in _ENTRY.iter_unpack(buffer.raw)
     ]
 
 
-def _converted(value: int, kind: int) -> int | float | None:
+def _converted(field: int, value: int, kind: int) -> int | None:
     """Return what the bytes of a value are in another type; what the type does not name is undefined."""
     if kind >= len(_TYPES):
         return None
-    number: int | float = _TYPES[kind].unpack_from(_BYTES.pack(value))[0]
-    return number
+    number = whole(_TYPES[kind].unpack_from(_BYTES.pack(value))[0])
+    return number if number is None or number >= 0 or field in _SIGNED else None
 
 
 @lru_cache(maxsize=64)

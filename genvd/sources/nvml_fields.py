@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.sources.nvml_errors import NOT_SUPPORTED
+from genvd.sources.nvml_errors import REFUSED
 from genvd.sources.nvml_field_list import field_list
-from genvd.sources.nvml_sane import whole
 
 if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml_field_list import Answer
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""
 
-_REFUSALS = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
-"""What is said of a field that device or driver does not have."""
 
-_SIGNED = frozenset({pynvml.NVML_FI_DEV_MEMORY_TEMP})
-"""The fields that may be below 0; of all others nvml.h makes counts and amounts."""
-
-
-def field_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int]:
-    """Return those of the fields that the device has, by one call.
+def field_values(device: Asked, fields: Iterable[Field], about: str) -> list[int | None]:
+    """Return the values of the fields by one call, in their order; None for each that the device has not.
 
     Args:
         device: the device.
-        wanted: the fields.
+        fields: what is wanted.
         about: what they are about, for the log.
 
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    return _values(device, tuple(wanted), about, set())
-
-
-def _values(device: Asked, fields: tuple[Field, ...], about: str, refused: set[Field]) -> dict[Field, int]:
-    if not fields:
-        return {}
-    answers = list(zip(fields, device.ask(field_list, fields, about=about) or (), strict=False))
-    refused.update(field for field, (result, _) in answers if result in _REFUSALS)
-    told = ((field, whole(value)) for field, (_, value) in answers)
-    return {field: value for field, value in told if value is not None and (value >= 0 or field[0] in _SIGNED)}
+    return [value for _, value in _answers(device, tuple(fields), about)]
 
 
 def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int]:
-    """Return the same; a field that the device has not is not asked for again."""
+    """Return those of the fields that the device has; one that it has not is not asked for again."""
     refused = device.constants.get(f"{about} refused", set[Field])
     fields = tuple(field for field in wanted if field not in (refused or ()))
-    return _values(device, fields, about, set() if refused is None else refused)
+    answers = list(zip(fields, _answers(device, fields, about), strict=True))
+    if refused is not None:
+        refused.update(field for field, (result, _) in answers if result in REFUSED)
+    return {field: value for field, (_, value) in answers if value is not None}
+
+
+def _answers(device: Asked, fields: tuple[Field, ...], about: str) -> Sequence[Answer]:
+    told: list[Answer] | None = device.ask(field_list, fields, about=about) if fields else []
+    return [(pynvml.NVML_ERROR_UNKNOWN, None)] * len(fields) if told is None else told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
-from genvd.sources.nvml_errors import NOT_SUPPORTED, known
+from genvd.sources.nvml_errors import known
 from genvd.sources.nvml_own import sram_errors
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ _LOCATIONS = {
 }
 """``nvmlMemoryLocation_t``. Turing and later devices tell ``dram`` and ``sram``."""
 
-_NO_COUNTER = -1
+_TOTALS = {(severity, scope): (_SEVERITIES[severity], _SCOPES[scope]) for severity in _SEVERITIES for scope in _SCOPES}
+_PLACES = {(*total, place): (*_TOTALS[total], _LOCATIONS[place]) for total in _TOTALS for place in _LOCATIONS}
+"""What is counted, and the arguments of the call for it."""
+
 _SRAM_SOURCES = ("l2", "sm", "pcie", "microcontroller", "other")
 _AVAILABILITIES = ("max", "high", "partial", "low", "none")
 
@@ -52,7 +55,7 @@ def memory_health(device: Asked) -> MemoryHealth:
     return MemoryHealth(
         ecc_enabled=enabled,
         ecc_pending=_flag(mode[1]) if mode else None,
-        ecc_errors=_ecc_errors(device),
+        ecc_errors=_ecc_errors(device) if enabled is not False else (),
         placed_errors=_placed_errors(device) if enabled else (),
         sram_errors=tuple(ErrorCount(*one) for one in _told(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
@@ -72,44 +75,14 @@ def memory_health(device: Asked) -> MemoryHealth:
 
 
 def _ecc_errors(device: Asked) -> tuple[EccErrors, ...]:
-    counts = (
-        (severity, scope, device.number(pynvml.nvmlDeviceGetTotalEccErrors, kind, counter, about=f"{severity} {scope}"))
-        for severity, kind in _SEVERITIES.items()
-        for scope, counter in _SCOPES.items()
-    )
-    return tuple(EccErrors(severity, scope, count) for severity, scope, count in counts if count is not None)
+    counts = device.of_each(pynvml.nvmlDeviceGetTotalEccErrors, _TOTALS, "errors")
+    return tuple(EccErrors(*which, count) for which, count in counts.items())
 
 
 def _placed_errors(device: Asked) -> tuple[PlacedErrors, ...]:
-    """Return the counts by kind of memory. Which ones there are is asked once: it depends on the generation."""
-    there = device.constants.get("memory with ECC", lambda: None)
-    if there is None:
-        there = [(s, c, place) for s in _SEVERITIES for c in _SCOPES for place in _LOCATIONS]
-    counts = {which: _placed_count(device, *which) for which in there}
-    if None not in counts.values():
-        device.constants.get("memory with ECC", lambda: [which for which, n in counts.items() if n != _NO_COUNTER])
-    return tuple(PlacedErrors(*which, count) for which, count in counts.items() if count not in (None, _NO_COUNTER))
-
-
-def _placed_count(device: Asked, severity: str, scope: str, location: str) -> int | None:
-    return device.number(
-        memory_errors,
-        _SEVERITIES[severity],
-        _SCOPES[scope],
-        _LOCATIONS[location],
-        about=f"{severity} {scope} {location}",
-    )
-
-
-def memory_errors(handle: Any, severity: int, scope: int, location: int) -> int:
-    """Return a count, or that there is none. The name stands in the log."""
-    try:
-        count: int = pynvml.nvmlDeviceGetMemoryErrorCounter(handle, severity, scope, location)
-    except pynvml.NVMLError as error:
-        if error.value in NOT_SUPPORTED or error.value == pynvml.NVML_ERROR_INVALID_ARGUMENT:
-            return _NO_COUNTER
-        raise
-    return count
+    """Return the counts by kind of memory, of which each generation has others."""
+    counts = device.of_each(pynvml.nvmlDeviceGetMemoryErrorCounter, _PLACES, "errors")
+    return tuple(PlacedErrors(*which, count) for which, count in counts.items())
 
 
 def _retired_pages(device: Asked, cause: int, about: str) -> int | None:

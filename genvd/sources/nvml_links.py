@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import pynvml
 
 from genvd.device_model import ErrorCount, NvLink
-from genvd.sources.nvml_errors import NOT_SUPPORTED
 from genvd.sources.nvml_fields import field_values
 
 if TYPE_CHECKING:
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from genvd.sources.nvml_asked import Asked
     from genvd.sources.nvml_fields import Field
 
-_MOST_LINKS = 36
-"""``NVML_NVLINK_MAX_LINKS``; nvidia-ml-py has had smaller ones."""
+_LINKS = {(link,): (link,) for link in range(36)}
+"""All that there can be, ``NVML_NVLINK_MAX_LINKS``: nvidia-ml-py has had smaller ones."""
 
-_NO_LINK = -1
 _KIB, _MB = 1024, 1_000_000
 
 # Fields whose scopeId is the link (nvml.h). Bytes: those of NVLink 5, else KiB without the overhead of the protocol.
@@ -54,74 +53,52 @@ _ERROR_COUNTERS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ec
 
 
 def nvlinks(device: Asked) -> tuple[NvLink, ...]:
-    """Return the active links of the device.
+    """Return the links of the device; of those that are not active, only that.
 
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    states = _states(device)
-    active = tuple(link for link, state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
+    states = device.of_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
+    active = tuple(link for (link,), state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
     working = {link.number: link for link in _working(device, active)} if active else {}
-    return tuple(working.get(link, NvLink(link, active=False)) for link in states)
+    return tuple(working.get(link, NvLink(link, active=False)) for (link,) in states)
 
 
-def _working(device: Asked, active: tuple[int, ...]) -> tuple[NvLink, ...]:
+def _working(device: Asked, active: tuple[int, ...]) -> Iterator[NvLink]:
     fields = device.constants.get("NVLink fields", lambda: _supported(device, active[0])) or ()
-    common = () if _SPEED in fields else (_COMMON_SPEED,)
-    values = field_values(device, (*common, *((field, link) for link in active for field in fields)), "NVLink")
-    counters = () if _ERRORS & set(fields) else _counters(device, active[0])
+    values = field_values(device, _of_each(active, fields), "NVLink")
+    speed = None if _SPEED in fields else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
     kinds = tuple(_error_fields(fields))
-    return tuple(
-        NvLink(
+    counters = () if _ERRORS & set(fields) else _counters(device, active[0])
+    for place, link in enumerate(active):
+        told = dict(zip(fields, values[place * len(fields) : (place + 1) * len(fields)], strict=True))
+        yield NvLink(
             number=link,
-            receive_bytes=_bytes(values, link, _RECEIVE_BYTES, _RECEIVE_KIB),
-            transmit_bytes=_bytes(values, link, _TRANSMIT_BYTES, _TRANSMIT_KIB),
-            errors=(*_errors(values, link, kinds), *_counted(device, link, counters)),
-            bytes_per_second=_speed(values, link),
+            receive_bytes=_bytes(told, _RECEIVE_BYTES, _RECEIVE_KIB),
+            transmit_bytes=_bytes(told, _TRANSMIT_BYTES, _TRANSMIT_KIB),
+            errors=(*_errors(told, kinds), *_counted(device, link, counters)),
+            bytes_per_second=_speed(told.get(_SPEED, speed)),
         )
-        for link in active
-    )
 
 
-def _states(device: Asked) -> dict[int, int]:
-    """Return the links that there are and tell. Which ones there are is asked once: most devices have none."""
-    there: tuple[int, ...] | None = device.constants.get("NVLinks", lambda: None)
-    states = {link: _ask_state(device, link) for link in (range(_MOST_LINKS) if there is None else there)}
-    if None not in states.values():
-        device.constants.get("NVLinks", lambda: tuple(link for link, state in states.items() if state != _NO_LINK))
-    return {link: state for link, state in states.items() if state is not None and state != _NO_LINK}
-
-
-def _ask_state(device: Asked, link: int) -> int | None:
-    return device.number(link_state, link, about=f"NVLink {link}")
-
-
-def link_state(handle: Any, link: int) -> int:
-    """Return whether a link is active, or that there is none. The name stands in the log."""
-    try:
-        state: int = pynvml.nvmlDeviceGetNvLinkState(handle, link)
-    except pynvml.NVMLError as error:
-        if error.value in NOT_SUPPORTED or error.value == pynvml.NVML_ERROR_INVALID_ARGUMENT:
-            return _NO_LINK
-        raise
-    return state
+@lru_cache(maxsize=64)
+def _of_each(links: tuple[int, ...], fields: tuple[int, ...]) -> tuple[Field, ...]:
+    return tuple((field, link) for link in links for field in fields)
 
 
 def _supported(device: Asked, link: int) -> tuple[int, ...] | None:
     """Return the fields that the device has, so that the others are not asked for each link, each time."""
-    found = field_values(device, ((field, link) for field in _FIELDS), "NVLink")
-    return tuple(field for field, _ in found) or None
+    values = field_values(device, ((field, link) for field in _FIELDS), "NVLink")
+    return tuple(field for field, value in zip(_FIELDS, values, strict=True) if value is not None) or None
 
 
-def _speed(values: Mapping[Field, int], link: int) -> int | None:
-    megabytes = values.get((_SPEED, link), values.get(_COMMON_SPEED, 0))
-    return megabytes * _MB or None
+def _speed(megabytes: int | None) -> int | None:
+    return megabytes * _MB if megabytes else None
 
 
-def _bytes(values: Mapping[Field, int], link: int, in_bytes: int, in_kib: int) -> int | None:
-    if (in_bytes, link) in values:
-        return values[in_bytes, link]
-    return values[in_kib, link] * _KIB if (in_kib, link) in values else None
+def _bytes(told: Mapping[int, int | None], in_bytes: int, in_kib: int) -> int | None:
+    amount, kib = told.get(in_bytes), told.get(in_kib)
+    return amount if amount is not None or kib is None else kib * _KIB
 
 
 def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
@@ -133,8 +110,9 @@ def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
             yield kind, _RECOVERY_OF_NVLINK_5
 
 
-def _errors(values: Mapping[Field, int], link: int, kinds: Iterable[tuple[str, int]]) -> Iterable[ErrorCount]:
-    return [ErrorCount(kind, values[field, link]) for kind, field in kinds if (field, link) in values]
+def _errors(told: Mapping[int, int | None], kinds: Iterable[tuple[str, int]]) -> list[ErrorCount]:
+    counts = ((kind, told[field]) for kind, field in kinds)
+    return [ErrorCount(kind, count) for kind, count in counts if count is not None]
 
 
 def _counters(device: Asked, link: int) -> tuple[str, ...]:

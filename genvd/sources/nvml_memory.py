@@ -34,7 +34,7 @@ def memory(device: Asked) -> Memory:
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    works = device.constants.get("memory by the second version", lambda: None)
+    works = device.constants.told("memory by the second version")
     told = device.first(
         (memory_info, (device.handle,)),
         (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)),
@@ -43,7 +43,7 @@ def memory(device: Asked) -> Memory:
     if told is None:
         return Memory()
     if hasattr(told, "reserved"):
-        device.constants.get("memory by the second version", lambda: True)
+        device.constants.keep("memory by the second version", True)
     return Memory(
         total=known(told.total) or None,
         used=part_of(told.used, told.total),
