@@ -168,16 +168,22 @@ def share(uses: Iterable[DeviceUse]) -> float | None:
 
     Each is measured by itself, so that the sum can come out above all there is; then it is all.
     """
-    shares = [use.utilization for use in uses]
-    known = [one for one in shares if one is not None]
-    return min(1.0, sum(known)) if len(known) == len(shares) else None
+    together = 0.0
+    for use in uses:
+        if use.utilization is None:
+            return None
+        together += use.utilization
+    return min(1.0, together)
 
 
 def memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
     """Return the bytes that these take together; None if that is not known of one of them."""
-    amounts = [use.memory_bytes for use in uses]
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None
+    together = 0
+    for use in uses:
+        if use.memory_bytes is None:
+            return None
+        together += use.memory_bytes
+    return together
 
 
 def _environment_use(

@@ -116,8 +116,9 @@ class NvmlSource:
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         self._let_go(count)
         for index in range(count):
-            device = self._devices.setdefault(index, Collector(DeviceSource(index), self._crew))
-            device.ask(DeviceQuestion(self._session, groups))
+            if index not in self._devices:
+                self._devices[index] = Collector(DeviceSource(index), self._crew)
+            self._devices[index].ask(DeviceQuestion(self._session, groups))
         if groups.xid:
             self._xids.ask(count)
         self._crew.wait(deadline)

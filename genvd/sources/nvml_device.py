@@ -189,7 +189,7 @@ class DeviceSource:
             mig_mode=mig_mode,
             board=board(asked, pci),
         )
-        return replace(self._identity, uuid=uuid)
+        return self._identity if uuid else replace(self._identity, uuid=uuid)
 
     def _down(self, reason: str) -> DeviceFacts:
         self._say(f"{reason}; it is marked down until it answers again")

@@ -6,7 +6,9 @@ reading takes a sample, and NVML compares it with that of the reading before.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ _PIPES = {"tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
 _THROUGHPUTS = {"pcie_transmit_bytes_per_second": 20, "pcie_receive_bytes_per_second": 21}
 _METRICS = (*_RATIOS.values(), *_PIPES.values(), *_THROUGHPUTS.values())
 """``nvmlGpmMetricId_t``: percent, but for the throughputs in MiB/s."""
+
+_METRIC = struct.Struct("@IId3P")
+"""``nvmlGpmMetric_t``: id, ``nvmlReturn_t``, value, names. Taken apart at once: members one by one cost more."""
 
 _MIB = 2**20
 _MOST_PERCENT = 101.0
@@ -47,7 +52,7 @@ class GpmReader:
     def __init__(self) -> None:
         self._identity: object = None
         self._windows: dict[int | None, _Window] = {}
-        self._metrics: Any = None
+        self._question: Any = None
 
     def begin(self, *identity: object) -> None:
         """Begin a reading; samples of another device, or of other instances, say nothing of this one."""
@@ -98,15 +103,21 @@ class GpmReader:
 
     def gpm_metrics(self, _: Any, earlier: Any, later: Any) -> dict[int, float]:
         """Return the metrics that the device has, from one sample to a later one. The name stands in the log."""
-        wanted = self._metrics = self._metrics or pynvml.c_nvmlGpmMetricsGet_t()
-        wanted.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-        wanted.numMetrics = len(_METRICS)
-        wanted.sample1, wanted.sample2 = earlier, later
-        for number, metric in enumerate(_METRICS):
-            wanted.metrics[number].metricId = metric
-        pynvml.nvmlGpmMetricsGet(wanted)
-        told = (wanted.metrics[number] for number in range(len(_METRICS)))
-        return {entry.metricId: entry.value for entry in told if entry.nvmlReturn == pynvml.NVML_SUCCESS}
+        question = self._question = self._question or _question()
+        question.sample1, question.sample2 = earlier, later
+        pynvml.nvmlGpmMetricsGet(question)
+        told = _METRIC.iter_unpack(ctypes.string_at(ctypes.addressof(question.metrics), len(_METRICS) * _METRIC.size))
+        return {metric: value for metric, result, value, *_ in told if result == pynvml.NVML_SUCCESS}
+
+
+def _question() -> Any:
+    """Return what asks for all metrics; the same each time."""
+    question = pynvml.c_nvmlGpmMetricsGet_t()
+    question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    question.numMetrics = len(_METRICS)
+    for number, metric in enumerate(_METRICS):
+        question.metrics[number].metricId = metric
+    return question
 
 
 def gpm_sample(_: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pynvml
 
@@ -11,7 +11,7 @@ from genvd.device_model import ErrorCount, NvLink
 from genvd.sources.nvml_fields import field_values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from genvd.sources.nvml_asked import Asked
     from genvd.sources.nvml_fields import Field
@@ -23,33 +23,35 @@ _KIB, _MB = 1024, 1_000_000
 
 # Fields whose scopeId is the link (nvml.h). Bytes: those of NVLink 5, else KiB without the overhead of the protocol.
 _TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB = 202, 204, 138, 139
-_ERROR_FIELDS = {
-    "replay": 161,
-    "recovery": 162,
-    "crc": 163,
-    "malformed_packet": 206,
-    "buffer_overrun": 207,
-    "receive": 208,
-    "link_integrity": 211,
-    "transmit_discard": 212,
-    "recovery_failed": 214,
-    "effective": 219,
-    "symbol": 221,
-}
-_RECOVERY_OF_NVLINK_5 = 215
 _SPEED, _COMMON_SPEED = 164, (90, 0)
 """``NVML_FI_DEV_NVLINK_GET_SPEED`` and, for drivers without it, ``..._SPEED_MBPS_COMMON``."""
 
-_ERRORS = {*_ERROR_FIELDS.values(), _RECOVERY_OF_NVLINK_5}
-_FIELDS = (
-    *(_TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB),
-    *_ERROR_FIELDS.values(),
-    _RECOVERY_OF_NVLINK_5,
-    _SPEED,
-)
+_AMOUNTS = (_TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB, _SPEED)
+_RECOVERY, _RECOVERY_OF_NVLINK_5 = 162, 215
+_ERRORS = {
+    161: "replay",
+    _RECOVERY: "recovery",
+    163: "crc",
+    206: "malformed_packet",
+    207: "buffer_overrun",
+    208: "receive",
+    211: "link_integrity",
+    212: "transmit_discard",
+    214: "recovery_failed",
+    _RECOVERY_OF_NVLINK_5: "recovery",
+    219: "effective",
+    221: "symbol",
+}
 
 _ERROR_COUNTERS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc_data": 4}
 """``nvmlNvLinkErrorCounter_t``, for drivers without such fields."""
+
+
+class _Fields(NamedTuple):
+    """Those that a device has, so that the others are not asked for each link, each time."""
+
+    amounts: tuple[int, ...] = ()
+    errors: tuple[int, ...] = ()
 
 
 def nvlinks(device: Asked) -> tuple[NvLink, ...]:
@@ -61,35 +63,40 @@ def nvlinks(device: Asked) -> tuple[NvLink, ...]:
     states = device.of_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
     active = tuple(link for (link,), state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
     working = {link.number: link for link in _working(device, active)} if active else {}
-    return tuple(working.get(link, NvLink(link, active=False)) for (link,) in states)
+    return tuple(working[link] if link in working else NvLink(link, active=False) for (link,) in states)
 
 
 def _working(device: Asked, active: tuple[int, ...]) -> Iterator[NvLink]:
-    fields = device.constants.get("NVLink fields", lambda: _supported(device, active[0])) or ()
-    values = field_values(device, _of_each(active, fields), "NVLink")
-    speed = None if _SPEED in fields else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
-    kinds = tuple(_error_fields(fields))
-    counters = () if _ERRORS & set(fields) else _counters(device, active[0])
+    amounts, errors = device.constants.get("NVLink fields", lambda: _supported(device, active[0])) or _Fields()
+    values = field_values(device, _of_each(active, amounts + errors), "NVLink")
+    speed = None if _SPEED in amounts else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
+    counters = () if errors else _counters(device, active[0])
+    size = len(amounts) + len(errors)
     for place, link in enumerate(active):
-        told = dict(zip(fields, values[place * len(fields) : (place + 1) * len(fields)], strict=True))
+        row = values[place * size : (place + 1) * size]
+        told = dict(zip(amounts, row, strict=False))
         yield NvLink(
             number=link,
             receive_bytes=_bytes(told, _RECEIVE_BYTES, _RECEIVE_KIB),
             transmit_bytes=_bytes(told, _TRANSMIT_BYTES, _TRANSMIT_KIB),
-            errors=(*_errors(told, kinds), *_counted(device, link, counters)),
+            errors=_errors(errors, tuple(row[len(amounts) :])) or tuple(_counted(device, link, counters)),
             bytes_per_second=_speed(told.get(_SPEED, speed)),
         )
+
+
+def _supported(device: Asked, link: int) -> _Fields | None:
+    wanted = (*_AMOUNTS, *_ERRORS)
+    values = field_values(device, [(field, link) for field in wanted], "NVLink")
+    there = {field for field, value in zip(wanted, values, strict=True) if value is not None}
+    if _RECOVERY in there:
+        there.discard(_RECOVERY_OF_NVLINK_5)
+    fields = _Fields(*(tuple(field for field in some if field in there) for some in (_AMOUNTS, _ERRORS)))
+    return fields if there else None
 
 
 @lru_cache(maxsize=64)
 def _of_each(links: tuple[int, ...], fields: tuple[int, ...]) -> tuple[Field, ...]:
     return tuple((field, link) for link in links for field in fields)
-
-
-def _supported(device: Asked, link: int) -> tuple[int, ...] | None:
-    """Return the fields that the device has, so that the others are not asked for each link, each time."""
-    values = field_values(device, ((field, link) for field in _FIELDS), "NVLink")
-    return tuple(field for field, value in zip(_FIELDS, values, strict=True) if value is not None) or None
 
 
 def _speed(megabytes: int | None) -> int | None:
@@ -101,18 +108,12 @@ def _bytes(told: Mapping[int, int | None], in_bytes: int, in_kib: int) -> int | 
     return amount if amount is not None or kib is None else kib * _KIB
 
 
-def _error_fields(fields: Collection[int]) -> Iterator[tuple[str, int]]:
-    """Return what is counted of errors, and in which of these fields."""
-    for kind, field in _ERROR_FIELDS.items():
-        if field in fields:
-            yield kind, field
-        elif kind == "recovery" and _RECOVERY_OF_NVLINK_5 in fields:
-            yield kind, _RECOVERY_OF_NVLINK_5
-
-
-def _errors(told: Mapping[int, int | None], kinds: Iterable[tuple[str, int]]) -> list[ErrorCount]:
-    counts = ((kind, told[field]) for kind, field in kinds)
-    return [ErrorCount(kind, count) for kind, count in counts if count is not None]
+@lru_cache(maxsize=1024)
+def _errors(fields: tuple[int, ...], counts: tuple[int | None, ...]) -> tuple[ErrorCount, ...]:
+    """Return the errors of a link; most links have the same, and the same as before: none."""
+    return tuple(
+        ErrorCount(_ERRORS[field], count) for field, count in zip(fields, counts, strict=True) if count is not None
+    )
 
 
 def _counters(device: Asked, link: int) -> tuple[str, ...]:

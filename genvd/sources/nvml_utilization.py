@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import time
-from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pynvml
@@ -39,13 +39,6 @@ class Work(NamedTuple):
     """Of SM time, 0 to 1; None where no sample makes sense."""
     beside: bool
     """Whether it had the device encode or decode video, or read or write its memory."""
-
-
-class _Sample(NamedTuple):
-    pid: int
-    timestamp: int
-    percent: int
-    beside: bool
 
 
 class ProcessUtilization:
@@ -78,19 +71,26 @@ class ProcessUtilization:
             if error.value == pynvml.NVML_ERROR_NOT_FOUND:  # nobody did anything
                 return {}
             raise
-        percents: dict[int, list[int]] = defaultdict(list)
+        percents: dict[int, list[int]] = {}
         beside: set[int] = set()
         newest = self._seen
-        for sample in samples:
+        for pid, timestamp, percent, memory, encoder, decoder in samples:
             # The driver has been seen to leave entries unwritten, and to count a share above all there is.
-            if 0 < sample.pid <= MAX_PID and self._seen < sample.timestamp <= clock + _AHEAD:
-                newest = max(newest, sample.timestamp)
-                percents[sample.pid] += [sample.percent] if sample.percent <= _MOST_PERCENT else []
-                beside |= {sample.pid} if sample.beside else set()
+            if 0 < pid <= MAX_PID and self._seen < timestamp <= clock + _AHEAD:
+                newest = max(newest, timestamp)
+                told = percents.setdefault(pid, [])
+                if percent <= _MOST_PERCENT:
+                    told.append(percent)
+                if _worked(memory) or _worked(encoder) or _worked(decoder):
+                    beside.add(pid)
         self._seen = newest
         return {
             pid: Work(sum(told) / len(told) / 100 if told else None, pid in beside) for pid, told in percents.items()
         }
+
+
+def _worked(percent: int) -> bool:
+    return 0 < percent <= _MOST_PERCENT
 
 
 def _identity(handle: Any) -> object:
@@ -101,7 +101,8 @@ def _identity(handle: Any) -> object:
         return None
 
 
-def _read(handle: Any, since: int) -> list[_Sample]:
+def _read(handle: Any, since: int) -> Iterable[tuple[int, ...]]:
+    """Return the samples as they are: pid, time, percent of SM, memory, encoder and decoder time."""
     call = function("nvmlDeviceGetProcessUtilization")
     capacity = 0
     for _ in range(_MAX_ATTEMPTS):
@@ -110,11 +111,7 @@ def _read(handle: Any, since: int) -> list[_Sample]:
         result = call(handle, buffer, ctypes.byref(count), ctypes.c_ulonglong(since))
         if result == pynvml.NVML_SUCCESS:
             raw = buffer.raw if buffer else b""
-            entries = _SAMPLE.iter_unpack(raw[: min(count.value, capacity) * _SAMPLE.size])
-            return [
-                _Sample(pid, timestamp, percent, any(0 < other <= _MOST_PERCENT for other in others))
-                for pid, timestamp, percent, *others in entries
-            ]
+            return _SAMPLE.iter_unpack(raw[: min(count.value, capacity) * _SAMPLE.size])
         if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
             raise pynvml.NVMLError(result)
         capacity = min(max(2 * capacity, count.value + count.value // 2, _LEAST_CAPACITY), _MAX_CAPACITY)
