@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from genvd.metrics.activity import GPM
@@ -20,23 +21,29 @@ from genvd.metrics.spec import families
 
 if TYPE_CHECKING:
     from genvd.metrics.family import Family
+    from genvd.metrics.spec import Metric
     from genvd.model import Snapshot
 
-GROUPS = {"processes": PROCESSES, "environments": ENVIRONMENTS, "users": USERS, "policy": POLICY}
-"""Those that are left out of the exposition when the configuration's section ``metrics`` switches them off, by their
-key there. What is switched off of devices is not even asked for."""
+GROUPS = {
+    "device_details": DETAILS,
+    "memory_health": MEMORY_HEALTH,
+    "xid": XID,
+    "nvlink": NVLINK,
+    "pcie_throughput": PCIE_THROUGHPUT,
+    "mig": MIG,
+    "gpm": GPM,
+    "processes": PROCESSES,
+    "environments": ENVIRONMENTS,
+    "users": USERS,
+    "policy": POLICY,
+}
+"""What the configuration's section ``metrics`` switches on and off, by the key there. What is switched off of devices
+is not even asked for."""
 
 ALL = (
     *CONTRACT,
     *HEALTH,
     *DEVICE,
-    *DETAILS,
-    *MEMORY_HEALTH,
-    *XID,
-    *NVLINK,
-    *PCIE_THROUGHPUT,
-    *MIG,
-    *GPM,
     *(metric for group in GROUPS.values() for metric in group),
     *LEDGER,
     *SERVICE,
@@ -57,6 +64,11 @@ def exported(
         left_out: those of :data:`GROUPS` that are switched off.
     """
     caps = Caps(snapshot, limits)
-    off = {metric.name for name in left_out for metric in GROUPS[name]}
-    found = families((metric for metric in ALL if metric.name not in off), snapshot, failed, caps)
+    found = families(_without(left_out), snapshot, failed, caps)
     return [*found, SERIES_DROPPED.family_of({(kind,): number for kind, number in caps.dropped.items()})]
+
+
+@lru_cache(maxsize=1)
+def _without(left_out: frozenset[str]) -> tuple[Metric, ...]:
+    off = {metric.name for name in left_out for metric in GROUPS[name]}
+    return tuple(metric for metric in ALL if metric.name not in off)

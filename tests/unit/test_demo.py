@@ -20,10 +20,15 @@ SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
 
 
+EVERYTHING = DeviceGroups(pcie_throughput=True)
+
+
 def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
     demo = DemoMachine(devices=devices, seed=seed)
     machine = Machine(
-        Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+        Sources(
+            "demo", DemoNvml(demo, EVERYTHING), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()
+        ),
         timeout=30,
     )
     return [machine.look(SERVICE) for _ in range(ticks)]
