@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from ctypes import byref
 from typing import Any
 
 import pynvml
@@ -61,9 +62,12 @@ def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         pynvml.nvmlDeviceGetRowRemapperHistogram,
         pynvml.nvmlDeviceGetEncoderStats,
         pynvml.nvmlDeviceGetFBCStats,
+        pynvml.nvmlDeviceGetMarginTemperature,
         _gpm(),
     ):
         yield call, (handle,)
+    yield pynvml.nvmlDeviceGetSramEccErrorStatus, (handle, byref(pynvml.c_nvmlEccSramErrorStatus_v1_t()))
+    yield pynvml.nvmlDeviceGetGpuFabricInfoV, (handle, byref(pynvml.c_nvmlGpuFabricInfo_v2_t()))
     for clock in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM, pynvml.NVML_CLOCK_VIDEO):
         yield pynvml.nvmlDeviceGetClockInfo, (handle, clock)
     for kind in range(2):
