@@ -22,6 +22,7 @@ from genvd.model import (
     Snapshot,
 )
 from genvd.ownership import History, owned_records, seen
+from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
     from genvd.claims import Rejection
@@ -36,8 +37,7 @@ class Sources:
 
     mode: str
     """``live`` or ``demo``."""
-    nvml: Source[float, GpuFacts]
-    """Asked when the answer is wanted, of :func:`time.monotonic`."""
+    gpus: Source[GpuQuestion, GpuFacts]
     genv: Source[None, GenvFacts]
     genv_command: Source[None, bool]
     processes: Source[ProcessQuestion, ProcessFacts]
@@ -50,16 +50,21 @@ class Machine:
     timeout: float
     """Seconds after which a look goes on without a source that has not answered; may be changed."""
 
-    def __init__(self, sources: Sources, timeout: float) -> None:
+    groups: DeviceGroups
+    """Which values of the devices are wanted; may be changed."""
+
+    def __init__(self, sources: Sources, timeout: float, groups: DeviceGroups | None = None) -> None:
         """Make it ready to look.
 
         Args:
             sources: what to look at.
             timeout: initial value of the attribute.
+            groups: likewise; None for the default.
         """
         self.timeout = timeout
+        self.groups = groups or DeviceGroups()
         self._crew = Crew("sources")
-        self._nvml = Collector(sources.nvml, self._crew)
+        self._gpus = Collector(sources.gpus, self._crew)
         self._genv = Collector(sources.genv, self._crew)
         self._genv_command = Collector(sources.genv_command, self._crew)
         self._processes = Collector(sources.processes, self._crew)
@@ -72,11 +77,11 @@ class Machine:
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
         deadline = time.monotonic() + self.timeout
-        self._nvml.ask(deadline)
+        self._gpus.ask(GpuQuestion(deadline, self.groups))
         self._genv.ask(None)
         self._genv_command.ask(None)
         self._crew.wait(deadline)
-        gpu, nvml_status = self._nvml.facts(deadline)
+        gpu, gpu_status = self._gpus.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
         command, command_status = self._genv_command.facts(deadline)
         deadline = time.monotonic() + self.timeout
@@ -85,7 +90,7 @@ class Machine:
         owned, rejections = owned_records(genv, processes, self._history) if genv and processes else ((), ())
         self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
         accounts, accounts_status = self._accounts.facts(deadline)
-        statuses = (nvml_status, genv_status, command_status, processes_status, accounts_status)
+        statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         return self._snapshot(service, statuses, command, _Facts(gpu, genv, processes, accounts), owned, rejections)
 
     def _snapshot(
@@ -148,5 +153,5 @@ def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
     )
 
 
-def _driver_state(nvml: CollectorStatus) -> str:
-    return "ok" if nvml.success else nvml.reason or "failed"
+def _driver_state(gpus: CollectorStatus) -> str:
+    return "ok" if gpus.success else gpus.reason or "failed"

@@ -20,7 +20,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
-from genvd.sources.device_groups import DeviceGroups, Grouped
+from genvd.sources.device_groups import device_groups
 from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.text import clean
@@ -44,8 +44,8 @@ class Monitor:
 
     def __init__(self, config: Config, sources: Sources) -> None:
         self.site = Site()
-        self._sources = sources
-        self._machine = Machine(sources, _timeout(config))
+        self._genv = sources.genv
+        self._machine = Machine(sources, _timeout(config), device_groups(config))
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         self._mode = sources.mode
@@ -150,10 +150,9 @@ class Monitor:
         self._interval = config.collect_interval
         self._limits = _limits(config)
         self._left_out = _left_out(config)
-        if isinstance(self._sources.nvml, Grouped):
-            self._sources.nvml.groups = device_groups(config)
-        if isinstance(self._sources.genv, GenvStateSource):
-            self._sources.genv.directory = state_directory(config)
+        self._machine.groups = device_groups(config)
+        if isinstance(self._genv, GenvStateSource):
+            self._genv.directory = state_directory(config)
 
     def reloaded(self, *, successful: bool) -> None:
         """Remember how the last reload of the configuration went."""
@@ -169,13 +168,13 @@ class Monitor:
 def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     if demo is not None:
-        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Sources(
             "demo",
-            DemoNvml(machine, device_groups(config)),
+            DemoGpus(machine),
             DemoGenv(machine),
             DemoGenvCommand(),
             DemoProcesses(machine),
@@ -186,22 +185,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources(
-        "live", NvmlSource(device_groups(config)), genv, GenvCommandSource(), ProcessSource(), AccountSource()
-    )
-
-
-def device_groups(config: Config) -> DeviceGroups:
-    """Return which values of the devices the configuration wants."""
-    return DeviceGroups(
-        device_details=config.metrics_device_details,
-        memory_health=config.metrics_memory_health,
-        nvlink=config.metrics_nvlink,
-        mig=config.metrics_mig,
-        xid=config.metrics_xid,
-        pcie_throughput=config.metrics_pcie_throughput,
-        gpm=config.metrics_gpm,
-    )
+    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:

@@ -23,7 +23,7 @@ from genvd.model import (
 )
 from genvd.sources import demo_devices, demo_people
 from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
-from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.device_groups import GpuQuestion
 
 if TYPE_CHECKING:
     from genvd.model import AccountQuestion, ProcessQuestion
@@ -187,20 +187,16 @@ class DemoMachine:
         return min(1.0, max(0.0, load))
 
 
-class DemoNvml:
+class DemoGpus:
     """Devices and contexts of the simulated machine."""
 
     name = "nvml"
 
-    groups: DeviceGroups
-    """Which values are wanted; may be changed."""
-
-    def __init__(self, machine: DemoMachine, groups: DeviceGroups | None = None) -> None:
-        self.groups = groups or DeviceGroups()
+    def __init__(self, machine: DemoMachine) -> None:
         self._machine = machine
         self._reading = 0
 
-    def read(self, question: float = 0.0) -> GpuFacts:
+    def read(self, question: GpuQuestion) -> GpuFacts:
         """Return the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
@@ -235,7 +231,7 @@ class DemoNvml:
             for index in used
         )
         driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
-        return GpuFacts(tuple(demo_devices.only(device, self.groups) for device in described), contexts, driver)
+        return GpuFacts(tuple(demo_devices.only(device, question.groups) for device in described), contexts, driver)
 
 
 def _share(job: Job, utilization: float, *, mig: bool) -> float | None:

@@ -1,9 +1,12 @@
-"""Which groups of values of the devices are wanted."""
+"""What is asked of the GPUs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genvd.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,16 @@ class DeviceGroups:
     gpm: bool = True
 
 
-@runtime_checkable
-class Grouped(Protocol):
-    """A source that can leave groups out."""
+def device_groups(config: Config) -> DeviceGroups:
+    """Return what the configuration wants."""
+    return DeviceGroups(**{group.name: getattr(config, f"metrics_{group.name}") for group in fields(DeviceGroups)})
 
-    groups: DeviceGroups
-    """Which are wanted; may be changed."""
+
+@dataclass(frozen=True, slots=True)
+class GpuQuestion:
+    """What a tick wants to know of the GPUs."""
+
+    deadline: float
+    """When the answer is wanted, of :func:`time.monotonic`."""
+    groups: DeviceGroups = DeviceGroups()
+    """What is not wanted is absent in the answer; a source that can do without asking for it does."""

@@ -15,7 +15,7 @@ from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
 from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
-from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.driver import gpus_of_driver, problem_of
 from genvd.sources.nvml_device import DeviceFacts, DeviceQuestion, DeviceSource
 from genvd.sources.nvml_events import XidWatch
@@ -47,11 +47,7 @@ class NvmlSource:
 
     name = "nvml"
 
-    groups: DeviceGroups
-    """Which values are wanted; may be changed."""
-
-    def __init__(self, groups: DeviceGroups | None = None) -> None:
-        self.groups = groups or DeviceGroups()
+    def __init__(self) -> None:
         self._initialised = False
         self._session = 0
         self._driver = DriverVersions()
@@ -63,23 +59,20 @@ class NvmlSource:
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
 
-    def read(self, question: float) -> GpuFacts:
+    def read(self, question: GpuQuestion) -> GpuFacts:
         """Return all devices and compute contexts; what a device does not tell is absent.
-
-        Args:
-            question: when the answer is wanted, of :func:`time.monotonic`.
 
         Raises:
             SourceError: there is no working driver, or no device answers in time.
         """
         now = time.monotonic()
-        deadline = now + _SHARE_FOR_DEVICES * max(0.0, question - now)
+        deadline = now + _SHARE_FOR_DEVICES * max(0.0, question.deadline - now)
         try:
             count = self._count()
         except pynvml.NVMLError as error:
             self._shut_down()
             raise problem_of(error) from None
-        return self._ask_devices(count, deadline, self.groups)
+        return self._ask_devices(count, deadline, question.groups)
 
     def _count(self) -> int:
         """Return the number of devices, of a new initialisation where the old one will not do any more."""

@@ -13,8 +13,8 @@ from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
 from genvd.policy import violations
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
-from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -26,10 +26,9 @@ EVERYTHING = DeviceGroups(pcie_throughput=True)
 def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
     demo = DemoMachine(devices=devices, seed=seed)
     machine = Machine(
-        Sources(
-            "demo", DemoNvml(demo, EVERYTHING), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()
-        ),
+        Sources("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
         timeout=30,
+        groups=EVERYTHING,
     )
     return [machine.look(SERVICE) for _ in range(ticks)]
 
@@ -92,7 +91,7 @@ def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
 
 def test_groups_that_are_off_are_absent() -> None:
     off = DeviceGroups(False, False, False, False, False, False, False)
-    (first, *_) = DemoNvml(DemoMachine(devices=8), off).read().devices
+    (first, *_) = DemoGpus(DemoMachine(devices=8)).read(GpuQuestion(0.0, off)).devices
     assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
     assert first.temperature_celsius
 

@@ -16,15 +16,16 @@ from genvd.model import (
     RejectedClaims,
     ServiceStatus,
 )
+from genvd.sources.device_groups import GpuQuestion
 from genvd.sources.processes import ProcessSource
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 
 
-class Nvml:
+class Gpus:
     name = "nvml"
 
-    def read(self, question: float) -> GpuFacts:
+    def read(self, question: GpuQuestion) -> GpuFacts:
         return GpuFacts()
 
 
@@ -58,7 +59,7 @@ class Accounts:
 
 def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:
     accounts = Accounts()
-    machine = Machine(Sources("live", Nvml(), Genv(), Command(), ProcessSource(), accounts), timeout=0.5)
+    machine = Machine(Sources("live", Gpus(), Genv(), Command(), ProcessSource(), accounts), timeout=0.5)
     try:
         for most in (2.0, 0.4, 0.4, 0.4, 0.4, 0.4):
             started = time.monotonic()
@@ -76,7 +77,7 @@ def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> 
 def test_claims_are_counted_from_one_look_to_the_next() -> None:
     accounts = Accounts()
     accounts.goes_on.set()
-    machine = Machine(Sources("live", Nvml(), Genv(), Command(), ProcessSource(), accounts), timeout=20)
+    machine = Machine(Sources("live", Gpus(), Genv(), Command(), ProcessSource(), accounts), timeout=20)
     for _ in range(3):
         counted = machine.look(SERVICE).rejected_claims
         assert RejectedClaims("username", 1) in counted

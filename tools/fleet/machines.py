@@ -18,7 +18,8 @@ from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Families, Format
 from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus, Snapshot
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoMachine, DemoNvml, DemoProcesses
+from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
+from genvd.sources.device_groups import DeviceGroups, device_groups
 
 Q = TypeVar("Q")
 F = TypeVar("F")
@@ -39,7 +40,7 @@ class Watched:
             config: which groups of metrics there are, and how often it is looked at.
         """
         self._mode = sources.mode
-        self._machine = _Machine(sources)
+        self._machine = _Machine(sources, device_groups(config))
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._process = OwnProcess()
@@ -82,7 +83,7 @@ class SimulatedMachine(Watched):
         """
         demo = DemoMachine(devices, seed, seconds, epoch=time.time())
         super().__init__(
-            Sources("demo", DemoNvml(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+            Sources("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
             Config(collect_interval=seconds),
         )
 
@@ -90,10 +91,10 @@ class SimulatedMachine(Watched):
 class _Machine(Machine):
     """Asks its sources itself: of a thousand machines, each source would have a thread."""
 
-    def __init__(self, sources: Sources) -> None:
-        super().__init__(sources, _PATIENCE)
+    def __init__(self, sources: Sources, groups: DeviceGroups) -> None:
+        super().__init__(sources, _PATIENCE, groups)
         self._crew = _Nobody("sources")
-        self._nvml = _Asked(sources.nvml)
+        self._gpus = _Asked(sources.gpus)
         self._genv = _Asked(sources.genv)
         self._genv_command = _Asked(sources.genv_command)
         self._processes = _Asked(sources.processes)

@@ -20,7 +20,7 @@ from genvd.model import (
 )
 from genvd.sources import demo_devices
 from genvd.sources.demo_devices import Wear
-from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.device_groups import GpuQuestion
 
 _STARTED = 1_790_000_000.0
 _MEMORY = 17 * 2**30 + 2**20
@@ -42,28 +42,22 @@ class Shape:
         return process % self.environments % self.devices
 
 
-def sources(shape: Shape, groups: DeviceGroups) -> Sources:
-    """Return what to look at.
-
-    Args:
-        shape: how many of everything there are.
-        groups: which values of the devices are wanted.
-    """
-    return Sources("live", _Nvml(shape, groups), _Genv(shape), _Command(), _Processes(shape), _Accounts())
+def sources(shape: Shape) -> Sources:
+    """Return what to look at: so many of everything."""
+    return Sources("live", _Gpus(shape), _Genv(shape), _Command(), _Processes(shape), _Accounts())
 
 
 @dataclass(frozen=True, slots=True)
-class _Nvml:
+class _Gpus:
     shape: Shape
-    groups: DeviceGroups
     name: str = "nvml"
 
-    def read(self, question: float = 0.0) -> GpuFacts:
+    def read(self, question: GpuQuestion) -> GpuFacts:
         devices = tuple(
             demo_devices.device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, wear=_WEAR, mig=False)
             for index in range(self.shape.devices)
         )
-        devices = tuple(demo_devices.only(device, self.groups) for device in devices)
+        devices = tuple(demo_devices.only(device, question.groups) for device in devices)
         contexts = tuple(
             Context(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number, utilization=0.83)
             for number in range(self.shape.processes)

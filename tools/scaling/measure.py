@@ -10,7 +10,6 @@ from unittest.mock import patch
 
 from genvd.config import Config
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS
-from genvd.monitor import device_groups
 from tests.support import debian
 from tools.fleet.machines import SimulatedMachine, Watched
 from tools.scaling.machine import Shape, sources
@@ -44,7 +43,7 @@ def cost(shape: Shape, config: Config | None = None) -> Cost:
         config: which groups of metrics there are; as shipped if there is none.
     """
     config = config or Config()
-    machine = Watched(sources(shape, device_groups(config)), config)
+    machine = Watched(sources(shape), config)
     for _ in range(_LOOKS):
         snapshot = machine.look()
     body = machine.exposition(snapshot, OPENMETRICS)
