@@ -181,7 +181,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             DemoAccounts(),
         )
     from genvd.sources.accounts import AccountSource
-    from genvd.sources.nvml import NvmlSource
+    from genvd.sources.nvml.source import NvmlSource
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))

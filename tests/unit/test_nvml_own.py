@@ -7,7 +7,7 @@ import ctypes
 import pynvml
 import pytest
 
-from genvd.sources import nvml_own as own
+from genvd.sources.nvml import own as own
 
 
 @pytest.mark.parametrize(

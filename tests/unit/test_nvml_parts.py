@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from genvd.sources.nvml_errors import DeviceLostError
-from genvd.sources.nvml_parts import Parts
+from genvd.sources.nvml.errors import DeviceLostError
+from genvd.sources.nvml.parts import Parts
 
 
 def fail() -> int:

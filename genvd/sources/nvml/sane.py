@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
-from genvd.sources.nvml_errors import known
+from genvd.sources.nvml.errors import known
 
 N = TypeVar("N", int, float)
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions, Threshold
-from genvd.sources.nvml_clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
-from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_fields import supported_values
-from genvd.sources.nvml_own import margin_temperature
-from genvd.sources.nvml_sane import celsius, part_of, ratio, watts, within
+from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
+from genvd.sources.nvml.errors import known
+from genvd.sources.nvml.fields import supported_values
+from genvd.sources.nvml.own import margin_temperature
+from genvd.sources.nvml.sane import celsius, part_of, ratio, watts, within
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml_asked import Asked
-    from genvd.sources.nvml_fields import Field
+    from genvd.sources.nvml.asked import Asked
+    from genvd.sources.nvml.fields import Field
 
 _MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from genvd.sources.nvml_errors import DeviceLostError
+from genvd.sources.nvml.errors import DeviceLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
-from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_own import sram_errors
+from genvd.sources.nvml.errors import known
+from genvd.sources.nvml.own import sram_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml.asked import Asked
 
 _SEVERITIES = {
     "corrected": pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.device_model import Board
-from genvd.sources.nvml_asked import text
-from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_own import gsp_firmware_version
+from genvd.sources.nvml.asked import text
+from genvd.sources.nvml.errors import known
+from genvd.sources.nvml.own import gsp_firmware_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.sources.nvml_asked import Asked
+    from genvd.sources.nvml.asked import Asked
 
 _TEXTS: dict[str, Callable[..., Any]] = {
     "serial": pynvml.nvmlDeviceGetSerial,

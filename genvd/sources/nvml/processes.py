@@ -20,7 +20,7 @@ import pynvml
 
 from genvd.model import MigPlace
 from genvd.sources.genv_format import MAX_PID
-from genvd.sources.nvml_errors import NOT_SUPPORTED
+from genvd.sources.nvml.errors import NOT_SUPPORTED
 
 log = logging.getLogger(__name__)
 

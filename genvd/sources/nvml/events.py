@@ -15,7 +15,7 @@ from genvd.collector import Collector
 from genvd.crew import Crew
 from genvd.device_model import XidErrors
 from genvd.sources import SourceError
-from genvd.sources.nvml_asked import text
+from genvd.sources.nvml.asked import text
 
 log = logging.getLogger(__name__)
 

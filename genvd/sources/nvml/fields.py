@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.sources.nvml_errors import REFUSED
-from genvd.sources.nvml_field_list import field_list
+from genvd.sources.nvml.errors import REFUSED
+from genvd.sources.nvml.field_list import field_list
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml_asked import Asked
-    from genvd.sources.nvml_field_list import Answer
+    from genvd.sources.nvml.asked import Asked
+    from genvd.sources.nvml.field_list import Answer
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""

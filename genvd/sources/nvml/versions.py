@@ -7,7 +7,7 @@ from typing import Any
 import pynvml
 
 from genvd.model import DriverVersions
-from genvd.sources.nvml_asked import text
+from genvd.sources.nvml.asked import text
 
 
 def driver_versions() -> DriverVersions:

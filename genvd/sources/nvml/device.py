@@ -12,19 +12,19 @@ from genvd.collector import STEADY_TICKS
 from genvd.device_model import Activity, DeviceDetails, MemoryHealth
 from genvd.model import Context, Device
 from genvd.sources.device_groups import DeviceGroups
-from genvd.sources.nvml_asked import Asked, Constants, text
-from genvd.sources.nvml_board import board
-from genvd.sources.nvml_contexts import Contexts
-from genvd.sources.nvml_details import details
-from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls, known
-from genvd.sources.nvml_fabric import fabric
-from genvd.sources.nvml_gpm import GpmReader
-from genvd.sources.nvml_health import memory_health
-from genvd.sources.nvml_links import nvlinks
-from genvd.sources.nvml_memory import memory
-from genvd.sources.nvml_mig import MigDevice, MigReader
-from genvd.sources.nvml_parts import Parts
-from genvd.sources.nvml_sane import celsius, percentage, ratio
+from genvd.sources.nvml.asked import Asked, Constants, text
+from genvd.sources.nvml.board import board
+from genvd.sources.nvml.contexts import Contexts
+from genvd.sources.nvml.details import details
+from genvd.sources.nvml.errors import DeviceLostError, NvmlCalls, known
+from genvd.sources.nvml.fabric import fabric
+from genvd.sources.nvml.gpm import GpmReader
+from genvd.sources.nvml.health import memory_health
+from genvd.sources.nvml.links import nvlinks
+from genvd.sources.nvml.memory import memory
+from genvd.sources.nvml.mig import MigDevice, MigReader
+from genvd.sources.nvml.parts import Parts
+from genvd.sources.nvml.sane import celsius, percentage, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from genvd.sources.nvml_errors import REFUSED, Call, NvmlCalls, known
+from genvd.sources.nvml.errors import REFUSED, Call, NvmlCalls, known
 from genvd.text import clean
 
 T = TypeVar("T")

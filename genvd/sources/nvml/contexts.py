@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genvd.model import Context, ContextType
-from genvd.sources.nvml_processes import ProcessLists, RunningProcess
-from genvd.sources.nvml_utilization import ProcessUtilization, Work
+from genvd.sources.nvml.processes import ProcessLists, RunningProcess
+from genvd.sources.nvml.utilization import ProcessUtilization, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.sources.nvml_errors import NvmlCalls
+    from genvd.sources.nvml.errors import NvmlCalls
 
 
 class Contexts:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pynvml
 
 from genvd.device_model import Activity, MigInstance
-from genvd.sources.nvml_asked import Asked, Constants, text
-from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_memory import memory
+from genvd.sources.nvml.asked import Asked, Constants, text
+from genvd.sources.nvml.errors import known
+from genvd.sources.nvml.memory import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.sources.nvml_gpm import GpmReader
+    from genvd.sources.nvml.gpm import GpmReader
 
 _MOST_INSTANCES = 64
 """Of one device; today's have at most 7."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.device_model import Clock, Throttling
-from genvd.sources.nvml_errors import known
-from genvd.sources.nvml_sane import within
+from genvd.sources.nvml.errors import known
+from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml_asked import Asked
-    from genvd.sources.nvml_fields import Field
+    from genvd.sources.nvml.asked import Asked
+    from genvd.sources.nvml.fields import Field
 
 _HERTZ_PER_MHZ = 1_000_000
 _NANOSECOND = 1e-9

@@ -16,11 +16,11 @@ from genvd.device_model import PcieThroughput
 from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
-from genvd.sources.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml_device import DeviceFacts, DeviceQuestion, DeviceSource
-from genvd.sources.nvml_events import XidWatch
-from genvd.sources.nvml_pcie import PcieSampler
-from genvd.sources.nvml_versions import driver_versions
+from genvd.sources.nvml.device import DeviceFacts, DeviceQuestion, DeviceSource
+from genvd.sources.nvml.driver import gpus_of_driver, problem_of
+from genvd.sources.nvml.events import XidWatch
+from genvd.sources.nvml.pcie import PcieSampler
+from genvd.sources.nvml.versions import driver_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

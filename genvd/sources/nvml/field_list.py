@@ -13,9 +13,9 @@ from typing import Any
 
 import pynvml
 
-from genvd.sources.nvml_errors import NOT_AVAILABLE
-from genvd.sources.nvml_processes import function
-from genvd.sources.nvml_sane import whole
+from genvd.sources.nvml.errors import NOT_AVAILABLE
+from genvd.sources.nvml.processes import function
+from genvd.sources.nvml.sane import whole
 
 _ENTRY = struct.Struct("=IIqqIIQ")
 """Field, ``scopeId``, timestamp, latency, ``nvmlValueType_t``, ``nvmlReturn_t``, value."""

@@ -10,8 +10,8 @@ import pynvml
 from genvd.collector import Collector
 from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
-from genvd.sources.nvml_asked import Asked, Constants, text
-from genvd.sources.nvml_errors import DeviceLostError, NvmlCalls
+from genvd.sources.nvml.asked import Asked, Constants, text
+from genvd.sources.nvml.errors import DeviceLostError, NvmlCalls
 
 _BYTES_PER_KB = 1024
 
