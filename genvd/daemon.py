@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
-from genvd.driver_watch import DriverWatch
 from genvd.monitor import Monitor, make_sources, summary
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
@@ -58,10 +57,11 @@ class Daemon:
         self._load = load
         self._config = config
         self._manager = ServiceManager()
-        self._monitor = Monitor(config, make_sources(config, demo))
+        sources = make_sources(config, demo)
+        self._monitor = Monitor(config, sources)
+        self._why_start_again = sources.why_start_again
         self._monitor.site.hosts = _hosts(config)
         self._publisher = Publisher(self._monitor.published)
-        self._driver = DriverWatch()
         self._ready = False
         self._exit_status = OK
         watchdog = watchdog_seconds()
@@ -125,7 +125,7 @@ class Daemon:
             if not self._server.started:
                 self._server.start()
             self._manager.ready()
-        if reason := self._driver.why_start_again(latest.snapshot.driver_state):
+        if reason := self._why_start_again(latest.snapshot.driver_state):
             self._start_again(reason)
 
     def _start_again(self, reason: str) -> None:

@@ -25,6 +25,8 @@ from genvd.ownership import History, owned_records, seen
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from genvd.claims import Rejection
     from genvd.model import CollectorStatus
     from genvd.ownership import OwnedRecord
@@ -42,6 +44,10 @@ class Sources:
     genv_command: Source[None, bool]
     processes: Source[ProcessQuestion, ProcessFacts]
     accounts: Source[AccountQuestion, AccountFacts]
+    bindings_version: str = "unknown"
+    """Of the Python library through which the GPUs are asked."""
+    why_start_again: Callable[[str], str | None] = lambda driver_state: None
+    """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
 
 
 class Machine:

@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd import __version__
@@ -52,7 +51,7 @@ class Monitor:
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
         self._history = History()
-        self._nvml_bindings_version = _nvml_bindings_version()  # here, as finding out takes files
+        self._bindings_version = sources.bindings_version
         self._collections = 0
         self._skipped = 0
         self._reload_successful = True
@@ -109,7 +108,7 @@ class Monitor:
                 version=__version__,
                 mode=self._mode,
                 python_version=_PYTHON_VERSION,
-                nvml_bindings_version=self._nvml_bindings_version,
+                nvml_bindings_version=self._bindings_version,
                 collections=self._collections,
                 collections_skipped=self._skipped,
                 config_reload_successful=self._reload_successful and self.web_config_successful,
@@ -167,6 +166,8 @@ class Monitor:
 
 def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
+    from genvd.sources.nvml.versions import bindings_version
+
     if demo is not None:
         from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 
@@ -179,13 +180,24 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             DemoGenvCommand(),
             DemoProcesses(machine),
             DemoAccounts(),
+            bindings_version=bindings_version(),
         )
     from genvd.sources.accounts import AccountSource
+    from genvd.sources.nvml.restart import DriverWatch
     from genvd.sources.nvml.source import NvmlSource
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))
-    return Sources("live", NvmlSource(), genv, GenvCommandSource(), ProcessSource(), AccountSource())
+    return Sources(
+        "live",
+        NvmlSource(),
+        genv,
+        GenvCommandSource(),
+        ProcessSource(),
+        AccountSource(),
+        bindings_version=bindings_version(),
+        why_start_again=DriverWatch().why_start_again,
+    )
 
 
 def summary(snapshot: Snapshot, seconds: float) -> str:
@@ -223,11 +235,3 @@ def _limits(config: Config) -> Limits:
 
 def _left_out(config: Config) -> frozenset[str]:
     return frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
-
-
-def _nvml_bindings_version() -> str:
-    """Return the version of nvidia-ml-py, which the directory beside it names; importlib.metadata takes a megabyte."""
-    import pynvml
-
-    found = list(Path(pynvml.__file__).parent.glob("nvidia_ml_py-*.dist-info"))
-    return found[0].name.removesuffix(".dist-info").partition("-")[2] if len(found) == 1 else "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pynvml
@@ -26,3 +27,9 @@ def _ask(call: Any) -> Any:
         return call()
     except (pynvml.NVMLError, ValueError):
         return None
+
+
+def bindings_version() -> str:
+    """Return the version of nvidia-ml-py, which the directory beside it names; importlib.metadata takes a megabyte."""
+    found = list(Path(pynvml.__file__).parent.glob("nvidia_ml_py-*.dist-info"))
+    return found[0].name.removesuffix(".dist-info").partition("-")[2] if len(found) == 1 else "unknown"

@@ -1,4 +1,4 @@
-"""Noticing an NVIDIA driver that this process can never use, while a new one may."""
+"""When only a new process can use the NVIDIA driver."""
 
 from __future__ import annotations
 
