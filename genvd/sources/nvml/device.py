@@ -10,8 +10,9 @@ import pynvml
 
 from genvd.collector import STEADY_TICKS
 from genvd.device_model import Activity, DeviceDetails, MemoryHealth
-from genvd.model import Context, Device
+from genvd.model import Device
 from genvd.sources.device_groups import DeviceGroups
+from genvd.sources.devices import DeviceFacts
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.board import board
 from genvd.sources.nvml.contexts import Contexts
@@ -46,15 +47,6 @@ _ARCHITECTURES = {
     13: "Rubin",
 }
 """``NVML_DEVICE_ARCH_...`` of nvml.h, by the names of nvidia-smi."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
-    """What one device told."""
-
-    device: Device
-    contexts: tuple[Context, ...] | None
-    """None when it does not tell who computes on it."""
 
 
 @dataclass(frozen=True, slots=True)

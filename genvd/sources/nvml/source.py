@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.collector import HUNG, Collector
-from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
-from genvd.model import Context, Device, DriverVersions, GpuFacts
-from genvd.sources import SourceError
+from genvd.model import Device, DriverVersions, GpuFacts
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
-from genvd.sources.nvml.device import DeviceFacts, DeviceQuestion, DeviceSource
+from genvd.sources.devices import Devices, all_hang, deadline_for_devices
+from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
 from genvd.sources.nvml.driver import gpus_of_driver, problem_of
 from genvd.sources.nvml.events import XidWatch
 from genvd.sources.nvml.pcie import PcieSampler
@@ -25,17 +23,10 @@ from genvd.sources.nvml.versions import driver_versions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.model import CollectorStatus
-
 log = logging.getLogger(__name__)
-
-_SHARE_FOR_DEVICES = 0.8
-"""Of the time for a reading; the rest is for telling in time what the devices told."""
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 """After which NVML is initialised anew for a device that is down; the time doubles."""
-
-_NOTHING = DeviceFacts(Device(-1), None)
 
 
 class NvmlSource:
@@ -52,9 +43,8 @@ class NvmlSource:
         self._session = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
-        self._devices: dict[int, Collector[DeviceQuestion, DeviceFacts]] = {}
-        self._crew = Crew("devices")
-        self._xids = XidWatch(self._crew)
+        self._devices: Devices[DeviceQuestion] = Devices(DeviceSource)
+        self._xids = XidWatch(self._devices.crew)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
@@ -65,8 +55,7 @@ class NvmlSource:
         Raises:
             SourceError: there is no working driver, or no device answers in time.
         """
-        now = time.monotonic()
-        deadline = now + _SHARE_FOR_DEVICES * max(0.0, question.deadline - now)
+        deadline = deadline_for_devices(question.deadline)
         try:
             count = self._count()
         except pynvml.NVMLError as error:
@@ -99,7 +88,7 @@ class NvmlSource:
         return gpus_of_driver() != self._gpus
 
     def _shut_down(self) -> None:
-        if any(device.busy for device in self._devices.values()) or self._pcie.busy or not self._xids.stop():
+        if self._devices.busy or self._pcie.busy or not self._xids.stop():
             return  # nobody knows what a call that hangs still needs
         if self._initialised:
             self._initialised = False
@@ -107,25 +96,14 @@ class NvmlSource:
                 pynvml.nvmlShutdown()
 
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
-        self._let_go(count)
-        for index in range(count):
-            if index not in self._devices:
-                self._devices[index] = Collector(DeviceSource(index), self._crew)
-            self._devices[index].ask(DeviceQuestion(self._session, groups))
+        self._devices.ask(count, DeviceQuestion(self._session, groups))
         if groups.xid:
             self._xids.ask(count)
-        self._crew.wait(deadline)
-        told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
-        self._plan_retry(facts.device for facts, _ in told)
-        facts = _gpu_facts([facts for facts, _ in told])
+        facts, hung = self._devices.facts(count, deadline)
+        self._plan_retry(facts.devices)
         facts = replace(facts, devices=tuple(self._beside(facts.devices, groups, deadline)), driver=self._driver)
-        if told and all(hung for _, hung in told):
-            raise SourceError(
-                "no device answers in time; the monitor waits for the driver, and only a restart of the machine may"
-                " help it",
-                HUNG,
-                facts,
-            )
+        if hung:
+            raise all_hang(facts)
         return facts
 
     def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups, deadline: float) -> Iterator[Device]:
@@ -144,38 +122,9 @@ class NvmlSource:
                 else PcieThroughput(),
             )
 
-    def _let_go(self, count: int) -> None:
-        """Forget devices that are no more."""
-        for index in [index for index in self._devices if index >= count]:
-            if self._devices[index].busy:
-                self._devices[index].forget()
-            else:
-                self._devices.pop(index).close()
-
     def _plan_retry(self, devices: Iterable[Device]) -> None:
         if all(device.up is not False for device in devices):
             self._retry_seconds, self._retry_at = _FIRST_RETRY_SECONDS, None
         elif self._retry_at is None:
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
-
-
-def _device(index: int, facts: DeviceFacts | None, status: CollectorStatus) -> tuple[DeviceFacts, bool]:
-    """Return what is known of a device, and whether it hangs."""
-    if status.success and facts:
-        return facts, False
-    known = facts or _NOTHING
-    return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
-
-
-def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
-    contexts: list[Context] = [context for facts in told for context in facts.contexts or ()]
-    listed = not told or any(facts.contexts is not None for facts in told)
-    there = {facts.device.uuid for facts in told if facts.device.up}
-    devices = (
-        Device(facts.device.index, up=facts.device.up)
-        if not facts.device.up and facts.device.uuid in there
-        else facts.device
-        for facts in told  # one that is down was at its index when it last answered; it may be elsewhere by now
-    )
-    return GpuFacts(tuple(devices), tuple(contexts) if listed else None)

@@ -1,0 +1,107 @@
+"""The devices of a driver, each asked by itself: one that hangs, or fails, hides no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from genvd.collector import HUNG, Collector
+from genvd.crew import Crew
+from genvd.model import Context, Device, GpuFacts
+from genvd.sources import SourceError
+
+if TYPE_CHECKING:
+    from genvd.model import CollectorStatus
+    from genvd.sources import Source
+
+Q = TypeVar("Q")
+
+_SHARE_FOR_DEVICES = 0.8
+"""Of the time for a reading; the rest is for telling in time what the devices told."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What one device told."""
+
+    device: Device
+    contexts: tuple[Context, ...] | None
+    """None when it does not tell who computes on it."""
+
+
+_NOTHING = DeviceFacts(Device(-1), None)
+
+
+class Devices(Generic[Q]):
+    """All devices of a driver, by their places."""
+
+    def __init__(self, source: Callable[[int], Source[Q, DeviceFacts]]) -> None:
+        """Make it ready to ask.
+
+        Args:
+            source: gives what asks the device at an index.
+        """
+        self.crew = Crew("devices")
+        self._source = source
+        self._devices: dict[int, Collector[Q, DeviceFacts]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a device still works on a question."""
+        return any(device.busy for device in self._devices.values())
+
+    def ask(self, count: int, question: Q) -> None:
+        """Have the first ``count`` devices asked, and forget the others."""
+        for index in [index for index in self._devices if index >= count]:
+            if self._devices[index].busy:
+                self._devices[index].forget()
+            else:
+                self._devices.pop(index).close()
+        for index in range(count):
+            if index not in self._devices:
+                self._devices[index] = Collector(self._source(index), self.crew)
+            self._devices[index].ask(question)
+
+    def facts(self, count: int, deadline: float) -> tuple[GpuFacts, bool]:
+        """Return what the devices told until the deadline, and whether all of them hang."""
+        self.crew.wait(deadline)
+        told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
+        return _gpu_facts([facts for facts, _ in told]), bool(told) and all(hung for _, hung in told)
+
+
+def deadline_for_devices(deadline: float) -> float:
+    """Return until when devices are waited for, so that what they told is told in time."""
+    now = time.monotonic()
+    return now + _SHARE_FOR_DEVICES * max(0.0, deadline - now)
+
+
+def all_hang(facts: GpuFacts) -> SourceError:
+    """Return why the driver gives nothing usable."""
+    return SourceError(
+        "no device answers in time; the monitor waits for the driver, and only a restart of the machine may help it",
+        HUNG,
+        facts,
+    )
+
+
+def _device(index: int, facts: DeviceFacts | None, status: CollectorStatus) -> tuple[DeviceFacts, bool]:
+    """Return what is known of a device, and whether it hangs."""
+    if status.success and facts:
+        return facts, False
+    known = facts or _NOTHING
+    return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
+
+
+def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
+    contexts: list[Context] = [context for facts in told for context in facts.contexts or ()]
+    listed = not told or any(facts.contexts is not None for facts in told)
+    there = {facts.device.uuid for facts in told if facts.device.up}
+    devices = (
+        Device(facts.device.index, up=facts.device.up)
+        if not facts.device.up and facts.device.uuid in there
+        else facts.device
+        for facts in told  # one that is down was at its index when it last answered; it may be elsewhere by now
+    )
+    return GpuFacts(tuple(devices), tuple(contexts) if listed else None)
