@@ -130,6 +130,7 @@ class Machine:
             genv_installed=True if environments else command,
             driver_state=_driver_state(collectors[0]),
             driver=gpu.driver if gpu else None,
+            gpu_collector=self._gpus.name,
             devices=devices,
             processes=processes,
             environments=environments,

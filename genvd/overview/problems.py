@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd import policy
+from genvd.overview.vendors import NVIDIA, VENDORS, Vendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,27 +41,6 @@ class Problem:
     detail: str | None = None
     """What the monitor was told, as it was told."""
 
-
-_DRIVER = {
-    "missing": ("There is no NVIDIA driver.", "Install one; it is picked up by itself."),
-    "not_loaded": (
-        "The NVIDIA driver is not loaded.",
-        "Load it with 'modprobe nvidia'; if that fails, 'dmesg' says why. It is picked up by itself.",
-    ),
-    "mismatch": (
-        "The NVIDIA driver was upgraded, and its kernel module and library differ.",
-        "Unload the module and load it anew, or restart the machine. Programs that begin now find no GPU.",
-    ),
-    "hung": (
-        "The NVIDIA driver does not answer.",
-        "Look for 'NVRM: Xid' in 'dmesg'. If 'nvidia-smi' hangs too, the machine has to be restarted.",
-    ),
-    "no_permission": (
-        "The NVIDIA driver gives the monitor no permission.",
-        "See who may open /dev/nvidiactl and /dev/nvidia0.",
-    ),
-}
-_DRIVER_FAILED = ("The NVIDIA driver answers with an error.", "See 'dmesg', and whether 'nvidia-smi' works.")
 
 _COLLECTORS = {
     "genv": ("genv's state cannot be read.", "See that the files that are named are genv's, and readable."),
@@ -107,8 +87,9 @@ def _sources(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
-    if status.name == "nvml":
-        return _DRIVER.get(snapshot.driver_state, _DRIVER_FAILED)
+    if status.name == snapshot.gpu_collector:
+        vendor = _vendor(snapshot)
+        return vendor.driver.get(snapshot.driver_state, vendor.driver_failed)
     return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
 
 
@@ -135,18 +116,19 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _devices(snapshot: Snapshot) -> Iterator[Problem]:
+    vendor = _vendor(snapshot)
     for device in snapshot.devices or ():
         if device.up is False:
             yield Problem(
                 "error",
                 f"Device {device.index} does not answer.",
-                f"It is lost, hangs or needs a reset: look for 'NVRM: Xid' in 'dmesg', then {_reset(device)}.",
+                f"It is lost, hangs or needs a reset: {vendor.look}, then {vendor.reset(device.index)}.",
             )
-        yield from _health(device)
+        yield from _health(device, vendor.reset(device.index))
         yield from _xids(device, snapshot.timestamp)
 
 
-def _health(device: Device) -> Iterator[Problem]:
+def _health(device: Device, reset: str) -> Iterator[Problem]:
     health = device.health
     if health.remap_failed:
         yield Problem(
@@ -158,13 +140,13 @@ def _health(device: Device) -> Iterator[Problem]:
         yield Problem(
             "error",
             f"Device {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
-            f"When nobody uses it, {_reset(device)}.",
+            f"When nobody uses it, {reset}.",
         )
     if health.remap_pending or health.retirement_pending:
         yield Problem(
             "warning",
             f"Device {device.index} has memory errors, and needs a reset to put that memory out of use.",
-            f"When nobody uses it, {_reset(device)}.",
+            f"When nobody uses it, {reset}.",
         )
 
 
@@ -221,8 +203,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 "warning",
                 f"Device {device.index} has {amount / 2**30:.1f} GiB in use that no process in sight has.",
-                f"'fuser -v /dev/nvidia{device.index}' as root names processes that still have it open. If there are"
-                f" none, 'nvidia-smi --gpu-reset -i {device.index}' frees it.",
+                _vendor(snapshot).freed(device.index),
             )
     twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
     if twice:
@@ -250,10 +231,8 @@ def _about(what: str, names: list[str], things: tuple[str, str], todo: str, seve
     return Problem(severity, f"{what}: {number}.", todo, tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES))
 
 
-def _reset(device: Device) -> str:
-    """Return how a device is reset; docs/runbook.md says more."""
-    commands = f"systemctl stop genv-monitor; nvidia-smi --gpu-reset -i {device.index}; systemctl start genv-monitor"
-    return f"reset it ('{commands}') or restart the machine"
+def _vendor(snapshot: Snapshot) -> Vendor:
+    return VENDORS.get(snapshot.gpu_collector, NVIDIA)
 
 
 def _whose(name: str, username: str | None) -> str:
