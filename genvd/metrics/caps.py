@@ -53,7 +53,7 @@ class Caps:
         people = {p.username: p.uid for p in processes if p.username is not None}
         people.update((e.username, e.uid) for e in environments if e.username is not None)
         people.update((u.username, u.uid) for u in users)
-        self._kept: dict[Kind, frozenset[str] | None] = {
+        self._kept: dict[Kind, frozenset[object] | None] = {
             "environment": _kept(
                 ((e.uid, (e.created is None, e.created, e.eid), e.eid) for e in environments),
                 limits.environments,
@@ -91,7 +91,7 @@ class Caps:
         if name is not None and by_arrival:
             samples = tuple(samples)
             place, most = labels.index(name), self._most[_LABELS[name]]
-            arrived = dict.fromkeys(str(values[place]) for values, _ in samples)
+            arrived = dict.fromkeys(values[place] for values, _ in samples)
             kept = frozenset(list(arrived)[:most]) if len(arrived) > most else None
         if name is None or kept is None:
             return {values: value for values, value in samples if value is not None}
@@ -101,28 +101,40 @@ class Caps:
         self,
         labels: tuple[str, ...],
         name: str,
-        kept: frozenset[str],
+        kept: frozenset[object],
         samples: Iterable[tuple[tuple[object, ...], Value]],
         *,
         addable: bool,
     ) -> Samples:
         position = labels.index(name)
-        folded = [label in _LABELS for label in labels]
+        folded = [place for place, label in enumerate(labels) if label in _LABELS]
         result: Samples = {}
         others: dict[tuple[object, ...], float] = defaultdict(float)
+        dropped = 0
         for values, value in samples:
             if value is None:
                 continue
-            if str(values[position]) in kept:
+            if values[position] in kept:
                 result[values] = value
                 continue
-            self.dropped[_LABELS[name]] += 1
+            dropped += 1
             if addable:
-                others[tuple(RESERVED if fold else v for v, fold in zip(values, folded, strict=True))] += value
+                others[_other(values, folded)] += value
+        self.dropped[_LABELS[name]] += dropped
         return {**result, **others}
 
 
-def _kept(entities: Iterable[Entity], most: int, there: int) -> frozenset[str] | None:
+def _other(values: tuple[object, ...], folded: list[int]) -> tuple[object, ...]:
+    """Return the labels of the series in which what is over a limit is summed: those of whose it is say nothing."""
+    if len(folded) == len(values):
+        return (RESERVED,) * len(values)
+    labels = list(values)
+    for place in folded:
+        labels[place] = RESERVED
+    return tuple(labels)
+
+
+def _kept(entities: Iterable[Entity], most: int, there: int) -> frozenset[object] | None:
     """Return the labels of those to keep; None where that is all of them, as it nearly always is."""
     if there <= most:
         return None
@@ -130,8 +142,8 @@ def _kept(entities: Iterable[Entity], most: int, there: int) -> frozenset[str] |
     for entity in entities:
         by_owner[_NOBODY if entity[0] is None else entity[0]].append(entity)
     ranked = (
-        (rank, owner, str(label))
+        (rank, owner, label)
         for owner, owned in by_owner.items()
         for rank, (_, _, label) in enumerate(sorted(owned, key=lambda entity: entity[1]))
     )
-    return frozenset(label for _, _, label in heapq.nsmallest(most, ranked))
+    return frozenset(label for _, _, label in heapq.nsmallest(most, ranked, key=lambda one: one[:2]))
