@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _NEW_OBJECTS, _YOUNG, _MIDDLE = 50_000, 20, 100
 """Objects that there are more of than the last time; what these are is in the documentation of :mod:`gc`."""
@@ -22,7 +24,8 @@ def adapt() -> None:
 
     What a tick makes goes by itself when the next one has taken its place, thousands of objects at a time. By default
     Python looks through them several times meanwhile, which is a fifth of the work of a tick and holds up scrapes. Real
-    garbage is still found, after some megabytes. What is there by now is never looked through.
+    garbage is still found, after some megabytes. What is there by now is never looked through; for what a tick makes,
+    see :func:`undisturbed`.
     """
     gc.collect()
     gc.freeze()
@@ -31,3 +34,19 @@ def adapt() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):  # not every C library has it
         library.mallopt(_M_ARENA_MAX, 1)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Do not look for garbage while new objects take the place of old ones.
+
+    On a large machine these are hundreds of thousands, and to look through them takes up to 60 ms, in which nobody is
+    answered. Once the old ones have gone, what is too much is garbage.
+    """
+    there = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if there:
+            gc.enable()

@@ -7,9 +7,10 @@ import socket
 import sys
 import time
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from genvd import __version__
+from genvd import __version__, interpreter
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
@@ -83,6 +84,7 @@ class Monitor:
         self._ledger.stop()
         return self._ledger.wait(seconds)
 
+    @interpreter.undisturbed()
     def tick(self, skipped: int) -> None:
         """Make one collection and render it; never raises.
 
@@ -92,12 +94,15 @@ class Monitor:
         try:
             self._recall()
             snapshot = self._counted(self.look(skipped))
-            everything = [*self.exported(snapshot), *self._own_process.families()]
-            previous = self.site.latest
-            exposition = Exposition(everything, previous.exposition if previous else None)
-            self.site.latest = Latest(snapshot, exposition, self._history.take(snapshot))
+            self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.take(snapshot))
         except Exception:  # the timer must go on whatever a tick meets
             log.exception("a collection failed unexpectedly; please report this")
+
+    def _exposition(self, snapshot: Snapshot) -> Exposition:
+        previous = self.site.latest
+        return Exposition(
+            chain(self.exported(snapshot), self._own_process.families()), previous.exposition if previous else None
+        )
 
     def look(self, skipped: int = 0) -> Snapshot:
         """Make one collection."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from genvd.metrics.family import Family, Value
@@ -26,36 +27,50 @@ class Format:
     render: Callable[[Families], bytes]
 
 
+class Written(NamedTuple):
+    """A metric with the lines of its series."""
+
+    name: str
+    help: str
+    type: Literal["gauge", "counter"]
+    lines: str
+
+
 class Families:
-    """Metric families. The lines of their series are the same in all formats and made once."""
+    """Metric families. The lines of their series are the same in all formats and made once.
+
+    Then their values are not needed any more. They go one family after the other, as to free a million objects at once
+    takes a long time in which nobody is answered.
+    """
 
     def __init__(self, families: Iterable[Family]) -> None:
-        self._families = tuple(families)
-        self._lines: list[str] = []
+        self._families = deque(families)
+        self._written: list[Written] = []
 
-    def written(self) -> Iterator[tuple[Family, str]]:
-        """Return each family with the lines of its series."""
-        if not self._lines:
-            numbers: dict[Value, str] = {}
-            self._lines = [family.lines(numbers) for family in self._families]
-        return zip(self._families, self._lines, strict=True)
+    def written(self) -> list[Written]:
+        """Return the families as they are written."""
+        numbers: dict[Value, str] = {}
+        while self._families:
+            family = self._families.popleft()
+            self._written.append(Written(family.name, family.help, family.type, family.lines(numbers)))
+        return self._written
 
 
 def _text(families: Families) -> bytes:
     """Write the text format of Prometheus, version 0.0.4."""
     return "".join(
-        f"# HELP {family.name} {_one_line(family.help)}\n# TYPE {family.name} {family.type}\n{lines}"
-        for family, lines in families.written()
+        f"# HELP {family.name} {_one_line(family.help)}\n# TYPE {family.name} {family.type}\n{family.lines}"
+        for family in families.written()
     ).encode()
 
 
 def _openmetrics(families: Families) -> bytes:
     """Write OpenMetrics, version 1.0, in which the family of a counter is called without its suffix."""
     parts = []
-    for family, lines in families.written():
+    for family in families.written():
         name = family.name.removesuffix("_total") if family.type == "counter" else family.name
         help_ = _one_line(family.help).replace('"', r"\"")
-        parts.append(f"# HELP {name} {help_}\n# TYPE {name} {family.type}\n{lines}")
+        parts.append(f"# HELP {name} {help_}\n# TYPE {name} {family.type}\n{family.lines}")
     return "".join((*parts, "# EOF\n")).encode()
 
 
