@@ -360,7 +360,8 @@ def _add_demo_option(parser: argparse.ArgumentParser) -> None:
         type=_demo_devices,
         const=_DEMO_DEVICES,
         metavar="N",
-        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one",
+        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one; it publishes"
+        " nothing unless --config-dir says where",
     )
 
 

@@ -60,7 +60,7 @@ class Daemon:
         self._manager = ServiceManager()
         self._monitor = Monitor(config, make_sources(config, demo))
         self._monitor.site.hosts = _hosts(config)
-        self._publisher = Publisher(self._monitor.published)
+        self._publisher = Publisher(self._monitor.published, demo=demo is not None)
         self._driver = DriverWatch()
         self._ready = False
         self._exit_status = OK

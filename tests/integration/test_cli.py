@@ -442,17 +442,33 @@ def test_publishing_can_be_switched_off(tmp_path: Path, published: Path, state_d
         assert list(state_directory.iterdir()) == []
 
 
+def test_a_simulated_machine_is_published_only_where_somebody_says(tmp_path: Path, state_directory: Path) -> None:
+    assert run("publish", "-p", "9000").returncode == 0
+    real = (state_directory / "metrics/prometheus/prometheus.yml").read_text()
+    file = config_file(tmp_path, "")
+    with Monitor(["--demo", "-c", file]) as monitor:
+        (line,) = [line for line in monitor.output if "publish" in line]
+        assert line.endswith("demo: nothing is published; --config-dir or publish.directory says where it is to be\n")
+        assert not named(monitor.metrics(), "genv_monitor_publish_success")
+        assert (state_directory / "metrics/prometheus/prometheus.yml").read_text() == real
+
+        config_file(tmp_path, f"publish: {{directory: {tmp_path}/chosen}}")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: f"is published in {tmp_path}/chosen\n" in monitor.log, "published")
+    assert f"localhost:{monitor.port}" in (tmp_path / "chosen/prometheus/prometheus.yml").read_text()
+
+
 @pytest.mark.parametrize("command", ["publish", "run"])
 def test_what_is_published_first_keeps_no_user_out_of_genv(tmp_path: Path, command: str) -> None:
     state = tmp_path / "fresh"
     environment = {"GENV_TMPDIR": str(state)}
     if command == "run":
-        with Monitor(["--demo"], environment=environment):
+        with Monitor(environment=environment):
             pass
     else:
         run("publish", environment=environment)
     # genv makes it for everybody; whoever comes first decides.
-    assert not state.exists() or stat.S_IMODE(state.stat().st_mode) == 0o777
+    assert stat.S_IMODE(state.stat().st_mode) == 0o777
 
 
 @pytest.mark.parametrize("state", ["fresh", "./fresh", "link/fresh", "{0}/link/fresh", "{0}/real/../real/fresh"])
