@@ -25,9 +25,8 @@ COMPLETION = (PACKAGING / "bash-completion" / "genv-monitor").read_text()
 
 def _commands() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command; that of the program has no name."""
-    parser = cli._parser("genv-monitor")
-    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return {"": parser, **subparsers.choices}
+    parser, commands = cli.parsers("genv-monitor")
+    return {"": parser, **commands}
 
 
 def _options(parser: argparse.ArgumentParser) -> set[str]:
