@@ -215,6 +215,7 @@ def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
         "file", nargs="?", type=Path, default=None, metavar=FILE, help=f"file to check (default: {DEFAULT_FILE})"
     )
     _add_settings(check)
+    check.exclusive = {"--config": (FILE,)}
     check.set_defaults(run_command=_check)
 
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")
@@ -232,6 +233,10 @@ def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     _add_common_options(top)
     _add_top_options(top)
     _add_demo_option(top)
+    top.exclusive = {
+        "--url": ("--demo", "--address", "--port"),
+        "--demo": ("--address", "--port", "--ca-file", "--user", "--password-file"),
+    }
     top.set_defaults(run_command=_top)
 
     publish = commands.add_parser("publish", help="write the Prometheus and Grafana files and exit")

@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+        self.exclusive: dict[str, tuple[str, ...]] = {}
+        """Of a long option, what does not go together with it: other long options or :data:`FILE`."""
 
     @property
     def options(self) -> dict[str, argparse.Action]:
@@ -37,6 +39,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and end."""
         self.exit(WRONG, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+    def refuse_exclusive(self, given: Collection[str]) -> None:
+        """End if two of the options that were given do not go together."""
+        long = {self.options[name].option_strings[-1] if name in self.options else name for name in given}
+        for name, others in self.exclusive.items():
+            for other in others:
+                if {name, other} <= long:
+                    self.error(f"{name} and {other} do not go together; leave one of them out")
 
 
 def parse(
@@ -58,6 +68,7 @@ def parse(
         wanted = commands[name] if words else parser
         given = [_named(group) for group in rest]
         _refuse_of_others(wanted, name, commands, given)
+        wanted.refuse_exclusive(given)
     return parser.parse_args([word for group in (*words[:1], *rest) for word in group])
 
 

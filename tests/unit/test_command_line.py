@@ -97,5 +97,31 @@ def test_the_first_word_is_the_command(capsys: pytest.CaptureFixture[str]) -> No
     assert "argument -p/--port: expected one argument" in refused(capsys, "top", "-p")
 
 
+EXCLUSIVE = [
+    ("check", ["--config", "a", "b"], ["--config", "FILE"]),
+    ("check", ["-c", "a", "--", "b"], ["--config", "FILE"]),
+    ("check", ["b", "-ca"], ["--config", "FILE"]),
+    ("top", ["--demo", "4", "--url", "x"], ["--url", "--demo"]),
+    ("top", ["--url=x", "-p", "9"], ["--url", "--port"]),
+    ("top", ["-a", "::1", "--url", "x"], ["--url", "--address"]),
+    ("top", ["--demo", "--user", "me"], ["--demo", "--user"]),
+]
+
+
+@pytest.mark.parametrize(("command", "given", "named"), EXCLUSIVE)
+def test_what_would_be_ignored_beside_another_is_refused(
+    capsys: pytest.CaptureFixture[str], command: str, given: list[str], named: list[str]
+) -> None:
+    line = refused(capsys, command, *given)
+    told = f"{' and '.join(named)} do not go together; leave one of them out"
+    assert line == f"genv-monitor {command}: error: {told}; see genv-monitor {command} --help"
+
+
+def test_what_is_exclusive_is_there() -> None:
+    for parser in COMMANDS.values():
+        known = {*parser.options, *(action.metavar for action in parser._actions if not action.option_strings)}
+        assert {name for pair in parser.exclusive.items() for name in (pair[0], *pair[1])} <= known
+
+
 def test_nothing_is_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unrecognized arguments: --por" in refused(capsys, "--por=9", "once")
