@@ -90,7 +90,7 @@ class Daemon:
         self._monitor.keep_ledger(self._config)
         self._timer.start()
         self._say_what_runs()
-        log.info("%s: stopping", self._work_until_told_to_stop().name)
+        self._say_why_it_stops(self._work_until_told_to_stop())
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
@@ -132,6 +132,12 @@ class Daemon:
         log.warning("%s: starting again", reason)
         self._exit_status = START_AGAIN
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _say_why_it_stops(self, caught: signal.Signals) -> None:
+        if self._exit_status == START_AGAIN:  # the signal is this process's own
+            log.info("stopping, for a new process to take over")
+        else:
+            log.info("%s: stopping", caught.name)
 
     def _reload(self) -> None:
         """Apply the configuration as it is now; a broken one changes nothing."""
