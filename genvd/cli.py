@@ -32,6 +32,8 @@ OK, FAILED = 0, 1
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
+_DURATION = "DURATION"
+"""Not seconds: ``1m30s`` is as good as ``90``."""
 _REPORT_SPAN = timedelta(days=7)
 _REFRESH = 2.0
 """Seconds from one look of ``top`` to the next."""
@@ -259,7 +261,7 @@ def _add_run_options(parser: Parser) -> None:
 def _add_settings(parser: Parser) -> None:
     _add_common_options(parser)
     _add_publish_options(parser)
-    _add_setting(parser, ("-i", "--interval"), "collect_interval", "SECONDS", "time between collections")
+    _add_setting(parser, ("-i", "--interval"), "collect_interval", _DURATION, "time between collections")
 
 
 def _add_common_options(parser: Parser) -> None:
@@ -340,7 +342,7 @@ def _add_top_options(parser: Parser) -> None:
         dest="refresh",
         type=_refresh,
         default=_REFRESH,
-        metavar="SECONDS",
+        metavar=_DURATION,
         help=f"time from one look to the next (default: {_REFRESH:g}s)",
     )
     _add_listen_options(parser, "that the service of this machine has")
