@@ -24,6 +24,7 @@ from genvd import __version__
 from genvd.config import sample
 from tests.standin import Gpu, Scenario
 from tests.support import debian
+from tests.support.certificates import issue
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
 from tests.support.needs import need, need_command, need_root
 from tests.support.waiting import wait_for
@@ -308,6 +309,27 @@ def test_a_file_that_may_not_be_read(as_nobody: list[str | Path], public: Path, 
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = lines(result)
     assert f"{file}: cannot be read: Permission denied" in line
+
+
+def test_a_key_of_root_is_for_the_service_with_its_capability_and_check_tells_without(
+    as_nobody: list[str | Path], public: Path
+) -> None:
+    certificate = issue(public, "server")
+    certificate.key.chmod(0o600)
+    web = public / "web.yml"
+    web.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
+    file = config_file(public, f"listen: {{web_config_file: {web}}}")
+    assert run("check", file).returncode == 0  # as root
+
+    result = run("check", file, program=as_nobody, environment=SYSTEM_PATH)
+    assert result.returncode == 2
+    (line,) = lines(result)
+    assert line.startswith(f"{web}:1: ")
+    assert "Permission denied" in line
+
+    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # as in the unit
+    like_the_service = [as_nobody[0], *capability, *as_nobody[1:]]
+    assert run("check", file, program=like_the_service, environment=SYSTEM_PATH).returncode == 0
 
 
 def test_a_default_file_that_may_not_be_seen(as_nobody: list[str | Path], public: Path) -> None:
