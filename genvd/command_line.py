@@ -64,12 +64,15 @@ def parse(
     words = [group for group in groups if not group[0].startswith("-")]
     rest = [group for group in groups if group is not words[0]] if words else groups
     name = words[0][0] if words else default
+    wanted = commands.get(name, parser) if words else parser
     if name in commands:
-        wanted = commands[name] if words else parser
         given = [_named(group) for group in rest]
         _refuse_of_others(wanted, name, commands, given)
         wanted.refuse_exclusive(given)
-    return parser.parse_args([word for group in (*words[:1], *rest) for word in group])
+    options, unknown = parser.parse_known_args([word for group in (*words[:1], *rest) for word in group])
+    if unknown:
+        wanted.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _refuse_of_others(wanted: Parser, command: str, commands: dict[str, Parser], given: Collection[str]) -> None:

@@ -124,4 +124,12 @@ def test_what_is_exclusive_is_there() -> None:
 
 
 def test_nothing_is_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "unrecognized arguments: --por" in refused(capsys, "--por=9", "once")
+    assert "unrecognized arguments: --por" in refused(capsys, "--por=9")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_unknown_is_looked_up_in_the_help_of_the_command(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    expected = f"genv-monitor {command}: error: unrecognized arguments: --por=9; see genv-monitor {command} --help"
+    assert refused(capsys, "--por=9", command) == refused(capsys, command, "--por=9") == expected
