@@ -9,9 +9,10 @@ import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from genvd import __version__, logs
+from genvd.command_line import FILE, WRONG, Parser, parse
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
 from genvd.ledger.period import parse_moment
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OK, FAILED, WRONG = 0, 1, 2
-"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
+OK, FAILED = 0, 1
+"""Exit status: asked to stop or done; could not run. WRONG is for command line and configuration."""
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
+_DURATION = "DURATION"
+"""Not seconds: ``1m30s`` is as good as ``90``."""
 _REPORT_SPAN = timedelta(days=7)
 _REFRESH = 2.0
 """Seconds from one look of ``top`` to the next."""
@@ -46,7 +49,8 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
         program: how the user calls this.
     """
     open_closed_ones()
-    options = _parser(program).parse_args(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = parsers(program)
+    options = parse(parser, commands, sys.argv[1:] if arguments is None else arguments)
     if options.run_command is _run:
         hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
     else:
@@ -191,17 +195,18 @@ def _report(config: Config, options: argparse.Namespace) -> int:
     return OK
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
-    parser = _Parser(
+def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of the program, and those of the commands by name."""
+    parser = Parser(
         prog=program,
         description="Monitors the GPUs, environments, processes and users of this machine for Prometheus and Grafana.",
-        epilog="Without a command it runs. The exit status is 0 when it was asked to stop, 1 when it could not run,"
+        epilog="Without a command it runs, with the options above. Options stand before the command or after it;"
+        " COMMAND --help has those of each. The exit status is 0 when it was asked to stop, 1 when it could not run,"
         " 2 when the command line or the configuration is wrong.",
     )
-    parser.add_argument("--version", action="version", version=f"genv-monitor {__version__}")
     _add_run_options(parser)
     parser.set_defaults(run_command=_run, demo=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
 
     run = commands.add_parser("run", help="run in the foreground until Ctrl+C or SIGTERM (the default)")
     _add_run_options(run)
@@ -209,9 +214,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="check a configuration file and print the effective configuration")
     check.add_argument(
-        "file", nargs="?", type=Path, default=None, metavar="FILE", help=f"file to check (default: {DEFAULT_FILE})"
+        "file", nargs="?", type=Path, default=None, metavar=FILE, help=f"file to check (default: {DEFAULT_FILE})"
     )
-    _add_common_options(check)
+    _add_settings(check)
+    check.exclusive = {"--config": (FILE,)}
     check.set_defaults(run_command=_check)
 
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")
@@ -229,6 +235,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     _add_common_options(top)
     _add_top_options(top)
     _add_demo_option(top)
+    top.exclusive = {
+        "--url": ("--demo", "--address", "--port"),
+        "--demo": ("--address", "--port", "--ca-file", "--user", "--password-file"),
+    }
     top.set_defaults(run_command=_top)
 
     publish = commands.add_parser("publish", help="write the Prometheus and Grafana files and exit")
@@ -240,28 +250,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
     _add_common_options(report)
     _add_report_options(report)
     report.set_defaults(run_command=_report)
-    return parser
+    return parser, commands.choices
 
 
-class _Parser(argparse.ArgumentParser):
-    """Options are never abbreviated, and those that are not given leave no trace, so that a file can say them."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and end."""
-        self.exit(WRONG, f"{self.prog}: error: {message}; see {self.prog} --help\n")
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    _add_common_options(parser)
-    _add_publish_options(parser)
-    _add_setting(parser, ("-i", "--interval"), "collect_interval", "SECONDS", "time between collections")
+def _add_run_options(parser: Parser) -> None:
+    _add_settings(parser)
     _add_demo_option(parser)
 
 
-def _add_common_options(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: Parser) -> None:
+    _add_common_options(parser)
+    _add_publish_options(parser)
+    _add_setting(parser, ("-i", "--interval"), "collect_interval", _DURATION, "time between collections")
+
+
+def _add_common_options(parser: Parser) -> None:
+    parser.add_argument("--version", action="version", version=f"genv-monitor {__version__}")
     parser.add_argument(
         "-c",
         "--config",
@@ -272,7 +276,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     _add_setting(parser, ("--log-level",), "logging_level", "LEVEL", f"one of {', '.join(LOG_LEVELS)}")
 
 
-def _add_publish_options(parser: argparse.ArgumentParser) -> None:
+def _add_publish_options(parser: Parser) -> None:
     parser.add_argument(
         "--config-dir",
         dest="publish_directory",
@@ -281,11 +285,15 @@ def _add_publish_options(parser: argparse.ArgumentParser) -> None:
         help="where the Prometheus and Grafana files go (default: metrics/ below $STATE_DIRECTORY where systemd sets"
         " it, else below genv's state directory)",
     )
-    _add_setting(parser, ("-a", "--address"), "listen_address", "ADDR", "address to serve on")
-    _add_setting(parser, ("-p", "--port"), "listen_port", "N", "port to serve on")
+    _add_listen_options(parser, "to serve on")
 
 
-def _add_report_options(parser: argparse.ArgumentParser) -> None:
+def _add_listen_options(parser: Parser, purpose: str) -> None:
+    _add_setting(parser, ("-a", "--address"), "listen_address", "ADDR", f"address {purpose}")
+    _add_setting(parser, ("-p", "--port"), "listen_port", "N", f"port {purpose}")
+
+
+def _add_report_options(parser: Parser) -> None:
     now = datetime.now(timezone.utc)
 
     def moment(text: str) -> datetime:
@@ -321,7 +329,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_top_options(parser: argparse.ArgumentParser) -> None:
+def _add_top_options(parser: Parser) -> None:
     parser.add_argument(
         "--url",
         default=None,
@@ -334,9 +342,10 @@ def _add_top_options(parser: argparse.ArgumentParser) -> None:
         dest="refresh",
         type=_refresh,
         default=_REFRESH,
-        metavar="SECONDS",
+        metavar=_DURATION,
         help=f"time from one look to the next (default: {_REFRESH:g}s)",
     )
+    _add_listen_options(parser, "that the service of this machine has")
     parser.add_argument(
         "--ca-file", type=_path, default=None, metavar="FILE", help="the CA of its certificate (default: the system's)"
     )
@@ -353,20 +362,19 @@ def _refresh(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
 
 
-def _add_demo_option(parser: argparse.ArgumentParser) -> None:
+def _add_demo_option(parser: Parser) -> None:
     parser.add_argument(
         "--demo",
         nargs="?",
         type=_demo_devices,
         const=_DEMO_DEVICES,
         metavar="N",
-        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one",
+        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one; it publishes"
+        " nothing unless --config-dir says where",
     )
 
 
-def _add_setting(
-    parser: argparse.ArgumentParser, flags: tuple[str, ...], field: str, metavar: str, description: str
-) -> None:
+def _add_setting(parser: Parser, flags: tuple[str, ...], field: str, metavar: str, description: str) -> None:
     def parse(text: str) -> Any:
         try:
             return parse_option(field, text)

@@ -115,7 +115,7 @@ class Config:
         None,
         kinds.absolute_path(),
         "Directory for these files. Empty: metrics/ below $STATE_DIRECTORY where systemd sets it, else below genv's"
-        " state directory.",
+        " state directory; for --demo, nothing is published then.",
     )
     publish_prometheus_url: str = _setting(
         DEFAULT_PROMETHEUS_URL,

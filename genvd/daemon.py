@@ -12,6 +12,7 @@ from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.monitor import Monitor, make_sources, summary
+from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
 from genvd.signals import hold_signals, next_signal
@@ -55,13 +56,14 @@ class Daemon:
         """
         self._security = Security(load_web_config(config.listen_web_config_file))
         self._load = load
+        self._demo = demo is not None
         self._config = config
         self._manager = ServiceManager()
         sources = make_sources(config, demo)
         self._monitor = Monitor(config, sources)
         self._why_start_again = sources.why_start_again
         self._monitor.site.hosts = _hosts(config)
-        self._publisher = Publisher(self._monitor.published)
+        self._publisher = Publisher(self._monitor.published, demo=self._demo)
         self._ready = False
         self._exit_status = OK
         watchdog = watchdog_seconds()
@@ -84,13 +86,13 @@ class Daemon:
         except ListenError as error:
             log.error("%s", error)
             return FAILED
-        self._publisher.publish(self._config, self._server.port)
+        self._publish()
         if self._passed is None:  # else connections wait in the socket, so that a restart loses no scrape
             self._server.start()
         self._monitor.keep_ledger(self._config)
         self._timer.start()
         self._say_what_runs()
-        log.info("%s: stopping", self._work_until_told_to_stop().name)
+        self._say_why_it_stops(self._work_until_told_to_stop())
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
@@ -133,6 +135,12 @@ class Daemon:
         self._exit_status = START_AGAIN
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def _say_why_it_stops(self, caught: signal.Signals) -> None:
+        if self._exit_status == START_AGAIN:  # the signal is this process's own
+            log.info("stopping, for a new process to take over")
+        else:
+            log.info("%s: stopping", caught.name)
+
     def _reload(self) -> None:
         """Apply the configuration as it is now; a broken one changes nothing."""
         self._manager.reloading()
@@ -158,9 +166,14 @@ class Daemon:
         self._monitor.site.hosts = _hosts(config)
         self._monitor.keep_ledger(config)
         self._monitor.reloaded(successful=True)
-        self._publisher.publish(self._config, self._server.port)
+        self._publish()
         log.info("the configuration was reloaded")
         self._say_what_runs()
+
+    def _publish(self) -> None:
+        if not self._demo:
+            _tell_missing_state(self._config)  # first, as publishing may make the directory
+        self._publisher.publish(self._config, self._server.port)
 
     def _listen_elsewhere(self, config: Config) -> None:
         """Serve on another address if the configuration says so; raises ListenError, and then nothing changes."""
@@ -180,9 +193,17 @@ class Daemon:
         interval = show_duration(self._config.collect_interval)
         scheme = "https" if self._security.policy.tls else "http"
         log.info("serving metrics at %s://%s/metrics, collecting every %s", scheme, target, interval)
-        state = self._config.genv_state_directory
-        if state and not os.path.exists(state):
-            log.warning("genv.state_directory: %s is not there, or hidden: the service sees nothing below /home", state)
+
+
+def _tell_missing_state(config: Config) -> None:
+    """Say that there is no state of genv to read, where somebody has said where it is."""
+    state = state_directory(config)
+    if os.path.exists(state):
+        return
+    if config.genv_state_directory:
+        log.warning("genv.state_directory: %s is not there, or hidden: the service sees nothing below /home", state)
+    elif os.environ.get("GENV_TMPDIR"):
+        log.info("GENV_TMPDIR: %s is not there: genv makes it at first use, or that of the users is another one", state)
 
 
 def _hosts(config: Config) -> Hosts:

@@ -38,7 +38,8 @@ ms, s, m, h and d; a plain number is seconds.
 _OPTIONS = """\
 ## On the command line
 
-`genv monitor COMMAND --help` has all options of a command. These set a key of the file:
+`genv monitor COMMAND --help` has all options of a command; they stand before it or after it. These set
+a key of the file:
 
 | option | key |
 | --- | --- |
@@ -74,6 +75,6 @@ def _row(setting: config.Setting) -> str:
 
 def _option_rows() -> Iterator[str]:
     keys = {setting.field: f"{setting.section}.{setting.key}" for setting in config.settings()}
-    for action in cli._parser("genv monitor")._actions:  # argparse has no other way to ask
+    for action in dict.fromkeys(cli.parsers("genv monitor")[0].options.values()):
         if action.dest in keys:
             yield f"| `{', '.join(action.option_strings)}` | `{keys[action.dest]}` |\n"

@@ -22,13 +22,16 @@ _LAST_RETRY_SECONDS = 60.0
 class Publisher:
     """Publishes, remembers whether that worked, and says each problem once."""
 
-    def __init__(self, report: Callable[[bool | None], None]) -> None:
+    def __init__(self, report: Callable[[bool | None], None], *, demo: bool) -> None:
         """Make one that has not published yet.
 
         Args:
             report: called with whether everything is published; None where nothing is to be.
+            demo: whether the machine is simulated. Its files never go to the default directory, where those of the
+                real machine are.
         """
         self._report = report
+        self._demo = demo
         self._problem = ""
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
@@ -54,7 +57,7 @@ class Publisher:
 
     def _try(self, config: Config, port: int) -> None:
         self._retry_at = None
-        if not config.publish_enabled:
+        if not self._is_wanted(config):
             self._report(None)
             return
         try:
@@ -64,6 +67,12 @@ class Publisher:
         else:
             self._report(True)
             log.info("Prometheus and Grafana configuration is published in %s", directory)
+
+    def _is_wanted(self, config: Config) -> bool:
+        if config.publish_enabled and self._demo and not config.publish_directory:
+            log.info("demo: nothing is published; --config-dir or publish.directory says where it is to be")
+            return False
+        return config.publish_enabled
 
     def _failed(self, problem: str) -> None:
         self._report(False)

@@ -34,9 +34,13 @@ def scrape_job(config: Config, port: int) -> str:
     return access(config, web) + targets(config.publish_targets or (target_for(config.listen_address, port),))
 
 
+_REACHED_AS_LOCALHOST = ("127.0.0.1", "0.0.0.0", "::", "")
+"""What a server may listen on that localhost leads to. ``::1`` is none: not every /etc/hosts has it so."""
+
+
 def target_for(address: str, port: int) -> str:
     """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address."""
-    if address in ("", "localhost", "0.0.0.0", "::", "::1") or address.startswith("127."):
+    if address in _REACHED_AS_LOCALHOST:
         return f"localhost:{port}"
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 

@@ -24,6 +24,7 @@ from genvd import __version__
 from genvd.config import sample
 from tests.standin import Gpu, Scenario
 from tests.support import debian
+from tests.support.certificates import issue
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
 from tests.support.needs import need, need_command, need_root
 from tests.support.waiting import wait_for
@@ -310,6 +311,27 @@ def test_a_file_that_may_not_be_read(as_nobody: list[str | Path], public: Path, 
     assert f"{file}: cannot be read: Permission denied" in line
 
 
+def test_a_key_of_root_is_for_the_service_with_its_capability_and_check_tells_without(
+    as_nobody: list[str | Path], public: Path
+) -> None:
+    certificate = issue(public, "server")
+    certificate.key.chmod(0o600)
+    web = public / "web.yml"
+    web.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
+    file = config_file(public, f"listen: {{web_config_file: {web}}}")
+    assert run("check", file).returncode == 0  # as root
+
+    result = run("check", file, program=as_nobody, environment=SYSTEM_PATH)
+    assert result.returncode == 2
+    (line,) = lines(result)
+    assert line.startswith(f"{web}:1: ")
+    assert "Permission denied" in line
+
+    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # as in the unit
+    like_the_service = [as_nobody[0], *capability, *as_nobody[1:]]
+    assert run("check", file, program=like_the_service, environment=SYSTEM_PATH).returncode == 0
+
+
 def test_a_default_file_that_may_not_be_seen(as_nobody: list[str | Path], public: Path) -> None:
     with default_file(public, sample(), closed=True) as inside:
         result = run("check", program=[*inside, *as_nobody], environment=SYSTEM_PATH)
@@ -442,17 +464,33 @@ def test_publishing_can_be_switched_off(tmp_path: Path, published: Path, state_d
         assert list(state_directory.iterdir()) == []
 
 
+def test_a_simulated_machine_is_published_only_where_somebody_says(tmp_path: Path, state_directory: Path) -> None:
+    assert run("publish", "-p", "9000").returncode == 0
+    real = (state_directory / "metrics/prometheus/prometheus.yml").read_text()
+    file = config_file(tmp_path, "")
+    with Monitor(["--demo", "-c", file]) as monitor:
+        (line,) = [line for line in monitor.output if "publish" in line]
+        assert line.endswith("demo: nothing is published; --config-dir or publish.directory says where it is to be\n")
+        assert not named(monitor.metrics(), "genv_monitor_publish_success")
+        assert (state_directory / "metrics/prometheus/prometheus.yml").read_text() == real
+
+        config_file(tmp_path, f"publish: {{directory: {tmp_path}/chosen}}")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: f"is published in {tmp_path}/chosen\n" in monitor.log, "published")
+    assert f"localhost:{monitor.port}" in (tmp_path / "chosen/prometheus/prometheus.yml").read_text()
+
+
 @pytest.mark.parametrize("command", ["publish", "run"])
 def test_what_is_published_first_keeps_no_user_out_of_genv(tmp_path: Path, command: str) -> None:
     state = tmp_path / "fresh"
     environment = {"GENV_TMPDIR": str(state)}
     if command == "run":
-        with Monitor(["--demo"], environment=environment):
+        with Monitor(environment=environment):
             pass
     else:
         run("publish", environment=environment)
     # genv makes it for everybody; whoever comes first decides.
-    assert not state.exists() or stat.S_IMODE(state.stat().st_mode) == 0o777
+    assert stat.S_IMODE(state.stat().st_mode) == 0o777
 
 
 @pytest.mark.parametrize("state", ["fresh", "./fresh", "link/fresh", "{0}/link/fresh", "{0}/real/../real/fresh"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
@@ -17,6 +19,7 @@ import yaml
 
 from tests.support.certificates import Certificate, issue, trusting
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.needs import need
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
 
@@ -102,6 +105,25 @@ def write(file: Path, groups: list[dict[str, Any]]) -> None:
     new = file.with_suffix(".new")
     new.write_text(json.dumps(groups))
     new.rename(file)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "0.0.0.0", "::1", "::"])
+def test_wherever_it_listens_its_target_and_its_url_lead_there(tmp_path: Path, address: str) -> None:
+    need(":" not in address or Path("/proc/net/if_inet6").exists(), "needs IPv6", optional=True)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    with Monitor(("-a", address, "--demo", "3", "--config-dir", tmp_path), host=host) as monitor:
+        document = yaml.safe_load((tmp_path / "prometheus/prometheus.yml").read_text())
+        ((named,),) = (one["targets"] for one in document["scrape_configs"][0]["static_configs"])
+        assert f"serving metrics at http://{named}/metrics" in monitor.log
+        parts = urlsplit(f"http://{named}")
+        assert parts.port == monitor.port
+        with closing(socket.create_connection((parts.hostname, monitor.port), 5)):
+            pass
+
+        config = tmp_path / "monitor.yaml"
+        config.write_text(f'listen: {{address: "{address}", port: {monitor.port}}}\n')
+        shown = subprocess.run([PROGRAM, "top", "-c", config], capture_output=True, text=True, check=True).stdout
+        assert "3 devices" in shown  # those of the service
 
 
 def test_a_reload_publishes_the_targets_of_now(tmp_path: Path) -> None:

@@ -258,6 +258,13 @@ def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Pat
         assert "3 devices" in run("top", "-c", config).stdout
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_the_service_of_this_machine_is_found_by_its_address_and_port(tmp_path: Path, before: bool) -> None:
+    with Monitor(["-a", "127.0.0.9", "--demo", "3", "--config-dir", tmp_path], host="127.0.0.9") as monitor:
+        where = ("-a", "127.0.0.9", "-p", str(monitor.port))
+        assert "3 devices" in run(*(("--log-level", "error", *where, "top") if before else ("top", *where))).stdout
+
+
 def test_a_simulated_machine_is_never_that_of_the_service(served: Shown) -> None:
     served.show(machine())
     done = run("top", "--demo", "2")

@@ -6,6 +6,8 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.standin import Process, Scenario
 from tests.support.gpus import MIB, gpu
 from tests.support.monitor import PROGRAM, Labels, Monitor, series
@@ -37,9 +39,20 @@ def _is(monitor: Monitor, key: tuple[str, Labels], value: float) -> bool:
     return monitor.metrics().get(key) == value
 
 
-def test_a_state_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["genv.state_directory", "GENV_TMPDIR"])
+@pytest.mark.parametrize("published", ["below it", "elsewhere"])
+def test_a_state_directory_that_is_not_there_is_told(tmp_path: Path, by: str, published: str) -> None:
     state = tmp_path / "none"
     file = tmp_path / "monitor.yaml"
-    file.write_text(f"genv: {{state_directory: {state}}}\n")
-    with Monitor(["-c", file, "--config-dir", tmp_path / "published"]) as monitor:
-        wait_for(lambda: f"genv.state_directory: {state} is not there, or hidden" in monitor.log, "it is told")
+    in_file = by == "genv.state_directory"
+    file.write_text(f"genv: {{state_directory: {state}}}\n" if in_file else "")
+    environment = {} if in_file else {"GENV_TMPDIR": str(state)}
+    elsewhere: list[str | Path] = ["--config-dir", tmp_path / "published"] if published == "elsewhere" else []
+    with Monitor(["-c", file, *elsewhere], environment) as monitor:
+        (line,) = [line for line in monitor.output if f"{state} is not there" in line]
+        assert line.split(" ", 2)[2].startswith(f"WARNING {by}: " if in_file else f"INFO {by}: ")
+    with Monitor(["-c", file, "--demo"], environment) as monitor:
+        assert "is not there" not in monitor.log  # nor looked for
+    state.mkdir(exist_ok=True)
+    with Monitor(["-c", file, *elsewhere], environment) as monitor:
+        assert "is not there" not in monitor.log

@@ -189,7 +189,7 @@ def test_no_year_is_too_far() -> None:
 
 
 def test_the_command_line_knows_what_there_is() -> None:
-    parser = cli._parser("genv-monitor")
+    parser, _ = cli.parsers("genv-monitor")
     for by in LABELS:
         assert parser.parse_args(["report", "--by", by]).by == by
     for form in FORMATS:

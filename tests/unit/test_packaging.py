@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 import genvd
 from genvd import cli, config
+from genvd.command_line import Parser
 from tools.links.document import documents
 
 ROOT = Path(__file__).parents[2]
@@ -23,15 +23,14 @@ MANUAL = (PACKAGING / "man" / "genv-monitor.8").read_text()
 COMPLETION = (PACKAGING / "bash-completion" / "genv-monitor").read_text()
 
 
-def _commands() -> dict[str, argparse.ArgumentParser]:
+def _commands() -> dict[str, Parser]:
     """Return the parser of each command; that of the program has no name."""
-    parser = cli._parser("genv-monitor")
-    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return {"": parser, **subparsers.choices}
+    parser, commands = cli.parsers("genv-monitor")
+    return {"": parser, **commands}
 
 
-def _options(parser: argparse.ArgumentParser) -> set[str]:
-    return {option for action in parser._actions for option in action.option_strings}
+def _options(parser: Parser) -> set[str]:
+    return set(parser.options)
 
 
 def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
@@ -47,6 +46,14 @@ def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
     _, _, section = plain.partition(".SH COMMANDS")
     section, _, _ = section.partition(".SH OPTIONS")
     assert set(re.findall(r"^\.TP\n\.BR? (\w+)", section, re.MULTILINE)) == set(commands) - {""}
+
+
+@pytest.mark.parametrize("name", [name for name, parser in _commands().items() if "-i" in parser.options])
+def test_what_takes_a_duration_is_not_said_to_take_seconds(name: str) -> None:
+    parser = _commands()[name]
+    assert parser.parse_args(["-i", "1m30s"])
+    assert parser.options["-i"].metavar == "DURATION"
+    assert r"\fB\-i\fP \fIDURATION\fP, \fB\-\-interval\fP \fIDURATION\fP" in MANUAL
 
 
 def _called_in_documents() -> list[tuple[str, list[str]]]:

@@ -163,10 +163,10 @@ def test_a_directory_that_no_configuration_can_name_is_refused(tmp_path: Path, n
     ("address", "target"),
     [
         ("127.0.0.1", "localhost:8000"),
-        ("127.0.1.1", "localhost:8000"),
+        ("127.0.1.1", "127.0.1.1:8000"),
         ("0.0.0.0", "localhost:8000"),
         ("::", "localhost:8000"),
-        ("::1", "localhost:8000"),
+        ("::1", "[::1]:8000"),
         ("localhost", "localhost:8000"),
         ("192.0.2.7", "192.0.2.7:8000"),
         ("2001:db8::7", "[2001:db8::7]:8000"),

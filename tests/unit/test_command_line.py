@@ -1,0 +1,135 @@
+"""Options wherever they stand, and those that mean nothing to a command."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd import cli
+from genvd.command_line import parse
+
+PARSER, COMMANDS = cli.parsers("genv-monitor")
+
+VALUES = {
+    "--config": "x.yaml",
+    "--log-level": "debug",
+    "--config-dir": "/x",
+    "--address": "::1",
+    "--port": "9",
+    "--interval": "1m30s",
+    "--demo": "4",
+    "--url": "http://gpu1:8000",
+    "--ca-file": "/x",
+    "--user": "run",
+    "--password-file": "/x",
+    "--since": "8d",
+    "--until": "1d",
+    "--by": "device",
+    "--format": "json",
+    "--ledger": "/x",
+}
+"""A value of each option that takes one, for every command that has it."""
+
+EVERY_OPTION = sorted({action.option_strings[-1] for parser in COMMANDS.values() for action in parser.options.values()})
+
+
+def parsed(*arguments: str) -> dict[str, object]:
+    return vars(parse(PARSER, COMMANDS, arguments))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the line that says why."""
+    with pytest.raises(SystemExit) as ended:
+        parse(PARSER, COMMANDS, arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert isinstance(line, str)
+    return line
+
+
+def test_every_option_has_a_value_here() -> None:
+    assert set(EVERY_OPTION) - {"--help", "--version"} == set(VALUES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", VALUES)
+def test_an_option_means_the_same_before_the_command_and_after_it(
+    capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    for given in ([option, VALUES[option]], [f"{option}={VALUES[option]}"]):
+        if option in COMMANDS[command].options:
+            assert parsed(*given, command) == parsed(command, *given) != parsed(command)
+        else:
+            for arguments in ([*given, command], [command, *given]):
+                line = refused(capsys, *arguments)
+                assert line.startswith(f"genv-monitor {command}: error: {option} means nothing to {command}, only to ")
+                assert f"; leave it out; see genv-monitor {command} --help" in line
+
+
+@pytest.mark.parametrize("option", VALUES)
+def test_without_a_command_the_options_of_run_are_taken(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    if option in COMMANDS["run"].options:
+        assert parsed(option, VALUES[option]) == parsed("run", option, VALUES[option])
+    else:
+        assert "means nothing to run, only to " in refused(capsys, option, VALUES[option])
+
+
+@pytest.mark.parametrize("short", ["-p9", "-p"])
+def test_short_options(capsys: pytest.CaptureFixture[str], short: str) -> None:
+    given = [short] if len(short) > 2 else [short, "9"]
+    assert parsed(*given, "publish")["listen_port"] == 9
+    assert refused(capsys, *given, "once").startswith(
+        "genv-monitor once: error: -p means nothing to once, only to run, check, top and publish; leave it out; see "
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "once", "top"])
+def test_a_number_of_devices_that_is_left_out_is_no_command(command: str) -> None:
+    assert parsed("--demo", command)["demo"] == parsed(command, "--demo")["demo"] == 8
+    assert parsed("--demo", "3", command)["demo"] == 3
+
+
+def test_the_first_word_is_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert str(parsed("check", "once")["file"]) == "once"
+    assert str(parsed("-c", "once", "top")["config"]) == "once"
+    assert "invalid choice: 'serve'" in refused(capsys, "serve", "once", "-p", "80")
+    assert "argument --demo: '-1' is wrong" in refused(capsys, "--demo", "-1", "top")
+    assert "argument -p/--port: 'once' is wrong" in refused(capsys, "-p", "once")
+    assert "argument -p/--port: expected one argument" in refused(capsys, "top", "-p")
+
+
+EXCLUSIVE = [
+    ("check", ["--config", "a", "b"], ["--config", "FILE"]),
+    ("check", ["-c", "a", "--", "b"], ["--config", "FILE"]),
+    ("check", ["b", "-ca"], ["--config", "FILE"]),
+    ("top", ["--demo", "4", "--url", "x"], ["--url", "--demo"]),
+    ("top", ["--url=x", "-p", "9"], ["--url", "--port"]),
+    ("top", ["-a", "::1", "--url", "x"], ["--url", "--address"]),
+    ("top", ["--demo", "--user", "me"], ["--demo", "--user"]),
+]
+
+
+@pytest.mark.parametrize(("command", "given", "named"), EXCLUSIVE)
+def test_what_would_be_ignored_beside_another_is_refused(
+    capsys: pytest.CaptureFixture[str], command: str, given: list[str], named: list[str]
+) -> None:
+    line = refused(capsys, command, *given)
+    told = f"{' and '.join(named)} do not go together; leave one of them out"
+    assert line == f"genv-monitor {command}: error: {told}; see genv-monitor {command} --help"
+
+
+def test_what_is_exclusive_is_there() -> None:
+    for parser in COMMANDS.values():
+        known = {*parser.options, *(action.metavar for action in parser._actions if not action.option_strings)}
+        assert {name for pair in parser.exclusive.items() for name in (pair[0], *pair[1])} <= known
+
+
+def test_nothing_is_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unrecognized arguments: --por" in refused(capsys, "--por=9")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_unknown_is_looked_up_in_the_help_of_the_command(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    expected = f"genv-monitor {command}: error: unrecognized arguments: --por=9; see genv-monitor {command} --help"
+    assert refused(capsys, "--por=9", command) == refused(capsys, command, "--por=9") == expected
