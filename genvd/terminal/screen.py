@@ -112,8 +112,13 @@ class Screen:
         below = f"\x1b[{len(lines) + 1};1H\x1b[J" if len(lines) < rows else ""
         self._send("".join(drawn) + below)
 
+    def wake(self) -> None:
+        """End :meth:`wait`, or the next one; of any thread."""
+        with suppress(BlockingIOError):
+            os.write(self._writing, b"\0")
+
     def wait(self, seconds: float) -> bool:
-        """Wait at most so long, less if the size changes; tell whether the user wants to quit."""
+        """Wait at most so long, less if the size changes or somebody wakes it; tell whether the user wants to quit."""
         watched = [self._reading] if self._before is None else [self._reading, 0]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reading in ready:

@@ -6,14 +6,16 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from genvd.leaving import leave
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
 from genvd.streams import write_output
+from genvd.terminal.looks import Looks, Source
 from genvd.terminal.paint import has_cursor, painted, wants_colors
 from genvd.terminal.picture import Frame, picture
-from genvd.terminal.service import Access, NobodyThereError, Seen, Service, ServiceError
+from genvd.terminal.service import Access, NobodyThereError, Seen, Service
 
 if TYPE_CHECKING:
     from genvd.config import Config
@@ -33,12 +35,12 @@ class Wanted:
     """Number of devices of a simulated machine."""
 
 
-class _Source(Protocol):
-    def look(self) -> Seen: ...
+_REDRAW_SECONDS = 1.0
+"""After which the age of what is shown is another one."""
 
 
 def run(config: Config, wanted: Wanted) -> None:
-    """Show the machine until the user has seen enough; once where standard output is no terminal.
+    """Show the machine until the user has seen enough, which ends the process; once where it is no terminal.
 
     Raises:
         ServiceError: there is nothing to show.
@@ -53,7 +55,9 @@ def run(config: Config, wanted: Wanted) -> None:
     logging.disable(logging.CRITICAL)  # what the log would say is in the picture
     screen = Screen(colors=wants_colors(sys.stdout))
     with screen.drawn():
-        _refresh(screen, source, seen, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
+        looks = Looks(source, seen, screen.wake)
+        _refresh(screen, looks, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
+    leave(0)  # a look may be under way, and hang
 
 
 def as_text(snapshot: Snapshot, now: float) -> bytes:
@@ -64,7 +68,7 @@ def as_text(snapshot: Snapshot, now: float) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
 
 
-def _begin(config: Config, wanted: Wanted) -> tuple[_Source, str | None, Seen]:
+def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
     """Return whom to ask, a word about it, and the first answer."""
     if wanted.demo is None:
         service = Service(wanted.url or _own_url(config), wanted.access)
@@ -100,17 +104,14 @@ class _OwnLook:
         return Seen(self._monitor.look(), time.time())
 
 
-def _refresh(screen: Screen, source: _Source, seen: Seen, frame: Frame, interval: float) -> None:
-    looked = next_look = time.monotonic()
+def _refresh(screen: Screen, looks: Looks, frame: Frame, interval: float) -> None:
+    next_look = time.monotonic() + interval
     while True:
-        next_look = max(next_look + interval, time.monotonic())
-        while (left := next_look - time.monotonic()) > 0:
-            columns, lines = screen.size
-            now = seen.now + time.monotonic() - looked
-            screen.show(picture(overview(seen.snapshot), replace(frame, now=now, columns=columns, lines=lines)))
-            if screen.wait(left):
-                return
-        try:
-            seen, looked, frame = source.look(), time.monotonic(), replace(frame, failure=None)
-        except ServiceError as error:
-            frame = replace(frame, failure=str(error))
+        view, (columns, lines) = looks.latest, screen.size
+        shown = replace(frame, now=view.now, columns=columns, lines=lines, failure=view.failure)
+        screen.show(picture(overview(view.seen.snapshot), shown))
+        if screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):
+            return
+        if time.monotonic() >= next_look:
+            looks.begin()
+            next_look = max(next_look + interval, time.monotonic())

@@ -143,6 +143,17 @@ def test_a_service_that_goes_away_is_said_to_be_gone_and_picked_up_again(tmp_pat
                 wait_for(lambda: "refused" not in terminal.text, "picked up")
 
 
+def test_while_a_look_hangs_it_draws_and_obeys(tmp_path: Path) -> None:
+    with Monitor(["--demo", "-i", "0.2", "--config-dir", tmp_path]) as monitor:
+        with Terminal(top("--url", f"http://127.0.0.1:{monitor.port}", "-i", "0.1")) as terminal:
+            terminal.wait_until_shown("8 devices")
+            os.kill(monitor.process.pid, signal.SIGSTOP)
+            terminal.wait_until_shown("! http://127.0.0.1:", "timed out", "8 devices")
+            terminal.type("q")
+            assert terminal.end() == 0
+        os.kill(monitor.process.pid, signal.SIGCONT)
+
+
 def test_facts_that_are_old_are_said_to_be(served: Shown) -> None:
     served.show(replace(machine(), timestamp=machine().timestamp - 600))
     with Terminal(of(served)) as terminal:
