@@ -50,11 +50,15 @@ class Screen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines of the terminal just now."""
+        """Columns and lines of the terminal just now; of one that says 0, those of the environment."""
         try:
-            return os.get_terminal_size(sys.stdout.fileno())
+            columns, lines = os.get_terminal_size(sys.stdout.fileno())
         except OSError:
-            return shutil.get_terminal_size()
+            columns = lines = 0
+        if columns > 0 and lines > 0:
+            return columns, lines
+        usual = shutil.get_terminal_size()  # which looks at COLUMNS and LINES first
+        return columns or usual.columns or 80, lines or usual.lines or 24
 
     @contextmanager
     def drawn(self) -> Iterator[None]:

@@ -114,6 +114,17 @@ def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
         assert max(map(len, terminal.display)) <= 60
 
 
+@pytest.mark.parametrize("variables", [{}, {"COLUMNS": "150"}])
+def test_a_terminal_that_does_not_know_its_size_has_the_usual_one(served: Shown, variables: dict[str, str]) -> None:
+    served.show(machine(devices=(device(0),)))
+    terminal = Terminal(of(served), columns=0, lines=0, environment=variables)
+    with terminal:
+        wait_for(lambda: b"NVIDIA H200" in terminal.sent, "shown")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert ("█" in terminal.raw) == bool(variables)
+
+
 def test_it_lets_go_of_the_terminal_while_it_is_stopped(served: Shown) -> None:
     served.show(machine())
     with Terminal(of(served)) as terminal:
