@@ -27,11 +27,35 @@ def cut(text: str, columns: int) -> str:
     return "".join(kept) + ELLIPSIS if columns > 0 else ""
 
 
+def wrap(text: str, columns: int) -> list[str]:
+    """Return the text in lines of at most so many columns, broken at spaces; a word that is longer is broken too."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width(longer) <= columns:
+            lines[-1] = longer
+        else:
+            first, *others = _parts(word, columns)
+            lines[-1:] = [lines[-1], first, *others] if lines[-1] else [first, *others]
+    return lines
+
+
 def fill(text: str, columns: int, *, right: bool = False) -> str:
     """Return the text in just so many columns, at their left or at their right."""
     shown = cut(text, columns)
     space = " " * (columns - width(shown))
     return space + shown if right else shown + space
+
+
+def _parts(word: str, columns: int) -> list[str]:
+    parts, left = [""], columns
+    for character in word:
+        left -= _width(character)
+        if left < 0:
+            parts.append("")
+            left = columns - _width(character)
+        parts[-1] += character
+    return parts
 
 
 def _width(character: str) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from genvd.leaving import leave
 from genvd.terminal.columns import width
+from genvd.terminal.keys import Key, pressed
 from genvd.terminal.paint import painted
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # xterm's control sequences: the alternate screen, the cursor, and whether lines wrap.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-_QUIT = b"qQ\x03\x04"
 
 
 class Screen:
@@ -121,17 +121,17 @@ class Screen:
         with suppress(BlockingIOError):
             os.write(self._writing, b"\0")
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so long, less if the size changes or somebody wakes it; tell whether the user wants to quit."""
+    def wait(self, seconds: float) -> list[Key]:
+        """Wait at most so long, less if the size changes or somebody wakes it; return the keys that were pressed."""
         watched = [self._reading] if self._before is None else [self._reading, 0]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reading in ready:
             with suppress(BlockingIOError):
                 os.read(self._reading, 64)
         if 0 not in ready:
-            return False
+            return []
         typed = os.read(0, 64)
-        return not typed or any(key in _QUIT for key in typed)
+        return pressed(typed) if typed else [Key.QUIT]
 
     def _send(self, text: str) -> None:
         """Write at once, as a signal may come in between and write too, which Python's own files do not take."""

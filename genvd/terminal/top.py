@@ -12,10 +12,12 @@ from genvd.leaving import leave
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
 from genvd.streams import write_output
+from genvd.terminal.keys import Key
 from genvd.terminal.looks import Looks, Source
 from genvd.terminal.paint import has_cursor, painted, wants_colors
 from genvd.terminal.picture import Frame, picture
 from genvd.terminal.service import Access, NobodyThereError, Seen, Service
+from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
     from genvd.config import Config
@@ -63,7 +65,7 @@ def run(config: Config, wanted: Wanted) -> None:
 def as_text(snapshot: Snapshot, now: float) -> bytes:
     """Return the machine at a glance as text for standard output, in colours if that is a terminal."""
     colors = wants_colors(sys.stdout)
-    lines = (painted(line, None, colors=colors).rstrip() for line in picture(overview(snapshot), Frame(now)))
+    lines = (painted(line, None, colors=colors).rstrip() for line in picture(overview(snapshot), Frame(now)).lines)
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
 
@@ -105,13 +107,15 @@ class _OwnLook:
 
 
 def _refresh(screen: Screen, looks: Looks, frame: Frame, interval: float) -> None:
-    next_look = time.monotonic() + interval
+    next_look, window = time.monotonic() + interval, Window()
     while True:
         view, (columns, lines) = looks.latest, screen.size
         shown = replace(frame, now=view.now, columns=columns, lines=lines, failure=view.failure)
-        screen.show(picture(overview(view.seen.snapshot), shown))
-        if screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):
-            return
+        screen.show(window.lines(picture(overview(view.seen.snapshot), shown), lines))
+        for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):
+            if key is Key.QUIT:
+                return
+            window.press(key)
         if time.monotonic() >= next_look:
             looks.begin()
             next_look = max(next_look + interval, time.monotonic())

@@ -100,6 +100,21 @@ def test_other_keys_do_nothing(served: Shown) -> None:
         assert "x" not in terminal.display[-1]
 
 
+def test_keys_bring_into_sight_what_does_not_fit(served: Shown) -> None:
+    served.show(*Demo().hour())
+    with Terminal(of(served), columns=80, lines=24) as terminal:
+        terminal.wait_until_shown("more lines (? shows the keys)")
+        shown = terminal.text
+        assert len(re.findall(r"^ +\d  Sim", shown, re.MULTILINE)) == 8
+        assert "Xorg" not in shown
+        terminal.type("G")
+        terminal.wait_until_shown("Xorg", "0 below", "genv-monitor")
+        terminal.type("\x1b[1~?")
+        terminal.wait_until_shown("GPU  NAME", "q quits")
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
 def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
     served.show(*Demo().hour())
     with Terminal(top("--url", served.origin, "-i", "1h"), columns=150, lines=50) as terminal:
