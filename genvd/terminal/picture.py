@@ -61,7 +61,7 @@ def picture(overview: Overview, frame: Frame) -> Picture:
     devices = sections.devices(overview, frame.columns, blocks=frame.blocks)
     others = [
         sections.environments(overview, frame.columns),
-        sections.users(overview, frame.columns) if frame.lines is None else [],
+        sections.users(overview, frame.columns),
         sections.processes(overview, frame.columns),
     ]
     body = [

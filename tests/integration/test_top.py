@@ -108,7 +108,7 @@ def test_keys_bring_into_sight_what_does_not_fit(served: Shown) -> None:
         assert len(re.findall(r"^ +\d  Sim", shown, re.MULTILINE)) == 8
         assert "Xorg" not in shown
         terminal.type("G")
-        terminal.wait_until_shown("Xorg", "0 below", "genv-monitor")
+        terminal.wait_until_shown("Xorg", "0 below", "genv-monitor", "OUTSIDE")
         terminal.type("\x1b[1~?")
         terminal.wait_until_shown("GPU  NAME", "q quits")
         terminal.type("q")
@@ -118,7 +118,7 @@ def test_keys_bring_into_sight_what_does_not_fit(served: Shown) -> None:
 def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
     served.show(*Demo().hour())
     with Terminal(top("--url", served.origin, "-i", "1h"), columns=150, lines=50) as terminal:
-        terminal.wait_until_shown("ENVIRONMENT", "PID", "Simulated GPU 80GB", "█")
+        terminal.wait_until_shown("ENVIRONMENT", "OUTSIDE", "PID", "Simulated GPU 80GB", "█")
         for columns, lines, first in ((60, 20, "genv-monitor"), (20, 5, "genv-monitor"), (1, 1, "…")):
             terminal.resize(columns, lines)
             wait_for(lambda: terminal.display[0].startswith(first), f"drawn in {columns} columns")  # noqa: B023
