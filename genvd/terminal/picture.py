@@ -60,6 +60,7 @@ def picture(overview: Overview, frame: Frame) -> Picture:
     head = _head(overview, frame)
     devices = sections.devices(overview, frame.columns, blocks=frame.blocks)
     others = [
+        sections.instances(overview, frame.columns),
         sections.environments(overview, frame.columns),
         sections.users(overview, frame.columns),
         sections.processes(overview, frame.columns),

@@ -30,6 +30,12 @@ def devices(overview: Overview, columns: int | None, *, blocks: bool) -> list[Li
     return _unless_empty(table(_device_columns(overview, bars=bars), overview.devices or (), columns))
 
 
+def instances(overview: Overview, columns: int | None) -> list[Line]:
+    """Return the lines of the MIG devices."""
+    rows = [(device.index, instance) for device in overview.devices or () for instance in device.mig]
+    return _unless_empty(table(_INSTANCES, rows, columns))
+
+
 def environments(overview: Overview, columns: int | None) -> list[Line]:
     """Return the lines of the environments: first those that break rules, then those that work most."""
     rows = _by_work(overview.environments)
@@ -54,13 +60,6 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
     def bar(ratio: float | None) -> str:
         return f" {_bar(ratio)}" if bars else ""
 
-    def state(device: DeviceRow) -> str:
-        if device.up is False:
-            return "does not answer"
-        if device.idle_since is not None:
-            return f"idle {duration(overview.timestamp - device.idle_since)}"
-        return "MIG" if device.mig_enabled else ""
-
     return (
         Column("GPU", lambda d: str(d.index), right=True),
         Column("NAME", lambda d: d.name or UNKNOWN, gives=True),
@@ -69,8 +68,32 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
         Column("°C", lambda d: whole(d.temperature_celsius), right=True, style=_heat),
         Column("W", lambda d: whole(d.power_watts), right=True),
         Column("HELD BY", _holders, gives=True),
-        Column("STATE", state, style=lambda d: Style.ERROR if d.up is False else Style.WARNING),
+        Column(
+            "STATE",
+            lambda d: _state(d, overview.timestamp),
+            style=lambda d: Style.ERROR if d.up is False else Style.WARNING,
+        ),
     )
+
+
+def _state(device: DeviceRow, now: float) -> str:
+    if device.up is False:
+        return "does not answer"
+    if device.idle_since is not None:
+        return f"idle {duration(now - device.idle_since)}"
+    unheld = device.holders == () and device.running_total
+    return ", ".join([*(["MIG"] if device.mig_enabled else []), *(["used, held by nobody"] if unheld else [])])
+
+
+_INSTANCES = (
+    Column("GPU", lambda row: str(row[0]), right=True),
+    Column("MIG", lambda row: str(row[1].number), right=True),
+    Column("PROFILE", lambda row: row[1].profile or UNKNOWN),
+    Column("GiB", lambda row: f"{gib(row[1].memory_used_bytes)}/{gib(row[1].memory_total_bytes)}", right=True),
+    Column("UTIL", lambda row: percent(row[1].activity.graphics_ratio), right=True),
+    Column("SM", lambda row: percent(row[1].activity.sm_ratio), right=True),
+    Column("UUID", lambda row: row[1].uuid or UNKNOWN, gives=True),
+)
 
 
 def _bar(ratio: float | None) -> str:

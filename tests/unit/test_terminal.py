@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.model import CollectorStatus, Snapshot
+from genvd.device_model import Activity, MigInstance
+from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.overview import overview
 from genvd.terminal.columns import cut, fill, width, wrap
 from genvd.terminal.keys import HELP, Key, pressed
@@ -13,7 +14,7 @@ from genvd.terminal.picture import Frame, picture
 from genvd.terminal.table import Column, table
 from genvd.terminal.values import duration, gib, percent
 from genvd.terminal.window import Window
-from tests.support.shown import Demo, device, environment, machine
+from tests.support.shown import GIB, Demo, device, environment, inhabited, machine
 
 WIDE = "\N{CJK UNIFIED IDEOGRAPH-6771}"
 
@@ -113,6 +114,31 @@ def test_whatever_does_not_fit_comes_into_sight() -> None:
     words = " ".join(" ".join(whole).split())
     assert " ".join(["at length:", *["word"] * 30]) in words
     assert all(f"env{number} " in words and f" {number} NVIDIA" in words for number in range(8))
+
+
+def test_mig_devices_have_lines_of_their_own() -> None:
+    instances = tuple(
+        MigInstance(n, f"MIG-{n}", "1g.12gb", n, 0, n * GIB, 12 * GIB, Activity(graphics_ratio=n / 10))
+        for n in range(7)
+    )
+    devices = tuple(device(n, mig_mode="enabled", mig_instances=instances if n == 3 else ()) for n in range(16))
+    text = "\n".join(shown(80, 24, machine(devices=devices), b"G"))
+    for number in range(7):
+        assert f"  3    {number}  1g.12gb" in text
+        assert f"{number}.0/12.0  {number * 10:>3}%" in text
+
+
+def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
+    snapshot = inhabited(
+        (device(0), device(1), device(2, mig_mode="enabled")),
+        (environment("1", (1,), pids=(8,)),),
+        (Context(7, 0, GIB), Context(8, 1, GIB), Context(9, 2, GIB)),
+        {7: ProcessOwner(1001), 8: ProcessOwner(1001, "1"), 9: ProcessOwner(1001)},
+    )
+    rows = [line for line in shown(100, 60, snapshot) if "  NVIDIA H200  " in line]
+    assert rows[0].endswith("  nobody     used, held by nobody")
+    assert rows[1].endswith("  1 (alice)")
+    assert rows[2].endswith("  nobody     MIG, used, held by nobody")
 
 
 def test_keys_move_the_window_within_what_there_is() -> None:
