@@ -16,7 +16,7 @@ from genvd.terminal.keys import Key
 from genvd.terminal.looks import Looks, Source
 from genvd.terminal.paint import has_cursor, painted, wants_colors
 from genvd.terminal.picture import Frame, picture
-from genvd.terminal.service import Access, NobodyThereError, Seen, Service
+from genvd.terminal.service import Access, NobodyThereError, NotYetError, Seen, Service
 from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ class Wanted:
 
 _REDRAW_SECONDS = 1.0
 """After which the age of what is shown is another one."""
+
+_AGAIN_SECONDS = 0.2
+"""After which a service that has nothing to show yet is asked again."""
+
+_TIMEOUTS = 2
+"""Of a collection, for which the first one is waited for: one source may not answer, and there are others."""
 
 
 def run(config: Config, wanted: Wanted) -> None:
@@ -75,13 +81,25 @@ def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
     if wanted.demo is None:
         service = Service(wanted.url or _own_url(config), wanted.access)
         try:
-            return service, service.url if wanted.url else None, service.look()
+            return service, service.url if wanted.url else None, _first(service, _TIMEOUTS * config.collect_timeout)
         except NobodyThereError:
             if wanted.url:
                 raise
     own = _OwnLook(config, wanted)
     note = None if wanted.demo is not None else "no service runs: seen by this command"
     return own, note, own.look()
+
+
+def _first(service: Service, seconds: float) -> Seen:
+    """Return the first answer, waiting so long at most for a service that has only just been started."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return service.look()
+        except NotYetError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 def _own_url(config: Config) -> str:

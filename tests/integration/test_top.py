@@ -9,8 +9,9 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import bcrypt
@@ -334,18 +335,24 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """Be a server that gives everybody this answer."""
+def answering(*answers: bytes) -> Iterator[str]:
+    """Be a server that gives those who ask these answers in turn, and the last one ever after."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def serve() -> None:
-            with closing(listener.accept()[0]) as client:
-                client.recv(65536)
-                client.sendall(answer)
+            for number in count():
+                with suppress(OSError), closing(listener.accept()[0]) as client:
+                    client.recv(65536)
+                    client.sendall(answers[min(number, len(answers) - 1)])
+                if stopped.is_set():
+                    return
 
+        stopped = threading.Event()
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        stopped.set()
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
 
 
@@ -367,11 +374,19 @@ def http(status: str, body: bytes, headers: str = "") -> bytes:
         (http("304 Not Modified", b""), "status 304"),
     ],
 )
-def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str) -> None:
+def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str, tmp_path: Path) -> None:
+    config = tmp_path / "monitor.yaml"
+    config.write_text("collect: {timeout: 50ms}\n")
     with answering(answer) as url:
-        line = failure("--url", url)
+        line = failure("--url", url, "-c", config)
         assert expected in line
         assert url in line
+
+
+def test_the_first_collection_is_waited_for() -> None:
+    not_yet = http("503 Service Unavailable", b"The first collection is not done yet.")
+    with answering(not_yet, not_yet, http("200 OK", snapshot_json.dump(machine()))) as url:
+        assert "0 devices" in run("top", "--url", url).stdout
 
 
 def test_a_monitor_without_a_date_is_understood() -> None:
