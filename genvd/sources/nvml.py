@@ -17,15 +17,13 @@ from genvd.model import Context, Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml_device import DeviceFacts, DeviceQuestion, DeviceSource
+from genvd.sources.nvml_device import DeviceFacts, DeviceQuestion, DeviceSource, identity
 from genvd.sources.nvml_events import XidWatch
 from genvd.sources.nvml_pcie import PcieSampler
 from genvd.sources.nvml_versions import driver_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from genvd.model import CollectorStatus
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +32,6 @@ _SHARE_FOR_DEVICES = 0.8
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 """After which NVML is initialised anew for a device that is down; the time doubles."""
-
-_NOTHING = DeviceFacts(Device(-1), None)
 
 
 class NvmlSource:
@@ -57,6 +53,7 @@ class NvmlSource:
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: dict[int, Collector[DeviceQuestion, DeviceFacts]] = {}
+        self._last: dict[int, Device] = {}  # of each index, as it answered last
         self._crew = Crew("devices")
         self._xids = XidWatch(self._crew)
         self._pcie = PcieSampler()
@@ -93,6 +90,7 @@ class NvmlSource:
             pynvml.nvmlInit()
             self._initialised = True
             self._session += 1
+            self._last.clear()  # another one may be there now
             self._gpus = gpus_of_driver()
             self._driver = driver_versions()
             log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
@@ -121,7 +119,7 @@ class NvmlSource:
         if groups.xid:
             self._xids.ask(count)
         self._crew.wait(deadline)
-        told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
+        told = [self._told(index, deadline) for index in range(count)]
         self._plan_retry(facts.device for facts, _ in told)
         facts = _gpu_facts([facts for facts, _ in told])
         facts = replace(facts, devices=tuple(self._beside(facts.devices, groups, deadline)), driver=self._driver)
@@ -133,6 +131,15 @@ class NvmlSource:
                 facts,
             )
         return facts
+
+    def _told(self, index: int, deadline: float) -> tuple[DeviceFacts, bool]:
+        """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""
+        facts, status = self._devices[index].facts(deadline)
+        if status.success and facts:
+            self._last[index] = facts.device
+            return facts, False
+        known = facts or DeviceFacts(identity(self._last.get(index, Device(index))), None)
+        return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
 
     def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups, deadline: float) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""
@@ -153,6 +160,7 @@ class NvmlSource:
     def _let_go(self, count: int) -> None:
         """Forget devices that are no more."""
         for index in [index for index in self._devices if index >= count]:
+            self._last.pop(index, None)
             if self._devices[index].busy:
                 self._devices[index].forget()
             else:
@@ -164,14 +172,6 @@ class NvmlSource:
         elif self._retry_at is None:
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
-
-
-def _device(index: int, facts: DeviceFacts | None, status: CollectorStatus) -> tuple[DeviceFacts, bool]:
-    """Return what is known of a device, and whether it hangs."""
-    if status.success and facts:
-        return facts, False
-    known = facts or _NOTHING
-    return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
 
 
 def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:

@@ -208,6 +208,20 @@ class DeviceSource:
             log.info("%s: answers again", self.name)
 
 
+def identity(device: Device) -> Device:
+    """Return which device it is, without how it does."""
+    return Device(
+        index=device.index,
+        uuid=device.uuid,
+        name=device.name,
+        pci_bus_id=device.pci_bus_id,
+        architecture=device.architecture,
+        vbios_version=device.vbios_version,
+        mig_mode=device.mig_mode,
+        board=device.board,
+    )
+
+
 def _newer(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Return a call that not every nvidia-ml-py has."""
     call = getattr(pynvml, name, None)
