@@ -198,6 +198,17 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
         assert terminal.cell[row][0].fg == "red"
 
 
+def test_a_driver_without_devices_is_said_where_to_look(served: Shown) -> None:
+    served.show(machine())
+    assert (
+        "! The NVIDIA driver works, and lists no GPU.\n  See 'nvidia-smi -L'"
+        in run("top", "--url", served.origin).stdout
+    )
+    told = CollectorStatus("nvml", False, 0.1, "NVML says no", "not_loaded")
+    served.show(replace(machine(collectors=(told,), driver_state="not_loaded"), devices=None, processes=None))
+    assert "lists no GPU" not in run("top", "--url", served.origin).stdout
+
+
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {}])
 def test_colours_are_a_matter_of_taste(served: Shown, variable: dict[str, str]) -> None:
     served.show(machine(driver_state="failed"))
