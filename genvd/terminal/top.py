@@ -56,7 +56,7 @@ def run(config: Config, wanted: Wanted) -> None:
     """
     source, note, seen = _begin(config, wanted)
     if not has_cursor(sys.stdout):
-        write_output(as_text(seen.snapshot, seen.now))
+        write_output(as_text(seen.snapshot, seen.now, note))
         return
     from genvd.terminal.screen import Screen
 
@@ -68,12 +68,20 @@ def run(config: Config, wanted: Wanted) -> None:
     leave(0)  # a look may be under way, and hang
 
 
-def as_text(snapshot: Snapshot, now: float) -> bytes:
-    """Return the machine at a glance as text for standard output, in colours if that is a terminal."""
+def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
+    """Return the machine at a glance as text for standard output, in colours if that is a terminal.
+
+    Args:
+        snapshot: what is shown.
+        now: Unix time in seconds, by the clock of the machine.
+        note: where it comes from, if that is worth a word.
+    """
     colors = wants_colors(sys.stdout)
-    lines = (painted(line, None, colors=colors).rstrip() for line in picture(overview(snapshot), Frame(now)).lines)
+    whole = picture(overview(snapshot), Frame(now, note=note))
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
-    return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
+    return "".join(f"{painted(line, None, colors=colors).rstrip()}\n" for line in whole.lines).encode(
+        encoding, "replace"
+    )
 
 
 def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
@@ -81,7 +89,7 @@ def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
     if wanted.demo is None:
         service = Service(wanted.url or _own_url(config), wanted.access)
         try:
-            return service, service.url if wanted.url else None, _first(service, _TIMEOUTS * config.collect_timeout)
+            return service, service.url, _first(service, _TIMEOUTS * config.collect_timeout)
         except NobodyThereError:
             if wanted.url:
                 raise

@@ -298,13 +298,16 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
         assert "WARNING" not in terminal.text
         terminal.type("q")
         assert terminal.end() == 0
+    assert "no service runs: seen by this command" in run("top", "-c", config).stdout
 
 
 def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Path) -> None:
     with Monitor(["--demo", "3", "-i", "1h", "--config-dir", tmp_path]) as monitor:
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {monitor.port}}}\n")
-        assert "3 devices" in run("top", "-c", config).stdout
+        shown = run("top", "-c", config).stdout
+        assert "3 devices" in shown
+        assert shown.splitlines()[0].endswith(f":{monitor.port}")
 
 
 def test_a_simulated_machine_is_never_that_of_the_service(served: Shown) -> None:
