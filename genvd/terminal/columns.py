@@ -8,6 +8,9 @@ ELLIPSIS = "…"
 _JAMO = range(0x1160, 0x1200)
 """Vowels and finals of Hangul, which terminals draw upon the consonant before them."""
 
+_ISOLATES = range(0x2066, 0x206A)
+"""Say in which direction text is written (UAX 9), and show nothing."""
+
 
 def width(text: str) -> int:
     """Return how many columns the text takes (UAX 11: wide and fullwidth characters take two, marks none)."""
@@ -59,6 +62,6 @@ def _parts(word: str, columns: int) -> list[str]:
 
 
 def _width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me") or ord(character) in _JAMO:
+    if unicodedata.category(character) in ("Mn", "Me") or any(ord(character) in some for some in (_JAMO, _ISOLATES)):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 from genvd.leaving import leave
 from genvd.terminal.columns import width
 from genvd.terminal.keys import Key, pressed
-from genvd.terminal.paint import painted
+from genvd.terminal.paint import ISOLATES, painted, takes
+from genvd.terminal.size import terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,31 +34,11 @@ class Screen:
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
         self._encoding = sys.stdout.encoding or "ascii"
+        self._isolates = takes(self._encoding, ISOLATES)
         reading, self._writing = os.pipe()
         self._reading = reading
         os.set_blocking(reading, False)
         os.set_blocking(self._writing, False)
-
-    @property
-    def blocks(self) -> bool:
-        """Whether the terminal's encoding has characters for bars."""
-        try:
-            "█░".encode(self._encoding)
-        except UnicodeError:
-            return False
-        return True
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Columns and lines of the terminal just now; of one that says 0, those of the environment."""
-        try:
-            columns, lines = os.get_terminal_size(sys.stdout.fileno())
-        except OSError:
-            columns = lines = 0
-        if columns > 0 and lines > 0:
-            return columns, lines
-        usual = shutil.get_terminal_size()  # which looks at COLUMNS and LINES first
-        return columns or usual.columns or 80, lines or usual.lines or 24
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -106,10 +86,10 @@ class Screen:
 
     def show(self, lines: list[Line]) -> None:
         """Draw these lines, and nothing else."""
-        columns, rows = self.size
+        columns, rows = terminal_size()
         drawn = []
         for row, pieces in enumerate(lines[:rows], 1):
-            text = painted(pieces, columns, colors=self._colors)
+            text = painted(pieces, columns, colors=self._colors, isolates=self._isolates)
             # What is behind the text is erased; behind the last column there is nothing.
             full = sum(width(piece.text) for piece in pieces) >= columns
             drawn.append(f"\x1b[{row};1H{text}{'' if full else chr(27) + '[K'}")

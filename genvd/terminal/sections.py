@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from genvd.overview.people import EnvironmentRow, ProcessRow
     from genvd.terminal.paint import Line
 
+BLOCKS = "█░"
+"""Characters of bars."""
+
 _BAR = 8
 _ROOM_FOR_BARS = 110
 
@@ -98,7 +101,7 @@ _INSTANCES = (
 
 def _bar(ratio: float | None) -> str:
     filled = round(min(1.0, max(0.0, ratio or 0.0)) * _BAR)
-    return "█" * filled + "░" * (_BAR - filled)
+    return BLOCKS[0] * filled + BLOCKS[1] * (_BAR - filled)
 
 
 def _used(device: DeviceRow) -> float | None:

@@ -14,9 +14,11 @@ from genvd.publish.scraping import target_for
 from genvd.streams import write_output
 from genvd.terminal.keys import Key
 from genvd.terminal.looks import Looks, Source
-from genvd.terminal.paint import has_cursor, painted, wants_colors
+from genvd.terminal.paint import ISOLATES, has_cursor, painted, takes, wants_colors
 from genvd.terminal.picture import Frame, picture
+from genvd.terminal.sections import BLOCKS
 from genvd.terminal.service import Access, NobodyThereError, NotYetError, Seen, Service
+from genvd.terminal.size import terminal_size
 from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
@@ -64,24 +66,25 @@ def run(config: Config, wanted: Wanted) -> None:
     screen = Screen(colors=wants_colors(sys.stdout))
     with screen.drawn():
         looks = Looks(source, seen, screen.wake)
-        _refresh(screen, looks, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
+        _refresh(screen, looks, Frame(0, note=note, blocks=takes(sys.stdout.encoding, BLOCKS)), wanted.interval)
     leave(0)  # a look may be under way, and hang
 
 
 def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
-    """Return the machine at a glance as text for standard output, in colours if that is a terminal.
+    """Return the machine at a glance as text for standard output, in its colours and columns if that is a terminal.
 
     Args:
         snapshot: what is shown.
         now: Unix time in seconds, by the clock of the machine.
         note: where it comes from, if that is worth a word.
     """
-    colors = wants_colors(sys.stdout)
-    whole = picture(overview(snapshot), Frame(now, note=note))
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
-    return "".join(f"{painted(line, None, colors=colors).rstrip()}\n" for line in whole.lines).encode(
-        encoding, "replace"
-    )
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    columns = terminal_size()[0] if is_terminal else None
+    whole = picture(overview(snapshot), Frame(now, columns, note=note, blocks=takes(encoding, BLOCKS)))
+    colors, isolates = wants_colors(sys.stdout), is_terminal and takes(encoding, ISOLATES)
+    lines = (painted(one, columns, colors=colors, isolates=isolates).rstrip() for one in whole.lines)
+    return "".join(f"{one}\n" for one in lines).encode(encoding, "replace")
 
 
 def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
@@ -135,7 +138,7 @@ class _OwnLook:
 def _refresh(screen: Screen, looks: Looks, frame: Frame, interval: float) -> None:
     next_look, window = time.monotonic() + interval, Window()
     while True:
-        view, (columns, lines) = looks.latest, screen.size
+        view, (columns, lines) = looks.latest, terminal_size()
         shown = replace(frame, now=view.now, columns=columns, lines=lines, failure=view.failure)
         screen.show(window.lines(picture(overview(view.seen.snapshot), shown), lines))
         for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):

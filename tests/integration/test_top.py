@@ -18,7 +18,7 @@ import bcrypt
 import pytest
 
 from genvd import snapshot_json
-from genvd.model import CollectorStatus, Context, ProcessOwner
+from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.web.security import Security, load
 from tests.support.certificates import issue
 from tests.support.monitor import PROGRAM, Monitor
@@ -265,14 +265,43 @@ def test_names_only_show(served: Shown, kind: str) -> None:
     )
     with Terminal(of(served), columns=100) as terminal:
         terminal.wait_until_shown("GPU", "PID", "device limit")
-        drawn = re.sub(r"\x1b\[(?:\d+;1H|\d*K|J|[0-9;]*m|2J|\?(?:1049|25|7)[hl])", "", terminal.raw)
+        drawn = re.sub(r"\x1b\[(?:\d+;1H|\d*K|J|[0-9;]*m|2J|\?(?:1049|25|7)[hl])|[\u2068\u2069]", "", terminal.raw)
         assert all(character.isprintable() for character in drawn), sorted(set(drawn))
         assert terminal.display[0].startswith("genv-monitor gpu1")
         # What stands behind the name is in its column all the same.
         heading = next(number for number, line in enumerate(terminal.display) if line.startswith("ENVIRONMENT"))
-        if kind not in ("wide", "emoji", "marks"):  # pyte puts a stub behind what is wide, and joins marks
+        if kind not in ("wide", "emoji", "marks", "hebrew"):  # pyte has ways of its own with these
             column = terminal.display[heading].index("BREAKS")
             assert terminal.display[heading + 1][column:] == "device limit"
+
+
+def named(name: str) -> Snapshot:
+    """Return a machine on which everything is called so."""
+    return machine(
+        devices=(device(0, name=name),), environments=(environment("1", (0,), name=name, username=name, gpus=1),)
+    )
+
+
+def test_what_is_drawn_once_fits_the_terminal_and_is_whole_elsewhere(served: Shown) -> None:
+    served.show(named("n" * 200))
+    with Terminal(of(served), environment={"TERM": "dumb"}, columns=40) as terminal:
+        assert terminal.end() == 0
+        assert max(map(len, terminal.raw.splitlines())) == 40
+        assert "nnn…" in terminal.raw
+    assert "n" * 200 in run("top", "--url", served.origin).stdout
+
+
+def test_names_from_right_to_left_are_isolated_in_terminals(served: Shown) -> None:
+    served.show(named(name := "\N{HEBREW LETTER SHIN}" * 4))
+    isolated = f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    with Terminal(of(served)) as terminal:
+        wait_for(lambda: terminal.sent.count(isolated.encode()) >= 3, "drawn")
+    with Terminal(of(served), environment={"TERM": "dumb"}) as terminal:
+        assert terminal.end() == 0
+        assert isolated in terminal.raw
+    shown = run("top", "--url", served.origin, PYTHONIOENCODING="utf-8").stdout
+    assert name in shown
+    assert isolated not in shown
 
 
 # --- Without a terminal ----------------------------------------------------------------------------------------

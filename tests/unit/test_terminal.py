@@ -9,13 +9,14 @@ from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.overview import overview
 from genvd.terminal.columns import cut, fill, width, wrap
 from genvd.terminal.keys import HELP, Key, pressed
-from genvd.terminal.paint import Piece, Style, painted
+from genvd.terminal.paint import ISOLATES, Piece, Style, painted
 from genvd.terminal.picture import Frame, picture
 from genvd.terminal.table import Column, table
 from genvd.terminal.values import duration, gib, percent
 from genvd.terminal.window import Window
 from tests.support.shown import GIB, Demo, device, environment, inhabited, machine
 
+HEBREW = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"
 WIDE = "\N{CJK UNIFIED IDEOGRAPH-6771}"
 
 
@@ -46,6 +47,24 @@ def test_what_is_too_long_is_cut(text: str, columns: int, expected: str) -> None
 def test_nothing_in_a_piece_moves_the_cursor() -> None:
     sent = painted((Piece("\x1b]0;x\x07\r\n"), Piece("\N{RIGHT-TO-LEFT OVERRIDE}", Style.ERROR)), None, colors=True)
     assert sent == r"\x1b]0;x\x07\r\n" + "\x1b[1;31m" + r"\u202e" + "\x1b[0m"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("abc", "abc"),
+        ("é", "é"),
+        (HEBREW, f"<{HEBREW}>"),
+        (f"  {HEBREW} 1   ", f"  <{HEBREW} 1>   "),
+        (f"{HEBREW} (alice), bob ({HEBREW})", f"<{HEBREW}> (alice), bob (<{HEBREW}>)"),
+        ("\N{ARABIC-INDIC DIGIT ONE}", "<\N{ARABIC-INDIC DIGIT ONE}>"),
+    ],
+)
+def test_names_from_right_to_left_turn_nothing_beside_them(text: str, expected: str) -> None:
+    sent = painted((Piece(text),), 40, colors=False, isolates=True)
+    assert sent == expected.replace("<", ISOLATES[0]).replace(">", ISOLATES[1])
+    assert width(sent) == width(text)
+    assert painted((Piece(text),), 40, colors=False) == text
 
 
 def test_names_give_room_and_numbers_do_not() -> None:
