@@ -225,7 +225,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     once.set_defaults(run_command=_once)
 
-    top = commands.add_parser("top", help="show the machine in this terminal, again and again, until q or Ctrl+C")
+    top = commands.add_parser(
+        "top", help="show the machine in this terminal, again and again, until q or Ctrl+C; ? shows the keys"
+    )
     _add_common_options(top)
     _add_top_options(top)
     _add_demo_option(top)

@@ -20,7 +20,9 @@ import pytest
 from genvd import snapshot_json
 from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.web.security import Security, load
+from tests.standin import Scenario
 from tests.support.certificates import issue
+from tests.support.gpus import gpu
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine, serving
 from tests.support.terminal import ENTER, LEAVE, Terminal
@@ -328,6 +330,25 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
         terminal.type("q")
         assert terminal.end() == 0
     assert "no service runs: seen by this command" in run("top", "-c", config).stdout
+
+
+def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
+    nvml_library: Path, scenario: Scenario, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"listen: {{port: {port}}}\ncollect: {{timeout: 1s}}\n")
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    command = top("-c", config, "-i", "0.2")
+    with Terminal(command, environment=scenario.environment(nvml_library)) as terminal:
+        terminal.wait_until_shown("seen by this command", "2 devices")
+        scenario.hangs["*"] = 600_000
+        scenario.write()
+        terminal.wait_until_shown("driver hung", "! The NVIDIA driver does not answer.")
+        terminal.type("q")
+        assert terminal.end() == 0
 
 
 def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Path) -> None:
