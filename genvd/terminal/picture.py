@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genvd.terminal import sections
 from genvd.terminal.paint import Line, Piece, Style, line
-from genvd.terminal.problem_lines import STYLES, in_brief, in_full
+from genvd.terminal.problem_lines import STYLES, in_brief, in_full, marked
 from genvd.terminal.values import count, duration
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _LATE_INTERVALS, _LATE_SECONDS = 3, 5
 """How old facts may be, in intervals and beyond that in seconds, before they are said to be stale."""
+
+_ROOM_TO_EXPLAIN = 12
+"""Lines of a screen from which on a failure to look has as many as it takes."""
 
 _PROBLEM_SHARE = 3
 """Problems may take the third part of what has no room for all, and what devices leave."""
@@ -101,7 +104,8 @@ def _head(overview: Overview, frame: Frame) -> list[Line]:
         title.append(Piece(f"  {frame.note}", Style.DIM))
     lines: list[Line] = [tuple(title), _counts(overview)]
     if frame.failure:
-        lines.append(line(f"! {frame.failure}", Style.ERROR))
+        has_room = frame.lines is None or frame.lines >= _ROOM_TO_EXPLAIN
+        lines += marked(frame.failure, frame.columns if has_room else None, Style.ERROR)
     elif stale:
         lines.append(line("! The facts are old: see 'journalctl -u genv-monitor'.", Style.ERROR))
     return lines

@@ -37,10 +37,15 @@ def in_full(problem: Problem, columns: int | None) -> list[Line]:
     return [*what, *_indented(f"{problem.todo}{told}", columns, Style.DIM)]
 
 
+def marked(text: str, columns: int | None, style: Style) -> list[Line]:
+    """Return a sentence about something wrong, in as many lines as it takes."""
+    first, *others = _indented(text, columns, style)
+    return [line(f"! {first[0].text.removeprefix(_INDENT)}", style), *others]
+
+
 def _broken(problem: Problem, columns: int | None) -> list[Line]:
-    first, *others = _indented(problem.what, columns, STYLES[problem.severity])
-    marked = line(f"! {first[0].text.removeprefix(_INDENT)}", first[0].style)
-    return [marked, *others, *(_indented(_names(problem).strip(), columns, Style.PLAIN) if problem.names else [])]
+    names = _indented(_names(problem).strip(), columns, Style.PLAIN) if problem.names else []
+    return [*marked(problem.what, columns, STYLES[problem.severity]), *names]
 
 
 def _indented(text: str, columns: int | None, style: Style) -> list[Line]:

@@ -119,6 +119,15 @@ def test_lines_are_spent_on_devices_first(columns: int, lines: int, least: int) 
     assert lines > 24 or "" not in text
 
 
+def test_why_there_is_nothing_newer_is_said_in_full_where_there_is_room() -> None:
+    failure = "http://gpu1:8000: Connection refused; see 'systemctl status genv-monitor', or say where it is"
+    for lines, whole in ((24, True), (6, False)):
+        head = picture(overview(full()), Frame(0, 40, lines, failure=failure)).head
+        told = " ".join(painted(line, 40, colors=False).strip() for line in head[2:])
+        assert (told == f"! {failure}") == whole
+        assert len(head) == (5 if whole else 3)
+
+
 def test_what_is_out_of_sight_is_counted() -> None:
     text = shown(80, 24, machine(devices=tuple(map(device, range(64)))))
     assert len(text) == 24
