@@ -231,7 +231,9 @@ def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     )
     once.set_defaults(run_command=_once)
 
-    top = commands.add_parser("top", help="show the machine in this terminal, again and again, until q or Ctrl+C")
+    top = commands.add_parser(
+        "top", help="show the machine in this terminal, again and again, until q or Ctrl+C; ? shows the keys"
+    )
     _add_common_options(top)
     _add_top_options(top)
     _add_demo_option(top)

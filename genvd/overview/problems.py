@@ -115,6 +115,16 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
         )
 
 
+def _no_devices(snapshot: Snapshot) -> Iterator[Problem]:
+    if snapshot.driver_state == "ok" and snapshot.devices == ():
+        yield Problem(
+            "warning",
+            "The NVIDIA driver works, and lists no GPU.",
+            "See 'nvidia-smi -L', and with 'lspci -d 10de:' whether there is one at all. A container or virtual machine"
+            " has only those that it was given.",
+        )
+
+
 def _devices(snapshot: Snapshot) -> Iterator[Problem]:
     vendor = _vendor(snapshot)
     for device in snapshot.devices or ():
@@ -217,6 +227,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
 _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _sources,
     _service,
+    _no_devices,
     _devices,
     _slow,
     _violations,

@@ -13,7 +13,6 @@ from genvd.model import Context, Device, GpuFacts
 from genvd.sources import SourceError
 
 if TYPE_CHECKING:
-    from genvd.model import CollectorStatus
     from genvd.sources import Source
 
 Q = TypeVar("Q")
@@ -31,9 +30,6 @@ class DeviceFacts:
     """None when it does not tell who computes on it."""
 
 
-_NOTHING = DeviceFacts(Device(-1), None)
-
-
 class Devices(Generic[Q]):
     """All devices of a driver, by their places."""
 
@@ -46,15 +42,21 @@ class Devices(Generic[Q]):
         self.crew = Crew("devices")
         self._source = source
         self._devices: dict[int, Collector[Q, DeviceFacts]] = {}
+        self._last: dict[int, Device] = {}  # of each index, as it answered last
 
     @property
     def busy(self) -> bool:
         """Whether a device still works on a question."""
         return any(device.busy for device in self._devices.values())
 
+    def begin_anew(self) -> None:
+        """Take no device any more for the one that was at its index before."""
+        self._last.clear()
+
     def ask(self, count: int, question: Q) -> None:
         """Have the first ``count`` devices asked, and forget the others."""
         for index in [index for index in self._devices if index >= count]:
+            self._last.pop(index, None)
             if self._devices[index].busy:
                 self._devices[index].forget()
             else:
@@ -67,8 +69,17 @@ class Devices(Generic[Q]):
     def facts(self, count: int, deadline: float) -> tuple[GpuFacts, bool]:
         """Return what the devices told until the deadline, and whether all of them hang."""
         self.crew.wait(deadline)
-        told = [_device(index, *self._devices[index].facts(deadline)) for index in range(count)]
+        told = [self._told(index, deadline) for index in range(count)]
         return _gpu_facts([facts for facts, _ in told]), bool(told) and all(hung for _, hung in told)
+
+    def _told(self, index: int, deadline: float) -> tuple[DeviceFacts, bool]:
+        """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""
+        facts, status = self._devices[index].facts(deadline)
+        if status.success and facts:
+            self._last[index] = facts.device
+            return facts, False
+        known = facts or DeviceFacts(_identity(self._last.get(index, Device(index))), None)
+        return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
 
 
 def deadline_for_devices(deadline: float) -> float:
@@ -86,12 +97,18 @@ def all_hang(facts: GpuFacts) -> SourceError:
     )
 
 
-def _device(index: int, facts: DeviceFacts | None, status: CollectorStatus) -> tuple[DeviceFacts, bool]:
-    """Return what is known of a device, and whether it hangs."""
-    if status.success and facts:
-        return facts, False
-    known = facts or _NOTHING
-    return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
+def _identity(device: Device) -> Device:
+    """Return which device it is, without how it does."""
+    return Device(
+        index=device.index,
+        uuid=device.uuid,
+        name=device.name,
+        pci_bus_id=device.pci_bus_id,
+        architecture=device.architecture,
+        vbios_version=device.vbios_version,
+        mig_mode=device.mig_mode,
+        board=device.board,
+    )
 
 
 def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:

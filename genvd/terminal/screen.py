@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from genvd.leaving import leave
 from genvd.terminal.columns import width
-from genvd.terminal.paint import painted
+from genvd.terminal.keys import Key, pressed
+from genvd.terminal.paint import ISOLATES, painted, takes
+from genvd.terminal.size import terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # xterm's control sequences: the alternate screen, the cursor, and whether lines wrap.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-_QUIT = b"qQ\x03\x04"
 
 
 class Screen:
@@ -34,27 +34,11 @@ class Screen:
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
         self._encoding = sys.stdout.encoding or "ascii"
+        self._isolates = takes(self._encoding, ISOLATES)
         reading, self._writing = os.pipe()
         self._reading = reading
         os.set_blocking(reading, False)
         os.set_blocking(self._writing, False)
-
-    @property
-    def blocks(self) -> bool:
-        """Whether the terminal's encoding has characters for bars."""
-        try:
-            "█░".encode(self._encoding)
-        except UnicodeError:
-            return False
-        return True
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Columns and lines of the terminal just now."""
-        try:
-            return os.get_terminal_size(sys.stdout.fileno())
-        except OSError:
-            return shutil.get_terminal_size()
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -102,27 +86,32 @@ class Screen:
 
     def show(self, lines: list[Line]) -> None:
         """Draw these lines, and nothing else."""
-        columns, rows = self.size
+        columns, rows = terminal_size()
         drawn = []
         for row, pieces in enumerate(lines[:rows], 1):
-            text = painted(pieces, columns, colors=self._colors)
+            text = painted(pieces, columns, colors=self._colors, isolates=self._isolates)
             # What is behind the text is erased; behind the last column there is nothing.
             full = sum(width(piece.text) for piece in pieces) >= columns
             drawn.append(f"\x1b[{row};1H{text}{'' if full else chr(27) + '[K'}")
         below = f"\x1b[{len(lines) + 1};1H\x1b[J" if len(lines) < rows else ""
         self._send("".join(drawn) + below)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so long, less if the size changes; tell whether the user wants to quit."""
+    def wake(self) -> None:
+        """End :meth:`wait`, or the next one; of any thread."""
+        with suppress(BlockingIOError):
+            os.write(self._writing, b"\0")
+
+    def wait(self, seconds: float) -> list[Key]:
+        """Wait at most so long, less if the size changes or somebody wakes it; return the keys that were pressed."""
         watched = [self._reading] if self._before is None else [self._reading, 0]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reading in ready:
             with suppress(BlockingIOError):
                 os.read(self._reading, 64)
         if 0 not in ready:
-            return False
+            return []
         typed = os.read(0, 64)
-        return not typed or any(key in _QUIT for key in typed)
+        return pressed(typed) if typed else [Key.QUIT]
 
     def _send(self, text: str) -> None:
         """Write at once, as a signal may come in between and write too, which Python's own files do not take."""

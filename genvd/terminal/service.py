@@ -33,6 +33,10 @@ class NobodyThereError(ServiceError):
     """Nobody listens there at all."""
 
 
+class NotYetError(ServiceError):
+    """It has nothing to show yet, or is too busy to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A Snapshot, and when it was looked at."""
@@ -120,7 +124,8 @@ class Service:
         if response.status == HTTPStatus.NOT_MODIFIED and self._last:
             return Seen(self._last[1], _date(response))
         if response.status != HTTPStatus.OK:
-            raise ServiceError(f"{self.url}: {_refusal(response.status, body)}")
+            kind = NotYetError if response.status == HTTPStatus.SERVICE_UNAVAILABLE else ServiceError
+            raise kind(f"{self.url}: {_refusal(response.status, body)}")
         try:
             snapshot = snapshot_json.load(body)
         except snapshot_json.NoSnapshotError as error:

@@ -6,14 +6,20 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from genvd.leaving import leave
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
 from genvd.streams import write_output
-from genvd.terminal.paint import has_cursor, painted, wants_colors
+from genvd.terminal.keys import Key
+from genvd.terminal.looks import Looks, Source
+from genvd.terminal.paint import ISOLATES, has_cursor, painted, takes, wants_colors
 from genvd.terminal.picture import Frame, picture
-from genvd.terminal.service import Access, NobodyThereError, Seen, Service, ServiceError
+from genvd.terminal.sections import BLOCKS
+from genvd.terminal.service import Access, NobodyThereError, NotYetError, Seen, Service
+from genvd.terminal.size import terminal_size
+from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
     from genvd.config import Config
@@ -33,12 +39,18 @@ class Wanted:
     """Number of devices of a simulated machine."""
 
 
-class _Source(Protocol):
-    def look(self) -> Seen: ...
+_REDRAW_SECONDS = 1.0
+"""After which the age of what is shown is another one."""
+
+_AGAIN_SECONDS = 0.2
+"""After which a service that has nothing to show yet is asked again."""
+
+_TIMEOUTS = 2
+"""Of a collection, for which the first one is waited for: one source may not answer, and there are others."""
 
 
 def run(config: Config, wanted: Wanted) -> None:
-    """Show the machine until the user has seen enough; once where standard output is no terminal.
+    """Show the machine until the user has seen enough, which ends the process; once where it is no terminal.
 
     Raises:
         ServiceError: there is nothing to show.
@@ -46,36 +58,59 @@ def run(config: Config, wanted: Wanted) -> None:
     """
     source, note, seen = _begin(config, wanted)
     if not has_cursor(sys.stdout):
-        write_output(as_text(seen.snapshot, seen.now))
+        write_output(as_text(seen.snapshot, seen.now, note))
         return
     from genvd.terminal.screen import Screen
 
     logging.disable(logging.CRITICAL)  # what the log would say is in the picture
     screen = Screen(colors=wants_colors(sys.stdout))
     with screen.drawn():
-        _refresh(screen, source, seen, Frame(0, note=note, blocks=screen.blocks), wanted.interval)
+        looks = Looks(source, seen, screen.wake)
+        _refresh(screen, looks, Frame(0, note=note, blocks=takes(sys.stdout.encoding, BLOCKS)), wanted.interval)
+    leave(0)  # a look may be under way, and hang
 
 
-def as_text(snapshot: Snapshot, now: float) -> bytes:
-    """Return the machine at a glance as text for standard output, in colours if that is a terminal."""
-    colors = wants_colors(sys.stdout)
-    lines = (painted(line, None, colors=colors).rstrip() for line in picture(overview(snapshot), Frame(now)))
+def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
+    """Return the machine at a glance as text for standard output, in its colours and columns if that is a terminal.
+
+    Args:
+        snapshot: what is shown.
+        now: Unix time in seconds, by the clock of the machine.
+        note: where it comes from, if that is worth a word.
+    """
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
-    return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    columns = terminal_size()[0] if is_terminal else None
+    whole = picture(overview(snapshot), Frame(now, columns, note=note, blocks=takes(encoding, BLOCKS)))
+    colors, isolates = wants_colors(sys.stdout), is_terminal and takes(encoding, ISOLATES)
+    lines = (painted(one, columns, colors=colors, isolates=isolates).rstrip() for one in whole.lines)
+    return "".join(f"{one}\n" for one in lines).encode(encoding, "replace")
 
 
-def _begin(config: Config, wanted: Wanted) -> tuple[_Source, str | None, Seen]:
+def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
     """Return whom to ask, a word about it, and the first answer."""
     if wanted.demo is None:
         service = Service(wanted.url or _own_url(config), wanted.access)
         try:
-            return service, service.url if wanted.url else None, service.look()
+            return service, service.url, _first(service, _TIMEOUTS * config.collect_timeout)
         except NobodyThereError:
             if wanted.url:
                 raise
     own = _OwnLook(config, wanted)
     note = None if wanted.demo is not None else "no service runs: seen by this command"
     return own, note, own.look()
+
+
+def _first(service: Service, seconds: float) -> Seen:
+    """Return the first answer, waiting so long at most for a service that has only just been started."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return service.look()
+        except NotYetError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 def _own_url(config: Config) -> str:
@@ -100,17 +135,16 @@ class _OwnLook:
         return Seen(self._monitor.look(), time.time())
 
 
-def _refresh(screen: Screen, source: _Source, seen: Seen, frame: Frame, interval: float) -> None:
-    looked = next_look = time.monotonic()
+def _refresh(screen: Screen, looks: Looks, frame: Frame, interval: float) -> None:
+    next_look, window = time.monotonic() + interval, Window()
     while True:
-        next_look = max(next_look + interval, time.monotonic())
-        while (left := next_look - time.monotonic()) > 0:
-            columns, lines = screen.size
-            now = seen.now + time.monotonic() - looked
-            screen.show(picture(overview(seen.snapshot), replace(frame, now=now, columns=columns, lines=lines)))
-            if screen.wait(left):
+        view, (columns, lines) = looks.latest, terminal_size()
+        shown = replace(frame, now=view.now, columns=columns, lines=lines, failure=view.failure)
+        screen.show(window.lines(picture(overview(view.seen.snapshot), shown), lines))
+        for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):
+            if key is Key.QUIT:
                 return
-        try:
-            seen, looked, frame = source.look(), time.monotonic(), replace(frame, failure=None)
-        except ServiceError as error:
-            frame = replace(frame, failure=str(error))
+            window.press(key)
+        if time.monotonic() >= next_look:
+            looks.begin()
+            next_look = max(next_look + interval, time.monotonic())

@@ -121,7 +121,7 @@ def test_it_updates_without_being_loaded_again(served: Shown, open_page: OpenPag
 
 
 def test_it_asks_only_for_what_is_new(served: Shown, open_page: OpenPage) -> None:
-    served.show(machine())
+    served.show(machine(devices=(device(0),)))
     page = open_page()
     expect(page.locator("#verdict")).to_have_text("All is well.")
     with page.expect_response("**/data.json") as answer:
@@ -130,7 +130,7 @@ def test_it_asks_only_for_what_is_new(served: Shown, open_page: OpenPage) -> Non
 
 
 def test_it_asks_for_nothing_while_nobody_looks(served: Shown, open_page: OpenPage) -> None:
-    served.show(machine())
+    served.show(machine(devices=(device(0),)))
     page = open_page(before=lambda page: page.clock.install())
     expect(page.locator("#verdict")).to_have_text("All is well.")
     asked: list[str] = []
@@ -305,10 +305,10 @@ def test_before_the_first_collection_it_waits(served: Shown, open_page: OpenPage
 
 
 def test_facts_that_are_old_are_said_to_be(served: Shown, open_page: OpenPage) -> None:
-    served.show(machine())
+    served.show(machine(devices=(device(0),)))
     page = open_page()
     expect(page.locator("#verdict")).to_have_text("All is well.")
-    served.show(replace(machine(), timestamp=machine().timestamp - 600))
+    served.show(replace(machine(devices=(device(0),)), timestamp=machine().timestamp - 600))
     expect(page.locator("#problems")).to_contain_text("The facts are old")
     expect(page.locator("#freshness")).to_have_text("as of 10 min ago")
     expect(page.locator("#freshness")).to_have_class(re.compile("error"))
@@ -389,7 +389,9 @@ def test_it_fits_on_a_phone(served: Shown, open_page: OpenPage, state: str) -> N
 
 def test_without_devices_it_says_so(served: Shown, open_page: OpenPage) -> None:
     served.show(machine())
-    expect(open_page().locator("#no-devices")).to_have_text("The machine has no GPU.")
+    page = open_page()
+    expect(page.locator("#problems")).to_contain_text("The NVIDIA driver works, and lists no GPU.")
+    expect(page.locator("#no-devices")).to_have_text("The machine has no GPU.")
 
 
 def test_devices_in_mig_mode_show_their_instances(served: Shown, open_page: OpenPage) -> None:
@@ -450,7 +452,7 @@ def test_it_is_accessible(served: Shown, open_page: OpenPage, state: str) -> Non
 
 @pytest.mark.parametrize("colors", COLORS)
 def test_the_help_is_accessible_and_leads_back(open_page: OpenPage, served: Shown, colors: str) -> None:
-    served.show(machine())
+    served.show(machine(devices=(device(0),)))
     page = open_page("/page/help.html", color_scheme=colors, viewport=PHONE)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -459,7 +461,7 @@ def test_the_help_is_accessible_and_leads_back(open_page: OpenPage, served: Show
 
 
 def test_keyboards_get_past_the_head(served: Shown, open_page: OpenPage) -> None:
-    served.show(machine())
+    served.show(machine(devices=(device(0),)))
     page = open_page()
     expect(page.locator("#verdict")).to_have_text("All is well.")
     page.keyboard.press("Tab")

@@ -254,6 +254,9 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
     assert state_of(metrics) == "ok"
     assert monitor.threads <= threads + 2  # one goes on where one is held up
     assert monitor.log.count("device 1: does not answer") == 1
+    hanging = monitor.snapshot()["devices"][1]
+    assert (hanging["uuid"], hanging["up"], hanging["temperature_celsius"]) == ("GPU-1", False, None)
+    assert hanging["name"] == monitor.snapshot()["devices"][0]["name"]
     scenario.gpus[1].hangs = {}
     scenario.write()
     assert values_of(wait_for_up(monitor, 1, 1, 1), 1) == DEVICE_METRICS

@@ -9,17 +9,20 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import bcrypt
 import pytest
 
 from genvd import snapshot_json
-from genvd.model import CollectorStatus, Context, ProcessOwner
+from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.web.security import Security, load
+from tests.standin import Scenario
 from tests.support.certificates import issue
+from tests.support.gpus import gpu
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine, serving
 from tests.support.terminal import ENTER, LEAVE, Terminal
@@ -100,10 +103,25 @@ def test_other_keys_do_nothing(served: Shown) -> None:
         assert "x" not in terminal.display[-1]
 
 
+def test_keys_bring_into_sight_what_does_not_fit(served: Shown) -> None:
+    served.show(*Demo().hour())
+    with Terminal(of(served), columns=80, lines=24) as terminal:
+        terminal.wait_until_shown("more lines (? shows the keys)")
+        shown = terminal.text
+        assert len(re.findall(r"^ +\d  Sim", shown, re.MULTILINE)) == 8
+        assert "Xorg" not in shown
+        terminal.type("G")
+        terminal.wait_until_shown("Xorg", "0 below", "genv-monitor", "OUTSIDE")
+        terminal.type("\x1b[1~?")
+        terminal.wait_until_shown("GPU  NAME", "q quits")
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
 def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
     served.show(*Demo().hour())
     with Terminal(top("--url", served.origin, "-i", "1h"), columns=150, lines=50) as terminal:
-        terminal.wait_until_shown("ENVIRONMENT", "PID", "Simulated GPU 80GB", "█")
+        terminal.wait_until_shown("ENVIRONMENT", "OUTSIDE", "PID", "Simulated GPU 80GB", "█")
         for columns, lines, first in ((60, 20, "genv-monitor"), (20, 5, "genv-monitor"), (1, 1, "…")):
             terminal.resize(columns, lines)
             wait_for(lambda: terminal.display[0].startswith(first), f"drawn in {columns} columns")  # noqa: B023
@@ -112,6 +130,17 @@ def test_it_fits_whatever_size_the_terminal_gets(served: Shown) -> None:
         terminal.resize(60, 24)
         terminal.wait_until_shown("more lines")
         assert max(map(len, terminal.display)) <= 60
+
+
+@pytest.mark.parametrize("variables", [{}, {"COLUMNS": "150"}])
+def test_a_terminal_that_does_not_know_its_size_has_the_usual_one(served: Shown, variables: dict[str, str]) -> None:
+    served.show(machine(devices=(device(0),)))
+    terminal = Terminal(of(served), columns=0, lines=0, environment=variables)
+    with terminal:
+        wait_for(lambda: b"NVIDIA H200" in terminal.sent, "shown")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert ("█" in terminal.raw) == bool(variables)
 
 
 def test_it_lets_go_of_the_terminal_while_it_is_stopped(served: Shown) -> None:
@@ -143,6 +172,17 @@ def test_a_service_that_goes_away_is_said_to_be_gone_and_picked_up_again(tmp_pat
                 wait_for(lambda: "refused" not in terminal.text, "picked up")
 
 
+def test_while_a_look_hangs_it_draws_and_obeys(tmp_path: Path) -> None:
+    with Monitor(["--demo", "-i", "0.2", "--config-dir", tmp_path]) as monitor:
+        with Terminal(top("--url", f"http://127.0.0.1:{monitor.port}", "-i", "0.1")) as terminal:
+            terminal.wait_until_shown("8 devices")
+            os.kill(monitor.process.pid, signal.SIGSTOP)
+            terminal.wait_until_shown("! http://127.0.0.1:", "timed out", "8 devices")
+            terminal.type("q")
+            assert terminal.end() == 0
+        os.kill(monitor.process.pid, signal.SIGCONT)
+
+
 def test_facts_that_are_old_are_said_to_be(served: Shown) -> None:
     served.show(replace(machine(), timestamp=machine().timestamp - 600))
     with Terminal(of(served)) as terminal:
@@ -158,6 +198,17 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
         )
         row = terminal.display.index("! The NVIDIA driver is not loaded.")
         assert terminal.cell[row][0].fg == "red"
+
+
+def test_a_driver_without_devices_is_said_where_to_look(served: Shown) -> None:
+    served.show(machine())
+    assert (
+        "! The NVIDIA driver works, and lists no GPU.\n  See 'nvidia-smi -L'"
+        in run("top", "--url", served.origin).stdout
+    )
+    told = CollectorStatus("nvml", False, 0.1, "NVML says no", "not_loaded")
+    served.show(replace(machine(collectors=(told,), driver_state="not_loaded"), devices=None, processes=None))
+    assert "lists no GPU" not in run("top", "--url", served.origin).stdout
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {}])
@@ -216,14 +267,43 @@ def test_names_only_show(served: Shown, kind: str) -> None:
     )
     with Terminal(of(served), columns=100) as terminal:
         terminal.wait_until_shown("GPU", "PID", "device limit")
-        drawn = re.sub(r"\x1b\[(?:\d+;1H|\d*K|J|[0-9;]*m|2J|\?(?:1049|25|7)[hl])", "", terminal.raw)
+        drawn = re.sub(r"\x1b\[(?:\d+;1H|\d*K|J|[0-9;]*m|2J|\?(?:1049|25|7)[hl])|[\u2068\u2069]", "", terminal.raw)
         assert all(character.isprintable() for character in drawn), sorted(set(drawn))
         assert terminal.display[0].startswith("genv-monitor gpu1")
         # What stands behind the name is in its column all the same.
         heading = next(number for number, line in enumerate(terminal.display) if line.startswith("ENVIRONMENT"))
-        if kind not in ("wide", "emoji", "marks"):  # pyte puts a stub behind what is wide, and joins marks
+        if kind not in ("wide", "emoji", "marks", "hebrew"):  # pyte has ways of its own with these
             column = terminal.display[heading].index("BREAKS")
             assert terminal.display[heading + 1][column:] == "device limit"
+
+
+def named(name: str) -> Snapshot:
+    """Return a machine on which everything is called so."""
+    return machine(
+        devices=(device(0, name=name),), environments=(environment("1", (0,), name=name, username=name, gpus=1),)
+    )
+
+
+def test_what_is_drawn_once_fits_the_terminal_and_is_whole_elsewhere(served: Shown) -> None:
+    served.show(named("n" * 200))
+    with Terminal(of(served), environment={"TERM": "dumb"}, columns=40) as terminal:
+        assert terminal.end() == 0
+        assert max(map(len, terminal.raw.splitlines())) == 40
+        assert "nnn…" in terminal.raw
+    assert "n" * 200 in run("top", "--url", served.origin).stdout
+
+
+def test_names_from_right_to_left_are_isolated_in_terminals(served: Shown) -> None:
+    served.show(named(name := "\N{HEBREW LETTER SHIN}" * 4))
+    isolated = f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    with Terminal(of(served)) as terminal:
+        wait_for(lambda: terminal.sent.count(isolated.encode()) >= 3, "drawn")
+    with Terminal(of(served), environment={"TERM": "dumb"}) as terminal:
+        assert terminal.end() == 0
+        assert isolated in terminal.raw
+    shown = run("top", "--url", served.origin, PYTHONIOENCODING="utf-8").stdout
+    assert name in shown
+    assert isolated not in shown
 
 
 # --- Without a terminal ----------------------------------------------------------------------------------------
@@ -249,13 +329,35 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
         assert "WARNING" not in terminal.text
         terminal.type("q")
         assert terminal.end() == 0
+    assert "no service runs: seen by this command" in run("top", "-c", config).stdout
+
+
+def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
+    nvml_library: Path, scenario: Scenario, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"listen: {{port: {port}}}\ncollect: {{timeout: 1s}}\n")
+    scenario.gpus = [gpu(0), gpu(1)]
+    scenario.write()
+    command = top("-c", config, "-i", "0.2")
+    with Terminal(command, environment=scenario.environment(nvml_library)) as terminal:
+        terminal.wait_until_shown("seen by this command", "2 devices")
+        scenario.hangs["*"] = 600_000
+        scenario.write()
+        terminal.wait_until_shown("driver hung", "! The NVIDIA driver does not answer.")
+        terminal.type("q")
+        assert terminal.end() == 0
 
 
 def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Path) -> None:
     with Monitor(["--demo", "3", "-i", "1h", "--config-dir", tmp_path]) as monitor:
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {monitor.port}}}\n")
-        assert "3 devices" in run("top", "-c", config).stdout
+        shown = run("top", "-c", config).stdout
+        assert "3 devices" in shown
+        assert shown.splitlines()[0].endswith(f":{monitor.port}")
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -304,18 +406,24 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """Be a server that gives everybody this answer."""
+def answering(*answers: bytes) -> Iterator[str]:
+    """Be a server that gives those who ask these answers in turn, and the last one ever after."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def serve() -> None:
-            with closing(listener.accept()[0]) as client:
-                client.recv(65536)
-                client.sendall(answer)
+            for number in count():
+                with suppress(OSError), closing(listener.accept()[0]) as client:
+                    client.recv(65536)
+                    client.sendall(answers[min(number, len(answers) - 1)])
+                if stopped.is_set():
+                    return
 
+        stopped = threading.Event()
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        stopped.set()
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
 
 
@@ -337,11 +445,19 @@ def http(status: str, body: bytes, headers: str = "") -> bytes:
         (http("304 Not Modified", b""), "status 304"),
     ],
 )
-def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str) -> None:
+def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str, tmp_path: Path) -> None:
+    config = tmp_path / "monitor.yaml"
+    config.write_text("collect: {timeout: 50ms}\n")
     with answering(answer) as url:
-        line = failure("--url", url)
+        line = failure("--url", url, "-c", config)
         assert expected in line
         assert url in line
+
+
+def test_the_first_collection_is_waited_for() -> None:
+    not_yet = http("503 Service Unavailable", b"The first collection is not done yet.")
+    with answering(not_yet, not_yet, http("200 OK", snapshot_json.dump(machine()))) as url:
+        assert "0 devices" in run("top", "--url", url).stdout
 
 
 def test_a_monitor_without_a_date_is_understood() -> None:

@@ -75,6 +75,7 @@ class NvmlSource:
             pynvml.nvmlInit()
             self._initialised = True
             self._session += 1
+            self._devices.begin_anew()
             self._gpus = gpus_of_driver()
             self._driver = driver_versions()
             log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
