@@ -33,7 +33,7 @@ class Written(NamedTuple):
     name: str
     help: str
     type: Literal["gauge", "counter"]
-    lines: str
+    lines: bytes
 
 
 class Families:
@@ -52,16 +52,17 @@ class Families:
         numbers: dict[Value, str] = {}
         while self._families:
             family = self._families.popleft()
-            self._written.append(Written(family.name, family.help, family.type, family.lines(numbers)))
+            self._written.append(Written(family.name, family.help, family.type, family.lines(numbers).encode()))
         return self._written
 
 
 def _text(families: Families) -> bytes:
     """Write the text format of Prometheus, version 0.0.4."""
-    return "".join(
-        f"# HELP {family.name} {_one_line(family.help)}\n# TYPE {family.name} {family.type}\n{family.lines}"
-        for family in families.written()
-    ).encode()
+    parts = []
+    for family in families.written():
+        head = f"# HELP {family.name} {_one_line(family.help)}\n# TYPE {family.name} {family.type}\n"
+        parts += [head.encode(), family.lines]
+    return b"".join(parts)
 
 
 def _openmetrics(families: Families) -> bytes:
@@ -70,8 +71,8 @@ def _openmetrics(families: Families) -> bytes:
     for family in families.written():
         name = family.name.removesuffix("_total") if family.type == "counter" else family.name
         help_ = _one_line(family.help).replace('"', r"\"")
-        parts.append(f"# HELP {name} {help_}\n# TYPE {name} {family.type}\n{family.lines}")
-    return "".join((*parts, "# EOF\n")).encode()
+        parts += [f"# HELP {name} {help_}\n# TYPE {name} {family.type}\n".encode(), family.lines]
+    return b"".join((*parts, b"# EOF\n"))
 
 
 def _one_line(text: str) -> str:
