@@ -64,6 +64,9 @@ _RULES = {
     ),
 }
 
+_SAID_ALREADY = frozenset({"missing", "not_loaded", "no_permission"})
+"""States of the driver to which the source has nothing to add."""
+
 _SLOW = {
     "hw_slowdown": "the hardware protects itself",
     "hw_thermal": "too hot",
@@ -83,7 +86,7 @@ def _sources(snapshot: Snapshot) -> Iterator[Problem]:
     for status in snapshot.collectors:
         if not status.success:
             what, todo = _of_source(snapshot, status)
-            yield Problem("error", what, todo, detail=status.error)
+            yield Problem("error", what, todo, detail=None if _says_all(snapshot, status) else status.error)
 
 
 def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
@@ -91,6 +94,11 @@ def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
         vendor = _vendor(snapshot)
         return vendor.driver.get(snapshot.driver_state, vendor.driver_failed)
     return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
+
+
+def _says_all(snapshot: Snapshot, status: CollectorStatus) -> bool:
+    """Tell whether the vendor's words are those of the source."""
+    return status.name == snapshot.gpu_collector and snapshot.driver_state in _SAID_ALREADY
 
 
 def _service(snapshot: Snapshot) -> Iterator[Problem]:

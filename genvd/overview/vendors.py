@@ -32,8 +32,8 @@ def _reset(index: int) -> str:
 
 def _freed(index: int) -> str:
     return (
-        f"'fuser -v /dev/nvidia{index}' as root names processes that still have it open. If there are"
-        f" none, 'nvidia-smi --gpu-reset -i {index}' frees it."
+        f"'fuser -v /dev/nvidia{index}' as root names the processes that have it open. If the monitor is the only one,"
+        f" {_reset(index)}."
     )
 
 
