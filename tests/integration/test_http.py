@@ -157,6 +157,7 @@ def test_the_snapshot_is_json(monitor: Monitor) -> None:
     [
         ("application/json", "application/json"),
         ("application/json, text/html;q=0.5", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
         ("*/*", "text/html; charset=utf-8"),
         ("", "text/html; charset=utf-8"),
