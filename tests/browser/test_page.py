@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, Route, ViewportSize, expect
 
 from genvd.device_model import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
-from genvd.history import Past
+from genvd.history import NO_PAST, POINT_SECONDS, History, Past
 from genvd.model import CollectorStatus, Context, LedgerStatus, ProcessOwner, Snapshot
 from tests.browser.conftest import OpenPage
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine
@@ -97,6 +98,19 @@ def test_a_card_says_whose_device_it_is(served: Shown, open_page: OpenPage) -> N
     widths = first.locator(".bar").nth(1).locator("span").evaluate_all("(all) => all.map((one) => one.style.width)")
     assert widths == ["20%", "4%", "6%"]
     expect(first.get_by_role("meter", name="Memory")).to_have_attribute("aria-valuenow", "30")
+
+
+def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage) -> None:
+    """The last half minute, of which the hour has the mean, is under way."""
+    history, past = History(), NO_PAST
+    begin = (time.time() // POINT_SECONDS - 1) * POINT_SECONDS
+    for seconds, celsius in ((0, 75), (31, 74), (33, 68)):
+        snapshot = replace(machine(devices=(device(0, temperature_celsius=celsius),)), timestamp=begin + seconds)
+        past = history.take(snapshot)
+    served.show(snapshot, past)
+    heat = open_page().locator(".gauge").nth(2)
+    expect(heat.locator(".value")).to_have_text("68 °C")
+    expect(heat.locator(".spark")).to_have_attribute("aria-label", "Temperature in the last hour: 68 °C to 75 °C")
 
 
 def test_it_updates_without_being_loaded_again(served: Shown, open_page: OpenPage) -> None:
