@@ -463,6 +463,19 @@ def test_it_is_accessible(served: Shown, open_page: OpenPage, state: str) -> Non
 
 
 @pytest.mark.parametrize("colors", COLORS)
+def test_bars_are_seen_in_high_contrast(served: Shown, open_page: OpenPage, colors: Literal["light", "dark"]) -> None:
+    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    page = open_page(color_scheme=colors, forced_colors="active")
+    bar = page.locator(".bar").first
+    expect(bar.locator("span")).to_have_count(1)
+    styles = (bar, bar.locator("span"), page.locator(".swatch").first)
+    frame, share, swatch = (one.evaluate("(one) => ({...getComputedStyle(one)})") for one in styles)
+    assert frame["borderTopStyle"] == "solid"
+    assert share["backgroundColor"] != frame["backgroundColor"]
+    assert swatch["backgroundColor"] != frame["backgroundColor"]
+
+
+@pytest.mark.parametrize("colors", COLORS)
 def test_the_help_is_accessible_and_leads_back(open_page: OpenPage, served: Shown, colors: str) -> None:
     served.show(machine())
     page = open_page("/page/help.html", color_scheme=colors, viewport=PHONE)
