@@ -111,6 +111,9 @@ def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage)
     heat = open_page().locator(".gauge").nth(2)
     expect(heat.locator(".value")).to_have_text("68 °C")
     expect(heat.locator(".spark")).to_have_attribute("aria-label", "Temperature in the last hour: 68 °C to 75 °C")
+    expect(heat.locator(".range")).to_have_text("68\N{EN DASH}75 °C")
+    expect(heat.locator("..").locator(".range").first).to_have_text("50 %")
+    expect(heat.locator("..").locator(".range").last).to_have_text("\N{EN DASH}")
 
 
 def test_it_updates_without_being_loaded_again(served: Shown, open_page: OpenPage) -> None:
