@@ -69,7 +69,8 @@ def test_it_shows_the_machine(served: Shown, open_page: OpenPage) -> None:
     curve = page.locator(".spark path").first.get_attribute("d") or ""
     assert curve.count("L") > 100
     assert re.fullmatch(
-        r"Utilisation in the last hour: \d+ % to \d+ %", page.locator(".spark").first.get_attribute("aria-label") or ""
+        r"Utilisation of device 0 in the last hour: \d+ % to \d+ %",
+        page.locator(".spark").first.get_attribute("aria-label") or "",
     )
 
 
@@ -110,7 +111,9 @@ def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage)
     served.show(snapshot, past)
     heat = open_page().locator(".gauge").nth(2)
     expect(heat.locator(".value")).to_have_text("68 °C")
-    expect(heat.locator(".spark")).to_have_attribute("aria-label", "Temperature in the last hour: 68 °C to 75 °C")
+    expect(heat.locator(".spark")).to_have_attribute(
+        "aria-label", "Temperature of device 0 in the last hour: 68 °C to 75 °C"
+    )
     expect(heat.locator(".range")).to_have_text("68\N{EN DASH}75 °C")
     expect(heat.locator("..").locator(".range").first).to_have_text("50 %")
     expect(heat.locator("..").locator(".range").last).to_have_text("\N{EN DASH}")
@@ -463,6 +466,19 @@ def test_it_is_accessible(served: Shown, open_page: OpenPage, state: str) -> Non
         page.emulate_media(color_scheme=colors)
         page.set_viewport_size(size)
         assert violations(page) == [], (colors, size)
+
+
+def test_whoever_hears_the_page_can_tell_what_is_whose(served: Shown, open_page: OpenPage) -> None:
+    served.show(machine(devices=(device(0), device(1))))
+    page = open_page()
+    expect(page.locator(".card")).to_have_count(2)
+    for number in range(2):
+        card = page.locator(".card").nth(number)
+        expect(card.locator("summary")).to_have_accessible_name(f"Whose memory on device {number}")
+        for label in ("Utilisation", "Memory", "Temperature", "Power"):
+            expect(card.get_by_role("meter", name=f"{label} of device {number}", exact=True)).to_have_count(1)
+    names = page.locator(".spark").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")
+    assert len(set(names)) == len(names) == 8
 
 
 @pytest.mark.parametrize("colors", COLORS)

@@ -33,7 +33,8 @@ export class Gauge {
   /** @param {string} label */
   constructor(label) {
     this.label = label;
-    this.bar = element("div", { class: "bar", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+    this.name = label;
+    this.bar = element("div", { class: "bar", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100 });
     this.value = element("span", { class: "value" });
     this.path = drawn("path");
     this.spark = drawn("svg", { class: "spark", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" },
@@ -41,6 +42,15 @@ export class Gauge {
     this.range = element("span", { class: "range", "aria-hidden": "true" }); // the curve says it
     this.node = element("div", { class: "gauge" }, element("span", { class: "label" }, label), this.bar, this.value,
       element("div", { class: "hour" }, this.spark, this.range));
+  }
+
+  /**
+   * Say of what it is the value, as each card has the same gauges.
+   * @param {string} device
+   */
+  setDevice(device) {
+    this.name = `${this.label} of ${device}`;
+    setAttribute(this.bar, "aria-label", this.name);
   }
 
   /**
@@ -71,7 +81,7 @@ export class Gauge {
     setAttribute(this.path, "d", outline(curve));
     const known = /** @type {number[]} */ (curve.values.filter((value) => value !== null));
     const [least, most] = [Math.min(...known), Math.max(...known)].map((value) => known.length ? curve.show(value) : UNKNOWN);
-    const inWords = `${this.label} in the last hour: ${known.length ? `${least} to ${most}` : "not known"}`;
+    const inWords = `${this.name} in the last hour: ${known.length ? `${least} to ${most}` : "not known"}`;
     setAttribute(this.spark, "aria-label", inWords);
     setText(this.range, range(least, most));
     setAttribute(this.range, "title", inWords);
