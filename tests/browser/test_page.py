@@ -215,6 +215,51 @@ def test_tables_filter_by_all_that_they_show(served: Shown, open_page: OpenPage)
     expect(page.locator("#processes tbody tr")).to_have_count(30)
 
 
+def test_each_word_may_be_in_another_column(served: Shown, open_page: OpenPage) -> None:
+    served.show(
+        machine(
+            environments=(
+                environment("1", name="resnet", username="heidi"),
+                environment("2", name="resnet", username="judy"),
+                environment("3", name="bert", username="heidi"),
+            )
+        )
+    )
+    page = open_page()
+    field = page.get_by_label("Filter environments")
+    field.fill(" heidi  resnet ")
+    expect(page.locator("#environments tbody tr")).to_have_count(1)
+    expect(page.locator("#environments tbody td").first).to_have_text("1")
+    field.fill("heidi judy")
+    expect(page.locator("#environments .scroll")).to_be_hidden()
+
+
+def test_filter_and_order_outlive_a_reload_but_not_the_tab(served: Shown, open_page: OpenPage) -> None:
+    named = tuple(environment(str(number), name=f"job-{number}", gpu_memory_bytes=GIB * number) for number in range(12))
+    served.show(machine(environments=named))
+    page = open_page()
+    page.get_by_label("Filter environments").fill("job-1")
+    page.get_by_role("button", name="Identifier").click()
+    page.get_by_role("button", name="Identifier").click()
+    assert rows(page, "environments") == ["job-11", "job-10", "job-1"]
+    page.reload()
+    expect(page.locator("#environments tbody tr")).to_have_count(3)
+    assert rows(page, "environments") == ["job-11", "job-10", "job-1"]
+    expect(page.get_by_label("Filter environments")).to_have_value("job-1")
+    expect(open_page().locator("#environments tbody tr")).to_have_count(12)
+
+
+@pytest.mark.parametrize("found", ["x", "{}", '{"filter": "", "sortedBy": 99, "descending": true}', None])
+def test_what_was_kept_may_be_anything_or_refused(served: Shown, open_page: OpenPage, found: str | None) -> None:
+    served.show(machine(environments=(environment("1", name="train"),)))
+    refuse = "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no'); }})"
+    script = refuse if found is None else f"sessionStorage.setItem('filter-environments', {found!r})"
+    page = open_page(before=lambda page: page.add_init_script(script))
+    expect(page.locator("#environments tbody tr")).to_have_count(1)
+    page.get_by_label("Filter environments").fill("train")
+    expect(page.locator("#environments [role=status]")).to_have_text("1 environments found")
+
+
 # --- What is wrong ---------------------------------------------------------------------------------------------
 
 
