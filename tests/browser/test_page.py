@@ -195,7 +195,7 @@ def test_tables_sort_by_keyboard(served: Shown, open_page: OpenPage) -> None:
     sorted_by = page.locator("#environments th[aria-sort]")
     expect(sorted_by).to_have_count(1)
     expect(sorted_by).to_have_attribute("aria-sort", "descending")
-    asked_for = page.get_by_role("button", name="Asked for")
+    asked_for = page.get_by_role("button", name="Asked for per device")
     asked_for.click()
     assert rows(page, "environments") == ["gamma", "beta", "alpha"]  # what is not known is last
     asked_for.click()

@@ -45,7 +45,7 @@ const ENVIRONMENTS = [
   DEVICES,
   number("Processes", (row) => row.processes),
   number("Memory", (row) => row.memory_bytes, bytes),
-  number("Asked for", (row) => row.memory_limit_bytes, bytes),
+  number("Asked for per device", (row) => row.memory_limit_bytes, bytes),
   number("Utilisation", (row) => row.utilization, percent),
   since("Idle for", (row) => row.idle_since),
   since("Active for", (row) => row.created),
