@@ -19,6 +19,7 @@ from tests.browser.conftest import OpenPage
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
+WATCH: ViewportSize = {"width": 240, "height": 500}
 DESK: ViewportSize = {"width": 1280, "height": 800}
 COLORS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LONG_RTL = "שלום عالم " * 20
@@ -449,7 +450,16 @@ def test_it_fits_on_a_phone(served: Shown, open_page: OpenPage, state: str) -> N
     served.show(*STATES[state]())
     page = open_page(viewport=PHONE)
     expect(page.locator("#version")).to_contain_text("genv-monitor")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for size in (PHONE, WATCH):
+        page.set_viewport_size(size)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_rows_are_a_line_high_on_a_phone(served: Shown, open_page: OpenPage) -> None:
+    served.show(*busy())
+    lines = open_page(viewport=PHONE).locator("#processes tbody tr")
+    expect(lines.first).to_be_visible()
+    assert max(lines.evaluate_all("(all) => all.map((one) => one.offsetHeight)")) < 40
 
 
 def test_without_devices_it_says_so(served: Shown, open_page: OpenPage) -> None:
