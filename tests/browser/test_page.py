@@ -500,6 +500,39 @@ def test_names_are_text_and_turn_nothing_around_them(served: Shown, open_page: O
     assert max(widths) < 400
 
 
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_long_names_are_shortened_until_they_have_the_focus(
+    served: Shown, open_page: OpenPage, size: ViewportSize
+) -> None:
+    def shown(name: str) -> Page:
+        environments = (environment("1", (0,), name=name, username=name, pids=(7,), gpus=0),)
+        owners = {7: ProcessOwner(1001, "1", "python3")}
+        served.show(inhabited((device(0, name=name),), environments, (Context(7, 0, GIB),), owners))
+        page = open_page(viewport=size)
+        expect(page.locator("#environments tbody tr")).to_have_count(1)
+        page.locator("summary").click()
+        return page
+
+    def heights(page: Page) -> list[int]:
+        parts = map(page.locator, (".problem", ".card", "#environments tbody tr", "#users tbody tr"))
+        return [part.first.evaluate("(one) => one.offsetHeight") for part in parts]
+
+    long = "x" * 200
+    page = shown("train")
+    assert page.locator("bdi[tabindex]").count() == 0
+    lines = [height + spare for height, spare in zip(heights(page), (60, 140, 5, 5), strict=True)]
+    page = shown(long)
+    assert [height <= most for height, most in zip(heights(page), lines, strict=True)] == [True] * 4, heights(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    cell = page.locator("#environments tbody th bdi")
+    expect(cell).to_have_text(long)
+    expect(cell).to_have_attribute("title", long)
+    page.get_by_role("button", name="Breaks").focus()
+    page.keyboard.press("Tab")
+    expect(cell).to_be_focused()
+    assert cell.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+
+
 # --- For everybody ---------------------------------------------------------------------------------------------
 
 

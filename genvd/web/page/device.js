@@ -39,7 +39,7 @@ export class Card {
    * @param {{times: number[], now: number, interval: number}} axis
    */
   update(device, curves, axis) {
-    setText(this.title, `Device ${device.index}${device.name ? ` · ${device.name}` : ""}`);
+    setContent(this.title, [`Device ${device.index}`, ...(device.name ? [" · ", name(device.name)] : [])]);
     this.setNames(`device ${device.index}`);
     const [state, style] = stateOf(device, axis.now);
     setText(this.state, state);

@@ -89,7 +89,7 @@ function item(problem) {
     lines.push(element("p", {}, ...listed, ...more));
   }
   lines.push(element("p", {}, problem.todo));
-  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", name(problem.detail)));
+  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", element("bdi", {}, problem.detail)));
   return element("li", { class: `problem ${problem.severity}` }, ...lines);
 }
 

@@ -3,7 +3,7 @@
  * @module
  */
 
-import { element, name, setAttribute, setChildren, setText } from "./dom.js";
+import { element, name, setAttribute, setChildren, setName, setText } from "./dom.js";
 import { UNKNOWN } from "./format.js";
 import { keep, kept } from "./kept.js";
 
@@ -169,7 +169,7 @@ export class Table {
       element(number ? "td" : "th", { class: column.kind, ...(number ? {} : { scope: "row" }) }, name("")))));
     this.columns.forEach((column, number) => {
       const cell = made.children[number];
-      setText(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
+      setName(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
       cell.classList.toggle("error", Boolean(column.wrong?.(row)));
     });
     return made;
