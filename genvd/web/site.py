@@ -45,6 +45,8 @@ _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
 _NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
+_NOTHING_YET = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
+"""What the page gets instead, which waits and is no program that would take it for a fault."""
 _NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
 _NOT_OURS = problem(
     HTTPStatus.MISDIRECTED_REQUEST,
@@ -72,7 +74,7 @@ class Site:
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
             "/api/v1/snapshot": lambda request: self._once_a_tick(documents.snapshot, request),
-            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request),
+            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request, _NOTHING_YET),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -106,12 +108,12 @@ class Site:
         asset = self._assets[request.path]
         return _unless_current(request, asset.headers) or asset
 
-    def _once_a_tick(self, make: Make, request: Request) -> Response | Job:
+    def _once_a_tick(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
         if not self.hosts.include(request.host):
             return _NOT_OURS
         latest = self.latest
         if latest is None:
-            return _NOT_READY
+            return before
         # Weak, as what is compressed and what is not are one to whoever asks again.
         tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)

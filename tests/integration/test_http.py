@@ -590,7 +590,11 @@ def test_before_the_first_collection_it_is_healthy_but_not_ready(
         entering = pool.submit(monitor.__enter__)
         try:
             wait_for(lambda: monitor.port, "the port")
-            expected = {**dict.fromkeys(PATHS, 503), "/": 200, "/-/healthy": 200, "/nothing": 404}
+            expected = {
+                **dict.fromkeys(PATHS, 503),
+                **dict.fromkeys(("/", "/page/data.json", "/-/healthy"), 200),
+                "/nothing": 404,
+            }
             for method in ("GET", "HEAD"):
                 assert {path: monitor.get(path, method=method).status for path in expected} == expected
             scenario.hangs.clear()
