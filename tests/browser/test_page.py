@@ -10,7 +10,7 @@ from functools import cache
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, Route, ViewportSize, expect
+from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
 from genvd.device_model import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
 from genvd.history import NO_PAST, POINT_SECONDS, History, Past
@@ -330,6 +330,26 @@ def test_what_is_wrong_is_said_at_once_the_worst_first(served: Shown, open_page:
     expect(page.locator("#verdict")).to_have_text("3 things are wrong, 3 warnings:")
     assert problems(page) == list(WRONG_TOGETHER)
     expect(page.locator("#problems > li").first).to_contain_text("1 (alice)")
+
+
+def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: OpenPage) -> None:
+    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    page = open_page()
+
+    def color(of: Locator) -> str:
+        return str(of.evaluate("(one) => getComputedStyle(one).color"))
+
+    def said(words: str) -> str:
+        return color(page.locator(".what", has_text=words))
+
+    outside, broken = said("outside of any environment"), said("Over the memory")
+    assert outside != broken
+    assert color(page.locator("#processes td", has_text="outside of any")) == outside
+    users = page.locator("#users tr", has_text="bob").locator("td").last
+    assert color(users) == outside
+    assert color(page.locator("#environments td", has_text="memory limit").first) == broken
+    swatch = page.locator(".card .swatch.orphan").first.evaluate("(one) => getComputedStyle(one).backgroundImage")
+    assert said("that no process in sight has") in swatch
 
 
 def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage) -> None:

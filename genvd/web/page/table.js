@@ -15,7 +15,7 @@ const FIRST_ROWS = 100;
  * @property {"name" | "number" | "text"} kind
  * @property {(row: any) => string | number | null} value by which it is sorted; null is last in any case
  * @property {(row: any, now: number) => string | null} [show] what is shown, if not the value
- * @property {(row: any) => boolean} [wrong] whether it is something that somebody should look after
+ * @property {(row: any) => "error" | "warning" | null} [severity] that of the problem that this is, as it is named above
  */
 
 /** A table of one part of the overview. */
@@ -170,7 +170,8 @@ export class Table {
     this.columns.forEach((column, number) => {
       const cell = made.children[number];
       setName(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
-      cell.classList.toggle("error", Boolean(column.wrong?.(row)));
+      const severity = column.severity?.(row);
+      for (const one of ["error", "warning"]) cell.classList.toggle(one, one === severity);
     });
     return made;
   }
