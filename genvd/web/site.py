@@ -15,6 +15,7 @@ from genvd.metrics.exposition import OPENMETRICS, TEXT
 from genvd.web import documents
 from genvd.web.assets import assets
 from genvd.web.hosts import Hosts
+from genvd.web.manual import Manual
 from genvd.web.negotiation import accepts_gzip, is_current, preferred
 from genvd.web.response import Headers, Job, Response, problem
 
@@ -67,8 +68,10 @@ class Site:
         self.hosts = Hosts()
         self._run = os.urandom(4).hex()
         self._assets = assets()
+        self._manual = Manual()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             **dict.fromkeys(self._assets, self._asset),
+            **dict.fromkeys(self._manual.paths, self._document),
             "/": self._root,
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
@@ -107,6 +110,12 @@ class Site:
             return _NOT_OURS
         asset = self._assets[request.path]
         return _unless_current(request, asset.headers) or asset
+
+    def _document(self, request: Request) -> Response | Job:
+        if not self.hosts.include(request.host):
+            return _NOT_OURS
+        document = self._manual.at(request.path)
+        return document if isinstance(document, Job) else _unless_current(request, document.headers) or document
 
     def _once_a_tick(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
         if not self.hosts.include(request.host):

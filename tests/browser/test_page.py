@@ -617,6 +617,34 @@ def test_the_help_is_accessible_and_leads_back(open_page: OpenPage, served: Show
     expect(page.locator("#verdict")).to_have_text("All is well.")
 
 
+@pytest.mark.parametrize("colors", COLORS)
+def test_the_documents_are_accessible_and_fit_on_a_phone(
+    open_page: OpenPage, served: Shown, colors: Literal["light", "dark"]
+) -> None:
+    served.show(machine())
+    page = open_page("/page/docs/README.html", color_scheme=colors, viewport=PHONE)
+    for name in ("README", "metrics", "runbook", "scaling"):
+        page.goto(f"{served.origin}/page/docs/{name}.html")
+        assert violations(page) == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
+
+
+def test_from_the_page_one_gets_to_what_to_do_and_back(open_page: OpenPage, served: Shown) -> None:
+    served.show(machine())
+    page = open_page()
+    page.get_by_role("link", name="What this means").click()
+    page.get_by_role("link", name="Runbook").click()
+    page.get_by_role("link", name="GenvDeviceXid").first.click()
+    expect(page.get_by_role("heading", name="GenvDeviceXid", exact=True)).to_be_in_viewport()
+    page.get_by_role("link", name="trust.md").first.click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.get_by_role("link", name="All documents").click()
+    page.get_by_role("link", name="metrics.md").click()
+    expect(page.locator("table").first).to_be_visible()
+    page.get_by_role("link", name="Back to the machine").click()
+    expect(page.locator("#verdict")).to_have_text("All is well.")
+
+
 def test_keyboards_get_past_the_head(served: Shown, open_page: OpenPage) -> None:
     served.show(machine())
     page = open_page()
@@ -631,6 +659,6 @@ def test_all_links_lead_somewhere(served: Shown, open_page: OpenPage) -> None:
     served.show(machine())
     page = open_page()
     links = page.locator("footer a").evaluate_all("(all) => all.map((one) => one.href)")
-    assert len(links) == 5
+    assert len(links) == 6
     for link in links:
         assert page.request.get(link).ok, link
