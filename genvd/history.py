@@ -48,6 +48,18 @@ def key_of(device: Device) -> str:
     return device.uuid or f"device {device.index}"
 
 
+def values_of(device: Device) -> tuple[float, ...]:
+    """Return each of :data:`QUANTITIES` as it is now, NaN where it is not known."""
+    used, total, percent = device.memory_used_bytes, device.memory_total_bytes, device.utilization_percent
+    told = (
+        None if percent is None else percent / 100,
+        used / total if used is not None and total else None,
+        device.temperature_celsius,
+        device.details.power_watts,
+    )
+    return tuple(_UNKNOWN if value is None else float(value) for value in told)
+
+
 class History:
     """The last hour, a point for each half minute. One thread feeds it; what it returns is for all."""
 
@@ -64,7 +76,7 @@ class History:
         now = snapshot.timestamp
         if self._times and now < self._times[-1]:
             self._begin()  # the clock was set back, and no curve goes back in time
-        values = {key_of(device): _values(device) for device in (snapshot.devices or ())[:MOST_DEVICES]}
+        values = {key_of(device): values_of(device) for device in (snapshot.devices or ())[:MOST_DEVICES]}
         if snapshot.devices is not None:
             self._curves = {key: self._curves.get(key) or self._empty() for key in values}
         if self._times and now // POINT_SECONDS == self._times[-1] // POINT_SECONDS:
@@ -101,14 +113,3 @@ class History:
         for curves in self._curves.values():
             for curve in curves:
                 del curve[:old]
-
-
-def _values(device: Device) -> tuple[float, ...]:
-    used, total, percent = device.memory_used_bytes, device.memory_total_bytes, device.utilization_percent
-    told = (
-        None if percent is None else percent / 100,
-        used / total if used is not None and total else None,
-        device.temperature_celsius,
-        device.details.power_watts,
-    )
-    return tuple(_UNKNOWN if value is None else float(value) for value in told)

@@ -8,12 +8,12 @@ import math
 from typing import TYPE_CHECKING
 
 from genvd import snapshot_json
-from genvd.history import QUANTITIES, key_of
+from genvd.history import QUANTITIES, key_of, values_of
 from genvd.overview import overview
 
 if TYPE_CHECKING:
     from genvd.history import Past
-    from genvd.model import Snapshot
+    from genvd.model import Device, Snapshot
 
 _DIGITS = {"utilization": 3, "memory": 3, "temperature": 1, "power": 1}
 
@@ -24,18 +24,21 @@ def snapshot(machine: Snapshot, past: Past) -> bytes:
 
 
 def page_data(machine: Snapshot, past: Past) -> bytes:
-    """Return the overview with the last hour of each device."""
+    """Return the overview with the last hour of each device, up to now.
+
+    The last point of an hour is the mean since it began, so what is shown beside the curve would be elsewhere.
+    """
     shown = dataclasses.asdict(overview(machine))
     shown["history"] = {
-        "times": [round(time) for time in past.times],
-        "devices": [_curves(past, key_of(device)) for device in machine.devices or ()],
+        "times": [round(time) for time in (*past.times, machine.timestamp)],
+        "devices": [_curves(past, device) for device in machine.devices or ()],
     }
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 
 
-def _curves(past: Past, key: str) -> dict[str, list[float | None]]:
-    curves = past.curves.get(key, ())
+def _curves(past: Past, device: Device) -> dict[str, list[float | None]]:
+    curves = past.curves.get(key_of(device), ())
     return {
-        name: [None if math.isnan(value) else round(value, _DIGITS[name]) for value in curve]
-        for name, curve in zip(QUANTITIES, curves, strict=False)
+        name: [None if math.isnan(value) else round(value, _DIGITS[name]) for value in (*curve, now)]
+        for name, curve, now in zip(QUANTITIES, curves, values_of(device), strict=False)
     }

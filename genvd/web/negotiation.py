@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 def preferred(accept: Sequence[str], offered: Sequence[str]) -> str:
     """Return which of the offered media types the client likes best; the first one if it likes none or all.
 
+    Of what it likes alike, it wants what it names more than what it merely takes: Accept of axios is
+    ``application/json, text/plain, */*``.
+
     Args:
         accept: the values of the Accept header fields.
         offered: media types, the server's own favourite first.
     """
-    weights = [(_weight(accept, media_type), -place) for place, media_type in enumerate(offered)]
-    best, place = max(weights)
-    return offered[-place] if best > 0 else offered[0]
+    liked = [(*_liking(accept, media_type), -place) for place, media_type in enumerate(offered)]
+    weight, _, place = max(liked)
+    return offered[-place] if weight > 0 else offered[0]
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
@@ -37,14 +40,12 @@ def is_current(if_none_match: Sequence[str], tag: str) -> bool:
     return "*" in had or tag.removeprefix("W/") in had
 
 
-def _weight(accept: Sequence[str], media_type: str) -> float:
-    """Return how much the client likes the media type, 0 to 1; the most specific range that matches counts."""
+def _liking(accept: Sequence[str], media_type: str) -> tuple[float, int]:
+    """Return how much the client likes the media type, 0 to 1, and how exactly it says so; the most exact counts."""
     ranges = {media_type: 3, media_type.split("/")[0] + "/*": 2, "*/*": 1}
     matching = [(ranges[name], weight) for name, _, weight in _items(accept) if name in ranges]
-    if not matching:
-        return 0.0
-    specificity = max(rank for rank, _ in matching)
-    return max(weight for rank, weight in matching if rank == specificity)
+    exactness, weight = max(matching, default=(0, 0.0))
+    return weight, exactness
 
 
 def _items(values: Sequence[str]) -> list[tuple[str, list[str], float]]:

@@ -15,6 +15,7 @@ from genvd.metrics.exposition import OPENMETRICS, TEXT
 from genvd.web import documents
 from genvd.web.assets import assets
 from genvd.web.hosts import Hosts
+from genvd.web.manual import Manual
 from genvd.web.negotiation import accepts_gzip, is_current, preferred
 from genvd.web.response import Headers, Job, Response, problem
 
@@ -45,6 +46,8 @@ _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
 _NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
+_NOTHING_YET = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
+"""What the page gets instead, which waits and is no program that would take it for a fault."""
 _NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
 _NOT_OURS = problem(
     HTTPStatus.MISDIRECTED_REQUEST,
@@ -65,14 +68,16 @@ class Site:
         self.hosts = Hosts()
         self._run = os.urandom(4).hex()
         self._assets = assets()
+        self._manual = Manual()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             **dict.fromkeys(self._assets, self._asset),
+            **dict.fromkeys(self._manual.paths, self._document),
             "/": self._root,
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
             "/api/v1/snapshot": lambda request: self._once_a_tick(documents.snapshot, request),
-            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request),
+            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request, _NOTHING_YET),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -106,12 +111,18 @@ class Site:
         asset = self._assets[request.path]
         return _unless_current(request, asset.headers) or asset
 
-    def _once_a_tick(self, make: Make, request: Request) -> Response | Job:
+    def _document(self, request: Request) -> Response | Job:
+        if not self.hosts.include(request.host):
+            return _NOT_OURS
+        document = self._manual.at(request.path)
+        return document if isinstance(document, Job) else _unless_current(request, document.headers) or document
+
+    def _once_a_tick(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
         if not self.hosts.include(request.host):
             return _NOT_OURS
         latest = self.latest
         if latest is None:
-            return _NOT_READY
+            return before
         # Weak, as what is compressed and what is not are one to whoever asks again.
         tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)

@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from tests.standin import Gpu, Scenario
 from tests.support.genv import REQUIREMENTS, Shell, install_genv
 from tests.support.parity import device_entry, environment_entry
-from tests.support.virtualenvs import own_wheel, pip_install, virtual_environment
+from tests.support.virtualenvs import REPOSITORY, own_wheel, pip_install, virtual_environment
 
 DEADLINE = 20
 """Seconds; a command that runs on for longer hands over to itself."""
@@ -387,3 +388,9 @@ def test_a_genv_that_cannot_be_run_is_one_clear_line(
 
     assert len(outcome.errors.splitlines()) == 1
     assert str(broken / "genv") in outcome.errors
+
+
+def test_what_is_installed_has_the_documents(wheel: Path) -> None:
+    with ZipFile(wheel) as installed:
+        documents = {name for name in installed.namelist() if name.startswith("genvd/web/docs/")}
+    assert documents == {f"genvd/web/docs/{file.name}" for file in (REPOSITORY / "docs").glob("*.md")}

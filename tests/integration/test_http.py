@@ -157,6 +157,7 @@ def test_the_snapshot_is_json(monitor: Monitor) -> None:
     [
         ("application/json", "application/json"),
         ("application/json, text/html;q=0.5", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
         ("*/*", "text/html; charset=utf-8"),
         ("", "text/html; charset=utf-8"),
@@ -185,7 +186,7 @@ def test_the_page_leads_to_everything_and_all_of_it_is_there(monitor: Monitor) -
         assert reply.status == 200, path
         if path in ("", "page/main.js") or path.endswith(".js"):
             pending |= linked(reply.body.decode()) - seen
-    shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"}
+    shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"} | {"page/docs/README.html"}
     assert seen - {""} == {path.removeprefix("/") for path in PATHS if path != "/"} - {"page/data.json"} | shipped
 
 
@@ -194,7 +195,20 @@ def test_the_page_names_what_works_without_scripts(monitor: Monitor) -> None:
     assert linked(text) == {"metrics", "api/v1/snapshot"}
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/data.json", "/api/v1/snapshot"])
+def test_the_documents_are_there(monitor: Monitor) -> None:
+    named = re.findall(r'href="(docs/[^"]+)"', monitor.get("/page/help.html").body.decode())
+    assert {f"docs/{name}.html" for name in ("README", "metrics", "configuration", "operations", "runbook")} <= {*named}
+    for path in named:
+        reply = monitor.get(f"/page/{path}")
+        assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), path
+        assert "script-src" not in reply.headers["Content-Security-Policy"]
+    for other in ("/page/docs/", "/page/docs/gone.html", "/page/docs/metrics.md", "/page/docs/../help.html"):
+        assert monitor.get(other).status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page/main.js", "/page/docs/driver.html", "/page/data.json", "/api/v1/snapshot"]
+)
 def test_what_a_client_has_already_is_not_sent_again(monitor: Monitor, path: str) -> None:
     first = monitor.get(path)
     tag = first.headers["ETag"]
@@ -230,13 +244,13 @@ OTHER_HOSTS = ["evil.example", "evil.example:8000", "", ":8000", "localhost.evil
 OTHER_HOSTS += ["127.1.evil", "a@localhost", "[::1].evil.example", "localhost:80:80", "localhost/", "0x7f.1"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, "/page/docs/driver.html"])
 def test_browsers_see_pages_only_by_names_that_are_ours(monitor: Monitor, path: str) -> None:
     for host in [*OUR_HOSTS, socket.gethostname(), socket.gethostname().upper() + ":8000"]:
         assert statuses(ask(monitor, path, host)) == [200], host
     for host in OTHER_HOSTS:
         answer = ask(monitor, path, host)
-        if path in ("/", "/api/v1/snapshot", "/page/data.json"):
+        if path in ("/", "/api/v1/snapshot", "/page/data.json", "/page/docs/driver.html"):
             assert statuses(answer) == [421], host
             assert b"listen.names" in answer
         else:
@@ -589,7 +603,11 @@ def test_before_the_first_collection_it_is_healthy_but_not_ready(
         entering = pool.submit(monitor.__enter__)
         try:
             wait_for(lambda: monitor.port, "the port")
-            expected = {**dict.fromkeys(PATHS, 503), "/": 200, "/-/healthy": 200, "/nothing": 404}
+            expected = {
+                **dict.fromkeys(PATHS, 503),
+                **dict.fromkeys(("/", "/page/data.json", "/-/healthy"), 200),
+                "/nothing": 404,
+            }
             for method in ("GET", "HEAD"):
                 assert {path: monitor.get(path, method=method).status for path in expected} == expected
             scenario.hangs.clear()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from genvd.web.markdown import slug_of
 from tools.links import inside, outside
-from tools.links.document import Document, slug_of
+from tools.links.document import Document
 
 
 def test_everything_leads_somewhere() -> None:

@@ -7,6 +7,7 @@ import pytest
 from genvd.web.negotiation import accepts_gzip, preferred
 
 TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
+HTML, JSON = "text/html", "application/json"
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -66,6 +67,24 @@ def test_media_type(accept: list[str], expected: str) -> None:
 def test_the_servers_own_favourite_wins_a_tie() -> None:
     assert preferred(["*/*"], (OPENMETRICS, TEXT)) == OPENMETRICS
     assert preferred([], (OPENMETRICS, TEXT)) == OPENMETRICS
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        pytest.param("application/json, text/plain, */*", JSON, id="axios"),
+        pytest.param("application/json, */*", JSON, id="named beside anything"),
+        pytest.param("application/*, */*", JSON, id="range beside anything"),
+        pytest.param("application/json, text/javascript, */*; q=0.01", JSON, id="jQuery"),
+        pytest.param(BROWSER, HTML, id="browser"),
+        pytest.param("application/json, text/html, */*", HTML, id="both named"),
+        pytest.param("application/json;q=0.9, */*", HTML, id="named and liked less"),
+        pytest.param("*/*", HTML, id="curl"),
+        pytest.param("application/json;q=0, */*", HTML, id="named and refused"),
+    ],
+)
+def test_of_what_is_liked_alike_the_one_that_is_named_wins(accept: str, expected: str) -> None:
+    assert preferred([accept], (HTML, JSON)) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genvd.web.markdown import slug_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -81,9 +83,3 @@ def documents(root: Path = ROOT) -> Iterator[Document]:
     places = (path for place in _PLACES for path in (root / place).rglob("*.md"))
     for path in sorted((*root.glob("*.md"), *places)):
         yield Document(path, path.read_text(encoding="utf-8"))
-
-
-def slug_of(heading: str) -> str:
-    """Return the fragment that leads to a heading."""
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-    return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")

@@ -26,10 +26,11 @@ export class Card {
       element("dt", {}, "Held by"), this.holders, element("dt", {}, "Runs"), this.running);
     this.slowTitle = element("dt", {}, "Slowed by");
     this.shares = element("div", { class: "memory" });
+    this.onDevice = element("span", { class: "hidden" });
     this.node = element("article", { class: "card" },
       element("div", { class: "card-head" }, this.title, this.state),
       this.utilization.node, this.memory.node, this.temperature.node, this.power.node, this.facts,
-      element("details", {}, element("summary", {}, "Whose memory"), this.shares));
+      element("details", {}, element("summary", {}, "Whose memory", this.onDevice), this.shares));
   }
 
   /**
@@ -38,7 +39,8 @@ export class Card {
    * @param {{times: number[], now: number, interval: number}} axis
    */
   update(device, curves, axis) {
-    setText(this.title, `Device ${device.index}${device.name ? ` · ${device.name}` : ""}`);
+    setContent(this.title, [`Device ${device.index}`, ...(device.name ? [" · ", name(device.name)] : [])]);
+    this.setNames(`device ${device.index}`);
     const [state, style] = stateOf(device, axis.now);
     setText(this.state, state);
     setAttribute(this.state, "class", `badge ${style}`);
@@ -49,6 +51,12 @@ export class Card {
     setContent(this.running, running(device));
     this.updateSlow(device);
     setContent(this.shares, shares(device));
+  }
+
+  /** @param {string} device */
+  setNames(device) {
+    for (const gauge of [this.utilization, this.memory, this.temperature, this.power]) gauge.setDevice(device);
+    setText(this.onDevice, ` on ${device}`);
   }
 
   /** @param {any} device */

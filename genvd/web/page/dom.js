@@ -4,6 +4,7 @@
  */
 
 const SVG = "http://www.w3.org/2000/svg";
+const LONG = 32;
 
 /**
  * Return a new element.
@@ -33,7 +34,22 @@ export function drawn(tag, attributes = {}, ...children) {
  * @returns {HTMLElement}
  */
 export function name(text) {
-  return element("bdi", {}, text);
+  const made = element("bdi");
+  setName(made, text);
+  return made;
+}
+
+/**
+ * Change a name. Of a long one a part is shown, and all of it while it has the focus.
+ * @param {Element} target made by {@link name}
+ * @param {string} text
+ */
+export function setName(target, text) {
+  const long = text.length > LONG;
+  setText(target, text);
+  target.classList.toggle("long", long);
+  setAttribute(target, "title", long ? text : null);
+  setAttribute(target, "tabindex", long ? 0 : null);
 }
 
 /**

@@ -22,6 +22,16 @@ export function outOf(used, total) {
   return `${used.endsWith(unit) ? used.slice(0, -unit.length).trim() : used} of ${total}`;
 }
 
+/**
+ * @param {string} least
+ * @param {string} most in the same unit
+ */
+export function range(least, most) {
+  if (least === most) return most;
+  const unit = most.slice(most.lastIndexOf(" "));
+  return `${least.endsWith(unit) ? least.slice(0, -unit.length) : least}–${most}`;
+}
+
 /** @param {number | null} ratio of 1 */
 export function percent(ratio) {
   return ratio === null ? UNKNOWN : `${Math.round(ratio * 100)} %`;

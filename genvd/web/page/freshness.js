@@ -16,6 +16,13 @@ export class Freshness {
     this.toldAt = 0;
     /** @type {string | null} why there is no answer */
     this.failure = null;
+    /** Whether the monitor has begun and collected nothing yet. */
+    this.waiting = false;
+  }
+
+  waits() {
+    this.failure = null;
+    this.waiting = true;
   }
 
   /** @param {{timestamp: number, interval_seconds: number | null}} data */
@@ -27,6 +34,7 @@ export class Freshness {
   /** @param {number} now by the monitor's clock */
   answered(now) {
     this.failure = null;
+    this.waiting = false;
     this.told = now;
     this.toldAt = performance.now();
   }
@@ -34,6 +42,7 @@ export class Freshness {
   /** @param {string} reason */
   failed(reason) {
     this.failure = reason;
+    this.waiting = false;
   }
 
   /** The time by the monitor's clock, in seconds. */

@@ -4,6 +4,7 @@
  */
 
 import { drawn, element, setAttribute, setText } from "./dom.js";
+import { range, UNKNOWN } from "./format.js";
 
 const WIDTH = 100;
 const HEIGHT = 24;
@@ -32,12 +33,24 @@ export class Gauge {
   /** @param {string} label */
   constructor(label) {
     this.label = label;
-    this.bar = element("div", { class: "bar", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 });
+    this.name = label;
+    this.bar = element("div", { class: "bar", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100 });
     this.value = element("span", { class: "value" });
     this.path = drawn("path");
     this.spark = drawn("svg", { class: "spark", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" },
       drawn("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }), this.path);
-    this.node = element("div", { class: "gauge" }, element("span", { class: "label" }, label), this.bar, this.spark, this.value);
+    this.range = element("span", { class: "range", "aria-hidden": "true" }); // the curve says it
+    this.node = element("div", { class: "gauge" }, element("span", { class: "label" }, label), this.bar, this.value,
+      element("div", { class: "hour" }, this.spark, this.range));
+  }
+
+  /**
+   * Say of what it is the value, as each card has the same gauges.
+   * @param {string} device
+   */
+  setDevice(device) {
+    this.name = `${this.label} of ${device}`;
+    setAttribute(this.bar, "aria-label", this.name);
   }
 
   /**
@@ -66,14 +79,12 @@ export class Gauge {
    */
   draw(curve) {
     setAttribute(this.path, "d", outline(curve));
-    setAttribute(this.spark, "aria-label", this.inWords(curve));
-  }
-
-  /** @param {Curve} curve */
-  inWords({ values, show }) {
-    const known = /** @type {number[]} */ (values.filter((value) => value !== null));
-    if (!known.length) return `${this.label} in the last hour: not known`;
-    return `${this.label} in the last hour: ${show(Math.min(...known))} to ${show(Math.max(...known))}`;
+    const known = /** @type {number[]} */ (curve.values.filter((value) => value !== null));
+    const [least, most] = [Math.min(...known), Math.max(...known)].map((value) => known.length ? curve.show(value) : UNKNOWN);
+    const inWords = `${this.name} in the last hour: ${known.length ? `${least} to ${most}` : "not known"}`;
+    setAttribute(this.spark, "aria-label", inWords);
+    setText(this.range, range(least, most));
+    setAttribute(this.range, "title", inWords);
   }
 }
 

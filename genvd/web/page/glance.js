@@ -6,6 +6,8 @@
 import { byId, element, name, setAttribute, setContent, setText } from "./dom.js";
 import { counted, duration, percent, UNKNOWN } from "./format.js";
 
+const WAITING = "The first collection is not done yet. This page shows it as soon as it is.";
+
 /** @typedef {import("./freshness.js").Freshness} Freshness */
 
 /**
@@ -14,15 +16,16 @@ import { counted, duration, percent, UNKNOWN } from "./format.js";
  * @param {Freshness} freshness
  */
 export function showState(data, freshness) {
-  const problems = [...ofFreshness(freshness), ...(data?.problems ?? [])];
+  const problems = freshness.waiting ? [] : [...ofFreshness(freshness), ...(data?.problems ?? [])];
   const errors = problems.filter((problem) => problem.severity === "error").length;
   const verdict = byId("verdict");
-  setText(verdict, inWords(data, problems.length, errors));
-  setAttribute(verdict, "class", errors ? "error" : problems.length ? "warning" : "good");
+  const waiting = data === null || freshness.waiting;
+  setText(verdict, freshness.waiting ? WAITING : inWords(data, problems.length, errors));
+  setAttribute(verdict, "class", errors ? "error" : problems.length ? "warning" : waiting ? "muted" : "good");
   setContent(byId("problems"), problems.map(item));
   const age = freshness.age;
   setText(byId("freshness"), age === null ? "no facts yet" : `as of ${duration(age)} ago`);
-  byId("freshness").classList.toggle("error", freshness.stale || freshness.failure !== null);
+  byId("freshness").classList.toggle("error", (freshness.stale && !freshness.waiting) || freshness.failure !== null);
 }
 
 /**
@@ -89,7 +92,7 @@ function item(problem) {
     lines.push(element("p", {}, ...listed, ...more));
   }
   lines.push(element("p", {}, problem.todo));
-  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", name(problem.detail)));
+  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", element("bdi", {}, problem.detail)));
   return element("li", { class: `problem ${problem.severity}` }, ...lines);
 }
 

@@ -29,6 +29,10 @@ new Source({
     data = fresh;
     freshness.changed(fresh);
   },
+  waits() {
+    freshness.waits();
+    showState(data, freshness);
+  },
   answered(now) {
     freshness.answered(now);
     show();

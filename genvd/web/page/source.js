@@ -12,6 +12,7 @@ const PATIENCE_SECONDS = 20;
 /**
  * @typedef {object} Listener
  * @property {(data: any) => void} changed what there is now
+ * @property {() => void} waits as nothing was collected yet
  * @property {(now: number) => void} answered the time by the monitor's clock, in seconds
  * @property {(reason: string) => void} failed why there is no answer
  */
@@ -59,6 +60,10 @@ export class Source {
   async take(response) {
     if (response.status === 200) {
       const data = await response.json();
+      if (data === null) {
+        this.waitFor();
+        return;
+      }
       this.tag = response.headers.get("ETag");
       this.seconds = Math.min(LONGEST_SECONDS, Math.max(SHORTEST_SECONDS, data.interval_seconds ?? LONGEST_SECONDS));
       this.listener.changed(data);
@@ -67,5 +72,11 @@ export class Source {
       return;
     }
     this.listener.answered(Date.parse(response.headers.get("Date") ?? "") / 1000 || Date.now() / 1000);
+  }
+
+  waitFor() {
+    this.tag = null;
+    this.seconds = FIRST_SECONDS;
+    this.listener.waits();
   }
 }

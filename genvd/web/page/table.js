@@ -3,8 +3,9 @@
  * @module
  */
 
-import { element, name, setAttribute, setChildren, setText } from "./dom.js";
+import { element, name, setAttribute, setChildren, setName, setText } from "./dom.js";
 import { UNKNOWN } from "./format.js";
+import { keep, kept } from "./kept.js";
 
 const FIRST_ROWS = 100;
 
@@ -14,7 +15,7 @@ const FIRST_ROWS = 100;
  * @property {"name" | "number" | "text"} kind
  * @property {(row: any) => string | number | null} value by which it is sorted; null is last in any case
  * @property {(row: any, now: number) => string | null} [show] what is shown, if not the value
- * @property {(row: any) => boolean} [wrong] whether it is something that somebody should look after
+ * @property {(row: any) => "error" | "warning" | null} [severity] that of the problem that this is, as it is named above
  */
 
 /** A table of one part of the overview. */
@@ -39,13 +40,26 @@ export class Table {
     /** @type {Map<string, HTMLTableRowElement>} */
     this.lines = new Map();
     this.build(section);
+    this.restore();
+  }
+
+  restore() {
+    const before = kept(this.filter.id);
+    if (!before || !this.columns[before.sortedBy]) return;
+    this.filter.value = before.filter;
+    this.sortedBy = before.sortedBy;
+    this.descending = before.descending;
+  }
+
+  keep() {
+    keep(this.filter.id, { filter: this.filter.value, sortedBy: this.sortedBy, descending: this.descending });
   }
 
   /** @param {HTMLElement} section */
   build(section) {
     const heading = section.querySelector("h2");
     this.filter = /** @type {HTMLInputElement} */ (element("input", { type: "search", id: `filter-${section.id}`, autocomplete: "off", spellcheck: "false" }));
-    this.filter.addEventListener("input", () => { this.render(); this.announce(); });
+    this.filter.addEventListener("input", () => { this.keep(); this.render(); this.announce(); });
     this.count = element("span", { class: "muted" });
     this.announced = element("span", { class: "hidden", role: "status" });
     this.more = element("button", { type: "button", hidden: "" });
@@ -75,6 +89,7 @@ export class Table {
   sortBy(number) {
     this.descending = this.sortedBy === number ? !this.descending : this.columns[number].kind === "number";
     this.sortedBy = number;
+    this.keep();
     this.render();
   }
 
@@ -114,10 +129,14 @@ export class Table {
     setText(this.announced, `${this.count.textContent} ${this.things} found`);
   }
 
-  /** @param {any} row */
+  /**
+   * Tell whether each word that is wanted is somewhere in the row.
+   * @param {any} row
+   */
   matches(row) {
-    const wanted = this.filter.value.trim().toLowerCase();
-    return !wanted || this.columns.some((column) => this.text(column, row).toLowerCase().includes(wanted));
+    const wanted = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const texts = wanted.length ? this.columns.map((column) => this.text(column, row).toLowerCase()) : [];
+    return wanted.every((word) => texts.some((text) => text.includes(word)));
   }
 
   /**
@@ -150,8 +169,9 @@ export class Table {
       element(number ? "td" : "th", { class: column.kind, ...(number ? {} : { scope: "row" }) }, name("")))));
     this.columns.forEach((column, number) => {
       const cell = made.children[number];
-      setText(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
-      cell.classList.toggle("error", Boolean(column.wrong?.(row)));
+      setName(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
+      const severity = column.severity?.(row);
+      for (const one of ["error", "warning"]) cell.classList.toggle(one, one === severity);
     });
     return made;
   }

@@ -45,7 +45,7 @@ const ENVIRONMENTS = [
   DEVICES,
   number("Processes", (row) => row.processes),
   number("Memory", (row) => row.memory_bytes, bytes),
-  number("Asked for", (row) => row.memory_limit_bytes, bytes),
+  number("Asked for per device", (row) => row.memory_limit_bytes, bytes),
   number("Utilisation", (row) => row.utilization, percent),
   since("Idle for", (row) => row.idle_since),
   since("Active for", (row) => row.created),
@@ -53,7 +53,7 @@ const ENVIRONMENTS = [
     title: "Breaks",
     kind: "text",
     value: (row) => row.violations.join(", ").replaceAll("_", " ") || null,
-    wrong: (row) => row.violations.length > 0,
+    severity: (row) => row.violations.length ? "error" : null,
   },
 ];
 
@@ -64,7 +64,7 @@ const USERS = [
   DEVICES,
   number("GPU processes", (row) => row.processes),
   number("GPU memory", (row) => row.memory_bytes, bytes),
-  { ...number("Outside of any environment", (row) => row.unmanaged), wrong: (row) => row.unmanaged > 0 },
+  { ...number("Outside of any environment", (row) => row.unmanaged), severity: (row) => row.unmanaged ? "warning" : null },
 ];
 
 /** @type {Column[]} */
@@ -76,7 +76,7 @@ const PROCESSES = [
     title: "Environment",
     kind: "name",
     value: (row) => row.unmanaged ? "outside of any" : row.environment,
-    wrong: (row) => row.unmanaged === true,
+    severity: (row) => row.unmanaged ? "warning" : null,
   },
   DEVICES,
   number("Memory", (row) => row.memory_bytes, bytes),
