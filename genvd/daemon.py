@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genvd.config import Config
+    from genvd.web.security import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -139,14 +140,14 @@ class Daemon:
         try:
             config = self._load()
             web_config = load_web_config(config.listen_web_config_file)
-            self._listen_elsewhere(config)
+            elsewhere = self._server_elsewhere(config)
         except (ConfigError, ListenError) as error:
             for line in str(error).splitlines():
                 log.error("%s", line)
             log.error("the configuration was not reloaded; everything goes on as before")
             self._monitor.reloaded(successful=False)
         else:
-            self._security.adopt(web_config)
+            self._admit(config, web_config, elsewhere)
             self._apply(config)
         self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
         self._manager.ready()
@@ -155,25 +156,35 @@ class Daemon:
         logs.set_up(config.logging_level)
         self._config = config
         self._monitor.reconfigure(config)
-        self._monitor.site.hosts = _hosts(config)
         self._monitor.keep_ledger(config)
         self._monitor.reloaded(successful=True)
         self._publisher.publish(self._config, self._server.port)
         log.info("the configuration was reloaded")
         self._say_what_runs()
 
-    def _listen_elsewhere(self, config: Config) -> None:
-        """Serve on another address if the configuration says so; raises ListenError, and then nothing changes."""
+    def _server_elsewhere(self, config: Config) -> Server | None:
+        """Return one on another address, not started, if the configuration says so; raises ListenError."""
         if _place(config) == _place(self._config):
-            return
+            return None
         if self._passed is not None:
             log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
-            return
+            return None
         with self._server.beside():
-            new = self._serve(listen(*_place(config), beside=True))
-        new.start()
-        self._server.stop(take_queued=True)
-        self._server = new
+            return self._serve(listen(*_place(config), beside=True))
+
+    def _admit(self, config: Config, web_config: Loaded, elsewhere: Server | None) -> None:
+        """Serve where the configuration says, and whom it says.
+
+        Neither address is ever served by the rules of the other one: these change when the old server is gone and the
+        new one has not begun. Whoever connects meanwhile waits in the new socket.
+        """
+        if elsewhere:
+            self._server.stop(take_queued=True)
+        self._security.adopt(web_config)
+        self._monitor.site.hosts = _hosts(config)
+        if elsewhere:
+            elsewhere.start()
+            self._server = elsewhere
 
     def _say_what_runs(self) -> None:
         target = target_for(self._config.listen_address, self._server.port)
