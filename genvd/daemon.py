@@ -18,7 +18,6 @@ from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
-from genvd.web.hosts import Hosts
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
 from genvd.web.server import ListenError, Server, listen
@@ -61,7 +60,7 @@ class Daemon:
         sources = make_sources(config, demo)
         self._monitor = Monitor(config, sources)
         self._why_start_again = sources.why_start_again
-        self._monitor.site.hosts = _hosts(config)
+        self._monitor.site.hosts.allow(_names(config))
         self._publisher = Publisher(self._monitor.published)
         self._ready = False
         self._exit_status = OK
@@ -181,7 +180,7 @@ class Daemon:
         if elsewhere:
             self._server.stop(take_queued=True)
         self._security.adopt(web_config)
-        self._monitor.site.hosts = _hosts(config)
+        self._monitor.site.hosts.allow(_names(config))
         if elsewhere:
             elsewhere.start()
             self._server = elsewhere
@@ -196,8 +195,8 @@ class Daemon:
             log.warning("genv.state_directory: %s is not there, or hidden: the service sees nothing below /home", state)
 
 
-def _hosts(config: Config) -> Hosts:
-    return Hosts((config.listen_address, *config.listen_names))
+def _names(config: Config) -> tuple[str, ...]:
+    return config.listen_address, *config.listen_names
 
 
 def _place(config: Config) -> tuple[str, int]:
