@@ -44,6 +44,7 @@ class Monitor:
     def __init__(self, config: Config, sources: Sources) -> None:
         self.site = Site()
         self._genv = sources.genv
+        self._keep_pace = sources.keep_pace
         self._machine = Machine(sources, _timeout(config), device_groups(config))
         self._limits = _limits(config)
         self._left_out = _left_out(config)
@@ -147,6 +148,7 @@ class Monitor:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._interval = config.collect_interval
+        self._keep_pace(config.collect_interval)
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         self._machine.groups = device_groups(config)
@@ -181,6 +183,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             DemoProcesses(machine),
             DemoAccounts(),
             bindings_version=bindings_version(),
+            keep_pace=machine.keep_pace,
         )
     from genvd.sources.accounts import AccountSource
     from genvd.sources.nvml.restart import DriverWatch
