@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__
+from genvd.defects import Defects
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
@@ -63,7 +64,7 @@ class Monitor:
         self._own_process = OwnProcess()
         self._failed_metrics: set[str] = set()
         self._ledger: Ledger | None = None
-        self._ledger_failed = False
+        self._defects, self._ledger_defects = Defects("a collection"), Defects("counting for the ledger")
 
     def keep_ledger(self, config: Config) -> None:
         """Count who uses how much, from the next collection on, where the configuration says so."""
@@ -97,8 +98,10 @@ class Monitor:
             previous = self.site.latest
             exposition = Exposition(everything, previous.exposition if previous else None)
             self.site.latest = Latest(snapshot, exposition, self._history.take(snapshot))
-        except Exception:  # the timer must go on whatever a tick meets
-            log.exception("a collection failed unexpectedly; please report this")
+        except Exception as error:  # the timer must go on whatever a tick meets
+            self._defects.tell(error)
+        else:
+            self._defects.over()
 
     def look(self, skipped: int = 0) -> Snapshot:
         """Make one collection."""
@@ -133,12 +136,12 @@ class Monitor:
             if ledger is None:
                 return snapshot
             last_work = None if snapshot.holdings is None else self._machine.idle_clock.last_work
-            return replace(snapshot, ledger=ledger.take(snapshot, last_work))
-        except Exception:  # a defect there must cost these metrics only
-            if not self._ledger_failed:
-                self._ledger_failed = True
-                log.exception("the ledger failed unexpectedly; please report this")
+            counted = replace(snapshot, ledger=ledger.take(snapshot, last_work))
+        except Exception as error:  # a defect there must cost these metrics only
+            self._ledger_defects.tell(error)
             return snapshot
+        self._ledger_defects.over()
+        return counted
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
