@@ -535,8 +535,14 @@ def test_without_descriptors_it_waits_for_some(tmp_path: Path) -> None:
             for _ in range(60):
                 stack.enter_context(closing(connect(monitor)))
             wait_for(lambda: descriptors(monitor) >= limit - 1, "all descriptors are taken")
+            wait_for(lambda: monitor.complaints, "it says so")
+            for _ in range(60):  # each of which has to wait for others to be let go
+                stack.enter_context(closing(connect(monitor)))
         wait_for(lambda: monitor.get("/metrics").status == 200, "a scrape")
         assert "Traceback" not in monitor.log
+        (said,) = (line for line in monitor.complaints if "no connection can be accepted" in line)
+        assert "Too many open files" in said
+        assert "LimitNOFILE" in said
 
 
 # --- Addresses -----------------------------------------------------------------------------------------------
