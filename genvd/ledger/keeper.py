@@ -76,6 +76,11 @@ class Keeper:
         """Start the thread."""
         self._thread.start()
 
+    def reconfigured(self) -> None:
+        """Go by the changed policy at once, not only after the wait that the one before began."""
+        with self._wake:
+            self._wake.notify()
+
     def stop(self) -> None:
         """Have what is left written, and the thread end."""
         with self._wake:
@@ -93,9 +98,14 @@ class Keeper:
             self._step()
             if stopping:
                 break
-            with self._wake:
-                self._wake.wait_for(lambda: self._stopping, self._policy.write_interval)
+            self._rest()
         self._close()
+
+    def _rest(self) -> None:
+        since = time.monotonic()
+        with self._wake:
+            while not self._stopping and (left := since + self._policy.write_interval - time.monotonic()) > 0:
+                self._wake.wait(left)
 
     def _step(self) -> None:
         try:
