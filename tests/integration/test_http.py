@@ -9,9 +9,11 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,16 @@ def test_paths(monitor: Monitor, path: str, status: int, content_type: str) -> N
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert int(reply.headers["Content-Length"]) == len(reply.body) > 0
     assert "Python" not in str(reply.headers)
+
+
+def test_the_date_is_that_of_the_answer(monitor: Monitor) -> None:
+    latest = 0.0
+    for _ in range(2):
+        wait_for(lambda: time.time() >= latest + 1, "another second")  # noqa: B023
+        for path in (*PATHS, "/nothing"):
+            earliest = int(time.time())
+            latest = parsedate_to_datetime(monitor.get(path).headers["Date"]).timestamp()
+            assert earliest <= latest <= time.time()
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nothing"])
