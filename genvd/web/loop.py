@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from genvd.defects import Defects
 from genvd.waker import Waker
 from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
@@ -61,6 +62,7 @@ class Loop:
         self._conversation = Conversation(site, security, self._connections, self._renderer, self._post)
         self._posted: deque[tuple[Connection, Callable[[Connection], None]]] = deque()
         self._posting = threading.Lock()
+        self._defects = Defects("serving")
         self._ended = False
         self._stopping = False
         self._take_queued = False
@@ -107,9 +109,11 @@ class Loop:
         while not self._stopping:
             try:
                 self._turn(self._patience())
-            except Exception:  # one bad turn must not end the service
-                log.exception("serving failed unexpectedly; please report this")
+            except Exception as error:  # one bad turn must not end the service
+                self._defects.tell(error)
                 time.sleep(_PAUSE_SECONDS)
+            else:
+                self._defects.over()
         self._finish()
 
     def _patience(self) -> float | None:

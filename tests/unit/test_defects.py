@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from genvd.config import Config
 from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Policy
 from genvd.monitor import Monitor, make_sources
+from genvd.web.loop import Loop
+from genvd.web.security import Security
+from genvd.web.server import listen
+from genvd.web.site import Site
+from tests.support.waiting import wait_for
 
 UNEXPECTED = "failed unexpectedly; please report this"
 
@@ -80,6 +86,24 @@ def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
         for kind in (KeyError, ValueError, KeyError)
     ]
     assert not any("disk" in line for line in warnings)
+
+
+def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    loop = Loop(Site(), Security(), listener := listen("127.0.0.1", 0))
+    defect = Defect(loop._turn)
+    monkeypatch.setattr(loop, "_turn", defect)
+    defect.kind = KeyError
+    loop.start()
+    wait_for(lambda: defect.calls >= 5, "it fails again and again")
+    defect.kind = None
+    with socket.create_connection(listener.getsockname(), timeout=20) as client:
+        client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+    loop.stop(take_queued=False)
+    assert logged(caplog) == [f"serving {UNEXPECTED}", "serving succeeds again"]
 
 
 def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
