@@ -183,7 +183,7 @@ TIMEOUT = {"collect_interval": "20s", "collect_timeout": "20s"}
 
 SEEN = {
     "listen_address": Row("0.0.0.0", lambda s: answers(s, "127.0.0.2")),
-    "listen_port": Row(OTHER_PORT := free_port(), lambda s: s.monitor.port == OTHER_PORT),
+    "listen_port": Row(0, lambda s: s.monitor.port != s.base["listen_port"]),
     "listen_web_config_file": Row(Path("web.yml"), lambda s: s.monitor.get("/-/ready").status, 200, 401),
     "listen_names": Row("gpu.example.org", lambda s: s.monitor.get("/", {"Host": "gpu.example.org"}).status, 421, 200),
     "collect_interval": Row("300ms", lambda s: s.monitor.snapshot()["service"]["interval_seconds"], 0.2, 0.3),
