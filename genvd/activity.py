@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from genvd.model import EnvironmentUse, Holding
+from genvd.model import EnvironmentUse, Holding, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -109,7 +109,6 @@ def _holding(
     uses: list[DeviceUse] | None,
 ) -> Holding:
     listed = device is not None and device.processes_listed and uses is not None
-    limit = attachment.gpu_memory_bytes if attachment else None
     return Holding(
         eid=environment.eid,
         uid=environment.uid,
@@ -119,7 +118,9 @@ def _holding(
         active=_active(device, uses, listed=listed) if device and uses is not None else None,
         share=share(uses) if listed and uses is not None else None,
         attached=attachment.attached if attachment else None,
-        gpu_memory_bytes=environment.gpu_memory_bytes if limit is None else limit,
+        gpu_memory_bytes=memory_limit(
+            attachment.gpu_memory_bytes if attachment else None, environment.gpu_memory_bytes
+        ),
     )
 
 

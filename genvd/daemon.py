@@ -19,7 +19,6 @@ from genvd.signals import hold_signals, next_signal
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
-from genvd.web.hosts import Hosts
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
 from genvd.web.server import ListenError, Server, listen
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genvd.config import Config
+    from genvd.web.security import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Daemon:
         sources = make_sources(config, demo)
         self._monitor = Monitor(config, sources)
         self._why_start_again = sources.why_start_again
-        self._monitor.site.hosts = _hosts(config)
+        self._monitor.site.hosts.allow(_names(config))
         self._publisher = Publisher(self._monitor.published, demo=self._demo)
         self._ready = False
         self._exit_status = OK
@@ -147,14 +147,14 @@ class Daemon:
         try:
             config = self._load()
             web_config = load_web_config(config.listen_web_config_file)
-            self._listen_elsewhere(config)
+            elsewhere = self._server_elsewhere(config)
         except (ConfigError, ListenError) as error:
             for line in str(error).splitlines():
                 log.error("%s", line)
             log.error("the configuration was not reloaded; everything goes on as before")
             self._monitor.reloaded(successful=False)
         else:
-            self._security.adopt(web_config)
+            self._admit(config, web_config, elsewhere)
             self._apply(config)
         self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
         self._manager.ready()
@@ -163,7 +163,6 @@ class Daemon:
         logs.set_up(config.logging_level)
         self._config = config
         self._monitor.reconfigure(config)
-        self._monitor.site.hosts = _hosts(config)
         self._monitor.keep_ledger(config)
         self._monitor.reloaded(successful=True)
         self._publish()
@@ -175,18 +174,29 @@ class Daemon:
             _tell_missing_state(self._config)  # first, as publishing may make the directory
         self._publisher.publish(self._config, self._server.port)
 
-    def _listen_elsewhere(self, config: Config) -> None:
-        """Serve on another address if the configuration says so; raises ListenError, and then nothing changes."""
+    def _server_elsewhere(self, config: Config) -> Server | None:
+        """Return one on another address, not started, if the configuration says so; raises ListenError."""
         if _place(config) == _place(self._config):
-            return
+            return None
         if self._passed is not None:
             log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
-            return
+            return None
         with self._server.beside():
-            new = self._serve(listen(*_place(config), beside=True))
-        new.start()
-        self._server.stop(take_queued=True)
-        self._server = new
+            return self._serve(listen(*_place(config), beside=True))
+
+    def _admit(self, config: Config, web_config: Loaded, elsewhere: Server | None) -> None:
+        """Serve where the configuration says, and whom it says.
+
+        Neither address is ever served by the rules of the other one: these change when the old server is gone and the
+        new one has not begun. Whoever connects meanwhile waits in the new socket.
+        """
+        if elsewhere:
+            self._server.stop(take_queued=True)
+        self._security.adopt(web_config)
+        self._monitor.site.hosts.allow(_names(config))
+        if elsewhere:
+            elsewhere.start()
+            self._server = elsewhere
 
     def _say_what_runs(self) -> None:
         target = target_for(self._config.listen_address, self._server.port)
@@ -206,8 +216,8 @@ def _tell_missing_state(config: Config) -> None:
         log.info("GENV_TMPDIR: %s is not there: genv makes it at first use, or that of the users is another one", state)
 
 
-def _hosts(config: Config) -> Hosts:
-    return Hosts((config.listen_address, *config.listen_names))
+def _names(config: Config) -> tuple[str, ...]:
+    return config.listen_address, *config.listen_names
 
 
 def _place(config: Config) -> tuple[str, int]:

@@ -69,7 +69,7 @@ class History:
     def _begin(self) -> None:
         self._times: array[float] = array("d")
         self._curves: dict[str, Curves] = {}
-        self._readings = 0  # in the last point
+        self._known: dict[str, list[int]] = {}  # readings in the last point that told something, of each curve
 
     def take(self, snapshot: Snapshot) -> Past:
         """Take a collection in, and return the hour that ends with it."""
@@ -91,19 +91,20 @@ class History:
 
     def _append(self, now: float, values: Mapping[str, tuple[float, ...]]) -> None:
         self._times.append(now)
-        self._readings = 1
+        self._known.clear()
         nothing = (_UNKNOWN,) * len(QUANTITIES)
         for key, curves in self._curves.items():
             for curve, value in zip(curves, values.get(key, nothing), strict=True):
                 curve.append(value)
 
     def _average(self, values: Mapping[str, tuple[float, ...]]) -> None:
-        self._readings += 1
         for key, news in values.items():
-            for curve, value in zip(self._curves[key], news, strict=True):
+            known = self._known.setdefault(key, [1] * len(QUANTITIES))
+            for number, (curve, value) in enumerate(zip(self._curves[key], news, strict=True)):
                 if not math.isnan(value):
                     before = curve[-1]
-                    curve[-1] = value if math.isnan(before) else before + (value - before) / self._readings
+                    known[number] = 1 if math.isnan(before) else known[number] + 1
+                    curve[-1] = value if math.isnan(before) else before + (value - before) / known[number]
 
     def _forget(self, now: float) -> None:
         """Drop what is older than an hour, or more than there may be."""

@@ -6,10 +6,19 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from genvd import ownership
-from genvd.model import CONTEXT_TYPES, AccountQuestion, DeviceUse, Environment, Process, ProcessOwner, User
+from genvd.model import (
+    CONTEXT_TYPES,
+    AccountQuestion,
+    DeviceUse,
+    Environment,
+    Process,
+    ProcessOwner,
+    User,
+    memory_limit,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from genvd.claims import Rejection
     from genvd.model import AccountFacts, Attachment, Context, ProcessFacts
@@ -97,7 +106,7 @@ def environments(
         The environments, and their claims of names that do not hold.
     """
     attachments = tuple(attachments)
-    devices, limits = _devices_by_eid(attachments), _limits_by_eid(attachments)
+    devices = _devices_by_eid(attachments)
     pids: dict[str, list[int]] = defaultdict(list)
     for process in gpu_processes or ():
         if process.eid is not None and process.compute_uses:
@@ -117,10 +126,10 @@ def environments(
                 gpu_memory_bytes=record.gpu_memory_bytes,
                 gpus=record.gpus,
                 created=record.created,
-                device_indices=tuple(sorted(devices.get(record.eid, ()))),
+                device_indices=tuple(sorted(devices.get(record.eid, {}))),
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
                 named=record.username is not None,
-                attached_memory_bytes=limits.get(record.eid),
+                attached_memory_bytes=_least_limit(devices.get(record.eid, {}), record.gpu_memory_bytes),
             )
         )
     return tuple(found), tuple(rejections)
@@ -182,18 +191,14 @@ def _add(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left + right
 
 
-def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, set[int]]:
-    devices: dict[str, set[int]] = defaultdict(set)
+def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, dict[int, int | None]]:
+    """Return the devices of each environment, with what the first of its attachments there allows."""
+    devices: dict[str, dict[int, int | None]] = defaultdict(dict)
     for attachment in attachments:
-        devices[attachment.eid].add(attachment.device_index)
+        devices[attachment.eid].setdefault(attachment.device_index, attachment.gpu_memory_bytes)
     return devices
 
 
-def _limits_by_eid(attachments: Iterable[Attachment]) -> dict[str, int]:
-    """Return the least memory that any of its attachments allows, by environment."""
-    limits: dict[str, int] = {}
-    for attachment in attachments:
-        limit = attachment.gpu_memory_bytes
-        if limit is not None:
-            limits[attachment.eid] = min(limit, limits.get(attachment.eid, limit))
-    return limits
+def _least_limit(attached: Mapping[int, int | None], asked: int | None) -> int | None:
+    limits = (memory_limit(limit, asked) for limit in attached.values())
+    return min((limit for limit in limits if limit is not None), default=None)

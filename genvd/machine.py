@@ -48,6 +48,8 @@ class Sources:
     """Of the Python library through which the GPUs are asked."""
     why_start_again: Callable[[str], str | None] = lambda driver_state: None
     """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
+    keep_pace: Callable[[float], None] = lambda seconds: None
+    """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
 
 
 class Machine:

@@ -227,6 +227,20 @@ class Process:
         return uses if all(use.computes for use in uses) else tuple(use for use in uses if use.computes)
 
 
+def memory_limit(attached: int | None, asked: int | None) -> int | None:
+    """Return the bytes that an environment may use on a device; None where it may use all.
+
+    The attachment comes first: by its memory genv tells others what is left there (``available_memory_bytes`` in
+    genv's entities/core/devices.py). genv writes into it what the environment asks for at that time, and a later
+    ``genv config gpu-memory`` changes nothing of it.
+
+    Args:
+        attached: what its attachment there allows; None where that says nothing, or there is none.
+        asked: what it asks for on each device; None where it does not.
+    """
+    return asked if attached is None else attached
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentUse:
     """What the processes of an environment together have on one device."""
@@ -241,7 +255,7 @@ class EnvironmentUse:
     computes: bool
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
     attached_memory_bytes: int | None = None
-    """Memory that the attachment there allows; None where it says nothing."""
+    """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +281,12 @@ class Environment:
     named: bool = True
     """Whether its record has a username; else it counts for no user in the sixteen metrics."""
     attached_memory_bytes: int | None = None
-    """The least memory that one of its attachments allows on its device; None where none says anything."""
+    """The least of the limits, by :func:`memory_limit`, on the devices that it holds; None where it has none."""
 
     @property
     def memory_limit_bytes(self) -> int | None:
-        """What it asked for on each device, else the least that an attachment allows; None where it may use all."""
-        return self.attached_memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
+        """The least that it may use on one of its devices; None where it may use all of each."""
+        return memory_limit(self.attached_memory_bytes, self.gpu_memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

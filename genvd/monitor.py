@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
+from genvd.defects import Defects
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine, Sources
@@ -45,6 +46,7 @@ class Monitor:
     def __init__(self, config: Config, sources: Sources) -> None:
         self.site = Site()
         self._genv = sources.genv
+        self._keep_pace = sources.keep_pace
         self._machine = Machine(sources, _timeout(config), device_groups(config))
         self._limits = _limits(config)
         self._left_out = _left_out(config)
@@ -63,7 +65,7 @@ class Monitor:
         self._own_process = OwnProcess()
         self._failed_metrics: set[str] = set()
         self._ledger: Ledger | None = None
-        self._ledger_failed = False
+        self._defects, self._ledger_defects = Defects("a collection"), Defects("counting for the ledger")
 
     def keep_ledger(self, config: Config) -> None:
         """Count who uses how much, from the next collection on, where the configuration says so."""
@@ -95,8 +97,10 @@ class Monitor:
             self._recall()
             snapshot = self._counted(self.look(skipped))
             self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.take(snapshot))
-        except Exception:  # the timer must go on whatever a tick meets
-            log.exception("a collection failed unexpectedly; please report this")
+        except Exception as error:  # the timer must go on whatever a tick meets
+            self._defects.tell(error)
+        else:
+            self._defects.over()
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest
@@ -137,12 +141,12 @@ class Monitor:
             if ledger is None:
                 return snapshot
             last_work = None if snapshot.holdings is None else self._machine.idle_clock.last_work
-            return replace(snapshot, ledger=ledger.take(snapshot, last_work))
-        except Exception:  # a defect there must cost these metrics only
-            if not self._ledger_failed:
-                self._ledger_failed = True
-                log.exception("the ledger failed unexpectedly; please report this")
+            counted = replace(snapshot, ledger=ledger.take(snapshot, last_work))
+        except Exception as error:  # a defect there must cost these metrics only
+            self._ledger_defects.tell(error)
             return snapshot
+        self._ledger_defects.over()
+        return counted
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
@@ -152,6 +156,7 @@ class Monitor:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._interval = config.collect_interval
+        self._keep_pace(config.collect_interval)
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         self._machine.groups = device_groups(config)
@@ -186,6 +191,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             DemoProcesses(machine),
             DemoAccounts(),
             bindings_version=bindings_version(),
+            keep_pace=machine.keep_pace,
         )
     from genvd.sources.accounts import AccountSource
     from genvd.sources.nvml.restart import DriverWatch
@@ -239,4 +245,17 @@ def _limits(config: Config) -> Limits:
 
 
 def _left_out(config: Config) -> frozenset[str]:
-    return frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
+    wanted = {
+        "device_details": config.metrics_device_details,
+        "memory_health": config.metrics_memory_health,
+        "xid": config.metrics_xid,
+        "nvlink": config.metrics_nvlink,
+        "pcie_throughput": config.metrics_pcie_throughput,
+        "mig": config.metrics_mig,
+        "gpm": config.metrics_gpm,
+        "processes": config.metrics_processes,
+        "environments": config.metrics_environments,
+        "users": config.metrics_users,
+        "policy": config.metrics_policy,
+    }
+    return frozenset(group for group in GROUPS if not wanted[group])

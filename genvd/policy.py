@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from genvd.activity import memory
+from genvd.model import memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,10 +103,7 @@ def _any_above_limit(environment: Environment) -> bool | None:
     if environment.uses is None:
         return None
     pairs = (
-        (
-            use.memory_bytes,
-            environment.gpu_memory_bytes if use.attached_memory_bytes is None else use.attached_memory_bytes,
-        )
+        (use.memory_bytes, memory_limit(use.attached_memory_bytes, environment.gpu_memory_bytes))
         for use in environment.uses
     )
     limited = [(amount, limit) for amount, limit in pairs if limit is not None]

@@ -130,10 +130,14 @@ the environment may have worked. So an upgrade changes nothing, and a restart ne
 longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
 it counts from the attachment.
 
-**Violation**: `memory_limit`: the environment's processes together have more memory on one device than its attachment
-there allows or, where that says nothing, than it asked for on each; `unattached_device`: one of its processes
-computes on a device that it does not hold (drawing does not count); `device_limit`: it holds more devices than it asked
-for.
+**Memory limit**: what the environment's attachment to a device allows there or, where that says nothing or there is
+none, what the environment asks for on each device. genv writes into an attachment what the environment asks for at that
+time, and tells others by it what is left of the device. So `genv config gpu-memory` counts once the device is detached
+and attached again; only `genv enforce` goes by what is asked for now.
+
+**Violation**: `memory_limit`: the environment's processes together have more memory on one device than its limit
+there; `unattached_device`: one of its processes computes on a device that it does not hold (drawing does not count);
+`device_limit`: it holds more devices than it asked for.
 
 **Unmanaged**: a process that computes on a GPU and names no environment, or none that is active, or one that may not
 count it ([trust.md](trust.md)). Desktops, which only draw, are not counted, nor is root's server of the Multi-Process

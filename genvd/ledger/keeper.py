@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from genvd.defects import Defects
 from genvd.ledger import place
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
 from genvd.ledger.store import Batch, Store, read_unwritable
@@ -66,6 +67,7 @@ class Keeper:
         self._checked = False
         self._pace = Pace()
         self._problems: set[str] = set()
+        self._defects = Defects("writing the ledger")
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -73,6 +75,11 @@ class Keeper:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def reconfigured(self) -> None:
+        """Go by the changed policy at once, not only after the wait that the one before began."""
+        with self._wake:
+            self._wake.notify()
 
     def stop(self) -> None:
         """Have what is left written, and the thread end."""
@@ -91,9 +98,14 @@ class Keeper:
             self._step()
             if stopping:
                 break
-            with self._wake:
-                self._wake.wait_for(lambda: self._stopping, self._policy.write_interval)
+            self._rest()
         self._close()
+
+    def _rest(self) -> None:
+        since = time.monotonic()
+        with self._wake:
+            while not self._stopping and (left := since + self._policy.write_interval - time.monotonic()) > 0:
+                self._wake.wait(left)
 
     def _step(self) -> None:
         try:
@@ -106,10 +118,12 @@ class Keeper:
                 self._write()
         except (sqlite3.Error, OSError, RefusedError, UnsafePathError) as error:
             self._failed(error)
-        except Exception:  # a defect of ours must not stop the writing for ever
-            log.exception("ledger: failed unexpectedly; please report this")
+        except Exception as error:  # a defect of ours must not stop the writing for ever
+            self._defects.tell(error)
             self._batch = None  # the totals of the next one have it all
-            self._failed(RuntimeError("failed unexpectedly"))
+            self._failed(error)
+        else:
+            self._defects.over()
         finally:
             self.loaded.set()
 
@@ -212,4 +226,6 @@ def _told(error: Exception, directory: Path) -> str:
     if isinstance(error, OSError):
         place_ = error.filename or path
         return f"{place_}: cannot be written: {error.strerror}; make it writable, or choose another ledger.directory"
+    if not isinstance(error, sqlite3.Error):
+        return f"{path}: cannot be written: {type(error).__name__}, which is a defect of this program; please report it"
     return f"{path}: cannot be written: {error}; see whether the disk is full, read-only or broken"

@@ -58,6 +58,8 @@ class Ledger:
         self._policy.write_interval = config.ledger_write_interval
         self._policy.hourly = config.ledger_hourly_retention
         self._policy.retention = config.ledger_retention
+        if self._keeper:
+            self._keeper.reconfigured()
 
     def recalled(self) -> tuple[LastWork, ...] | None:
         """Return once when environments had last worked before the start; None after that, or if it is not known."""

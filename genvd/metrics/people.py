@@ -121,8 +121,8 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_memory_limit_bytes",
-        "Memory that the environment asked for on each of its devices in bytes, else the least that one of its"
-        " attachments allows; absent where it may use all.",
+        "Memory that the environment may use on a device in bytes, the least on any that it holds: what its"
+        " attachment there allows, else what it asked for; absent where it may use all.",
         ("eid",),
         lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
         addable=False,

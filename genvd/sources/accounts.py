@@ -109,5 +109,5 @@ def _check_that_files_can_be_opened() -> None:
         os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise SourceError(
-            f"accounts: cannot be looked up: {error.strerror}; see who has so many files open, or raise LimitNOFILE"
+            f"cannot be looked up: {error.strerror}; see who has so many files open, or raise LimitNOFILE"
         ) from None

@@ -101,6 +101,16 @@ class _State:
     next_number: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How far apart ticks are, from one of them on."""
+
+    tick: int
+    moment: float
+    """Unix time of the tick."""
+    seconds: float
+
+
 @dataclass
 class DemoMachine:
     """What the simulated sources have in common."""
@@ -108,15 +118,17 @@ class DemoMachine:
     devices: int = 8
     seed: int = 0
     seconds_per_tick: float = 10.0
+    """Until :meth:`keep_pace` says something else."""
     epoch: float = 0.0
     """Unix time of the first reading."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self._first_tick = 4 * _DIP_TICKS
+        self._paces: tuple[_Pace, ...] = (_Pace(self._first_tick, self.epoch, self.seconds_per_tick),)
         self._random = random.Random(self.seed)
         self._chance = random.Random(f"wear {self.seed}")
         idle = (_IDLE_CELSIUS,) * self.devices
-        self._first_tick = 4 * _DIP_TICKS
         wear = tuple(demo_devices.wear_before(index, self.devices, self.time_of(0)) for index in range(self.devices))
         jobs = _lasting_jobs(self.devices)
         self._states = [_State(0, jobs, idle, (0.0,) * self.devices, wear, len(jobs))]
@@ -125,7 +137,15 @@ class DemoMachine:
 
     def time_of(self, tick: int) -> float:
         """Return the Unix time of a tick."""
-        return self.epoch + (tick - self._first_tick) * self.seconds_per_tick
+        pace = next((pace for pace in reversed(self._paces) if pace.tick <= tick), self._paces[0])
+        return pace.moment + (tick - pace.tick) * pace.seconds
+
+    def keep_pace(self, seconds: float) -> None:
+        """Have the ticks from now on so far apart; what was before stays when it was."""
+        with self._lock:
+            if seconds != self._paces[-1].seconds:
+                tick = self._states[-1].tick
+                self._paces = (*self._paces, _Pace(tick, self.time_of(tick), seconds))
 
     def state(self, reading: int) -> _State:
         """Return the machine as the reading of that number, counted from 0, finds it."""
@@ -146,9 +166,9 @@ class DemoMachine:
             temperature + _WARMING * (_IDLE_CELSIUS + (_BUSY_CELSIUS - _IDLE_CELSIUS) * load - temperature)
             for temperature, load in zip(state.temperatures, utilization, strict=True)
         )
-        moment = self.epoch + (tick - self._first_tick) * self.seconds_per_tick
+        moment = self.time_of(tick)
         wear = tuple(
-            worn.after(load, self.seconds_per_tick, moment, self._chance)
+            worn.after(load, self._paces[-1].seconds, moment, self._chance)
             for worn, load in zip(state.wear, utilization, strict=True)
         )
         return replace(

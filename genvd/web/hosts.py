@@ -21,18 +21,22 @@ _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 class Hosts:
     """The names that are ours. Numeric addresses are always: nobody rebinds those."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        """Take names that count beside localhost and those of the machine."""
-        own = socket.gethostname()
-        self._names = {"localhost", *map(_plain, (own, own.partition(".")[0], *names))}
-        # What the machine's full name is may be in the DNS, and that may take its time: never during a request.
-        threading.Thread(target=self._add_full_name, args=(own,), name="full name", daemon=True).start()
+    def __init__(self) -> None:
+        self._names = _own_names()
+        self._full_names: frozenset[str] = frozenset()
 
-    def _add_full_name(self, own: str) -> None:
+    def allow(self, names: Iterable[str]) -> None:
+        """Take these names beside localhost and those of the machine, in place of those that were given before."""
+        self._names = _own_names() | set(map(_plain, names))
+        # What the machine's full name is may be in the DNS, and that may take its time: never during a request.
+        threading.Thread(target=self._look_up_full_names, name="full name", daemon=True).start()
+
+    def _look_up_full_names(self) -> None:
+        """Find the full name; that of before stands as long as there is no answer."""
         with suppress(OSError, UnicodeError):
-            for *_, name, _ in socket.getaddrinfo(own, None, flags=socket.AI_CANONNAME):
-                if name and "." in name and not _is_address(name):
-                    self._names = self._names | {_plain(name)}
+            found = {name for *_, name, _ in socket.getaddrinfo(socket.gethostname(), None, flags=socket.AI_CANONNAME)}
+            full = frozenset(_plain(name) for name in found if "." in name and not _is_address(name))
+            self._full_names = full or self._full_names
 
     def include(self, host: str | None) -> bool:
         """Tell whether a Host field, with a port or without, names this machine; none at all comes from no browser."""
@@ -42,7 +46,12 @@ class Hosts:
         if not match:
             return False
         name = match[1] if match[1] is not None else match[2]
-        return _is_address(name) or _plain(name) in self._names
+        return _is_address(name) or _plain(name) in self._names | self._full_names
+
+
+def _own_names() -> frozenset[str]:
+    own = socket.gethostname()
+    return frozenset({"localhost", _plain(own), _plain(own.partition(".")[0])})
 
 
 def _plain(name: str) -> str:

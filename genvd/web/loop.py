@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import select
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from genvd.defects import Defects
 from genvd.waker import Waker
 from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
@@ -31,6 +33,9 @@ _ARRIVAL_SECONDS = 0.05
 """Within which a connection that is being made arrives."""
 _PAUSE_SECONDS = 0.1
 """When no connection can be accepted, because there are no more descriptors."""
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_QUIET_SECONDS = 60.0
+"""Without that having happened, before it is worth another line in the log."""
 _ACCEPTED_AT_ONCE = 64
 """Before those who are connected get their turn."""
 
@@ -57,10 +62,12 @@ class Loop:
         self._conversation = Conversation(site, security, self._connections, self._renderer, self._post)
         self._posted: deque[tuple[Connection, Callable[[Connection], None]]] = deque()
         self._posting = threading.Lock()
+        self._defects = Defects("serving")
         self._ended = False
         self._stopping = False
         self._take_queued = False
         self._paused_until = 0.0
+        self._quiet_until = 0.0  # descriptors that are short are told of already
         self._due: float | None = None  # when a connection will have been in its stage for too long
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -102,9 +109,11 @@ class Loop:
         while not self._stopping:
             try:
                 self._turn(self._patience())
-            except Exception:  # one bad turn must not end the service
-                log.exception("serving failed unexpectedly; please report this")
+            except Exception as error:  # one bad turn must not end the service
+                self._defects.tell(error)
                 time.sleep(_PAUSE_SECONDS)
+            else:
+                self._defects.over()
         self._finish()
 
     def _patience(self) -> float | None:
@@ -185,7 +194,7 @@ class Loop:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                log.debug("no connection can be accepted: %s", error)
+                self._say_why_not(error)
                 self._pause()
                 return number
             self._welcome(accepted, str(address[0]))
@@ -203,6 +212,16 @@ class Loop:
         connection = Connection(accepted, address, transport, policy)
         self._connections.put(connection, Stage.NEW)
         self._does(connection, self._conversation.goes_on)  # mostly the request is there already
+
+    def _say_why_not(self, error: OSError) -> None:
+        if error.errno not in _NO_DESCRIPTORS:
+            log.debug("no connection can be accepted: %s", error)
+            return
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            advice = "see who has so many connections or files open, or raise LimitNOFILE"
+            log.warning("no connection can be accepted: %s; %s", error.strerror, advice)
+        self._quiet_until = now + _QUIET_SECONDS
 
     def _pause(self) -> None:
         """Accept nobody for a while, and make room for somebody: descriptors are used up."""

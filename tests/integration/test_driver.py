@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -408,6 +409,22 @@ def test_a_device_at_another_index_is_known_by_its_uuid(start: Start, scenario: 
     assert metrics[series("genv_device_temperature", index=1)] == 52
     assert [device["uuid"] for device in monitor.snapshot()["devices"]] == ["GPU-1", "GPU-2"]
     assert "device 0: is GPU-1 now, and was GPU-0" in monitor.log
+
+
+def test_nothing_of_the_device_before_counts_for_the_one_in_its_place(start: Start, scenario: Scenario) -> None:
+    """Not in the first reading either: one that does not support a call, and gives its memory by the second version."""
+    scenario.gpus = [gpu(0, temperature=None)]
+    scenario.write()
+    monitor = start("--interval", "1h")
+    monitor.process.send_signal(signal.SIGHUP)  # collects at once, and once
+    assert series("genv_device_temperature", index=0) not in monitor.next_metrics(1)
+    refused = {"nvmlDeviceGetMemoryInfo_v2": pynvml.NVML_ERROR_INVALID_ARGUMENT}
+    scenario.gpus = [gpu(1, temperature=51, errors=refused, memory_used=MIB, memory_reserved=0)]
+    scenario.write()
+    monitor.process.send_signal(signal.SIGHUP)
+    (device,) = wait_for(lambda: [d for d in monitor.snapshot()["devices"] if d["uuid"] == "GPU-1"], "it is seen")
+    assert (device["temperature_celsius"], device["memory_used_bytes"]) == (51, MIB)
+    assert monitor.complaints == []
 
 
 def test_mig_is_switched_on_and_off_while_it_runs(start: Start, scenario: Scenario) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.support.gpus import Start, gpu
 from tests.support.monitor import PROGRAM, Series, named, series
 from tests.support.waiting import wait_for
 
+COLLECTIONS = series("genv_monitor_collections_total")
 RATIOS = {"graphics_active": 1, "sm_active": 2, "sm_occupancy": 3, "dram_active": 10}
 PIPES = {"tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
 ALL = {metric: metric + 0.5 for metric in (*RATIOS.values(), *PIPES.values(), 20, 21)}
@@ -116,6 +118,23 @@ def test_samples_of_what_was_there_before_say_nothing_and_are_freed(start: Start
         wait_for(lambda: monitor.metrics().get(key) == pytest.approx(number / 10), f"device {number}")  # noqa: B023
     assert monitor
     assert monitor.complaints == []
+
+
+def test_the_first_reading_of_a_device_in_the_place_of_another_says_nothing(start: Start, scenario: Scenario) -> None:
+    """Whatever it were, it would be of the time from a sample of one device to that of the other."""
+    key = series("genv_device_sm_active_ratio", index=0)
+    monitor = start("--interval", "1h")
+
+    def collect(number: int) -> float | None:
+        scenario.gpus = [gpu(number, gpm={2: 10 * number})]
+        scenario.write()
+        collections = monitor.metrics()[COLLECTIONS]
+        monitor.process.send_signal(signal.SIGHUP)  # collects at once, and once
+        wait_for(lambda: monitor.metrics()[COLLECTIONS] > collections, "a collection")
+        assert monitor.snapshot()["devices"][0]["uuid"] == f"GPU-{number}"
+        return monitor.metrics().get(key)
+
+    assert [collect(number) for number in (1, 1, 1, 2, 2, 1, 1)] == [None, 0.1, 0.1, None, 0.2, None, 0.1]
 
 
 def test_an_old_driver_and_a_first_collection_have_none(

@@ -9,9 +9,11 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,16 @@ def test_paths(monitor: Monitor, path: str, status: int, content_type: str) -> N
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert int(reply.headers["Content-Length"]) == len(reply.body) > 0
     assert "Python" not in str(reply.headers)
+
+
+def test_the_date_is_that_of_the_answer(monitor: Monitor) -> None:
+    latest = 0.0
+    for _ in range(2):
+        wait_for(lambda: time.time() >= latest + 1, "another second")  # noqa: B023
+        for path in (*PATHS, "/nothing"):
+            earliest = int(time.time())
+            latest = parsedate_to_datetime(monitor.get(path).headers["Date"]).timestamp()
+            assert earliest <= latest <= time.time()
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nothing"])
@@ -549,8 +561,14 @@ def test_without_descriptors_it_waits_for_some(tmp_path: Path) -> None:
             for _ in range(60):
                 stack.enter_context(closing(connect(monitor)))
             wait_for(lambda: descriptors(monitor) >= limit - 1, "all descriptors are taken")
+            wait_for(lambda: monitor.complaints, "it says so")
+            for _ in range(60):  # each of which has to wait for others to be let go
+                stack.enter_context(closing(connect(monitor)))
         wait_for(lambda: monitor.get("/metrics").status == 200, "a scrape")
         assert "Traceback" not in monitor.log
+        (said,) = (line for line in monitor.complaints if "no connection can be accepted" in line)
+        assert "Too many open files" in said
+        assert "LimitNOFILE" in said
 
 
 # --- Addresses -----------------------------------------------------------------------------------------------

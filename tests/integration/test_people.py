@@ -514,6 +514,17 @@ def test_a_limit_that_only_attachments_have(place: Place) -> None:
     wait_for(lambda: broken(monitor.metrics())["memory_limit"] == 1, "it breaks the limit of the second")
 
 
+def test_what_an_attachment_allows_counts_until_it_is_made_anew(place: Place) -> None:
+    """As after 'genv config gpu-memory', which leaves the attachments as they are."""
+    place.environment("a", place.alice, memory="16mi")
+    place.attach("a", 0, "4mi")
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus[0].processes = [Process(pid, 5 * MIB)]
+    seen = watch(place).metrics()
+    assert broken(seen) == {"memory_limit": 1, "unattached_device": 0}
+    assert seen[series("genv_environment_memory_limit_bytes", eid="a")] == 4 * MIB
+
+
 def test_processes_outside_any_environment(place: Place) -> None:
     place.environment("a", place.alice, 0)
     inside, liar, outside, draws = (

@@ -169,6 +169,23 @@ def test_a_reload_moves_it_to_another_port(manager: Manager, file: Path) -> None
         assert f"localhost:{new}" in (file.parent / "published/prometheus/prometheus.yml").read_text()
 
 
+def test_a_move_leaves_nothing_open(manager: Manager, file: Path) -> None:
+    ports = [free_port() for _ in range(4)]
+    configure(file, ports[0], interval="1h")
+    with service(manager, file, "--demo") as monitor:
+
+        def descriptors() -> int:
+            return len(list(Path(f"/proc/{monitor.process.pid}/fd").iterdir()))
+
+        before = descriptors()
+        for port in (*ports[1:], ports[0]):
+            configure(file, port, interval="1h")
+            reload(monitor, manager)
+            wait_for(lambda: monitor.port == port, "the new port is logged")  # noqa: B023
+            assert monitor.get("/metrics").status == 200
+        wait_for(lambda: descriptors() <= before, "nothing of the ports before is open")
+
+
 @pytest.mark.parametrize("broken", ["collect: {intervall: 1s}", "\t", "listen: {address: 192.0.2.1}", None])
 def test_a_broken_file_changes_nothing(manager: Manager, file: Path, broken: str | None) -> None:
     configure(file, 0)

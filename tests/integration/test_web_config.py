@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ import yaml
 
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.web_config import read
-from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
+from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, free_port, scraped
 from tests.support import debian
 from tests.support.certificates import Certificate, issue, trusting
+from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
@@ -464,6 +465,72 @@ def test_a_password_that_is_changed_holds_no_longer(guarded: Monitor, web: Path)
     wait_for(lambda: guarded.get("/metrics").status == 401, "the old one is wrong")
     guarded.headers = basic("good", "new")
     assert guarded.get("/metrics").status == 200
+
+
+# --- A reload that changes at once where it serves and whom -----------------------------------------------------
+
+HALF = b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+"""Of a request without a password. The server that has it waits for the rest before it ends."""
+
+
+@contextmanager
+def moving(manager: Manager, web: Path, before: str, after: str) -> Iterator[tuple[int, list[socket.socket]]]:
+    """Reload a monitor so that it moves from one port to another, with another web configuration.
+
+    Yields the new port, and connections to the old one on which half a request was sent before the reload.
+    """
+    old, new = free_port(), free_port()
+    file, directory = web.parent / "monitor.yaml", web.parent / "published"
+
+    def configure(address: str, port: int, content: str) -> None:
+        path = web.with_name(f"web-{port}.yml")
+        path.write_text(content)
+        file.write_text(f"listen: {{address: {address}, port: {port}, web_config_file: {path}}}\n")
+
+    configure("127.0.0.1", old, before)
+    options: list[str | Path] = ["-c", file, "--config-dir", directory, "--demo"]
+    right = basic("good", "right")
+    with Monitor(options, manager.environment, any_port=False, headers=right) as monitor, ExitStack() as stack:
+        halves = [stack.enter_context(socket.create_connection(("127.0.0.1", old), timeout=20)) for _ in range(40)]
+        for half in halves:
+            half.sendall(HALF)
+        assert monitor.get("/-/ready").status == 200  # so what was sent before is there as well
+        configure("0.0.0.0", new, after)
+        monitor.process.send_signal(signal.SIGHUP)
+        yield new, halves
+        assert "Traceback" not in monitor.log
+
+
+def answer(client: socket.socket, rest: bytes) -> bytes:
+    """Return the status line of the answer to a request; nothing where there is none."""
+    try:
+        client.sendall(rest)
+        return client.makefile("rb").readline()
+    except OSError:
+        return b""
+
+
+def test_a_wider_address_is_never_served_without_the_passwords_that_come_with_it(manager: Manager, web: Path) -> None:
+    guarded = f"basic_auth_users: {{good: '{hashed('right')}'}}"
+    with moving(manager, web, "", guarded) as (new, _):
+        first = wait_for(lambda: socket.create_connection(("127.0.0.1", new), timeout=20), "it listens there")
+        answers = {answer(first, HALF + b"\r\n")}
+        while len(manager.said("READY=1")) < 2:
+            with socket.create_connection(("127.0.0.1", new), timeout=20) as client:
+                answers.add(answer(client, HALF + b"\r\n"))
+        first.close()
+    assert answers == {b"HTTP/1.1 401 Unauthorized\r\n"}
+
+
+def test_an_address_that_is_left_keeps_its_passwords_to_the_end(manager: Manager, web: Path) -> None:
+    guarded = f"basic_auth_users: {{good: '{hashed('right')}'}}"
+    with moving(manager, web, guarded, "") as (new, halves):
+        wait_for(lambda: socket.create_connection(("127.0.0.1", new), timeout=20), "it listens there").close()
+        answers = {answer(half, b"\r\n") for half in halves}
+        assert b"HTTP/1.1 401 Unauthorized\r\n" in answers
+        assert not any(b" 200 " in line for line in answers)
+        with socket.create_connection(("127.0.0.1", new), timeout=20) as client:
+            assert answer(client, HALF + b"\r\n") == b"HTTP/1.1 200 OK\r\n"
 
 
 def processor_seconds(monitor: Monitor) -> float:

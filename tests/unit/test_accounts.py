@@ -84,6 +84,6 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_descriptors_it_fails_and_says_so() -> None:
     source = AccountSource()
-    with no_descriptors(), pytest.raises(SourceError, match="Too many open files"):
+    with no_descriptors(), pytest.raises(SourceError, match=r"^cannot be looked up: Too many open files; "):
         ask(source, NOBODYS)
     assert ask(source, NOBODYS).names == {NOBODYS: None}

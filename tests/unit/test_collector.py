@@ -157,3 +157,20 @@ def test_a_source_that_comes_and_goes_is_logged_once(caplog: pytest.LogCaptureFi
             outside.error = None
             ask(collector, 1)
     assert len(caplog.records) == 1
+
+
+def test_what_fails_recovers_and_fails_again_is_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    outside = Outside()
+    collector = Collector(outside)
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            outside.error = SourceError("it is broken; mend it")
+            for _ in range(3):
+                ask(collector, 1)
+            outside.error = None
+            for _ in range(STEADY_TICKS + 1):
+                ask(collector, 1)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "outside: it is broken; mend it"),
+        ("INFO", "outside: works again"),
+    ] * 2

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+import genvd
 from genvd.config import SECTIONS, Config, as_yaml, json_schema, sample, settings
 from genvd.config_file import MAX_BYTES, ConfigError, load, parse_option
 from genvd.config_values import parse_duration, show_duration
@@ -565,3 +566,10 @@ def test_schema_and_program_agree(file: Path, setting: Any, text: str) -> None:
     generous = accepted and schema.get("type") == "string" and not isinstance(value, str)  # a number as text
     beyond = not accepted and "anyOf" in schema and isinstance(value, str)  # no pattern tells a range of durations
     assert generous or beyond
+
+
+def test_whoever_looks_for_a_key_finds_what_goes_by_it() -> None:
+    package = Path(genvd.__file__).parent
+    sources = [path.read_text() for path in package.rglob("*.py") if path.parent != package or path.name != "config.py"]
+    unused = [one.field for one in SETTINGS if not any(re.search(rf"\.{one.field}\b", text) for text in sources)]
+    assert unused == []

@@ -7,11 +7,13 @@ from itertools import pairwise
 
 import pytest
 
+from genvd.config import Config
 from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.machine import Machine, Sources
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
+from genvd.monitor import Monitor, make_sources
 from genvd.policy import violations
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
@@ -149,3 +151,27 @@ def test_somebody_should_look_after_something_now_and_then(history: list[Snapsho
     assert broken == {"memory_limit", "device_limit"}
     idle = [e for s in history for e in s.environments or () if e.pids and e.idle_seconds]
     assert idle, "somebody holds memory and does nothing"
+
+
+def test_after_a_reload_it_goes_at_the_new_pace_and_the_past_stays() -> None:
+    config = Config(collect_interval=10, publish_enabled=False)
+    monitor = Monitor(config, make_sources(config, 4))
+    before = [monitor.look() for _ in range(3)]
+    monitor.reconfigure(replace(config, collect_interval=1))
+    after = [before[-1], *(monitor.look() for _ in range(3))]
+    assert [_seconds(*pair) for pair in pairwise(before)] == [pytest.approx(10, abs=0.01)] * 2
+    assert [_seconds(*pair) for pair in pairwise(after)] == [pytest.approx(1, abs=0.01)] * 3
+    created = {environment.eid: environment.created for environment in before[-1].environments or ()}
+    assert created
+    for environment in after[-1].environments or ():
+        assert environment.created == created.get(environment.eid, environment.created)
+
+
+def _seconds(earlier: Snapshot, later: Snapshot) -> float:
+    """Return for how long the first device has drawn its power between two looks."""
+    (one, *_), (other, *_) = earlier.devices or (), later.devices or ()
+    used, before, watts = other.details.energy_joules, one.details.energy_joules, other.details.power_watts
+    assert used is not None
+    assert before is not None
+    assert watts is not None
+    return (used - before) / watts

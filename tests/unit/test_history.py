@@ -34,6 +34,21 @@ def test_collections_within_one_point_are_averaged() -> None:
     assert utilization(history.take(at(30, gpu(100)))) == [0.3, 1]
 
 
+@pytest.mark.parametrize("percents", [(10, None, 20), (None, 10, 20), (10, 20, None)])
+def test_what_is_not_known_counts_for_nothing_in_an_average(percents: tuple[int | None, ...]) -> None:
+    history = History()
+    for number, percent in enumerate(percents):
+        past = history.take(at(10 * number, gpu(percent)))
+    assert utilization(past) == [0.15]
+
+
+def test_a_device_that_comes_back_within_a_point_is_averaged_anew() -> None:
+    history = History()
+    for seconds, devices in ((0, [gpu(90)]), (5, [gpu(90)]), (10, []), (15, [gpu(10)]), (20, [gpu(20)])):
+        past = history.take(at(seconds, *devices))
+    assert utilization(past) == [0.15]
+
+
 @pytest.mark.parametrize("interval", [0.5, 10, 29, 31, 60, 600])
 def test_an_hour_is_kept_whatever_the_interval(interval: float) -> None:
     history, seconds = History(), 0.0

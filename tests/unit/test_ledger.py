@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from genvd import config as configuration
+from genvd.config import Config
 from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
 from genvd.ledger import schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
+from genvd.ledger.keeper import Policy
 from genvd.ledger.ledger import Ledger
 from genvd.ledger.report import Report, make
 from genvd.ledger.store import HOUR, Batch, Store, read_unwritable
@@ -357,6 +359,17 @@ def test_upkeep_ends_when_it_is_told_to(store: Store) -> None:
     steps = iter([True, True, *[False] * 20])
     keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: next(steps))
     assert store.connection.execute("SELECT count(DISTINCT start) FROM day").fetchone() == (2,)
+
+
+def test_a_ledger_that_runs_keeps_to_what_it_is_told(tmp_path: Path) -> None:
+    ledger = Ledger(config(tmp_path), "live")
+    try:
+        ledger.reconfigure(Config(ledger_write_interval=7, ledger_hourly_retention=8 * DAY, ledger_retention=9 * DAY))
+        assert ledger._keeper
+        assert ledger._keeper._policy == Policy(7, 8 * DAY, 9 * DAY)
+    finally:
+        ledger.stop()
+        assert ledger.wait(10)
 
 
 def test_upkeep_trusts_a_clock_only_when_it_went_on_as_it_should() -> None:

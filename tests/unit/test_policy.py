@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from genvd import policy
+from genvd import activity, join, policy
 from genvd.model import (
+    AccountFacts,
+    Attachment,
     Device,
     DeviceUse,
     Environment,
+    EnvironmentRecord,
     EnvironmentUse,
     Holding,
     Process,
     ServiceStatus,
     Snapshot,
 )
+from genvd.ownership import OwnedRecord
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 
@@ -71,6 +75,41 @@ def test_the_limit_of_an_attachment_comes_before_that_of_the_environment(
     least = min((limit for limit in allowed if limit is not None), default=None)
     environment = Environment("a", 1, "alice", None, asked, None, None, (0, 1), (), uses, attached_memory_bytes=least)
     assert dict(policy.violations(environment, 2))["memory_limit"] is expected
+
+
+def record(asked: int | None) -> OwnedRecord:
+    uids = frozenset({1})
+    return OwnedRecord(EnvironmentRecord("a", 1, "alice", gpu_memory_bytes=asked), 1, True, uids, uids)
+
+
+def test_the_limit_that_is_shown_is_the_one_that_is_checked() -> None:
+    """Sixteen were asked for, and four when the device was attached, of which the others were told."""
+    attachments, devices = (Attachment("a", 0, 4),), (Device(0, processes_listed=True),)
+    processes = (Process(9, (DeviceUse(0, 5),), "a", 1),)
+    environments, _ = join.environments([record(16)], attachments, processes, AccountFacts())
+    (environment,) = activity.with_activity(environments, attachments, processes, devices)
+    (holding,) = activity.holdings(environments, attachments, processes, devices)
+    assert environment.memory_limit_bytes == holding.gpu_memory_bytes == 4
+    assert dict(policy.violations(environment, 1))["memory_limit"] is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "attached", "least"),
+    [
+        (16, (4,), 4),
+        (16, (20, None), 16),
+        (16, (20, 30), 20),
+        (16, (), 16),
+        (None, (20, None), 20),
+        (None, (None,), None),
+    ],
+)
+def test_the_least_limit_of_the_devices_is_that_of_the_environment(
+    asked: int | None, attached: tuple[int | None, ...], least: int | None
+) -> None:
+    attachments = [Attachment("a", index, limit) for index, limit in enumerate(attached)]
+    ((environment,), _) = join.environments([record(asked)], attachments, (), AccountFacts())
+    assert environment.memory_limit_bytes == least
 
 
 def device(**changes: object) -> Device:

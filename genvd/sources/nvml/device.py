@@ -106,19 +106,19 @@ class DeviceSource:
 
     def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
         asked = Asked(self.name, handle, self._calls, self._constants)
+        uuid, mig_mode = self._recognise(asked, question.session)
         temperature = asked.first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
         utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
         has = memory(asked)
-        mig_mode = self._mig.mode(asked)
         mig_devices = list(self._mig.devices(asked)) if mig_mode == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
         device = replace(
-            self._identify(asked, question.session, mig_mode),
+            self._identify(asked, uuid, mig_mode),
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
             memory_used_bytes=has.used,
@@ -161,13 +161,25 @@ class DeviceSource:
         gpm = self._gpm if question.groups.gpm else None
         return tuple(self._mig.instance(asked, mig_device, question.session, gpm) for mig_device in mig_devices)
 
-    def _identify(self, asked: Asked, session: int, mig_mode: str | None) -> Device:
+    def _recognise(self, asked: Asked, session: int) -> tuple[str | None, str | None]:
+        """Return which device it is and its MIG mode; of another one, forget what this one does not support or told.
+
+        Before anything else is asked, which goes by that.
+        """
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        self._calls.disregard()
+        if uuid != self._identity.uuid:
+            self._calls.forget()
+        mig_mode = self._mig.mode(asked)
+        if mig_mode != self._identity.mig_mode:
+            self._calls.forget()
+        self._constants.of(session, uuid, mig_mode or "")
+        return uuid, mig_mode
+
+    def _identify(self, asked: Asked, uuid: str | None, mig_mode: str | None) -> Device:
         if uuid and uuid != self._identity.uuid and self._identity.uuid:
             log.info("%s: is %s now, and was %s", self.name, uuid, self._identity.uuid)
-        if (uuid, mig_mode) != (self._identity.uuid, self._identity.mig_mode):
-            self._calls.forget()
-        get = self._constants.of(session, uuid, mig_mode or "").get
+        get = self._constants.get
         pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
         self._identity = Device(

@@ -71,6 +71,10 @@ class NvmlCalls:
         """Ask for everything again: the device is another one, or in another mode."""
         self._refused.clear()
 
+    def disregard(self) -> None:
+        """Take what was asked so far in this reading for no sign of life: NVML may know it without the device."""
+        self._answered = self._failed = False
+
     @property
     def answers(self) -> bool:
         """Whether the device, in this reading, answered anything or at least failed nothing."""

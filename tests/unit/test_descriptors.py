@@ -1,0 +1,73 @@
+"""What is opened is closed again where things are odd as well: one that is left at each tick ends a service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from genvd.sources import SourceError, proc_files
+from genvd.sources.proc_files import namespace_owner
+from genvd.sources.state_files import read_json, shared_lock
+from tests.support.needs import need, need_command
+from tests.support.waiting import wait_for
+
+
+def descriptors() -> list[str]:
+    """Return what this process has open, but for the directory that is read for it."""
+    return sorted(path.name for path in list(Path("/proc/self/fd").iterdir()) if path.is_symlink())
+
+
+@pytest.fixture
+def namespaced() -> Iterator[int]:
+    """The pid of a process in a user namespace of its own."""
+    command = [need_command("unshare", "util-linux"), "--user", "sleep", "infinity"]
+    need(subprocess.run([*command[:2], "true"], check=False).returncode == 0, "needs user namespaces")
+    with ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command))
+        stack.callback(process.kill)
+        own, other = Path("/proc/self/ns/user"), Path(f"/proc/{process.pid}/ns/user")
+        wait_for(lambda: other.stat().st_ino != own.stat().st_ino, "it is in its namespace")
+        yield process.pid
+
+
+def test_who_made_a_namespace_is_asked_without_a_trace(namespaced: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = descriptors()
+    assert namespace_owner(namespaced) == os.getuid()
+    assert descriptors() == before
+    monkeypatch.setattr(proc_files, "_OWNER_OF_NAMESPACE", 0xB7FF)  # what an older kernel says to the right one
+    assert namespace_owner(namespaced) is None
+    assert descriptors() == before
+
+
+def lock(path: Path) -> None:
+    with shared_lock(path, time.monotonic()) as held:
+        assert not held
+
+
+def content(path: Path) -> None:
+    with pytest.raises(SourceError, match=r"no regular file|larger"):
+        read_json(path, time.monotonic())
+
+
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**30)
+
+
+@pytest.mark.parametrize(
+    ("make", "read"), [(os.mkfifo, content), (os.mkfifo, lock), (os.mkdir, content), (os.mkdir, lock), (huge, content)]
+)
+def test_a_state_file_of_another_kind_is_not_kept_open(
+    tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "envs.json"
+    make(path)
+    before = descriptors()
+    read(path)
+    assert descriptors() == before

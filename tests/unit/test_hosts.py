@@ -1,0 +1,90 @@
+"""By which names this machine is asked, while its full name is looked up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from genvd.web.hosts import Hosts
+from genvd.web.site import Site
+from tests.support.waiting import wait_for
+
+FULL = "gpu1.cluster.example.org"
+
+
+class Resolver:
+    """Answers what the full name is, each time when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.name = FULL
+        self._answers = threading.Semaphore(0)
+
+    def getaddrinfo(self, *_: object, **__: object) -> list[tuple[object, ...]]:
+        self.asked += 1
+        self._answers.acquire()
+        if not self.name:
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, self.name, ("192.0.2.1", 0))]
+
+    def answer(self, name: str = FULL) -> None:
+        """Let one lookup end."""
+        self.name = name
+        self._answers.release()
+
+    def release(self) -> None:
+        """Let all lookups end."""
+        self._answers.release(100)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
+    yield resolver
+    resolver.release()
+
+
+def known(hosts: Hosts) -> Hosts:
+    """Return it once it has its full name."""
+    wait_for(lambda: hosts.include(FULL), "the full name is known")
+    return hosts
+
+
+def test_the_full_name_stays_known_while_it_is_looked_up_again(resolver: Resolver) -> None:
+    hosts = Hosts()
+    hosts.allow(("a.example.org",))
+    assert not hosts.include(FULL)
+    resolver.answer()
+    known(hosts).allow(("b.example.org",))
+    assert hosts.include(f"{FULL.upper()}.:8000")
+    assert (hosts.include("a.example.org"), hosts.include("b.example.org")) == (False, True)
+
+
+def test_a_lookup_without_an_answer_takes_no_name_away_and_a_new_one_does(resolver: Resolver) -> None:
+    hosts = Hosts()
+    for answer in (FULL, ""):
+        hosts.allow(())
+        resolver.answer(answer)
+        _wait_for_lookups()
+        assert hosts.include(FULL)
+    hosts.allow(())
+    resolver.answer("other.example.org")
+    wait_for(lambda: hosts.include("other.example.org"), "the new name is known")
+    assert not hosts.include(FULL)
+
+
+def test_nothing_is_looked_up_until_it_is_known_which_names_are_allowed(resolver: Resolver) -> None:
+    site = Site()
+    assert site.hosts.include("localhost")
+    assert site.hosts.include(socket.gethostname())
+    assert resolver.asked == 0
+
+
+def _wait_for_lookups() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "full name":
+            thread.join(timeout=20)
