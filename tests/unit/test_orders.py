@@ -36,7 +36,7 @@ def shown() -> Overview:
 
 def rows(overview: Overview, *names: str) -> list[str]:
     """Return these names in the order of the lines that begin with them in the picture for a terminal."""
-    lines = (painted(line, None, colors=False).split() for line in picture(overview, Frame(overview.timestamp)))
+    lines = (painted(line, None, colors=False).split() for line in picture(overview, Frame(overview.timestamp)).lines)
     return [words[0] for words in lines if words and words[0] in names]
 
 
