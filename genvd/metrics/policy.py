@@ -62,3 +62,4 @@ POLICY = (
         lambda s: (((device.index,), promised_twice) for device, promised_twice in policy.oversubscribed(s)),
     ),
 )
+"""The group ``policy``."""
