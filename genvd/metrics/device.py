@@ -9,14 +9,13 @@ from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
     from genvd.device_model import Device
+    from genvd.metrics.family import Value
     from genvd.metrics.spec import Sample
     from genvd.model import Snapshot
 
-Value = float | int | bool | None
-
 
 def of_device(
-    name: str, help_: str, value: Callable[[Device], Value], type_: Literal["gauge", "counter"] = "gauge"
+    name: str, help_: str, value: Callable[[Device], Value | None], type_: Literal["gauge", "counter"] = "gauge"
 ) -> Metric:
     """Return a metric that has one value for each device."""
     return Metric(name, help_, ("index",), lambda s: (((d.index,), value(d)) for d in s.devices or ()), type_)
