@@ -21,7 +21,7 @@ from genvd.model import (
     ServiceStatus,
     Snapshot,
 )
-from genvd.ownership import History, owned_records, seen
+from genvd.ownership import memberships, owned_records
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from genvd.claims import Rejection
     from genvd.model import CollectorStatus
-    from genvd.ownership import OwnedRecord
+    from genvd.ownership import Memberships, OwnedRecord
     from genvd.sources import Source
 
 
@@ -75,7 +75,7 @@ class Machine:
         self._genv_command = Collector(sources.genv_command, self._crew)
         self._processes = Collector(sources.processes, self._crew)
         self._accounts = Collector(sources.accounts, self._crew)
-        self._history: History = {}
+        self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
@@ -93,7 +93,7 @@ class Machine:
         deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(deadline)
-        owned, rejections = owned_records(genv, processes, self._history) if genv and processes else ((), ())
+        owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
         self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
         accounts, accounts_status = self._accounts.facts(deadline)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
@@ -120,7 +120,7 @@ class Machine:
             idle = self.idle_clock.take(environments, holdings)
             environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
             users = join.users(one for one in environments if one.named)
-            self._history = seen(owned)
+            self._memberships = memberships(owned)
             self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         return Snapshot(
             timestamp=time.time(),
