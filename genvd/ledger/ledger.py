@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd.ledger.book import Book
-from genvd.ledger.keeper import Keeper, Policy
+from genvd.ledger.keeper import Keeper, Retention
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
 from genvd.model import LedgerStatus, UserUse
@@ -43,21 +43,21 @@ class Ledger:
         self._longest = 0.0
         self._waited = False
         self._keeper: Keeper | None = None
-        self._policy = Policy(0, 0, 0)
+        self._retention = Retention(0, 0, 0)
         self.directory = directory_for(config, mode)
         self.reconfigure(config)
         if self.directory is None:
             self._book.begin({})
         else:
-            self._keeper = Keeper(self._book, self.directory, mode, self._policy)
+            self._keeper = Keeper(self._book, self.directory, mode, self._retention)
             self._keeper.start()
 
     def reconfigure(self, config: Config) -> None:
         """Count as the configuration says. Where it is kept does not change: that takes another ledger."""
         self._longest = LONGEST_INTERVALS * config.collect_interval
-        self._policy.write_interval = config.ledger_write_interval
-        self._policy.hourly = config.ledger_hourly_retention
-        self._policy.retention = config.ledger_retention
+        self._retention.write_interval = config.ledger_write_interval
+        self._retention.hourly = config.ledger_hourly_retention
+        self._retention.daily = config.ledger_retention
 
     def recalled(self) -> tuple[LastWork, ...] | None:
         """Return once when environments had last worked before the start; None after that, or if it is not known."""
