@@ -18,7 +18,8 @@ _MOST_PERCENT = 100
 _MOST_WATTS = 100_000
 """A hundred kilowatts: more than a rack draws for each of its devices."""
 
-_MILLI = 1e-3
+MILLI = 1e-3
+"""NVML tells power in milliwatts and energy in millijoules."""
 """NVML counts milliwatts and millijoules."""
 
 
@@ -56,7 +57,7 @@ def percentage(value: int | None, most: int = _MOST_PERCENT) -> int | None:
 def watts(milliwatts: float | None) -> float | None:
     """Return a power."""
     value = whole(milliwatts)
-    return None if value is None else within(value * _MILLI, 0, _MOST_WATTS)
+    return None if value is None else within(value * MILLI, 0, _MOST_WATTS)
 
 
 def part_of(part: int | None, whole: int | None) -> int | None:
