@@ -9,6 +9,7 @@ from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
+from genvd.ledger.use import thousandth
 from genvd.model import LedgerStatus, UserUse
 from genvd.places import ledger_directory
 
@@ -108,11 +109,7 @@ def _shown(username: str, total: Total) -> UserUse:
     return UserUse(
         username,
         total.allocated / 1000,
-        _thousandth(total.active),
-        _thousandth(total.idle),
-        _thousandth(total.energy),
+        thousandth(total.active),
+        thousandth(total.idle),
+        thousandth(total.energy),
     )
-
-
-def _thousandth(amount: int | None) -> float | None:
-    return None if amount is None else amount / 1000

@@ -112,5 +112,10 @@ def plus(left: int | None, right: int | None) -> int | None:
     return left + right
 
 
+def thousandth(amount: int | None) -> float | None:
+    """Return milliseconds in seconds, and millijoules in joules; None for what is not known."""
+    return None if amount is None else amount / 1000
+
+
 def _greater(left: int | None, right: int | None) -> int | None:
     return max(left, right) if left is not None and right is not None else plus(left, right)
