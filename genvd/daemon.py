@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 OK, FAILED, START_AGAIN = 0, 1, 75
 """Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
 
-
-_LEDGER_SECONDS = 1.0
+_LAST_WRITE_SECONDS = 1.0
 """That a stop waits for a disk."""
 
 
@@ -94,7 +93,7 @@ class Daemon:
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
-        if not self._monitor.close_ledger(_LEDGER_SECONDS):
+        if not self._monitor.close_ledger(_LAST_WRITE_SECONDS):
             log.warning("the ledger could not be written in time; use of the last half minute may be lost")
         return self._exit_status
 

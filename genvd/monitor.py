@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
-_LEDGER_SECONDS = 1.0
+_OLD_LEDGER_SECONDS = 1.0
 """That are waited for a ledger to be written before another one is begun."""
 
 
@@ -69,7 +69,7 @@ class Monitor:
         ledger = self._ledger
         if ledger is not None and (not config.ledger_enabled or directory_for(config, self._mode) != ledger.directory):
             ledger.stop()
-            ledger.wait(_LEDGER_SECONDS)
+            ledger.wait(_OLD_LEDGER_SECONDS)
             self._ledger = None
         if self._ledger is not None:
             self._ledger.reconfigure(config)
