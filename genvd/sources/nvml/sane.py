@@ -19,7 +19,6 @@ _MOST_WATTS = 100_000
 """A hundred kilowatts: more than a rack draws for each of its devices."""
 
 MILLI = 1e-3
-"""NVML tells power in milliwatts and energy in millijoules."""
 """NVML counts milliwatts and millijoules."""
 
 
