@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from genvd import __version__, logs
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
+from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
 from genvd.ledger.period import parse_moment
 from genvd.signals import end_when_interrupted, hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from genvd.monitor import Monitor
 
 log = logging.getLogger(__name__)
-
-OK, FAILED, WRONG = 0, 1, 2
-"""Exit status: asked to stop or done; could not run; wrong command line or configuration."""
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
@@ -80,7 +78,7 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from genvd.daemon import START_AGAIN, Daemon
+    from genvd.daemon import Daemon
     from genvd.leaving import leave, start_again
 
     daemon = Daemon(lambda: _config(options), config, options.demo)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
+from genvd.exit_status import FAILED, OK, START_AGAIN
 from genvd.monitor import Monitor, make_sources, summary
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from genvd.config import Config
 
 log = logging.getLogger(__name__)
-
-OK, FAILED, START_AGAIN = 0, 1, 75
-"""Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
 
 _LAST_WRITE_SECONDS = 1.0
 """That a stop waits for a disk."""
