@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.sources.genv_format import MAX_PID
-from genvd.sources.nvml.processes import function
+from genvd.sources.nvml.library import function
 
 _SAMPLE = struct.Struct("=I4xQIIII")
 """pid; time in microseconds since the epoch; percent of SM, memory, encoder and decoder time."""
