@@ -15,6 +15,9 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _STATUS_BYTES = 64 * 1024
 _STATUS = re.compile(rb"^Tgid:\t(\d+)$.*?^Uid:\t(\d+)\t", re.MULTILINE | re.DOTALL)
 
+MAX_PID = 2**22
+"""PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
+
 NO_LOGIN = 2**32 - 1
 """What /proc/PID/loginuid says of a process that no login led to (an unsigned -1)."""
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.model import MigPlace
-from genvd.sources.genv_format import MAX_PID
 from genvd.sources.nvml.errors import NOT_SUPPORTED
 from genvd.sources.nvml.library import function
+from genvd.sources.proc_files import MAX_PID
 
 log = logging.getLogger(__name__)
 
