@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.sources.devices import DeviceLostError
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,6 @@ Number = TypeVar("Number", int, float)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function of nvidia-ml-py and its arguments."""
-
-
-class DeviceLostError(Exception):
-    """The device does not answer any more: it fell off the bus or needs a reset."""
 
 
 class NvmlCalls:
