@@ -11,7 +11,8 @@ from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_sta
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.fields import supported_values
 from genvd.sources.nvml.own import margin_temperature
-from genvd.sources.nvml.sane import MILLI, celsius, part_of, ratio, watts, within
+from genvd.sources.nvml.sane import MILLI, celsius, part_of, ratio, watts
+from genvd.sources.sane import within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml.asked import Asked
