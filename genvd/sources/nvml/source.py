@@ -16,9 +16,9 @@ from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
 from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
 from genvd.sources.nvml.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml.events import XidWatch
 from genvd.sources.nvml.pcie import PcieSampler
 from genvd.sources.nvml.versions import driver_versions
+from genvd.sources.nvml.xids import XidWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
