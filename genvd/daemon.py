@@ -12,10 +12,12 @@ from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.exit_status import FAILED, OK, START_AGAIN
-from genvd.monitor import Monitor, make_sources, summary
+from genvd.monitor import Monitor
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
 from genvd.signals import hold_signals, next_signal
+from genvd.sources.assembly import make_sources
+from genvd.status_line import status_line
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
@@ -116,7 +118,7 @@ class Daemon:
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:
             return
-        self._manager.status(summary(latest.snapshot, seconds))
+        self._manager.status(status_line(latest.snapshot, seconds))
         if not self._ready:
             self._ready = True
             if not self._server.started:

@@ -13,7 +13,6 @@ from genvd.crew import Crew
 from genvd.idleness import IdleClock
 from genvd.model import (
     AccountFacts,
-    AccountQuestion,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
@@ -25,29 +24,10 @@ from genvd.ownership import memberships, owned_records
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from genvd.claims import Rejection
     from genvd.model import CollectorStatus
     from genvd.ownership import Memberships, OwnedRecord
-    from genvd.sources import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The outside things that a machine consists of, real or simulated."""
-
-    mode: str
-    """``live`` or ``demo``."""
-    gpus: Source[GpuQuestion, GpuFacts]
-    genv: Source[None, GenvFacts]
-    genv_command: Source[None, bool]
-    processes: Source[ProcessQuestion, ProcessFacts]
-    accounts: Source[AccountQuestion, AccountFacts]
-    bindings_version: str = "unknown"
-    """Of the Python library through which the GPUs are asked."""
-    why_start_again: Callable[[str], str | None] = lambda driver_state: None
-    """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
+    from genvd.sources.assembly import Sources
 
 
 class Machine:

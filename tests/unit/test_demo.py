@@ -8,11 +8,12 @@ from itertools import pairwise
 import pytest
 
 from genvd.device_model import DeviceDetails, MemoryHealth
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
 from genvd.policy import violations
+from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 

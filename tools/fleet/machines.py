@@ -12,12 +12,13 @@ from genvd.collector import Collector
 from genvd.config import Config
 from genvd.crew import Crew
 from genvd.ledger.ledger import Ledger
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Families, Format
 from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus, Snapshot
+from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, device_groups
 
