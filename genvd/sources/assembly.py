@@ -58,7 +58,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.sources.accounts import AccountSource
     from genvd.sources.genv_command import GenvCommandSource
     from genvd.sources.genv_state import GenvStateSource
-    from genvd.sources.nvml.restart import DriverWatch
+    from genvd.sources.nvml.restart import RestartRule
     from genvd.sources.nvml.source import NvmlSource
     from genvd.sources.processes import ProcessSource
 
@@ -71,5 +71,5 @@ def make_sources(config: Config, demo: int | None) -> Sources:
         ProcessSource(),
         AccountSource(),
         bindings_version=bindings_version(),
-        why_start_again=DriverWatch().why_start_again,
+        why_start_again=RestartRule().why_start_again,
     )
