@@ -199,8 +199,8 @@ class Loop:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self._connections) < _FEW:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
-        transport, policy = self._security.transport(accepted)
-        connection = Connection(accepted, address, transport, policy)
+        transport, tls = self._security.transport(accepted)
+        connection = Connection(accepted, address, transport, tls)
         self._connections.put(connection, Stage.NEW)
         self._does(connection, self._conversation.goes_on)  # mostly the request is there already
 
