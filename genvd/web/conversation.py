@@ -15,9 +15,9 @@ from genvd.web.response import Job, Response, head, problem
 
 if TYPE_CHECKING:
     from genvd.web.connection import Connection
+    from genvd.web.renderer import Post, Renderer
     from genvd.web.security import Security
     from genvd.web.site import Site
-    from genvd.web.workers import Post, Renderer
 
 log = logging.getLogger(__name__)
 

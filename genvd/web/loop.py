@@ -17,7 +17,7 @@ from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
 from genvd.web.conversation import Conversation
 from genvd.web.handing_over import refuse_new
-from genvd.web.workers import Renderer
+from genvd.web.renderer import Renderer
 
 if TYPE_CHECKING:
     from genvd.web.security import Security
