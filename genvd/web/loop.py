@@ -16,7 +16,7 @@ from genvd.waker import Waker
 from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
 from genvd.web.conversation import Conversation
-from genvd.web.handing_over import refuse_new
+from genvd.web.listener_handover import refuse_new
 from genvd.web.renderer import Renderer
 
 if TYPE_CHECKING:
