@@ -1,4 +1,4 @@
-"""``genv monitor``, which is ``genv-monitor``: arguments only."""
+"""``genv monitor``, which is ``genv-monitor``: arguments, and what each command does with them."""
 
 from __future__ import annotations
 
