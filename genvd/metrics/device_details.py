@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from genvd.metrics.spec import Metric
 
 
-def _of_sessions(sessions: Callable[[DeviceDetails], Sessions], name: str, who: str) -> tuple[Metric, ...]:
+def _of_sessions(sessions: Callable[[DeviceDetails], Sessions], name: str, what: str) -> tuple[Metric, ...]:
     """Return the metrics of those who use a video engine."""
     return (
         of_device(
             f"genv_device_{name}_sessions",
-            f"Sessions that {who} on the device.",
+            f"Sessions that {what} on the device.",
             lambda d: sessions(d.details).count,
         ),
         of_device(
             f"genv_device_{name}_frames_per_second",
-            "Frames per second of these sessions in the mean; absent where there are none.",
+            f"Frames per second, in the mean, of the sessions that {what} on the device; absent where there are none.",
             lambda d: sessions(d.details).frames_per_second,
         ),
         of_device(
             f"genv_device_{name}_latency_seconds",
-            "Latency of these sessions in the mean in seconds; absent where there are none.",
+            f"Latency in seconds, in the mean, of the sessions that {what} on the device; absent where there are none.",
             lambda d: sessions(d.details).latency_seconds,
         ),
     )
@@ -52,7 +52,8 @@ DETAILS = (
     ),
     of_device(
         "genv_device_module_power_limit_watts",
-        "Power limit of this module that is enforced just now in watts.",
+        "Power limit that is enforced just now in watts on the module of which the device is a part, with its Grace"
+        " CPU.",
         lambda d: d.details.module_power_limit_watts,
     ),
     of_device(
@@ -89,7 +90,7 @@ DETAILS = (
     ),
     of_parts(
         "genv_device_clock_max_hertz",
-        "Highest frequency of the clock in hertz.",
+        "Highest frequency of the clock in hertz: graphics, sm, memory or video.",
         ("clock",),
         lambda d: (((clock.name,), clock.max_hertz) for clock in d.details.clocks),
     ),

@@ -53,7 +53,7 @@ NVLINK = (
     ),
     of_parts(
         "genv_device_nvlink_errors_total",
-        "Errors on the NVLink; the kinds depend on its generation, see below.",
+        "Errors on the NVLink by kind; which kinds there are depends on its generation, docs/metrics.md has them.",
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.nvlinks for e in link.errors),
         "counter",
