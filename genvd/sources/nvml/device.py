@@ -184,7 +184,7 @@ class DeviceSource:
         return self._identity if uuid else replace(self._identity, uuid=uuid)
 
     def _down(self, reason: str) -> DeviceFacts:
-        self._say(f"{reason}; it is marked down until it answers again")
+        self._say(f"{reason}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md")
         return DeviceFacts(replace(self._identity, up=False), None)
 
     def _say(self, trouble: str) -> None:

@@ -145,7 +145,8 @@ class NvmlCalls:
             subject, call = key
             level = logging.DEBUG if problem in self._said else logging.WARNING
             self._said.add(problem)
-            log.log(level, "%s: %s: %s; its value is left out, as are others that fail so", subject, call, problem)
+            text = "%s: %s: %s; its value is left out, as are others that fail so; see 'dmesg' for more"
+            log.log(level, text, subject, call, problem)
 
     def _recover(self, key: tuple[str, str]) -> None:
         failure = self._failing[key]

@@ -137,7 +137,7 @@ class ProcessLists:
             self._warned = True
             log.warning(
                 "the driver lists %d processes with impossible pids, which are left out;"
-                " a process of another pid namespace or a defect of the driver",
+                " give a monitor in a container the host's pids (--pid=host), else install another driver",
                 implausible,
             )
 
