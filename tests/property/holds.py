@@ -11,7 +11,7 @@ from genvd.config import Config, as_yaml
 from genvd.config_file import ConfigError, load
 from genvd.sources import SourceError, genv_format, proc_files
 from genvd.sources.processes import ENVIRONMENT_VARIABLE, environment_variable
-from genvd.sources.state_files import read_json
+from genvd.sources.state_files import StateFile
 from genvd.text import MAX_TEXT, decode
 from genvd.web import web_config
 
@@ -35,7 +35,7 @@ def state(content: bytes, file: Path) -> tuple[tuple[EnvironmentRecord, ...], tu
     """
     file.write_bytes(content)
     try:
-        document = read_json(file, deadline=0)
+        document = StateFile(lambda parsed: parsed).read(file, deadline=0)
     except SourceError as error:
         assert_is_line(str(error))
         return None
