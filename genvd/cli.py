@@ -1,4 +1,4 @@
-"""``genv monitor``, which is ``genv-monitor``: arguments only."""
+"""``genv monitor``, which is ``genv-monitor``: arguments, and what each command does with them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genvd import __version__, logs
-from genvd.command_line import FILE, WRONG, Parser, parse
+from genvd.command_line import FILE, Parser, parse
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
+from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
 from genvd.ledger.period import parse_moment
 from genvd.signals import end_when_interrupted, hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from genvd.monitor import Monitor
 
 log = logging.getLogger(__name__)
-
-OK, FAILED = 0, 1
-"""Exit status: asked to stop or done; could not run. WRONG is for command line and configuration."""
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
@@ -84,7 +82,7 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from genvd.daemon import START_AGAIN, Daemon
+    from genvd.daemon import Daemon
     from genvd.leaving import leave, start_again
 
     daemon = Daemon(lambda: _config(options), config, options.demo)
@@ -103,7 +101,8 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
-    from genvd.monitor import Monitor, make_sources
+    from genvd.monitor import Monitor
+    from genvd.sources.assembly import make_sources
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_sources(patient, options.demo))

@@ -29,7 +29,10 @@ HUNG = "hung"
 _MOST_PROBLEMS = 10
 """That are logged until the source works again, whatever new ones somebody invents."""
 
-_NO_ANSWER = "does not answer in time; its metrics go away if that lasts, everything else goes on"
+_NO_ANSWER = (
+    "does not answer in time; its metrics go away if that lasts, everything else goes on; see 'dmesg' for what hangs,"
+    " or raise collect.timeout"
+)
 
 
 class Collector(Generic[Q, F]):

@@ -11,11 +11,10 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from genvd.exit_status import WRONG
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-
-WRONG = 2
-"""Exit status where the command line is wrong."""
 
 _OPTION = re.compile("-[^0-9]")
 

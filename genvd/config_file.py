@@ -10,7 +10,6 @@ import yaml
 
 from genvd.config import SECTIONS, Config, Setting, contradictions, settings
 from genvd.text import clean
-from genvd.yaml_file import MAX_BYTES as MAX_BYTES
 from genvd.yaml_file import ConfigError as ConfigError
 from genvd.yaml_file import compose, is_null, nearest
 

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
-from genvd.monitor import Monitor, make_sources, summary
+from genvd.exit_status import FAILED, OK, START_AGAIN
+from genvd.monitor import Monitor
 from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
 from genvd.signals import hold_signals, next_signal
+from genvd.sources.assembly import make_sources
+from genvd.status_line import status_line
 from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
@@ -32,11 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OK, FAILED, START_AGAIN = 0, 1, 75
-"""Exit status: asked to stop; could not run; a new process is needed (EX_TEMPFAIL of sysexits.h)."""
-
-
-_LEDGER_SECONDS = 1.0
+_LAST_WRITE_SECONDS = 1.0
 """That a stop waits for a disk."""
 
 
@@ -96,7 +95,7 @@ class Daemon:
         self._manager.stopping()
         self._timer.stop()
         self._server.stop(take_queued=self._passed is None)
-        if not self._monitor.close_ledger(_LEDGER_SECONDS):
+        if not self._monitor.close_ledger(_LAST_WRITE_SECONDS):
             log.warning("the ledger could not be written in time; use of the last half minute may be lost")
         return self._exit_status
 
@@ -121,7 +120,7 @@ class Daemon:
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:
             return
-        self._manager.status(summary(latest.snapshot, seconds))
+        self._manager.status(status_line(latest.snapshot, seconds))
         if not self._ready:
             self._ready = True
             if not self._server.started:

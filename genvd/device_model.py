@@ -1,7 +1,8 @@
 """What is known of a GPU: the device, its links, its memory's health and its MIG instances.
 
 ``None`` always means *not known*, and an empty tuple of parts that the device has none, or does not tell. All values
-are in base units: bytes, watts, joules, hertz, seconds, and shares from 0 to 1.
+are in base units: bytes, watts, joules, hertz, seconds, and shares from 0 to 1; but ``utilization_percent`` is in
+percent, as the first sixteen metrics have it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Board:
     serial: str | None = None
     part_number: str | None = None
     minor_number: int | None = None
-    """That of its file /dev/nvidiaN."""
+    """That of its file /dev/nvidiaN. NVIDIA only; None elsewhere."""
     compute_capability: str | None = None
     pci_device_id: str | None = None
     """Device and vendor, in hexadecimal digits."""
@@ -287,7 +288,7 @@ class MigInstance:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, as NVML sees it."""
+    """One GPU, as its driver sees it."""
 
     index: int
     """Its place among the devices just now; it may move when devices come and go."""
@@ -327,9 +328,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DriverVersions:
-    """What the NVIDIA driver says it is."""
+    """What the driver says it is."""
 
     driver: str | None = None
     cuda: str | None = None
-    """The newest CUDA that it can run, such as ``12.8``."""
+    """The newest CUDA that it can run, such as ``12.8``. NVIDIA only; None elsewhere."""
     nvml: str | None = None
+    """Of the library NVML. NVIDIA only; None elsewhere."""

@@ -74,7 +74,7 @@ def processes(
         found.append(
             Process(
                 pid=pid,
-                uses=tuple(_use(index, found) for index, found in sorted(uses[pid].items())),
+                uses=tuple(_use(index, there) for index, there in sorted(uses[pid].items())),
                 eid=eid,
                 uid=owner.uid,
                 username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),

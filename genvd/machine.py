@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genvd import activity, join
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
@@ -13,7 +13,6 @@ from genvd.crew import Crew
 from genvd.idleness import IdleClock
 from genvd.model import (
     AccountFacts,
-    AccountQuestion,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
@@ -21,35 +20,14 @@ from genvd.model import (
     ServiceStatus,
     Snapshot,
 )
-from genvd.ownership import History, owned_records, seen
+from genvd.ownership import memberships, owned_records
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from genvd.claims import Rejection
-    from genvd.model import CollectorStatus
-    from genvd.ownership import OwnedRecord
-    from genvd.sources import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The outside things that a machine consists of, real or simulated."""
-
-    mode: str
-    """``live`` or ``demo``."""
-    gpus: Source[GpuQuestion, GpuFacts]
-    genv: Source[None, GenvFacts]
-    genv_command: Source[None, bool]
-    processes: Source[ProcessQuestion, ProcessFacts]
-    accounts: Source[AccountQuestion, AccountFacts]
-    bindings_version: str = "unknown"
-    """Of the Python library through which the GPUs are asked."""
-    why_start_again: Callable[[str], str | None] = lambda driver_state: None
-    """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
-    keep_pace: Callable[[float], None] = lambda seconds: None
-    """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
+    from genvd.model import AccountQuestion, CollectorStatus, Environment, Holding, Process, User
+    from genvd.ownership import Memberships, OwnedRecord
+    from genvd.sources.assembly import Sources
 
 
 class Machine:
@@ -61,29 +39,62 @@ class Machine:
     groups: DeviceGroups
     """Which values of the devices are wanted; may be changed."""
 
-    def __init__(self, sources: Sources, timeout: float, groups: DeviceGroups | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        timeout: float,
+        groups: DeviceGroups | None = None,
+        collect: type[Collector[Any, Any]] = Collector,
+        crew: Crew | None = None,
+    ) -> None:
         """Make it ready to look.
 
         Args:
             sources: what to look at.
             timeout: initial value of the attribute.
             groups: likewise; None for the default.
+            collect: what asks a source.
+            crew: whose threads the sources are asked in; None for threads of its own.
         """
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
-        self._crew = Crew("sources")
-        self._gpus = Collector(sources.gpus, self._crew)
-        self._genv = Collector(sources.genv, self._crew)
-        self._genv_command = Collector(sources.genv_command, self._crew)
-        self._processes = Collector(sources.processes, self._crew)
-        self._accounts = Collector(sources.accounts, self._crew)
-        self._history: History = {}
+        self._crew = crew or Crew("sources")
+        self._gpus: Collector[GpuQuestion, GpuFacts] = collect(sources.gpus, self._crew)
+        self._genv: Collector[None, GenvFacts] = collect(sources.genv, self._crew)
+        self._genv_command: Collector[None, bool] = collect(sources.genv_command, self._crew)
+        self._processes: Collector[ProcessQuestion, ProcessFacts] = collect(sources.processes, self._crew)
+        self._accounts: Collector[AccountQuestion, AccountFacts] = collect(sources.accounts, self._crew)
+        self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
+        facts = self._ask()
+        people = self._people(facts)
+        return Snapshot(
+            timestamp=time.time(),
+            service=service,
+            collectors=facts.statuses,
+            # Who works in an environment has genv, wherever it is.
+            genv_installed=True if people.environments else facts.genv_command,
+            driver_state=facts.driver_state,
+            driver=facts.gpu.driver if facts.gpu else None,
+            gpu_collector=self._gpus.name,
+            devices=facts.gpu.devices if facts.gpu else None,
+            processes=people.processes,
+            environments=people.environments,
+            users=people.users,
+            holdings=people.holdings,
+            attached_device_indices=(
+                None if people.environments is None else join.attached_devices(people.environments)
+            ),
+            rejected_claims=self._claims.totals(),
+        )
+
+    def _ask(self) -> _Facts:
+        """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
         deadline = time.monotonic() + self.timeout
         self._gpus.ask(GpuQuestion(deadline, self.groups))
         self._genv.ask(None)
@@ -95,52 +106,30 @@ class Machine:
         deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(deadline)
-        owned, rejections = owned_records(genv, processes, self._history) if genv and processes else ((), ())
+        owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
         self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
         accounts, accounts_status = self._accounts.facts(deadline)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
-        return self._snapshot(service, statuses, command, _Facts(gpu, genv, processes, accounts), owned, rejections)
+        state = _driver_state(gpu_status)
+        return _Facts(gpu, genv, command, processes, accounts, owned, rejections, state, statuses)
 
-    def _snapshot(
-        self,
-        service: ServiceStatus,
-        collectors: tuple[CollectorStatus, ...],
-        command: bool | None,
-        facts: _Facts,
-        owned: tuple[OwnedRecord, ...],
-        rejections: tuple[Rejection, ...],
-    ) -> Snapshot:
+    def _people(self, facts: _Facts) -> _People:
+        """Join what the sources told into who does what; count the claims that do not hold."""
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
-        processes, environments, users, holdings = None, None, None, None
-        devices = gpu.devices if gpu else None
+        processes, rejections = None, facts.rejections
         if gpu and gpu.contexts is not None and known:
-            processes, more = join.processes(gpu.contexts, known, owned, facts.accounts)
+            processes, more = join.processes(gpu.contexts, known, facts.owned, facts.accounts)
             rejections += more
-        if genv and known:
-            environments, more = join.environments(owned, genv.attachments, processes, facts.accounts)
-            holdings = activity.holdings(environments, genv.attachments, processes, devices)
-            idle = self.idle_clock.take(environments, holdings)
-            environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
-            users = join.users(one for one in environments if one.named)
-            self._history = seen(owned)
-            self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
-        return Snapshot(
-            timestamp=time.time(),
-            service=service,
-            collectors=collectors,
-            # Who works in an environment has genv, wherever it is.
-            genv_installed=True if environments else command,
-            driver_state=_driver_state(collectors[0]),
-            driver=gpu.driver if gpu else None,
-            gpu_collector=self._gpus.name,
-            devices=devices,
-            processes=processes,
-            environments=environments,
-            users=users,
-            holdings=holdings,
-            attached_device_indices=join.attached_devices(environments) if environments is not None else None,
-            rejected_claims=self._claims.totals(),
-        )
+        if not genv or not known:
+            return _People(processes)
+        environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts)
+        devices = gpu.devices if gpu else None
+        holdings = activity.holdings(environments, genv.attachments, processes, devices)
+        idle = self.idle_clock.take(environments, holdings)
+        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
+        self._memberships = memberships(facts.owned)
+        self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
+        return _People(processes, environments, join.users(one for one in environments if one.named), holdings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +138,23 @@ class _Facts:
 
     gpu: GpuFacts | None
     genv: GenvFacts | None
+    genv_command: bool | None
     processes: ProcessFacts | None
     accounts: AccountFacts | None
+    owned: tuple[OwnedRecord, ...]
+    rejections: tuple[Rejection, ...]
+    driver_state: str
+    statuses: tuple[CollectorStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Who does what; None where that is not known."""
+
+    processes: tuple[Process, ...] | None = None
+    environments: tuple[Environment, ...] | None = None
+    users: tuple[User, ...] | None = None
+    holdings: tuple[Holding, ...] | None = None
 
 
 def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:

@@ -55,7 +55,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class GpuFacts:
-    """What NVML told: the devices, and whose contexts are on them."""
+    """What the driver told: the devices, and whose contexts are on them."""
 
     devices: tuple[Device, ...] = ()
     contexts: tuple[Context, ...] | None = ()
@@ -171,8 +171,9 @@ class AccountFacts:
 
 
 DRIVER_STATES = ("ok", "missing", "not_loaded", "mismatch", "hung", "no_permission")
-"""What the NVIDIA driver can be: ``missing``: no library; ``not_loaded``: no kernel module; ``mismatch``: library and
-kernel module are of different versions; ``hung``: does not answer in time."""
+"""What the driver can be: ``ok``: it answers; ``missing``: no library; ``not_loaded``: no kernel module; ``mismatch``:
+library and kernel module are of different versions; ``hung``: does not answer in time; ``no_permission``: this user may
+not open its devices."""
 
 
 # --- The Snapshot: facts joined ------------------------------------------------------------------------------

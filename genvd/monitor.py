@@ -14,7 +14,7 @@ from genvd import __version__, interpreter
 from genvd.defects import Defects
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
@@ -22,7 +22,6 @@ from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
-from genvd.sources.genv_command import GenvCommandSource
 from genvd.sources.genv_state import GenvStateSource
 from genvd.text import clean
 from genvd.web.site import Latest, Site
@@ -31,12 +30,13 @@ if TYPE_CHECKING:
     from genvd.config import Config
     from genvd.metrics.family import Family
     from genvd.model import Snapshot
+    from genvd.sources.assembly import Sources
 
 log = logging.getLogger(__name__)
 
 _PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
-_LEDGER_SECONDS = 1.0
+_OLD_LEDGER_SECONDS = 1.0
 """That are waited for a ledger to be written before another one is begun."""
 
 
@@ -72,7 +72,7 @@ class Monitor:
         ledger = self._ledger
         if ledger is not None and (not config.ledger_enabled or directory_for(config, self._mode) != ledger.directory):
             ledger.stop()
-            ledger.wait(_LEDGER_SECONDS)
+            ledger.wait(_OLD_LEDGER_SECONDS)
             self._ledger = None
         if self._ledger is not None:
             self._ledger.reconfigure(config)
@@ -172,68 +172,6 @@ class Monitor:
     def published(self, successful: bool | None) -> None:
         """Remember how publishing went last; None where nothing is to be published."""
         self._published = successful
-
-
-def make_sources(config: Config, demo: int | None) -> Sources:
-    """Return what to look at: the real machine, or a simulated one with so many devices."""
-    from genvd.sources.nvml.versions import bindings_version
-
-    if demo is not None:
-        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
-
-        log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
-        machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
-        return Sources(
-            "demo",
-            DemoGpus(machine),
-            DemoGenv(machine),
-            DemoGenvCommand(),
-            DemoProcesses(machine),
-            DemoAccounts(),
-            bindings_version=bindings_version(),
-            keep_pace=machine.keep_pace,
-        )
-    from genvd.sources.accounts import AccountSource
-    from genvd.sources.nvml.restart import DriverWatch
-    from genvd.sources.nvml.source import NvmlSource
-    from genvd.sources.processes import ProcessSource
-
-    genv = GenvStateSource(state_directory(config))
-    return Sources(
-        "live",
-        NvmlSource(),
-        genv,
-        GenvCommandSource(),
-        ProcessSource(),
-        AccountSource(),
-        bindings_version=bindings_version(),
-        why_start_again=DriverWatch().why_start_again,
-    )
-
-
-def summary(snapshot: Snapshot, seconds: float) -> str:
-    """Return the Snapshot in one line, as ``systemctl status`` shows it.
-
-    Args:
-        snapshot: what the machine looks like.
-        seconds: how long it took to look.
-    """
-    down = [device.index for device in snapshot.devices or () if device.up is False]
-    counts = (
-        _count(snapshot.devices, "device") + (f" ({len(down)} down)" if down else ""),
-        _count(snapshot.environments, "environment"),
-        _count(snapshot.users, "user"),
-    )
-    failing = [status.name for status in snapshot.collectors if not status.success]
-    trouble = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
-    broken = "" if snapshot.service.config_reload_successful else "; the configuration is broken and was not applied"
-    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}{broken}"
-
-
-def _count(things: tuple[object, ...] | None, name: str) -> str:
-    if things is None:
-        return f"{name}s unknown"
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _timeout(config: Config) -> float:

@@ -29,7 +29,7 @@ NOBODY = AccountFacts()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Membership:
     """What was seen of an environment since it is active."""
 
     uid: int
@@ -38,7 +38,7 @@ class Seen:
     """All whose processes lived in it."""
 
 
-History = Mapping[str, Seen]
+Memberships = Mapping[str, Membership]
 """By the identifier of the environment. People who share one leave it one by one, and it stays the same one."""
 
 
@@ -63,7 +63,7 @@ class OwnedRecord:
 
 
 def owned_records(
-    genv: GenvFacts, facts: ProcessFacts, history: History
+    genv: GenvFacts, facts: ProcessFacts, before: Memberships
 ) -> tuple[tuple[OwnedRecord, ...], tuple[Rejection, ...]]:
     """Return the environments that are active, one for each identifier, and the claims that do not hold.
 
@@ -73,7 +73,7 @@ def owned_records(
     Args:
         genv: the state files.
         facts: the processes.
-        history: what :func:`seen` said at the last time.
+        before: what :func:`memberships` said at the last time.
     """
     found: dict[str, OwnedRecord] = {}
     rejections = []
@@ -83,9 +83,9 @@ def owned_records(
         if record.eid == RESERVED:
             rejections.append(Rejection(RESERVED_NAME, ("environment", record.uid, record.pids[:1])))
             continue
-        owned = _owned(record, facts, history.get(record.eid))
+        owned = _owned(record, facts, before.get(record.eid))
         other = found.get(record.eid)
-        if other is None or _rank(owned, history) > _rank(other, history):
+        if other is None or _rank(owned, before) > _rank(other, before):
             found[record.eid], owned = owned, other or owned
         if other is not None:
             rejections.append(Rejection(DUPLICATE, (record.eid, owned.record.uid, owned.record.pids[:1])))
@@ -97,9 +97,11 @@ def owned_records(
     return tuple(found.values()), tuple(rejections)
 
 
-def seen(owned: Iterable[OwnedRecord]) -> History:
+def memberships(owned: Iterable[OwnedRecord]) -> Memberships:
     """Return the environments of which it is known whose they are, for the next time."""
-    return {one.record.eid: Seen(one.uid, one.uids) for one in owned if one.holds and one.uids and one.uid is not None}
+    return {
+        one.record.eid: Membership(one.uid, one.uids) for one in owned if one.holds and one.uids and one.uid is not None
+    }
 
 
 def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | None, Rejection | None]:
@@ -163,7 +165,7 @@ def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
     return not facts.live_pids.isdisjoint(record.pids) or any(k in facts.kernel_uids for k in record.kernel_ids)
 
 
-def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Seen | None) -> OwnedRecord:
+def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Membership | None) -> OwnedRecord:
     live = [pid for pid in record.pids if pid in facts.uids]
     uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
     logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
@@ -178,9 +180,9 @@ def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Seen | None) 
     return OwnedRecord(record, owner, claimed is None, uids, logins)
 
 
-def _rank(owned: OwnedRecord, history: History) -> tuple[bool, bool]:
-    before = history.get(owned.record.eid)
-    return before is not None and before.uid == owned.record.uid, owned.holds
+def _rank(owned: OwnedRecord, before: Memberships) -> tuple[bool, bool]:
+    known = before.get(owned.record.eid)
+    return known is not None and known.uid == owned.record.uid, owned.holds
 
 
 def _is_name_of(claimed: str, owned: OwnedRecord, accounts: AccountFacts) -> bool:

@@ -89,6 +89,18 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     return computes and not serves and process.eid not in active_eids
 
 
+def unmanaged_by_user(snapshot: Snapshot) -> Counter[str]:
+    """Count the processes outside of any active environment by whom they run as, "" where that is not known.
+
+    Who has no other processes than those inside stands there with 0.
+    """
+    active = active_eids(snapshot)
+    found: Counter[str] = Counter()
+    for process in snapshot.processes or ():
+        found[process.username or ""] += is_unmanaged(process, active)
+    return found
+
+
 def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:
     if len(holders) < 2:  # a limit of more than there is takes nothing from anybody
         return False

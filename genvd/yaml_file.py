@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from typing import TYPE_CHECKING
 
+from genvd import regular_file
+from genvd.regular_file import UnfitFileError
 from genvd.yaml_text import YamlProblemError, decode, tree
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def compose(path: Path) -> yaml.Node | None:
         ConfigError: the file cannot be read, or is no YAML.
     """
     try:
-        return tree(decode(_content(path)))
+        return tree(decode(regular_file.content(path, MAX_BYTES, or_device=True)))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
     except YamlProblemError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from None
-    except NoFileError as error:
-        raise ConfigError([f"{path}: {error}"]) from None
+    except UnfitFileError as error:
+        raise ConfigError([f"{path}: {error}; expected a YAML file with a configuration"]) from None
 
 
 def is_null(node: yaml.Node | None) -> bool:
@@ -61,20 +61,3 @@ def _way_out(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "see who may read it, and the directories above it"
     return "expected a YAML file that is there"
-
-
-class NoFileError(Exception):
-    """What is at the path is no file that can be read as configuration."""
-
-
-def _content(path: Path) -> bytes:
-    """Return what is in a file of at most :data:`MAX_BYTES`; raise OSError or :class:`NoFileError`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):  # /dev/null is how people say: no file
-            raise NoFileError("is no regular file; expected a YAML file")
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise NoFileError(f"is larger than {MAX_BYTES} bytes; expected a configuration")
-    return content

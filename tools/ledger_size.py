@@ -18,7 +18,7 @@ from genvd.ledger.book import Book
 from genvd.ledger.report import LABELS, make
 from genvd.ledger.store import HOUR, Store
 from genvd.ledger.upkeep import DAY, keep_up
-from genvd.ledger.use import Holder, Key, Use
+from genvd.ledger.use import Consumer, Key, Use
 
 END = 1_790_000_000 // DAY * DAY
 
@@ -51,18 +51,18 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
 def _day(store: Store, book: Book, day: int, users: int, devices: int, chance: random.Random) -> float:
     """Write a day, hour by hour; return the seconds that the slowest hour took."""
     holders = [
-        (Holder(f"user{user}", str(chance.randrange(10_000, 4_000_000)), day, 1000 + user, "training"), user + number)
+        (Consumer(f"user{user}", str(chance.randrange(10_000, 4_000_000)), day, 1000 + user, "training"), user + number)
         for user in range(users)
         for number in range(2)
     ]
     slowest = 0.0
     for start in range(day, day + DAY, HOUR):
         uses: dict[Key, Use] = {}
-        for holder, device in holders:
+        for consumer, device in holders:
             if chance.random() < 2 / 3:
                 active = chance.randrange(HOUR * 1000)
                 use = Use(HOUR * 1000, active, HOUR * 1000 - active, chance.randrange(700 * HOUR * 1000))
-                uses[holder, f"GPU-{device % devices:08x}-1234-5678-9abc-def012345678"] = use
+                uses[consumer, f"GPU-{device % devices:08x}-1234-5678-9abc-def012345678"] = use
         book.add(uses, start)
         began = time.monotonic()
         store.write(book.batch())

@@ -12,18 +12,23 @@ import sys
 from pathlib import Path
 
 from genvd import config
-from genvd.metrics.activity import GPM
 from genvd.metrics.contract import CONTRACT
-from genvd.metrics.device import DETAILS, DEVICE
-from genvd.metrics.device_health import MEMORY_HEALTH, XID
-from genvd.metrics.health import HEALTH
+from genvd.metrics.device import DEVICE
+from genvd.metrics.device_details import DETAILS
+from genvd.metrics.driver import DRIVER
+from genvd.metrics.environments import ENVIRONMENTS
+from genvd.metrics.gpm import GPM
 from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
-from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.memory_health import MEMORY_HEALTH
 from genvd.metrics.mig import MIG
-from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
+from genvd.metrics.nvlink import NVLINK
+from genvd.metrics.pcie_throughput import PCIE_THROUGHPUT
 from genvd.metrics.policy import POLICY
+from genvd.metrics.processes import PROCESSES
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import Metric
+from genvd.metrics.users import USERS
+from genvd.metrics.xid import XID
 from tools.configuration import configuration_reference
 
 ROOT = Path(__file__).parent.parent
@@ -186,7 +191,7 @@ def metrics_reference() -> str:
         (
             _INTRODUCTION,
             _section("The machine", CONTRACT),
-            _section("Whether driver and devices answer", HEALTH),
+            _section("The driver", DRIVER),
             _section("Each device", DEVICE),
             _section("Each device in detail (`metrics.device_details`)", DETAILS),
             _DETAILS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genvd.ledger.bounds import Bounds, kept
 from genvd.ledger.store import HOUR, Batch
-from genvd.ledger.use import Holder, Key, Total, Totals, Use
+from genvd.ledger.use import Consumer, Key, Total, Totals, Use
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Book:
         hour = int(wall) // HOUR * HOUR
         with self._lock:
             names = {**(self._before or {}), **self._counted}
-            for (holder, device), use in uses.items():
-                own = self._bounds.place(holder, hour, names)
+            for (consumer, device), use in uses.items():
+                own = self._bounds.place(consumer, hour, names)
                 names.setdefault(own.username, Total())
                 key = (hour, (own, device))
                 self._pending.setdefault(key, Use()).add(use)
@@ -154,5 +154,5 @@ def _merged(
     return result
 
 
-def _other(holder: Holder) -> Holder:
-    return holder if holder.eid in ("", RESERVED) else holder.other
+def _other(consumer: Consumer) -> Consumer:
+    return consumer if consumer.eid in ("", RESERVED) else consumer.other

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from genvd.ledger.use import Holder
+from genvd.ledger.use import Consumer
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
@@ -26,28 +26,28 @@ class Bounds:
 
     def __init__(self) -> None:
         self._hour = 0
-        self._places: set[Holder] = set()
+        self._places: set[Consumer] = set()
         self._own: Counter[str] = Counter()
 
-    def place(self, holder: Holder, hour: int, usernames: Collection[str]) -> Holder:
-        """Return the holder, or what it is summed under.
+    def place(self, consumer: Consumer, hour: int, usernames: Collection[str]) -> Consumer:
+        """Return the consumer, or what it is summed under.
 
         Args:
-            holder: whose use it is.
+            consumer: whose use it is.
             hour: when.
             usernames: those that have amounts of their own.
         """
         if hour != self._hour:
             self._hour, self._places, self._own = hour, set(), Counter()
-        if holder.username not in usernames and len(usernames) >= MOST_USERS:
-            return Holder(RESERVED).other
-        if holder not in self._places:
-            full = self._own[holder.username] >= MOST_OF_A_USER or len(self._places) >= MOST_ENVIRONMENTS
-            if full and holder.eid:
-                return holder.other
-            self._places.add(holder)
-            self._own[holder.username] += 1 if holder.eid else 0
-        return holder
+        if consumer.username not in usernames and len(usernames) >= MOST_USERS:
+            return Consumer(RESERVED).other
+        if consumer not in self._places:
+            full = self._own[consumer.username] >= MOST_OF_A_USER or len(self._places) >= MOST_ENVIRONMENTS
+            if full and consumer.eid:
+                return consumer.other
+            self._places.add(consumer)
+            self._own[consumer.username] += 1 if consumer.eid else 0
+        return consumer
 
 
 def kept(amounts: Iterable[tuple[int, int, int]]) -> set[int]:

@@ -32,25 +32,25 @@ _MOST_PROBLEMS = 10
 
 
 @dataclass(slots=True)
-class Policy:
+class Retention:
     """How often it is written and how long things are kept, all in seconds. May be changed while it runs."""
 
     write_interval: float
     hourly: float
-    retention: float
+    daily: float
 
 
 class Keeper:
     """Keeps a book in a file."""
 
-    def __init__(self, book: Book, directory: Path, mode: str, policy: Policy) -> None:
+    def __init__(self, book: Book, directory: Path, mode: str, retention: Retention) -> None:
         """Make it ready to start.
 
         Args:
             book: what is to be kept.
             directory: where the file is, or is to be made.
             mode: ``live`` or ``demo``.
-            policy: how.
+            retention: how often, and how long.
         """
         self.directory = directory
         self.write_success: bool | None = None
@@ -59,7 +59,7 @@ class Keeper:
         """Set when it is known what was counted before, or that it cannot be known just now."""
         self._book = book
         self._mode = mode
-        self._policy = policy
+        self._retention = retention
         self._store: Store | None = None
         self._batch: Batch | None = None  # one that could not be written
         self._known = False  # what is in the file
@@ -104,7 +104,7 @@ class Keeper:
     def _rest(self) -> None:
         since = time.monotonic()
         with self._wake:
-            while not self._stopping and (left := since + self._policy.write_interval - time.monotonic()) > 0:
+            while not self._stopping and (left := since + self._retention.write_interval - time.monotonic()) > 0:
                 self._wake.wait(left)
 
     def _step(self) -> None:
@@ -137,8 +137,8 @@ class Keeper:
         self._succeeded(self._batch.totals)
         self._batch = None
         if self._pace.due(time.monotonic(), time.time()):
-            policy = self._policy
-            gone = keep_up(store.connection, time.time(), policy.hourly, policy.retention, lambda: not self._stopping)
+            retention = self._retention
+            gone = keep_up(store.connection, time.time(), retention.hourly, retention.daily, lambda: not self._stopping)
             self._book.forget(gone)
 
     def _open(self) -> Store:

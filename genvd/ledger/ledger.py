@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd.ledger.book import Book
-from genvd.ledger.keeper import Keeper, Policy
+from genvd.ledger.keeper import Keeper, Retention
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
+from genvd.ledger.use import thousandth
 from genvd.model import LedgerStatus, UserUse
 from genvd.places import ledger_directory
 
@@ -43,21 +44,21 @@ class Ledger:
         self._longest = 0.0
         self._waited = False
         self._keeper: Keeper | None = None
-        self._policy = Policy(0, 0, 0)
+        self._retention = Retention(0, 0, 0)
         self.directory = directory_for(config, mode)
         self.reconfigure(config)
         if self.directory is None:
             self._book.begin({})
         else:
-            self._keeper = Keeper(self._book, self.directory, mode, self._policy)
+            self._keeper = Keeper(self._book, self.directory, mode, self._retention)
             self._keeper.start()
 
     def reconfigure(self, config: Config) -> None:
         """Count as the configuration says. Where it is kept does not change: that takes another ledger."""
         self._longest = LONGEST_INTERVALS * config.collect_interval
-        self._policy.write_interval = config.ledger_write_interval
-        self._policy.hourly = config.ledger_hourly_retention
-        self._policy.retention = config.ledger_retention
+        self._retention.write_interval = config.ledger_write_interval
+        self._retention.hourly = config.ledger_hourly_retention
+        self._retention.daily = config.ledger_retention
         if self._keeper:
             self._keeper.reconfigured()
 
@@ -110,11 +111,7 @@ def _shown(username: str, total: Total) -> UserUse:
     return UserUse(
         username,
         total.allocated / 1000,
-        _thousandth(total.active),
-        _thousandth(total.idle),
-        _thousandth(total.energy),
+        thousandth(total.active),
+        thousandth(total.idle),
+        thousandth(total.energy),
     )
-
-
-def _thousandth(amount: int | None) -> float | None:
-    return None if amount is None else amount / 1000

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.ledger.use import Holder
+from genvd.ledger.use import Consumer
 from genvd.text import clean
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MOST_UID = 2**32
 class Held:
     """A device that an environment holds."""
 
-    holder: Holder
+    consumer: Consumer
     device: str
     """Its UUID."""
     active: bool | None = None
@@ -35,7 +35,7 @@ class Held:
 class Outside:
     """Work on a device that the environment does not hold, or outside of any environment."""
 
-    holder: Holder
+    consumer: Consumer
     """Whose it is; without a name and an environment it is nobody's."""
     device: str
     share: float
@@ -69,17 +69,17 @@ def look_of(snapshot: Snapshot) -> Look:
     devices = {device.index: clean(device.uuid) for device in snapshot.devices or () if device.uuid}
     if snapshot.holdings is None or snapshot.devices is None:
         return Look(None)
-    holders = {environment.eid: holder_of(environment) for environment in snapshot.environments or ()}
+    consumers = {environment.eid: consumer_of(environment) for environment in snapshot.environments or ()}
     held = {
         (holding.eid, holding.device_index): Held(
-            holders[holding.eid], devices[holding.device_index], holding.active, _share(holding.share)
+            consumers[holding.eid], devices[holding.device_index], holding.active, _share(holding.share)
         )
         for holding in snapshot.holdings
-        if holding.eid in holders and holding.device_index in devices
+        if holding.eid in consumers and holding.device_index in devices
     }
     outside = (
         Outside(
-            holders.get(process.eid or "") or Holder(clean(process.username or ""), uid=_uid(process.uid)),
+            consumers.get(process.eid or "") or Consumer(clean(process.username or ""), uid=_uid(process.uid)),
             devices[use.device_index],
             share,
         )
@@ -91,11 +91,11 @@ def look_of(snapshot: Snapshot) -> Look:
     return Look(tuple(held.values()), tuple(outside), tuple(map(_reading, snapshot.devices)))
 
 
-def holder_of(environment: Environment) -> Holder:
+def consumer_of(environment: Environment) -> Consumer:
     """Return whose an environment is; one without a name of its owner is nobody's."""
     created = environment.created
     known = created is not None and math.isfinite(created) and 0 <= created < _MOST_TIME
-    return Holder(
+    return Consumer(
         clean(environment.username or ""),
         clean(environment.eid),
         int(created) if known and created is not None else None,

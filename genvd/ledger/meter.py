@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.ledger.use import Holder, Key, Use
+from genvd.ledger.use import Consumer, Key, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,20 +46,20 @@ class Meter:
         energies = self._energies(look.readings, elapsed, moment, most)
         if look.held is None:
             return {}
-        by_device: dict[str, dict[Holder, Held]] = defaultdict(dict)
+        by_device: dict[str, dict[Consumer, Held]] = defaultdict(dict)
         for held in look.held:
-            by_device[held.device].setdefault(held.holder, held)
+            by_device[held.device].setdefault(held.consumer, held)
         outside: dict[str, list[Outside]] = defaultdict(list)
         for work in look.outside:
             outside[work.device].append(work)
         uses: dict[Key, Use] = {}
         for device, holders in by_device.items():
             for held in holders.values():
-                uses[held.holder, device] = _use(held, min(elapsed, most))
+                uses[held.consumer, device] = _use(held, min(elapsed, most))
             _mark_doubles(holders.values(), uses)
         for device, energy in energies.items():
-            for holder, part in shared(energy, by_device.get(device, {}).values(), outside.get(device, ())):
-                uses.setdefault((holder, device), Use()).add(Use(energy=part))
+            for consumer, part in shared(energy, by_device.get(device, {}).values(), outside.get(device, ())):
+                uses.setdefault((consumer, device), Use()).add(Use(energy=part))
         return uses
 
     def _energies(self, readings: Iterable[Reading], elapsed: int, moment: int, most: int) -> dict[str, int]:
@@ -90,7 +90,7 @@ def _risen(before: tuple[int, float] | None, joules: float, moment: int, most: i
     return risen * min(1.0, most / passed) if 0 <= risen <= MOST_WATTS * passed else None
 
 
-def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Holder, int]]:
+def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Consumer, int]]:
     """Return who answers for which part of a device's energy. docs/ledger.md has the rule and its reasons.
 
     Who holds it and is known to answer for none of it has a part of 0, which is not the same as one that is not known.
@@ -102,20 +102,20 @@ def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> 
     """
     holders, outside = list(holders), list(outside)
     working = [held for held in holders if held.active]
-    weights = [(held.holder, max(0.0, held.share or 0.0)) for held in holders]
-    weights += [(work.holder, max(0.0, work.share)) for work in outside]
+    weights = [(held.consumer, max(0.0, held.share or 0.0)) for held in holders]
+    weights += [(work.consumer, max(0.0, work.share)) for work in outside]
     if not sum(weight for _, weight in weights) > 0 or any(held.share is None for held in working):
-        weights = [(held.holder, 1.0) for held in working or holders]
+        weights = [(held.consumer, 1.0) for held in working or holders]
     whole = sum(weight for _, weight in weights)
     parts, given, weighed = [], 0, 0.0
-    for holder, weight in weights:
+    for consumer, weight in weights:
         weighed += weight
         until = round(energy * (weighed / whole))  # rounds the sums, so that the parts add up
-        if weight and (holder.username or holder.eid):
-            parts.append((holder, until - given))
+        if weight and (consumer.username or consumer.eid):
+            parts.append((consumer, until - given))
         given = until
-    named = {holder for holder, _ in parts}
-    return parts + [(held.holder, 0) for held in holders if held.active is not None and held.holder not in named]
+    named = {consumer for consumer, _ in parts}
+    return parts + [(held.consumer, 0) for held in holders if held.active is not None and held.consumer not in named]
 
 
 def _use(held: Held, elapsed: int) -> Use:
@@ -128,15 +128,15 @@ def _mark_doubles(holders: Iterable[Held], uses: dict[Key, Use]) -> None:
     """Mark what somebody with several environments on one device has there more than once."""
     of_person: dict[str, list[Held]] = defaultdict(list)
     for held in holders:
-        if held.holder.username:
-            of_person[held.holder.username].append(held)
+        if held.consumer.username:
+            of_person[held.consumer.username].append(held)
     for several in of_person.values():
         if len(several) == 1:
             continue
         idle = all(held.active is False for held in several)
         several.sort(key=lambda held: not held.active)
         for number, held in enumerate(several):
-            use = uses[held.holder, held.device]
+            use = uses[held.consumer, held.device]
             use.allocated_again = use.allocated if number else 0
             use.active_again = (use.active or 0) if number else 0
             use.idle_again = 0 if idle and not number else (use.idle or 0)

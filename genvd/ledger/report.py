@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from genvd.ledger.schema import RefusedError, open_for_reading
 from genvd.ledger.store import HOUR
 from genvd.ledger.upkeep import midnight, next_midnight
+from genvd.ledger.use import thousandth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,8 +151,4 @@ def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> 
         # Of no time at all it is known how much of it was active: somebody with work outside of environments has none.
         if not allocated:
             active = idle = 0
-        yield Row(tuple(labels), allocated / 1000, _thousandth(active), _thousandth(idle), _thousandth(energy))
-
-
-def _thousandth(amount: int | None) -> float | None:
-    return None if amount is None else amount / 1000
+        yield Row(tuple(labels), allocated / 1000, thousandth(active), thousandth(idle), thousandth(energy))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genvd.idleness import LastWork
 from genvd.ledger import place, schema
 from genvd.ledger.schema import CorruptError, TakenError, transaction
-from genvd.ledger.use import Holder, Key, Total, Totals, Use
+from genvd.ledger.use import Consumer, Key, Total, Totals, Use
 
 if TYPE_CHECKING:
     import sqlite3
@@ -126,14 +126,14 @@ class Store:
             if number == batch.number:
                 return
             self._write_totals(batch)
-            environments: dict[Holder, int] = {}
+            environments: dict[Consumer, int] = {}
             devices: dict[str, int] = {}
-            for (start, (holder, uuid)), use in batch.uses.items():
-                if holder not in environments:
-                    environments[holder] = self._environment(holder, start)
+            for (start, (consumer, uuid)), use in batch.uses.items():
+                if consumer not in environments:
+                    environments[consumer] = self._environment(consumer, start)
                 if uuid not in devices:
                     devices[uuid] = self._device(uuid)
-                self.connection.execute(_ADD_USE, (start, environments[holder], devices[uuid], *use.values()))
+                self.connection.execute(_ADD_USE, (start, environments[consumer], devices[uuid], *use.values()))
             self._write_last_work(batch)
             self.connection.execute("UPDATE state SET batch = ?, written = ?", (batch.number, time.time()))
 
@@ -156,12 +156,12 @@ class Store:
             ((one.eid, one.uid, one.created, one.worked, one.known) for one in batch.last_work),
         )
 
-    def _environment(self, holder: Holder, start: int) -> int:
-        (person,) = self.connection.execute("SELECT id FROM person WHERE username = ?", (holder.username,)).fetchone()
-        created = -1 if holder.created is None else holder.created
-        self.connection.execute(_SET_ENVIRONMENT, (person, holder.eid, created, holder.name, start))
+    def _environment(self, consumer: Consumer, start: int) -> int:
+        (person,) = self.connection.execute("SELECT id FROM person WHERE username = ?", (consumer.username,)).fetchone()
+        created = -1 if consumer.created is None else consumer.created
+        self.connection.execute(_SET_ENVIRONMENT, (person, consumer.eid, created, consumer.name, start))
         (number,) = self.connection.execute(
-            "SELECT id FROM environment WHERE (person, eid, created) = (?, ?, ?)", (person, holder.eid, created)
+            "SELECT id FROM environment WHERE (person, eid, created) = (?, ?, ?)", (person, consumer.eid, created)
         ).fetchone()
         return int(number)
 

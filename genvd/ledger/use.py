@@ -8,7 +8,7 @@ from genvd.text import RESERVED
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Consumer:
     """Somebody's environment, or, with an empty identifier, what they do outside of any."""
 
     username: str
@@ -20,9 +20,9 @@ class Holder:
     name: str | None = field(default=None, compare=False)
 
     @property
-    def other(self) -> Holder:
+    def other(self) -> Consumer:
         """All environments of the same person together that are over a bound."""
-        return Holder(self.username, RESERVED, uid=self.uid)
+        return Consumer(self.username, RESERVED, uid=self.uid)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Total:
         )
 
 
-Key = tuple[Holder, str]
+Key = tuple[Consumer, str]
 """Who, and the UUID of the device."""
 
 Totals = dict[str, Total]
@@ -110,6 +110,11 @@ def plus(left: int | None, right: int | None) -> int | None:
     if left is None or right is None:
         return right if left is None else left
     return left + right
+
+
+def thousandth(amount: int | None) -> float | None:
+    """Return milliseconds in seconds, and millijoules in joules; None for what is not known."""
+    return None if amount is None else amount / 1000
 
 
 def _greater(left: int | None, right: int | None) -> int | None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from genvd.metrics.activity import GPM
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.contract import CONTRACT
-from genvd.metrics.device import DETAILS, DEVICE
-from genvd.metrics.device_health import MEMORY_HEALTH, XID
-from genvd.metrics.health import HEALTH
+from genvd.metrics.device import DEVICE
+from genvd.metrics.device_details import DETAILS
+from genvd.metrics.driver import DRIVER
+from genvd.metrics.environments import ENVIRONMENTS
+from genvd.metrics.gpm import GPM
 from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
-from genvd.metrics.links import NVLINK, PCIE_THROUGHPUT
+from genvd.metrics.memory_health import MEMORY_HEALTH
 from genvd.metrics.mig import MIG
-from genvd.metrics.people import ENVIRONMENTS, PROCESSES, USERS
+from genvd.metrics.nvlink import NVLINK
+from genvd.metrics.pcie_throughput import PCIE_THROUGHPUT
 from genvd.metrics.policy import POLICY
+from genvd.metrics.processes import PROCESSES
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
 from genvd.metrics.spec import families
+from genvd.metrics.users import USERS
+from genvd.metrics.xid import XID
 
 if TYPE_CHECKING:
     from genvd.metrics.family import Family
@@ -42,7 +47,7 @@ is not even asked for."""
 
 ALL = (
     *CONTRACT,
-    *HEALTH,
+    *DRIVER,
     *DEVICE,
     *(metric for group in GROUPS.values() for metric in group),
     *LEDGER,

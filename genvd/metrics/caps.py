@@ -10,19 +10,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from genvd.metrics.family import Value
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from genvd.metrics.spec import Sample
     from genvd.model import Snapshot
 
 Kind = Literal["environment", "user", "process"]
 Entity = tuple[int | None, tuple[object, ...], object]
 """Whose it is; what orders it among those of the same person; the value of the label that tells it from others."""
 
-Value = float | int | bool | None
-Samples = dict[tuple[object, ...], float | int | bool]
+Samples = dict[tuple[object, ...], Value]
 """Values by the values of the labels."""
 
 _LABELS: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
@@ -73,7 +74,7 @@ class Caps:
     def apply(
         self,
         labels: tuple[str, ...],
-        samples: Iterable[tuple[tuple[object, ...], Value]],
+        samples: Iterable[Sample],
         *,
         addable: bool,
         by_arrival: bool = False,
@@ -102,7 +103,7 @@ class Caps:
         labels: tuple[str, ...],
         name: str,
         kept: frozenset[object],
-        samples: Iterable[tuple[tuple[object, ...], Value]],
+        samples: Iterable[Sample],
         *,
         addable: bool,
     ) -> Samples:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
-    from genvd.device_model import Device, DeviceDetails, Sessions
+    from genvd.device_model import Device
+    from genvd.metrics.family import Value
     from genvd.metrics.spec import Sample
     from genvd.model import Snapshot
 
-Value = float | int | bool | None
-
 
 def of_device(
-    name: str, help_: str, value: Callable[[Device], Value], type_: Literal["gauge", "counter"] = "gauge"
+    name: str, help_: str, value: Callable[[Device], Value | None], type_: Literal["gauge", "counter"] = "gauge"
 ) -> Metric:
     """Return a metric that has one value for each device."""
     return Metric(name, help_, ("index",), lambda s: (((d.index,), value(d)) for d in s.devices or ()), type_)
@@ -39,12 +38,6 @@ def of_parts(
     return Metric(name, help_, ("index", *labels), samples, type_)
 
 
-def _driver_info(snapshot: Snapshot) -> Iterator[Sample]:
-    driver = snapshot.driver
-    if driver is not None and any((driver.driver, driver.cuda, driver.nvml)):
-        yield (driver.driver or "", driver.cuda or "", driver.nvml or ""), 1
-
-
 def _device_info(device: Device) -> Iterator[Sample]:
     known = (device.uuid, device.name, device.pci_bus_id, device.architecture, device.vbios_version, device.mig_mode)
     if any(known):
@@ -61,33 +54,11 @@ def _board_info(device: Device) -> Iterator[Sample]:
         yield tuple("" if value is None else value for value in known), 1
 
 
-def _of_sessions(sessions: Callable[[DeviceDetails], Sessions], name: str, who: str) -> tuple[Metric, ...]:
-    """Return the metrics of those who use a video engine."""
-    return (
-        of_device(
-            f"genv_device_{name}_sessions",
-            f"Sessions that {who} on the device.",
-            lambda d: sessions(d.details).count,
-        ),
-        of_device(
-            f"genv_device_{name}_frames_per_second",
-            "Frames per second of these sessions in the mean; absent where there are none.",
-            lambda d: sessions(d.details).frames_per_second,
-        ),
-        of_device(
-            f"genv_device_{name}_latency_seconds",
-            "Latency of these sessions in the mean in seconds; absent where there are none.",
-            lambda d: sessions(d.details).latency_seconds,
-        ),
-    )
-
-
 DEVICE = (
-    Metric(
-        "genv_driver_info",
-        "1, with the versions of the NVIDIA driver as labels; cuda_version is the newest CUDA that it can run.",
-        ("driver_version", "cuda_version", "nvml_version"),
-        _driver_info,
+    of_device(
+        "genv_device_up",
+        "1 while the device answers, 0 while it is lost, needs a reset, hangs or fails every call.",
+        lambda d: d.up,
     ),
     of_parts(
         "genv_device_info",
@@ -122,190 +93,3 @@ DEVICE = (
     ),
 )
 """Of every device; what these need is asked for anyway."""
-
-DETAILS = (
-    of_device(
-        "genv_device_power_watts",
-        "Power that the board draws in watts: the mean of a second on Ampere (but GA100) and later, else just now.",
-        lambda d: d.details.power_watts,
-    ),
-    of_device(
-        "genv_device_power_instant_watts",
-        "Power that the board draws just now in watts.",
-        lambda d: d.details.power_instant_watts,
-    ),
-    of_device(
-        "genv_device_module_power_watts",
-        "Power in watts that the module draws of which the device is a part, with its Grace CPU.",
-        lambda d: d.details.module_power_watts,
-    ),
-    of_device(
-        "genv_device_module_power_limit_watts",
-        "Power limit of this module that is enforced just now in watts.",
-        lambda d: d.details.module_power_limit_watts,
-    ),
-    of_device(
-        "genv_device_power_limit_watts",
-        "Power limit that is enforced just now in watts, whoever set it.",
-        lambda d: d.details.power_limit_watts,
-    ),
-    of_device(
-        "genv_device_power_limit_default_watts",
-        "Power limit with which the device starts in watts.",
-        lambda d: d.details.power_limit_default_watts,
-    ),
-    of_device(
-        "genv_device_power_limit_min_watts",
-        "Lowest power limit that can be set in watts.",
-        lambda d: d.details.power_limit_min_watts,
-    ),
-    of_device(
-        "genv_device_power_limit_max_watts",
-        "Highest power limit that can be set in watts.",
-        lambda d: d.details.power_limit_max_watts,
-    ),
-    of_device(
-        "genv_device_energy_joules_total",
-        "Energy that the device has taken since the driver was loaded in joules.",
-        lambda d: d.details.energy_joules,
-        "counter",
-    ),
-    of_parts(
-        "genv_device_clock_hertz",
-        "Frequency of the clock in hertz: graphics, sm, memory or video.",
-        ("clock",),
-        lambda d: (((clock.name,), clock.hertz) for clock in d.details.clocks),
-    ),
-    of_parts(
-        "genv_device_clock_max_hertz",
-        "Highest frequency of the clock in hertz.",
-        ("clock",),
-        lambda d: (((clock.name,), clock.max_hertz) for clock in d.details.clocks),
-    ),
-    of_parts(
-        "genv_device_throttled",
-        "1 while the device runs slower than it could for this reason, else 0; only reasons that it can report.",
-        ("reason",),
-        lambda d: (((t.reason,), t.active) for t in d.details.throttling),
-    ),
-    of_parts(
-        "genv_device_throttled_seconds_total",
-        "How long the device has run slower than it could for this reason in seconds, as the driver counts.",
-        ("reason",),
-        lambda d: (((t.reason,), t.seconds_total) for t in d.details.throttling),
-        "counter",
-    ),
-    of_device(
-        "genv_device_performance_state",
-        "Performance state of the device: 0, the fastest, to 15.",
-        lambda d: d.details.performance_state,
-    ),
-    of_parts(
-        "genv_device_fan_speed_ratio",
-        "Speed that the fan is meant to have as a share of its full speed; it may be above 1.",
-        ("fan",),
-        lambda d: (((fan.number,), fan.speed_ratio) for fan in d.details.fans),
-    ),
-    of_device(
-        "genv_device_memory_temperature_celsius",
-        "Temperature of the device memory in degrees Celsius.",
-        lambda d: d.details.memory_temperature_celsius,
-    ),
-    of_parts(
-        "genv_device_temperature_threshold_celsius",
-        "Temperature in degrees Celsius at which the device shuts down (shutdown) or slows down (slowdown), and the"
-        " highest that its memory (memory_max) and the GPU (gpu_max) should have in operation.",
-        ("threshold",),
-        lambda d: (((threshold.name,), threshold.celsius) for threshold in d.details.thresholds),
-    ),
-    of_device(
-        "genv_device_temperature_margin_celsius",
-        "How far the device is below the temperature at which it slows down, in degrees Celsius.",
-        lambda d: d.details.temperature_margin_celsius,
-    ),
-    of_parts(
-        "genv_device_recovery_action",
-        "1, with what the driver recommends to bring the device back into order as action: none, gpu_reset,"
-        " node_reboot, drain_p2p, drain_and_reset, recover_imex_domain, bus_reset or system_reboot.",
-        ("action",),
-        lambda d: [((d.details.recovery_action,), 1)] if d.details.recovery_action else [],
-    ),
-    *_of_sessions(lambda details: details.encoder_sessions, "encoder", "encode video"),
-    *_of_sessions(lambda details: details.capture_sessions, "capture", "capture what is drawn (NvFBC)"),
-    of_device(
-        "genv_device_encoder_utilization_ratio",
-        "Share of time in which the video encoder worked, 0 to 1.",
-        lambda d: d.details.encoder_utilization_ratio,
-    ),
-    of_device(
-        "genv_device_decoder_utilization_ratio",
-        "Share of time in which the video decoder worked, 0 to 1.",
-        lambda d: d.details.decoder_utilization_ratio,
-    ),
-    of_device(
-        "genv_device_jpeg_utilization_ratio",
-        "Share of time in which the JPEG engine worked, 0 to 1.",
-        lambda d: d.details.jpeg_utilization_ratio,
-    ),
-    of_device(
-        "genv_device_ofa_utilization_ratio",
-        "Share of time in which the optical flow accelerator worked, 0 to 1.",
-        lambda d: d.details.ofa_utilization_ratio,
-    ),
-    of_device(
-        "genv_device_bar1_memory_used_bytes",
-        "Memory in use of the window through which the host reaches device memory in bytes.",
-        lambda d: d.details.bar1_used_bytes,
-    ),
-    of_device(
-        "genv_device_bar1_memory_total_bytes",
-        "Size of the window through which the host reaches device memory in bytes.",
-        lambda d: d.details.bar1_total_bytes,
-    ),
-    of_device(
-        "genv_device_persistence_mode",
-        "1 when the driver stays loaded while nobody uses the device, else 0.",
-        lambda d: d.details.persistence_enabled,
-    ),
-    of_parts(
-        "genv_device_compute_mode",
-        "1, with who may compute as mode: default, exclusive_process, exclusive_thread or prohibited.",
-        ("mode",),
-        lambda d: [((d.details.compute_mode,), 1)] if d.details.compute_mode else [],
-    ),
-    of_device(
-        "genv_device_pcie_link_generation",
-        "Generation of PCI Express with which the link runs just now; an idle device goes down with it.",
-        lambda d: d.details.pcie_generation,
-    ),
-    of_device(
-        "genv_device_pcie_link_width",
-        "Lanes with which the PCI Express link runs just now.",
-        lambda d: d.details.pcie_width,
-    ),
-    of_device(
-        "genv_device_pcie_link_generation_max",
-        "Highest generation of PCI Express that device and slot allow.",
-        lambda d: d.details.pcie_generation_max,
-    ),
-    of_device(
-        "genv_device_pcie_link_width_max",
-        "Most lanes of the PCI Express link that device and slot allow.",
-        lambda d: d.details.pcie_width_max,
-    ),
-    of_device(
-        "genv_device_pcie_replays_total",
-        "Packets that were sent over PCI Express again.",
-        lambda d: d.details.pcie_replays,
-        "counter",
-    ),
-    of_parts(
-        "genv_device_pcie_errors_total",
-        "Errors of PCI Express by kind: fatal, non_fatal, correctable, and of these lcrc, bad_tlp, bad_dllp, receiver,"
-        " lane, naks_sent, naks_received, unsupported_request; l0_to_recovery: the link was trained anew.",
-        ("kind",),
-        lambda d: (((e.kind,), e.count) for e in d.details.pcie_errors),
-        "counter",
-    ),
-)
-"""The group ``device_details``."""

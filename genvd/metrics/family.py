@@ -13,7 +13,7 @@ _GO_DIGITS = 7
 """From so many digits before the point on, Prometheus' own formatter writes an exponent."""
 
 
-class Sample(NamedTuple):
+class Series(NamedTuple):
     """One series."""
 
     name: str
@@ -34,10 +34,10 @@ class Family:
     """By the values of the labels, in their order. What stands in a label is what :class:`str` makes of it."""
 
     @property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[Series]:
         """The series one by one."""
         return [
-            Sample(self.name, dict(zip(self.labels, map(str, values), strict=True)), float(value))
+            Series(self.name, dict(zip(self.labels, map(str, values), strict=True)), float(value))
             for values, value in self.values.items()
         ]
 

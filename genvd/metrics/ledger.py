@@ -36,7 +36,7 @@ LEDGER = (
     ),
     Metric(
         "genv_user_active_device_seconds_total",
-        "Of that, with work of the user's environments on the device.",
+        "Time for which the user's environments held devices and worked on them, in seconds, summed over the devices.",
         ("username",),
         _users(lambda user: user.active_seconds),
         type="counter",
@@ -44,7 +44,8 @@ LEDGER = (
     ),
     Metric(
         "genv_user_idle_device_seconds_total",
-        "Of that, without.",
+        "Time for which the user's environments held devices and did not work on them, in seconds, summed over the"
+        " devices.",
         ("username",),
         _users(lambda user: user.idle_seconds),
         type="counter",

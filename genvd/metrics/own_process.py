@@ -8,10 +8,10 @@ import time
 from typing import Literal
 
 from genvd.metrics.family import Family, Value
+from genvd.sources.boot_time import BootTime
+from genvd.sources.proc_files import START_TIME, stat_fields
 
 _STAT, _STATM, _DESCRIPTORS = "/proc/self/stat", "/proc/self/statm", "/proc/self/fd"
-_START_TIME = 22 - 3
-"""starttime of proc_pid_stat(5), counted from the field after the name."""
 
 
 class OwnProcess:
@@ -59,10 +59,7 @@ def _content(path: str) -> bytes:
 
 def _started() -> float:
     """Return the Unix time at which this process was started; that of now if the system does not tell."""
-    now = time.time()
     try:
-        fields = _content(_STAT).rpartition(b")")[2].split()
+        return BootTime().unix_time(int(stat_fields(_content(_STAT), START_TIME)[START_TIME]))
     except OSError:
-        return now
-    seconds = int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
-    return round(now - time.clock_gettime(time.CLOCK_BOOTTIME) + seconds, 2)
+        return time.time()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from genvd import policy
@@ -23,11 +22,9 @@ def _violations(snapshot: Snapshot) -> Iterator[Sample]:
 def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is None or snapshot.environments is None:
         return
-    active = policy.active_eids(snapshot)
-    found = Counter({environment.username: 0 for environment in snapshot.environments if environment.username})
-    for process in snapshot.processes:
-        found[process.username or ""] += policy.is_unmanaged(process, active)
-    for username in sorted(found):
+    found = policy.unmanaged_by_user(snapshot)
+    people = {environment.username for environment in snapshot.environments if environment.username}
+    for username in sorted(people.union(found)):
         if username or found[username]:
             yield (username,), found[username]
 
@@ -62,3 +59,4 @@ POLICY = (
         lambda s: (((device.index,), promised_twice) for device, promised_twice in policy.oversubscribed(s)),
     ),
 )
+"""The group ``policy``."""

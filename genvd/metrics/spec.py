@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from genvd.metrics.family import Family
+from genvd.metrics.family import Family, Value
 
 if TYPE_CHECKING:
     from genvd.metrics.caps import Caps
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Sample = tuple[tuple[object, ...], float | int | bool | None]
+Sample = tuple[tuple[object, ...], Value | None]
 """The values of the labels, in their order, and the value; None for a value that is not known.
 
 A label is of one type throughout a row: a number and the same digits as text would be two series of one name.
@@ -48,7 +48,7 @@ class Metric:
             return self.family_of({labels: value for labels, value in samples if value is not None})
         return self.family_of(caps.apply(self.labels, samples, addable=self.addable, by_arrival=self.by_arrival))
 
-    def family_of(self, values: Mapping[tuple[object, ...], float | int | bool]) -> Family:
+    def family_of(self, values: Mapping[tuple[object, ...], Value]) -> Family:
         """Return the series with these values, by the values of their labels."""
         return Family(self.name, self.help, self.type, self.labels, values)
 

@@ -110,15 +110,14 @@ def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
     if snapshot.environments is None:
         return None
     by_name: dict[str, list[Process]] = defaultdict(list)
-    active = policy.active_eids(snapshot)
     for process in snapshot.processes or ():
         by_name[process.username or ""].append(process)
-    outside = {name: sum(policy.is_unmanaged(p, active) for p in found) for name, found in by_name.items()}
+    outside = policy.unmanaged_by_user(snapshot)
     users = {user.username: user for user in join.users(snapshot.environments)}
     names = sorted({*users, *(name for name, number in outside.items() if number and name)})
     known = snapshot.processes is not None
     return tuple(
-        _user(name, users.get(name), by_name.get(name, []) if known else None, outside.get(name, 0)) for name in names
+        _user(name, users.get(name), by_name.get(name, []) if known else None, outside[name]) for name in names
     )
 
 

@@ -21,6 +21,10 @@ _SHARE_FOR_DEVICES = 0.8
 """Of the time for a reading; the rest is for telling in time what the devices told."""
 
 
+class DeviceLostError(Exception):
+    """The device does not answer any more: it fell off the bus or needs a reset."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
     """What one device told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvd.handover import find_genv
+from genvd.real_genv import find_genv
 
 
 class GenvCommandSource:

@@ -11,13 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from genvd.model import Attachment, EnvironmentRecord
+from genvd.sources.proc_files import MAX_PID
 from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-MAX_PID = 2**22
-"""PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
 
 MAX_DEVICE_INDEX = 4095
 _MAX_INTEGER = 2**63

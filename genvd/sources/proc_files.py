@@ -15,6 +15,9 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _STATUS_BYTES = 64 * 1024
 _STATUS = re.compile(rb"^Tgid:\t(\d+)$.*?^Uid:\t(\d+)\t", re.MULTILINE | re.DOTALL)
 
+MAX_PID = 2**22
+"""PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
+
 NO_LOGIN = 2**32 - 1
 """What /proc/PID/loginuid says of a process that no login led to (an unsigned -1)."""
 
@@ -25,9 +28,12 @@ _OWNER_OF_NAMESPACE = 0xB704
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 """PROC_PID_INIT_INO of Linux (include/linux/proc_ns.h): the inode of the namespace that has all processes."""
 
-_STAT_BYTES = 4096
-_STATE, _THREADS = 0, 17
-"""state and num_threads of proc_pid_stat(5), counted from the first field after the name."""
+STAT_BYTES = 4096
+"""More than there is in a stat file."""
+
+STATE, THREADS, START_TIME, START_CODE, START_OF_ENVIRONMENT = (number - 3 for number in (3, 20, 22, 26, 50))
+"""Places of the fields state, num_threads, starttime, startcode and env_start in what :func:`stat_fields` returns: by
+their numbers in proc_pid_stat(5), from the one after the name on."""
 
 
 class Status(NamedTuple):
@@ -117,7 +123,7 @@ def has_ended(pid: int) -> bool:
     A process whose first thread has ended is no zombie while others of it run. What /proc hides (hidepid of proc(5))
     is there all the same.
     """
-    stat = read(pid, "stat", _STAT_BYTES)
+    stat = read(pid, "stat", STAT_BYTES)
     if stat is None:
         try:
             os.kill(pid, 0)
@@ -126,8 +132,21 @@ def has_ended(pid: int) -> bool:
         except OSError:
             return False
         return False
-    fields = stat[stat.rfind(b")") + 2 :].split(None, _THREADS + 1)
-    return len(fields) > _THREADS and fields[_STATE] in (b"Z", b"X") and fields[_THREADS] in (b"0", b"1")
+    fields = stat_fields(stat, THREADS)
+    return bool(fields) and fields[STATE] in (b"Z", b"X") and fields[THREADS] in (b"0", b"1")
+
+
+def stat_fields(stat: bytes, last: int) -> list[bytes]:
+    """Return the fields of a stat file that come after the process's name; none if some of them are missing.
+
+    The name may have spaces and parentheses in it: the last one ends it.
+
+    Args:
+        stat: the content of the file.
+        last: the place of the last field that is wanted.
+    """
+    fields = stat[stat.rfind(b")") + 1 :].split(None, last + 1)
+    return fields if len(fields) > last else []
 
 
 def login_uid(pid: int) -> int | None:

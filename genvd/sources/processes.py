@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import NamedTuple
 
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
 from genvd.sources import cgroups, proc_files
 from genvd.sources.boot_time import BootTime
 from genvd.sources.cgroups import cgroup
+from genvd.sources.proc_files import START_CODE, START_OF_ENVIRONMENT, START_TIME, STAT_BYTES, stat_fields
 from genvd.text import decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
@@ -25,11 +28,6 @@ _FEW = 256
 """For more pids than that, /proc is listed first: a state file can name hundreds of thousands that are not there."""
 
 _KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]{1,256})\.json(?=[\0\"' )]|\Z)")
-
-_THIRD_FIELD = 3
-_START_TIME_FIELD, _CODE_FIELD, _ENVIRONMENT_FIELD = 22, 26, 50
-"""starttime, startcode and env_start of proc_pid_stat(5)."""
-_STAT_BYTES = 4096
 
 
 class ProcessSource:
@@ -114,6 +112,8 @@ class ProcessSource:
 
 Identity = tuple[bytes, bytes, bytes]
 
+_identity: Callable[[list[bytes]], Identity] = itemgetter(START_TIME, START_CODE, START_OF_ENVIRONMENT)
+
 
 class _Program(NamedTuple):
     identity: Identity
@@ -141,20 +141,15 @@ def _program(pid: int, known: _Program | None = None) -> _Program | None:
         pid: the process.
         known: what ran there before; itself if nothing has changed.
     """
-    stat = proc_files.read_at_once(pid, "stat", _STAT_BYTES) or b""
-    end = stat.rfind(b")")
-    fields = stat[end + 2 :].split(None, _ENVIRONMENT_FIELD - 1)
-    if len(fields) <= _ENVIRONMENT_FIELD - _THIRD_FIELD or not fields[_START_TIME_FIELD - _THIRD_FIELD].isdigit():
+    stat = proc_files.read_at_once(pid, "stat", STAT_BYTES) or b""
+    fields = stat_fields(stat, START_OF_ENVIRONMENT)
+    if not fields or not fields[START_TIME].isdigit():
         return None
-    identity = (
-        fields[_START_TIME_FIELD - _THIRD_FIELD],
-        fields[_CODE_FIELD - _THIRD_FIELD],
-        fields[_ENVIRONMENT_FIELD - _THIRD_FIELD],
-    )
-    name = stat[stat.find(b"(") + 1 : end]
+    identity = _identity(fields)
+    name = stat[stat.find(b"(") + 1 : stat.rfind(b")")]
     if known is not None and (known.identity, known.name) == (identity, name):
         return known
-    command = proc_files.read_at_once(pid, "comm", _STAT_BYTES) or b""
+    command = proc_files.read_at_once(pid, "comm", STAT_BYTES) or b""
     return _Program(identity, name, decode(command.removesuffix(b"\n")))
 
 

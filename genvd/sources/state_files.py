@@ -75,11 +75,6 @@ class StateFile(Generic[T]):
             time.sleep(_RETRY_SECONDS)
 
 
-def read_json(path: Path, deadline: float) -> Any:
-    """Return the parsed content of a state file, as :meth:`StateFile.read` does."""
-    return StateFile(lambda document: document).read(path, deadline)
-
-
 def _parsed(content: bytes) -> Any:
     if not content.strip():
         raise ValueError("is empty")

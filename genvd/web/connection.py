@@ -24,29 +24,29 @@ class Connection:
         "ends",
         "events",
         "garbled",
-        "policy",
         "received",
         "request",
         "stage",
         "thrown_away",
+        "tls",
         "to_send",
         "transport",
     )
 
-    def __init__(self, connected: socket.socket, address: str, transport: Transport, policy: Tls | None) -> None:
+    def __init__(self, connected: socket.socket, address: str, transport: Transport, tls: Tls | None) -> None:
         """Take a connected socket over.
 
         Args:
             connected: the socket, which does not block.
             address: of the client, without the port.
             transport: what is between the socket and HTTP.
-            policy: what encrypts the connection; when it is configured anew, the client has to come anew.
+            tls: what encrypts the connection; when it is configured anew, the client has to come anew.
         """
         self.descriptor = connected.fileno()
         """Number of the socket, also after it was closed."""
         self.address = address
         self.transport = transport
-        self.policy = policy
+        self.tls = tls
         self.stage: Stage | None = None
         """None once it is closed."""
         self.events: int | None = None

@@ -15,9 +15,9 @@ from genvd.web.response import Job, Response, head, problem
 
 if TYPE_CHECKING:
     from genvd.web.connection import Connection
+    from genvd.web.renderer import Post, Renderer
     from genvd.web.security import Security
     from genvd.web.site import Site
-    from genvd.web.workers import Post, Renderer
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Conversation:
         except BadRequestError as error:
             self._refuse(connection, error.status)
             return
-        if not self._security.still_holds(connection.policy) and not self._may_stay(connection):
+        if not self._security.still_holds(connection.tls) and not self._may_stay(connection):
             self.close(connection)
             return
         self._admit(connection, request)
@@ -140,7 +140,7 @@ class Conversation:
     def _may_stay(self, connection: Connection) -> bool:
         """Tell whether a client that came before TLS was configured anew gets one more answer."""
         connection.closes = True
-        return self._security.is_as_safe(connection.policy)
+        return self._security.is_as_safe(connection.tls)
 
     # --- Answering -------------------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genvd.web.connection import Connection
+    from genvd.web.renderer import Post
     from genvd.web.request import Headers
-    from genvd.web.workers import Post
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from genvd.waker import Waker
 from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
 from genvd.web.conversation import Conversation
-from genvd.web.handing_over import refuse_new
-from genvd.web.workers import Renderer
+from genvd.web.listener_handover import refuse_new
+from genvd.web.renderer import Renderer
 
 if TYPE_CHECKING:
     from genvd.web.security import Security
@@ -208,8 +208,8 @@ class Loop:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self._connections) < _FEW:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
-        transport, policy = self._security.transport(accepted)
-        connection = Connection(accepted, address, transport, policy)
+        transport, tls = self._security.transport(accepted)
+        connection = Connection(accepted, address, transport, tls)
         self._connections.put(connection, Stage.NEW)
         self._does(connection, self._conversation.goes_on)  # mostly the request is there already
 

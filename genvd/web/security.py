@@ -119,7 +119,7 @@ class Security:
     # --- What connections ask ----------------------------------------------------------------------------------
 
     def transport(self, accepted: socket.socket) -> tuple[Transport, Tls | None]:
-        """Return what encrypts a new connection, or does not, and the policy that it belongs to."""
+        """Return what is between a new connection and HTTP, and the TLS that holds now; None for none."""
         self.look()
         tls = self.policy.tls
         return (Encrypted(accepted, tls) if tls else Plain(accepted)), tls

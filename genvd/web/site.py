@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from genvd.history import NO_PAST, Past
-from genvd.metrics.exposition import OPENMETRICS, TEXT
+from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web import documents
 from genvd.web.assets import assets
 from genvd.web.hosts import Hosts
@@ -41,7 +41,6 @@ class Latest:
     """The same of the exposition."""
 
 
-_GZIP_LEVEL = 4
 _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
@@ -146,7 +145,7 @@ def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Res
         make, compressed = variant
         body = make(latest.snapshot, latest.past)
         if compressed:
-            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers = (*headers, ("Content-Encoding", "gzip"))
         latest.rendered[variant] = Response(body, _JSON, headers=headers)
     return latest.rendered[variant]

@@ -6,17 +6,17 @@ import ipaddress
 import os
 import socket
 import ssl
-import stat
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from genvd import regular_file
+from genvd.regular_file import UnfitFileError
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.transport import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from genvd.web.web_config import Pem, TlsSettings
 
@@ -176,21 +176,12 @@ def _read(pem: Pem) -> bytes:
     if pem.path is None:
         return pem.text.encode()
     try:
-        return _content(pem.path)
+        return regular_file.content(pem.path, _MOST_BYTES)
     except OSError as error:
         text = f"{_what(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
         raise TlsError(pem.line, text) from None
-
-
-def _content(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "is no regular file")
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise OSError(0, f"is larger than {_MOST_BYTES} bytes")
-    return content
+    except UnfitFileError as error:
+        raise TlsError(pem.line, f"{_what(pem)}: {error}; expected a file in PEM form") from None
 
 
 @contextmanager

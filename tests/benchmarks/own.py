@@ -13,7 +13,8 @@ from typing import Any
 from genvd import interpreter, logs
 from genvd.config import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Format
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
+from genvd.sources.assembly import make_sources
 from genvd.web.security import Security, load
 from genvd.web.server import Server, listen
 from tests.benchmarks.orders import obey

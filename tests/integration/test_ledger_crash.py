@@ -16,7 +16,7 @@ import pytest
 
 from genvd.ledger.book import Book
 from genvd.ledger.store import Batch, Store
-from genvd.ledger.use import Holder, Total, Use
+from genvd.ledger.use import Consumer, Total, Use
 from tests.support.ledger import DEVICES, INTERVAL, WRITE_INTERVAL, Counting, allocated, integrity
 from tests.support.waiting import wait_for
 
@@ -88,7 +88,7 @@ def test_a_process_that_was_stopped_counts_a_few_intervals_only(tmp_path: Path) 
 
 def batch(number: int) -> Batch:
     """Return the batch after which the total is so many seconds, in an environment of its own."""
-    uses = {(3600 * number, (Holder("alice", str(number)), "GPU-0")): Use(1000, 1000, 0, 5)}
+    uses = {(3600 * number, (Consumer("alice", str(number)), "GPU-0")): Use(1000, 1000, 0, 5)}
     return Batch(uses, {"alice": Total(1000, 1000 * number, 1000 * number, 0, 5)})
 
 
@@ -136,7 +136,7 @@ def test_setting_the_clock_neither_loses_nor_doubles(tmp_path: Path, jump: float
     book.begin({})
     for tick in range(20):
         wall = 1.7e9 + 10 * tick + (jump if 5 <= tick < 15 else 0)
-        book.add({(Holder("alice", "1"), "GPU-0"): Use(10_000, 10_000, 0)}, wall)
+        book.add({(Consumer("alice", "1"), "GPU-0"): Use(10_000, 10_000, 0)}, wall)
         store.write(book.batch())
     store.close()
     assert allocated(store.path) == allocated(store.path, "hour") == 200_000

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from genvd.sources.genv_format import MAX_PID
-from genvd.sources.proc_files import has_ended, in_first_pid_namespace
+from genvd.sources.proc_files import MAX_PID, has_ended, in_first_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from genvd.config import Config, as_yaml
 from genvd.config_file import ConfigError, load
-from genvd.sources import SourceError, genv_format
+from genvd.sources import SourceError, genv_format, proc_files
 from genvd.sources.processes import ENVIRONMENT_VARIABLE, environment_variable
-from genvd.sources.state_files import read_json
+from genvd.sources.state_files import StateFile
 from genvd.text import MAX_TEXT, decode
 from genvd.web import web_config
 
@@ -35,7 +35,7 @@ def state(content: bytes, file: Path) -> tuple[tuple[EnvironmentRecord, ...], tu
     """
     file.write_bytes(content)
     try:
-        document = read_json(file, deadline=0)
+        document = StateFile(lambda parsed: parsed).read(file, deadline=0)
     except SourceError as error:
         assert_is_line(str(error))
         return None
@@ -54,7 +54,7 @@ def _assert_sound_environment(environment: EnvironmentRecord) -> None:
     for text in (environment.eid, environment.username, environment.name, *environment.kernel_ids):
         if text is not None:
             assert_is_label(text)
-    assert all(0 < pid <= genv_format.MAX_PID for pid in environment.pids)
+    assert all(0 < pid <= proc_files.MAX_PID for pid in environment.pids)
     assert environment.uid is None or 0 <= environment.uid < 2**32
     for amount in (environment.gpu_memory_bytes, environment.gpus, environment.created):
         _assert_amount(amount)

@@ -19,7 +19,6 @@ from prometheus_client.registry import Collector
 
 from genvd import snapshot_json
 from genvd.config import Config
-from genvd.machine import Sources
 from genvd.metrics import ALL
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Families, Format
 from genvd.metrics.family import Family
@@ -42,6 +41,7 @@ from genvd.model import (
 )
 from genvd.monitor import Monitor
 from genvd.overview import overview
+from genvd.sources.assembly import Sources
 from genvd.terminal.paint import painted
 from genvd.terminal.picture import Frame, picture
 from genvd.terminal.window import Window

@@ -18,7 +18,7 @@ from genvd.ledger.book import Book
 from genvd.ledger.report import LABELS, Report, make
 from genvd.ledger.store import HOUR, Store
 from genvd.ledger.upkeep import DAY, keep_up
-from genvd.ledger.use import Holder, Use
+from genvd.ledger.use import Consumer, Use
 
 NOW = 1_793_530_800  # 2026-11-01: the zones with summer time end it in these days
 HOURS = 12 * 24
@@ -41,7 +41,9 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         for number in range(HOURS):
             # No two sums of hours are the same by chance.
             use = Use(number * number + 1, number, number * number - number + 1, 7 * number)
-            book.add({(Holder("alice" if number % 3 else "bob", "1"), f"GPU-{number % 2}"): use}, FIRST + number * HOUR)
+            book.add(
+                {(Consumer("alice" if number % 3 else "bob", "1"), f"GPU-{number % 2}"): use}, FIRST + number * HOUR
+            )
         store.write(book.batch())
         keep_up(store.connection, NOW, 4 * DAY, 400 * DAY, lambda: True)
         yield store.path

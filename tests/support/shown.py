@@ -13,7 +13,8 @@ from genvd.config import Config
 from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
 from genvd.model import Context, Device, Environment, Process, ProcessFacts, ProcessOwner, ServiceStatus, Snapshot
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
+from genvd.sources.assembly import make_sources
 from genvd.web.security import Security
 from genvd.web.server import Server, listen
 from genvd.web.site import Latest, Site

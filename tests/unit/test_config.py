@@ -15,8 +15,9 @@ import yaml
 
 import genvd
 from genvd.config import SECTIONS, Config, as_yaml, json_schema, sample, settings
-from genvd.config_file import MAX_BYTES, ConfigError, load, parse_option
+from genvd.config_file import ConfigError, load, parse_option
 from genvd.config_values import parse_duration, show_duration
+from genvd.yaml_file import MAX_BYTES
 from tests.support.monitor import PROGRAM
 from tests.support.needs import need_command
 

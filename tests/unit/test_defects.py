@@ -11,8 +11,9 @@ import pytest
 
 from genvd.config import Config
 from genvd.ledger.book import Book
-from genvd.ledger.keeper import Keeper, Policy
-from genvd.monitor import Monitor, make_sources
+from genvd.ledger.keeper import Keeper, Retention
+from genvd.monitor import Monitor
+from genvd.sources.assembly import make_sources
 from genvd.web.loop import Loop
 from genvd.web.security import Security
 from genvd.web.server import listen
@@ -70,7 +71,7 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
 def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    keeper = Keeper(book := Book(), tmp_path, "live", Policy(30, 86400, 86400))
+    keeper = Keeper(book := Book(), tmp_path, "live", Retention(30, 86400, 86400))
     defect = Defect(book.batch)
     monkeypatch.setattr(book, "batch", defect)
     caplog.set_level(logging.INFO)

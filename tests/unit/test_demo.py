@@ -9,12 +9,13 @@ import pytest
 
 from genvd.config import Config
 from genvd.device_model import DeviceDetails, MemoryHealth
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.model import ServiceStatus, Snapshot
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
 from genvd.policy import violations
+from genvd.sources.assembly import Sources, make_sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 

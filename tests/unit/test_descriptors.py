@@ -13,7 +13,7 @@ import pytest
 
 from genvd.sources import SourceError, proc_files
 from genvd.sources.proc_files import namespace_owner
-from genvd.sources.state_files import read_json, shared_lock
+from genvd.sources.state_files import StateFile, shared_lock
 from tests.support.needs import need, need_command
 from tests.support.waiting import wait_for
 
@@ -52,7 +52,7 @@ def lock(path: Path) -> None:
 
 def content(path: Path) -> None:
     with pytest.raises(SourceError, match=r"no regular file|larger"):
-        read_json(path, time.monotonic())
+        StateFile(lambda document: document).read(path, time.monotonic())
 
 
 def huge(path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from genvd.config import Config
 from genvd.interpreter import undisturbed
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
+from genvd.sources.assembly import make_sources
 
 AT_THE_EDGES = 10
 """So often is it looked for just before and after a tick; in a tick it would be hundreds of times."""

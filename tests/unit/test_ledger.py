@@ -21,12 +21,12 @@ from genvd.ledger import book as book_module
 from genvd.ledger import schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
-from genvd.ledger.keeper import Policy
+from genvd.ledger.keeper import Retention
 from genvd.ledger.ledger import Ledger
 from genvd.ledger.report import Report, make
 from genvd.ledger.store import HOUR, Batch, Store, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
-from genvd.ledger.use import Holder, Total, Use
+from genvd.ledger.use import Consumer, Total, Use
 from genvd.metrics import exported
 from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
@@ -63,17 +63,17 @@ def begun() -> Book:
 def test_what_is_shown_is_what_is_in_the_file(store: Store) -> None:
     """Or else a counter would go back when the monitor is killed, which Prometheus takes for a new one."""
     book = begun()
-    book.add({(Holder("alice", "1"), GPU): Use(1000, 400, 600)}, NOW)
+    book.add({(Consumer("alice", "1"), GPU): Use(1000, 400, 600)}, NOW)
     assert book.totals() == {"alice": Total(None, 0, 0, 0, None)}
     write(store, book)
-    book.add({(Holder("alice", "1"), GPU): Use(500, 500, 0, 7)}, NOW)
+    book.add({(Consumer("alice", "1"), GPU): Use(500, 500, 0, 7)}, NOW)
     assert book.totals() == {"alice": Total(None, 1000, 400, 600, 0)}
     assert store.totals() == {"alice": Total(None, 1000, 400, 600, None)}
 
 
 def test_while_it_cannot_be_written_what_was_counted_is_shown_and_nothing_goes_back(store: Store) -> None:
     book = begun()
-    use = {(Holder("alice", "1"), GPU): Use(1000, 1000, 0)}
+    use = {(Consumer("alice", "1"), GPU): Use(1000, 1000, 0)}
     shown = []
     for step in range(12):
         book.add(use, NOW)
@@ -95,7 +95,7 @@ def test_while_it_cannot_be_written_what_was_counted_is_shown_and_nothing_goes_b
 
 def test_what_was_counted_before_is_not_known_until_it_is_read() -> None:
     book = Book()
-    book.add({(Holder("alice", "1"), GPU): Use(1000)}, NOW)
+    book.add({(Consumer("alice", "1"), GPU): Use(1000)}, NOW)
     assert book.totals() is None
     book.begin({"bob": Total(1, 5), "alice": Total(2, 7)})
     assert book.totals() == {"bob": Total(1, 5), "alice": Total(2, 1007)}
@@ -197,7 +197,7 @@ def test_ten_thousand_environments_of_one_push_out_nobody_elses(tmp_path: Path) 
 
 def test_many_users_are_bounded_as_well() -> None:
     book = begun()
-    uses = {(Holder(f"user{number}", "1"), GPU): Use(10) for number in range(MOST_USERS + 500)}
+    uses = {(Consumer(f"user{number}", "1"), GPU): Use(10) for number in range(MOST_USERS + 500)}
     book.add(uses, NOW)
     book.add(uses, NOW)
     totals = book.totals() or {}
@@ -205,24 +205,24 @@ def test_many_users_are_bounded_as_well() -> None:
     batch = book.batch()
     assert batch.totals[RESERVED].allocated == 2 * 500 * 10
     assert sum(total.allocated for total in batch.totals.values()) == sum(use.allocated for use in batch.uses.values())
-    assert len({holder for _, (holder, _) in batch.uses if holder.eid not in ("", RESERVED)}) == MOST_ENVIRONMENTS
+    assert len({consumer for _, (consumer, _) in batch.uses if consumer.eid not in ("", RESERVED)}) == MOST_ENVIRONMENTS
 
 
 def test_who_came_first_in_an_hour_keeps_their_place() -> None:
     bounds = Bounds()
-    first = [Holder("u", str(number)) for number in range(MOST_OF_A_USER)]
+    first = [Consumer("u", str(number)) for number in range(MOST_OF_A_USER)]
     for _ in range(3):
         assert [bounds.place(one, 0, ("u",)) for one in first] == first
-        assert bounds.place(Holder("u", "late"), 0, ("u",)) == Holder("u", RESERVED)
-        assert bounds.place(Holder("v", "1"), 0, ("u",)) == Holder("v", "1")
-    assert bounds.place(Holder("u", "late"), HOUR, ("u",)) == Holder("u", "late")
+        assert bounds.place(Consumer("u", "late"), 0, ("u",)) == Consumer("u", RESERVED)
+        assert bounds.place(Consumer("v", "1"), 0, ("u",)) == Consumer("v", "1")
+    assert bounds.place(Consumer("u", "late"), HOUR, ("u",)) == Consumer("u", "late")
 
 
 def test_what_waits_to_be_written_is_bounded_and_loses_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a disk fails for weeks."""
     monkeypatch.setattr(book_module, "MOST_PENDING", 300)
     book = begun()
-    uses = {(Holder(f"u{n % 5}", str(n)), f"GPU-{n % 4}"): Use(1000, 600, 400, 3) for n in range(40)}
+    uses = {(Consumer(f"u{n % 5}", str(n)), f"GPU-{n % 4}"): Use(1000, 600, 400, 3) for n in range(40)}
     for hour in range(200):
         book.add(uses, NOW + hour * HOUR)
     batch = book.batch()
@@ -272,7 +272,7 @@ def fill(store: Store, start: int, hours: int, environments: int = 3) -> int:
     chance, book = random.Random(6), begun()
     for hour in range(hours):
         uses = {
-            (Holder(f"u{number % 2}", str(number)), f"GPU-{number % 4}"): Use(
+            (Consumer(f"u{number % 2}", str(number)), f"GPU-{number % 4}"): Use(
                 amount := chance.randint(1, HOUR * 1000), amount // 2, amount - amount // 2, None if number else 5
             )
             for number in range(environments)
@@ -310,8 +310,8 @@ def test_a_day_keeps_as_many_environments_as_an_hour(store: Store) -> None:
     start = midnight(NOW) - 50 * DAY
     book = begun()
     for hour in range(24):
-        uses = {(Holder("u", f"{hour}-{n}"), GPU): Use(1000 + n) for n in range(MOST_OF_A_USER)}
-        book.add({**uses, (Holder("v", "1"), GPU): Use(1)}, start + hour * HOUR)
+        uses = {(Consumer("u", f"{hour}-{n}"), GPU): Use(1000 + n) for n in range(MOST_OF_A_USER)}
+        book.add({**uses, (Consumer("v", "1"), GPU): Use(1)}, start + hour * HOUR)
     write(store, book)
     before = allocated(store.path)
     keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
@@ -338,7 +338,7 @@ def test_what_is_too_old_goes_with_its_names_and_the_file_gets_smaller(
     monkeypatch.setattr(time, "time", lambda: NOW)
     book = Book()
     book.begin(store.totals())
-    book.add({(Holder("later", "1"), GPU): Use(5)}, NOW)
+    book.add({(Consumer("later", "1"), GPU): Use(5)}, NOW)
     store.write(Batch(book.batch().uses, {"later": Total(None, 5)}))
     (before,) = store.connection.execute("PRAGMA page_count").fetchone()
     forgotten = keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
@@ -366,7 +366,7 @@ def test_a_ledger_that_runs_keeps_to_what_it_is_told(tmp_path: Path) -> None:
     try:
         ledger.reconfigure(Config(ledger_write_interval=7, ledger_hourly_retention=8 * DAY, ledger_retention=9 * DAY))
         assert ledger._keeper
-        assert ledger._keeper._policy == Policy(7, 8 * DAY, 9 * DAY)
+        assert ledger._keeper._retention == Retention(7, 8 * DAY, 9 * DAY)
     finally:
         ledger.stop()
         assert ledger.wait(10)
@@ -480,7 +480,7 @@ def test_a_report_sums_what_begins_in_the_time(store: Store) -> None:
 def test_of_no_time_none_is_active_and_none_idle(store: Store) -> None:
     """As of somebody who works outside of environments; of a time it may not be known."""
     book = begun()
-    book.add({(Holder("alice"), GPU): Use(energy=5000), (Holder("bob", "1"), GPU): Use(1000)}, NOW)
+    book.add({(Consumer("alice"), GPU): Use(energy=5000), (Consumer("bob", "1"), GPU): Use(1000)}, NOW)
     write(store, book)
     begins, ends = (datetime.fromtimestamp(moment, timezone.utc) for moment in (NOW, NOW + HOUR))
     for by in ("user", "environment"):

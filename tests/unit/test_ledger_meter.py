@@ -8,15 +8,15 @@ import pytest
 
 from genvd.ledger.look import Held, Look, Outside, Reading, look_of
 from genvd.ledger.meter import Meter, shared
-from genvd.ledger.use import Holder, Key, Total, Use
+from genvd.ledger.use import Consumer, Key, Total, Use
 from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
-ALICE, ALICE_2, BOB = Holder("alice", "1"), Holder("alice", "2"), Holder("bob", "3")
+ALICE, ALICE_2, BOB = Consumer("alice", "1"), Consumer("alice", "2"), Consumer("bob", "3")
 LONGEST = 30.0
 
 
-def held(holder: Holder, active: bool | None = None, share: float | None = None, device: str = "GPU-a") -> Held:
-    return Held(holder, device, active, share)
+def held(consumer: Consumer, active: bool | None = None, share: float | None = None, device: str = "GPU-a") -> Held:
+    return Held(consumer, device, active, share)
 
 
 def counted(*looks: tuple[float, Look], meter: Meter | None = None) -> dict[Key, Use]:
@@ -86,7 +86,7 @@ def test_random_machines_add_up() -> None:
     """Active and idle are what is allocated; a user has no device twice; energy goes to somebody or nobody, once."""
     chance = random.Random(2)
     for _ in range(200):
-        holders = [Holder(f"u{n % 3}", str(n)) for n in range(6)]
+        holders = [Consumer(f"u{n % 3}", str(n)) for n in range(6)]
         meter, moment, before, joules, drawn = Meter(), 0.0, 0, 0.0, 0.0
         total: dict[Key, Use] = {}
         by_user: dict[str, int] = {}
@@ -99,15 +99,15 @@ def test_random_machines_add_up() -> None:
             )
             if tick and look.held:
                 drawn += watts * step
-                for user in {one.holder.username for one in look.held}:
+                for user in {one.consumer.username for one in look.held}:
                     by_user[user] = by_user.get(user, 0) + int(moment * 1000) - before
             before = int(moment * 1000)
             for key, use in meter.count(look, moment, LONGEST).items():
                 total.setdefault(key, Use()).add(use)
         users = {name: Total() for name in by_user}
-        for (holder, _), use in total.items():
+        for (consumer, _), use in total.items():
             assert use.allocated == (use.active or 0) + (use.idle or 0)
-            users[holder.username].add(use)
+            users[consumer.username].add(use)
         assert {name: one.allocated for name, one in users.items()} == by_user
         assert all(one.allocated == (one.active or 0) + (one.idle or 0) for one in users.values())
         assert sum(one.energy or 0 for one in users.values()) == pytest.approx(drawn * 1000, abs=20 + drawn * 2)
@@ -187,20 +187,20 @@ def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
             {ALICE: 500, BOB: 500, ALICE_2: 0},
         ),
         # Work outside of environments is its user's; that of nobody known is nobody's.
-        ([held(ALICE, True, 0.5)], [Outside(Holder("carol"), "GPU-a", 0.5)], {ALICE: 500, Holder("carol"): 500}),
-        ([held(ALICE, False, 0.0)], [Outside(Holder("carol"), "GPU-a", 0.5)], {ALICE: 0, Holder("carol"): 1000}),
-        ([held(ALICE, False, 0.0)], [Outside(Holder(""), "GPU-a", 0.5)], {ALICE: 0}),
+        ([held(ALICE, True, 0.5)], [Outside(Consumer("carol"), "GPU-a", 0.5)], {ALICE: 500, Consumer("carol"): 500}),
+        ([held(ALICE, False, 0.0)], [Outside(Consumer("carol"), "GPU-a", 0.5)], {ALICE: 0, Consumer("carol"): 1000}),
+        ([held(ALICE, False, 0.0)], [Outside(Consumer(""), "GPU-a", 0.5)], {ALICE: 0}),
         ([], [], {}),
     ],
 )
-def test_who_answers_for_the_energy(holders: list[Held], outside: list[Outside], expected: dict[Holder, int]) -> None:
+def test_who_answers_for_the_energy(holders: list[Held], outside: list[Outside], expected: dict[Consumer, int]) -> None:
     assert dict(shared(1000, holders, outside)) == expected
 
 
 def test_parts_add_up_to_the_whole() -> None:
     chance = random.Random(3)
     for _ in range(500):
-        holders = [held(Holder("u", str(n)), True, chance.random()) for n in range(chance.randint(1, 40))]
+        holders = [held(Consumer("u", str(n)), True, chance.random()) for n in range(chance.randint(1, 40))]
         energy = chance.randint(0, 10**9)
         parts = shared(energy, holders, ())
         assert sum(part for _, part in parts) == energy
@@ -230,8 +230,8 @@ def test_what_is_read_of_a_snapshot() -> None:
     )
     look = look_of(snapshot)
     assert look.held == (
-        Held(Holder("alice", "7", 1_700_000_000, 1001, "train\\n"), "GPU-a", True, 0.5),
-        Held(Holder("", "8"), "GPU-a", None, None),
+        Held(Consumer("alice", "7", 1_700_000_000, 1001, "train\\n"), "GPU-a", True, 0.5),
+        Held(Consumer("", "8"), "GPU-a", None, None),
     )
-    assert look.held[0].holder.name == "train\\n"
-    assert look.outside == (Outside(Holder("bob", uid=1002), "GPU-a", 0.25),)
+    assert look.held[0].consumer.name == "train\\n"
+    assert look.outside == (Outside(Consumer("bob", uid=1002), "GPU-a", 0.25),)

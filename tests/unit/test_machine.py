@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.model import (
     AccountFacts,
     AccountQuestion,
@@ -16,6 +16,7 @@ from genvd.model import (
     RejectedClaims,
     ServiceStatus,
 )
+from genvd.sources.assembly import Sources
 from genvd.sources.device_groups import GpuQuestion
 from genvd.sources.processes import ProcessSource
 

@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from genvd.metrics import ALL
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.environments import ENVIRONMENTS
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Families, Format
-from genvd.metrics.people import ENVIRONMENTS
 from genvd.metrics.spec import Metric, families
 from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 

@@ -6,7 +6,7 @@ import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
 from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
-from genvd.ownership import MOST_MEMBERS, OwnedRecord, Seen, environment_of, owned_records, seen, username
+from genvd.ownership import MOST_MEMBERS, Membership, OwnedRecord, environment_of, memberships, owned_records, username
 from genvd.text import RESERVED
 
 ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
@@ -24,7 +24,9 @@ def facts(
     return ProcessFacts({}, frozenset(uids), uids, logins or {}, kernel_uids)
 
 
-def only(record: EnvironmentRecord, known: ProcessFacts, before: Seen | None = None) -> tuple[OwnedRecord, list[str]]:
+def only(
+    record: EnvironmentRecord, known: ProcessFacts, before: Membership | None = None
+) -> tuple[OwnedRecord, list[str]]:
     owned, rejections = owned_records(GenvFacts((record,)), known, {record.eid: before} if before else {})
     (one,) = owned
     return one, [rejection.reason for rejection in rejections]
@@ -62,14 +64,14 @@ def test_a_record_that_names_no_owner_claims_nothing() -> None:
 
 def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
     one, _ = only(RECORD, facts({1: ALICE, 2: BOB}))
-    history = seen([one])
+    history = memberships([one])
     later, reasons = only(RECORD, facts({2: BOB}), history["e"])
     assert (later.uid, reasons) == (ALICE, [])
     assert later.members == {ALICE, BOB}
-    assert seen([later]) == history
+    assert memberships([later]) == history
     other, reasons = only(EnvironmentRecord("e", CAROL, pids=(2,)), facts({2: BOB}), history["e"])
     assert (other.uid, reasons) == (BOB, [ENVIRONMENT_OWNER])
-    assert seen([other]) == {}
+    assert memberships([other]) == {}
 
 
 def test_the_owner_is_found_among_however_many_processes_of_others() -> None:
@@ -84,7 +86,7 @@ def test_only_so_many_are_remembered_who_have_left() -> None:
         pids = tuple(range(first, first + 500))
         uids = {**{pid: 10_000 + pid for pid in pids}, pids[0]: ALICE}
         one, _ = only(EnvironmentRecord("e", ALICE, pids=pids), facts(uids), history)
-        history = seen([one])["e"]
+        history = memberships([one])["e"]
         assert one.uid == ALICE
         assert len(one.members) <= MOST_MEMBERS
 
@@ -97,13 +99,13 @@ def records(*uids: int) -> GenvFacts:
     ("genv", "before", "owner"),
     [
         (records(BOB, ALICE), None, BOB),
-        (records(BOB, ALICE), Seen(ALICE, frozenset({ALICE})), ALICE),
-        (records(BOB, CAROL, ALICE), Seen(ALICE, frozenset({ALICE})), ALICE),
-        (records(ALICE, BOB), Seen(ALICE, frozenset({ALICE})), ALICE),
+        (records(BOB, ALICE), Membership(ALICE, frozenset({ALICE})), ALICE),
+        (records(BOB, CAROL, ALICE), Membership(ALICE, frozenset({ALICE})), ALICE),
+        (records(ALICE, BOB), Membership(ALICE, frozenset({ALICE})), ALICE),
         (GenvFacts((EnvironmentRecord("e", ALICE, pids=(BOB,)), *records(ALICE).environments)), None, ALICE),
     ],
 )
-def test_nobody_takes_an_identifier_over(genv: GenvFacts, before: Seen | None, owner: int) -> None:
+def test_nobody_takes_an_identifier_over(genv: GenvFacts, before: Membership | None, owner: int) -> None:
     known = facts({ALICE: ALICE, BOB: BOB, CAROL: CAROL})
     owned, rejections = owned_records(genv, known, {"e": before} if before else {})
     assert [one.uid for one in owned] == [owner]

@@ -9,8 +9,9 @@ import pytest
 from genvd import snapshot_json
 from genvd.config import Config
 from genvd.model import Snapshot
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
 from genvd.snapshot_json import NoSnapshotError
+from genvd.sources.assembly import make_sources
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import pytest
 from genvd.model import GenvFacts
 from genvd.sources import SourceError
 from genvd.sources.genv_state import GenvStateSource
-from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, read_json, shared_lock
+from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
 from tests.support.needs import need
 from tests.support.scarcity import no_descriptors
 
@@ -28,8 +28,12 @@ def soon() -> float:
     return time.monotonic() + 0.1
 
 
+def read(path: Path, deadline: float) -> object:
+    return StateFile(lambda document: document).read(path, deadline)
+
+
 def test_a_file_that_is_not_there_is_nothing(tmp_path: Path) -> None:
-    assert read_json(tmp_path / "envs.json", soon()) is None
+    assert read(tmp_path / "envs.json", soon()) is None
 
 
 def fifo(path: Path) -> None:
@@ -95,7 +99,7 @@ def test_what_is_no_state_file_is_an_error_in_one_line(tmp_path: Path, make: Cal
     make(path)
     started = time.monotonic()
     with pytest.raises(SourceError) as caught:
-        read_json(path, soon())
+        read(path, soon())
     assert time.monotonic() - started < 5
     text = str(caught.value)
     assert str(path) in text
@@ -106,7 +110,7 @@ def test_what_is_no_state_file_is_an_error_in_one_line(tmp_path: Path, make: Cal
 def test_the_largest_file_that_is_read(tmp_path: Path) -> None:
     path = tmp_path / "envs.json"
     path.write_text(" " * (MAX_BYTES - 2) + "{}")
-    assert read_json(path, soon()) == {}
+    assert read(path, soon()) == {}
 
 
 def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
 
     timer = threading.Timer(0.1, finish)
     timer.start()
-    assert read_json(path, time.monotonic() + 10) == {"envs": []}
+    assert read(path, time.monotonic() + 10) == {"envs": []}
     timer.join()
 
 

@@ -86,9 +86,7 @@ def word(about: About, expression: str, legend: str, scale: Scale) -> PanelBuild
     panel = stat.Panel()
     describe(panel, about)
     _read_as(panel, scale)
-    target = now(expression)
-    target.legend_format(legend)
-    panel.with_target(target)
+    panel.with_target(_named(expression, legend))
     panel.reduce_options(_last())
     panel.text_mode(common_models.BigValueTextMode("name"))
     panel.graph_mode(common_models.BigValueGraphMode("none"))
@@ -101,9 +99,7 @@ def bars(about: About, expression: str, legend: str, scale: Scale) -> PanelBuild
     panel = bargauge.Panel()
     describe(panel, about)
     _read_as(panel, scale)
-    target = now(expression)
-    target.legend_format(legend)
-    panel.with_target(target)
+    panel.with_target(_named(expression, legend))
     panel.reduce_options(_last())
     panel.orientation(common_models.VizOrientation("horizontal"))
     panel.display_mode(common_models.BarGaugeDisplayMode("basic"))
@@ -184,6 +180,13 @@ def now(expression: str, ref_id: str = "A") -> prometheus.Dataquery:
     """Ask for the values of now: a series that has ended does not linger as its last value."""
     target = _target(expression, ref_id)
     target.instant()
+    return target
+
+
+def _named(expression: str, legend: str) -> prometheus.Dataquery:
+    """Ask for the values of now, each under a name made of its labels."""
+    target = now(expression)
+    target.legend_format(legend)
     return target
 
 

@@ -12,14 +12,15 @@ from genvd.collector import Collector
 from genvd.config import Config
 from genvd.crew import Crew
 from genvd.ledger.ledger import Ledger
-from genvd.machine import Machine, Sources
+from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Families, Format
 from genvd.metrics.own_process import OwnProcess
 from genvd.model import ServiceStatus, Snapshot
+from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
-from genvd.sources.device_groups import DeviceGroups, device_groups
+from genvd.sources.device_groups import device_groups
 
 Q = TypeVar("Q")
 F = TypeVar("F")
@@ -40,7 +41,8 @@ class Watched:
             config: which groups of metrics there are, and how often it is looked at.
         """
         self._mode = sources.mode
-        self._machine = _Machine(sources, device_groups(config))
+        # Of a thousand machines, each source would have a thread.
+        self._machine = Machine(sources, _PATIENCE, device_groups(config), _Asked, _Nobody("sources"))
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._process = OwnProcess()
@@ -86,19 +88,6 @@ class SimulatedMachine(Watched):
             Sources("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
             Config(collect_interval=seconds),
         )
-
-
-class _Machine(Machine):
-    """Asks its sources itself: of a thousand machines, each source would have a thread."""
-
-    def __init__(self, sources: Sources, groups: DeviceGroups) -> None:
-        super().__init__(sources, _PATIENCE, groups)
-        self._crew = _Nobody("sources")
-        self._gpus = _Asked(sources.gpus)
-        self._genv = _Asked(sources.genv)
-        self._genv_command = _Asked(sources.genv_command)
-        self._processes = _Asked(sources.processes)
-        self._accounts = _Asked(sources.accounts)
 
 
 class _Nobody(Crew):

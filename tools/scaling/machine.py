@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genvd.machine import Sources
 from genvd.model import (
     AccountFacts,
     AccountQuestion,
@@ -19,6 +18,7 @@ from genvd.model import (
     ProcessQuestion,
 )
 from genvd.sources import demo_devices
+from genvd.sources.assembly import Sources
 from genvd.sources.demo_devices import Wear
 from genvd.sources.device_groups import GpuQuestion
 

@@ -11,7 +11,8 @@ import sys
 
 from genvd import interpreter, logs
 from genvd.config import Config
-from genvd.monitor import Monitor, make_sources
+from genvd.monitor import Monitor
+from genvd.sources.assembly import make_sources
 from genvd.web.security import Security, load
 from genvd.web.server import Server, listen
 

@@ -11,14 +11,12 @@ from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_sta
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.fields import supported_values
 from genvd.sources.nvml.own import margin_temperature
-from genvd.sources.nvml.sane import celsius, part_of, ratio, watts, within
+from genvd.sources.nvml.sane import MILLI, celsius, part_of, ratio, watts
+from genvd.sources.sane import within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml.asked import Asked
     from genvd.sources.nvml.fields import Field
-
-_MILLI = 1e-3
-"""NVML counts milliwatts and millijoules."""
 
 _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""
@@ -107,7 +105,7 @@ def details(device: Asked) -> DeviceDetails:
         ),
         power_limit_min_watts=watts(limits[0]),
         power_limit_max_watts=watts(limits[1]),
-        energy_joules=device.scaled(_MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
+        energy_joules=device.scaled(MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
         clocks=clocks(device),
         throttling=throttling(device, fields),
         performance_state=performance_state(device),

@@ -12,20 +12,20 @@ from genvd.collector import STEADY_TICKS
 from genvd.device_model import Activity, DeviceDetails, MemoryHealth
 from genvd.model import Device
 from genvd.sources.device_groups import DeviceGroups
-from genvd.sources.devices import DeviceFacts
+from genvd.sources.devices import DeviceFacts, DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.board import board
 from genvd.sources.nvml.contexts import Contexts
 from genvd.sources.nvml.details import details
-from genvd.sources.nvml.errors import DeviceLostError, NvmlCalls, known
+from genvd.sources.nvml.errors import NvmlCalls, known
 from genvd.sources.nvml.fabric import fabric
 from genvd.sources.nvml.gpm import GpmReader
 from genvd.sources.nvml.health import memory_health
 from genvd.sources.nvml.links import nvlinks
 from genvd.sources.nvml.memory import memory
 from genvd.sources.nvml.mig import MigDevice, MigReader
-from genvd.sources.nvml.parts import Parts
 from genvd.sources.nvml.sane import celsius, percentage, ratio
+from genvd.sources.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,7 +196,7 @@ class DeviceSource:
         return self._identity if uuid else replace(self._identity, uuid=uuid)
 
     def _down(self, reason: str) -> DeviceFacts:
-        self._say(f"{reason}; it is marked down until it answers again")
+        self._say(f"{reason}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md")
         return DeviceFacts(replace(self._identity, up=False), None)
 
     def _say(self, trouble: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.sources.devices import DeviceLostError
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,6 @@ Number = TypeVar("Number", int, float)
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function of nvidia-ml-py and its arguments."""
-
-
-class DeviceLostError(Exception):
-    """The device does not answer any more: it fell off the bus or needs a reset."""
 
 
 class NvmlCalls:
@@ -152,7 +149,8 @@ class NvmlCalls:
             subject, call = key
             level = logging.DEBUG if problem in self._said else logging.WARNING
             self._said.add(problem)
-            log.log(level, "%s: %s: %s; its value is left out, as are others that fail so", subject, call, problem)
+            text = "%s: %s: %s; its value is left out, as are others that fail so; see 'dmesg' for more"
+            log.log(level, text, subject, call, problem)
 
     def _recover(self, key: tuple[str, str]) -> None:
         failure = self._failing[key]

@@ -14,7 +14,7 @@ from typing import Any
 import pynvml
 
 from genvd.sources.nvml.errors import NOT_AVAILABLE
-from genvd.sources.nvml.processes import function
+from genvd.sources.nvml.library import function
 from genvd.sources.nvml.sane import whole
 
 _ENTRY = struct.Struct("=IIqqIIQ")

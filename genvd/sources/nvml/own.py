@@ -10,7 +10,7 @@ from typing import Any
 
 import pynvml
 
-from genvd.sources.nvml.processes import function
+from genvd.sources.nvml.library import function
 
 _GSP_VERSION_SIZE = 0x40
 

@@ -10,8 +10,9 @@ import pynvml
 from genvd.collector import Collector
 from genvd.crew import Crew
 from genvd.device_model import PcieThroughput
+from genvd.sources.devices import DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
-from genvd.sources.nvml.errors import DeviceLostError, NvmlCalls
+from genvd.sources.nvml.errors import NvmlCalls
 
 _BYTES_PER_KB = 1024
 

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.model import MigPlace
-from genvd.sources.genv_format import MAX_PID
 from genvd.sources.nvml.errors import NOT_SUPPORTED
+from genvd.sources.nvml.library import function
+from genvd.sources.proc_files import MAX_PID
 
 log = logging.getLogger(__name__)
 
@@ -136,24 +137,9 @@ class ProcessLists:
             self._warned = True
             log.warning(
                 "the driver lists %d processes with impossible pids, which are left out;"
-                " a process of another pid namespace or a defect of the driver",
+                " give a monitor in a container the host's pids (--pid=host), else install another driver",
                 implausible,
             )
-
-
-def function(name: str) -> Any:
-    """Return a function of the library that nvidia-ml-py has loaded.
-
-    Raises:
-        pynvml.NVMLError: none is loaded, or it has no such function.
-    """
-    library = pynvml.nvmlLib
-    if library is None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
-    try:
-        return getattr(library, name)
-    except AttributeError:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None
 
 
 def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:

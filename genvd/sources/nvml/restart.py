@@ -16,8 +16,8 @@ LEAST_SECONDS = 5.0
 """That a process lives at least, so that whatever the driver does, processes do not chase each other."""
 
 
-class DriverWatch:
-    """Knows which driver there was when the process started, and whether it worked."""
+class RestartRule:
+    """Says when a new process helps, by which driver there was when this one started, and whether it worked."""
 
     def __init__(self, device: Path = CONTROL_DEVICE) -> None:
         self._device = device
@@ -34,7 +34,7 @@ class DriverWatch:
             driver_state: one of :data:`genvd.model.DRIVER_STATES`.
         """
         self._worked = self._worked or driver_state == "ok"
-        if self._library is None:
+        if self._library is None and driver_state != "missing":  # else none is loaded, which takes long to find out
             self._library = library_on_disk()
         if time.monotonic() - self._started < LEAST_SECONDS:
             return None

@@ -1,24 +1,19 @@
-"""What the values of a device can be. Drivers have been seen to return others, and nonsense is worse than nothing."""
+"""What the values of a device can be, of those that NVML gives: it has numbers of its own for what is not known."""
 
 from __future__ import annotations
 
 import math
-from typing import TypeVar
 
+from genvd.sources import sane
 from genvd.sources.nvml.errors import known
-
-N = TypeVar("N", int, float)
 
 _SIGN = 2**31
 _BEYOND = 2**64
 """What no integer of NVML holds; its way to say that there is none becomes this as a double."""
 
-_COLDEST, _HOTTEST = -100, 250
 _MOST_PERCENT = 100
-_MOST_WATTS = 100_000
-"""A hundred kilowatts: more than a rack draws for each of its devices."""
 
-_MILLI = 1e-3
+MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""
 
 
@@ -29,37 +24,30 @@ def whole(value: float | None) -> int | None:
     return known(int(value))
 
 
-def within(value: N | None, least: float, most: float) -> N | None:
-    """Return the value, or None where it cannot be."""
-    return value if value is not None and least <= value <= most else None
-
-
 def celsius(value: float | None) -> int | None:
     """Return a temperature: NVML's older calls give what is below 0 as an unsigned number of 32 bits."""
     number = whole(value)
     if number is not None and _SIGN <= number < 2 * _SIGN:
         number -= 2 * _SIGN
-    return within(number, _COLDEST, _HOTTEST)
+    return sane.celsius(number)
 
 
 def ratio(percent: int | None, most: int = _MOST_PERCENT) -> float | None:
     """Return a share of 1 instead of 100."""
-    value = percentage(percent, most)
-    return None if value is None else value / 100
+    return sane.ratio(known(percent), most)
 
 
 def percentage(value: int | None, most: int = _MOST_PERCENT) -> int | None:
     """Return a share of 100."""
-    return within(known(value), 0, most)
+    return sane.percentage(known(value), most)
 
 
 def watts(milliwatts: float | None) -> float | None:
     """Return a power."""
     value = whole(milliwatts)
-    return None if value is None else within(value * _MILLI, 0, _MOST_WATTS)
+    return None if value is None else sane.watts(value * MILLI)
 
 
 def part_of(part: int | None, whole: int | None) -> int | None:
     """Return bytes that are some of others, or None where they are more; nothing has no part."""
-    part, whole = known(part), known(whole)
-    return None if part is None or whole == 0 or (whole is not None and part > whole) else part
+    return sane.part_of(known(part), known(whole))

@@ -16,9 +16,9 @@ from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
 from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
 from genvd.sources.nvml.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml.events import XidWatch
 from genvd.sources.nvml.pcie import PcieSampler
 from genvd.sources.nvml.versions import driver_versions
+from genvd.sources.nvml.xids import XidWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,14 +57,14 @@ class NvmlSource:
         """
         deadline = deadline_for_devices(question.deadline)
         try:
-            count = self._count()
+            count = self._begin_reading()
         except pynvml.NVMLError as error:
             self._shut_down()
             raise problem_of(error) from None
         return self._ask_devices(count, deadline, question.groups)
 
-    def _count(self) -> int:
-        """Return the number of devices, of a new initialisation where the old one will not do any more."""
+    def _begin_reading(self) -> int:
+        """Have NVML initialised, anew where it will not do any more as it was; return the number of devices."""
         if self._initialised and self._worth_initialising_anew():
             self._shut_down()
         if self._initialised:
@@ -72,14 +72,17 @@ class NvmlSource:
                 return int(pynvml.nvmlDeviceGetCount())
             self._shut_down()
         if not self._initialised:
-            pynvml.nvmlInit()
-            self._initialised = True
-            self._session += 1
-            self._devices.begin_anew()
-            self._gpus = gpus_of_driver()
-            self._driver = driver_versions()
-            log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
+            self._initialise()
         return int(pynvml.nvmlDeviceGetCount())
+
+    def _initialise(self) -> None:
+        pynvml.nvmlInit()
+        self._initialised = True
+        self._session += 1
+        self._devices.begin_anew()
+        self._gpus = gpus_of_driver()
+        self._driver = driver_versions()
+        log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
 
     def _worth_initialising_anew(self) -> bool:
         """Tell whether NVML may find other devices than it knows: it looks for them only when it is initialised."""

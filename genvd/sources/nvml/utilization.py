@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from genvd.sources.genv_format import MAX_PID
-from genvd.sources.nvml.processes import function
+from genvd.sources.nvml.library import function
+from genvd.sources.proc_files import MAX_PID
 
 _SAMPLE = struct.Struct("=I4xQIIII")
 """pid; time in microseconds since the epoch; percent of SM, memory, encoder and decoder time."""

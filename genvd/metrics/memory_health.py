@@ -1,4 +1,4 @@
-"""Metrics of what goes wrong on the devices."""
+"""Metrics of the health of the devices' memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ MEMORY_HEALTH = (
     of_parts(
         "genv_device_ecc_location_errors_total",
         "Memory errors by where they were: dram and sram, before Turing l1_cache, l2_cache, dram, register_file,"
-        " texture_memory, shared_memory, cbu; severity and scope as above.",
+        " texture_memory, shared_memory, cbu; by severity (corrected, uncorrected) and scope (volatile: since the"
+        " driver was loaded, aggregate: in the life of the device).",
         ("severity", "scope", "location"),
         lambda d: (((e.severity, e.scope, e.location), e.count) for e in d.health.placed_errors),
         "counter",
@@ -40,7 +41,8 @@ MEMORY_HEALTH = (
     ),
     of_device(
         "genv_device_sram_threshold_exceeded",
-        "1 when these are so many that NVIDIA's diagnosis calls for another device, else 0.",
+        "1 when the device has so many uncorrected errors of SRAM that NVIDIA's diagnosis calls for another device,"
+        " else 0.",
         lambda d: d.health.sram_threshold_exceeded,
     ),
     of_parts(
@@ -85,20 +87,3 @@ MEMORY_HEALTH = (
     ),
 )
 """The group ``memory_health``."""
-
-XID = (
-    of_parts(
-        "genv_device_xid_errors_total",
-        "XID errors of the device since the monitor started; the common ones are counted from 0.",
-        ("xid",),
-        lambda d: (((x.xid,), x.count) for x in d.xids),
-        "counter",
-    ),
-    of_parts(
-        "genv_device_xid_last_seen_timestamp_seconds",
-        "When the XID error last occurred, in seconds since the epoch; absent if it has not since the monitor started.",
-        ("xid",),
-        lambda d: (((x.xid,), x.last_seen) for x in d.xids),
-    ),
-)
-"""The group ``xid``."""

@@ -98,7 +98,7 @@ class _XidSource:
             self._count_events()
         except pynvml.NVMLError as error:
             self.close()  # a lost device may end every wait at once: the next set does without it
-            problem = f"{error}; they are not counted until NVML tells of them again"
+            problem = f"{error}; they are not counted until NVML tells of them again; 'dmesg' has them"
             raise SourceError(problem, partial=self._counted()) from None
         return self._counted()
 

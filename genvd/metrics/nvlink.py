@@ -1,10 +1,10 @@
-"""Metrics of what goes in and out of the devices."""
+"""Metrics of NVLinks and of the fabric that they make."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.metrics.device import of_device, of_parts
+from genvd.metrics.device import of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ NVLINK = (
     ),
     of_parts(
         "genv_device_nvlink_errors_total",
-        "Errors on the NVLink; the kinds depend on its generation, see below.",
+        "Errors on the NVLink by kind; which kinds there are depends on its generation, docs/metrics.md has them.",
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.nvlinks for e in link.errors),
         "counter",
@@ -80,17 +80,3 @@ NVLINK = (
     ),
 )
 """The group ``nvlink``."""
-
-PCIE_THROUGHPUT = (
-    of_device(
-        "genv_device_pcie_receive_bytes_per_second",
-        "Bytes per second that the device received over PCI Express, in 20 ms since the collection before.",
-        lambda d: d.pcie_throughput.receive,
-    ),
-    of_device(
-        "genv_device_pcie_transmit_bytes_per_second",
-        "Bytes per second that the device sent over PCI Express, in 20 ms since the collection before.",
-        lambda d: d.pcie_throughput.transmit,
-    ),
-)
-"""The group ``pcie_throughput``."""

@@ -1,4 +1,4 @@
-"""Metrics of whether the driver and the devices answer."""
+"""Metrics of the driver: its state and its versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ def _driver_states(snapshot: Snapshot) -> Iterator[Sample]:
         yield (snapshot.driver_state,), True
 
 
-HEALTH = (
+def _driver_info(snapshot: Snapshot) -> Iterator[Sample]:
+    driver = snapshot.driver
+    if driver is not None and any((driver.driver, driver.cuda, driver.nvml)):
+        yield (driver.driver or "", driver.cuda or "", driver.nvml or ""), 1
+
+
+DRIVER = (
     Metric(
         "genv_driver_state",
         "1 for the state of the NVIDIA driver that holds, 0 for the others: ok, missing, not_loaded, mismatch, hung,"
@@ -30,9 +36,9 @@ HEALTH = (
         _driver_states,
     ),
     Metric(
-        "genv_device_up",
-        "1 while the device answers, 0 while it is lost, needs a reset, hangs or fails every call.",
-        ("index",),
-        lambda s: (((d.index,), d.up) for d in s.devices or ()),
+        "genv_driver_info",
+        "1, with the versions of the NVIDIA driver as labels; cuda_version is the newest CUDA that it can run.",
+        ("driver_version", "cuda_version", "nvml_version"),
+        _driver_info,
     ),
 )

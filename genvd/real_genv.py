@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from genvd.exit_status import WRONG
+
 _SETTLED_SECONDS = 2.0
 """After which a directory that changes again has another time."""
 
@@ -39,7 +41,7 @@ def main() -> int:
             "genv: only 'genv monitor' is installed here, genv itself is not; install it with 'pip install genv'",
             file=sys.stderr,
         )
-        return 2
+        return WRONG
     return start(arguments)
 
 
@@ -107,7 +109,7 @@ def _execute(command: str, arguments: list[str], tried: list[str]) -> int:
         if error.errno == errno.ENOEXEC:  # a script without its first line: shells run it all the same
             os.execv("/bin/sh", ["/bin/sh", command, *arguments])
         print(f"genv: cannot run {command}: {error.strerror}; reinstall genv or remove that file", file=sys.stderr)
-        return 2
+        return WRONG
 
 
 def _on_path(command: str) -> Iterator[str]:

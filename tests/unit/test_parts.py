@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from genvd.sources.nvml.errors import DeviceLostError
-from genvd.sources.nvml.parts import Parts
+from genvd.sources.devices import DeviceLostError
+from genvd.sources.parts import Parts
 
 
 def fail() -> int:

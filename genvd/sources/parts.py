@@ -1,11 +1,11 @@
-"""The parts of a device's reading: a defect of ours, or of nvidia-ml-py, in one of them costs that part only."""
+"""The parts of a device's reading: a defect of ours, or of the bindings, in one of them costs that part only."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from genvd.sources.nvml.errors import DeviceLostError
+from genvd.sources.devices import DeviceLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,89 @@
+"""Metrics of environments, beyond those of the sixteen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genvd.metrics.spec import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from genvd.model import Environment, EnvironmentUse, Snapshot
+
+
+def _environments(snapshot: Snapshot) -> Iterable[Environment]:
+    return snapshot.environments or ()
+
+
+def _uses(snapshot: Snapshot) -> Iterator[tuple[Environment, EnvironmentUse]]:
+    return ((e, use) for e in _environments(snapshot) for use in e.uses or ())
+
+
+ENVIRONMENTS = (
+    Metric(
+        "genv_environment_info",
+        "1, with the environment's name and its user as labels.",
+        ("eid", "name", "username"),
+        lambda s: (((e.eid, e.name or "", e.username or ""), 1) for e in _environments(s)),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_created_timestamp_seconds",
+        "When the environment was activated, in seconds since the epoch.",
+        ("eid",),
+        lambda s: (((e.eid,), e.created) for e in _environments(s)),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_device_limit",
+        "Devices that the environment asked for.",
+        ("eid",),
+        lambda s: (((e.eid,), e.gpus) for e in _environments(s)),
+    ),
+    Metric(
+        "genv_environment_memory_limit_bytes",
+        "Memory that the environment may use on a device in bytes, the least on any that it holds: what its"
+        " attachment there allows, else what it asked for; absent where it may use all.",
+        ("eid",),
+        lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_used_gpu_memory_bytes",
+        "Memory of the environment's processes, of all types, on a device that it holds or uses, in bytes.",
+        ("eid", "device"),
+        lambda s: (((e.eid, u.device_index), u.memory_bytes) for e, u in _uses(s)),
+    ),
+    Metric(
+        "genv_environment_utilization_ratio",
+        "Share of the device's SM time that the environment's processes took together since the last collection,"
+        " 0 to 1.",
+        ("eid", "device"),
+        lambda s: (((e.eid, u.device_index), u.share) for e, u in _uses(s)),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_device_attached",
+        "1 for each device of the machine that the environment holds.",
+        ("eid", "index"),
+        lambda s: (((h.eid, h.device_index), 1) for h in s.holdings or ()),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_device_attached_timestamp_seconds",
+        "When the device was attached to the environment, as genv's files say, in seconds since the epoch.",
+        ("eid", "index"),
+        lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
+        addable=False,
+    ),
+    Metric(
+        "genv_environment_idle_seconds",
+        "Seconds since the environment last worked on a device that it holds, or since it holds devices if it was not"
+        " seen to; absent for one that holds none.",
+        ("eid",),
+        lambda s: (((e.eid,), e.idle_seconds) for e in _environments(s)),
+        addable=False,
+    ),
+)
+"""The group ``environments``."""

@@ -1,0 +1,80 @@
+"""Metrics of GPU processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genvd.metrics.spec import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from genvd.metrics.spec import Sample
+    from genvd.model import Process, Snapshot
+
+
+def _processes(snapshot: Snapshot) -> Iterable[Process]:
+    return snapshot.processes or ()
+
+
+def _mig_places(snapshot: Snapshot) -> Iterator[Sample]:
+    numbers = {
+        (device.index, mig.gpu_instance, mig.compute_instance): mig.number
+        for device in snapshot.devices or ()
+        for mig in device.mig_instances
+    }
+    for process in _processes(snapshot):
+        for use in process.uses:
+            for place in use.mig_places:
+                number = numbers.get((use.device_index, place.gpu_instance, place.compute_instance))
+                yield (use.device_index, number, process.pid, process.eid or ""), None if number is None else 1
+
+
+PROCESSES = (
+    Metric(
+        "genv_process_info",
+        "1, with what is known of the process as labels: its short name, which it chooses itself; type compute, mps"
+        " (computes through NVIDIA's Multi-Process Service) or graphics; what it was started by: cgroup_kind"
+        " container, slurm, session or service, and in cgroup its identifier or name.",
+        ("pid", "eid", "username", "command", "type", "cgroup_kind", "cgroup"),
+        lambda s: (
+            (
+                (
+                    p.pid,
+                    p.eid or "",
+                    p.username or "",
+                    p.command or "",
+                    p.type,
+                    p.cgroup_kind or "",
+                    p.cgroup or "",
+                ),
+                1,
+            )
+            for p in _processes(s)
+        ),
+        addable=False,
+    ),
+    Metric(
+        "genv_mig_process_info",
+        "1 for each MIG device on which the process is; index is that of its parent, instance its number there.",
+        ("index", "instance", "pid", "eid"),
+        _mig_places,
+        addable=False,
+    ),
+    Metric(
+        "genv_process_utilization_ratio",
+        "Share of the device's SM time that the process took since the last collection, 0 to 1: the mean of the"
+        " driver's samples.",
+        ("pid", "eid", "device"),
+        lambda s: (((p.pid, p.eid or "", u.device_index), u.utilization) for p in _processes(s) for u in p.uses),
+        addable=False,
+    ),
+    Metric(
+        "genv_process_start_time_seconds",
+        "When the process was started, in seconds since the epoch.",
+        ("pid", "eid"),
+        lambda s: (((p.pid, p.eid or ""), p.started) for p in _processes(s)),
+        addable=False,
+    ),
+)
+"""The group ``processes``."""

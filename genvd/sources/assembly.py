@@ -1,0 +1,78 @@
+"""Which sources there are, and which of them are asked: those of this machine, or of a simulated one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.places import state_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genvd.config import Config
+    from genvd.model import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
+    from genvd.sources import Source
+    from genvd.sources.device_groups import GpuQuestion
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The outside things that a machine consists of, real or simulated."""
+
+    mode: str
+    """``live`` or ``demo``."""
+    gpus: Source[GpuQuestion, GpuFacts]
+    genv: Source[None, GenvFacts]
+    genv_command: Source[None, bool]
+    processes: Source[ProcessQuestion, ProcessFacts]
+    accounts: Source[AccountQuestion, AccountFacts]
+    bindings_version: str = "unknown"
+    """Of the Python library through which the GPUs are asked."""
+    why_start_again: Callable[[str], str | None] = lambda driver_state: None
+    """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
+    keep_pace: Callable[[float], None] = lambda seconds: None
+    """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
+
+
+def make_sources(config: Config, demo: int | None) -> Sources:
+    """Return what to look at: the real machine, or a simulated one with so many devices."""
+    from genvd.sources.nvml.versions import bindings_version
+
+    if demo is not None:
+        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
+
+        log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
+        machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
+        return Sources(
+            "demo",
+            DemoGpus(machine),
+            DemoGenv(machine),
+            DemoGenvCommand(),
+            DemoProcesses(machine),
+            DemoAccounts(),
+            bindings_version=bindings_version(),
+            keep_pace=machine.keep_pace,
+        )
+    from genvd.sources.accounts import AccountSource
+    from genvd.sources.genv_command import GenvCommandSource
+    from genvd.sources.genv_state import GenvStateSource
+    from genvd.sources.nvml.restart import RestartRule
+    from genvd.sources.nvml.source import NvmlSource
+    from genvd.sources.processes import ProcessSource
+
+    genv = GenvStateSource(state_directory(config))
+    return Sources(
+        "live",
+        NvmlSource(),
+        genv,
+        GenvCommandSource(),
+        ProcessSource(),
+        AccountSource(),
+        bindings_version=bindings_version(),
+        why_start_again=RestartRule().why_start_again,
+    )
