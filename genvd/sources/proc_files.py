@@ -103,6 +103,20 @@ def status(pid: int) -> Status | None:
     return Status(int(match[1]) == pid, int(match[2])) if match else None
 
 
+def mark(pid: int) -> tuple[int, int] | None:
+    """Return what stays the same as long as a process lives as the same user; None if it is gone, or root's.
+
+    This costs a fifth of :func:`status`. The directory of a process belongs to its effective user, or to root for one
+    that has changed its user and executed nothing since (proc(5)), of which nothing can be concluded so.
+    """
+    try:
+        found = os.stat(f"/proc/{pid}")
+    except OSError as error:
+        give_up_if_exhausted(error)
+        return None
+    return (found.st_ino, found.st_uid) if found.st_uid else None
+
+
 def in_first_pid_namespace() -> bool:
     """Tell whether this service sees all processes of the machine, under the numbers that the driver has of them."""
     try:

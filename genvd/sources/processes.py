@@ -41,6 +41,7 @@ class ProcessSource:
 
     def __init__(self) -> None:
         self._read: dict[int, _Reading] = {}
+        self._living: dict[int, _Living] = {}
         self._boot_time = BootTime()
 
     def read(self, question: ProcessQuestion) -> ProcessFacts:
@@ -52,7 +53,7 @@ class ProcessSource:
         """
         self._read = {pid: reading for pid, reading in self._read.items() if pid in question.gpu_pids}
         owners = {pid: owner for pid in question.gpu_pids if (owner := self._owner(pid)) is not None}
-        uids = _live(question.environment_pids)
+        uids = self._live(question.environment_pids)
         return ProcessFacts(
             owners=owners,
             live_pids=frozenset(uids),
@@ -73,6 +74,21 @@ class ProcessSource:
         if not doubtful or not proc_files.in_first_pid_namespace():
             return frozenset()
         return frozenset(filter(proc_files.has_ended, doubtful))
+
+    def _live(self, pids: frozenset[int]) -> dict[int, int]:
+        """Return the real uids of those that are processes, zombies among them, by pid."""
+        new = pids - self._living.keys()
+        if len(new) > _FEW:
+            pids -= new - proc_files.processes()
+        self._living = {pid: living for pid in pids if (living := self._look(pid)) is not None}
+        return {pid: living.status.uid for pid, living in self._living.items() if living.status.is_process}
+
+    def _look(self, pid: int) -> _Living | None:
+        mark, known = proc_files.mark(pid), self._living.get(pid)
+        if known is not None and mark is not None and known.mark == mark:
+            return known
+        status = proc_files.status(pid)
+        return _Living(mark, status) if status else None
 
     def _owner(self, pid: int) -> ProcessOwner | None:
         reading = self._read.get(pid)
@@ -108,6 +124,11 @@ class ProcessSource:
             namespace_uid=proc_files.namespace_owner(pid) if eid else None,
         )
         return _Reading(program, owner, complete=bool(block) and uid is not None)
+
+
+class _Living(NamedTuple):
+    mark: tuple[int, int] | None
+    status: proc_files.Status
 
 
 Identity = tuple[bytes, bytes, bytes]
@@ -165,13 +186,6 @@ def environment_variable(block: bytes, name: bytes) -> bytes | None:
     if start < 0:
         return None
     return block[start + len(name) + 1 :].split(b"\0", 1)[0]
-
-
-def _live(pids: frozenset[int]) -> dict[int, int]:
-    """Return the real uids of those that are processes, zombies among them, by pid."""
-    if len(pids) > _FEW:
-        pids &= proc_files.processes()
-    return {pid: status.uid for pid in pids if (status := proc_files.status(pid)) and status.is_process}
 
 
 def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:

@@ -211,6 +211,44 @@ def test_live_processes(start: Start) -> None:
     assert ProcessSource().read(question).live_pids == {alive.pid}
 
 
+CHANGES_ITS_USER = """
+import os
+for change in (lambda: os.setuid(60001), lambda: os.execvp("sleep", ["sleep", "600"])):
+    print(flush=True)
+    input()
+    change()
+"""
+
+
+def test_an_environment_whose_process_changes_its_user_is_looked_at_anew() -> None:
+    need_root("a process can change its user")
+    source, pipe = ProcessSource(), subprocess.PIPE
+    with subprocess.Popen(["/usr/bin/python3", "-c", CHANGES_ITS_USER], stdin=pipe, stdout=pipe) as process:
+        question = ProcessQuestion(environment_pids=frozenset({process.pid}))
+        assert process.stdin and process.stdout
+        for uid in (0, 60001):
+            process.stdout.readline()
+            assert source.read(question).uids == {process.pid: uid}
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        wait_for(lambda: command_of(source, process) == "sleep", "execution of another program")
+        assert source.read(question).uids == {process.pid: 60001}
+        process.kill()
+
+
+def test_a_process_of_a_user_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_root("a process can be somebody else's")
+    with subprocess.Popen(["sleep", "600"], user=60001) as process:
+        source, question = ProcessSource(), ProcessQuestion(environment_pids=frozenset({process.pid}))
+        assert source.read(question).uids == {process.pid: 60001}
+        with monkeypatch.context() as unread:
+            unread.setattr("genvd.sources.proc_files.status", lambda _: pytest.fail("read again"))
+            assert source.read(question).uids == {process.pid: 60001}
+        process.kill()
+        process.wait()
+        assert source.read(question).uids == {}
+
+
 def test_live_kernels(start: Start) -> None:
     source = ProcessSource()
     question = ProcessQuestion(kernel_ids=frozenset({"1-a", "2-b", "3", "4"}))

@@ -71,7 +71,7 @@ class Asked:
         Raises:
             DeviceLostError: the device does not answer any more.
         """
-        return self.calls.ask(f"{self.name} {about}" if about else self.name, call, self.handle, *arguments)
+        return self.calls.first(f"{self.name} {about}" if about else self.name, (call, (self.handle, *arguments)))
 
     def number(self, call: Callable[..., Any], *arguments: Any, about: str = "") -> int | None:
         """Return the number that the call gives for this device, or None; see :meth:`ask`."""
