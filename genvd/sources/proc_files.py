@@ -9,7 +9,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from genvd.sources import SourceError, piecewise
+from genvd.sources import SourceError
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _STATUS_BYTES = 64 * 1024
@@ -68,7 +68,12 @@ def _read(pid: int, name: str, most: int, *, at_once: bool) -> bytes | None:
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.read(descriptor, most) if at_once else piecewise.read(descriptor, most)
+            content = os.read(descriptor, most)
+            while (
+                not at_once and content and len(content) < most and (more := os.read(descriptor, most - len(content)))
+            ):
+                content += more
+            return content
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from genvd.sources import SourceError, piecewise
+from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +123,9 @@ def _read_regular_file(path: Path) -> bytes:
     except OSError as error:
         raise SourceError(f"{path}: {_open_problem(error)}") from None
     with open(descriptor, "rb", buffering=0) as file:
-        content = piecewise.read(file.fileno(), MAX_BYTES + 1)
+        content = b""
+        while len(content) <= MAX_BYTES and (chunk := file.read(MAX_BYTES + 1 - len(content))):
+            content += chunk
     if len(content) > MAX_BYTES:
         raise SourceError(f"{path}: is larger than {MAX_BYTES} bytes; remove it, no genv command writes that much")
     return content
