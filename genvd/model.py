@@ -119,7 +119,7 @@ class ProcessOwner:
     cgroup_kind: str | None = None
     """What started it: ``container``, ``slurm``, ``session`` or ``service``; None where nothing tells."""
     cgroup: str | None = None
-    """Identifier or name of the container, number of the Slurm job, name of the session's or service's unit."""
+    """Identifier or name of the container, number or SLUID of the Slurm job, name of the unit of session or service."""
     namespace_uid: int | None = None
     """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
 

@@ -9,7 +9,9 @@ Control groups are read from /proc/PID/cgroup (cgroups(7)): with version 2 one l
   ``docker-ID.scope``, ``libpod-ID.scope``, ``cri-containerd-ID.scope``, ``crio-ID.scope`` or ``kubepods/.../ID``;
 - LXC: ``lxc/NAME``, ``lxc.payload.NAME`` or ``lxc.payload/NAME``;
 - Slurm: ``slurm/uid_UID/job_ID/step_...`` (version 1, ``slurm_NODE`` with several daemons on a machine),
-  ``system.slice/NODE_slurmstepd.scope/job_ID/step_...`` (version 2).
+  ``system.slice/NODE_slurmstepd.scope/job_ID/step_...`` (version 2). Since Slurm 26.05 the job's directory is called by
+  its SLUID instead, unless cgroup.conf has ``CgroupJobIdPaths=yes``: ``s`` and 13 digits of Crockford's base 32, which
+  have no I, L, O and U (``print_sluid`` in Slurm's src/common/sluid.c).
 """
 
 from __future__ import annotations
@@ -30,6 +32,11 @@ _CONTAINER_ID = re.compile(rb"(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?")
 _LXC = re.compile(rb"/lxc(?:\.payload[./]|/)([^/]+)")
 _NSPAWN = re.compile(rb"/machine\.slice/machine-(?!qemu)([^/]+)\.scope(?:/|\Z)")
 _SLURM = re.compile(rb"/(?:slurm[^/]*|system\.slice/[^/]*slurmstepd\.scope)/(?:[^/]+/)*?job_([0-9]{1,18})(?:/|\Z)")
+_SLURM_SLUID = re.compile(
+    rb"/(?:slurm[^/]*|system\.slice/[^/]*slurmstepd\.scope)/(?:uid_[0-9]+/)?(s[0-9A-HJKMNP-TV-Z]{10,20})(?:/|\Z)"
+)
+"""Below the directory of Slurm itself: further down, jobs name their directories. The length may grow."""
+
 _SESSION = re.compile(rb"/user\.slice/user-[0-9]+\.slice/(session-[^/]+\.scope)(?:/|\Z)")
 _SERVICE = re.compile(rb".*/([^/]+\.service)(?:/|\Z)", re.DOTALL)
 
@@ -39,7 +46,7 @@ class Cgroup(NamedTuple):
 
     kind: CgroupKind
     name: str
-    """The container's identifier or name, the number of the job, or the name of the session's or service's unit."""
+    """Identifier or name of the container, number or SLUID of the job, or name of the session's or service's unit."""
 
 
 def cgroup(content: bytes) -> Cgroup | None:
@@ -53,6 +60,7 @@ def cgroup(content: bytes) -> Cgroup | None:
     kinds: tuple[tuple[CgroupKind, Callable[[bytes], bytes | None]], ...] = (
         ("container", _container),
         ("slurm", _first(_SLURM)),
+        ("slurm", _first(_SLURM_SLUID)),
         ("session", _first(_SESSION)),
         ("service", _first(_SERVICE)),
     )

@@ -47,6 +47,13 @@ OTHERS = {
     v1("/slurm_node7/uid_1000/job_4711/step_0"): Cgroup("slurm", "4711"),
     "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\n": Cgroup("slurm", "4711"),
     "0::/system.slice/node7_slurmstepd.scope/job_4711/step_extern\n": Cgroup("slurm", "4711"),
+    "0::/system.slice/slurmstepd.scope/sBR1JB8J1YM400/step_0/user/task_0\n": Cgroup("slurm", "sBR1JB8J1YM400"),
+    "0::/system.slice/node7_slurmstepd.scope/s5K1KKYAYG5D00/step_batch\n": Cgroup("slurm", "s5K1KKYAYG5D00"),
+    "0::/system.slice/slurmstepd.scope/s5K1KKYAYG5D00\n": Cgroup("slurm", "s5K1KKYAYG5D00"),
+    v1("/slurm/uid_1000/s5K1KKYAYG5D00/step_0"): Cgroup("slurm", "s5K1KKYAYG5D00"),
+    "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/s5K1KKYAYG5D00\n": Cgroup("slurm", "4711"),
+    "0::/system.slice/slurmstepd.scope/system\n": None,
+    "0::/system.slice/slurmstepd.scope/s5K1KKYAYG5DIL\n": None,  # not a digit of base 32
     "0::/user.slice/user-1000.slice/session-3.scope\n": Cgroup("session", "session-3.scope"),
     "0::/user.slice/user-0.slice/session-c1.scope\n": Cgroup("session", "session-c1.scope"),
     v1("/user.slice", "/user.slice/user-1000.slice/session-3.scope"): Cgroup("session", "session-3.scope"),
@@ -63,6 +70,9 @@ OTHERS = {
         "service", "user@1000.service"
     ),
     "0::/user.slice/user-1000.slice/user@1000.service/lxc/web\n": Cgroup("service", "user@1000.service"),
+    "0::/user.slice/user-1000.slice/user@1000.service/slurmstepd.scope/s5K1KKYAYG5D00\n": Cgroup(
+        "service", "user@1000.service"
+    ),
     # Nothing to tell
     "0::/\n": None,
     "0::/init.scope\n": None,
