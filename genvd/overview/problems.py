@@ -221,7 +221,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 "warning",
                 f"Device {device.index} has {amount / 2**30:.1f} GiB in use that no process in sight has.",
-                _vendor(snapshot).freed(device.index),
+                _vendor(snapshot).freed(device),
             )
     twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
     if twice:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genvd.device_model import Device
 
 Words = tuple[str, str]
 """What is wrong, and what to do."""
@@ -21,8 +25,8 @@ class Vendor:
     """Where a device that is down tells why."""
     reset: Callable[[int], str]
     """How the device at an index is reset; docs/runbook.md says more."""
-    freed: Callable[[int], str]
-    """How its memory is freed of what nobody in sight has."""
+    freed: Callable[[Device], str]
+    """How the memory of a device is freed of what nobody in sight has."""
 
 
 def _reset(index: int) -> str:
@@ -30,11 +34,19 @@ def _reset(index: int) -> str:
     return f"reset it ('{commands}') or restart the machine"
 
 
-def _freed(index: int) -> str:
-    return (
-        f"'fuser -v /dev/nvidia{index}' as root names the processes that have it open. If the monitor is the only one,"
-        f" {_reset(index)}."
-    )
+def _freed(device: Device) -> str:
+    return f"{_who_has_it_open(device)} If the monitor is the only one, {_reset(device.index)}."
+
+
+def _who_has_it_open(device: Device) -> str:
+    """Say how to find the processes that have a device open.
+
+    The N of /dev/nvidiaN is the minor number, which on some boards is not the index. Without it no file is named.
+    """
+    minor, index = device.board.minor_number, device.index
+    if minor is None:
+        return f"'nvidia-smi -q -i {index}' tells its minor number, and 'fuser -v' on that device file who has it open."
+    return f"'fuser -v /dev/nvidia{minor}' as root names the processes that have it open."
 
 
 NVIDIA = Vendor(
@@ -54,7 +66,7 @@ NVIDIA = Vendor(
         ),
         "no_permission": (
             "The NVIDIA driver gives the monitor no permission.",
-            "See who may open /dev/nvidiactl and /dev/nvidia0.",
+            "See who may open /dev/nvidiactl and the other device files of the driver: 'ls -l /dev/nvidia*'.",
         ),
     },
     driver_failed=("The NVIDIA driver answers with an error.", "See 'dmesg', and whether 'nvidia-smi' works."),

@@ -10,6 +10,7 @@ from genvd.device_model import Board
 from genvd.sources.nvml.asked import text
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.own import gsp_firmware_version
+from genvd.sources.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ _TEXTS: dict[str, Callable[..., Any]] = {
     "inforom_version": pynvml.nvmlDeviceGetInforomImageVersion,
     "gsp_firmware_version": gsp_firmware_version,
 }
+
+_MOST_MINOR = 2**20 - 1
+"""Minor numbers of Linux have 20 bits."""
 
 
 def board(device: Asked, pci: Any) -> Board:
@@ -41,7 +45,7 @@ def _board(device: Asked, pci: Any) -> Board:
     capability = device.ask(pynvml.nvmlDeviceGetCudaComputeCapability)
     return Board(
         **{name: text(device.ask(call)) for name, call in _TEXTS.items()},
-        minor_number=device.number(pynvml.nvmlDeviceGetMinorNumber),
+        minor_number=within(device.number(pynvml.nvmlDeviceGetMinorNumber), 0, _MOST_MINOR),
         compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
         pci_device_id=_hexadecimal(pci.pciDeviceId) if pci else None,
         pci_subsystem_id=_hexadecimal(pci.pciSubSystemId) if pci else None,

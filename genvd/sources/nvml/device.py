@@ -100,7 +100,8 @@ class DeviceSource:
             return pynvml.nvmlDeviceGetHandleByIndex(self._index)
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
-                self._say(f"{error}; see who may open /dev/nvidia{self._index}")
+                # No file is named: without a handle nobody tells which of them is the device's.
+                self._say(f"{error}; see who may open the device files of the driver: 'ls -l /dev/nvidia*'")
                 return None
             raise DeviceLostError(f"NVML gives no handle for it: {error}") from None
 

@@ -29,7 +29,7 @@ _WHY_NOT = {
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         "no_permission",
-        "the NVIDIA driver gives this user no permission: see who may open /dev/nvidiactl and /dev/nvidia0",
+        "the NVIDIA driver gives this user no permission: see who may open its device files, 'ls -l /dev/nvidia*'",
     ),
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
         "failed",
