@@ -67,7 +67,7 @@ _DETAILS = """\
 `application_clocks`: somebody set the clocks; `board_limit`, `reliability`: a limit of the board, of its voltage.
 That a device is idle is no throttling. A reason that is active for less than a collection may be missed;
 `genv_device_throttled_seconds_total` misses none, where the driver counts. There, `thermal` is what older drivers have
-for both thermal reasons.
+for both thermal reasons; it is left out where the driver only repeats the time of `sw_thermal` in it.
 
 **Energy** begins at 0 when the driver is loaded; `rate()` of it is the average power, of which
 `genv_device_power_watts` is but a sample.

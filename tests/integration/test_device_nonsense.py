@@ -15,6 +15,8 @@ ALL_ONES, ALL_ONES_64 = 2**32 - 1, 2**64 - 1
 INVALID_ARGUMENT, UNKNOWN = 2, 999
 TOTAL, USED, RESERVED = 16000 << 20, 1000 << 20, 300 << 20
 
+THROTTLED = ("throttled_seconds_total", "reason")
+
 # What the device says, and what is made of it: None is an absent series, a pair has the label of the series.
 NONSENSE: list[tuple[dict[str, Any], dict[str | tuple[str, str, str], float | None]]] = [
     ({"temperature": 2**32 - 5}, {"temperature": -5}),
@@ -76,6 +78,11 @@ NONSENSE: list[tuple[dict[str, Any], dict[str | tuple[str, str, str], float | No
         {"bar1_memory_used_bytes": None, "bar1_memory_total_bytes": 4096},
     ),
     ({"extra": {"bar1_total": "0"}}, {"bar1_memory_used_bytes": None, "bar1_memory_total_bytes": None}),
+    # One counter under two names counts once, but for the time between their readings; two counters stay two.
+    ({"fields": {75: 5 * 10**9, 269: 5 * 10**9}}, {(*THROTTLED, "thermal"): None, (*THROTTLED, "sw_thermal"): 5}),
+    ({"fields": {75: 5 * 10**9 + 3000, 269: 5 * 10**9}}, {(*THROTTLED, "thermal"): None}),
+    ({"fields": {75: 7 * 10**9, 269: 5 * 10**9}}, {(*THROTTLED, "thermal"): 7, (*THROTTLED, "sw_thermal"): 5}),
+    ({"fields": {75: 5 * 10**9}}, {(*THROTTLED, "thermal"): 5}),
 ]
 
 

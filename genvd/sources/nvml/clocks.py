@@ -54,6 +54,11 @@ the older ``thermal`` counts, later drivers tell apart."""
 
 THROTTLING_FIELDS = tuple(_SECONDS.values())
 
+_TWO_COUNTERS = "thermal beside sw_thermal"
+
+_SAME_NANOSECONDS = 100_000_000
+"""Two fields that are one counter may differ by the time between their readings, in one call."""
+
 _SLOWEST_STATE = 15
 """``NVML_PSTATE_15``; one that is not known is 32."""
 
@@ -96,7 +101,8 @@ def throttling(device: Asked, fields: Mapping[Field, int]) -> tuple[Throttling, 
     active = known(_mask(device, "Current"))
     supported = device.constants.get("throttle reasons", lambda: known(_mask(device, "Supported")))
     can_report = (active or 0) if supported is None else supported  # what is active now, it can at least report
-    seconds = {reason: fields[field] * _NANOSECOND for reason, field in _SECONDS.items() if field in fields}
+    nanoseconds = {reason: fields[field] for reason, field in _SECONDS.items() if field in fields}
+    seconds = {reason: value * _NANOSECOND for reason, value in _each_once(device, nanoseconds).items()}
     return tuple(
         Throttling(
             reason,
@@ -106,6 +112,20 @@ def throttling(device: Asked, fields: Mapping[Field, int]) -> tuple[Throttling, 
         for reason, bit in {**_REASONS, "thermal": 0}.items()
         if (active is not None and can_report & bit) or reason in seconds
     )
+
+
+def _each_once(device: Asked, nanoseconds: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the times without ``thermal`` where it repeats ``sw_thermal``.
+
+    nvml.h names the second field as the successor of the first, and drivers answer both from one counter. Where the two
+    were once apart, they are two.
+    """
+    if "thermal" not in nanoseconds or "sw_thermal" not in nanoseconds or device.constants.told(_TWO_COUNTERS):
+        return nanoseconds
+    if abs(nanoseconds["thermal"] - nanoseconds["sw_thermal"]) > _SAME_NANOSECONDS:
+        device.constants.keep(_TWO_COUNTERS, True)
+        return nanoseconds
+    return {reason: value for reason, value in nanoseconds.items() if reason != "thermal"}
 
 
 def _mask(device: Asked, which: str) -> int | None:
