@@ -208,6 +208,7 @@ class Scenario:
     driver_version: str | None = "570.86.15"
     nvml_version: str | None = "12.570.86.15"
     cuda_driver_version: int | None = 12080
+    device_count: int | None = None
     gpm_samples: int | None = None
     process_struct: int = 24
     list_grows: int = 0
@@ -241,7 +242,14 @@ class Scenario:
             yield from _device(f"device {number}", gpu, mig=mig)
             for index, instance in sorted(gpu.migs.items()):
                 yield from _device(f"mig {number} {index}", instance, mig=None)
-        for key in ("driver_version", "nvml_version", "cuda_driver_version", "process_struct", "gpm_samples"):
+        for key in (
+            "driver_version",
+            "nvml_version",
+            "cuda_driver_version",
+            "device_count",
+            "process_struct",
+            "gpm_samples",
+        ):
             yield from _value(key, getattr(self, key))
         yield f"process_list_grows {self.list_grows}"
         yield f"enumerates_at_init {int(self.enumerates_at_init)}"

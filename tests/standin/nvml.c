@@ -4,7 +4,7 @@
  * line, # begins a comment line, and README.md says what each means:
  *
  *   driver_version TEXT | nvml_version TEXT | cuda_driver_version N
- *   process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1 | gpm_samples N
+ *   device_count N | process_struct 24|32 | process_list_grows TIMES [BY] | enumerates_at_init 1 | gpm_samples N
  *   device GPU KEY VALUE                    a missing KEY: the call returns NVML_ERROR_NOT_SUPPORTED
  *   device GPU process|graphics_process|mps_process PID BYTES|na [GPU_INSTANCE COMPUTE_INSTANCE]
  *   device GPU process_sample PID MICROSECONDS|now SM [MEMORY ENCODER DECODER]
@@ -107,6 +107,7 @@ API(nvmlDeviceGetCount_v2)(unsigned int *count)
     CALL(&machine);
     REQUIRE(count);
     *count = (unsigned int)(enumerates_at_init() ? devices_at_init : state_devices());
+    *count = (unsigned int)number_or(MACHINE, "device_count", *count);
     return NVML_SUCCESS;
 }
 
@@ -350,6 +351,7 @@ static nvmlReturn_t processes(struct place at, const char *key, unsigned int *co
     for (const struct line *line = NULL; (line = state_next(line, at, key)) != NULL;)
         needed++;
     bool grown = grows(handle_of(at), offered, &needed);
+    needed = (unsigned int)number_or(at, "process_count", needed);
     *count = needed;
     if (grown || offered < needed)
         return NVML_ERROR_INSUFFICIENT_SIZE;
@@ -416,6 +418,7 @@ API(nvmlDeviceGetProcessUtilization)(nvmlDevice_t device, nvmlProcessUtilization
     if (needed == 0)
         return NVML_ERROR_NOT_FOUND;
     bool grown = grows(device, offered, &needed);
+    needed = (unsigned int)number_or(at, "process_count", needed);
     *count = needed;
     if (grown || offered < needed)
         return NVML_ERROR_INSUFFICIENT_SIZE;

@@ -34,6 +34,9 @@ _MIB = 2**20
 _MOST_PERCENT = 101.0
 """Counters that are not read at one instant may add up to a little more than all there is."""
 
+_MOST_WINDOWS = 65
+"""Of a device and its GPU instances, whose numbers may change with each of them that is made."""
+
 _MOST_MIB = 2**20
 """Each second, over PCI Express: a terabyte."""
 
@@ -90,6 +93,8 @@ class GpmReader:
     def _read(self, device: Asked, key: int | None, take: Callable[..., Any], *instance: int) -> Activity:
         if not device.constants.get("GPM", lambda: _supported(device)):
             return Activity()
+        if key not in self._windows and len(self._windows) >= _MOST_WINDOWS:
+            self.stop()
         window = self._windows.setdefault(key, _Window())
         about = "" if key is None else f"GPU instance {key}"
         if window.spare is None:

@@ -8,7 +8,8 @@ import pynvml
 
 from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
 from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.own import sram_errors
+from genvd.sources.nvml.own import retired_pages, sram_errors
+from genvd.sources.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,6 +40,9 @@ _PLACES = {(*total, place): (*_TOTALS[total], _LOCATIONS[place]) for total in _T
 
 _SRAM_SOURCES = ("l2", "sm", "pcie", "microcontroller", "other")
 _AVAILABILITIES = ("max", "high", "partial", "low", "none")
+
+_MOST_PAGES = 100_000
+"""That can be retired; devices with 64 of them are to be replaced."""
 
 
 def memory_health(device: Asked) -> MemoryHealth:
@@ -86,8 +90,7 @@ def _placed_errors(device: Asked) -> tuple[PlacedErrors, ...]:
 
 
 def _retired_pages(device: Asked, cause: int, about: str) -> int | None:
-    pages = device.ask(pynvml.nvmlDeviceGetRetiredPages, cause, about=about)
-    return None if pages is None else len(pages)
+    return within(device.number(retired_pages, cause, about=about), 0, _MOST_PAGES)
 
 
 def _told(answer: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:

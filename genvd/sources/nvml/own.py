@@ -95,6 +95,18 @@ def gsp_firmware_version(handle: Any) -> bytes:
     return version.value
 
 
+def retired_pages(handle: Any, cause: int) -> int:
+    """Return how many pages are retired for a cause (``nvmlPageRetirementCause_t``).
+
+    nvidia-ml-py has this call too, but makes room for twice as many addresses as the driver says there are.
+    """
+    count = ctypes.c_uint(0)
+    result = function("nvmlDeviceGetRetiredPages")(handle, cause, ctypes.byref(count), None)
+    if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:  # which is how it tells the number where there are any
+        _check(result)
+    return count.value
+
+
 def _check(result: int) -> None:
     if result != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(result)

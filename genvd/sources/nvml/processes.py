@@ -45,7 +45,9 @@ _UNKNOWN_MEMORY = 2**64 - 1
 _NO_INSTANCE = 2**32 - 1
 _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
-_MAX_CAPACITY = 2**17
+_MAX_CAPACITY = 2**14
+"""Of one list; a driver that says that there are more tells nonsense, or has programs that no monitor helps."""
+
 _MAX_ATTEMPTS = 12
 
 

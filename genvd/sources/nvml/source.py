@@ -12,6 +12,7 @@ import pynvml
 
 from genvd.device_model import PcieThroughput
 from genvd.model import Device, DriverVersions, GpuFacts
+from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
 from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 """After which NVML is initialised anew for a device that is down; the time doubles."""
+
+_MOST_DEVICES = 4096
+"""That a driver can have: more is nonsense, and each of them would take memory and a call."""
 
 
 class NvmlSource:
@@ -53,7 +57,7 @@ class NvmlSource:
         """Return all devices and compute contexts; what a device does not tell is absent.
 
         Raises:
-            SourceError: there is no working driver, or no device answers in time.
+            SourceError: there is no working driver, it tells nonsense, or no device answers in time.
         """
         deadline = deadline_for_devices(question.deadline)
         try:
@@ -61,6 +65,9 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             self._shut_down()
             raise problem_of(error) from None
+        except SourceError:  # the count is nonsense; another initialisation may find the devices
+            self._shut_down()
+            raise
         return self._ask_devices(count, deadline, question.groups)
 
     def _begin_reading(self) -> int:
@@ -69,11 +76,11 @@ class NvmlSource:
             self._shut_down()
         if self._initialised:
             with suppress(pynvml.NVMLError):
-                return int(pynvml.nvmlDeviceGetCount())
+                return _device_count()
             self._shut_down()
         if not self._initialised:
             self._initialise()
-        return int(pynvml.nvmlDeviceGetCount())
+        return _device_count()
 
     def _initialise(self) -> None:
         pynvml.nvmlInit()
@@ -132,3 +139,20 @@ class NvmlSource:
         elif self._retry_at is None:
             self._retry_at = time.monotonic() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)
+
+
+def _device_count() -> int:
+    """Return how many devices there are.
+
+    Raises:
+        pynvml.NVMLError: NVML does not tell.
+        SourceError: it tells of more than there can be.
+    """
+    count = int(pynvml.nvmlDeviceGetCount())
+    if count > _MOST_DEVICES:
+        raise SourceError(
+            f"the NVIDIA driver reports {count} GPUs, which is more than any machine has ({_MOST_DEVICES});"
+            " see 'nvidia-smi -L', reload the driver or restart the machine",
+            "failed",
+        )
+    return count

@@ -9,11 +9,16 @@ import pynvml
 
 from genvd.model import DriverVersions
 from genvd.sources.nvml.asked import text
+from genvd.sources.sane import within
+
+_MOST_CUDA = 999_999
+"""CUDA 999.99, as the call counts."""
 
 
 def driver_versions() -> DriverVersions:
     """Return the versions that NVML tells; it has to be initialised."""
-    cuda = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _ask(pynvml.nvmlSystemGetCudaDriverVersion)
+    told = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _ask(pynvml.nvmlSystemGetCudaDriverVersion)
+    cuda = within(told, 1, _MOST_CUDA)
     return DriverVersions(
         driver=text(_ask(pynvml.nvmlSystemGetDriverVersion)),
         # nvml.h: NVML_CUDA_DRIVER_VERSION_MAJOR and _MINOR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,18 @@ COMMON_XIDS = (13, 31, 32, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 
 
 _MOST_EVENTS = 1000
 """That are taken at once; the next look takes more."""
+
+_MOST_XID = 65_535
+"""That is counted; NVIDIA's numbers have three digits."""
+
+_MOST_KINDS = 256
+"""Of one device; further ones are logged only."""
+
+_MOST_KEYS = 4096
+"""Devices of which something is remembered, with those that are gone."""
+
+_MOST_USELESS = 64
+"""Devices that spoil an event set, each of which costs another set; with more of them XIDs are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +124,34 @@ class _XidSource:
     def _begin(self, devices: int) -> None:
         self._session = _Session(devices)
         self._devices = devices
-        for _, key in self._session.keys.values():
+        present = {key for _, key in self._session.keys.values()}
+        for key in list(self._counts)[: max(0, len(self._counts.keys() | present) - _MOST_KEYS)]:
+            if key not in present:
+                del self._counts[key]
+        for key in present:
             self._counts.setdefault(key, {xid: XidErrors(xid, 0) for xid in COMMON_XIDS})
 
     def _count_events(self) -> None:
         if self._session is None or not self._session.keys:
             return
-        for _ in range(_MOST_EVENTS):
-            event = self._session.next_event()
-            if event is None:
-                return
-            key, xid = event
-            counts = self._counts.setdefault(key, {})
-            before = counts.get(xid)
-            counts[xid] = XidErrors(xid, (before.count if before else 0) + 1, time.time())
-            log.warning("%s: XID %d, see 'dmesg' and NVIDIA's \"XID Errors\"", key, xid)
+        events: Counter[tuple[str, int]] = Counter()
+        try:
+            for _ in range(_MOST_EVENTS):
+                event = self._session.next_event()
+                if event is None:
+                    return
+                events[event] += 1
+        finally:
+            for (key, xid), number in events.items():
+                self._count(key, xid, number)
+
+    def _count(self, key: str, xid: int, number: int) -> None:
+        times = "" if number == 1 else f" ({number} times)"
+        log.warning("%s: XID %d%s, see 'dmesg' and NVIDIA's \"XID Errors\"", key, xid, times)
+        counts = self._counts.setdefault(key, {}) if len(self._counts) < _MOST_KEYS else self._counts.get(key, {})
+        before = counts.get(xid)
+        if xid <= _MOST_XID and (before is not None or len(counts) < _MOST_KINDS):
+            counts[xid] = XidErrors(xid, (before.count if before else 0) + number, time.time())
 
     def _counted(self) -> _Counts:
         keys = dict(self._session.keys.values()) if self._session else {}
@@ -146,6 +172,8 @@ class _Session:
         while (index := self._register_all(set(range(devices)) - useless)) is not None:
             useless.add(index)
             self.close()
+            if len(useless) > _MOST_USELESS:
+                raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
             self._set = pynvml.nvmlEventSetCreate()
 
     def _register_all(self, indices: set[int]) -> int | None:
