@@ -7,6 +7,8 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.device_identity import device_keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,15 +39,10 @@ class Past:
     times: array[float]
     """Unix time in seconds of the first collection of each point."""
     curves: Mapping[str, Curves]
-    """By device: see :func:`key_of`."""
+    """By device: see :func:`genvd.device_identity.device_keys`."""
 
 
 NO_PAST = Past(array("d"), {})
-
-
-def key_of(device: Device) -> str:
-    """Return what stays the same of a device wherever it is, as far as it tells."""
-    return device.uuid or f"device {device.index}"
 
 
 def values_of(device: Device) -> tuple[float, ...]:
@@ -76,7 +73,9 @@ class History:
         now = snapshot.timestamp
         if self._times and now < self._times[-1]:
             self._begin()  # the clock was set back, and no curve goes back in time
-        values = {key_of(device): values_of(device) for device in (snapshot.devices or ())[:MOST_DEVICES]}
+        devices = (snapshot.devices or ())[:MOST_DEVICES]
+        keys = device_keys(devices)
+        values = {keys[device.index]: values_of(device) for device in devices}
         if snapshot.devices is not None:
             self._curves = {key: self._curves.get(key) or self._empty() for key in values}
         if self._times and now // POINT_SECONDS == self._times[-1] // POINT_SECONDS:

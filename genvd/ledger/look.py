@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.device_identity import device_keys
 from genvd.ledger.use import Consumer
 from genvd.text import clean
 
@@ -24,7 +25,7 @@ class Held:
 
     consumer: Consumer
     device: str
-    """Its UUID."""
+    """See :func:`genvd.device_identity.device_keys`."""
     active: bool | None = None
     """Whether the environment worked on it since the last look."""
     share: float | None = None
@@ -64,9 +65,9 @@ class Look:
 def look_of(snapshot: Snapshot) -> Look:
     """Return what counts of a Snapshot.
 
-    A device that the driver does not show, and so has no UUID, is held by nobody.
+    A device that the driver does not show is held by nobody.
     """
-    devices = {device.index: clean(device.uuid) for device in snapshot.devices or () if device.uuid}
+    devices = device_keys(snapshot.devices or ())
     if snapshot.holdings is None or snapshot.devices is None:
         return Look(None)
     consumers = {environment.eid: consumer_of(environment) for environment in snapshot.environments or ()}
@@ -88,7 +89,11 @@ def look_of(snapshot: Snapshot) -> Look:
         if use.device_index in devices and (process.eid, use.device_index) not in held
         if (share := _share(use.utilization))
     )
-    return Look(tuple(held.values()), tuple(outside), tuple(map(_reading, snapshot.devices)))
+    return Look(
+        tuple(held.values()),
+        tuple(outside),
+        tuple(_reading(device, devices[device.index]) for device in snapshot.devices),
+    )
 
 
 def consumer_of(environment: Environment) -> Consumer:
@@ -112,5 +117,5 @@ def _share(share: float | None) -> float | None:
     return share if share is not None and share >= 0 else None  # which NaN is not
 
 
-def _reading(device: Device) -> Reading:
-    return Reading(clean(device.uuid or ""), device.details.energy_joules, device.details.power_watts)
+def _reading(device: Device, key: str) -> Reading:
+    return Reading(key, device.details.energy_joules, device.details.power_watts)

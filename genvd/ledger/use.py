@@ -99,7 +99,7 @@ class Total:
 
 
 Key = tuple[Consumer, str]
-"""Who, and the UUID of the device."""
+"""Who, and what the device is called; see :func:`genvd.device_identity.device_keys`."""
 
 Totals = dict[str, Total]
 """By username, in the order in which they came."""

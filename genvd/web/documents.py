@@ -8,7 +8,8 @@ import math
 from typing import TYPE_CHECKING
 
 from genvd import snapshot_json
-from genvd.history import QUANTITIES, key_of, values_of
+from genvd.device_identity import device_keys
+from genvd.history import QUANTITIES, values_of
 from genvd.overview import overview
 
 if TYPE_CHECKING:
@@ -29,15 +30,16 @@ def page_data(machine: Snapshot, past: Past) -> bytes:
     The last point of an hour is the mean since it began, so what is shown beside the curve would be elsewhere.
     """
     shown = dataclasses.asdict(overview(machine))
+    keys = device_keys(machine.devices or ())
     shown["history"] = {
         "times": [round(time) for time in (*past.times, machine.timestamp)],
-        "devices": [_curves(past, device) for device in machine.devices or ()],
+        "devices": [_curves(past, device, keys[device.index]) for device in machine.devices or ()],
     }
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 
 
-def _curves(past: Past, device: Device) -> dict[str, list[float | None]]:
-    curves = past.curves.get(key_of(device), ())
+def _curves(past: Past, device: Device, key: str) -> dict[str, list[float | None]]:
+    curves = past.curves.get(key, ())
     return {
         name: [None if math.isnan(value) else round(value, _DIGITS[name]) for value in (*curve, now)]
         for name, curve, now in zip(QUANTITIES, curves, values_of(device), strict=False)

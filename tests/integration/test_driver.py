@@ -445,3 +445,15 @@ def test_mig_is_switched_on_and_off_while_it_runs(start: Start, scenario: Scenar
     scenario.write()
     wait_for(lambda: monitor.metrics().get(utilization) == 70, "the utilisation is back")
     wait_for_up(monitor, 1)
+
+
+def test_a_uuid_that_is_missing_for_once_makes_no_other_device(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(0, pci_bus_id="00000000:65:00.0")]
+    scenario.write()
+    monitor = start()
+    before = named(monitor.next_metrics(), "genv_device_info")
+    scenario.gpus[0].errors = {"nvmlDeviceGetUUID": 999}
+    scenario.write()
+    wait_for(lambda: "nvmlDeviceGetUUID" in monitor.log, "it is missing")
+    assert named(monitor.next_metrics(), "genv_device_info") == before
+    assert before

@@ -68,6 +68,16 @@ def test_a_device_without_events_has_no_counters_and_costs_nobody_theirs(start: 
     wait_for_count(monitor, 1, 79, 1)
 
 
+def test_devices_with_equal_uuids_count_for_themselves(start: Start, scenario: Scenario) -> None:
+    scenario.gpus = [gpu(number, uuid="GPU-same", event_types=EVENTS) for number in range(2)]
+    scenario.write()
+    monitor = start()
+    wait_for_count(monitor, 1, 79, 0)
+    occur(scenario, 1, 79)
+    metrics = wait_for_count(monitor, 1, 79, 1)
+    assert metrics[series(COUNT, index=0, xid=79)] == 0
+
+
 @pytest.mark.parametrize("call", ["nvmlDeviceRegisterEvents", "nvmlDeviceGetHandleByIndex_v2"])
 @pytest.mark.parametrize("error", [2, 3, LOST, 999])
 def test_a_device_that_cannot_be_registered_costs_nobody_theirs(

@@ -234,4 +234,5 @@ def test_what_is_read_of_a_snapshot() -> None:
         Held(Consumer("", "8"), "GPU-a", None, None),
     )
     assert look.held[0].consumer.name == "train\\n"
-    assert look.outside == (Outside(Consumer("bob", uid=1002), "GPU-a", 0.25),)
+    bob = Consumer("bob", uid=1002)
+    assert look.outside == (Outside(bob, "GPU-a", 0.25), Outside(bob, "device 1", 1))  # which has no UUID

@@ -183,12 +183,15 @@ class DeviceSource:
         get = self._constants.get
         pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
+        address = text(pci.busId) if pci else None
+        if uuid is None and address is not None and address == self._identity.pci_bus_id:
+            uuid = self._identity.uuid  # a missing answer makes no other device of it
         self._identity = Device(
             index=self._index,
             uuid=uuid or self._identity.uuid,
             up=True,
             name=get("name", lambda: text(asked.ask(pynvml.nvmlDeviceGetName))),
-            pci_bus_id=text(pci.busId) if pci else None,
+            pci_bus_id=address,
             architecture=_ARCHITECTURES.get(architecture) if architecture is not None else None,
             vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))),
             mig_mode=mig_mode,

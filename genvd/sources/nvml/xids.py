@@ -84,7 +84,9 @@ class XidWatch:
 
     def of(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
         """Return what was counted for a device; nothing for one that reports no events."""
-        key = self._counts.keys.get(index) if uuid is None else uuid
+        key = uuid if uuid in self._counts.by_device else self._counts.keys.get(index)
+        if uuid is not None and key not in (uuid, _key_without_uuid(index)):
+            return ()  # that is of the device which had the index before
         return self._counts.by_device.get(key or "", ())
 
 
@@ -190,8 +192,16 @@ class _Session:
                 if error.value == pynvml.NVML_ERROR_UNKNOWN:
                     return index
                 continue
-            self.keys[_address(handle)] = index, _uuid(handle) or f"device {index}"
+            self.keys[_address(handle)] = index, _uuid(handle) or _key_without_uuid(index)
+        self._tell_equal_ones_apart()
         return None
+
+    def _tell_equal_ones_apart(self) -> None:
+        """Take no UUID for a key that several devices have."""
+        devices = Counter(key for _, key in self.keys.values())
+        for address, (index, key) in self.keys.items():
+            if devices[key] > 1:
+                self.keys[address] = index, _key_without_uuid(index)
 
     def next_event(self) -> tuple[str, int] | None:
         """Return the device and the XID of the next event that is there; raises NVMLError where NVML cannot tell."""
@@ -211,6 +221,10 @@ class _Session:
         """Give the set back."""
         with suppress(pynvml.NVMLError):
             pynvml.nvmlEventSetFree(self._set)
+
+
+def _key_without_uuid(index: int) -> str:
+    return f"device {index}"
 
 
 def _address(handle: Any) -> int:
