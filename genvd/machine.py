@@ -21,6 +21,7 @@ from genvd.model import (
     Snapshot,
 )
 from genvd.ownership import memberships, owned_records
+from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Machine:
         self._accounts: Collector[AccountQuestion, AccountFacts] = collect(sources.accounts, self._crew)
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
+        self._renumbering = Renumbering()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
 
@@ -87,6 +89,7 @@ class Machine:
             environments=people.environments,
             users=people.users,
             holdings=people.holdings,
+            holders_unknown=people.holders_unknown,
             attached_device_indices=(
                 None if people.environments is None else join.attached_devices(people.environments)
             ),
@@ -102,6 +105,8 @@ class Machine:
         self._crew.wait(deadline)
         gpu, gpu_status = self._gpus.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
+        # By the times as genv's files have them, which tell one attachment from a later one.
+        unclear = self._renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
         command, command_status = self._genv_command.facts(deadline)
         deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))
@@ -111,7 +116,7 @@ class Machine:
         accounts, accounts_status = self._accounts.facts(deadline)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
-        return _Facts(gpu, genv, command, processes, accounts, owned, rejections, state, statuses)
+        return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
 
     def _people(self, facts: _Facts) -> _People:
         """Join what the sources told into who does what; count the claims that do not hold."""
@@ -125,11 +130,15 @@ class Machine:
         environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts)
         devices = gpu.devices if gpu else None
         holdings = activity.holdings(environments, genv.attachments, processes, devices)
-        idle = self.idle_clock.take(environments, holdings)
+        holdings, unclear = facts.unclear.split(environments, holdings)
+        idle = self.idle_clock.take(environments, (*holdings, *unclear))
         environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
+        environments = facts.unclear.marked(environments)
         self._memberships = memberships(facts.owned)
         self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
-        return _People(processes, environments, join.users(one for one in environments if one.named), holdings)
+        users = join.users(one for one in environments if one.named)
+        holders_unknown = tuple(sorted(facts.unclear.holders_unknown(environments)))
+        return _People(processes, environments, users, holdings, holders_unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,7 @@ class _Facts:
 
     gpu: GpuFacts | None
     genv: GenvFacts | None
+    unclear: Unclear
     genv_command: bool | None
     processes: ProcessFacts | None
     accounts: AccountFacts | None
@@ -155,6 +165,7 @@ class _People:
     environments: tuple[Environment, ...] | None = None
     users: tuple[User, ...] | None = None
     holdings: tuple[Holding, ...] | None = None
+    holders_unknown: tuple[int, ...] = ()
 
 
 def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:

@@ -281,6 +281,9 @@ class Environment:
     """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
     named: bool = True
     """Whether its record has a username; else it counts for no user in the sixteen metrics."""
+    devices_known: bool = True
+    """Whether each of its attachments is known to be of the device that has the index now; see
+    :mod:`genvd.renumbering`."""
     attached_memory_bytes: int | None = None
     """The least of the limits, by :func:`memory_limit`, on the devices that it holds; None where it has none."""
 
@@ -406,8 +409,11 @@ class Snapshot:
     environments: tuple[Environment, ...] | None = None
     users: tuple[User, ...] | None = None
     holdings: tuple[Holding, ...] | None = None
-    """One for each active environment and device of the machine that it holds; None while environments are not
-    known."""
+    """One for each active environment and device of the machine that it is known to hold; None while environments are
+    not known."""
+    holders_unknown: tuple[int, ...] = ()
+    """Indices of the devices of which it is not known who holds them, since indices moved; see
+    :mod:`genvd.renumbering`."""
     attached_device_indices: tuple[int, ...] | None = None
     """Devices with at least one active environment attached."""
     rejected_claims: tuple[RejectedClaims, ...] = ()

@@ -31,12 +31,13 @@ def violations(environment: Environment, held: int | None) -> Iterator[tuple[str
         environment: an active one.
         held: how many devices of the machine it holds; None if that is not known.
     """
-    uses = environment.uses
+    uses, known = environment.uses, environment.devices_known
     if environment.memory_limit_bytes is not None:
-        yield MEMORY_LIMIT, _any_above_limit(environment)
-    yield UNATTACHED_DEVICE, None if uses is None else any(use.computes and not use.attached for use in uses)
+        yield MEMORY_LIMIT, _any_above_limit(environment) if known else None
+    unattached = None if uses is None or not known else any(use.computes and not use.attached for use in uses)
+    yield UNATTACHED_DEVICE, unattached
     if environment.gpus is not None:
-        yield DEVICE_LIMIT, None if held is None else held > environment.gpus
+        yield DEVICE_LIMIT, None if held is None or not known else held > environment.gpus
 
 
 def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool | None]]:
@@ -70,7 +71,8 @@ def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
     for holding in snapshot.holdings:
         holders[holding.device_index].append(holding)
     for device in snapshot.devices or ():
-        yield device, _promised_twice(device, holders[device.index])
+        known = device.index not in snapshot.holders_unknown
+        yield device, _promised_twice(device, holders[device.index]) if known else None
 
 
 def active_eids(snapshot: Snapshot) -> frozenset[str]:

@@ -78,6 +78,16 @@ ENVIRONMENTS = (
         addable=False,
     ),
     Metric(
+        "genv_device_holders_known",
+        "1 if it is known which environments hold the device, 0 if genv's files name it by an index that another device"
+        " had when it was attached.",
+        ("index",),
+        lambda s: (
+            ((d.index,), d.index not in s.holders_unknown) for d in (s.devices or () if s.holdings is not None else ())
+        ),
+        addable=False,
+    ),
+    Metric(
         "genv_environment_idle_seconds",
         "Seconds since the environment last worked on a device that it holds, or since it holds devices if it was not"
         " seen to; absent for one that holds none.",

@@ -111,6 +111,7 @@ def _row(
     details = device.details
     percent = device.utilization_percent
     processes_known = snapshot.processes is not None and device.processes_listed
+    holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown
     return DeviceRow(
         index=device.index,
         name=device.name,
@@ -129,15 +130,13 @@ def _row(
         power_watts=details.power_watts,
         power_limit_watts=details.power_limit_watts,
         throttled=tuple(reason.reason for reason in details.throttling if reason.active),
-        holders=tuple(_holder(holding, environments) for holding in holdings[:MOST_PARTS])
-        if snapshot.holdings is not None
-        else None,
+        holders=tuple(_holder(holding, environments) for holding in holdings[:MOST_PARTS]) if holders_known else None,
         holders_total=len(holdings),
         running=tuple(Running(process.pid, process.command, process.username) for process in processes[:MOST_PARTS])
         if processes_known
         else None,
         running_total=len(processes),
-        idle_since=_idle_since(snapshot.timestamp, holdings, environments),
+        idle_since=_idle_since(snapshot.timestamp, holdings, environments) if holders_known else None,
         mig_enabled=device.mig_mode == "enabled",
         mig=device.mig_instances,
     )

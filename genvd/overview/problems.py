@@ -12,7 +12,7 @@ from genvd.overview.vendors import NVIDIA, VENDORS, Vendor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from genvd.model import CollectorStatus, Device, Snapshot
+    from genvd.model import CollectorStatus, Device, Environment, Snapshot
 
 ORPHAN_BYTES = 512 * 2**20
 """On a device, from which on orphan memory is a problem; docs/metrics.md says why not less."""
@@ -189,6 +189,23 @@ def _slow(snapshot: Snapshot) -> Iterator[Problem]:
         yield Problem("warning", f"Slowed down, {reason}: {which}.", "See to cooling and power.")
 
 
+def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
+    indices = ", ".join(map(str, snapshot.holders_unknown))
+    if indices:
+        which = f"GPU{'' if len(snapshot.holders_unknown) == 1 else 's'} {indices}"
+        yield Problem(
+            "warning",
+            f"The indices of GPUs have changed since environments were attached, so it is not known who holds {which}.",
+            "'nvidia-smi -L' shows which GPU is missing. Once it is back at its place all is as before; otherwise ask"
+            " users to attach again: 'genv detach', then 'genv attach'.",
+            *_few([_whose(one.name or one.eid, one.username) for one in _of_unknown_devices(snapshot)]),
+        )
+
+
+def _of_unknown_devices(snapshot: Snapshot) -> list[Environment]:
+    return [environment for environment in snapshot.environments or () if not environment.devices_known]
+
+
 def _violations(snapshot: Snapshot) -> Iterator[Problem]:
     broken: dict[str, list[str]] = defaultdict(list)
     for environment, rule, is_broken in policy.all_violations(snapshot):
@@ -238,6 +255,7 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _no_devices,
     _devices,
     _slow,
+    _holders_unknown,
     _violations,
     _outside,
     _memory,
@@ -247,7 +265,12 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
 def _about(what: str, names: list[str], things: tuple[str, str], todo: str, severity: Severity) -> Problem:
     """Return a problem of several things, whose word is given for one and for many."""
     number = f"{len(names)} {things[len(names) != 1]}"
-    return Problem(severity, f"{what}: {number}.", todo, tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES))
+    return Problem(severity, f"{what}: {number}.", todo, *_few(names))
+
+
+def _few(names: list[str]) -> tuple[tuple[str, ...], int]:
+    """Return the first names, and how many there are besides."""
+    return tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES)
 
 
 def _vendor(snapshot: Snapshot) -> Vendor:

@@ -25,6 +25,7 @@ IDLE_SECONDS = 1800
 
 YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
 YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}
+KNOWN = {1: ("known", "green"), 0: ("not known", "orange")}
 ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
 RECOVERY_ACTIONS = {
     0: ("none", "green"),

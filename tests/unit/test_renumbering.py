@@ -1,0 +1,179 @@
+"""Attachments by index, when the devices have other indices than before."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd import policy
+from genvd.device_identity import device_keys
+from genvd.ledger.look import look_of
+from genvd.ledger.meter import Meter
+from genvd.machine import Machine
+from genvd.model import (
+    AccountFacts,
+    AccountQuestion,
+    Attachment,
+    Context,
+    Device,
+    EnvironmentRecord,
+    GenvFacts,
+    GpuFacts,
+    ProcessFacts,
+    ProcessOwner,
+    ProcessQuestion,
+    ServiceStatus,
+    Snapshot,
+)
+from genvd.overview import overview
+from genvd.renumbering import Renumbering
+from genvd.sources.assembly import Sources
+from genvd.sources.device_groups import GpuQuestion
+
+A, B, C = ("GPU-a", "1:00"), ("GPU-b", "2:00"), ("GPU-c", "3:00")
+Devices = tuple[tuple[str | None, str | None], ...]
+
+
+def devices(*present: tuple[str | None, str | None]) -> tuple[Device, ...]:
+    return tuple(
+        Device(index, uuid, up=True, pci_bus_id=address, processes_listed=True, memory_total_bytes=80)
+        for index, (uuid, address) in enumerate(present)
+    )
+
+
+def attached(eid: str, index: int, at: float | None = 1.0) -> Attachment:
+    return Attachment(eid, index, None, at)
+
+
+def unclear(
+    renumbering: Renumbering, present: tuple[Device, ...] | None, *attachments: Attachment
+) -> dict[str, set[int]]:
+    found = renumbering.take(present, attachments).devices
+    return {eid: set(indices) for (eid, _), indices in found.items()}
+
+
+def test_an_attachment_is_unclear_from_a_move_until_the_device_is_back() -> None:
+    order, one, two = Renumbering(), attached("1", 1), attached("2", 2)
+    assert unclear(order, None, one) == {}
+    assert unclear(order, devices(A, B, C), one, two, attached("3", 9)) == {}
+    assert unclear(order, devices(B, C), one, two) == {"1": {0, 1}, "2": {1}}
+    assert unclear(order, None, one, two) == {"1": {0, 1}, "2": {1}}
+    assert unclear(order, devices(), one, two) == {"1": set(), "2": set()}
+    assert unclear(order, devices(A, B, C), one, two) == {}
+
+
+def test_what_is_attached_after_the_move_is_of_the_device_that_is_there() -> None:
+    order = Renumbering()
+    unclear(order, devices(A, B), attached("1", 1))
+    assert unclear(order, devices(B), attached("1", 1), attached("2", 0)) == {"1": {0}}
+    assert unclear(order, devices(B), attached("1", 0, 2.0), attached("2", 0)) == {}
+    assert unclear(order, devices(A, B), attached("1", 0, 2.0), attached("2", 0)) == {"1": {0, 1}, "2": {0, 1}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        (((None, "1:00"), (None, "2:00")), ((None, "2:00"),), True),
+        (((None, None), (None, None)), ((None, None),), False),  # nothing tells
+        ((("same", "1:00"), ("same", "2:00")), (("same", "2:00"),), True),
+        ((A, B), ((None, "1:00"), B), False),
+        ((A, B), ((None, None), B), False),
+        ((A, B), (B, (None, None)), True),
+        (((None, "1:00"), B), (A, B), False),
+        ((A,), (("GPU-a", "7:00"),), False),
+        ((A,), (("GPU-new", "1:00"),), True),
+    ],
+)
+def test_what_tells_that_a_device_is_another_one(before: Devices, after: Devices, moved: bool) -> None:
+    order = Renumbering()
+    unclear(order, devices(*before), attached("1", 0))
+    assert bool(unclear(order, devices(*after), attached("1", 0))) is moved
+
+
+def test_every_device_has_a_name_of_its_own() -> None:
+    present = devices(A, ("same", "2:00"), ("same", "3:00"), (None, None), ("same", None), (None, "4:00"))
+    assert list(device_keys(present).values()) == ["GPU-a", "2:00", "3:00", "device 3", "device 4", "4:00"]
+
+
+class Gpus:
+    name = "nvml"
+    present = devices(A, B, C)
+    contexts: tuple[Context, ...] = ()
+
+    def read(self, question: GpuQuestion) -> GpuFacts:
+        return GpuFacts(self.present, self.contexts)
+
+
+class Genv:
+    name = "genv"
+    attachments: tuple[Attachment, ...] = ()
+
+    def read(self, question: None) -> GenvFacts:
+        return GenvFacts(
+            tuple(EnvironmentRecord(str(n), n, f"user{n}", pids=(n,), gpus=1, created=1.0) for n in (1, 2)),
+            self.attachments,
+        )
+
+
+class Command:
+    name = "genv_command"
+
+    def read(self, question: None) -> bool:
+        return True
+
+
+class Processes:
+    name = "processes"
+
+    def read(self, question: ProcessQuestion) -> ProcessFacts:
+        return ProcessFacts({n: ProcessOwner(n, str(n)) for n in (1, 2)}, frozenset({1, 2}), {1: 1, 2: 2})
+
+
+class Accounts:
+    name = "accounts"
+
+    def read(self, question: AccountQuestion) -> AccountFacts:
+        return AccountFacts({n: f"user{n}" for n in (1, 2)})
+
+
+def test_nobody_is_accused_nor_charged_after_a_move() -> None:
+    """Two programs go on where they are, while the device before theirs falls off the bus."""
+    gpus, genv = Gpus(), Genv()
+    machine = Machine(Sources("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
+
+    def look() -> Snapshot:
+        return machine.look(ServiceStatus("1", "live", "3", "13"))
+
+    def on(first: int, second: int) -> tuple[Context, ...]:
+        return Context(1, first, 5, utilization=0.5), Context(2, second, 5, utilization=0.5)
+
+    genv.attachments = attached("1", 1), attached("2", 2)
+    gpus.contexts = on(1, 2)
+    before = look()
+    assert {broken for _, _, broken in policy.all_violations(before)} == {False}
+    assert [len(row.holders or ()) for row in overview(before).devices or ()] == [0, 1, 1]
+
+    gpus.present, gpus.contexts = devices(B, C), on(0, 1)
+    moved = look()
+    assert {broken for _, _, broken in policy.all_violations(moved)} == {None}
+    assert moved.holdings == () and moved.holders_unknown == (0, 1)
+    assert [environment.idle_seconds for environment in moved.environments or ()] == [None, None]
+    assert [row.holders for row in overview(moved).devices or ()] == [None, None]
+    assert [one.names for one in overview(moved).problems if "indices" in one.what] == [("1 (user1)", "2 (user2)")]
+    assert {promised for _, promised in policy.oversubscribed(moved)} == {None}
+    meter = Meter()
+    meter.count(look_of(moved), 0.0, 60.0)
+    assert not any(use.allocated for use in meter.count(look_of(moved), 30.0, 60.0).values())
+
+    genv.attachments = attached("1", 0, 9.0), attached("2", 2)
+    again = look()
+    assert {environment.eid: broken for environment, _, broken in policy.all_violations(again)} == {
+        "1": False,
+        "2": None,
+    }
+    assert [(one.eid, one.device_uuid) for one in again.holdings or ()] == [("1", "GPU-b")]
+    assert again.holders_unknown == (1,)
+
+    gpus.present, gpus.contexts, genv.attachments = devices(A, B, C), on(1, 2), (attached("1", 1), attached("2", 2))
+    back = look()
+    assert {broken for _, _, broken in policy.all_violations(back)} == {False}
+    assert [environment.idle_seconds for environment in back.environments or ()] == [0, 0]
