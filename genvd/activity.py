@@ -6,11 +6,13 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from genvd.doubt import NO_DOUBT
 from genvd.model import EnvironmentUse, Holding, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from genvd.doubt import Doubt
     from genvd.model import Attachment, Device, DeviceUse, Environment, MigPlace, Process
 
 MOST_UNSEEN_DEVICES = 64
@@ -25,6 +27,7 @@ def with_activity(
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
     idle: Mapping[str, float] | None = None,
+    doubt: Doubt = NO_DOUBT,
 ) -> tuple[Environment, ...]:
     """Return the environments with what their processes have on each device, and for how long they are idle.
 
@@ -34,6 +37,7 @@ def with_activity(
         processes: None while the GPU processes are not known; then the uses are not either.
         devices: None while they are not known.
         idle: the seconds by identifier, of those of which it is known.
+        doubt: what processes may do of which it is not known in which environment they are.
     """
     idle = idle or {}
     if processes is None or devices is None:
@@ -53,6 +57,8 @@ def with_activity(
                     uses.get((environment.eid, index), []),
                     index in environment.device_indices,
                     attached.get((environment.eid, index)),
+                    memory_known=(environment.eid, index) not in doubt.present,
+                    share_known=(environment.eid, index) not in doubt.working,
                 )
                 for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
             ),
@@ -67,6 +73,7 @@ def holdings(
     attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
+    doubt: Doubt = NO_DOUBT,
 ) -> tuple[Holding, ...]:
     """Return which environment holds which device, and whether it works on it.
 
@@ -77,6 +84,7 @@ def holdings(
         attachments: of active ones and others. Of several to one device the first counts, and its memory.
         processes: None while the GPU processes are not known.
         devices: None while they are not known; then devices are taken as the attachments name them.
+        doubt: what processes may do of which it is not known in which environment they are.
     """
     by_index = None if devices is None else {device.index: device for device in devices}
     uses = None if processes is None else _by_place(processes)
@@ -88,6 +96,7 @@ def holdings(
             index,
             by_index.get(index) if by_index else None,
             None if uses is None else uses.get((environment.eid, index), []),
+            doubted=(environment.eid, index) in doubt.working,
         )
         for environment in environments
         for index in _held(environment, by_index)
@@ -107,6 +116,8 @@ def _holding(
     index: int,
     device: Device | None,
     uses: list[DeviceUse] | None,
+    *,
+    doubted: bool,
 ) -> Holding:
     listed = device is not None and device.processes_listed and uses is not None
     return Holding(
@@ -115,25 +126,31 @@ def _holding(
         username=environment.username,
         device_index=index,
         device_uuid=device.uuid if device else None,
-        active=_active(device, uses, listed=listed) if device and uses is not None else None,
-        share=share(uses) if listed and uses is not None else None,
+        active=_active(device, uses, known=listed and not doubted) if device and uses is not None else None,
+        share=share(uses) if listed and uses is not None and not doubted else None,
         attached=attachment.attached if attachment else None,
         gpu_memory_bytes=memory_limit(
             attachment.gpu_memory_bytes if attachment else None, environment.gpu_memory_bytes
         ),
+        device_up=device.up if device else None,
     )
 
 
-def _active(device: Device, uses: list[DeviceUse], *, listed: bool) -> bool | None:
+def _active(device: Device, uses: list[DeviceUse], *, known: bool) -> bool | None:
     """Tell whether processes with these uses did work; None where the driver does not tell.
 
     What each of them did counts where the driver tells it of them. Else a process there and a device at work is
     taken for work, or in MIG mode a GPU instance at work: an environment is rather said to work than wrongly said to be
     idle.
+
+    Args:
+        device: where they are.
+        uses: of the processes of an environment.
+        known: whether these are all of them.
     """
     if any(use.utilization or use.works_beside for use in uses):
         return True
-    if device.up is False or not listed:
+    if device.up is False or not known:
         return None
     untold = [use for use in uses if use.utilization is None]
     if not untold:
@@ -188,13 +205,19 @@ def memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
 
 
 def _environment_use(
-    device: Device, uses: list[DeviceUse], attached: bool, attachment: Attachment | None
+    device: Device,
+    uses: list[DeviceUse],
+    attached: bool,
+    attachment: Attachment | None,
+    *,
+    memory_known: bool,
+    share_known: bool,
 ) -> EnvironmentUse:
     known = bool(uses) or device.processes_listed
     return EnvironmentUse(
         device_index=device.index,
-        memory_bytes=memory(uses) if known else None,
-        share=share(uses) if known else None,
+        memory_bytes=memory(uses) if known and memory_known else None,
+        share=share(uses) if known and share_known else None,
         attached=attached,
         computes=any(use.type != "graphics" or use.computes for use in uses),
         attached_memory_bytes=attachment.gpu_memory_bytes if attachment else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.text import clean
@@ -27,6 +27,8 @@ class _Seen:
     known: float
     """When it was last known whether it works."""
     worked: float | None = None
+    active: dict[int, bool] = field(default_factory=dict)
+    """By device index, whether it worked there when that was last known."""
 
 
 _Identity = tuple[str, int | None, float]
@@ -142,15 +144,35 @@ def _identity(environment: Environment, created: float) -> _Identity:
 
 
 def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:
+    before = seen.active
+    seen.active = {h.device_index: active for h in holdings if (active := _active(h, before)) is not None}
     if any(holding.active for holding in holdings):
         seen.worked = seen.known = now
         return 0.0
-    if any(holding.active is None for holding in holdings):
+    if not _all_idle(holdings, before):
         return None
     if now - seen.known > LONGEST_GAP_SECONDS:
         seen.worked = now
     seen.known = now
     return now - (seen.held if seen.worked is None else seen.worked)
+
+
+def _active(holding: Holding, before: Mapping[int, bool]) -> bool | None:
+    """Return whether the environment works on the device; on one that does not answer, whether it did before that."""
+    if holding.active is None and holding.device_up is False:
+        return before.get(holding.device_index)
+    return holding.active
+
+
+def _all_idle(holdings: list[Holding], before: Mapping[int, bool]) -> bool:
+    """Tell whether an environment is known to work on none of its devices.
+
+    A device that does not answer does not count, so that it makes no other look busy: unless the environment worked
+    there when that was last known, and so may go on. At least one device must be known.
+    """
+    known = [holding for holding in holdings if holding.active is not None]
+    lost = [holding for holding in holdings if holding.active is None]
+    return bool(known) and not any(h.device_up is not False or before.get(h.device_index) for h in lost)
 
 
 def _age(environment: Environment, holdings: list[Holding], unix: float) -> float:

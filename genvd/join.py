@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from genvd import ownership
+from genvd.doubt import NO_DOUBT
 from genvd.model import (
     CONTEXT_TYPES,
     AccountQuestion,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.claims import Rejection
+    from genvd.doubt import Doubt
     from genvd.model import AccountFacts, Attachment, Context, ProcessFacts
     from genvd.ownership import OwnedRecord
 
@@ -64,7 +66,7 @@ def processes(
         uses[context.pid][context.device_index].append(context)
     members = {one.record.eid: one.members for one in owned}
     accounts = accounts or ownership.NOBODY
-    unknown = ProcessOwner()
+    unknown = ProcessOwner(environment_unknown="not_visible")
     found, rejections = [], []
     for pid in sorted(uses):
         owner = facts.owners.get(pid, unknown)
@@ -83,6 +85,7 @@ def processes(
                 cgroup_kind=owner.cgroup_kind,
                 cgroup=owner.cgroup,
                 gone=pid in facts.gone,
+                environment_unknown=owner.environment_unknown,
             )
         )
     return tuple(found), tuple(rejections)
@@ -93,6 +96,7 @@ def environments(
     attachments: Iterable[Attachment],
     gpu_processes: tuple[Process, ...] | None,
     accounts: AccountFacts | None = None,
+    doubt: Doubt = NO_DOUBT,
 ) -> tuple[tuple[Environment, ...], tuple[Rejection, ...]]:
     """Return the active environments, with the devices they hold and the processes that name them and compute.
 
@@ -101,6 +105,7 @@ def environments(
         attachments: of active ones and others.
         gpu_processes: None while they are not known.
         accounts: None while nothing is known of them.
+        doubt: what processes may do there of which it is not known in which environment they are.
 
     Returns:
         The environments, and their claims of names that do not hold.
@@ -111,6 +116,7 @@ def environments(
     for process in gpu_processes or ():
         if process.eid is not None and process.compute_uses:
             pids[process.eid].append(process.pid)
+    possible = doubt.computing_devices()
     found, rejections = [], []
     for one in owned:
         record = one.record
@@ -130,6 +136,7 @@ def environments(
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
                 named=record.username is not None,
                 attached_memory_bytes=_least_limit(devices.get(record.eid, {}), record.gpu_memory_bytes),
+                possible_device_indices=possible.get(record.eid, ()),
             )
         )
     return tuple(found), tuple(rejections)

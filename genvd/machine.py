@@ -10,7 +10,9 @@ from genvd import activity, join
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
 from genvd.crew import Crew
+from genvd.doubt import doubt
 from genvd.idleness import IdleClock
+from genvd.left_memory import LeftMemory, is_unclear
 from genvd.model import (
     AccountFacts,
     GenvFacts,
@@ -25,8 +27,10 @@ from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from genvd.claims import Rejection
-    from genvd.model import AccountQuestion, CollectorStatus, Environment, Holding, Process, User
+    from genvd.model import AccountQuestion, CollectorStatus, Environment, EnvironmentRecord, Holding, Process, User
     from genvd.ownership import Memberships, OwnedRecord
     from genvd.sources.assembly import Sources
 
@@ -68,6 +72,7 @@ class Machine:
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._renumbering = Renumbering()
+        self._left_memory = LeftMemory()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
 
@@ -90,6 +95,11 @@ class Machine:
             users=people.users,
             holdings=people.holdings,
             holders_unknown=people.holders_unknown,
+            unseen_memory_devices=(
+                self._left_memory.take(facts.gpu.devices, people.processes, all_seen=facts.processes.all_seen)
+                if facts.gpu and facts.processes and people.processes is not None
+                else ()
+            ),
             attached_device_indices=(
                 None if people.environments is None else join.attached_devices(people.environments)
             ),
@@ -127,12 +137,13 @@ class Machine:
             rejections += more
         if not genv or not known:
             return _People(processes)
-        environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts)
+        doubted = doubt(processes or (), known, facts.owned, facts.accounts)
+        environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts, doubted)
         devices = gpu.devices if gpu else None
-        holdings = activity.holdings(environments, genv.attachments, processes, devices)
+        holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)
         holdings, unclear = facts.unclear.split(environments, holdings)
         idle = self.idle_clock.take(environments, (*holdings, *unclear))
-        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle)
+        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle, doubted)
         environments = facts.unclear.marked(environments)
         self._memberships = memberships(facts.owned)
         self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
@@ -174,7 +185,21 @@ def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
         gpu_pids=frozenset(context.pid for context in (gpu.contexts if gpu else None) or ()),
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
+        records=_records(environments),
+        all_seen=gpu is not None and is_unclear(gpu),
     )
+
+
+def _records(environments: Iterable[EnvironmentRecord]) -> dict[tuple[int, int], str | None]:
+    """Return which environment the records say a user's process is in; None for one that several name."""
+    records: dict[tuple[int, int], str | None] = {}
+    for environment in environments:
+        if environment.uid is None:
+            continue
+        for pid in environment.pids:
+            place = pid, environment.uid
+            records[place] = environment.eid if records.get(place, environment.eid) == environment.eid else None
+    return records
 
 
 def _driver_state(gpus: CollectorStatus) -> str:

@@ -104,6 +104,14 @@ class GenvFacts:
     """Entries for devices that no machine can have, which were left out."""
 
 
+UnknownEnvironment = Literal["no_permission", "overwritten", "not_visible", "unreadable"]
+"""Why it is not known in which environment a process runs: this user may not read its variables; a program has put
+its title where they were; the process is not to be seen (another pid namespace, hidepid of proc(5)); or its variables
+are not there to be read for another reason."""
+
+UNKNOWN_ENVIRONMENT: tuple[UnknownEnvironment, ...] = get_args(UnknownEnvironment)
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessOwner:
     """Who runs a process, and in which environment it says to run."""
@@ -111,7 +119,8 @@ class ProcessOwner:
     uid: int | None = None
     """Its real uid."""
     eid: str | None = None
-    """Value of GENV_ENVIRONMENT_ID: the process's own claim; None where there is none or it cannot be read."""
+    """Value of GENV_ENVIRONMENT_ID: the process's own claim, or what was found of it otherwise; None where there is
+    none, or it is not known."""
     command: str | None = None
     """Its short name, of up to 15 characters, which it may change; never its arguments."""
     started: float | None = None
@@ -122,6 +131,8 @@ class ProcessOwner:
     """Identifier or name of the container, number or SLUID of the Slurm job, name of the unit of session or service."""
     namespace_uid: int | None = None
     """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
+    environment_unknown: UnknownEnvironment | None = None
+    """Why it is not known in which environment it runs; None where that is known, also if it runs in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,10 @@ class ProcessQuestion:
     gpu_pids: frozenset[int] = frozenset()
     environment_pids: frozenset[int] = frozenset()
     kernel_ids: frozenset[str] = frozenset()
+    records: Mapping[tuple[int, int], str | None] = field(default_factory=dict)
+    """By pid and uid, the environment whose record lists the process as its user's; None where several do."""
+    all_seen: bool = False
+    """Whether the answer must say if there are processes in pid namespaces of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,7 @@ class ProcessFacts:
     """The answer to a :class:`ProcessQuestion`."""
 
     owners: Mapping[int, ProcessOwner] = field(default_factory=dict)
-    """By pid, for the GPU processes that are still there."""
+    """By pid, for the GPU processes of which anything is known; of one that has ended, what was known last."""
     live_pids: frozenset[int] = frozenset()
     uids: Mapping[int, int] = field(default_factory=dict)
     """Real uids by pid, for the live ones of the environments."""
@@ -149,6 +164,8 @@ class ProcessFacts:
     gone: frozenset[int] = frozenset()
     """The GPU processes that have ended, zombies among them, where the monitor can tell; the driver may still list
     them."""
+    all_seen: bool = True
+    """False if there are processes in pid namespaces of their own, which the driver may not list; only where asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +232,8 @@ class Process:
     cgroup: str | None = None
     gone: bool = False
     """Whether it has ended, as far as can be told, and the driver lists it all the same."""
+    environment_unknown: UnknownEnvironment | None = None
+    """Why it is not known in which environment it runs; None where that is known, also if it runs in none."""
 
     @property
     def type(self) -> ContextType:
@@ -284,6 +303,8 @@ class Environment:
     devices_known: bool = True
     """Whether each of its attachments is known to be of the device that has the index now; see
     :mod:`genvd.renumbering`."""
+    possible_device_indices: tuple[int, ...] = ()
+    """Devices on which a process computes of which it is not known whether it is in this environment."""
     attached_memory_bytes: int | None = None
     """The least of the limits, by :func:`memory_limit`, on the devices that it holds; None where it has none."""
 
@@ -310,6 +331,8 @@ class Holding:
     """Unix time in seconds of the attachment."""
     gpu_memory_bytes: int | None = None
     """Memory that the environment may use on the device; None for all of it."""
+    device_up: bool | None = None
+    """Whether the device answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +437,8 @@ class Snapshot:
     holders_unknown: tuple[int, ...] = ()
     """Indices of the devices of which it is not known who holds them, since indices moved; see
     :mod:`genvd.renumbering`."""
+    unseen_memory_devices: tuple[int, ...] = ()
+    """Indices of the devices with memory in use that no listed process has, and none left behind when it ended."""
     attached_device_indices: tuple[int, ...] | None = None
     """Devices with at least one active environment attached."""
     rejected_claims: tuple[RejectedClaims, ...] = ()

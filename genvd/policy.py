@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.activity import memory
-from genvd.model import memory_limit
+from genvd.left_memory import unaccounted
+from genvd.model import UNKNOWN_ENVIRONMENT, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.model import Device, DeviceUse, Environment, Holding, Process, Snapshot
+    from genvd.model import Device, Environment, EnvironmentUse, Holding, Process, Snapshot, UnknownEnvironment
 
 MEMORY_LIMIT = "memory_limit"
 UNATTACHED_DEVICE = "unattached_device"
@@ -34,8 +34,7 @@ def violations(environment: Environment, held: int | None) -> Iterator[tuple[str
     uses, known = environment.uses, environment.devices_known
     if environment.memory_limit_bytes is not None:
         yield MEMORY_LIMIT, _any_above_limit(environment) if known else None
-    unattached = None if uses is None or not known else any(use.computes and not use.attached for use in uses)
-    yield UNATTACHED_DEVICE, unattached
+    yield UNATTACHED_DEVICE, None if uses is None or not known else _computes_elsewhere(environment, uses)
     if environment.gpus is not None:
         yield DEVICE_LIMIT, None if held is None or not known else held > environment.gpus
 
@@ -49,18 +48,26 @@ def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool 
 
 
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    """Return by device the bytes in use of which nobody knows whose they are, of those of which that can be told."""
+    """Return by device the bytes in use that no process accounts for; not where a process may have them unseen."""
+    for device, amount in _unaccounted(snapshot):
+        if device.index not in snapshot.unseen_memory_devices:
+            yield device, amount
+
+
+def unseen_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
+    """Return by device the bytes in use that no process accounts for, where a process may have them unseen."""
+    for device, amount in _unaccounted(snapshot):
+        if device.index in snapshot.unseen_memory_devices:
+            yield device, amount
+
+
+def _unaccounted(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
     if snapshot.processes is None:
         return
-    uses: dict[int, list[DeviceUse]] = defaultdict(list)
-    for process in snapshot.processes:
-        for use in () if process.gone else process.uses:
-            uses[use.device_index].append(use)
+    amounts = unaccounted(snapshot.devices or (), snapshot.processes)
     for device in snapshot.devices or ():
-        of_processes = memory(uses[device.index])
-        known = device.up and device.processes_listed and device.memory_reserved_bytes is not None
-        if known and device.memory_used_bytes is not None and of_processes is not None:
-            yield device, max(0, device.memory_used_bytes - of_processes)
+        if device.index in amounts:
+            yield device, amounts[device.index]
 
 
 def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
@@ -84,23 +91,52 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     """Tell whether a process computes outside any active environment.
 
     What only draws does not count, such as a desktop, nor does the server of NVIDIA's Multi-Process Service that root
-    runs.
+    runs. A process that has ended computes nowhere, and one whose environment is not known is accused of nothing.
     """
+    if process.gone or process.environment_unknown:
+        return False
     computes = any(use.computes or use.type == "mps" for use in process.uses)
     serves = process.uid == 0 and process.command == _MPS_SERVER
     return computes and not serves and process.eid not in active_eids
 
 
-def unmanaged_by_user(snapshot: Snapshot) -> Counter[str]:
+def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:
     """Count the processes outside of any active environment by whom they run as, "" where that is not known.
 
-    Who has no other processes than those inside stands there with 0.
+    Who has no other processes than those inside stands there with 0, and with None who has one of which it is not known
+    where it runs.
     """
     active = active_eids(snapshot)
     found: Counter[str] = Counter()
+    unclear = set()
     for process in snapshot.processes or ():
-        found[process.username or ""] += is_unmanaged(process, active)
-    return found
+        username = process.username or ""
+        found[username] += is_unmanaged(process, active)
+        if is_unknown(process):
+            unclear.add(username)
+    return {username: None if username in unclear else number for username, number in found.items()}
+
+
+def is_unknown(process: Process) -> bool:
+    """Tell whether a live process runs in an environment, or in none, of which nothing is known."""
+    return process.environment_unknown is not None and not process.gone
+
+
+def unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:
+    """Count the processes of :func:`is_unknown` by the reason for which nothing is known."""
+    numbers = dict.fromkeys(UNKNOWN_ENVIRONMENT, 0)
+    for process in snapshot.processes or ():
+        if process.environment_unknown is not None and not process.gone:
+            numbers[process.environment_unknown] += 1
+    return numbers
+
+
+def _computes_elsewhere(environment: Environment, uses: tuple[EnvironmentUse, ...]) -> bool | None:
+    """Tell whether an environment computes on a device that it does not hold; None if that depends on processes of
+    which it is not known whether they are in it."""
+    if any(use.computes and not use.attached for use in uses):
+        return True
+    return None if set(environment.possible_device_indices) - set(environment.device_indices) else False
 
 
 def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:

@@ -25,8 +25,9 @@ def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
     found = policy.unmanaged_by_user(snapshot)
     people = {environment.username for environment in snapshot.environments if environment.username}
     for username in sorted(people.union(found)):
-        if username or found[username]:
-            yield (username,), found[username]
+        number = found.get(username, 0)
+        if username or number:
+            yield (username,), number
 
 
 POLICY = (
@@ -40,16 +41,23 @@ POLICY = (
     Metric(
         "genv_unmanaged_processes",
         "Processes that compute on a GPU outside any active environment, by whom they run as; username is empty where"
-        " that is not known.",
+        " that is not known. Absent for a user as long as it is not known of one process in which environment it runs.",
         ("username",),
         _unmanaged,
     ),
     Metric(
         "genv_device_orphan_memory_bytes",
-        "Device memory in use that neither a process in sight, which none is that has ended, nor the driver's reserve"
-        " accounts for, in bytes.",
+        "GPU memory in use that no live process and no driver reserve accounts for, in bytes. Absent where a process"
+        " may have it that the monitor cannot see, as in a container with a pid namespace of its own.",
         ("index",),
         lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
+    ),
+    Metric(
+        "genv_device_unseen_memory_bytes",
+        "GPU memory in use, in bytes, that no listed process has, and that no process left behind when it ended: most"
+        " likely of a process that the monitor cannot see. Absent where there is none.",
+        ("index",),
+        lambda s: (((device.index,), amount) for device, amount in policy.unseen_memory(s)),
     ),
     Metric(
         "genv_device_oversubscribed",

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from genvd import policy
 from genvd.metrics.spec import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.metrics.spec import Sample
+    from genvd.model import Snapshot
+
+
+def _unreadable(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.processes is not None:
+        for reason, number in policy.unknown_environments(snapshot).items():
+            yield (reason,), number
+
 
 SERVICE = (
     Metric(
@@ -32,6 +48,13 @@ SERVICE = (
         "How long the collector took in the last collection, in seconds.",
         ("collector",),
         lambda s: (((c.name,), c.duration_seconds) for c in s.collectors),
+    ),
+    Metric(
+        "genv_monitor_unreadable_processes",
+        "GPU processes of which it is not known in which environment they run, by reason: no_permission, overwritten"
+        " (by a title that the program gave itself), not_visible or unreadable.",
+        ("reason",),
+        _unreadable,
     ),
     Metric(
         "genv_monitor_last_collection_timestamp_seconds",

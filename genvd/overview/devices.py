@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from genvd.device_model import Device, MigInstance
     from genvd.model import Environment, Holding, Process, Snapshot
 
+_UNCLEAR = "\0"
+"""Stands for the environment of processes of which it is not known; no identifier has a NUL in it."""
+
 MOST_PARTS = 8
 """Of a device's memory, holders and processes that have a line of their own."""
 
@@ -26,6 +29,8 @@ class MemoryPart:
     name: str | None
     """Of the environment or user; None for those outside of any, or of nobody known."""
     memory_bytes: int
+    unclear: bool = False
+    """Whether it is of processes of which the environment is not known, which have no name together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,9 @@ def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
     if snapshot.devices is None:
         return None
     environments = {one.eid: one for one in snapshot.environments or ()}
-    orphans = {device.index: amount for device, amount in policy.orphan_memory(snapshot)}
+    orphans = {
+        device.index: amount for device, amount in (*policy.orphan_memory(snapshot), *policy.unseen_memory(snapshot))
+    }
     holdings: dict[int, list[Holding]] = defaultdict(list)
     for holding in snapshot.holdings or ():
         holdings[holding.device_index].append(holding)
@@ -155,9 +162,20 @@ def _by_environment(
     memory: Iterable[tuple[Process, int | None]], environments: Mapping[str, Environment]
 ) -> tuple[MemoryPart, ...] | None:
     """Return the sums by environment; several may have one name."""
-    parts = _parts((process.eid if process.eid in environments else None, amount) for process, amount in memory)
+    parts = _parts(
+        (
+            _UNCLEAR if policy.is_unknown(process) else process.eid if process.eid in environments else None,
+            amount,
+        )
+        for process, amount in memory
+    )
     named = {eid: environment.name or eid for eid, environment in environments.items()}
-    return parts and tuple(replace(part, name=named.get(part.name or "", part.name)) for part in parts)
+    return parts and tuple(
+        MemoryPart(None, part.memory_bytes, unclear=True)
+        if part.name == _UNCLEAR
+        else replace(part, name=named.get(part.name or "", part.name))
+        for part in parts
+    )
 
 
 def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart, ...] | None:

@@ -114,14 +114,14 @@ def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
         by_name[process.username or ""].append(process)
     outside = policy.unmanaged_by_user(snapshot)
     users = {user.username: user for user in join.users(snapshot.environments)}
-    names = sorted({*users, *(name for name, number in outside.items() if number and name)})
+    names = sorted({*users, *(name for name, number in outside.items() if number != 0 and name)})
     known = snapshot.processes is not None
     return tuple(
-        _user(name, users.get(name), by_name.get(name, []) if known else None, outside[name]) for name in names
+        _user(name, users.get(name), by_name.get(name, []) if known else None, outside.get(name, 0)) for name in names
     )
 
 
-def _user(name: str, user: User | None, processes: list[Process] | None, outside: int) -> UserRow:
+def _user(name: str, user: User | None, processes: list[Process] | None, outside: int | None) -> UserRow:
     return UserRow(
         username=name,
         environments=len(user.eids) if user else 0,
@@ -142,7 +142,7 @@ def process_rows(snapshot: Snapshot) -> tuple[ProcessRow, ...] | None:
         _process(
             process,
             environments.get(process.eid or ""),
-            None if active is None else policy.is_unmanaged(process, active),
+            None if active is None or policy.is_unknown(process) else policy.is_unmanaged(process, active),
         )
         for process in snapshot.processes
     )

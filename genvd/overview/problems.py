@@ -216,6 +216,28 @@ def _violations(snapshot: Snapshot) -> Iterator[Problem]:
         yield _about(what, names, ("environment", "environments"), todo, "error")
 
 
+_UNKNOWN_ENVIRONMENT = {
+    "no_permission": "Run the monitor as root, or ask the service, which may read them: 'genv-monitor top'.",
+    "not_visible": "The monitor must see the processes of the whole machine: run it outside of a container, and without"
+    " hidepid for /proc.",
+    "overwritten": "They overwrote their environment variables with a title. Start them from a shell in which the"
+    " environment is activated, and the monitor finds it there.",
+    "unreadable": "This should pass by itself; 'journalctl -u genv-monitor' says more.",
+}
+
+
+def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:
+    numbers = policy.unknown_environments(snapshot)
+    for reason, number in numbers.items():
+        if number:
+            processes, belong = ("GPU process", "belongs") if number == 1 else ("GPU processes", "belong")
+            yield Problem(
+                "warning",
+                f"It is not known to which environment {number} {processes} {belong}.",
+                _UNKNOWN_ENVIRONMENT[reason],
+            )
+
+
 def _outside(snapshot: Snapshot) -> Iterator[Problem]:
     if snapshot.processes is None or snapshot.environments is None:
         return
@@ -237,9 +259,16 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
         if amount > ORPHAN_BYTES:
             yield Problem(
                 "warning",
-                f"Device {device.index} has {amount / 2**30:.1f} GiB in use that no process in sight has.",
+                f"GPU {device.index}: {amount / 2**30:.1f} GiB are still in use by processes that have ended.",
                 _vendor(snapshot).freed(device),
             )
+    for device, amount in policy.unseen_memory(snapshot):
+        yield Problem(
+            "warning",
+            f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use by processes that the monitor cannot see,"
+            " for example in a container with a pid namespace of its own.",
+            _vendor(snapshot).unseen(device),
+        )
     twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
     if twice:
         yield Problem(
@@ -258,6 +287,7 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _holders_unknown,
     _violations,
     _outside,
+    _unknown_environments,
     _memory,
 )
 

@@ -26,7 +26,9 @@ class Vendor:
     reset: Callable[[int], str]
     """How the device at an index is reset; docs/runbook.md says more."""
     freed: Callable[[Device], str]
-    """How the memory of a device is freed of what nobody in sight has."""
+    """How the memory of a device is freed of what a process left behind when it ended."""
+    unseen: Callable[[Device], str]
+    """How to find who has memory of a device that the monitor cannot see."""
 
 
 def _reset(index: int) -> str:
@@ -73,6 +75,7 @@ NVIDIA = Vendor(
     look="look for 'NVRM: Xid' in 'dmesg'",
     reset=_reset,
     freed=_freed,
+    unseen=_who_has_it_open,
 )
 
 VENDORS = {"nvml": NVIDIA}

@@ -235,9 +235,10 @@ class DemoGpus:
                 for index, pid in zip(job.devices, job.pids, strict=False)
             ),
         )
-        used = {index: _OVERHEAD + demo_people.orphaned(index, state.tick, devices) for index in range(devices)}
+        used = {index: _OVERHEAD + demo_people.unaccounted(index, state.tick, devices) for index in range(devices)}
         for context in contexts:
             used[context.device_index] += context.memory_bytes or 0
+        contexts += tuple(demo_people.ended(state.tick, devices))
         described = (
             demo_devices.device(
                 index,
@@ -335,6 +336,7 @@ class DemoProcesses:
             owners={pid: owner for pid, owner in owners.items() if pid in question.gpu_pids},
             live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
             uids={job.shell: _uid(job) for job in state.jobs if job.shell in question.environment_pids},
+            gone=question.gpu_pids & {demo_people.ENDED_PID},
         )
 
 

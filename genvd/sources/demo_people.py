@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 DESKTOP_PID = 901
+ENDED_PID = 902
 """Of the display server, which draws on device 0 and is of root."""
 DESKTOP_MEMORY = 12 * 2**20
 
@@ -42,10 +43,21 @@ def devices_asked(job: Job) -> int:
     return 1 if job.number % 11 == 5 else len(job.devices)
 
 
-def orphaned(index: int, tick: int, devices: int) -> int:
-    """Return the bytes on a device that a process left behind which ended badly; until somebody resets the device."""
+def unaccounted(index: int, tick: int, devices: int) -> int:
+    """Return the bytes on a device that are of no process that lives, as far as the driver tells."""
     period, since = divmod(tick, 4 * _ORPHAN_TICKS)
     return _ORPHAN_MEMORY if since >= 3 * _ORPHAN_TICKS and period % devices == index else 0
+
+
+def ended(tick: int, devices: int) -> Iterator[Context]:
+    """Return the context of a process that ended badly and left its memory behind, until somebody resets the device.
+
+    That is every other time; in between, the memory is of a container whose processes the driver does not list.
+    """
+    if tick // (4 * _ORPHAN_TICKS) % 2 == 0:
+        for index in range(devices):
+            if amount := unaccounted(index, tick, devices):
+                yield Context(ENDED_PID, index, amount, utilization=0.0)
 
 
 def desktop(devices: int) -> Iterator[Context]:

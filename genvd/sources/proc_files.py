@@ -15,6 +15,8 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _STATUS_BYTES = 64 * 1024
 _STATUS = re.compile(rb"^Tgid:\t(\d+)$.*?^Uid:\t(\d+)\t", re.MULTILINE | re.DOTALL)
 
+_NAMESPACE_PIDS = re.compile(rb"^NSpid:\t\d+\t\d", re.MULTILINE)
+
 MAX_PID = 2**22
 """PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
 
@@ -31,9 +33,10 @@ _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 STAT_BYTES = 4096
 """More than there is in a stat file."""
 
-STATE, THREADS, START_TIME, START_CODE, START_OF_ENVIRONMENT = (number - 3 for number in (3, 20, 22, 26, 50))
-"""Places of the fields state, num_threads, starttime, startcode and env_start in what :func:`stat_fields` returns: by
-their numbers in proc_pid_stat(5), from the one after the name on."""
+STATE, PARENT, THREADS, START_TIME, START_CODE = (number - 3 for number in (3, 4, 20, 22, 26))
+ARGUMENTS_START, ARGUMENTS_END, START_OF_ENVIRONMENT, ENVIRONMENT_END = (number - 3 for number in (48, 49, 50, 51))
+"""Places of fields in what :func:`stat_fields` returns: by their numbers in proc_pid_stat(5) (state, ppid, num_threads,
+starttime, startcode; arg_start, arg_end, env_start, env_end), from the one after the name on."""
 
 
 class Status(NamedTuple):
@@ -64,21 +67,50 @@ def read_at_once(pid: int, name: str, most: int) -> bytes | None:
     return _read(pid, name, most, at_once=True)
 
 
-def _read(pid: int, name: str, most: int, *, at_once: bool) -> bytes | None:
+def read_or_fail(pid: int, name: str, most: int) -> bytes:
+    """Return what :func:`read` does.
+
+    Raises:
+        OSError: the process is gone, or does not let this user read the file.
+        SourceError: as for :func:`read`.
+    """
+    try:
+        return _content(pid, name, most, at_once=False)
+    except OSError as error:
+        give_up_if_exhausted(error)
+        raise
+
+
+def byte_at(pid: int, name: str, offset: int) -> bytes:
+    """Return the byte at an offset of a file of a process; nothing where there is none, or it cannot be read."""
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            content = os.read(descriptor, most)
-            while (
-                not at_once and content and len(content) < most and (more := os.read(descriptor, most - len(content)))
-            ):
-                content += more
-            return content
+            return os.pread(descriptor, 1, offset)
         finally:
             os.close(descriptor)
     except OSError as error:
         give_up_if_exhausted(error)
+        return b""
+
+
+def _read(pid: int, name: str, most: int, *, at_once: bool) -> bytes | None:
+    try:
+        return _content(pid, name, most, at_once=at_once)
+    except OSError as error:
+        give_up_if_exhausted(error)
         return None
+
+
+def _content(pid: int, name: str, most: int, *, at_once: bool) -> bytes:
+    descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, most)
+        while not at_once and content and len(content) < most and (more := os.read(descriptor, most - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def give_up_if_exhausted(error: OSError) -> None:
@@ -129,6 +161,15 @@ def in_first_pid_namespace() -> bool:
     except OSError as error:
         give_up_if_exhausted(error)
         return False
+
+
+def is_in_nested_pid_namespace(pid: int) -> bool:
+    """Tell whether a process has a number in a pid namespace below that of this service, too.
+
+    That is NSpid in proc_pid_status(5).
+    """
+    match = _NAMESPACE_PIDS.search(read_at_once(pid, "status", _STATUS_BYTES) or b"")
+    return match is not None
 
 
 def has_ended(pid: int) -> bool:

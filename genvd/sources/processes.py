@@ -14,18 +14,22 @@ from genvd.sources import cgroups, proc_files
 from genvd.sources.boot_time import BootTime
 from genvd.sources.cgroups import cgroup
 from genvd.sources.proc_files import START_CODE, START_OF_ENVIRONMENT, START_TIME, STAT_BYTES, stat_fields
+from genvd.sources.process_environment import Claim, Records, inherited, own_claim
 from genvd.text import decode
-
-ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
-
-MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
-"""Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
 """A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
 
 _FEW = 256
 """For more pids than that, /proc is listed first: a state file can name hundreds of thousands that are not there."""
+
+_RETRY_READINGS = 10
+"""After so many readings of the source, what a process keeps closed is tried again."""
+
+_LASTING = frozenset({"no_permission", "overwritten"})
+"""Reasons for which an environment is not known that hardly ever go away."""
+
+_HIDDEN = ProcessOwner(environment_unknown="not_visible")
 
 _KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]{1,256})\.json(?=[\0\"' )]|\Z)")
 
@@ -34,13 +38,18 @@ class ProcessSource:
     """The processes of this machine, through /proc.
 
     What was read of a process, but for its name, is kept until it ends or executes another program. What could not be
-    read is tried again at the next reading.
+    read is tried again at the next reading. Of a process that has ended and is still asked for, what was known last
+    stands.
     """
 
     name = "processes"
 
     def __init__(self) -> None:
         self._read: dict[int, _Reading] = {}
+        self._records: Records = {}
+        self._readings = 0
+        self._namespaces_read: int | None = None
+        self._no_namespaces = True
         self._living: dict[int, _Living] = {}
         self._boot_time = BootTime()
 
@@ -52,18 +61,34 @@ class ProcessSource:
                 environment.
         """
         self._read = {pid: reading for pid, reading in self._read.items() if pid in question.gpu_pids}
+        self._readings += 1
+        if question.records != self._records:
+            self._records = question.records
+            self._read = {pid: replace(reading, tried=-_RETRY_READINGS) for pid, reading in self._read.items()}
         owners = {pid: owner for pid in question.gpu_pids if (owner := self._owner(pid)) is not None}
+        gone = self._gone(question.gpu_pids)
+        hidden = question.gpu_pids - owners.keys() - gone
         uids = self._live(question.environment_pids)
         return ProcessFacts(
-            owners=owners,
+            owners=owners | dict.fromkeys(hidden, _HIDDEN),
             live_pids=frozenset(uids),
             uids=uids,
             login_uids={
                 pid: login for pid, uid in uids.items() if uid == 0 and (login := proc_files.login_uid(pid)) is not None
             },
             kernel_uids=_live_kernels(question.kernel_ids),
-            gone=self._gone(question.gpu_pids),
+            gone=gone,
+            all_seen=not question.all_seen or self._all_seen(),
         )
+
+    def _all_seen(self) -> bool:
+        """Tell whether every process is in the pid namespace of the service, which sees those of the whole machine."""
+        if self._namespaces_read is None or self._readings - self._namespaces_read >= _RETRY_READINGS:
+            self._namespaces_read = self._readings
+            self._no_namespaces = proc_files.in_first_pid_namespace() and not any(
+                map(proc_files.is_in_nested_pid_namespace, proc_files.processes())
+            )
+        return self._no_namespaces
 
     def _gone(self, pids: frozenset[int]) -> frozenset[int]:
         """Return those that have ended; none where pids of others than this service's own namespace may be among them.
@@ -94,36 +119,58 @@ class ProcessSource:
         reading = self._read.get(pid)
         program = _program(pid, reading.program if reading else None)
         if program is None:
-            self._read.pop(pid, None)
-            return None
-        if reading is None or reading.program.identity != program.identity or not reading.complete:
-            reading = self._read_process(pid, program)
+            return self._last_known(pid)
+        if reading is None or reading.program.identity != program.identity or self._is_due(reading):
+            reading = self._read_process(pid, program, reading)
             again = _program(pid)
             if again is None or again.identity != program.identity:  # it ended, and the pid may be another's by now
-                return None
+                return self._last_known(pid)
             self._read[pid] = reading
         if reading.program is not program:  # it may call itself anything at any time
             reading = replace(reading, program=program, owner=replace(reading.owner, command=program.command))
             self._read[pid] = reading
         return reading.owner
 
-    def _read_process(self, pid: int, program: _Program) -> _Reading:
+    def _last_known(self, pid: int) -> ProcessOwner | None:
+        """Return what was known of a process that is not there any more, and mark it as not read."""
+        reading = self._read.get(pid)
+        if reading is None:
+            return None
+        if reading.complete:
+            self._read[pid] = replace(reading, complete=False)
+        return reading.owner
+
+    def _is_due(self, reading: _Reading) -> bool:
+        """Tell whether to read a process again of which not all is known: one that is closed stays so most times."""
+        if reading.complete:
+            return False
+        lasting = reading.owner.environment_unknown in _LASTING
+        return not lasting or self._readings - reading.tried >= _RETRY_READINGS
+
+    def _read_process(self, pid: int, program: _Program, before: _Reading | None) -> _Reading:
         status = proc_files.status(pid)
         uid = status.uid if status else None
-        block = proc_files.read(pid, "environ", MAX_ENVIRONMENT_BYTES) or b""
-        value = environment_variable(block, ENVIRONMENT_VARIABLE)
-        eid = decode(value) if value else None
+        own = own_claim(pid)
+        claim = own if own.unknown is None or uid is None else self._found_otherwise(pid, uid, own, program, before)
         group = cgroup(proc_files.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
         owner = ProcessOwner(
             uid=uid,
-            eid=eid,
+            eid=claim.eid,
             command=program.command,
             started=self._boot_time.unix_time(int(program.identity[0])),
             cgroup_kind=group.kind if group else None,
             cgroup=group.name if group else None,
-            namespace_uid=proc_files.namespace_owner(pid) if eid else None,
+            namespace_uid=proc_files.namespace_owner(pid) if claim.eid or claim.unknown else None,
+            environment_unknown=claim.unknown,
         )
-        return _Reading(program, owner, complete=bool(block) and uid is not None)
+        return _Reading(program, owner, own.unknown is None and uid is not None, self._readings)
+
+    def _found_otherwise(self, pid: int, uid: int, own: Claim, program: _Program, before: _Reading | None) -> Claim:
+        """Return the environment of a process that does not tell itself: what it told before, else its ancestors."""
+        if before and before.owner.environment_unknown is None and before.program.started == program.started:
+            return Claim(before.owner.eid)
+        eid = inherited(pid, uid, self._records) if own.unknown in _LASTING else None
+        return own if eid is None else Claim(eid)
 
 
 class _Living(NamedTuple):
@@ -144,12 +191,20 @@ class _Program(NamedTuple):
     command: str
     """The same as it is."""
 
+    @property
+    def started(self) -> bytes:
+        """When the process was started, which stays when it executes another program."""
+        return self.identity[0]
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     program: _Program
     owner: ProcessOwner
     complete: bool
+    """Whether the process itself told all, as far as it ever will."""
+    tried: int
+    """At which reading of the source that was."""
 
 
 def _program(pid: int, known: _Program | None = None) -> _Program | None:
@@ -178,14 +233,6 @@ def program_identity(pid: int) -> Identity | None:
     """Return what tells a process, and the program in it, from all others with the same pid; None if it is gone."""
     program = _program(pid)
     return program.identity if program else None
-
-
-def environment_variable(block: bytes, name: bytes) -> bytes | None:
-    """Return the value of a variable in an environment block as /proc/PID/environ gives it; the last one counts."""
-    start = (b"\0" + block).rfind(b"\0" + name + b"=")
-    if start < 0:
-        return None
-    return block[start + len(name) + 1 :].split(b"\0", 1)[0]
 
 
 def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:

@@ -159,13 +159,20 @@ _USERS = (
     Column("OUTSIDE", lambda u: whole(u.unmanaged), right=True, style=lambda u: _wrong(bool(u.unmanaged))),
 )
 
+
+def _environment_of(process: ProcessRow) -> str:
+    if process.unmanaged:
+        return "outside of any"
+    return process.environment or ("not known" if process.unmanaged is None else UNKNOWN)
+
+
 _PROCESSES = (
     Column("PID", lambda p: str(p.pid), right=True),
     Column("COMMAND", lambda p: p.command or UNKNOWN, gives=True),
     Column("USER", lambda p: p.username or UNKNOWN, gives=True),
     Column(
         "ENVIRONMENT",
-        lambda p: "outside of any" if p.unmanaged else p.environment or UNKNOWN,
+        _environment_of,
         gives=True,
         style=lambda p: _wrong(p.unmanaged is True),
     ),

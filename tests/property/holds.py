@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from genvd.config import Config, as_yaml
 from genvd.config_file import ConfigError, load
 from genvd.sources import SourceError, genv_format, proc_files
-from genvd.sources.processes import ENVIRONMENT_VARIABLE, environment_variable
+from genvd.sources.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.sources.state_files import StateFile
 from genvd.text import MAX_TEXT, decode
 from genvd.web import web_config

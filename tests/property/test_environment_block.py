@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genvd.sources.processes import ENVIRONMENT_VARIABLE
+from genvd.sources.process_environment import ENVIRONMENT_VARIABLE
 from genvd.text import MAX_TEXT, clean
 from tests.property import holds
 

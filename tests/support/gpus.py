@@ -12,7 +12,7 @@ MIB = 2**20
 DEVICE_METRICS = {
     "genv_device_temperature": 40.0,
     "genv_device_utilization": 70.0,
-    "genv_device_memory_used_bytes": 1000.0 * MIB,
+    "genv_device_memory_used_bytes": 500.0 * MIB,
     "genv_device_memory_total_bytes": 16000.0 * MIB,
 }
 """What :func:`gpu` makes them be."""
@@ -27,7 +27,7 @@ def gpu(number: int, **values: object) -> Gpu:
         "uuid": f"GPU-{number}",
         "temperature": 40,
         "utilization": 70,
-        "memory_used": 1000 * MIB,
+        "memory_used": 500 * MIB,  # so little is memory of nobody also beside containers, as other tests start
         "memory_total": 16000 * MIB,
         "memory_reserved": 300 * MIB,
     }

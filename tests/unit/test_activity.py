@@ -81,7 +81,7 @@ def test_whether_an_environment_works_on_a_device(
 
 def test_nothing_is_known_of_work_while_the_processes_are_not() -> None:
     (found,) = activity.holdings([environment("a", 0)], [], None, (device(),))
-    assert found == Holding("a", 1001, "alice", 0, "GPU-0", None, None, None)
+    assert found == Holding("a", 1001, "alice", 0, "GPU-0", None, None, None, device_up=True)
 
 
 def test_one_for_each_environment_and_device_that_there_is() -> None:

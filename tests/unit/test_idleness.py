@@ -60,6 +60,35 @@ def test_setting_the_clock_changes_nothing(wall: float) -> None:
     assert seconds(clock, 10, holding(False, attached=NOW - 60), wall=wall) == 70
 
 
+def lost(index: int = 0) -> Holding:
+    return Holding("a", 1001, "alice", index, None, None, None, None, device_up=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ((holding(False), holding(False, 1)), 910),
+        ((holding(True), holding(False, 1)), None),
+        ((holding(False), holding(True, 1)), 10),
+        ((lost(), holding(False, 1)), 910),
+        ((holding(None), holding(False, 1)), 910),
+    ],
+    ids=["idle on both", "worked on the lost one", "worked on the other", "lost from the start", "never known"],
+)
+def test_a_lost_device_does_not_make_the_others_look_busy(before: tuple[Holding, ...], expected: float | None) -> None:
+    clock = IdleClock()
+    seconds(clock, 0, *before)
+    assert seconds(clock, 10, lost(), holding(False, 1)) == expected
+    if expected is None:
+        assert seconds(clock, 20, lost(), holding(False, 1)) is None, "it may go on"
+
+
+def test_nothing_is_known_with_all_devices_lost() -> None:
+    clock = IdleClock()
+    seconds(clock, 0, holding(False))
+    assert seconds(clock, 10, lost()) is None
+
+
 def test_who_holds_anew_is_idle_since_then() -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(True))

@@ -142,6 +142,12 @@ def test_orphan_memory(changes: dict[str, object], memory: tuple[int | None, ...
     assert [orphaned for _, orphaned in policy.orphan_memory(machine)] == ([] if expected is None else [expected])
 
 
+def test_memory_of_somebody_unseen_is_no_orphan() -> None:
+    machine = Snapshot(0.0, SERVICE, devices=(device(),), processes=(), unseen_memory_devices=(0,))
+    assert list(policy.orphan_memory(machine)) == []
+    assert [amount for _, amount in policy.unseen_memory(machine)] == [100]
+
+
 def test_orphan_memory_is_not_known_while_the_processes_are_not() -> None:
     assert list(policy.orphan_memory(Snapshot(0.0, SERVICE, devices=(device(),)))) == []
 
@@ -175,6 +181,8 @@ def test_a_device_that_is_promised_twice(
         (Process(1, (DeviceUse(0, 1),), None, 1001), True),
         (Process(1, (DeviceUse(0, 1),), "active", 1001), False),
         (Process(1, (DeviceUse(0, 1),), "gone", 1001), True),
+        (Process(1, (DeviceUse(0, 1),), None, 1001, gone=True), False),
+        (Process(1, (DeviceUse(0, 1),), None, 1001, environment_unknown="overwritten"), False),
         (Process(1, (DeviceUse(0, 1, computes=False, type="mps"),), None, 1001), True),
         (Process(1, (DeviceUse(0, 1, computes=False, type="graphics"),), None, 0, command="Xorg"), False),
         (Process(1, (DeviceUse(0, 1),), None, 0, command="nvidia-cuda-mps"), False),

@@ -17,7 +17,8 @@ from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
 from genvd.sources.proc_files import has_ended, in_first_pid_namespace
-from genvd.sources.processes import Identity, ProcessSource, environment_variable, program_identity
+from genvd.sources.process_environment import environment_variable, own_claim
+from genvd.sources.processes import Identity, ProcessSource, program_identity
 from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
@@ -385,6 +386,7 @@ def test_environments_that_people_can_make(start: Start, block: str, eid: str | 
     resource_limit = 'ulimit -s 65536; exec "$@"'  # arguments and environment may have a quarter of the stack
     process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
+    wait_for(lambda: own_claim(process.pid).unknown is None, "the kernel has written its variables")
     found = ProcessSource().read(gpu(process)).owners[process.pid].eid
     assert found == eid if eid else found and found.startswith("zzz") and len(found) <= MAX_TEXT
 

@@ -216,6 +216,13 @@ def _memory() -> Sequence[PanelBuilder]:
             "genv_device_orphan_memory_bytes",
             "It cannot be told: a process or the driver's reserve is not known; or metrics.policy is off",
         ),
+        over_time(
+            "Memory of unseen processes",
+            "Memory in use that no listed process has, and that no process left behind: most likely that of a container"
+            " with a pid namespace of its own.",
+            "genv_device_unseen_memory_bytes",
+            "All memory in use is of processes that the driver lists",
+        ),
     ]
 
 

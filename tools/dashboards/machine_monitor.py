@@ -205,6 +205,19 @@ def _bounds() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
+                "Processes not read",
+                "GPU processes of which it is not known in which environment they run, by reason; they count in none,"
+                " and nobody is accused of them.",
+                width=6,
+                height=7,
+                empty=_NO_MONITOR,
+            ),
+            ask.machine("genv_monitor_unreadable_processes", "reason"),
+            "{{reason}}",
+            NONE_IS_GOOD,
+        ),
+        lines(
+            About(
                 "Ledger waits",
                 "Time since the file of the ledger was last written; a crash loses no more than that.",
                 width=6,

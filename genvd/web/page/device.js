@@ -164,7 +164,7 @@ function shares(device) {
   const orphan = device.orphan_bytes === null ? [] : [line("orphan", "of no process in sight", device.orphan_bytes)];
   const blocks = [
     block("By environment", (device.memory_by_environment ?? []).map((/** @type {any} */ part, /** @type {number} */ place) =>
-      line(`part-${place % STYLES}`, part.name ?? "outside of any", part.memory_bytes)).concat(orphan)),
+      line(`part-${place % STYLES}`, part.name ?? (part.unclear ? "not known" : "outside of any"), part.memory_bytes)).concat(orphan)),
     block("By user", (device.memory_by_user ?? []).map((/** @type {any} */ part) => line(null, part.name ?? "not known", part.memory_bytes))),
   ];
   if (device.mig.length) {

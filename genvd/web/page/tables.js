@@ -75,7 +75,7 @@ const PROCESSES = [
   {
     title: "Environment",
     kind: "name",
-    value: (row) => row.unmanaged ? "outside of any" : row.environment,
+    value: (row) => row.unmanaged ? "outside of any" : row.environment ?? (row.unmanaged === null ? "not known" : null),
     severity: (row) => row.unmanaged ? "warning" : null,
   },
   DEVICES,

@@ -1,0 +1,88 @@
+"""What cannot be said of environments because of processes of which it is not known in which environment they run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.ownership import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genvd.model import AccountFacts, DeviceUse, Process, ProcessFacts
+    from genvd.ownership import OwnedRecord
+
+Place = tuple[str, int]
+"""The identifier of an environment, and the index of a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """By environment and device, what a process may do there of which it is not known whether it is in that one."""
+
+    present: frozenset[Place] = frozenset()
+    """It has a context on the device, and so memory."""
+    computing: frozenset[Place] = frozenset()
+    """It has a context there that can compute."""
+    working: frozenset[Place] = frozenset()
+    """It may have worked there since the collection before."""
+
+    def computing_devices(self) -> Mapping[str, tuple[int, ...]]:
+        """Return :attr:`computing` by environment, in the order of the devices."""
+        devices: dict[str, list[int]] = defaultdict(list)
+        for eid, index in sorted(self.computing):
+            devices[eid].append(index)
+        return {eid: tuple(indices) for eid, indices in devices.items()}
+
+
+NO_DOUBT = Doubt()
+
+
+def doubt(
+    processes: Iterable[Process], facts: ProcessFacts, owned: Iterable[OwnedRecord], accounts: AccountFacts | None
+) -> Doubt:
+    """Return what is in doubt as long as the environments of some processes are not known.
+
+    A process may be in the environments whose members include its user. Anybody may be behind root, behind a user that
+    is not known, and behind one without an account, as in a container (see user_namespaces(7)).
+
+    Args:
+        processes: all that hold contexts.
+        facts: whose they are.
+        owned: the active environments.
+        accounts: None while nothing is known of them.
+    """
+    unknown = [process for process in processes if process.environment_unknown and not process.gone]
+    if not unknown:
+        return NO_DOUBT
+    by_people: dict[frozenset[int] | None, list[DeviceUse]] = defaultdict(list)
+    for process in unknown:
+        by_people[_people(process, facts, accounts)].extend(process.uses)
+    members = {one.record.eid: one.members for one in owned}
+    present: set[Place] = set()
+    computing: set[Place] = set()
+    working: set[Place] = set()
+    for people, uses in by_people.items():
+        eids = [eid for eid, those in members.items() if people is None or not those or not those.isdisjoint(people)]
+        for indices, places in (
+            ({use.device_index for use in uses}, present),
+            ({use.device_index for use in uses if use.computes or use.type == "mps"}, computing),
+            ({use.device_index for use in uses if use.utilization != 0 or use.works_beside}, working),
+        ):
+            places.update((eid, index) for eid in eids for index in indices)
+    return Doubt(frozenset(present), frozenset(computing), frozenset(working))
+
+
+def _people(process: Process, facts: ProcessFacts, accounts: AccountFacts | None) -> frozenset[int] | None:
+    """Return the users who may be behind a process; None for anybody."""
+    if process.uid is None or process.uid == ROOT:
+        return None
+    if accounts is None or accounts.names.get(process.uid) is None:
+        return None
+    owner = facts.owners.get(process.pid)
+    behind = owner.namespace_uid if owner else None
+    if behind == ROOT:
+        return None
+    return frozenset({process.uid} if behind is None else {process.uid, behind})

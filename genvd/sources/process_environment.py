@@ -1,0 +1,146 @@
+"""In which genv environment a process runs: what it says itself, or what its ancestors and genv's records say.
+
+A process names its environment in a variable that it inherits. What /proc/PID/environ shows is the memory where the
+kernel put the variables at execve(2). It can be closed to this user, overwritten by a program that gives itself a title
+(setproctitle and its like), or gone because the first thread has ended. None of that means that there is no variable.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from genvd.model import UnknownEnvironment
+from genvd.sources import proc_files
+from genvd.sources.proc_files import (
+    ARGUMENTS_END,
+    ARGUMENTS_START,
+    ENVIRONMENT_END,
+    PARENT,
+    START_OF_ENVIRONMENT,
+    STAT_BYTES,
+    stat_fields,
+)
+from genvd.text import decode
+
+ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
+
+MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
+"""Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
+
+_MOST_THREADS = 8
+"""Threads that are asked for the environment of a process whose first one has ended; they all share it."""
+
+_MOST_ANCESTORS = 64
+"""Ancestors that are looked at: anybody can make a chain of thousands."""
+
+Records = Mapping[tuple[int, int], str | None]
+"""By pid and real uid, the environment whose record lists the process; None where several records do."""
+
+
+class Claim(NamedTuple):
+    """The environment that a process names."""
+
+    eid: str | None
+    unknown: UnknownEnvironment | None = None
+    """Why it cannot be known; None where :attr:`eid` is what the process says, which may be nothing."""
+
+
+def own_claim(pid: int) -> Claim:
+    """Return the environment that the process itself names.
+
+    Raises:
+        SourceError: this service or the machine has run out of descriptors or memory.
+    """
+    block = b""
+    try:
+        block = proc_files.read_or_fail(pid, "environ", MAX_ENVIRONMENT_BYTES)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Claim(None, "no_permission")
+    if not block:
+        if _has_empty_environment(pid):
+            return Claim(None)
+        block = _environment_of_a_thread(pid)
+        if not block:
+            return Claim(None, "unreadable")
+    value = environment_variable(block, ENVIRONMENT_VARIABLE)
+    if value is not None:
+        return Claim(decode(value) if value else None)
+    return Claim(None, None if _is_intact(pid, block) else "overwritten")
+
+
+def inherited(pid: int, uid: int, records: Records) -> str | None:
+    """Return the environment of the nearest process that tells, from this one up through its ancestors.
+
+    Only processes of the same user count. A record comes before the variable: genv activates an environment in a shell
+    that runs already, and what the shell was started with stays in its /proc/PID/environ.
+
+    Args:
+        pid: a process whose own claim is not known.
+        uid: its real uid.
+        records: what genv's records say of processes.
+    """
+    ancestor = pid
+    for _ in range(_MOST_ANCESTORS):
+        status = proc_files.status(ancestor)
+        if status is not None and status.uid == uid:
+            if (ancestor, uid) in records:
+                return records[ancestor, uid]
+            eid = own_claim(ancestor).eid if ancestor != pid else None
+            if eid is not None:
+                return eid
+        parent = _parent(ancestor)
+        if parent <= 1:
+            return None
+        ancestor = parent
+    return None
+
+
+def environment_variable(block: bytes, name: bytes) -> bytes | None:
+    """Return the value of a variable in an environment block as /proc/PID/environ gives it; the last one counts."""
+    start = (b"\0" + block).rfind(b"\0" + name + b"=")
+    if start < 0:
+        return None
+    return block[start + len(name) + 1 :].split(b"\0", 1)[0]
+
+
+def _environment_of_a_thread(pid: int) -> bytes:
+    try:
+        with os.scandir(f"/proc/{pid}/task") as entries:
+            threads = [entry.name for entry in islice(entries, _MOST_THREADS + 1) if entry.name != str(pid)]
+    except OSError as error:
+        proc_files.give_up_if_exhausted(error)
+        return b""
+    blocks = (proc_files.read(pid, f"task/{thread}/environ", MAX_ENVIRONMENT_BYTES) for thread in threads)
+    return next((block for block in blocks if block), b"")
+
+
+def _parent(pid: int) -> int:
+    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", PARENT)
+    return int(fields[PARENT]) if fields else 0
+
+
+def _has_empty_environment(pid: int) -> bool:
+    """Tell whether the process was started without any variable, which is not the same as having no memory (yet)."""
+    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", ENVIRONMENT_END)
+    return bool(fields) and fields[START_OF_ENVIRONMENT] == fields[ENVIRONMENT_END] != b"0"
+
+
+def _is_intact(pid: int, block: bytes) -> bool:
+    """Tell whether an environment block is as the kernel wrote it.
+
+    The variables stand one behind the other, each ended by one NUL: an empty one was wiped. They follow the arguments,
+    which also end in a NUL: without it, a title goes on into the variables (the kernel concludes the same, see
+    get_mm_cmdline in fs/proc/base.c).
+    """
+    if block.startswith(b"\0") or b"\0\0" in block:
+        return False
+    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", ARGUMENTS_END)
+    if not fields:
+        return False
+    length = int(fields[ARGUMENTS_END]) - int(fields[ARGUMENTS_START])
+    return length <= 0 or proc_files.byte_at(pid, "cmdline", length - 1) == b"\0"

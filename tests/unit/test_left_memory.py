@@ -1,0 +1,61 @@
+"""Memory that a process left behind, and memory of processes that nobody can see."""
+
+from __future__ import annotations
+
+from genvd.left_memory import NEGLIGIBLE_BYTES, LeftMemory
+from genvd.model import Device, DeviceUse, Process
+
+GIB = 2**30
+
+
+def device(used: int, index: int = 0) -> Device:
+    return Device(
+        index, uuid=f"GPU-{index}", up=True, memory_used_bytes=used, memory_reserved_bytes=0, processes_listed=True
+    )
+
+
+def process(pid: int, memory: int, *, gone: bool = False) -> Process:
+    return Process(pid, (DeviceUse(0, memory),), gone=gone)
+
+
+class Machine:
+    """One with processes in pid namespaces of their own."""
+
+    def __init__(self) -> None:
+        self._memory = LeftMemory()
+
+    def take(self, devices: list[Device], processes: tuple[Process, ...]) -> tuple[int, ...]:
+        return self._memory.take(devices, processes, all_seen=False)
+
+
+def test_memory_that_came_without_a_process_is_of_somebody_unseen() -> None:
+    memory = Machine()
+    assert memory.take([device(NEGLIGIBLE_BYTES)], ()) == ()
+    assert memory.take([device(20 * GIB)], ()) == (0,)
+    assert memory.take([device(20 * GIB + GIB), device(0, 1)], (process(1, GIB),)) == (0,), "beside one that is listed"
+
+
+def test_where_all_processes_are_seen_memory_of_nobody_is_left_behind() -> None:
+    assert LeftMemory().take([device(20 * GIB)], (), all_seen=True) == ()
+
+
+def test_memory_of_a_process_that_was_seen_to_end_is_left_behind() -> None:
+    memory = Machine()
+    assert memory.take([device(20 * GIB)], (process(1, 20 * GIB),)) == ()
+    for _ in range(3):
+        assert memory.take([device(20 * GIB)], ()) == ()
+    assert memory.take([device(0)], ()) == ()
+    assert memory.take([device(20 * GIB)], ()) == (0,), "what was freed since is not that any more"
+
+
+def test_memory_of_an_ended_process_that_is_still_listed_is_left_behind() -> None:
+    memory = Machine()
+    assert memory.take([device(20 * GIB)], (process(1, 20 * GIB, gone=True),)) == ()
+    assert memory.take([device(20 * GIB)], ()) == ()
+
+
+def test_a_device_that_does_not_answer_for_a_while_forgets_nothing() -> None:
+    memory = Machine()
+    memory.take([device(20 * GIB)], (process(1, 20 * GIB),))
+    assert memory.take([Device(0, uuid="GPU-0", up=False)], ()) == ()
+    assert memory.take([device(20 * GIB)], ()) == ()

@@ -1,0 +1,195 @@
+"""In which environment a process runs whose own variables are overwritten, closed or gone: real processes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from genvd.model import ProcessOwner, ProcessQuestion
+from genvd.sources.process_environment import own_claim
+from genvd.sources.processes import ProcessSource
+from tests.support.needs import need_root
+from tests.support.users import temporary_users
+from tests.support.waiting import wait_for
+
+TITLE = """
+import ctypes, sys, time
+fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+arguments, arguments_end, variables, variables_end = map(int, fields[45:49])
+title = {
+    "wiped": b"SERVE",
+    "long": b"S" * (arguments_end - arguments + 1500),
+    "spaces": b"SERVE".ljust(variables_end - arguments - 1),
+}[sys.argv[1]]
+end = arguments + len(title) if sys.argv[1] == "long" else variables_end
+ctypes.memset(arguments, 0, end - arguments)
+ctypes.memmove(arguments, title, len(title))
+print(flush=True)
+time.sleep(600)
+"""
+"""Gives itself a title as programs do: over the arguments, and on into the variables."""
+
+FIRST_THREAD_ENDS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+LONG = {"PADDING": "x" * 1000, "GENV_ENVIRONMENT_ID": "E1", "REST": "y" * 1000}
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Runs a Python program, below a shell if one is wanted, and returns its pid once it has printed a line."""
+    with ExitStack() as stack:
+
+        def run_one(
+            program: str, *arguments: str, variables: dict[str, str], below: str | None = None, uid: int | None = None
+        ) -> int:
+            command = [sys.executable, "-c", program, *arguments]
+            if below is not None:
+                command = ["sh", "-c", f'export {below}; "$@" & echo $!; wait', "sh", *command]
+            process = stack.enter_context(
+                subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, user=uid, start_new_session=True)
+            )
+            stack.callback(kill_group, process.pid)
+            assert process.stdout
+            pid = int(process.stdout.readline()) if below is not None else process.pid
+            process.stdout.readline()
+            return pid
+
+        yield run_one
+
+
+def kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, 9)
+
+
+def owner_of(pid: int, records: dict[tuple[int, int], str | None] | None = None) -> ProcessOwner:
+    question = ProcessQuestion(gpu_pids=frozenset({pid}), records=records or {})
+    return ProcessSource().read(question).owners[pid]
+
+
+@pytest.mark.parametrize("how", ["wiped", "long", "spaces"])
+def test_a_title_over_the_variables_is_not_taken_for_having_none(run: Run, how: str) -> None:
+    pid = run(TITLE, how, variables=LONG)
+    assert own_claim(pid) == (None, "overwritten")
+    owner = owner_of(pid)
+    assert (owner.eid, owner.environment_unknown) == (None, "overwritten")
+
+
+@pytest.mark.parametrize("variables", [{}, {"A": "1"}, {"A": "", "B": "2"}, {"odd": "a=b c"}])
+def test_variables_that_are_as_they_were_are_believed(run: Run, variables: dict[str, str]) -> None:
+    pid = run("import time; print(flush=True); time.sleep(600)", "x", "", variables=variables)
+    assert own_claim(pid) == (None, None)
+
+
+def test_a_process_below_a_shell_of_an_environment_is_found_by_it(run: Run) -> None:
+    shell = {**LONG, "GENV_ENVIRONMENT_ID": "E0"}
+    pid = run(TITLE, "wiped", variables=shell, below="GENV_ENVIRONMENT_ID=E1")
+    assert owner_of(pid).eid == "E0", "what its shell was started with"
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    owner = owner_of(pid, {(parent, os.getuid()): "E1"})
+    assert (owner.eid, owner.environment_unknown) == ("E1", None), "what was activated in its shell later"
+    ambiguous = owner_of(pid, {(parent, os.getuid()): None})
+    assert (ambiguous.eid, ambiguous.environment_unknown) == (None, "overwritten")
+
+
+def test_the_record_of_another_user_says_nothing(run: Run) -> None:
+    pid = run(TITLE, "wiped", variables={"A": "1"})
+    assert owner_of(pid, {(pid, os.getuid() + 1): "E1"}).eid is None
+    assert owner_of(pid, {(pid, os.getuid()): "E1"}).eid == "E1"
+
+
+def test_an_ancestor_of_another_user_says_nothing(run: Run) -> None:
+    need_root("runs a process of another user")
+    with temporary_users(1) as (user,):
+        command = ["setpriv", "--reuid", str(user.uid), "--clear-groups", "env", "-i", "sleep", "600"]
+        with subprocess.Popen(
+            ["sh", "-c", '"$@" & echo $!; wait', "sh", *command],
+            env={"PATH": os.environ["PATH"], "GENV_ENVIRONMENT_ID": "E1"},
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as shell:
+            try:
+                assert shell.stdout
+                pid = int(shell.stdout.readline())
+                wait_for(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", "the process runs")
+                assert owner_of(pid).eid is None
+                assert owner_of(pid).environment_unknown is None
+            finally:
+                kill_group(shell.pid)
+
+
+def test_the_other_threads_tell_when_the_first_one_has_ended(run: Run) -> None:
+    pid = run(FIRST_THREAD_ENDS, variables={"GENV_ENVIRONMENT_ID": "E1"})
+    wait_for(
+        lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "its first thread ended"
+    )
+    owner = owner_of(pid)
+    assert (owner.eid, owner.environment_unknown) == ("E1", None)
+
+
+def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Run) -> None:
+    executes = (
+        "import os, sys; print(flush=True); input();"
+        "os.execve(sys.executable, [sys.executable, '-c', sys.argv[1], 'wiped'], {'A': 'x' * 1000})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", executes, TITLE],
+        env={"GENV_ENVIRONMENT_ID": "E1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            process.stdout.readline()
+            source, question = ProcessSource(), ProcessQuestion(gpu_pids=frozenset({process.pid}))
+            assert source.read(question).owners[process.pid].eid == "E1"
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            assert own_claim(process.pid).unknown == "overwritten"
+            assert source.read(question).owners[process.pid].eid == "E1"
+        finally:
+            process.kill()
+
+
+def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
+    source = ProcessSource()
+    with subprocess.Popen(["sleep", "600"], env={"GENV_ENVIRONMENT_ID": "E1"}) as process:
+        question = ProcessQuestion(gpu_pids=frozenset({process.pid}))
+        try:
+            wait_for(lambda: source.read(question).owners[process.pid].eid == "E1", "it was read")
+        finally:
+            process.kill()
+    facts = source.read(question)
+    assert facts.owners[process.pid].eid == "E1"
+    assert source.read(ProcessQuestion()).owners == {}
+    assert process.pid not in source.read(question).owners or facts.gone == {process.pid}
+
+
+def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    pid = run(TITLE, "wiped", variables=LONG)
+    source, tries = ProcessSource(), itertools.count()
+    monkeypatch.setattr("genvd.sources.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
+    records: dict[tuple[int, int], str | None] = {}
+    for _ in range(10):
+        source.read(ProcessQuestion(gpu_pids=frozenset({pid}), records=records))
+    assert next(tries) == 1
+    records = {(pid, os.getuid()): "E1"}
+    facts = source.read(ProcessQuestion(gpu_pids=frozenset({pid}), records=records))
+    assert facts.owners[pid].eid == "E1", "a new record is looked at at once"
