@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.error_log import ErrorLog
 from genvd.model import RejectedClaims
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ REASONS = {
 MOST_REMEMBERED = 20_000
 """Claims that are told apart. A state file has room for more, whose author gets no better count than this."""
 
-_QUIET_SECONDS = 3600.0
-"""Between two lines in the log with one reason, as anybody can cause them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -57,7 +54,7 @@ class ClaimAccount:
         self._totals = dict.fromkeys(REASONS, 0)
         self._there: frozenset[Rejection] = frozenset()
         self._left_out: dict[str, int] = defaultdict(int)
-        self._logged: dict[str, float] = {}
+        self._errors = ErrorLog(log)
 
     def take(self, rejections: Iterable[Rejection], left_out: dict[str, int]) -> None:
         """Count what was not there at the last call.
@@ -69,24 +66,25 @@ class ClaimAccount:
         there = frozenset(rejection for _, rejection in zip(range(MOST_REMEMBERED), rejections, strict=False))
         for rejection in there - self._there:
             self._totals[rejection.reason] += 1
-            self._log(rejection.reason, ", ".join(map(repr, rejection.claim)))
+            self._report(rejection.reason, ", ".join(map(repr, rejection.claim)))
         self._there = there
         for reason, number in left_out.items():
             if number > self._left_out[reason]:
                 self._totals[reason] += number - self._left_out[reason]
-                self._log(reason, f"{number} now")
+                self._report(reason, f"{number} now")
             self._left_out[reason] = number
+        self._clear({rejection.reason for rejection in there})
 
     def totals(self) -> tuple[RejectedClaims, ...]:
         """Return how many claims were counted, for every reason there is."""
         return tuple(RejectedClaims(reason, total) for reason, total in self._totals.items())
 
-    def _log(self, reason: str, what: str) -> None:
-        now = time.monotonic()
-        if now - self._logged.get(reason, -_QUIET_SECONDS) >= _QUIET_SECONDS:
-            self._logged[reason] = now
-            log.warning(
-                "%s: %s; see docs/trust.md; further ones are counted in genv_monitor_rejected_claims_total only",
-                REASONS[reason],
-                what,
-            )
+    def _report(self, reason: str, what: str) -> None:
+        rest = "see docs/trust.md; further ones are counted in genv_monitor_rejected_claims_total only"
+        self._errors.report(reason, f"{REASONS[reason]}: {what}; {rest}", kind=reason)
+
+    def _clear(self, there: set[str]) -> None:
+        """Let it be over for the reasons of which there is no claim any more."""
+        for reason in list(self._errors.active):
+            if reason not in there and not self._left_out[str(reason)]:
+                self._errors.clear(reason, f"no longer: {REASONS[str(reason)]}")

@@ -1,4 +1,4 @@
-"""Runs any source the same way: in another thread, timed, with a deadline, its failure caught and logged once."""
+"""Runs any source the same way: in another thread, timed, with a deadline, its failure caught and logged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar, cast
 
 from genvd.crew import Crew
+from genvd.error_log import ErrorLog
 from genvd.model import CollectorStatus
 from genvd.sources import Source, SourceError
 
@@ -25,9 +26,6 @@ STEADY_TICKS = 3
 
 HUNG = "hung"
 """The reason of a source that does not answer in time."""
-
-_MOST_PROBLEMS = 10
-"""That are logged until the source works again, whatever new ones somebody invents."""
 
 _NO_ANSWER = (
     "does not answer in time; its metrics go away if that lasts, everything else goes on; see 'dmesg' for what hangs,"
@@ -60,8 +58,7 @@ class Collector(Generic[Q, F]):
         self._late_ticks = 0  # it has been busy for with one question: nobody waits for that twice
         self._facts: F | None = None
         self._failures = 0
-        self._successes = 0
-        self._problems: set[str] = set()  # since it last succeeded; each is logged once
+        self._errors = ErrorLog(log, STEADY_TICKS)
 
     @property
     def busy(self) -> bool:
@@ -113,21 +110,18 @@ class Collector(Generic[Q, F]):
     def _answer(self, question: Q) -> F | Exception:
         try:
             return self._source.read(question)
-        except SourceError as error:
-            return error
         except Exception as error:  # a defect of ours must cost the metrics of this source only
-            problem = f"unexpected {type(error).__name__}: {error}; please report this as a defect"
-            if problem not in self._problems:
-                log.exception("%s: failed unexpectedly", self.name)
-            return RuntimeError(problem)
+            return error
 
     def _failed(self, error: Exception, seconds: float) -> tuple[F | None, CollectorStatus]:
-        self._failures, self._successes = self._failures + 1, 0
-        problem = str(error)
-        if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
-            self._problems.add(problem)
-            log.warning("%s: %s", self.name, problem)
-        reason, partial = (error.reason, error.partial) if isinstance(error, SourceError) else (None, None)
+        self._failures += 1
+        problem, reason, partial = str(error), None, None
+        if isinstance(error, SourceError):
+            reason, partial = error.reason, error.partial
+            self._errors.report(self.name, f"{self.name}: {problem}")
+        else:
+            problem = f"unexpected {type(error).__name__}: {error}; please report this as a defect"
+            self._errors.defect(self.name, f"{self.name}:", error)
         if partial is not None:
             self._facts = cast("F", partial)
         elif self._failures > GRACE_TICKS:
@@ -135,8 +129,6 @@ class Collector(Generic[Q, F]):
         return self._facts, CollectorStatus(self.name, False, seconds, problem, reason)
 
     def _succeeded(self, facts: F, seconds: float) -> tuple[F, CollectorStatus]:
-        self._facts, self._failures, self._successes = facts, 0, self._successes + 1
-        if self._problems and self._successes >= STEADY_TICKS:
-            self._problems.clear()
-            log.info("%s: works again", self.name)
+        self._facts, self._failures = facts, 0
+        self._errors.clear(self.name, f"{self.name}: works again")
         return facts, CollectorStatus(self.name, True, seconds)

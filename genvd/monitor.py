@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
-from genvd.defects import Defects
+from genvd.error_log import ErrorLog
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
+
+_COLLECTION, _COUNTING = "a collection", "counting for the ledger"
+"""What can fail, as the log names it."""
 
 _OLD_LEDGER_SECONDS = 1.0
 """That are waited for a ledger to be written before another one is begun."""
@@ -63,9 +66,8 @@ class Monitor:
         """Whether the web configuration could be used when it was last read."""
         self._published: bool | None = None
         self._own_process = OwnProcess()
-        self._failed_metrics: set[str] = set()
+        self._errors = ErrorLog(log)
         self._ledger: Ledger | None = None
-        self._defects, self._ledger_defects = Defects("a collection"), Defects("counting for the ledger")
 
     def keep_ledger(self, config: Config) -> None:
         """Count who uses how much, from the next collection on, where the configuration says so."""
@@ -98,9 +100,9 @@ class Monitor:
             snapshot = self._counted(self.look(skipped))
             self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.take(snapshot))
         except Exception as error:  # the timer must go on whatever a tick meets
-            self._defects.tell(error)
+            self._errors.defect(_COLLECTION, _COLLECTION, error)
         else:
-            self._defects.over()
+            self._errors.clear(_COLLECTION, f"{_COLLECTION} succeeds again")
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest
@@ -143,14 +145,14 @@ class Monitor:
             last_work = None if snapshot.holdings is None else self._machine.idle_clock.last_work
             counted = replace(snapshot, ledger=ledger.take(snapshot, last_work))
         except Exception as error:  # a defect there must cost these metrics only
-            self._ledger_defects.tell(error)
+            self._errors.defect(_COUNTING, _COUNTING, error)
             return snapshot
-        self._ledger_defects.over()
+        self._errors.clear(_COUNTING, f"{_COUNTING} succeeds again")
         return counted
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
-        return exported(snapshot, self._limits, self._failed_metrics, self._left_out)
+        return exported(snapshot, self._limits, self._errors, self._left_out)
 
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""

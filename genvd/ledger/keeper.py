@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from genvd.defects import Defects
+from genvd.error_log import ErrorLog
 from genvd.ledger import place
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
 from genvd.ledger.store import Batch, Store, read_unwritable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_PROBLEMS = 10
-"""That are logged until the file is written again."""
+_WRITING = "writing the ledger"
+_GOES_ON = "it goes on in memory, and is written as soon as that is possible"
 
 
 @dataclass(slots=True)
@@ -66,8 +66,7 @@ class Keeper:
         self._taken = False
         self._checked = False
         self._pace = Pace()
-        self._problems: set[str] = set()
-        self._defects = Defects("writing the ledger")
+        self._errors = ErrorLog(log)
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -119,11 +118,11 @@ class Keeper:
         except (sqlite3.Error, OSError, RefusedError, UnsafePathError) as error:
             self._failed(error)
         except Exception as error:  # a defect of ours must not stop the writing for ever
-            self._defects.tell(error)
+            self._errors.defect(_WRITING, _WRITING, error)
             self._batch = None  # the totals of the next one have it all
             self._failed(error)
         else:
-            self._defects.over()
+            self._errors.clear(_WRITING, f"{_WRITING} succeeds again")
         finally:
             self.loaded.set()
 
@@ -143,7 +142,7 @@ class Keeper:
 
     def _open(self) -> Store:
         if self._store is not None and self._store.replaced:
-            log.warning("ledger: %s was taken away; a new one is begun", self._store.path)
+            self._errors.report("taken away", f"ledger: {self._store.path} was taken away; a new one is begun")
             self._close()
         if self._store is None:
             store = Store(self.directory, self._mode, check=not self._checked)
@@ -173,7 +172,8 @@ class Keeper:
         self._checked = True
         label = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         path = place.set_aside(self.directory / place.FILE, label)
-        log.error("ledger: it is damaged (%s); it is now %s, and a new one is begun", error, path)
+        text = f"ledger: it is damaged ({error}); it is now {path}, and a new one is begun"
+        self._errors.report("damaged", text, kind=str(error), level=logging.ERROR)
 
     def _close(self) -> None:
         store, self._store = self._store, None
@@ -185,9 +185,7 @@ class Keeper:
         self._book.written(totals)
         self.last_write_timestamp = time.time()
         self.write_success = True
-        if self._problems:
-            self._problems.clear()
-            log.info("ledger: it is written again")
+        self._errors.clear("written", "ledger: it is written again")
 
     def _failed(self, error: Exception) -> None:
         self._close()
@@ -196,9 +194,7 @@ class Keeper:
         self._book.written(None)
         self.write_success = False
         problem = _told(error, self.directory)
-        if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
-            self._problems.add(problem)
-            log.warning("ledger: %s; it goes on in memory, and is written as soon as that is possible", problem)
+        self._errors.report("written", f"ledger: {problem}; {_GOES_ON}")
 
     def _load_anyway(self, error: Exception) -> None:
         """Find out what was counted before without being able to write; if nobody can say that, it is not known."""

@@ -25,6 +25,7 @@ from genvd.metrics.users import USERS
 from genvd.metrics.xid import XID
 
 if TYPE_CHECKING:
+    from genvd.error_log import ErrorLog
     from genvd.metrics.family import Family
     from genvd.metrics.spec import Metric
     from genvd.model import Snapshot
@@ -58,18 +59,18 @@ ALL = (
 
 
 def exported(
-    snapshot: Snapshot, limits: Limits, failed: set[str], left_out: frozenset[str] = frozenset()
+    snapshot: Snapshot, limits: Limits, errors: ErrorLog, left_out: frozenset[str] = frozenset()
 ) -> list[Family]:
     """Return all that is exported of a Snapshot.
 
     Args:
         snapshot: the machine.
         limits: how many environments, users and processes have series of their own.
-        failed: the names of metrics that failed already, kept by the caller so that each is logged once.
+        errors: where the metrics that fail are logged.
         left_out: those of :data:`GROUPS` that are switched off.
     """
     caps = Caps(snapshot, limits)
-    found = families(_without(left_out), snapshot, failed, caps)
+    found = families(_without(left_out), snapshot, errors, caps)
     return [*found, SERIES_DROPPED.family_of({(kind,): number for kind, number in caps.dropped.items()})]
 
 

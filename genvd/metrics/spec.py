@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from genvd.metrics.family import Family, Value
 
 if TYPE_CHECKING:
+    from genvd.error_log import ErrorLog
     from genvd.metrics.caps import Caps
     from genvd.model import Snapshot
-
-log = logging.getLogger(__name__)
 
 Sample = tuple[tuple[object, ...], Value | None]
 """The values of the labels, in their order, and the value; None for a value that is not known.
@@ -53,7 +51,7 @@ class Metric:
         return Family(self.name, self.help, self.type, self.labels, values)
 
 
-def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str], caps: Caps | None = None) -> list[Family]:
+def families(table: Iterable[Metric], snapshot: Snapshot, errors: ErrorLog, caps: Caps | None = None) -> list[Family]:
     """Return the families of the table that have at least one series.
 
     A row that fails costs only itself.
@@ -61,18 +59,18 @@ def families(table: Iterable[Metric], snapshot: Snapshot, failed: set[str], caps
     Args:
         table: the metrics.
         snapshot: what they are read from.
-        failed: the names of those that failed already, kept by the caller so that each is logged once.
+        errors: where those that fail are logged.
         caps: which environments, users and processes have series of their own; None for all.
     """
     result = []
     for metric in table:
         try:
             family = metric.family(snapshot, caps)
-        except Exception:  # a defect in one row must not cost the scrape
-            if metric.name not in failed:
-                failed.add(metric.name)
-                log.exception("metric %s: failed unexpectedly and is left out; please report this", metric.name)
+        except Exception as error:  # a defect in one row must not cost the scrape
+            errors.defect(metric.name, f"metric {metric.name}:", error, " and is left out")
             continue
+        if metric.name in errors.active:
+            errors.clear(metric.name, f"metric {metric.name}: is there again")
         if family.values:
             result.append(family)
     return result

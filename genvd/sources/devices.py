@@ -24,6 +24,16 @@ _SHARE_FOR_DEVICES = 0.8
 class DeviceLostError(Exception):
     """The device does not answer any more: it fell off the bus or needs a reset."""
 
+    def __init__(self, text: str, code: int | None = None) -> None:
+        """Make one.
+
+        Args:
+            text: what is wrong.
+            code: the driver's number for that, if it gives one.
+        """
+        super().__init__(text)
+        self.code = code
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
+from genvd.collector import STEADY_TICKS
+from genvd.error_log import ErrorLog
 from genvd.sources.devices import DeviceLostError
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ class Parts:
             name: of the device, for the log.
         """
         self._name = name
-        self._failed: set[tuple[str, type[Exception]]] = set()
+        self._errors = ErrorLog(log, STEADY_TICKS)
 
     def read(self, part: str, read: Callable[[], T], nothing: T) -> T:
-        """Return what is read, or ``nothing`` if that fails as nobody expects; this is logged once.
+        """Return what is read, or ``nothing`` if that fails as nobody expects.
 
         Args:
             part: what is read, for the log.
@@ -39,14 +41,12 @@ class Parts:
             DeviceLostError: the device does not answer any more.
         """
         try:
-            return read()
+            value = read()
         except DeviceLostError:
             raise
         except Exception as error:
-            kind = part, type(error)
-            if kind not in self._failed:
-                self._failed.add(kind)
-                log.exception(
-                    "%s: its %s failed unexpectedly and is left out; please report this as a defect", self._name, part
-                )
+            self._errors.defect(part, f"{self._name}: its {part}", error, " and is left out")
             return nothing
+        if part in self._errors.active:
+            self._errors.clear(part, f"{self._name}: its {part} can be read again")
+        return value

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.error_log import ErrorLog
+
 if TYPE_CHECKING:
     from genvd.web.connection import Connection
     from genvd.web.renderer import Post
@@ -77,6 +79,7 @@ class Logins:
         self._lines: dict[str, dict[Connection, tuple[Credentials, Checked, Post]]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._errors = ErrorLog(log)  # of its thread
 
     def let_in(self, users: Mapping[str, str]) -> None:
         """Say who may come in: names, and passwords hashed with bcrypt."""
@@ -118,9 +121,11 @@ class Logins:
             started = time.thread_time()
             try:
                 right = self._is_right(given)
-            except Exception:
-                log.exception("a password could not be checked; please report this")
+            except Exception as error:
+                self._errors.defect("check", "checking a password", error)
                 right = False
+            else:
+                self._errors.clear("check", "passwords are checked again")
             post(connection, _answer(checked, right))
             if not right:
                 time.sleep((time.thread_time() - started) * (1 / SHARE - 1))

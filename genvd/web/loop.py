@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from genvd.defects import Defects
+from genvd.error_log import ErrorLog
 from genvd.waker import Waker
 from genvd.web.connection import Connection
 from genvd.web.connections import Connections, Stage
@@ -34,8 +34,6 @@ _ARRIVAL_SECONDS = 0.05
 _PAUSE_SECONDS = 0.1
 """When no connection can be accepted, because there are no more descriptors."""
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-_QUIET_SECONDS = 60.0
-"""Without that having happened, before it is worth another line in the log."""
 _ACCEPTED_AT_ONCE = 64
 """Before those who are connected get their turn."""
 
@@ -62,12 +60,11 @@ class Loop:
         self._conversation = Conversation(site, security, self._connections, self._renderer, self._post)
         self._posted: deque[tuple[Connection, Callable[[Connection], None]]] = deque()
         self._posting = threading.Lock()
-        self._defects = Defects("serving")
+        self._errors = ErrorLog(log)
         self._ended = False
         self._stopping = False
         self._take_queued = False
         self._paused_until = 0.0
-        self._quiet_until = 0.0  # descriptors that are short are told of already
         self._due: float | None = None  # when a connection will have been in its stage for too long
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -110,10 +107,10 @@ class Loop:
             try:
                 self._turn(self._patience())
             except Exception as error:  # one bad turn must not end the service
-                self._defects.tell(error)
+                self._errors.defect("turn", "serving", error)
                 time.sleep(_PAUSE_SECONDS)
             else:
-                self._defects.over()
+                self._errors.clear("turn", "serving succeeds again")
         self._finish()
 
     def _patience(self) -> float | None:
@@ -161,9 +158,12 @@ class Loop:
         except (OSError, ValueError) as error:  # whoever goes away is not worth a line in the log
             log.debug("connection from %s ended: %s", connection.address, error)
             self._conversation.close(connection)
-        except Exception:
-            log.exception("a request failed unexpectedly; please report this")
+        except Exception as error:
+            self._errors.defect("request", "a request", error)
             self._conversation.close(connection)
+        else:
+            if "request" in self._errors.active:
+                self._errors.clear("request", "requests succeed again")
         self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
@@ -197,6 +197,8 @@ class Loop:
                 self._say_why_not(error)
                 self._pause()
                 return number
+            if "accept" in self._errors.active:
+                self._errors.clear("accept", "connections are accepted again")
             self._welcome(accepted, str(address[0]))
         return _ACCEPTED_AT_ONCE
 
@@ -217,11 +219,8 @@ class Loop:
         if error.errno not in _NO_DESCRIPTORS:
             log.debug("no connection can be accepted: %s", error)
             return
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            advice = "see who has so many connections or files open, or raise LimitNOFILE"
-            log.warning("no connection can be accepted: %s; %s", error.strerror, advice)
-        self._quiet_until = now + _QUIET_SECONDS
+        advice = "see who has so many connections or files open, or raise LimitNOFILE"
+        self._errors.report("accept", f"no connection can be accepted: {error.strerror}; {advice}")
 
     def _pause(self) -> None:
         """Accept nobody for a while, and make room for somebody: descriptors are used up."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from genvd.error_log import ErrorLog
 from genvd.web.response import Job, problem
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Renderer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._errors = ErrorLog(log)  # of its thread
 
     def do(self, job: Job, connection: Connection, deliver: Deliver) -> None:
         """Have a job done and its response delivered; who asks for what is being done already waits with the others."""
@@ -65,7 +67,7 @@ class Renderer:
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            response = _done(job)
+            response = self._response(job)
             with self._changed:
                 waiting = self._waiting.pop(job.key)
             for connection, deliver in waiting:
@@ -77,13 +79,14 @@ class Renderer:
                 self._changed.wait()
             return None if self._stopping else self._jobs.popleft()
 
-
-def _done(job: Job) -> Response:
-    try:
-        return job.make()
-    except Exception:
-        log.exception("a page could not be rendered; please report this")
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+    def _response(self, job: Job) -> Response:
+        try:
+            response = job.make()
+        except Exception as error:
+            self._errors.defect("rendering", "rendering a page", error)
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._errors.clear("rendering", "pages are rendered again")
+        return response
 
 
 def _delivery(deliver: Deliver, response: Response) -> Callable[[Connection], None]:

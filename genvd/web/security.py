@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from genvd.error_log import ErrorLog
 from genvd.web.limiter import Limiter
 from genvd.web.logins import Credentials, Logins, credentials
 from genvd.web.transport import Encrypted, Plain
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from genvd.web.transport import Transport
 
 log = logging.getLogger(__name__)
+
+_RELOAD = "reload"
 
 _LOOK_SECONDS = 1.0
 """From one look at the files to the next, at least. There is none without a new connection or a collection."""
@@ -71,6 +74,7 @@ class Security:
         self._files = self._loaded.files
         self._next_look = 0.0
         self._lock = threading.Lock()
+        self._errors = ErrorLog(log)
         self.successful = True
         """Whether the configuration could be used when it was last read."""
         self.logins = Logins()
@@ -93,7 +97,7 @@ class Security:
         self.successful = True
 
     def look(self) -> None:
-        """Read the files again if they have changed; what is broken leaves all as it is, and is told once."""
+        """Read the files again if they have changed; what is broken leaves all as it is."""
         if self._loaded.path is None or time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
             return
         try:
@@ -109,10 +113,12 @@ class Security:
         self._looked, self._files = loaded.signature, loaded.files
         self.successful = not problems
         if problems:
-            for problem in problems:
-                log.error("%s", problem)
-            log.error("the web configuration was not read anew; the one before still holds")
+            text = "the web configuration was not read again; the one before still holds"
+            if self._errors.report(_RELOAD, text, kind=tuple(problems), level=logging.ERROR):
+                for problem in problems:
+                    log.error("%s", problem)
             return
+        self._errors.clear(_RELOAD, "the web configuration can be used again")
         self._adopt(loaded)
         log.info("the web configuration was read anew")
 

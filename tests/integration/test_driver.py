@@ -360,7 +360,7 @@ def test_a_device_that_stays_lost_until_nvml_is_initialised_anew_comes_back(star
     scenario.enumerates_at_init = True
     scenario.gpus = [gpu(0), gpu(1)]
     scenario.write()
-    monitor = start()
+    monitor = start("--log-level", "debug")
     wait_for_up(monitor, 1, 1)
     scenario.gpus[1].errors = {"nvmlDeviceGetTemperature*": LOST}
     scenario.write()
@@ -374,6 +374,33 @@ def test_a_device_that_stays_lost_until_nvml_is_initialised_anew_comes_back(star
     assert monitor.log.count("NVML is initialised") == tried
 
 
+def test_lost_devices_take_a_line_each_however_often_they_are_tried(start: Start, scenario: Scenario) -> None:
+    """Each text that the driver has for it in turn, as NVML is initialised again and again."""
+    scenario.enumerates_at_init = True
+    scenario.gpus = [gpu(index) for index in range(8)]
+    scenario.write()
+    monitor = start("--log-level", "debug")
+    wait_for_up(monitor, *[1] * 8)
+    for turn in range(6):
+        call, error = (("nvmlDeviceGetTemperature*", LOST), ("nvmlDeviceGetHandleByIndex*", pynvml.NVML_ERROR_UNKNOWN))[
+            turn % 2
+        ]
+        for one in scenario.gpus:
+            one.errors = {call: error}
+        scenario.write()
+        monitor.next_metrics(4)
+    wait_for(lambda: monitor.log.count("NVML is initialised") >= 4, "it has tried several times")
+    assert monitor.log.count(" INFO NVIDIA driver") == 1
+    lines = [line for line in monitor.complaints if "marked down" in line]
+    assert len(lines) == 16, "one for each device and kind"
+    for one in scenario.gpus:
+        one.errors = {}
+    scenario.write()
+    wait_for(lambda: monitor.log.count("answers again; it failed") == 8, "each says that it is over")
+    wait_for_up(monitor, *[1] * 8)
+    assert len(monitor.complaints) == len(lines)
+
+
 def test_a_device_that_is_plugged_in_is_found(
     nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_path: Path
 ) -> None:
@@ -383,7 +410,7 @@ def test_a_device_that_is_plugged_in_is_found(
     scenario.gpus = [gpu(0)]
     scenario.write()
     unshared = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc/driver && exec "$0" "$@"', PROGRAM)
-    options = ("--interval", "0.2", "--config-dir", str(tmp_path / "published"))
+    options = ("--interval", "0.2", "--config-dir", str(tmp_path / "published"), "--log-level", "debug")
     with Monitor(options, environment=scenario.environment(nvml_library), command=unshared) as monitor:
         gpus = Path(f"/proc/{monitor.process.pid}/root/proc/driver/nvidia/gpus")
         scenario.gpus.append(gpu(1))

@@ -98,7 +98,7 @@ def test_a_device_that_is_lost_keeps_its_counters_and_counts_on_when_it_is_back(
 ) -> None:
     scenario.enumerates_at_init = True
     watched(scenario, 2)
-    monitor = start()
+    monitor = start("--log-level", "debug")
     wait_for_count(monitor, 1, 79, 0)
     occur(scenario, 1, 79)
     wait_for_count(monitor, 1, 79, 1)
@@ -147,7 +147,7 @@ def test_nvml_is_not_shut_down_while_somebody_waits(start: Start, scenario: Scen
     """A device that is down has NVML initialised anew, again and again, while the other is watched."""
     scenario.enumerates_at_init = True
     watched(scenario, 2)
-    monitor = start()
+    monitor = start("--log-level", "debug")
     wait_for_count(monitor, 0, 79, 0)
     scenario.gpus[1].errors = {"nvmlDeviceGetTemperature*": LOST}
     scenario.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from genvd import snapshot_json
 from genvd.config import Config
+from genvd.error_log import ErrorLog
 from genvd.metrics import ALL
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Families, Format
 from genvd.metrics.family import Family
@@ -49,6 +51,9 @@ from genvd.text import RESERVED as OTHER
 from genvd.text import clean, harmless
 from genvd.web import documents
 from tests.support import debian
+
+ERRORS = ErrorLog(logging.getLogger(__name__))
+
 
 HOSTILE = st.sampled_from(
     ['"', "\\", "\n", '"} 1\n# EOF', "{}", "\\n", '\\"', "\ud800", "\x85", "\u2028", "é", "=,", "'"]
@@ -188,7 +193,7 @@ def test_labels_arrive_as_they_are(eids: set[str], usernames: set[str]) -> None:
         users=tuple(User(username, (), (), ()) for username in sorted(usernames)),
     )
     for format_, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
-        text = format_.render(Families(families(ALL, snapshot, set()))).decode()
+        text = format_.render(Families(families(ALL, snapshot, ERRORS))).decode()
         samples = [sample for family in parse(text) for sample in family.samples]
         of_processes = {sample.labels["eid"] for sample in samples if sample.name == "genv_process_devices_total"}
         of_users = {sample.labels["username"] for sample in samples if sample.name == "genv_user_processes_total"}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
+from genvd.error_log import ErrorLog
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.family import Family
 from genvd.metrics.spec import Metric, families
 from genvd.model import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
+
+ERRORS = ErrorLog(logging.getLogger(__name__))
+
 
 MANY = 10_000
 NOTHING = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), environments=(), users=(), processes=())
@@ -43,7 +49,7 @@ def series(families_: list[Family], name: str) -> dict[tuple[str, ...], float]:
 
 def test_within_the_limits_nothing_changes() -> None:
     machine = snapshot((environment("1", 1),), (user("a", 1),), (process(1, 1, "1"),))
-    found = exported(machine, Limits(1, 1, 1), set())
+    found = exported(machine, Limits(1, 1, 1), ERRORS)
     assert series(found, "genv_monitor_series_dropped") == {("environment",): 0, ("user",): 0, ("process",): 0}
     assert series(found, "genv_process_used_gpu_memory_bytes") == {("1", "1", "0"): 1}
 
@@ -54,7 +60,7 @@ def test_what_is_over_a_limit_is_summed() -> None:
         tuple(user(f"u{number}", number) for number in range(5)),
         tuple(process(number, 1, "e") for number in range(1, 6)),
     )
-    found = exported(machine, Limits(3, 2, 1), set(), frozenset(GROUPS))
+    found = exported(machine, Limits(3, 2, 1), ERRORS, frozenset(GROUPS))
     assert series(found, "genv_environment_processes_total") == {("0",): 0, ("1",): 1, ("2",): 2, ("(other)",): 7}
     assert series(found, "genv_user_environments_total") == {("u0",): 1, ("u1",): 1, ("(other)",): 3}
     assert series(found, "genv_process_used_gpu_memory_bytes") == {
@@ -74,7 +80,7 @@ def test_what_is_over_a_limit_is_summed() -> None:
 
 def test_a_limit_of_nothing() -> None:
     machine = snapshot((environment("1", 1, (4,)), environment("2", 2)))
-    found = exported(machine, Limits(0, 0, 0), set())
+    found = exported(machine, Limits(0, 0, 0), ERRORS)
     assert series(found, "genv_environment_processes_total") == {("(other)",): 1}
 
 
@@ -83,14 +89,14 @@ def test_what_cannot_be_added_is_left_out_and_counted() -> None:
     left_out = Metric(ratio.name, ratio.help, ratio.labels, ratio.samples, addable=False)
     machine = snapshot(tuple(environment(str(number), 1) for number in range(4)))
     caps = Caps(machine, Limits(1, 1, 1))
-    (family,) = families([left_out], machine, set(), caps)
+    (family,) = families([left_out], machine, ERRORS, caps)
     assert [sample.labels for sample in family.samples] == [{"eid": "0"}]
     assert caps.dropped["environment"] == 3
 
 
 def test_a_row_about_no_entity_has_no_limit() -> None:
     row = Metric("genv_x", "It is.", ("index",), lambda s: [((number,), 1) for number in range(100)])
-    (family,) = families([row], NOTHING, set(), Caps(NOTHING, Limits(0, 0, 0)))
+    (family,) = families([row], NOTHING, ERRORS, Caps(NOTHING, Limits(0, 0, 0)))
     assert len(family.samples) == 100
 
 
@@ -108,7 +114,7 @@ def test_what_one_user_has_pushes_nobody_out(attacker: int | None) -> None:
             + [process(200_000 + 3 * uid + number, uid) for uid, number in others]
         ),
     )
-    found = exported(machine, Limits(400, 400, 400), set())
+    found = exported(machine, Limits(400, 400, 400), ERRORS)
     environments = series(found, "genv_environment_attached_devices_total")
     assert {(f"{uid}-{number}",) for uid, number in others} <= environments.keys()
     assert len(environments) == 401
@@ -121,10 +127,10 @@ def test_what_one_user_has_pushes_nobody_out(attacker: int | None) -> None:
 def test_the_choice_does_not_depend_on_the_order() -> None:
     environments = tuple(environment(str(number), number % 7) for number in range(100))
     first, second = (
-        series(exported(snapshot(some), Limits(10, 10, 10), set()), "genv_environment_attached_devices_total").keys()
+        series(exported(snapshot(some), Limits(10, 10, 10), ERRORS), "genv_environment_attached_devices_total").keys()
         for some in (environments, environments[::-1])
     )
     assert first == second
     newcomer = (environment("zzz", 3),)
-    with_one_more = exported(snapshot(environments + newcomer), Limits(10, 10, 10), set())
+    with_one_more = exported(snapshot(environments + newcomer), Limits(10, 10, 10), ERRORS)
     assert series(with_one_more, "genv_environment_attached_devices_total").keys() == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 
 from genvd.config import Config
 from genvd.device_model import DeviceDetails, MemoryHealth
+from genvd.error_log import ErrorLog
 from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
 from genvd.metrics.caps import Limits
@@ -18,6 +20,9 @@ from genvd.policy import violations
 from genvd.sources.assembly import Sources, make_sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
+
+ERRORS = ErrorLog(logging.getLogger(__name__))
+
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -121,7 +126,7 @@ def test_any_number_of_devices(devices: int) -> None:
 
 
 def values(snapshot: Snapshot, name: str) -> list[float]:
-    families = {family.name: family for family in exported(snapshot, Limits(1000, 1000, 1000), set())}
+    families = {family.name: family for family in exported(snapshot, Limits(1000, 1000, 1000), ERRORS)}
     return [sample.value for sample in families[name].samples] if name in families else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from genvd import config as configuration
 from genvd.config import Config
+from genvd.error_log import ErrorLog
 from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
 from genvd.ledger import schema, upkeep
@@ -32,6 +34,9 @@ from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
 from genvd.text import RESERVED
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
+
+ERRORS = ErrorLog(logging.getLogger(__name__))
+
 
 NOW = 1_790_000_000 // DAY * DAY + 15 * HOUR
 GPU = "GPU-0"
@@ -104,7 +109,7 @@ def test_what_was_counted_before_is_not_known_until_it_is_read() -> None:
 def test_it_is_not_known_is_not_nothing() -> None:
     """Not for the totals, nor in the file, nor in a series."""
     status = LedgerStatus((UserUse("alice", 5.0), UserUse("bob", 1.0, 0.0, 1.0, 2.5)), None, None)
-    families = exported(Snapshot(0.0, SERVICE, ledger=status), Limits(9, 9, 9), set())
+    families = exported(Snapshot(0.0, SERVICE, ledger=status), Limits(9, 9, 9), ERRORS)
     found = {
         sample.name: {s.labels["username"]: s.value for s in family.samples}
         for family in families
@@ -126,7 +131,7 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
     for there in range(1, 8):
         users = tuple(UserUse(f"u{9 - number}", 10.0 + there) for number in range(there))
         machine = Snapshot(0.0, SERVICE, ledger=LedgerStatus(users))
-        families = {family.name: family for family in exported(machine, Limits(0, 3, 0), set())}
+        families = {family.name: family for family in exported(machine, Limits(0, 3, 0), ERRORS)}
         samples = {s.labels["username"]: s.value for s in families["genv_user_allocated_device_seconds_total"].samples}
         assert list(samples)[:3] == ["u9", "u8", "u7"][:there]
         assert samples.get(RESERVED, 0.0) >= last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import threading
 from dataclasses import replace
@@ -10,12 +11,16 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from genvd.error_log import ErrorLog
 from genvd.metrics import ALL
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.environments import ENVIRONMENTS
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Families, Format
 from genvd.metrics.spec import Metric, families
 from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
+
+ERRORS = ErrorLog(logging.getLogger(__name__))
+
 
 # Restated, because others rely on exactly these: name and labels.
 THE_SIXTEEN = {
@@ -41,7 +46,7 @@ NOTHING_KNOWN = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"))
 
 
 def rendered(snapshot: Snapshot, table: tuple[Metric, ...] = ALL) -> str:
-    return TEXT.render(Families(families(table, snapshot, set()))).decode()
+    return TEXT.render(Families(families(table, snapshot, ERRORS))).decode()
 
 
 def test_the_sixteen_are_exactly_as_agreed() -> None:
@@ -101,9 +106,9 @@ def test_any_text_is_a_label(eid: str) -> None:
 def test_a_row_that_fails_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     broken = Metric("genv_broken", "It is.", (), lambda s: [((), 1 / 0)])
     whole = Metric("genv_whole", "It is.", (), lambda s: [((), 1)])
-    failed: set[str] = set()
+    errors = ErrorLog(logging.getLogger(__name__))
     for _ in range(3):
-        assert [family.name for family in families((broken, whole), NOTHING_KNOWN, failed)] == ["genv_whole"]
+        assert [family.name for family in families((broken, whole), NOTHING_KNOWN, errors)] == ["genv_whole"]
     assert len(caplog.records) == 1
 
 

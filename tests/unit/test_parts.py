@@ -16,7 +16,7 @@ def fail() -> int:
 
 def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     parts = Parts("device 3")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.WARNING):
         assert [parts.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
         assert parts.read("fabric", lambda: 7, -1) == 7
         assert parts.read("fabric", fail, -1) == -1

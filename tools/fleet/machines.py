@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from genvd import __version__
 from genvd.collector import Collector
 from genvd.config import Config
 from genvd.crew import Crew
+from genvd.error_log import ErrorLog
 from genvd.ledger.ledger import Ledger
 from genvd.machine import Machine
 from genvd.metrics import GROUPS, exported
@@ -46,6 +48,7 @@ class Watched:
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._process = OwnProcess()
+        self._errors = ErrorLog(logging.getLogger(__name__))
         self._collections = 0
 
     def look(self) -> Snapshot:
@@ -68,7 +71,7 @@ class Watched:
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
         """Return what a scrape gets."""
         return format_.render(
-            Families([*exported(snapshot, _LIMITS, set(), self._left_out), *self._process.families()])
+            Families([*exported(snapshot, _LIMITS, self._errors, self._left_out), *self._process.families()])
         )
 
 

@@ -10,6 +10,7 @@ import pynvml
 
 from genvd.collector import STEADY_TICKS
 from genvd.device_model import Activity, DeviceDetails, MemoryHealth
+from genvd.error_log import ErrorLog
 from genvd.model import Device
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.devices import DeviceFacts, DeviceLostError
@@ -28,7 +29,7 @@ from genvd.sources.nvml.sane import celsius, percentage, ratio
 from genvd.sources.parts import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from genvd.device_model import MigInstance
 
@@ -47,6 +48,9 @@ _ARCHITECTURES = {
     13: "Rubin",
 }
 """``NVML_DEVICE_ARCH_...`` of nvml.h, by the names of nvidia-smi."""
+
+
+_ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,7 @@ class DeviceSource:
         self._gpm = GpmReader()
         self._parts = Parts(self.name)
         self._identity = Device(index)
-        self._trouble: str | None = None
-        self._answers = 0  # in a row
+        self._errors = ErrorLog(log, STEADY_TICKS)
 
     def read(self, question: DeviceQuestion) -> DeviceFacts:
         """Return what the device tells.
@@ -90,8 +93,8 @@ class DeviceSource:
                 return DeviceFacts(Device(self._index), None)
             facts = self._read(handle, question)
         except DeviceLostError as error:
-            return self._down(str(error))
-        self._answers_again()
+            return self._down(error)
+        self._errors.clear(_ANSWERS, f"{self.name}: answers again")
         return facts
 
     def _handle(self) -> Any:
@@ -101,9 +104,10 @@ class DeviceSource:
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
                 # No file is named: without a handle nobody tells which of them is the device's.
-                self._say(f"{error}; see who may open the device files of the driver: 'ls -l /dev/nvidia*'")
+                text = f"{error}; see who may open the device files of the driver: 'ls -l /dev/nvidia*'"
+                self._report(text, error.value)
                 return None
-            raise DeviceLostError(f"NVML gives no handle for it: {error}") from None
+            raise DeviceLostError(f"NVML gives no handle for it: {error}", error.value) from None
 
     def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
         asked = Asked(self.name, handle, self._calls, self._constants)
@@ -179,7 +183,8 @@ class DeviceSource:
 
     def _identify(self, asked: Asked, uuid: str | None, mig_mode: str | None) -> Device:
         if uuid and uuid != self._identity.uuid and self._identity.uuid:
-            log.info("%s: is %s now, and was %s", self.name, uuid, self._identity.uuid)
+            line = f"{self.name}: is {uuid} now, and was {self._identity.uuid}"
+            self._errors.report("identity", line, level=logging.INFO)
         get = self._constants.get
         pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
@@ -199,21 +204,13 @@ class DeviceSource:
         )
         return self._identity if uuid else replace(self._identity, uuid=uuid)
 
-    def _down(self, reason: str) -> DeviceFacts:
-        self._say(f"{reason}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md")
+    def _down(self, error: DeviceLostError) -> DeviceFacts:
+        line = f"{error}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md"
+        self._report(line, error.code if error.code is not None else str(error))
         return DeviceFacts(replace(self._identity, up=False), None)
 
-    def _say(self, trouble: str) -> None:
-        self._answers = 0
-        if self._trouble != trouble:
-            self._trouble = trouble
-            log.error("%s: %s", self.name, trouble)
-
-    def _answers_again(self) -> None:
-        self._answers += 1
-        if self._trouble is not None and self._answers >= STEADY_TICKS:
-            self._trouble = None
-            log.info("%s: answers again", self.name)
+    def _report(self, line: str, kind: Hashable) -> None:
+        self._errors.report(_ANSWERS, f"{self.name}: {line}", kind=kind, level=logging.ERROR)
 
 
 def _newer(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.error_log import ErrorLog
 from genvd.sources.devices import DeviceLostError
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class NvmlCalls:
     """Asks NVML about one device and its parts, and turns errors into absent values."""
 
     def __init__(self) -> None:
-        self._failing: dict[tuple[str, str], _Failure] = {}
+        self._errors = ErrorLog(log, STEADY_TICKS)
         self._refused: dict[tuple[str, str], int] = {}
         self._readings = 0
         self._said: set[str] = set()
@@ -80,7 +80,7 @@ class NvmlCalls:
     @property
     def fail(self) -> bool:
         """Whether one of the calls has failed lately."""
-        return bool(self._failing)
+        return bool(self._errors.active)
 
     def ask(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what the call gives, or None where it gives nothing.
@@ -126,15 +126,15 @@ class NvmlCalls:
                 self._report(key, str(error))
             else:
                 self._answered = True
-                if key in self._failing:
-                    self._recover(key)
+                if key in self._errors.active:
+                    self._errors.clear(key, f"{subject}: {call.__name__}: answers again")
                 return value
             return None
         return None
 
     def _judge(self, key: tuple[str, str], error: pynvml.NVMLError) -> None:
         if error.value in _DEVICE_LOST:
-            raise DeviceLostError(str(error)) from None
+            raise DeviceLostError(str(error), error.value) from None
         if error.value in _NOTHING_THERE:
             self._answered = True
         else:
@@ -142,30 +142,11 @@ class NvmlCalls:
 
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
-        failure = self._failing.setdefault(key, _Failure())
-        failure.successes = 0
-        if failure.problem != problem:
-            failure.problem = problem
-            subject, call = key
-            level = logging.DEBUG if problem in self._said else logging.WARNING
+        subject, call = key
+        level = logging.DEBUG if problem in self._said else logging.WARNING
+        text = f"{subject}: {call}: {problem}; its value is left out, as are others that fail so; see 'dmesg' for more"
+        if self._errors.report(key, text, kind=problem, level=level):
             self._said.add(problem)
-            text = "%s: %s: %s; its value is left out, as are others that fail so; see 'dmesg' for more"
-            log.log(level, text, subject, call, problem)
-
-    def _recover(self, key: tuple[str, str]) -> None:
-        failure = self._failing[key]
-        failure.successes += 1
-        if failure.successes >= STEADY_TICKS:
-            del self._failing[key]
-
-
-@dataclass(slots=True)
-class _Failure:
-    """What is known of a call that fails, so that one which now fails and now does not is logged once."""
-
-    problem: str = ""
-    successes: int = 0
-    """In a row, since it last failed."""
 
 
 def known(value: Number | None) -> Number | None:

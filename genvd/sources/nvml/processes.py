@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from genvd.collector import STEADY_TICKS
+from genvd.error_log import ErrorLog
 from genvd.model import MigPlace
 from genvd.sources.nvml.errors import NOT_SUPPORTED
 from genvd.sources.nvml.library import function
@@ -64,7 +66,7 @@ class ProcessLists:
     """Asks for processes in every version of the calls that there is, the newest first."""
 
     def __init__(self) -> None:
-        self._warned = False
+        self._errors = ErrorLog(log, STEADY_TICKS)
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
         """Return the processes with a compute context on the device.
@@ -116,7 +118,7 @@ class ProcessLists:
                 break
         if best is None:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
-        self._warn_of(impossible)
+        self._warn_of(kind, impossible)
         return best
 
     def _read(self, handle: Any, kind: str, version: str) -> list[RunningProcess]:
@@ -134,14 +136,15 @@ class ProcessLists:
             capacity = min(max(2 * capacity, count.value + count.value // 2), _MAX_CAPACITY)
         raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
 
-    def _warn_of(self, implausible: int) -> None:
-        if implausible and not self._warned:
-            self._warned = True
-            log.warning(
-                "the driver lists %d processes with impossible pids, which are left out;"
-                " give a monitor in a container the host's pids (--pid=host), else install another driver",
-                implausible,
+    def _warn_of(self, kind: str, implausible: int) -> None:
+        if implausible:
+            text = (
+                f"the driver lists {implausible} processes with impossible pids, which are left out;"
+                " give a monitor in a container the host's pids (--pid=host), else install another driver"
             )
+            self._errors.report(kind, text, kind=kind)
+        elif self._errors.active:
+            self._errors.clear(kind, "the driver lists no processes with impossible pids any more")
 
 
 def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:

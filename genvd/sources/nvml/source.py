@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.device_model import PcieThroughput
+from genvd.error_log import ErrorLog
 from genvd.model import Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
@@ -52,6 +53,7 @@ class NvmlSource:
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
+        self._news = ErrorLog(log)
 
     def read(self, question: GpuQuestion) -> GpuFacts:
         """Return all devices and compute contexts; what a device does not tell is absent.
@@ -89,7 +91,9 @@ class NvmlSource:
         self._devices.begin_anew()
         self._gpus = gpus_of_driver()
         self._driver = driver_versions()
-        log.info("NVIDIA driver %s: NVML is initialised", self._driver.driver or "of unknown version")
+        text = f"NVIDIA driver {self._driver.driver or 'of unknown version'}: NVML is initialised"
+        if not self._news.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
+            log.debug("%s", text)
 
     def _worth_initialising_anew(self) -> bool:
         """Tell whether NVML may find other devices than it knows: it looks for them only when it is initialised."""

@@ -15,6 +15,7 @@ import pynvml
 from genvd.collector import Collector
 from genvd.crew import Crew
 from genvd.device_model import XidErrors
+from genvd.error_log import ErrorLog
 from genvd.sources import SourceError
 from genvd.sources.nvml.asked import text
 
@@ -37,6 +38,10 @@ _MOST_KEYS = 4096
 
 _MOST_USELESS = 64
 """Devices that spoil an event set, each of which costs another set; with more of them XIDs are not counted."""
+
+
+_QUIET_SECONDS = 60.0
+"""Without an XID, after which the next one of its number is logged again: each program may cause thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class _XidSource:
         self._counts: dict[str, dict[int, XidErrors]] = {}
         self._devices = 0
         self._session: _Session | None = None
+        self._errors = ErrorLog(log, quiet_seconds=_QUIET_SECONDS)
 
     def read(self, question: int) -> _Counts:
         """Return what has occurred on so many devices so far.
@@ -149,7 +155,8 @@ class _XidSource:
 
     def _count(self, key: str, xid: int, number: int) -> None:
         times = "" if number == 1 else f" ({number} times)"
-        log.warning("%s: XID %d%s, see 'dmesg' and NVIDIA's \"XID Errors\"", key, xid, times)
+        text = f"{key}: XID {xid}{times}, see 'dmesg' and NVIDIA's \"XID Errors\""
+        self._errors.report((key, xid), text, kind=xid)
         counts = self._counts.setdefault(key, {}) if len(self._counts) < _MOST_KEYS else self._counts.get(key, {})
         before = counts.get(xid)
         if xid <= _MOST_XID and (before is not None or len(counts) < _MOST_KINDS):

@@ -1,4 +1,4 @@
-"""What a defect leaves in the journal, however often it is met."""
+"""What a trouble leaves in the journal, however often it is met."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from genvd.config import Config
+from genvd.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.monitor import Monitor
@@ -19,6 +20,26 @@ from genvd.web.security import Security
 from genvd.web.server import listen
 from genvd.web.site import Site
 from tests.support.waiting import wait_for
+
+LOG = logging.getLogger("tests.error_log")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
+    """The time, which passes when a test says so."""
+    caplog.set_level(logging.DEBUG)
+    clock = Clock()
+    monkeypatch.setattr("genvd.error_log.time.monotonic", clock)
+    return clock
+
 
 UNEXPECTED = "failed unexpectedly; please report this"
 
@@ -49,6 +70,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
+def without_counts(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line.partition("; it failed ")[0] for line in logged(caplog)]
+
+
 def tracebacks(caplog: pytest.LogCaptureFixture) -> list[type[BaseException] | None]:
     return [record.exc_info[0] for record in caplog.records if record.exc_info]
 
@@ -64,7 +89,7 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
     caplog.set_level(logging.INFO)
     go_through(defect, lambda: monitor.tick(0))
     failed = f"a collection {UNEXPECTED}"
-    assert logged(caplog) == [failed, failed, "a collection succeeds again", failed]
+    assert without_counts(caplog) == [failed, failed, "a collection succeeds again", failed]
     assert tracebacks(caplog) == [KeyError, ValueError, KeyError]
 
 
@@ -78,7 +103,7 @@ def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
     go_through(defect, keeper._step)
     keeper._close()
     assert tracebacks(caplog) == [KeyError, ValueError, KeyError]
-    lines = logged(caplog)
+    lines = without_counts(caplog)
     assert lines.count(f"writing the ledger {UNEXPECTED}") == 3
     assert lines.count("ledger: it is written again") == 1
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -104,7 +129,7 @@ def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
         client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
     loop.stop(take_queued=False)
-    assert logged(caplog) == [f"serving {UNEXPECTED}", "serving succeeds again"]
+    assert without_counts(caplog) == [f"serving {UNEXPECTED}", "serving succeeds again"]
 
 
 def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,4 +140,76 @@ def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch:
     for number in range(50):
         defect.kind = type(f"Error{number}", (Exception,), {})
         monitor.tick(0)
-    assert len(tracebacks(caplog)) == 10
+    assert len(tracebacks(caplog)) == MOST_KINDS
+
+
+# --- The state of a trouble ------------------------------------------------------------------------------------
+
+
+def test_begin_change_and_end_are_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorLog(LOG, steady=3)
+    for text in ("disk full", "disk full", "disk gone", "disk full", "disk gone"):
+        clock.now += 1
+        errors.report("disk", text)
+    for _ in range(10):
+        clock.now += 1
+        errors.clear("disk", "written again")
+    assert logged(caplog) == ["disk full", "disk gone", "written again; it failed 5 times within 5 s"]
+
+
+@pytest.mark.parametrize("period", [1, 3, 20, 300, 2000])
+def test_what_comes_and_goes_does_not_fill_the_log(period: int, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorLog(LOG, steady=3)
+    day = 24 * 3600
+    for second in range(day):
+        clock.now += 1
+        if second // period % 2:
+            errors.clear("disk", "written again")
+        else:
+            errors.report("disk", "full" if second % 2 else "gone")
+    assert logged(caplog)[0] == "gone"
+    assert len(caplog.records) <= 60
+    for _ in range(2 * day):
+        clock.now += 1
+        errors.clear("disk", "written again")
+    assert logged(caplog)[-1].startswith("written again")
+    assert not errors.active
+
+
+def test_a_kind_that_comes_back_after_long_is_logged_again(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorLog(LOG)
+    for text in ("full", "gone", "full"):
+        for _ in range(3):
+            clock.now += QUIET_SECONDS / 2
+            errors.report("disk", text)
+    assert logged(caplog) == ["full", "gone", "full"]
+
+
+def test_new_kinds_and_things_have_an_end(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    errors = ErrorLog(LOG)
+    for number in range(5000):
+        errors.report("kinds", str(number))
+    assert len(caplog.records) == MOST_KINDS
+    caplog.clear()
+    for _ in range(3):
+        for number in range(5000):
+            errors.report(number, "failed")
+    assert len(caplog.records) < 1000
+    assert len(errors.active) == 1000
+    caplog.clear()
+    clock.now += QUIET_SECONDS
+    errors.report("later", "failed")
+    assert logged(caplog) == ["failed"]
+
+
+def test_the_end_of_what_was_only_worth_a_debug_line_is_worth_no_more(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = ErrorLog(LOG)
+    errors.report("call", "fails", level=logging.DEBUG)
+    errors.clear("call", "works")
+    errors.clear("call", "works")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("DEBUG", "fails"),
+        ("DEBUG", "works"),
+    ]
