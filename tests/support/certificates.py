@@ -9,6 +9,20 @@ from pathlib import Path
 
 from tests.support.needs import need_command
 
+# Complete by RFC 5280, as Python from 3.13 on wants it (VERIFY_X509_STRICT), and nothing of the machine's openssl.cnf.
+_CONFIGURATION = """\
+[req]
+distinguished_name = name
+x509_extensions = extensions
+[name]
+[extensions]
+subjectAltName = {sans}
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+basicConstraints = critical, CA:{signs}
+keyUsage = critical, digitalSignature{usage}
+"""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -36,10 +50,12 @@ def issue(
     """
     made = Certificate(directory / f"{name}.pem", directory / f"{name}.key")
     signed = ["-CA", str(ca.certificate), "-CAkey", str(ca.key)] if ca else []
+    signs, usage = ("FALSE", "") if ca else ("TRUE", ", keyCertSign, cRLSign")
+    configuration = directory / f"{name}.cnf"
+    configuration.write_text(_CONFIGURATION.format(sans=sans, signs=signs, usage=usage))
     _openssl(
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-        *("-subj", f"/CN={name}", "-addext", f"subjectAltName={sans}"),
-        *(["-addext", "basicConstraints=critical,CA:FALSE"] if ca else []),
+        *("-config", str(configuration), "-subj", f"/CN={name}"),
         *("-keyout", str(made.key), "-out", str(made.certificate), *signed),
     )
     return made
