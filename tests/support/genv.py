@@ -5,6 +5,7 @@ genv is run as its users run it, as a program. Nothing of it is imported.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import os
@@ -54,6 +55,7 @@ class Shell:
         """
         self._mark = f"done-{secrets.token_hex(8)}"
         self._text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         # In a session of its own, which its background processes share, so that close() finds them.
         self.process = subprocess.Popen(
             ["/bin/bash", "--norc", "--noprofile"],
@@ -153,7 +155,7 @@ class Shell:
         chunk = os.read(self.process.stdout.fileno(), 65536)
         if not chunk:
             raise RuntimeError(f"the shell ended; it said: {self._text}")
-        return chunk.decode()
+        return self._decoder.decode(chunk)  # which keeps a character whose other half is still to come
 
 
 class ExistingMonitor:

@@ -89,7 +89,7 @@ class Terminal:
     @property
     def raw(self) -> str:
         """All that the program wrote, as text."""
-        return self.sent.decode()
+        return self.sent.decode(errors="replace")  # it may end within a character
 
     @property
     def cell(self) -> Any:
