@@ -27,6 +27,7 @@ from tests.support import debian
 from tests.support.certificates import issue
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
 from tests.support.needs import need, need_command, need_root
+from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 GENV = PROGRAM.with_name("genv")
@@ -724,12 +725,6 @@ def test_once_with_closed_stderr() -> None:
         result = run("once", "--demo", program=["sh", "-c", script, "sh", PROGRAM], environment=environment)
         assert result.returncode == 0
         assert parse(result.stdout)
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("what", CLOSED)

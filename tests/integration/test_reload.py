@@ -19,12 +19,12 @@ import yaml
 
 from genvd.config import settings
 from genvd.metrics import GROUPS
-from tests.integration.test_service import free_port
 from tests.standin import Mig, NvLink, Process, Scenario
 from tests.support.genv_state import write_state
 from tests.support.gpus import MIB, gpu
 from tests.support.manager import Manager
 from tests.support.monitor import Monitor, series
+from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 LAST_WRITE = series("genv_monitor_ledger_last_write_timestamp_seconds")

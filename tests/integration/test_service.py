@@ -21,6 +21,7 @@ import pytest
 from tests.standin import Gpu, Scenario
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor, series
+from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 LAST_RELOAD = series("genv_monitor_config_last_reload_successful")
@@ -42,11 +43,6 @@ def service(manager: Manager, file: Path, *arguments: str | Path, watchdog: floa
 
 def configure(file: Path, port: int, *, interval: str = "200ms", address: str = "127.0.0.1", more: str = "") -> None:
     file.write_text(f"listen: {{address: {address}, port: {port}}}\ncollect: {{interval: {interval}}}\n{more}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_it_is_ready_when_the_first_collection_is_done_and_not_before(

@@ -24,6 +24,7 @@ from tests.standin import Scenario
 from tests.support.certificates import issue
 from tests.support.gpus import gpu
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.ports import free_port
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine, serving
 from tests.support.terminal import ENTER, LEAVE, Terminal
 from tests.support.waiting import wait_for
@@ -320,8 +321,7 @@ def test_what_is_no_terminal_gets_it_once_and_whole(served: Shown) -> None:
 
 
 def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     config = tmp_path / "monitor.yaml"
     config.write_text(f"listen: {{port: {port}}}\n")
     with Terminal(top("-c", config, "-i", "0.2")) as terminal:
@@ -335,8 +335,7 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
 def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
     nvml_library: Path, scenario: Scenario, tmp_path: Path
 ) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     config = tmp_path / "monitor.yaml"
     config.write_text(f"listen: {{port: {port}}}\ncollect: {{timeout: 1s}}\n")
     scenario.gpus = [gpu(0), gpu(1)]
@@ -390,7 +389,7 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
     wrong.write_text("guessed\n")
     with serving(Security(load(web))) as shown:
         shown.show(machine())
-        url = ["--url", f"https://localhost:{shown.port}"]
+        url = ["--url", f"https://127.0.0.1:{shown.port}"]
         trusted = [*url, "--ca-file", str(certificate.certificate)]
         done = run("top", *trusted, "--user", "alice", "--password-file", password)
         assert "0 devices" in done.stdout, done.stderr
@@ -398,7 +397,7 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
         assert "--ca-file" in failure(*url)
         assert "wants a user and the right password: --user" in failure(*trusted)
         assert "wants a user" in failure(*trusted, "--user", "alice", "--password-file", wrong)
-        assert "This port speaks HTTPS" in failure("--url", f"http://localhost:{shown.port}")
+        assert "This port speaks HTTPS" in failure("--url", f"http://127.0.0.1:{shown.port}")
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {shown.port}, web_config_file: {web}}}\n")
         options = ("--ca-file", certificate.certificate, "--user", "alice", "--password-file", password)

@@ -23,11 +23,12 @@ import yaml
 
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.web_config import read
-from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, free_port, scraped
+from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
 from tests.support import debian
 from tests.support.certificates import Certificate, issue, trusting
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
 

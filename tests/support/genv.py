@@ -13,13 +13,13 @@ import re
 import secrets
 import select
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.ports import free_port
 from tests.support.virtualenvs import pip_install, virtual_environment
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -178,7 +178,7 @@ class ExistingMonitor:
         """Start it unless it runs; wait for its first collection."""
         if self._process and self._process.poll() is None:
             return
-        self._port = _free_port()
+        self._port = free_port()
         command = [str(self._program), "monitor", "-i", "1", "-p", str(self._port)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -208,10 +208,3 @@ class ExistingMonitor:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=20) as reply:
             text: bytes = reply.read()
         return text.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
