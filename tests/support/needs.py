@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 
 import pytest
 
@@ -37,3 +38,12 @@ def need_command(name: str, package: str) -> str:
     need(path, f"needs {name}: apt install {package}")
     assert path
     return path
+
+
+def need_localhost() -> None:
+    """Leave the test out where the name ``localhost`` has no address: what is published names it."""
+    try:
+        found = socket.getaddrinfo("localhost", None)
+    except OSError:
+        found = []
+    need(found, "needs an address for localhost in /etc/hosts: apt install netbase")

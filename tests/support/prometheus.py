@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import yaml
 
 from tests.support import debian
+from tests.support.needs import need_localhost
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Prometheus:
     port: int = 0
 
     def __enter__(self) -> Prometheus:
+        need_localhost()
         command = (
             debian.program("prometheus", "prometheus"),
             f"--config.file={self.config}",
