@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.standin import Scenario, build
+from tests.support import summary
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.parent
         item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in ("browser", "system") else item.path)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with what failed and what was left out, at a glance."""
+    summary.write(terminalreporter)
 
 
 @pytest.fixture(scope="session")
