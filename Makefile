@@ -23,8 +23,13 @@ $(READY): pyproject.toml
 run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated one)
 	@$(BIN)/genv-monitor $(ARGS)
 
+.PHONY: missing
+missing: ## Say what of this machine the tests miss, what for, and how to get it
+	@command -v $(PYTHON) >/dev/null || { echo 'Missing: $(PYTHON). To have it: apt install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) tests/preflight.py
+
 .PHONY: test
-test: lint ## Check everything and run every test that the current user may run
+test: missing lint ## Check everything and run every test that the current user may run
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: load

@@ -1,0 +1,173 @@
+"""What the tests need of this machine, and what of it is missing: ``python3 tests/preflight.py``.
+
+It runs before there is a virtual environment, so it needs nothing but Python itself. The exit status is 1 if without
+what is missing nothing can run. What is left out for want of the rest is for each test to say (tests/support/needs.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_HELLO = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
+_DESCRIPTORS = 4096
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that tests need."""
+
+    name: str
+    packages: tuple[str, ...]
+    """Of Debian, that bring it."""
+    purpose: str
+    is_there: Callable[[], bool]
+    required: bool = False
+    """Whether nothing runs without it."""
+    root: bool = False
+    """Whether only root has a use for it."""
+
+
+def commands(*names: str) -> Callable[[], bool]:
+    """Return what tells whether all these commands are there."""
+    return lambda: all(map(shutil.which, names))
+
+
+def compiles() -> bool:
+    """Return whether there is a C compiler with the headers of the C library."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if not compiler:
+        return False
+    command = [compiler, "-x", "c", "-", "-o", "/dev/null"]
+    return subprocess.run(command, input=_HELLO.encode(), capture_output=True, check=False).returncode == 0
+
+
+def has_localhost() -> bool:
+    """Return whether the name has an address."""
+    try:
+        return bool(socket.getaddrinfo("localhost", None))
+    except OSError:
+        return False
+
+
+def has_browser() -> bool:
+    """Return whether there is a browser that Playwright can drive."""
+    return any(map(shutil.which, ("chromium", "chromium-headless-shell")))
+
+
+NEEDS = (
+    Need(
+        "Python 3.10 or later",
+        ("python3",),
+        "all of it",
+        lambda: sys.version_info >= (3, 10),
+        required=True,
+    ),
+    Need(
+        "python3-venv",
+        ("python3-venv",),
+        "the virtual environment in .venv",
+        lambda: importlib.util.find_spec("ensurepip") is not None,
+        required=True,
+    ),
+    Need("a C compiler", ("gcc", "libc6-dev"), "the NVML stand-in", compiles, required=True),
+    Need("openssl", ("openssl",), "certificates for TLS", commands("openssl")),
+    Need("an address for localhost", ("netbase",), "Prometheus scraping what is published", has_localhost),
+    Need(
+        "util-linux",
+        ("util-linux",),
+        "other users, limits and namespaces",
+        commands("setpriv", "prlimit", "unshare", "nsenter"),
+    ),
+    Need("chromium", ("chromium",), "the page in a browser", has_browser),
+    Need(
+        "the DejaVu fonts",
+        ("fonts-dejavu-core",),
+        "the page in a browser",
+        lambda: any(Path("/usr/share/fonts").glob("**/DejaVuSans.ttf")),
+    ),
+    Need(
+        "prometheus",
+        ("prometheus",),
+        "a real Prometheus (with apt-get the tests fetch it themselves)",
+        lambda: bool(shutil.which("prometheus") or (shutil.which("apt-get") and shutil.which("dpkg-deb"))),
+    ),
+    Need("useradd", ("passwd",), "several users", commands("useradd", "userdel"), root=True),
+    Need("mmdebstrap", ("mmdebstrap",), "the package in whole Debian systems", commands("mmdebstrap"), root=True),
+    Need(
+        "systemd-nspawn",
+        ("systemd-container",),
+        "the service in whole Debian systems",
+        commands("systemd-nspawn"),
+        root=True,
+    ),
+    Need("lintian", ("lintian",), "the package by Debian's own rules", commands("lintian"), root=True),
+)
+
+
+def missing(needs: Sequence[Need] = NEEDS) -> list[Need]:
+    """Return those that are of use to this user and not there, required ones first."""
+    found = [need for need in needs if not (need.root and os.geteuid()) and not need.is_there()]
+    return sorted(found, key=lambda need: not need.required)
+
+
+def limits() -> list[str]:
+    """Return what else keeps tests from running here that no package mends."""
+    said = []
+    if os.geteuid():
+        said.append("not root: tests of several users, of mounts and of whole systems need it (sudo make test)")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < _DESCRIPTORS:
+        said.append(f"only {hard} open files: tests of many connections need {_DESCRIPTORS} (ulimit -Hn)")
+    if not Path("/proc/net/if_inet6").exists():
+        said.append("no IPv6")
+    return said
+
+
+def report(absent: Sequence[Need], limited: Sequence[str]) -> str:
+    """Return the list for people: what is missing, what for, and how one gets it."""
+    parts = []
+    for required, title in (
+        (True, "Missing on this machine; nothing runs without:"),
+        (False, "Missing on this machine; tests that need it are left out:"),
+    ):
+        those = [need for need in absent if need.required == required]
+        if those:
+            width = max(len(need.name) for need in those)
+            parts += [title, *(f"  {need.name:{width}}  for {need.purpose}" for need in those)]
+    if absent:
+        sudo = "sudo " if os.geteuid() else ""
+        packages = dict.fromkeys(package for need in absent for package in need.packages)
+        parts += ["To have it:", f"  {sudo}apt install {' '.join(packages)}"]
+    if limited:
+        parts += ["Also left out here:", *(f"  {line}" for line in limited)]
+    return "\n".join(parts) or "Nothing is missing on this machine for the tests."
+
+
+def main() -> int:
+    """Print what is missing; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--packages", action="store_true", help="print only the packages that are missing")
+    options = parser.parse_args()
+    absent = missing()
+    if options.packages:
+        print(*(package for need in absent for package in need.packages))
+        return 0
+    print(report(absent, limits()), flush=True)
+    return int(any(need.required for need in absent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

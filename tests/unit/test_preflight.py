@@ -1,0 +1,37 @@
+"""What the tests say of the machine before they run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import preflight
+
+TESTS = Path(preflight.__file__).parent
+NAMED = re.compile(r"\"needs [^\"]*: apt install ([a-z0-9 -]+)|need_command\([^()]*, \"([a-z0-9-]+)\"\)")
+
+
+def test_every_package_that_a_test_asks_for_is_on_the_list() -> None:
+    known = {package for need in preflight.NEEDS for package in need.packages}
+    of_every_debian = {"dpkg"}
+    sources = (path for path in TESTS.rglob("*.py") if path.parent.name != "unit")
+    asked = {name for path in sources for found in NAMED.findall(path.read_text()) for name in " ".join(found).split()}
+    assert {"chromium", "gcc", "mmdebstrap", "util-linux"} <= asked
+    assert asked <= known | of_every_debian | {"python3"}
+
+
+def test_what_is_missing_is_said_at_once_with_the_way_to_get_it(tmp_path: Path) -> None:
+    command = [sys.executable, preflight.__file__]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    required, _, others = done.stdout.partition("tests that need it are left out:")
+    assert re.search(r"nothing runs without:\n  a C compiler +for the NVML stand-in\n", required)
+    assert re.search(r"\n  openssl +for certificates for TLS\n", others)
+    (apt,) = re.findall(r"^  (?:sudo )?apt install (.*)$", others, re.MULTILINE)
+    assert {"gcc", "libc6-dev", "openssl", "chromium"} <= set(apt.split())
+
+
+def test_a_machine_that_has_everything_is_told_so() -> None:
+    assert preflight.report((), ()) == "Nothing is missing on this machine for the tests."
