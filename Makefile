@@ -32,6 +32,10 @@ missing: ## Say what of this machine the tests miss, what for, and how to get it
 test: missing lint ## Check everything and run every test that the current user may run
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
+.PHONY: test-python
+test-python: missing $(READY) ## Run unit and integration tests on each Python here, and with the oldest libraries
+	$(BIN)/python -m tests.pythons --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
+
 .PHONY: load
 load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--seconds 600' for longer)
 	$(BIN)/python -m tests.load $(ARGS)
