@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _HELLO = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
-_DESCRIPTORS = 4096
+_DESCRIPTORS = 4300
+"""For as many connections as a monitor serves, and some that it does not (tests/support/scarcity.py)."""
 
 
 @dataclass(frozen=True)

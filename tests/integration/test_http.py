@@ -24,6 +24,7 @@ from genvd.web.connections import MOST
 from tests.standin import Gpu, Scenario
 from tests.support.monitor import Monitor, Series, parse, series
 from tests.support.needs import need, need_command, need_localhost
+from tests.support.scarcity import many_descriptors
 from tests.support.waiting import wait_for
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -514,7 +515,7 @@ def test_a_client_need_not_read(monitor: Monitor) -> None:
 
 
 def test_silent_connections_shut_out_nobody(monitor: Monitor) -> None:
-    with ExitStack() as stack:
+    with many_descriptors(MOST + 50), ExitStack() as stack:
         for _ in range(MOST + 50):
             stack.enter_context(closing(connect(monitor)))
         for _ in range(20):

@@ -17,12 +17,14 @@ from tests.standin import Gpu, Process, Scenario
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor, named, series
 from tests.support.needs import need_command
+from tests.support.scarcity import many_descriptors
 from tests.support.waiting import wait_for
 
 MIB = 2**20
 FORGED_PID = 3_000_000
 """And above: no process of this machine."""
 PROCESSES = 10_000
+CONNECTIONS = 1500
 UNIT = Path(__file__).parents[2] / "systemd" / "genv-monitor.service"
 
 
@@ -42,10 +44,7 @@ def peak_bytes(process: psutil.Process) -> int:
 @pytest.fixture
 def crowd() -> Iterator[ExitStack]:
     """Connections that are closed with the test."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    with ExitStack() as stack:
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+    with many_descriptors(CONNECTIONS), ExitStack() as stack:
         yield stack
 
 
@@ -90,7 +89,7 @@ def all_is_well(monitor: Monitor) -> bool:
 @pytest.mark.parametrize("monitor", [Setting(128), Setting(1024)], indirect=True, ids=["few", "usual"])
 def test_connections_without_end_leave_descriptors_for_what_matters(monitor: Monitor, crowd: ExitStack) -> None:
     """Far more than there are descriptors; a good scraper comes in between."""
-    for number in range(1500):
+    for number in range(CONNECTIONS):
         with suppress(OSError):  # it may refuse
             crowd.enter_context(socket.create_connection((monitor.host, monitor.port), timeout=5))
         if number % 150 == 0:

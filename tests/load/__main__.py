@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import sys
 import tempfile
 from base64 import b64encode
@@ -15,11 +14,13 @@ from collections import Counter
 from pathlib import Path
 
 import bcrypt
+import pytest
 
 from tests.load.bad import Bad
 from tests.load.good import Figures, scrape_all
 from tests.support.certificates import issue, trusting
 from tests.support.monitor import Monitor
+from tests.support.scarcity import many_descriptors
 from tests.support.waiting import wait_for
 
 
@@ -32,8 +33,12 @@ def main() -> int:
     parser.add_argument("--tls", action="store_true", help="serve HTTPS, and want a password")
     parser.add_argument("--devices", default="8", help="of the simulated machine")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        return _run(Path(name), options)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            return _run(Path(name), options)
+    except pytest.skip.Exception as error:  # as it is in a test
+        print(error, file=sys.stderr)
+        return 1
 
 
 def _run(directory: Path, options: argparse.Namespace) -> int:
@@ -57,8 +62,11 @@ def _run(directory: Path, options: argparse.Namespace) -> int:
 
 def load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
     """Put the load on a monitor, and print the figures."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with many_descriptors(good + bad):
+        return _load(monitor, good, bad, seconds)
+
+
+def _load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
     address = (monitor.host, monitor.port)
     print(f"before: {_costs(monitor)}")
     nuisance = Bad(address, bad)
