@@ -675,7 +675,7 @@ def test_once_prints_metrics_fit_for_a_textfile_collector(options: list[str]) ->
 
 
 def test_promtool_reads_what_once_prints() -> None:
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     result = run("check", "metrics", program=[promtool], input=run("once", "--demo").stdout)
     assert result.returncode in (0, 3), result.stderr  # 3: names that it would have chosen otherwise
 

@@ -650,7 +650,7 @@ def _minded(monitor: Monitor) -> set[str]:
 
 
 def _promtool(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    command = (debian.program("promtool", "prometheus"), *arguments)
+    command = (debian.promtool(), *arguments)
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 

@@ -92,7 +92,7 @@ def check(web: Path) -> tuple[bool, str]:
 
 def judge(web: Path) -> tuple[bool, str]:
     """Tell whether promtool accepts it."""
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     done = subprocess.run([promtool, "check", "web-config", web], capture_output=True, text=True, check=False)
     return done.returncode == 0, done.stdout + done.stderr
 
@@ -402,7 +402,7 @@ def test_prometheus_scrapes_it_by_the_published_configuration(web: Path, made: d
     web.write_text(f"{TLS}}}\nbasic_auth_users: {{prometheus: '{hashed('x y', 10)}'}}\n")
     with service(web, tls=trusting(made["server"]), headers=basic("prometheus", "x y")):
         published = web.parent / "published/prometheus/prometheus.yml"
-        promtool = debian.program("promtool", "prometheus")
+        promtool = debian.promtool()
         subprocess.run([promtool, "check", "config", published], check=True, capture_output=True)
         text = published.read_text()
         assert "$2" not in text

@@ -69,7 +69,7 @@ def test_promtool_accepts_what_is_accepted(
         assert all(problem.startswith(f"{file}:1: ") for problem in error.problems)
         return
     published = publish_as_configured(config, 8000) / "prometheus/prometheus.yml"
-    command = (debian.program("promtool", "prometheus"), "check", "config", str(published))
+    command = (debian.promtool(), "check", "config", str(published))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr + published.read_text()
     (job,) = yaml.safe_load(published.read_text())["scrape_configs"]

@@ -41,16 +41,29 @@ Dir::Cache "{state}/cache";
 """
 
 
-def program(name: str, package: str) -> str:
-    """Return the path of a program, of the system's or else out of the package; without it leave the test out."""
+def program(name: str, *packages: str) -> str:
+    """Return the path of a program, of the system's or else out of a package; without it leave the test out.
+
+    Args:
+        name: of the program.
+        packages: that may have it, as another release of Debian can have it in another one.
+    """
     if installed := shutil.which(name):
         return installed
-    directory, problem = _unpacked(package)
-    places = os.pathsep.join(str(directory / place) for place in _PROGRAMS)
-    found = shutil.which(name, path=places)
-    need(found, f"needs {name}: apt install {package} ({problem or 'there is none in the package'})")
-    assert found
-    return found
+    problems = []
+    for package in packages:
+        directory, problem = _unpacked(package)
+        places = os.pathsep.join(str(directory / place) for place in _PROGRAMS)
+        if found := shutil.which(name, path=places):
+            return found
+        problems.append(problem or f"there is none in {package}")
+    need(False, f"needs {name}: apt install {packages[0]} ({'; '.join(problems)})")
+    raise AssertionError
+
+
+def promtool() -> str:
+    """Return the path of promtool, which Debian 12 has in Prometheus' package and Debian 13 in one of its own."""
+    return program("promtool", "prometheus", "promtool")
 
 
 @cache

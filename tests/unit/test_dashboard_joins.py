@@ -206,7 +206,7 @@ def test_a_query(
     # JSON is YAML too.
     file = tmp_path / "test.yml"
     file.write_text(json.dumps({"rule_files": [], "tests": tests}), encoding="utf-8")
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

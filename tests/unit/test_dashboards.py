@@ -392,6 +392,6 @@ def test_queries_parse(path: Path, tmp_path: Path) -> None:
     # JSON is YAML too.
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": path.stem, "rules": rules}]}), encoding="utf-8")
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 def promtool(*arguments: str | Path) -> str:
     """Run promtool, and return what it says; it must be content."""
-    command = [debian.program("promtool", "prometheus"), *arguments]
+    command = [debian.promtool(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
