@@ -30,7 +30,7 @@ _ANCHOR = re.compile(r"\b(?:id|name)=\"([^\"]+)\"")
 _FILE = re.compile(
     r"(?<![\w./-])(?:\.ci|debian|docs|genvd|packaging|systemd|tests|tools)/[A-Za-z0-9_./-]*[A-Za-z0-9_/](?![\w*{<-])"
 )
-_TARGET = re.compile(r"\bmake ([a-z]+)\b")
+_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)\b")
 
 
 @dataclass(frozen=True)
