@@ -306,6 +306,8 @@ class Device:
     memory_free_bytes: int | None = None
     memory_reserved_bytes: int | None = None
     """By driver and firmware; None where the driver is too old to tell it from what is used."""
+    shares_host_memory: bool = False
+    """Whether it has no memory of its own, but uses that of the host."""
     memory_bandwidth_ratio: float | None = None
     """Share of the driver's last sample period in which device memory was read or written."""
     pci_bus_id: str | None = None

@@ -90,6 +90,7 @@ class Machine:
             driver=facts.gpu.driver if facts.gpu else None,
             gpu_collector=self._gpus.name,
             devices=facts.gpu.devices if facts.gpu else None,
+            host_memory=facts.gpu.host_memory if facts.gpu else None,
             processes=people.processes,
             environments=people.environments,
             users=people.users,

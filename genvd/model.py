@@ -54,6 +54,15 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class HostMemory:
+    """The memory of the host."""
+
+    total_bytes: int
+    available_bytes: int
+    """That programs could take without others being paged out, as the kernel estimates."""
+
+
+@dataclass(frozen=True, slots=True)
 class GpuFacts:
     """What the driver told: the devices, and whose contexts are on them."""
 
@@ -61,6 +70,8 @@ class GpuFacts:
     contexts: tuple[Context, ...] | None = ()
     """None when no device tells who computes on it."""
     driver: DriverVersions | None = None
+    host_memory: HostMemory | None = None
+    """None where each device has memory of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +439,8 @@ class Snapshot:
     gpu_collector: str = "nvml"
     """Name of the one among the collectors that asks the driver."""
     devices: tuple[Device, ...] | None = None
+    host_memory: HostMemory | None = None
+    """Where a device uses it as its own; else None."""
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None
     users: tuple[User, ...] | None = None

@@ -91,5 +91,22 @@ DEVICE = (
         "Share of the driver's last sample period in which device memory was read or written, 0 to 1.",
         lambda d: d.memory_bandwidth_ratio,
     ),
+    of_device(
+        "genv_device_shares_host_memory",
+        "1 for a device that has no memory of its own and uses that of the host; absent for others.",
+        lambda d: d.shares_host_memory or None,
+    ),
+    Metric(
+        "genv_host_memory_total_bytes",
+        "Memory of the host in bytes, where a device uses it as its own.",
+        (),
+        lambda s: (((), s.host_memory.total_bytes),) if s.host_memory else (),
+    ),
+    Metric(
+        "genv_host_memory_available_bytes",
+        "Memory of the host that programs could take, in bytes, where a device uses it as its own.",
+        (),
+        lambda s: (((), s.host_memory.available_bytes),) if s.host_memory else (),
+    ),
 )
 """Of every device; what these need is asked for anyway."""

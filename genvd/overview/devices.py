@@ -64,6 +64,9 @@ class DeviceRow:
     """0 to 1."""
     memory_used_bytes: int | None
     memory_total_bytes: int | None
+    host_memory_used_bytes: int | None
+    """Of the host's memory, for a device that uses it as its own; else None."""
+    host_memory_total_bytes: int | None
     orphan_bytes: int | None
     """In use, and of no process in sight."""
     memory_by_environment: tuple[MemoryPart, ...] | None
@@ -117,6 +120,7 @@ def _row(
 ) -> DeviceRow:
     details = device.details
     percent = device.utilization_percent
+    host = snapshot.host_memory if device.shares_host_memory else None
     processes_known = snapshot.processes is not None and device.processes_listed
     holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown
     return DeviceRow(
@@ -127,6 +131,8 @@ def _row(
         utilization=None if percent is None else percent / 100,
         memory_used_bytes=device.memory_used_bytes,
         memory_total_bytes=device.memory_total_bytes,
+        host_memory_used_bytes=host.total_bytes - host.available_bytes if host else None,
+        host_memory_total_bytes=host.total_bytes if host else None,
         orphan_bytes=orphan_bytes,
         memory_by_environment=_by_environment(_memory(device, processes), environments) if processes_known else None,
         memory_by_user=_parts((p.username, amount) for p, amount in _memory(device, processes))

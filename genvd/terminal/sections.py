@@ -67,7 +67,7 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
         Column("GPU", lambda d: str(d.index), right=True),
         Column("NAME", lambda d: d.name or UNKNOWN, gives=True),
         Column("UTIL", lambda d: percent(d.utilization) + bar(d.utilization), right=True),
-        Column("GiB", lambda d: f"{gib(d.memory_used_bytes)}/{gib(d.memory_total_bytes)}{bar(_used(d))}", right=True),
+        Column("GiB", lambda d: _memory(d) + bar(_used(d)), right=True),
         Column("°C", lambda d: whole(d.temperature_celsius), right=True, style=_heat),
         Column("W", lambda d: whole(d.power_watts), right=True),
         Column("HELD BY", _holders, gives=True),
@@ -104,8 +104,16 @@ def _bar(ratio: float | None) -> str:
     return BLOCKS[0] * filled + BLOCKS[1] * (_BAR - filled)
 
 
+def _memory(device: DeviceRow) -> str:
+    if device.host_memory_total_bytes is None:
+        return f"{gib(device.memory_used_bytes)}/{gib(device.memory_total_bytes)}"
+    return f"host {gib(device.host_memory_used_bytes)}/{gib(device.host_memory_total_bytes)}"
+
+
 def _used(device: DeviceRow) -> float | None:
     used, total = device.memory_used_bytes, device.memory_total_bytes
+    if device.host_memory_total_bytes is not None:
+        used, total = device.host_memory_used_bytes, device.host_memory_total_bytes
     return used / total if used is not None and total else None
 
 

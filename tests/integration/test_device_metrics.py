@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.standin import Mig, NvLink, Scenario, build
@@ -685,3 +687,25 @@ def test_without_privileges_a_parent_tells_nothing_of_its_instances(start: Start
     absent = "genv_device_utilization", "genv_device_encoder_utilization_ratio"
     assert named(metrics, *absent) == {}
     assert metrics[series("genv_device_up", index=0)] == 1
+
+
+def test_a_gpu_without_memory_of_its_own_shows_that_of_the_host(start: Start, scenario: Scenario) -> None:
+    """One that fails to tell its memory is no such GPU; the first sixteen metrics say nothing of the host's memory."""
+    scenario.gpus = [
+        gpu(0, memory_total=None, memory_used=None, memory_reserved=None),
+        gpu(1),
+        gpu(2, errors={"nvmlDeviceGetMemoryInfo*": 999}),
+    ]
+    scenario.write()
+    monitor = start()
+    metrics = monitor.next_metrics()
+    assert named(metrics, "genv_device_shares_host_memory") == {series("genv_device_shares_host_memory", index=0): 1}
+    total = psutil.virtual_memory().total
+    assert metrics[series("genv_host_memory_total_bytes")] == total
+    assert 0 < metrics[series("genv_host_memory_available_bytes")] < total
+    assert {dict(labels)["index"] for _, labels in named(metrics, "genv_device_memory_used_bytes")} == {"1"}
+    rows = json.loads(monitor.get("/page/data.json").body)["devices"]
+    assert [row["host_memory_total_bytes"] for row in rows] == [total, None, None]
+    scenario.gpus[0] = gpu(0)
+    scenario.write()
+    wait_for(lambda: not named(monitor.metrics(), "genv_host_memory", "genv_device_shares"), "it has its own")

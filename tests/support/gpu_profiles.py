@@ -265,9 +265,18 @@ _GPUS: dict[str, tuple[str, int, float, tuple[Has, ...]]] = {
         "NVIDIA GB10",
         10,
         0,
-        (_BASICS, _BOARD, _CLOCKS, _POWER, _VIDEO, _ENGINES, _MODES, Has({"memory_used": None}, set())),
+        (
+            _BASICS,
+            _BOARD,
+            _CLOCKS,
+            _POWER,
+            _VIDEO,
+            _ENGINES,
+            _MODES,
+            Has({"memory_used": None}, {"shares_host_memory"}),
+        ),
     ),
-    "Thor": ("Thor", 10, 0, (_BASICS, Has({"utilization": None, "memory_used": None}, set()))),
+    "Thor": ("Thor", 10, 0, (_BASICS, Has({"utilization": None, "memory_used": None}, {"shares_host_memory"}))),
 }
 _WITHOUT = {
     "A100-MIG": _IN_MIG_MODE,

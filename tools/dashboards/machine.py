@@ -223,6 +223,32 @@ def _memory() -> Sequence[PanelBuilder]:
             "genv_device_unseen_memory_bytes",
             "All memory in use is of processes that the driver lists",
         ),
+        lines(
+            About(
+                "Memory of the host",
+                "Memory of the host, in use by programs, GPUs and all else; dashed: all there is. Only where GPUs have"
+                " no memory of their own, and so use that of the host.",
+                width=12,
+                height=8,
+                empty="Each device has memory of its own",
+            ),
+            f"{ask.machine('genv_host_memory_total_bytes')} - {ask.machine('genv_host_memory_available_bytes')}",
+            "in use",
+            BYTES,
+            Line(ask.machine("genv_host_memory_total_bytes"), "size", dashed=True),
+        ),
+        lines(
+            About(
+                "GPUs on the memory of the host",
+                "1 for each GPU that has no memory of its own.",
+                width=12,
+                height=8,
+                empty="Each device has memory of its own",
+            ),
+            ask.device("genv_device_shares_host_memory"),
+            _GPU,
+            COUNT,
+        ),
     ]
 
 

@@ -112,6 +112,10 @@ class Asked:
         """Return what the first call gives that the device supports; see :meth:`NvmlCalls.first`."""
         return self.calls.first(self.name, *calls, also=also)
 
+    def refused(self, *calls: Callable[..., Any]) -> bool:
+        """Tell whether the device does not support any of these, as it said itself and not long ago."""
+        return all(self.calls.refused(self.name, call) for call in calls)
+
     def scaled(self, factor: float, call: Callable[..., Any], *arguments: Any, about: str = "") -> float | None:
         """Return the number that the call gives, in another unit."""
         value = self.number(call, *arguments, about=about)

@@ -130,6 +130,7 @@ class DeviceSource:
             memory_total_bytes=has.total,
             memory_free_bytes=has.free,
             memory_reserved_bytes=has.reserved,
+            shares_host_memory=has.of_host,
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )

@@ -82,6 +82,10 @@ class NvmlCalls:
         """Whether one of the calls has failed lately."""
         return bool(self._errors.active)
 
+    def refused(self, subject: str, call: Callable[..., Any]) -> bool:
+        """Tell whether a call is one that was said not to be supported."""
+        return (subject, call.__name__) in self._refused
+
     def ask(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what the call gives, or None where it gives nothing.
 

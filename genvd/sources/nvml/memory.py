@@ -23,6 +23,8 @@ class Memory(NamedTuple):
     used: int | None = None
     free: int | None = None
     reserved: int | None = None
+    of_host: bool = False
+    """Whether the device has none of its own, as where GPU and CPU are one chip: NVML does not support the question."""
 
 
 def memory(device: Asked) -> Memory:
@@ -41,7 +43,7 @@ def memory(device: Asked) -> Memory:
         also=() if works else _WILL_NOT_DO,
     )
     if told is None:
-        return Memory()
+        return Memory(of_host=device.refused(memory_info, pynvml.nvmlDeviceGetMemoryInfo))
     if hasattr(told, "reserved"):
         device.constants.keep("memory by the second version", True)
     return Memory(

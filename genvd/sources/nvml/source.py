@@ -16,6 +16,7 @@ from genvd.model import Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
+from genvd.sources.host_memory import host_memory
 from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
 from genvd.sources.nvml.driver import gpus_of_driver, problem_of
 from genvd.sources.nvml.pcie import PcieSampler
@@ -116,7 +117,12 @@ class NvmlSource:
             self._xids.ask(count)
         facts, hung = self._devices.facts(count, deadline)
         self._plan_retry(facts.devices)
-        facts = replace(facts, devices=tuple(self._beside(facts.devices, groups, deadline)), driver=self._driver)
+        facts = replace(
+            facts,
+            devices=tuple(self._beside(facts.devices, groups, deadline)),
+            driver=self._driver,
+            host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
+        )
         if hung:
             raise all_hang(facts)
         return facts

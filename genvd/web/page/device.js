@@ -65,7 +65,7 @@ export class Card {
     const hottest = device.slowdown_celsius ?? HOT_CELSIUS;
     this.utilization.update(
       utilization === null && device.mig_enabled ? "not told in MIG mode" : percent(utilization), one(utilization), false);
-    this.memory.update(outOf(bytes(device.memory_used_bytes), bytes(device.memory_total_bytes)), memoryParts(device), false);
+    this.memory.update(memory(device), memoryParts(device), false);
     this.temperature.update(celsius(heat), heat === null ? null : one(heat / hottest), heat !== null && heat >= hottest);
     this.power.update(limit === null ? watts(power) : outOf(watts(power), watts(limit)),
       power === null ? null : one(power / (limit || power || 1)), false);
@@ -116,7 +116,16 @@ function one(ratio) {
 }
 
 /** @param {any} device */
+function memory(device) {
+  if (device.host_memory_total_bytes !== null) {
+    return `host: ${outOf(bytes(device.host_memory_used_bytes), bytes(device.host_memory_total_bytes))}`;
+  }
+  return outOf(bytes(device.memory_used_bytes), bytes(device.memory_total_bytes));
+}
+
+/** @param {any} device */
 function memoryParts(device) {
+  if (device.host_memory_total_bytes) return one(device.host_memory_used_bytes / device.host_memory_total_bytes);
   const { memory_used_bytes: used, memory_total_bytes: total, memory_by_environment: parts, orphan_bytes: orphan } = device;
   if (used === null || !total) return null;
   if (!parts) return one(used / total);
