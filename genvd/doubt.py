@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.model import UnknownEnvironment
 from genvd.ownership import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from genvd.model import AccountFacts, DeviceUse, Process, ProcessFacts
     from genvd.ownership import OwnedRecord
@@ -38,6 +40,22 @@ class Doubt:
 
 
 NO_DOUBT = Doubt()
+
+ADVICE: Mapping[UnknownEnvironment, str] = {
+    "no_permission": "Run the monitor as root, or ask the service, which may read them: 'genv-monitor top'.",
+    "overwritten": "A title that the program gave itself has taken the place of its environment variables. Start it"
+    " from a shell in which the environment is activated: then it is found by its shell.",
+    "not_visible": "The monitor has to see the processes of the whole machine: run it outside of a container, and"
+    " without hidepid for /proc.",
+    "unreadable": "This should pass by itself.",
+}
+"""What to do about each reason for which the environment of a process is not known."""
+
+
+def unknown_words(number: int) -> str:
+    """Say of how many processes the environment is not known."""
+    processes, belong = ("GPU process", "belongs") if number == 1 else ("GPU processes", "belong")
+    return f"It is not known to which environment {number} {processes} {belong}"
 
 
 def doubt(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genvd import activity, join
+from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
 from genvd.crew import Crew
-from genvd.doubt import doubt
+from genvd.doubt import ADVICE, doubt, unknown_words
+from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
 from genvd.left_memory import LeftMemory, is_unclear
 from genvd.model import (
@@ -30,9 +32,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from genvd.claims import Rejection
-    from genvd.model import AccountQuestion, CollectorStatus, Environment, EnvironmentRecord, Holding, Process, User
+    from genvd.model import (
+        AccountQuestion,
+        CollectorStatus,
+        Environment,
+        EnvironmentRecord,
+        Holding,
+        Process,
+        UnknownEnvironment,
+        User,
+    )
     from genvd.ownership import Memberships, OwnedRecord
     from genvd.sources.assembly import Sources
+
+log = logging.getLogger(__name__)
 
 
 class Machine:
@@ -73,6 +86,8 @@ class Machine:
         self._claims = ClaimAccount()
         self._renumbering = Renumbering()
         self._left_memory = LeftMemory()
+        self._unknown = ErrorLog(log)
+        self._numbers_unknown: dict[UnknownEnvironment, int] = {}
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
 
@@ -80,6 +95,11 @@ class Machine:
         """Return what the machine looks like now. It never raises for what the machine does."""
         facts = self._ask()
         people = self._people(facts)
+        snapshot = self._snapshot(service, facts, people)
+        self._log_unknown_environments(snapshot)
+        return snapshot
+
+    def _snapshot(self, service: ServiceStatus, facts: _Facts, people: _People) -> Snapshot:
         return Snapshot(
             timestamp=time.time(),
             service=service,
@@ -106,6 +126,19 @@ class Machine:
             ),
             rejected_claims=self._claims.totals(),
         )
+
+    def _log_unknown_environments(self, snapshot: Snapshot) -> None:
+        """Log for which reasons it is not known in which environments processes run, but for what is so for once."""
+        if snapshot.processes is None:
+            return
+        numbers = policy.unknown_environments(snapshot)
+        for reason, number in numbers.items():
+            if not number:
+                self._unknown.clear(reason, f"processes: their environments are known again ({reason})")
+            elif self._numbers_unknown.get(reason) or reason != "unreadable":
+                text = f"processes: {unknown_words(number)} ({reason}). {ADVICE[reason]}"
+                self._unknown.report(reason, text, kind=reason)
+        self._numbers_unknown = numbers
 
     def _ask(self) -> _Facts:
         """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""

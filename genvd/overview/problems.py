@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd import policy
+from genvd.doubt import ADVICE, unknown_words
 from genvd.overview.vendors import NVIDIA, VENDORS, Vendor
 
 if TYPE_CHECKING:
@@ -216,26 +217,11 @@ def _violations(snapshot: Snapshot) -> Iterator[Problem]:
         yield _about(what, names, ("environment", "environments"), todo, "error")
 
 
-_UNKNOWN_ENVIRONMENT = {
-    "no_permission": "Run the monitor as root, or ask the service, which may read them: 'genv-monitor top'.",
-    "not_visible": "The monitor must see the processes of the whole machine: run it outside of a container, and without"
-    " hidepid for /proc.",
-    "overwritten": "They overwrote their environment variables with a title. Start them from a shell in which the"
-    " environment is activated, and the monitor finds it there.",
-    "unreadable": "This should pass by itself; 'journalctl -u genv-monitor' says more.",
-}
-
-
 def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:
     numbers = policy.unknown_environments(snapshot)
     for reason, number in numbers.items():
         if number:
-            processes, belong = ("GPU process", "belongs") if number == 1 else ("GPU processes", "belong")
-            yield Problem(
-                "warning",
-                f"It is not known to which environment {number} {processes} {belong}.",
-                _UNKNOWN_ENVIRONMENT[reason],
-            )
+            yield Problem("warning", f"{unknown_words(number)}.", ADVICE[reason])
 
 
 def _outside(snapshot: Snapshot) -> Iterator[Problem]:

@@ -633,3 +633,40 @@ def test_groups_can_be_switched_off(place: Place, tmp_path: Path, group: str, pr
     monitor.process.send_signal(1)
     wait_for(lambda: all(named(monitor.metrics(), prefix) for prefix in prefixes), "the group is back")
     assert {key[0] for key in off} < {key[0] for key in monitor.metrics()}
+
+
+# --- Processes whose environment is not known ----------------------------------------------------------------
+
+
+WIPES = (
+    "import ctypes, time\n"
+    "start, end = (int(open('/proc/self/stat').read().rpartition(')')[2].split()[n - 3]) for n in (48, 51))\n"
+    "ctypes.memset(start, 0, end - start); print(flush=True); time.sleep(600)"
+)
+
+
+def test_a_process_that_wiped_its_variables_is_accused_of_nothing(place: Place) -> None:
+    place.environment("a", place.alice, 0)
+    place.environment("b", place.bob, 1)
+    process = place.stack.enter_context(
+        subprocess.Popen(
+            ["/usr/bin/python3", "-c", WIPES], env={"A": "1"}, user=place.alice.uid, stdout=subprocess.PIPE
+        )
+    )
+    place.stack.callback(process.kill)
+    assert process.stdout
+    process.stdout.readline()
+    of_bob = place.process(place.bob, "b")
+    place.scenario.gpus[0] = gpu(0, processes=[Process(process.pid, MIB)], samples=[Sample(process.pid, 50)])
+    place.scenario.gpus[1] = gpu(1, processes=[Process(of_bob, MIB)], samples=[])
+    monitor = watch(place)
+    seen = monitor.metrics()
+
+    assert seen[series("genv_monitor_unreadable_processes", reason="overwritten")] == 1
+    assert named(seen, "genv_unmanaged_processes") == {series("genv_unmanaged_processes", username=place.bob.name): 0}
+    assert {key[1] for key in named(seen, IDLE)} == {frozenset({("eid", "b")})}
+    assert series("genv_environment_used_gpu_memory_bytes", eid="a", device=0) not in seen
+    assert seen[series("genv_environment_used_gpu_memory_bytes", eid="b", device=1)] == MIB
+    assert series("genv_process_devices_total", pid=process.pid, eid="") in seen, "as in genv's own monitor"
+    assert seen[series("genv_monitor_collector_success", collector="processes")] == 1
+    assert monitor.log.count("It is not known to which environment 1 GPU process belongs") == 1
