@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.model import UnknownEnvironment
-from genvd.ownership import ROOT
+from genvd.model import ProcessOwner, UnknownEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,15 +74,16 @@ def doubt(
     unknown = [process for process in processes if process.environment_unknown and not process.gone]
     if not unknown:
         return NO_DOUBT
-    by_people: dict[frozenset[int] | None, list[DeviceUse]] = defaultdict(list)
+    owned = tuple(owned)
+    listed = frozenset(pid for one in owned for pid in one.pids)
+    by_owner: dict[ProcessOwner | None, list[DeviceUse]] = defaultdict(list)
     for process in unknown:
-        by_people[_people(process, facts, accounts)].extend(process.uses)
-    members = {one.record.eid: one.members for one in owned}
+        by_owner[_owner(facts.owners.get(process.pid), accounts, listed)].extend(process.uses)
     present: set[Place] = set()
     computing: set[Place] = set()
     working: set[Place] = set()
-    for people, uses in by_people.items():
-        eids = [eid for eid, those in members.items() if people is None or not those or not those.isdisjoint(people)]
+    for owner, uses in by_owner.items():
+        eids = [one.record.eid for one in owned if owner is None or one.admits(owner)]
         for indices, places in (
             ({use.device_index for use in uses}, present),
             ({use.device_index for use in uses if use.computes or use.type == "mps"}, computing),
@@ -93,14 +93,13 @@ def doubt(
     return Doubt(frozenset(present), frozenset(computing), frozenset(working))
 
 
-def _people(process: Process, facts: ProcessFacts, accounts: AccountFacts | None) -> frozenset[int] | None:
-    """Return the users who may be behind a process; None for anybody."""
-    if process.uid is None or process.uid == ROOT:
+def _owner(owner: ProcessOwner | None, accounts: AccountFacts | None, listed: frozenset[int]) -> ProcessOwner | None:
+    """Return what decides in which environments a process may be, the same for all that are alike; None for in any."""
+    if owner is None or owner.uid is None or accounts is None or accounts.names.get(owner.uid) is None:
         return None
-    if accounts is None or accounts.names.get(process.uid) is None:
-        return None
-    owner = facts.owners.get(process.pid)
-    behind = owner.namespace_uid if owner else None
-    if behind == ROOT:
-        return None
-    return frozenset({process.uid} if behind is None else {process.uid, behind})
+    return ProcessOwner(
+        owner.uid,
+        namespace_uid=owner.namespace_uid,
+        login_uid=owner.login_uid,
+        ancestors=owner.ancestors & listed,
+    )

@@ -64,13 +64,13 @@ def processes(
     uses: dict[int, dict[int, list[Context]]] = defaultdict(lambda: defaultdict(list))
     for context in contexts:
         uses[context.pid][context.device_index].append(context)
-    members = {one.record.eid: one.members for one in owned}
+    active = {one.record.eid: one for one in owned}
     accounts = accounts or ownership.NOBODY
     unknown = ProcessOwner(environment_unknown="not_visible")
     found, rejections = [], []
     for pid in sorted(uses):
         owner = facts.owners.get(pid, unknown)
-        eid, rejection = ownership.environment_of(pid, owner, members)
+        eid, rejection = ownership.environment_of(pid, owner, active)
         if rejection:
             rejections.append(rejection)
         found.append(

@@ -29,14 +29,11 @@ from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from genvd.claims import Rejection
     from genvd.model import (
         AccountQuestion,
         CollectorStatus,
         Environment,
-        EnvironmentRecord,
         Holding,
         Process,
         UnknownEnvironment,
@@ -219,21 +216,9 @@ def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
         gpu_pids=frozenset(context.pid for context in (gpu.contexts if gpu else None) or ()),
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
-        records=_records(environments),
         all_seen=gpu is not None and is_unclear(gpu),
+        environments=environments,
     )
-
-
-def _records(environments: Iterable[EnvironmentRecord]) -> dict[tuple[int, int], str | None]:
-    """Return which environment the records say a user's process is in; None for one that several name."""
-    records: dict[tuple[int, int], str | None] = {}
-    for environment in environments:
-        if environment.uid is None:
-            continue
-        for pid in environment.pids:
-            place = pid, environment.uid
-            records[place] = environment.eid if records.get(place, environment.eid) == environment.eid else None
-    return records
 
 
 def _driver_state(gpus: CollectorStatus) -> str:

@@ -144,6 +144,11 @@ class ProcessOwner:
     """Whoever made the user namespace in which it lives, as of a rootless container; None in that of the monitor."""
     environment_unknown: UnknownEnvironment | None = None
     """Why it is not known in which environment it runs; None where that is known, also if it runs in none."""
+    login_uid: int | None = None
+    """Who logged in and started it, which su and sudo leave as it was; None where no login led to it. Read, as the next
+    one, only of a process that names an environment."""
+    ancestors: frozenset[int] = frozenset()
+    """The pids of its parent, of its parent and so on, when it was first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +158,10 @@ class ProcessQuestion:
     gpu_pids: frozenset[int] = frozenset()
     environment_pids: frozenset[int] = frozenset()
     kernel_ids: frozenset[str] = frozenset()
-    records: Mapping[tuple[int, int], str | None] = field(default_factory=dict)
-    """By pid and uid, the environment whose record lists the process as its user's; None where several do."""
     all_seen: bool = False
     """Whether the answer must say if there are processes in pid namespaces of their own."""
+    environments: tuple[EnvironmentRecord, ...] = ()
+    """Those whose owners are to be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +174,13 @@ class ProcessFacts:
     uids: Mapping[int, int] = field(default_factory=dict)
     """Real uids by pid, for the live ones of the environments."""
     login_uids: Mapping[int, int] = field(default_factory=dict)
-    """Who logged in, by pid, for those of root among them: su and sudo leave that as it was."""
+    """Who became root, by pid, for those of root among them: who logged in, which su and sudo leave as it was; where no
+    login led to the process, whose process started it."""
     kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """By live Jupyter kernel, the real uids of all processes that have its connection file."""
+    confirmed: frozenset[tuple[str, int]] = frozenset()
+    """Identifiers of environments, each with the uid that its record names and that has none of the pids there, but of
+    which a live process was found that names the environment, or that has such a pid in its own pid namespace."""
     gone: frozenset[int] = frozenset()
     """The GPU processes that have ended, zombies among them, where the monitor can tell; the driver may still list
     them."""

@@ -54,12 +54,29 @@ class OwnedRecord:
     uids: frozenset[int]
     """Whose processes live in it, or have lived in it since it is active."""
     login_uids: frozenset[int]
-    """Who logged in, of its processes that are root's."""
+    """Who became root, of its processes that are root's."""
+    pids: frozenset[int] = frozenset()
+    """The live processes of its owner in it."""
 
     @property
     def members(self) -> frozenset[int]:
         """Those whose processes may name it."""
         return self.uids | self.login_uids | (frozenset() if self.uid is None else {self.uid})
+
+    def admits(self, process: ProcessOwner) -> bool:
+        """Tell whether a process may name it: it is a member's or root's, or was started by one who is.
+
+        A program that changed its user (su, sudo, runuser) was started by who logged in, and out of the environment
+        where one of the owner's processes in it is among its ancestors.
+        """
+        members = self.members
+        return (
+            process.uid is None
+            or not members
+            or not members.isdisjoint((process.uid, process.namespace_uid, process.login_uid))
+            or ROOT in (process.uid, process.namespace_uid)
+            or not self.pids.isdisjoint(process.ancestors)
+        )
 
 
 def owned_records(
@@ -139,24 +156,20 @@ def account_name(uid: int, accounts: AccountFacts) -> str | None:
 
 
 def environment_of(
-    pid: int, process: ProcessOwner, members: Mapping[str, frozenset[int]]
+    pid: int, process: ProcessOwner, active: Mapping[str, OwnedRecord]
 ) -> tuple[str | None, Rejection | None]:
     """Return the environment in which a GPU process counts, and its claim of another one if that does not hold.
 
     Args:
         pid: the process.
         process: what it says, and whose it is.
-        members: of the active environments, those whose processes may name it.
+        active: the active environments by identifier.
     """
     eid = process.eid
     if eid == RESERVED:
         return None, Rejection(RESERVED_NAME, ("process", pid, process.uid))
-    if eid is None or process.uid is None:
-        return eid, None
-    welcome = members.get(eid)
-    if not welcome or not welcome.isdisjoint((process.uid, process.namespace_uid)):
-        return eid, None
-    if ROOT in (process.uid, process.namespace_uid):
+    environment = None if eid is None else active.get(eid)
+    if environment is None or environment.admits(process):
         return eid, None
     return None, Rejection(PROCESS_ENVIRONMENT, (pid, process.uid, eid))
 
@@ -169,15 +182,16 @@ def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Membership | 
     live = [pid for pid in record.pids if pid in facts.uids]
     uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
     logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
-    claimed = record.uid
+    claimed = owner = record.uid
+    holds = True
     if before and before.uid == claimed:
         joined = before.uids | uids
-        return OwnedRecord(record, claimed, True, joined if len(joined) <= MOST_MEMBERS else before.uids, logins)
-    if not uids or claimed in uids or claimed in logins:
-        return OwnedRecord(record, claimed, True, uids, logins)
-    people = uids - {ROOT} or uids
-    owner = next(iter(people)) if len(people) == 1 else None
-    return OwnedRecord(record, owner, claimed is None, uids, logins)
+        uids = joined if len(joined) <= MOST_MEMBERS else before.uids
+    elif uids and claimed not in uids and claimed not in logins and (record.eid, claimed) not in facts.confirmed:
+        people = uids - {ROOT} or uids
+        owner = next(iter(people)) if len(people) == 1 else None
+        holds = claimed is None
+    return OwnedRecord(record, owner, holds, uids, logins, frozenset(pid for pid in live if facts.uids[pid] == owner))
 
 
 def _rank(owned: OwnedRecord, before: Memberships) -> tuple[bool, bool]:

@@ -14,8 +14,7 @@ from genvd.sources import SourceError
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _STATUS_BYTES = 64 * 1024
 _STATUS = re.compile(rb"^Tgid:\t(\d+)$.*?^Uid:\t(\d+)\t", re.MULTILINE | re.DOTALL)
-
-_NAMESPACE_PIDS = re.compile(rb"^NSpid:\t\d+\t\d", re.MULTILINE)
+_NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)
 
 MAX_PID = 2**22
 """PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
@@ -37,6 +36,9 @@ STATE, PARENT, THREADS, START_TIME, START_CODE = (number - 3 for number in (3, 4
 ARGUMENTS_START, ARGUMENTS_END, START_OF_ENVIRONMENT, ENVIRONMENT_END = (number - 3 for number in (48, 49, 50, 51))
 """Places of fields in what :func:`stat_fields` returns: by their numbers in proc_pid_stat(5) (state, ppid, num_threads,
 starttime, startcode; arg_start, arg_end, env_start, env_end), from the one after the name on."""
+
+_MOST_ANCESTORS = 64
+"""More generations than there are between a login and a program, so that a deep chain costs no more."""
 
 
 class Status(NamedTuple):
@@ -140,6 +142,17 @@ def status(pid: int) -> Status | None:
     return Status(int(match[1]) == pid, int(match[2])) if match else None
 
 
+def uid_and_inner_pids(pid: int) -> tuple[int, tuple[int, ...]] | None:
+    """Return the real uid of a process, and its pids in the pid namespaces below this service's own.
+
+    Of a process in the same namespace, as of all that are in no container, there are none of these. None for a process
+    that is gone.
+    """
+    content = read_at_once(pid, "status", _STATUS_BYTES) or b""
+    known, pids = _STATUS.search(content), _NAMESPACE_PIDS.search(content)
+    return (int(known[2]), tuple(map(int, pids[1].split()))[1:] if pids else ()) if known else None
+
+
 def mark(pid: int) -> tuple[int, int] | None:
     """Return what stays the same as long as a process lives as the same user; None if it is gone, or root's.
 
@@ -154,6 +167,15 @@ def mark(pid: int) -> tuple[int, int] | None:
     return (found.st_ino, found.st_uid) if found.st_uid else None
 
 
+def effective_uid(pid: int) -> int | None:
+    """Return whose the directory of a process is: its effective user's or root's, as in :func:`mark`; None if gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError as error:
+        give_up_if_exhausted(error)
+        return None
+
+
 def in_first_pid_namespace() -> bool:
     """Tell whether this service sees all processes of the machine, under the numbers that the driver has of them."""
     try:
@@ -161,15 +183,6 @@ def in_first_pid_namespace() -> bool:
     except OSError as error:
         give_up_if_exhausted(error)
         return False
-
-
-def is_in_nested_pid_namespace(pid: int) -> bool:
-    """Tell whether a process has a number in a pid namespace below that of this service, too.
-
-    That is NSpid in proc_pid_status(5).
-    """
-    match = _NAMESPACE_PIDS.search(read_at_once(pid, "status", _STATUS_BYTES) or b"")
-    return match is not None
 
 
 def has_ended(pid: int) -> bool:
@@ -208,6 +221,37 @@ def login_uid(pid: int) -> int | None:
     """Return who logged in; su and sudo leave that as it was. None for a process that no login led to."""
     content = read(pid, "loginuid", 16) or b""
     return int(content) if content.isdigit() and int(content) != NO_LOGIN else None
+
+
+def start_time(pid: int) -> bytes | None:
+    """Return when a process was started, which tells it from others that have its pid later; None if it is gone."""
+    fields = stat_fields(read_at_once(pid, "stat", STAT_BYTES) or b"", START_TIME)
+    return fields[START_TIME] if fields else None
+
+
+def ancestors(pid: int) -> tuple[int, ...]:
+    """Return the pids of the parent of a process, of its parent and so on, without the first process of the machine.
+
+    Nobody can become a descendant of somebody else's process, unless that one starts a program that changes its user
+    (su, sudo, runuser).
+    """
+    found: list[int] = []
+    while len(found) < _MOST_ANCESTORS:
+        fields = stat_fields(read_at_once(pid, "stat", STAT_BYTES) or b"", PARENT)
+        pid = int(fields[PARENT]) if fields and fields[PARENT].isdigit() else 0
+        if pid <= 1:
+            break
+        found.append(pid)
+    return tuple(found)
+
+
+def launcher(pid: int) -> int | None:
+    """Return the real uid of the nearest ancestor of a process that is not root's; None where all are root's."""
+    for ancestor in ancestors(pid):
+        known = status(ancestor)
+        if known and known.uid:
+            return known.uid
+    return None
 
 
 def namespace_owner(pid: int) -> int | None:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from genvd.model import UnknownEnvironment
+from genvd.model import EnvironmentRecord, UnknownEnvironment
 from genvd.sources import proc_files
 from genvd.sources.proc_files import (
     ARGUMENTS_END,
     ARGUMENTS_START,
     ENVIRONMENT_END,
-    PARENT,
     START_OF_ENVIRONMENT,
     STAT_BYTES,
     stat_fields,
@@ -33,9 +32,6 @@ MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 
 _MOST_THREADS = 8
 """Threads that are asked for the environment of a process whose first one has ended; they all share it."""
-
-_MOST_ANCESTORS = 64
-"""Ancestors that are looked at: anybody can make a chain of thousands."""
 
 Records = Mapping[tuple[int, int], str | None]
 """By pid and real uid, the environment whose record lists the process; None where several records do."""
@@ -84,20 +80,28 @@ def inherited(pid: int, uid: int, records: Records) -> str | None:
         uid: its real uid.
         records: what genv's records say of processes.
     """
-    ancestor = pid
-    for _ in range(_MOST_ANCESTORS):
+    for ancestor in (pid, *proc_files.ancestors(pid)):
         status = proc_files.status(ancestor)
-        if status is not None and status.uid == uid:
-            if (ancestor, uid) in records:
-                return records[ancestor, uid]
-            eid = own_claim(ancestor).eid if ancestor != pid else None
-            if eid is not None:
-                return eid
-        parent = _parent(ancestor)
-        if parent <= 1:
-            return None
-        ancestor = parent
+        if status is None or status.uid != uid:
+            continue
+        if (ancestor, uid) in records:
+            return records[ancestor, uid]
+        eid = own_claim(ancestor).eid if ancestor != pid else None
+        if eid is not None:
+            return eid
     return None
+
+
+def records_of(environments: Iterable[EnvironmentRecord]) -> Records:
+    """Return which environment the records say a user's process is in."""
+    records: dict[tuple[int, int], str | None] = {}
+    for environment in environments:
+        if environment.uid is None:
+            continue
+        for pid in environment.pids:
+            place = pid, environment.uid
+            records[place] = environment.eid if records.get(place, environment.eid) == environment.eid else None
+    return records
 
 
 def environment_variable(block: bytes, name: bytes) -> bytes | None:
@@ -117,11 +121,6 @@ def _environment_of_a_thread(pid: int) -> bytes:
         return b""
     blocks = (proc_files.read(pid, f"task/{thread}/environ", MAX_ENVIRONMENT_BYTES) for thread in threads)
     return next((block for block in blocks if block), b"")
-
-
-def _parent(pid: int) -> int:
-    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", PARENT)
-    return int(fields[PARENT]) if fields else 0
 
 
 def _has_empty_environment(pid: int) -> bool:

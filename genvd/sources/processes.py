@@ -10,11 +10,12 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
-from genvd.sources import cgroups, proc_files
+from genvd.sources import cgroups, owner_evidence, proc_files
 from genvd.sources.boot_time import BootTime
 from genvd.sources.cgroups import cgroup
+from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers
 from genvd.sources.proc_files import START_CODE, START_OF_ENVIRONMENT, START_TIME, STAT_BYTES, stat_fields
-from genvd.sources.process_environment import Claim, Records, inherited, own_claim
+from genvd.sources.process_environment import Claim, Records, inherited, own_claim, records_of
 from genvd.text import decode
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
@@ -52,6 +53,8 @@ class ProcessSource:
         self._no_namespaces = True
         self._living: dict[int, _Living] = {}
         self._boot_time = BootTime()
+        self._root_launchers = RootLaunchers()
+        self._owner_search = OwnerSearch(lambda pid: own_claim(pid).eid)
 
     def read(self, question: ProcessQuestion) -> ProcessFacts:
         """Answer the question; a process that is gone is simply missing in the answer.
@@ -62,21 +65,24 @@ class ProcessSource:
         """
         self._read = {pid: reading for pid, reading in self._read.items() if pid in question.gpu_pids}
         self._readings += 1
-        if question.records != self._records:
-            self._records = question.records
+        records = records_of(question.environments)
+        if records != self._records:
+            self._records = records
             self._read = {pid: replace(reading, tried=-_RETRY_READINGS) for pid, reading in self._read.items()}
         owners = {pid: owner for pid in question.gpu_pids if (owner := self._owner(pid)) is not None}
         gone = self._gone(question.gpu_pids)
         hidden = question.gpu_pids - owners.keys() - gone
         uids = self._live(question.environment_pids)
+        login_uids = self._root_launchers.read(pid for pid, uid in uids.items() if uid == 0)
+        kernel_uids = _live_kernels(question.kernel_ids)
+        unconfirmed = owner_evidence.unconfirmed(question.environments, uids, login_uids, kernel_uids)
         return ProcessFacts(
             owners=owners | dict.fromkeys(hidden, _HIDDEN),
             live_pids=frozenset(uids),
             uids=uids,
-            login_uids={
-                pid: login for pid, uid in uids.items() if uid == 0 and (login := proc_files.login_uid(pid)) is not None
-            },
-            kernel_uids=_live_kernels(question.kernel_ids),
+            login_uids=login_uids,
+            kernel_uids=kernel_uids,
+            confirmed=self._owner_search.confirmed(unconfirmed),
             gone=gone,
             all_seen=not question.all_seen or self._all_seen(),
         )
@@ -86,7 +92,7 @@ class ProcessSource:
         if self._namespaces_read is None or self._readings - self._namespaces_read >= _RETRY_READINGS:
             self._namespaces_read = self._readings
             self._no_namespaces = proc_files.in_first_pid_namespace() and not any(
-                map(proc_files.is_in_nested_pid_namespace, proc_files.processes())
+                (known := proc_files.uid_and_inner_pids(pid)) and known[1] for pid in proc_files.processes()
             )
         return self._no_namespaces
 
@@ -152,6 +158,7 @@ class ProcessSource:
         uid = status.uid if status else None
         own = own_claim(pid)
         claim = own if own.unknown is None or uid is None else self._found_otherwise(pid, uid, own, program, before)
+        claims = claim.eid or claim.unknown
         group = cgroup(proc_files.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
         owner = ProcessOwner(
             uid=uid,
@@ -160,7 +167,9 @@ class ProcessSource:
             started=self._boot_time.unix_time(int(program.identity[0])),
             cgroup_kind=group.kind if group else None,
             cgroup=group.name if group else None,
-            namespace_uid=proc_files.namespace_owner(pid) if claim.eid or claim.unknown else None,
+            namespace_uid=proc_files.namespace_owner(pid) if claims else None,
+            login_uid=proc_files.login_uid(pid) if claims else None,
+            ancestors=frozenset(proc_files.ancestors(pid)) if claims else frozenset(),
             environment_unknown=claim.unknown,
         )
         return _Reading(program, owner, own.unknown is None and uid is not None, self._readings)

@@ -172,7 +172,7 @@ def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:
     ],
 )
 def test_a_process_counts_where_its_user_lives(process: ProcessOwner, counts: bool) -> None:
-    eid, rejection = environment_of(7, process, {"e": frozenset({ALICE})})
+    eid, rejection = environment_of(7, process, {"e": owned_by(ALICE, "alice")})
     assert eid == (process.eid if counts else None)
     assert (rejection and rejection.reason) == (None if counts else PROCESS_ENVIRONMENT)
 

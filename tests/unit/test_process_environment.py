@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.model import ProcessOwner, ProcessQuestion
+from genvd.model import EnvironmentRecord, ProcessOwner, ProcessQuestion
 from genvd.sources.process_environment import own_claim
 from genvd.sources.processes import ProcessSource
 from tests.support.needs import need_root
@@ -76,8 +76,12 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, 9)
 
 
-def owner_of(pid: int, records: dict[tuple[int, int], str | None] | None = None) -> ProcessOwner:
-    question = ProcessQuestion(gpu_pids=frozenset({pid}), records=records or {})
+def record(eid: str, pid: int, uid: int | None = None) -> EnvironmentRecord:
+    return EnvironmentRecord(eid, os.getuid() if uid is None else uid, pids=(pid,))
+
+
+def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
+    question = ProcessQuestion(gpu_pids=frozenset({pid}), environments=records)
     return ProcessSource().read(question).owners[pid]
 
 
@@ -100,16 +104,16 @@ def test_a_process_below_a_shell_of_an_environment_is_found_by_it(run: Run) -> N
     pid = run(TITLE, "wiped", variables=shell, below="GENV_ENVIRONMENT_ID=E1")
     assert owner_of(pid).eid == "E0", "what its shell was started with"
     parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    owner = owner_of(pid, {(parent, os.getuid()): "E1"})
+    owner = owner_of(pid, record("E1", parent))
     assert (owner.eid, owner.environment_unknown) == ("E1", None), "what was activated in its shell later"
-    ambiguous = owner_of(pid, {(parent, os.getuid()): None})
+    ambiguous = owner_of(pid, record("E1", parent), record("E2", parent))
     assert (ambiguous.eid, ambiguous.environment_unknown) == (None, "overwritten")
 
 
 def test_the_record_of_another_user_says_nothing(run: Run) -> None:
     pid = run(TITLE, "wiped", variables={"A": "1"})
-    assert owner_of(pid, {(pid, os.getuid() + 1): "E1"}).eid is None
-    assert owner_of(pid, {(pid, os.getuid()): "E1"}).eid == "E1"
+    assert owner_of(pid, record("E1", pid, os.getuid() + 1)).eid is None
+    assert owner_of(pid, record("E1", pid)).eid == "E1"
 
 
 def test_an_ancestor_of_another_user_says_nothing(run: Run) -> None:
@@ -186,10 +190,8 @@ def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.Monk
     pid = run(TITLE, "wiped", variables=LONG)
     source, tries = ProcessSource(), itertools.count()
     monkeypatch.setattr("genvd.sources.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
-    records: dict[tuple[int, int], str | None] = {}
     for _ in range(10):
-        source.read(ProcessQuestion(gpu_pids=frozenset({pid}), records=records))
+        source.read(ProcessQuestion(gpu_pids=frozenset({pid})))
     assert next(tries) == 1
-    records = {(pid, os.getuid()): "E1"}
-    facts = source.read(ProcessQuestion(gpu_pids=frozenset({pid}), records=records))
+    facts = source.read(ProcessQuestion(gpu_pids=frozenset({pid}), environments=(record("E1", pid),)))
     assert facts.owners[pid].eid == "E1", "a new record is looked at at once"

@@ -1,0 +1,143 @@
+"""What confirms whose an environment is where the pids in its record do not.
+
+- A process in a pid namespace of its own, as in a container, that activates an environment: genv writes the pid that
+  the process has there, such as 1, which is another process outside. Its status has both pids (``NSpid`` of
+  proc_pid_status(5)), and what it starts names the environment.
+- A shell of root that su or sudo made of somebody's: who logged in, and whose process started it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from genvd.sources import proc_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from genvd.model import EnvironmentRecord
+
+Claim = tuple[str, int]
+"""The identifier of an environment, and the uid that its record names."""
+
+_MOST_SECONDS = 0.02
+"""For one search; the next one goes on where it ended. Everybody can write records that cannot be confirmed."""
+
+_MOST_LAUNCHERS = 256
+"""Processes of root whose ancestors are looked up in one reading; the others have to wait for the next ones."""
+
+
+def unconfirmed(
+    environments: Iterable[EnvironmentRecord],
+    uids: Mapping[int, int],
+    launchers: Mapping[int, int],
+    kernel_uids: Mapping[str, frozenset[int]],
+) -> dict[Claim, frozenset[int]]:
+    """Return the claims of active environments that no process in their records confirms, with the pids there.
+
+    Args:
+        environments: the records.
+        uids: real uids by pid, of the live processes in the records.
+        launchers: who became root, by pid.
+        kernel_uids: real uids of those who run the Jupyter kernels.
+    """
+    found: dict[Claim, frozenset[int]] = {}
+    for record in environments:
+        if record.uid is None or not record.pids:
+            continue
+        live = [pid for pid in record.pids if pid in uids]
+        people = {uids[pid] for pid in live}.union(*(kernel_uids.get(kernel, ()) for kernel in record.kernel_ids))
+        if people and record.uid not in people and record.uid not in (launchers.get(pid) for pid in live):
+            found[record.eid, record.uid] = frozenset(record.pids)
+    return found
+
+
+class OwnerSearch:
+    """Looks through the processes of the machine for those that confirm claims."""
+
+    def __init__(self, named_by: Callable[[int], str | None]) -> None:
+        """Know how to tell which environment a process names.
+
+        Args:
+            named_by: returns the identifier by pid; None for a process that names none.
+        """
+        self._named_by = named_by
+        self._confirmed_by: dict[Claim, int] = {}
+        self._last = 0
+
+    def confirmed(self, claims: Mapping[Claim, frozenset[int]]) -> frozenset[Claim]:
+        """Return those claims for which there is a live process, of the real uid that is claimed, that confirms them.
+
+        It names the environment, or has one of the pids of the record in a pid namespace of its own.
+
+        Args:
+            claims: each with the pids of its record.
+        """
+        witnesses: dict[int, _Witness | None] = {}
+        before, self._confirmed_by = self._confirmed_by, {}
+        for claim, pid in before.items():
+            if pid not in witnesses:
+                witnesses[pid] = self._witness(pid)
+            witness = witnesses[pid]
+            if claim in claims and witness and witness.confirms(claim, claims[claim]):
+                self._confirmed_by[claim] = pid
+        missing = {claim: pids for claim, pids in claims.items() if claim not in self._confirmed_by}
+        if missing:
+            self._search(missing)
+        return frozenset(self._confirmed_by)
+
+    def _search(self, claims: dict[Claim, frozenset[int]]) -> None:
+        deadline = time.monotonic() + _MOST_SECONDS
+        uids = {uid for _, uid in claims}
+        pids = sorted(proc_files.processes())
+        for pid in (*(pid for pid in pids if pid > self._last), *(pid for pid in pids if pid <= self._last)):
+            if proc_files.effective_uid(pid) in uids and (witness := self._witness(pid)):
+                for claim in [claim for claim in claims if witness.confirms(claim, claims[claim])]:
+                    self._confirmed_by[claim] = pid
+                    del claims[claim]
+            self._last = pid
+            if not claims or time.monotonic() >= deadline:
+                return
+
+    def _witness(self, pid: int) -> _Witness | None:
+        known = proc_files.uid_and_inner_pids(pid)
+        return _Witness(known[0], frozenset(known[1]), self._named_by(pid)) if known else None
+
+
+class _Witness(NamedTuple):
+    """A live process."""
+
+    uid: int
+    inner_pids: frozenset[int]
+    eid: str | None
+
+    def confirms(self, claim: Claim, pids: frozenset[int]) -> bool:
+        """Tell whether it confirms that an environment with these pids in its record is of whom the record says."""
+        eid, uid = claim
+        return uid == self.uid and (eid == self.eid or not pids.isdisjoint(self.inner_pids))
+
+
+class RootLaunchers:
+    """Tells who became root: who logged in, else whose process started one of root's."""
+
+    def __init__(self) -> None:
+        self._started_by: dict[int, tuple[bytes | None, int | None]] = {}
+
+    def read(self, pids: Iterable[int]) -> dict[int, int]:
+        """Return it by pid, of those processes of root for which there is somebody."""
+        before, self._started_by = self._started_by, {}
+        found, looked_up = {}, 0
+        for pid in pids:
+            uid = proc_files.login_uid(pid)
+            if uid is None:
+                start, known = proc_files.start_time(pid), before.get(pid)
+                if (known is None or known[0] != start) and looked_up < _MOST_LAUNCHERS:
+                    looked_up += 1
+                    known = start, proc_files.launcher(pid)
+                if known and known[0] == start:
+                    self._started_by[pid] = known
+                    uid = known[1]
+            if uid is not None:
+                found[pid] = uid
+        return found
