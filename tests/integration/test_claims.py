@@ -123,6 +123,18 @@ def test_an_environment_that_says_to_be_of_somebody_else(place: Place, of: str) 
     assert place.rejected(place.monitor.next_metrics()) == {"environment_owner": 1}, "counted once, not each time"
 
 
+def test_who_does_nothing_in_an_environment_does_not_become_its_owner(place: Place) -> None:
+    """A pid such as a container has may be in the record, and her processes run; none of hers names it."""
+    place.process(place.alice, "another", gpu=True)
+    his = place.process(place.bob, "x", gpu=True)
+    place.write(environment("x", place.alice, [1]), devices=(device_entry(0, "x"),))
+    seen = place.monitor.next_metrics()
+
+    assert labels_of(seen, "genv_user_attached_devices_total", "username") == {"root"}
+    assert seen[series("genv_process_devices_total", pid=his, eid="")] == 1
+    assert place.rejected(seen) == {"environment_owner": 1, "process_environment": 1}
+
+
 @pytest.mark.parametrize("name", ["{alice}", "root", "made-up", "(other)", "x" * 100_000, 'a"\n\\\u202e\ud800'])
 def test_an_environment_that_names_somebody_else(place: Place, name: str) -> None:
     name = name.format(alice=place.alice.name) if name.startswith("{") else name

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from genvd.collector import GRACE_TICKS
 from tests.standin import Gpu, Process, Scenario
-from tests.support.genv import ExistingMonitor, install_genv
+from tests.support.genv import ExistingMonitor, Shell, install_genv
 from tests.support.monitor import Monitor, series
 from tests.support.needs import need_root
 from tests.support.parity import (
@@ -83,6 +85,15 @@ def jupyter(public_directory: Path) -> Path:
     command.write_text(f'#!/bin/sh\ntest "$*" = --runtime-dir && echo {directory}/runtime\n')
     command.chmod(0o755)
     return directory
+
+
+@pytest.fixture(scope="module")
+def setuid(public_directory: Path) -> Path:
+    """A setpriv(1) that everybody may become anybody with, as su and sudo let those who may."""
+    program = public_directory / "become"
+    shutil.copy("/usr/bin/setpriv", program)
+    program.chmod(0o4755)
+    return program
 
 
 @pytest.fixture(scope="module")
@@ -353,9 +364,9 @@ def test_a_user_with_two_names(machine: Machine, alice: User) -> None:
 
 def test_a_user_who_became_root(machine: Machine, alice: User) -> None:
     """With su, which leaves $LOGNAME as it was; genv takes the name from there."""
-    login = f"echo {alice.uid} >/proc/self/loginuid"  # as pam_loginuid(8) does
     shell = machine.shell(None)
-    shell.run(f"{login}; export LOGNAME={alice.name}; genv activate --gpus 1")
+    log_in(shell, alice)
+    shell.run(f"export LOGNAME={alice.name}; genv activate --gpus 1")
     machine.gpu_process(shell.start_process(), {0: MIB})
     seen = machine.compare()
 
@@ -372,6 +383,73 @@ def test_a_shell_that_became_root_after_it_was_activated(machine: Machine, alice
     seen = machine.compare()
 
     assert value(seen, "genv_user_processes_total", username=alice.name) == 1
+
+
+def log_in(shell: Shell, user: User) -> None:
+    """Have the shell, which must be root's, be of a login of the user, as pam_loginuid(8) does."""
+    shell.run(f"echo {user.uid} >/proc/self/loginuid")
+
+
+def test_a_user_who_became_root_without_a_login_id(machine: Machine, alice: User, setuid: Path) -> None:
+    """As with su where no PAM module told who logged in: in a container, or in a service."""
+    shell = machine.shell(alice)
+    loader = "LD_LIBRARY_PATH=$LD_LIBRARY_PATH"  # which a program that changes its user does not get
+    shell.send(f"{setuid} --reuid=0 --regid=0 --clear-groups env {loader} bash --norc --noprofile")
+    shell.answer()
+    shell.run('eval "$(genv shell --init)"; genv activate --gpus 1; test -n "$GENV_ENVIRONMENT_ID"')
+    machine.gpu_process(shell.start_process(), {0: MIB})
+    seen = machine.compare()
+    assert labels_of(seen, "genv_user_processes_total", "username") == {alice.name}
+
+
+def test_a_program_of_another_user_that_sudo_started(machine: Machine, alice: User, bob: User) -> None:
+    """sudo has ended or is no parent any more; who logged in remains."""
+    (shell,) = machine.activate((alice, "--gpus 1"))
+    run_as = f"exec setpriv --reuid={bob.uid} --clear-groups sleep infinity"
+    pid = machine.process(
+        {"GENV_ENVIRONMENT_ID": shell.eid}, "/bin/sh", "-c", f"echo {alice.uid} >/proc/self/loginuid; {run_as}"
+    )
+    machine.wait_for_program(pid, "sleep")
+    machine.gpu_process(pid, {0: MIB})
+
+    assert value(machine.compare(), "genv_user_processes_total", username=alice.name) == 1
+
+
+@pytest.mark.parametrize("of_root", [True, False])
+def test_a_program_of_another_user_without_a_login_id(
+    machine: Machine, alice: User, bob: User, setuid: Path, of_root: bool
+) -> None:
+    """As with runuser in an environment of root, or su in one of a user, where no PAM module told who logged in."""
+    if of_root:
+        shell, name = machine.shell(None), "root"
+        shell.run("export LOGNAME=root; genv activate --gpus 1")
+    else:
+        (shell,), name = machine.activate((alice, "--gpus 1")), alice.name
+    started = f"{setuid} --reuid={bob.uid} --regid={bob.gid} --clear-groups"
+    pid = shell.start_process(started)
+    machine.gpu_process(pid, {0: MIB})
+    seen = machine.compare()
+    assert value(seen, "genv_user_processes_total", username=name) == 1
+
+
+def test_an_environment_of_a_pid_namespace_of_its_own(machine: Machine, alice: User) -> None:
+    """As in a container: genv writes the pids that processes have in there, which others have outside."""
+    become = ("setpriv", f"--reuid={alice.uid}", f"--regid={alice.gid}", "--clear-groups")
+    shell = machine.shell(alice, ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *become))
+    shell.run('genv activate --gpus 1; test "$GENV_ENVIRONMENT_ID" = 1')
+    seen = machine.compare()
+    assert value(seen, "genv_user_attached_devices_total", username=alice.name) == 1
+
+    shell.run("sleep infinity </dev/null >/dev/null 2>&1 &")
+    pid = wait_for(
+        lambda: next((p.pid for p in psutil.Process(shell.pid).children(recursive=True) if p.name() == "sleep"), None),
+        "the program in there runs",
+    )
+    machine.gpu_process(pid, {0: MIB})
+    seen = machine.compare()
+    assert value(seen, "genv_user_processes_total", username=alice.name) == 1
+    assert value(seen, "genv_process_devices_total", pid=pid, eid=1) == 1
+    assert labels_of(seen, "genv_user_environments_total", "username") == {alice.name}
 
 
 def test_environments_with_names_of_their_own(machine: Machine, alice: User) -> None:

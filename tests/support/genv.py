@@ -24,7 +24,7 @@ from tests.support.virtualenvs import pip_install, virtual_environment
 from tests.support.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.support.users import User
 
@@ -46,19 +46,20 @@ class Shell:
     A command is answered when bash says so by printing a mark, so nothing waits for a time.
     """
 
-    def __init__(self, environment: Mapping[str, str], user: User | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str], user: User | None = None, prefix: Sequence[str] = ()) -> None:
         """Start it.
 
         Args:
             environment: all that it has as environment variables.
             user: whose it is; None for the user of the tests.
+            prefix: a program that starts it, with its arguments, such as ``unshare``.
         """
         self._mark = f"done-{secrets.token_hex(8)}"
         self._text = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         # In a session of its own, which its background processes share, so that close() finds them.
         self.process = subprocess.Popen(
-            ["/bin/bash", "--norc", "--noprofile"],
+            [*prefix, "/bin/bash", "--norc", "--noprofile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

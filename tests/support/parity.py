@@ -19,7 +19,7 @@ from tests.support.monitor import Labels, Monitor, Series, series
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric as Family
 
@@ -109,10 +109,10 @@ class Machine:
 
     # --- What people do -------------------------------------------------------------------------------------
 
-    def shell(self, user: User | None = None) -> Shell:
-        """Open a shell that is ready for genv."""
+    def shell(self, user: User | None = None, prefix: Sequence[str] = ()) -> Shell:
+        """Open a shell that is ready for genv; with a prefix, that program starts it, as root."""
         identity = {"USER": user.name, "LOGNAME": user.name} if user else {}
-        shell = Shell({**self.environment, **identity}, user)
+        shell = Shell({**self.environment, **identity}, None if prefix else user, prefix)
         self._shells.append(shell)
         shell.send('eval "$(genv shell --init)"')
         shell.answer()

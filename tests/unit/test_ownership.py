@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
@@ -55,6 +57,15 @@ def test_the_owner_is_who_lives_in_it(known: ProcessFacts, owner: int | None, ho
     one, reasons = only(RECORD, known)
     assert (one.uid, one.holds) == (owner, holds)
     assert reasons == ([] if holds else [ENVIRONMENT_OWNER])
+
+
+def test_who_is_confirmed_by_another_process_is_the_owner() -> None:
+    confirmed = replace(facts({1: ROOT, 2: BOB}), confirmed=frozenset({("e", ALICE), ("other", CAROL)}))
+    one, reasons = only(RECORD, confirmed)
+    assert (one.uid, one.holds, one.pids, reasons) == (ALICE, True, frozenset(), [])
+    assert one.members == {ALICE, BOB, ROOT}
+    one, reasons = only(replace(RECORD, uid=CAROL), confirmed)
+    assert (one.uid, one.pids, reasons) == (BOB, frozenset({2}), [ENVIRONMENT_OWNER])
 
 
 def test_a_record_that_names_no_owner_claims_nothing() -> None:
@@ -167,12 +178,18 @@ def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:
         (ProcessOwner(700_000, "e", namespace_uid=ALICE), True),
         (ProcessOwner(700_000, "e", namespace_uid=BOB), False),
         (ProcessOwner(700_000, "e", namespace_uid=ROOT), True),
+        (ProcessOwner(BOB, "e", login_uid=ALICE), True),
+        (ProcessOwner(BOB, "e", login_uid=CAROL), False),
+        (ProcessOwner(BOB, "e", login_uid=ROOT), False),
+        (ProcessOwner(BOB, "e", ancestors=frozenset({9, 1})), True),
+        (ProcessOwner(BOB, "e", ancestors=frozenset({1, 2})), False),
         (ProcessOwner(BOB, "not active"), True),
         (ProcessOwner(BOB, None), True),
     ],
 )
 def test_a_process_counts_where_its_user_lives(process: ProcessOwner, counts: bool) -> None:
-    eid, rejection = environment_of(7, process, {"e": owned_by(ALICE, "alice")})
+    environment = OwnedRecord(RECORD, ALICE, True, frozenset({ALICE}), frozenset(), frozenset({9}))
+    eid, rejection = environment_of(7, process, {"e": environment})
     assert eid == (process.eid if counts else None)
     assert (rejection and rejection.reason) == (None if counts else PROCESS_ENVIRONMENT)
 

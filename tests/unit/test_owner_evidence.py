@@ -1,0 +1,120 @@
+"""What confirms whose an environment is: real processes, of several users."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from genvd.model import EnvironmentRecord
+from genvd.sources import owner_evidence, proc_files
+from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
+from tests.support.needs import need_root
+from tests.support.waiting import wait_for
+
+ALICE, BOB = 4_711_001, 4_711_002
+NOBODYS_PID = 2**22 - 7
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts processes of a user that are ended with the test."""
+    need_root("runs processes of several users")
+    with ExitStack() as stack:
+
+        def start_one(uid: int, *prefix: str, eid: str = "") -> subprocess.Popen[bytes]:
+            command = (*prefix, "setpriv", f"--reuid={uid}", "--clear-groups", "sleep", "infinity")
+            process = stack.enter_context(
+                subprocess.Popen(command, env={"GENV_ENVIRONMENT_ID": eid, "PATH": os.defpath}, cwd="/")
+            )
+            stack.callback(process.kill)
+            wait_for(lambda: asleep(process), "it sleeps")
+            return process
+
+        yield start_one
+
+
+def asleep(process: subprocess.Popen[bytes]) -> int | None:
+    """Return the pid of the process, or of its descendant, that sleeps."""
+    family = (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True))
+    return next((one.pid for one in family if one.name() == "sleep"), None)
+
+
+def named_by(pid: int) -> str | None:
+    block = (proc_files.read(pid, "environ", 4096) or b"").split(b"\0")
+    return next((entry[20:].decode() or None for entry in block if entry.startswith(b"GENV_ENVIRONMENT_ID=")), None)
+
+
+def test_only_what_nobody_in_the_record_confirms_is_searched_for() -> None:
+    records = [
+        EnvironmentRecord("hers", ALICE, pids=(1, 2)),
+        EnvironmentRecord("roots", 0, pids=(1,)),
+        EnvironmentRecord("su", ALICE, pids=(3,)),
+        EnvironmentRecord("kernel", ALICE, pids=(1,), kernel_ids=("k",)),
+        EnvironmentRecord("nobodys", None, pids=(1,)),
+        EnvironmentRecord("over", ALICE, pids=(99,)),
+        EnvironmentRecord("doubtful", ALICE, pids=(1, 99)),
+    ]
+    found = unconfirmed(records, {1: 0, 2: ALICE, 3: 0}, {3: ALICE}, {"k": frozenset({ALICE})})
+    assert found == {("doubtful", ALICE): frozenset({1, 99})}
+
+
+def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: Start) -> None:
+    search = OwnerSearch(named_by)
+    claims = {("a", ALICE): frozenset({NOBODYS_PID}), ("a", BOB): frozenset({NOBODYS_PID})}
+    start(BOB, eid="b")
+    assert search.confirmed(claims) == set()
+    process = start(ALICE, eid="a")
+    assert search.confirmed(claims) == {("a", ALICE)}
+    assert search.confirmed({("a", BOB): frozenset()}) == set()
+    assert search.confirmed(claims) == {("a", ALICE)}
+    process.kill()
+    process.wait()
+    assert search.confirmed(claims) == set()
+
+
+def test_a_process_that_has_the_pid_in_a_namespace_of_its_own_confirms(start: Start) -> None:
+    start(ALICE, "unshare", "--pid", "--fork", "--kill-child")
+    search = OwnerSearch(named_by)
+    claims = {("x", ALICE): frozenset({1}), ("x", BOB): frozenset({1}), ("y", ALICE): frozenset({NOBODYS_PID})}
+    assert search.confirmed(claims) == {("x", ALICE)}
+
+
+def test_a_search_that_takes_long_goes_on_the_next_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(ALICE, eid="a")
+    monkeypatch.setattr(owner_evidence, "_MOST_SECONDS", -1.0)
+    search, readings = OwnerSearch(named_by), 0
+    while not search.confirmed({("a", ALICE): frozenset()}):
+        readings += 1
+        assert readings <= len(proc_files.processes())
+    assert readings
+
+
+def test_who_started_a_process_of_root_stays_known(public_directory: Path) -> None:
+    need_root("makes a program that changes its user")
+    program = public_directory / "become"
+    program.write_bytes(Path("/usr/bin/setpriv").read_bytes())
+    program.chmod(0o4755)
+    shell = subprocess.Popen(
+        ["sh", "-c", f"{program} --reuid=0 --regid=0 --clear-groups sleep 600 & wait"],
+        user=ALICE,
+        cwd="/",
+        env={"PATH": os.defpath},
+    )
+    pid = wait_for(lambda: asleep(shell), "it sleeps")
+    try:
+        launchers = RootLaunchers()
+        assert launchers.read([pid, os.getpid()]).get(pid) == ALICE
+        shell.kill()
+        shell.wait()
+        assert launchers.read([pid]) == {pid: ALICE}
+        assert RootLaunchers().read([pid]) == {}, "who started it has gone"
+    finally:
+        os.kill(pid, 9)
