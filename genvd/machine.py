@@ -14,6 +14,7 @@ from genvd.crew import Crew
 from genvd.doubt import ADVICE, doubt, unknown_words
 from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
+from genvd.known_accounts import KnownAccounts
 from genvd.left_memory import LeftMemory, is_unclear
 from genvd.model import (
     AccountFacts,
@@ -79,6 +80,7 @@ class Machine:
         self._genv_command: Collector[None, bool] = collect(sources.genv_command, self._crew)
         self._processes: Collector[ProcessQuestion, ProcessFacts] = collect(sources.processes, self._crew)
         self._accounts: Collector[AccountQuestion, AccountFacts] = collect(sources.accounts, self._crew)
+        self._known_accounts = KnownAccounts()
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._renumbering = Renumbering()
@@ -153,8 +155,10 @@ class Machine:
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(deadline)
         owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
-        self._accounts.ask(join.account_question(processes or ProcessFacts(), owned))
-        accounts, accounts_status = self._accounts.facts(deadline)
+        question = join.account_question(processes or ProcessFacts(), owned)
+        self._accounts.ask(question)
+        answer, accounts_status = self._accounts.facts(deadline)
+        accounts = self._known_accounts.take(answer, question)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
         return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
@@ -192,7 +196,7 @@ class _Facts:
     unclear: Unclear
     genv_command: bool | None
     processes: ProcessFacts | None
-    accounts: AccountFacts | None
+    accounts: AccountFacts
     owned: tuple[OwnedRecord, ...]
     rejections: tuple[Rejection, ...]
     driver_state: str

@@ -1,0 +1,87 @@
+"""The accounts that are known: the last answer of the name service, and what it answered before where it has none now.
+
+A directory service (LDAP, SSSD) that is away for some minutes is heard of in two ways: it does not answer in time, or
+the name service switch says that there is no such account, which is also what it says where there is none
+(getpwuid(3)). So a name that was known once stands until another one comes. It comes when a new account gets the uid,
+and it goes when the name is that of another uid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from genvd.model import AccountFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from genvd.model import AccountQuestion
+
+K = TypeVar("K", int, str)
+V = TypeVar("V", int, str)
+T = TypeVar("T")
+
+MOST_KEPT = 16_384
+"""Names that are remembered, and likewise uids that have none. Those that were not asked for longest go first."""
+
+
+class KnownAccounts:
+    """Remembers what was answered."""
+
+    def __init__(self) -> None:
+        self._names = _Memory[int, str]()
+        self._uids = _Memory[str, int]()
+
+    def take(self, facts: AccountFacts | None, question: AccountQuestion) -> AccountFacts:
+        """Return what is known of what is asked for.
+
+        Args:
+            facts: the answer of the name service; None while it gives none.
+            question: what it was asked.
+        """
+        facts = facts or AccountFacts()
+        holders = {name: uid for uid, name in facts.names.items() if name is not None}
+        names = {}
+        for uid in question.uids:
+            known = self._names.take(uid, facts.names)
+            if known and holders.get(known[0] or "", uid) != uid:
+                known = self._names.forget(uid)
+            if known:
+                names[uid] = known[0]
+        odd = {name for uid, name in question.claims if name in facts.uids or names.get(uid) != name}
+        return AccountFacts(names, {name: owner[0] for name in odd if (owner := self._uids.take(name, facts.uids))})
+
+
+class _Memory(Generic[K, V]):
+    """The last answers, and of what no answer was ever known, that there was none."""
+
+    def __init__(self) -> None:
+        self._answers: dict[K, V] = {}
+        self._nothing: dict[K, None] = {}
+
+    def take(self, key: K, now: Mapping[K, V | None]) -> tuple[V | None] | None:
+        """Return the answer that stands, which may be that there is none; None where nothing is known."""
+        answer = now.get(key)
+        if answer is None:
+            answer = self._answers.get(key)
+        if answer is not None:
+            self._nothing.pop(key, None)
+            _keep(self._answers, key, answer)
+            return (answer,)
+        if key in now or key in self._nothing:
+            _keep(self._nothing, key, None)
+            return (None,)
+        return None
+
+    def forget(self, key: K) -> tuple[V | None]:
+        """Drop the answer, which is another one's by now."""
+        del self._answers[key]
+        _keep(self._nothing, key, None)
+        return (None,)
+
+
+def _keep(memory: dict[K, T], key: K, value: T) -> None:
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > MOST_KEPT:
+        del memory[next(iter(memory))]

@@ -1,0 +1,75 @@
+"""Who people are while the name service has no answer."""
+
+from __future__ import annotations
+
+import pwd
+
+import pytest
+
+from genvd import known_accounts
+from genvd.known_accounts import KnownAccounts
+from genvd.model import AccountFacts, AccountQuestion
+from genvd.sources import accounts as source
+from genvd.sources.accounts import AccountSource
+
+ALICE, BOB, NOBODYS = 1001, 1002, 5000
+QUESTION = AccountQuestion(frozenset({ALICE, BOB, NOBODYS}), frozenset({(ALICE, "ally"), (NOBODYS, "bob")}))
+KNOWN = AccountFacts({ALICE: "alice", BOB: "bob", NOBODYS: None}, {"ally": ALICE, "bob": BOB})
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [None, AccountFacts(), AccountFacts({ALICE: None, BOB: None, NOBODYS: None}, {"ally": None, "bob": None})],
+)
+def test_a_missing_answer_replaces_no_known_one(missing: AccountFacts | None) -> None:
+    known = KnownAccounts()
+    assert known.take(missing, QUESTION).names.get(ALICE) is None
+    assert known.take(KNOWN, QUESTION) == KNOWN
+    for _ in range(2):
+        assert known.take(missing, QUESTION) == KNOWN
+
+
+def test_another_answer_does() -> None:
+    known = KnownAccounts()
+    known.take(KNOWN, QUESTION)
+    new = AccountFacts({ALICE: "carol", BOB: None, NOBODYS: "nora"}, {"ally": BOB, "bob": None})
+    assert known.take(new, QUESTION) == AccountFacts(
+        {ALICE: "carol", BOB: "bob", NOBODYS: "nora"}, {"ally": BOB, "bob": BOB}
+    )
+
+
+def test_a_name_that_is_that_of_another_uid_by_now_is_forgotten() -> None:
+    known = KnownAccounts()
+    known.take(KNOWN, QUESTION)
+    assert known.take(AccountFacts({ALICE: None, BOB: "alice"}), QUESTION).names[ALICE] is None
+    assert known.take(None, QUESTION).names == {ALICE: None, BOB: "alice", NOBODYS: None}
+
+
+def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_accounts, "MOST_KEPT", 3)
+    known = KnownAccounts()
+    known.take(KNOWN, QUESTION)
+    nobodys = dict.fromkeys(range(6000, 6100))
+    assert known.take(AccountFacts(nobodys), AccountQuestion(frozenset(nobodys))).names == nobodys
+    assert known.take(None, QUESTION).names == {ALICE: "alice", BOB: "bob"}
+    people = {uid: f"user{uid}" for uid in range(6000, 6100)}
+    known.take(AccountFacts(people), AccountQuestion(frozenset(people)))
+    assert known.take(None, QUESTION).names == {}
+
+
+def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "KEPT_SECONDS", -1.0)
+    accounts, known = AccountSource(), KnownAccounts()
+    question = AccountQuestion(frozenset({0}))
+    name = pwd.getpwuid(0).pw_name
+    assert known.take(accounts.read(question), question).names == {0: name}
+
+    def away(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    with monkeypatch.context() as directory:
+        directory.setattr(pwd, "getpwuid", away)
+        assert accounts.read(question).names == {0: None}
+        assert known.take(accounts.read(question), question).names == {0: name}
