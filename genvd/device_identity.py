@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.text import clean
+from genvd.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,8 +43,8 @@ def identities(devices: Iterable[Device]) -> dict[int, Identity]:
     )
     return {
         device.index: Identity(
-            clean(device.uuid) if device.uuid and uuids[device.uuid] == 1 else None,
-            clean(device.pci_bus_id) if device.pci_bus_id and addresses[device.pci_bus_id] == 1 else None,
+            harmless(device.uuid) if device.uuid and uuids[device.uuid] == 1 else None,
+            harmless(device.pci_bus_id) if device.pci_bus_id and addresses[device.pci_bus_id] == 1 else None,
         )
         for device in devices
     }

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.text import clean
+from genvd.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -140,7 +140,7 @@ class IdleClock:
 
 
 def _identity(environment: Environment, created: float) -> _Identity:
-    return clean(environment.eid), environment.uid, created
+    return harmless(environment.eid), environment.uid, created
 
 
 def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:

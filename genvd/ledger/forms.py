@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genvd.ledger.report import LABELS, Report, Row
 from genvd.terminal.columns import fill, width
-from genvd.text import clean
+from genvd.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -126,11 +126,11 @@ def _names(by: str, row: Row) -> list[str]:
 
 
 def _text(value: str | int | None) -> str:
-    return "" if value is None else clean(str(value))  # the file may be somebody else's
+    return "" if value is None else harmless(str(value))  # the file may be somebody else's
 
 
 def _plain(value: str | int | None) -> str | int | None:
-    return clean(value) if isinstance(value, str) else value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _local(moment: float) -> str:

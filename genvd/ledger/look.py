@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genvd.device_identity import device_keys
 from genvd.ledger.use import Consumer
-from genvd.text import clean
+from genvd.text import harmless
 
 if TYPE_CHECKING:
     from genvd.model import Device, Environment, Snapshot
@@ -80,7 +80,7 @@ def look_of(snapshot: Snapshot) -> Look:
     }
     outside = (
         Outside(
-            consumers.get(process.eid or "") or Consumer(clean(process.username or ""), uid=_uid(process.uid)),
+            consumers.get(process.eid or "") or Consumer(harmless(process.username or ""), uid=_uid(process.uid)),
             devices[use.device_index],
             share,
         )
@@ -101,11 +101,11 @@ def consumer_of(environment: Environment) -> Consumer:
     created = environment.created
     known = created is not None and math.isfinite(created) and 0 <= created < _MOST_TIME
     return Consumer(
-        clean(environment.username or ""),
-        clean(environment.eid),
+        harmless(environment.username or ""),
+        harmless(environment.eid),
         int(created) if known and created is not None else None,
         _uid(environment.uid),
-        clean(environment.name) if environment.name else None,
+        harmless(environment.name) if environment.name else None,
     )
 
 

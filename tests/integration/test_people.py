@@ -132,7 +132,8 @@ def labels(seen: Series, name: str) -> list[dict[str, str]]:
     ("name", "command"),
     [
         ("train", "train"),
-        ("a\nb", "a\\nb"),
+        ("a\nb", "a\\x0ab"),
+        ("a\\nb\\x1b", "a\\nb\\x5cx1b"),
         ('"}\\', '"}\\'),
         ("\x1b[2J\u202e", "\\x1b[2J\\u202e"),
         ("x" * 99, "x" * 15),

@@ -70,7 +70,7 @@ def environment_block(block: bytes) -> str | None:
         return None
     eid = decode(value)
     assert_is_label(eid)
-    text = value.decode("utf-8", "backslashreplace")
+    text = value.decode("utf-8", "surrogateescape")
     if len(text) <= MAX_TEXT and text.isprintable():
         assert eid == text
     return eid

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genvd.sources.process_environment import ENVIRONMENT_VARIABLE
-from genvd.text import MAX_TEXT, clean
+from genvd.text import MAX_TEXT, clean, harmless
 from tests.property import holds
 
 NAME = ENVIRONMENT_VARIABLE
@@ -27,12 +27,24 @@ def test_any_value(others: list[bytes], value: bytes) -> None:
     holds.environment_block(b"\0".join([*others, NAME + b"=" + value, b"LAST=1", b""]))
 
 
-@given(text=st.text(min_size=1, max_size=600))
-def test_clean_text_stays_as_it_is(text: str) -> None:
+ODD = st.lists(
+    st.sampled_from(["\\", "x5c", "x0a", "u202e", "U000e0001", "\n", "\u202e", "\udcff", "0", "n"]), max_size=6
+)
+TEXT = st.text(min_size=1, max_size=600) | ODD.filter(bool).map("".join)
+
+
+@given(text=TEXT)
+def test_clean_text_is_harmless(text: str) -> None:
     cleaned = clean(text)
     holds.assert_is_label(cleaned)
-    if len(cleaned) <= MAX_TEXT:
-        assert clean(cleaned) == cleaned
+    assert harmless(cleaned) == cleaned
+
+
+@given(texts=st.sets(TEXT, min_size=2, max_size=2))
+@example(texts={"job\\x0a1", "job\n1"})
+@example(texts={"\\x5cx0a", "\\x0a"})
+def test_two_texts_stay_two(texts: set[str]) -> None:
+    assert len({clean(text) for text in {*texts, *map(clean, texts)}}) == len({*texts, *map(clean, texts)})
 
 
 @given(start=st.text(min_size=MAX_TEXT, max_size=MAX_TEXT), ends=st.sets(st.text(), min_size=2, max_size=2))

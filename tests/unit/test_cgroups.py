@@ -98,7 +98,7 @@ def test_names_are_bounded_and_cleaned() -> None:
     assert found is not None
     assert len(found.name) <= MAX_TEXT
     hostile = cgroup(b"0::/system.slice/\x1b[2J\xff\xe2\x80\xae.service\n")
-    assert hostile == Cgroup("service", "\\x1b[2J\\xff\\u202e.service")
+    assert hostile == Cgroup("service", "\\x1b[2J\\udcff\\u202e.service")
 
 
 @pytest.mark.parametrize("content", [b"0::" + b"/a" * 32_000, b"0::/slurm" + b"/job_" * 12_000, b":" * 64_000])

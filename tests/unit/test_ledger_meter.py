@@ -230,9 +230,9 @@ def test_what_is_read_of_a_snapshot() -> None:
     )
     look = look_of(snapshot)
     assert look.held == (
-        Held(Consumer("alice", "7", 1_700_000_000, 1001, "train\\n"), "GPU-a", True, 0.5),
+        Held(Consumer("alice", "7", 1_700_000_000, 1001, "train\\x0a"), "GPU-a", True, 0.5),
         Held(Consumer("", "8"), "GPU-a", None, None),
     )
-    assert look.held[0].consumer.name == "train\\n"
+    assert look.held[0].consumer.name == "train\\x0a"
     bob = Consumer("bob", uid=1002)
     assert look.outside == (Outside(bob, "GPU-a", 0.25), Outside(bob, "device 1", 1))  # which has no UUID

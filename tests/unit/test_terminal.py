@@ -46,7 +46,7 @@ def test_what_is_too_long_is_cut(text: str, columns: int, expected: str) -> None
 
 def test_nothing_in_a_piece_moves_the_cursor() -> None:
     sent = painted((Piece("\x1b]0;x\x07\r\n"), Piece("\N{RIGHT-TO-LEFT OVERRIDE}", Style.ERROR)), None, colors=True)
-    assert sent == r"\x1b]0;x\x07\r\n" + "\x1b[1;31m" + r"\u202e" + "\x1b[0m"
+    assert sent == r"\x1b]0;x\x07\x0d\x0a" + "\x1b[1;31m" + r"\u202e" + "\x1b[0m"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,22 @@ from genvd.text import MAX_TEXT, clean, decode
 
 
 @pytest.mark.parametrize(
-    "text", ["", "alice", "DOMAIN\\alice", "ünï cödé", "名前", "עברית", "a\u00a0b", "x" * MAX_TEXT, '"<&>']
+    "text",
+    [
+        "",
+        "alice",
+        "DOMAIN\\alice",
+        "ünï cödé",
+        "job\\n1",
+        "C:\\x",
+        "\\u0041",
+        "\\ubeda",
+        "名前",
+        "עברית",
+        "a\u00a0b",
+        "x" * MAX_TEXT,
+        '"<&>',
+    ],
 )
 def test_honest_text_stays(text: str) -> None:
     assert clean(text) == text
@@ -20,11 +35,27 @@ def test_text_that_does_something_becomes_escapes(text: str) -> None:
     clean(text).encode()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("job\n1", "job\\n1"),
+        ("job\n1", "job\\x0a1"),
+        ("job\\x0a1", "job\\x5cx0a1"),
+        ("\x9b", "\udc9b"),
+        ("\u202e", "\\u202e"),
+        ("\U000e0001", "\\U000e0001"),
+    ],
+)
+def test_two_texts_are_never_shown_as_one(one: str, other: str) -> None:
+    assert clean(one) != clean(other)
+
+
 def test_long_texts_are_cut_and_stay_different() -> None:
     one, other = clean("x" * 10_000_000), clean("x" * 9_999_999 + "y")
     assert len(one) == len(other) == MAX_TEXT
     assert one != other
+    assert clean(one) != one, "somebody may type what another text became"
 
 
 def test_bytes_that_are_no_text() -> None:
-    assert decode(b"\xff\xfea") == "\\xff\\xfea"
+    assert decode(b"\xff\xfea") == "\\udcff\\udcfea" == clean("\udcff\udcfea")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from genvd.sources.nvml.errors import REFUSED, Call, NvmlCalls, known
-from genvd.text import clean
+from genvd.text import clean, decode
 
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[object, ...])
@@ -139,4 +139,4 @@ def _unless_refused(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def text(value: str | bytes | None) -> str | None:
     """Return what NVML calls something, fit for labels; None where it has no name for it."""
-    return clean(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value) if value else None
+    return (decode(value) if isinstance(value, bytes) else clean(value)) if value else None
