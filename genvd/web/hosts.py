@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_MAX_HOST_CHARACTERS = 300
+"""A name has at most 253 (RFC 1035, section 2.3.4), and an address with its zone and the port are shorter."""
+
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 
@@ -42,7 +45,7 @@ class Hosts:
         """Tell whether a Host field, with a port or without, names this machine; none at all comes from no browser."""
         if host is None:
             return True
-        match = _HOST.fullmatch(host.strip())
+        match = _HOST.fullmatch(host.strip()) if len(host) <= _MAX_HOST_CHARACTERS else None
         if not match:
             return False
         name = match[1] if match[1] is not None else match[2]

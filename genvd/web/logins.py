@@ -39,6 +39,9 @@ MOST_KNOWN = 1024
 _MOST_BYTES = 72
 """Of a password count; bcrypt sees no more."""
 
+_MAX_AUTHORIZATION_CHARACTERS = 1024
+"""Of the field. A name and the bytes of a password that count need a fraction of it."""
+
 _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _NOBODYS = "." * 53
 
@@ -54,7 +57,7 @@ class Credentials:
 def credentials(headers: Headers) -> Credentials | None:
     """Return what a client says in the Authorization field (RFC 7617), None if that is nothing of use."""
     fields = headers.get_all("authorization")
-    if len(fields) != 1:
+    if len(fields) != 1 or len(fields[0]) > _MAX_AUTHORIZATION_CHARACTERS:
         return None
     scheme, _, value = fields[0].partition(" ")
     if scheme.lower() != "basic":

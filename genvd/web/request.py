@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
+from genvd.web.negotiation import list_items
+
 MAX_HEAD_BYTES = 16 * 1024
 """Of the request line and the header fields together."""
 
@@ -77,7 +79,7 @@ def _parsed(head: bytes) -> Request:
     text = head.decode("latin-1")
     if _NO_LINE.search(text):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    request_line, *lines = text.split("\r\n")
+    request_line, *lines = text.split("\r\n", MAX_FIELDS + 1)
     method, target, minor = _request_line(request_line)
     if len(lines) > MAX_FIELDS:
         raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -86,7 +88,6 @@ def _parsed(head: bytes) -> Request:
     if len(hosts) > 1 or (minor and not hosts):  # RFC 9112, section 3.2
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     path, authority = _split(target)
-    options = ",".join(headers.get_all("connection")).lower().split(",")
     has_body = "content-length" in headers or "transfer-encoding" in headers
     return Request(
         method=method,
@@ -95,7 +96,7 @@ def _parsed(head: bytes) -> Request:
         headers=headers,
         accept=tuple(headers.get_all("accept")),
         accept_encoding=tuple(headers.get_all("accept-encoding")),
-        keeps_connection=minor > 0 and not has_body and "close" not in map(str.strip, options),
+        keeps_connection=minor > 0 and not has_body and not _asks_to_close(headers.get_all("connection")),
         has_body=has_body,
     )
 
@@ -105,13 +106,19 @@ _parsed_before = lru_cache(maxsize=64)(_parsed)
 
 def _request_line(line: str) -> tuple[str, str, int]:
     """Return method, target and the minor version of HTTP/1."""
-    words = line.split(" ")
+    words = line.split(" ", 3)
     version = _VERSION.fullmatch(words[-1])
     if len(words) != 3 or not version or not _TOKEN.fullmatch(words[0]) or not words[1].isprintable():
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     if version[1] != "1":
         raise BadRequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     return words[0], words[1], int(version[2])
+
+
+def _asks_to_close(connection: list[str]) -> bool:
+    """Tell whether the connection is to end; so it does where the list of options is too long to be read."""
+    options = list_items(connection)
+    return options is None or "close" in map(str.lower, options)
 
 
 def _field(line: str) -> tuple[str, str]:

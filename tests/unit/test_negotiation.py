@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.web.negotiation import accepts_gzip, preferred
+from genvd.web.negotiation import accepts_gzip, is_current, preferred
 
 TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
 HTML, JSON = "text/html", "application/json"
@@ -115,6 +115,28 @@ def test_gzip(accept_encoding: list[str], expected: bool) -> None:
     assert accepts_gzip(accept_encoding) is expected
 
 
-def test_a_long_header_takes_no_long_time() -> None:
-    assert preferred(["a/b;q=0.1," * 6000 + OPENMETRICS] * 20, (TEXT, OPENMETRICS)) == OPENMETRICS
-    assert accepts_gzip([";" * 60000 + ",gzip"])
+TAG = '"1"'
+
+
+@pytest.mark.parametrize(
+    ("filler", "fits"),
+    [
+        pytest.param(["x"] * 31, True, id="32 items"),
+        pytest.param(["x"] * 32, False, id="33 items"),
+        pytest.param([""] * 15_000, False, id="commas"),
+        pytest.param(["x;q=0.1"] * 2_000, False, id="weights"),
+        pytest.param(["x" + ";" * 900], True, id="below 1 KiB"),
+        pytest.param(["x" + ";" * 1100], False, id="semicolons"),
+        pytest.param(["x" * 15_000], False, id="one long item"),
+    ],
+)
+@pytest.mark.parametrize("fields", [1, 30], ids=["in one field", "in several fields"])
+def test_the_default_is_taken_for_a_list_that_is_too_long(filler: list[str], fits: bool, fields: int) -> None:
+    def split(*last: str) -> list[str]:
+        items = [*filler, *last]
+        size = -(-len(items) // fields)
+        return [",".join(items[start : start + size]) for start in range(0, len(items), size)]
+
+    assert preferred(split(OPENMETRICS), (TEXT, OPENMETRICS)) == (OPENMETRICS if fits else TEXT)
+    assert accepts_gzip(split("gzip")) is fits
+    assert is_current(split(TAG), TAG) is fits
