@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import math
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ _TIME_UNITS = (("GPU-h", 3600.0), ("GPU-min", 60.0), ("GPU-s", 1.0))
 _ENERGY_UNITS = (("kWh", 3.6e6), ("Wh", 3600.0), ("J", 1.0))
 _FEWEST_DECIMALS, _MOST_DECIMALS = 2, 4
 _UNKNOWN = "-"
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""How a cell begins that a spreadsheet may calculate: also behind spaces, and with the wide forms of the characters."""
 _NOBODY = "(nobody)"
 _OUTSIDE = "(none)"
 
@@ -47,12 +50,15 @@ def as_table(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return comma-separated values with a header; what is not known is empty. Each line has the time that counts."""
+    """Return comma-separated values with a header; what is not known is empty. Each line has the time that counts.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD))
     period = (report.since, report.until)
-    writer.writerows((*map(_plain, row.labels), *_amounts(row), *period) for row in report.rows)
+    writer.writerows((*map(_defused, row.labels), *_amounts(row), *period) for row in report.rows)
     return text.getvalue()
 
 
@@ -131,6 +137,15 @@ def _text(value: str | int | None) -> str:
 
 def _plain(value: str | int | None) -> str | int | None:
     return harmless(value) if isinstance(value, str) else value
+
+
+def _defused(value: str | int | None) -> str | int | None:
+    """Return a cell of a CSV file that no spreadsheet calculates (OWASP, CSV Injection)."""
+    shown = _plain(value)
+    begins_formula = (
+        isinstance(shown, str) and isinstance(value, str) and (_FORMULA.match(shown) or _FORMULA.match(value))
+    )
+    return f"'{shown}" if begins_formula else shown
 
 
 def _local(moment: float) -> str:

@@ -15,6 +15,7 @@ from genvd import cli
 from genvd.ledger.forms import FORMATS, as_csv, as_json, as_table
 from genvd.ledger.period import parse_moment
 from genvd.ledger.report import LABELS, Report, Row
+from genvd.text import clean
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
 
@@ -181,6 +182,24 @@ def test_no_name_disturbs_the_form(name: str) -> None:
     assert len(as_table(shown).splitlines()) == 4
     assert "\x1b" not in as_table(shown) + as_csv(shown)
     assert len(list(csv.reader(as_csv(shown).splitlines()))) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\uff1d1", "=cmd|' /C calc'!A1"],
+)
+def test_no_spreadsheet_calculates_what_somebody_is_called(name: str) -> None:
+    shown = report("environment", Row((name, name, name, 1), -1.0, None, None, None))
+    _, cells = csv.reader(as_csv(shown).splitlines())
+    assert [cell[:1] for cell in cells[:3]] == ["'", "'", "'"]
+    assert cells[3:5] == ["1", "-1.0"]
+    assert json.loads(as_json(shown))["rows"][0]["username"] == clean(name)
+
+
+@pytest.mark.parametrize("name", ["alice", "a=b", "a-b", "a+b@example.org", "'=1", "0x1", ""])
+def test_a_harmless_name_stays_as_it_is_in_csv(name: str) -> None:
+    _, cells = csv.reader(as_csv(report("user", Row((name, 1), 1.0, None, None, None))).splitlines())
+    assert cells[0] == name
 
 
 def test_no_year_is_too_far() -> None:
