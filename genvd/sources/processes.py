@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,7 +33,13 @@ _LASTING = frozenset({"no_permission", "overwritten"})
 
 _HIDDEN = ProcessOwner(environment_unknown="not_visible")
 
-_KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]{1,256})\.json(?=[\0\"' )]|\Z)")
+_KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]+)")
+"""The rest of a name that may be a kernel's file. Each byte is looked at once: users choose the arguments."""
+
+_MAX_KERNEL_FILES = 64
+"""So many such names are looked at in the arguments of one process. A kernel has one."""
+
+_MAX_KERNEL_BYTES = 256
 
 
 class ProcessSource:
@@ -258,4 +265,18 @@ def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:
 
 def _kernels_of(pid: int) -> set[str]:
     arguments = proc_files.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
-    return {decode(name) for name in _KERNEL_FILE.findall(arguments)}
+    names = itertools.islice(_KERNEL_FILE.finditer(arguments), _MAX_KERNEL_FILES) if b".json" in arguments else ()
+    kernels = (_kernel_in(match[1], arguments[match.end() : match.end() + 1]) for match in names)
+    return {decode(kernel) for kernel in kernels if kernel and len(kernel) <= _MAX_KERNEL_BYTES}
+
+
+def _kernel_in(name: bytes, following: bytes) -> bytes:
+    """Return what stands before ``.json``, which ends the name or is followed by ``)``; empty if there is no such.
+
+    Args:
+        name: what follows ``kernel-``, up to what cannot be in a file's name.
+        following: the byte that follows the name; after a directory's name it is a slash.
+    """
+    if name.endswith(b".json") and following != b"/":
+        return name.removesuffix(b".json")
+    return name[: max(0, name.rfind(b".json)"))]

@@ -18,7 +18,7 @@ from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
 from genvd.sources.proc_files import has_ended, in_first_pid_namespace
 from genvd.sources.process_environment import environment_variable, own_claim
-from genvd.sources.processes import Identity, ProcessSource, program_identity
+from genvd.sources.processes import Identity, ProcessSource, _kernels_of, program_identity
 from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
@@ -271,6 +271,45 @@ def test_live_kernels(start: Start) -> None:
     process.kill()
     process.wait()
     assert source.read(question).kernel_uids.keys() == {"4"}
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "kernel-" * 2_300,
+        "kernel-.json" * 1_300,
+        "kernel-1.json) " * 1_000,
+        "kernel-x " * 1_700,
+        "kernel-" + ".json" * 3_000,
+    ],
+)
+def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argument: str) -> None:
+    """12 to 25 ms for each process of which a user starts hundreds is more than a collection has."""
+    process = start(sys.executable, "-c", "import time; time.sleep(600)", "/x/kernel-early.json", argument)
+    started = time.thread_time()
+    for _ in range(50):
+        assert "early" in _kernels_of(process.pid)
+    assert time.thread_time() - started < 50 * 0.002
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kernels"),
+    [
+        (b"python\0-f\0/run/kernel-1-a.json\0", {"1-a"}),
+        (b"kernel-1.json", {"1"}),
+        (b"--f=/run/kernel-1.json /run/kernel-2.json", {"1", "2"}),
+        (b"run('/x/kernel-4.json')", {"4"}),
+        (b"run(kernel-4.json), 5)", {"4"}),
+        (b"kernel-kernel-1.json", {"kernel-1"}),
+        (b"kernel-1.json/x\0kernel-2.json.bak\0kernel-3.jsonl\0kernel-.json", set()),
+        (b"kernel-a.b.json\0kernel-c.json.json", {"a.b", "c.json"}),
+        (b"kernel-\xff.json", {"\\xff"}),
+        (b"kernel-" + b"x" * 256 + b".json\0kernel-" + b"y" * 257 + b".json", {"x" * 256}),
+    ],
+)
+def test_what_is_a_kernels_file(monkeypatch: pytest.MonkeyPatch, arguments: bytes, kernels: set[str]) -> None:
+    monkeypatch.setattr("genvd.sources.proc_files.read", lambda *_: arguments)
+    assert _kernels_of(1) == kernels
 
 
 NAME = b"GENV_ENVIRONMENT_ID"
