@@ -9,6 +9,7 @@ from typing import Any
 
 from genvd.model import GenvFacts
 from genvd.sources import genv_format
+from genvd.sources.state_directory import open_directory
 from genvd.sources.state_files import StateFile, shared_lock
 
 DEFAULT_DIRECTORY = Path("/var/tmp/genv")
@@ -26,7 +27,8 @@ class GenvStateSource:
     """The state directory of genv on this machine.
 
     A directory or file that is not there means that no environment was ever activated: no failure, but no
-    environments. A file that is there and cannot be made sense of is a failure.
+    environments. A file that is there and cannot be made sense of is a failure. So is a directory to which a symbolic
+    link of somebody else leads.
     """
 
     name = "genv"
@@ -43,12 +45,19 @@ class GenvStateSource:
         """Return the environments and attachments on disk, active or not.
 
         Raises:
-            SourceError: a state file is there but cannot be read or is no JSON.
+            SourceError: the directory or a state file is there but cannot be read, or a file is no JSON.
         """
-        with shared_lock(self.directory / "genv.lock", time.monotonic() + _LOCK_SECONDS):
+        try:
+            with open_directory(self.directory) as directory:
+                return self._read(self.directory, directory)
+        except FileNotFoundError:
+            return GenvFacts()
+
+    def _read(self, path: Path, directory: int) -> GenvFacts:
+        with shared_lock(path / "genv.lock", time.monotonic() + _LOCK_SECONDS, directory):
             deadline = time.monotonic() + _READ_SECONDS
-            environments = self._environments.read(self.directory / "envs.json", deadline) or GenvFacts()
-            devices = self._devices.read(self.directory / "devices.json", deadline) or GenvFacts()
+            environments = self._environments.read(path / "envs.json", deadline, directory) or GenvFacts()
+            devices = self._devices.read(path / "devices.json", deadline, directory) or GenvFacts()
         return GenvFacts(
             environments=environments.environments,
             attachments=devices.attachments,

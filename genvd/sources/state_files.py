@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genvd.sources import SourceError
+from genvd.sources.state_directory import open_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,18 +47,23 @@ class StateFile(Generic[T]):
         self._interpret = interpret
         self._last: tuple[bytes, T] | None = None
 
-    def read(self, path: Path, deadline: float) -> T | None:
+    def read(self, path: Path, deadline: float, directory: int | None = None) -> T | None:
         """Return what the content means, or None where there is no such file.
 
         Writers truncate and rewrite in place, so a file that is empty or does not parse is read again until
         ``deadline`` (of :func:`time.monotonic`).
+
+        Args:
+            path: of the file, which is not read through a symbolic link.
+            deadline: when to give up.
+            directory: descriptor of the directory that the file is in, where that was opened before.
 
         Raises:
             SourceError: no regular file, not readable, too large, or no such JSON when the deadline has passed.
         """
         while True:
             try:
-                content = _read_regular_file(path)
+                content = _read_regular_file(path, directory)
             except FileNotFoundError:
                 self._last = None
                 return None
@@ -68,7 +73,7 @@ class StateFile(Generic[T]):
                 meaning = self._interpret(_parsed(content))
             except ValueError as error:
                 if time.monotonic() >= deadline:
-                    raise SourceError(f"{path}: {error}; remove it, genv makes it anew") from None
+                    raise SourceError(f"{path}: {error}; remove it, genv makes it again") from None
             else:
                 self._last = (content, meaning)
                 return meaning
@@ -76,26 +81,40 @@ class StateFile(Generic[T]):
 
 
 def _parsed(content: bytes) -> Any:
+    """Return the content as JSON.
+
+    Raises:
+        ValueError: it is none. The text says what is wrong and nothing of what is inside, since everybody gets to read
+            it, and the file may be somebody's own after all.
+    """
     if not content.strip():
         raise ValueError("is empty")
-    tokens = sum(map(content.count, _TOKENS))
-    if tokens > MAX_TOKENS:
-        raise ValueError(f"has {tokens} entries and values, more than {MAX_TOKENS}, which no genv command writes")
+    if sum(map(content.count, _TOKENS)) > MAX_TOKENS:
+        raise ValueError(f"has more than {MAX_TOKENS} entries and values, which no genv command writes")
     try:
         return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not valid JSON ({_first_line(error)})") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    except ValueError:  # no JSON, or a number with more digits than Python reads
+        raise ValueError("is not valid JSON") from None
 
 
 @contextmanager
-def shared_lock(path: Path, deadline: float) -> Iterator[bool]:
+def shared_lock(path: Path, deadline: float, directory: int | None = None) -> Iterator[bool]:
     """Hold genv's lock file shared, if it can be had before ``deadline`` (of :func:`time.monotonic`).
 
     Yields whether the lock is held. Anybody can hold it for ever, so a reader goes on without it; a lock file
     that is not there is not made.
+
+    Args:
+        path: of the lock file.
+        deadline: when to go on without it.
+        directory: descriptor of the directory that it is in, where that was opened before.
     """
     try:
-        descriptor = _open_regular_file(path)
+        descriptor = _open_regular_file(path, directory)
     except (OSError, SourceError):
         yield False
         return
@@ -115,13 +134,13 @@ def _lock(descriptor: int, deadline: float) -> bool:
         time.sleep(_RETRY_SECONDS)
 
 
-def _read_regular_file(path: Path) -> bytes:
+def _read_regular_file(path: Path, directory: int | None) -> bytes:
     try:
-        descriptor = _open_regular_file(path)
+        descriptor = _open_regular_file(path, directory)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise SourceError(f"{path}: {_open_problem(error)}") from None
+        raise SourceError(f"{path}: {open_problem(error)}") from None
     with open(descriptor, "rb", buffering=0) as file:
         content = b""
         while len(content) <= MAX_BYTES and (chunk := file.read(MAX_BYTES + 1 - len(content))):
@@ -131,23 +150,9 @@ def _read_regular_file(path: Path) -> bytes:
     return content
 
 
-def _open_regular_file(path: Path) -> int:
-    descriptor = os.open(path, _OPEN_FLAGS)
+def _open_regular_file(path: Path, directory: int | None) -> int:
+    descriptor = os.open(path if directory is None else path.name, _OPEN_FLAGS, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceError(f"{path}: is no regular file; remove it, genv makes it anew")
+        raise SourceError(f"{path}: is no regular file; remove it, genv makes it again")
     return descriptor
-
-
-def _open_problem(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "is a symbolic link, which is not followed; remove it, genv makes it anew"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "may not be read by this user; run as a user who may (the service may)"
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        return f"cannot be read now: {error.strerror}; see who has so many files open, or raise LimitNOFILE, MemoryMax"
-    return f"cannot be read: {error.strerror}; remove it, genv makes it anew"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:100]

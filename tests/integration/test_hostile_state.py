@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,46 @@ def directory_elsewhere(directory: Path) -> None:
     directory.symlink_to("/proc/self/task")
 
 
+SECRET = "correct-horse-battery"
+
+
+def private(directory: Path, content: str) -> Path:
+    """Make a directory that nobody but its owner may enter, with files named as genv's."""
+    place = directory.with_name("private")
+    place.mkdir(mode=0o700)
+    for name in ("envs.json", "devices.json"):
+        (place / name).write_text(content)
+    return place
+
+
+def directory_of_somebody_else(directory: Path) -> None:
+    need_root("makes a link of another user")
+    place = private(directory, f'{{"envs": [{{"eid": "{SECRET}"}}], "devices": []}}')
+    shutil.rmtree(directory)
+    directory.symlink_to(place)
+    os.lchown(directory, 60001, 60001)
+
+
+def directory_of_a_process(directory: Path) -> None:
+    """A link to where a process of somebody else works, which the service may look at."""
+    need_root("makes a link of another user")
+    place = private(directory, f"password={SECRET}")
+    shutil.rmtree(directory)
+    child = os.fork()
+    if not child:
+        os.chdir(place)
+        time.sleep(30)  # longer than the test
+        os._exit(0)
+    wait_for(lambda: Path(f"/proc/{child}/cwd").readlink() == place, "it works there")
+    directory.symlink_to(f"/proc/{child}/cwd")
+    os.lchown(directory, 60001, 60001)
+
+
 FAILING = {
+    "private file": file(f"password={SECRET}"),
+    "private file that is not UTF-8": file(f"\udcff password={SECRET}".encode("utf-8", "surrogateescape")),
+    "private directory": directory_of_somebody_else,
+    "directory of a process": directory_of_a_process,
     "fifo": of_another_kind(os.mkfifo),
     "device": of_another_kind(endless_device),
     "socket": of_another_kind(unix_socket),
@@ -143,6 +184,9 @@ def test_everything_else_goes_on(monitor: Monitor, state_directory: Path, name: 
     assert all(len(value) <= 256 for _, labels in seen for _, value in labels)
     assert psutil.Process(monitor.process.pid).memory_info().rss < 200 * 2**20
     assert not [line for line in monitor.output if "Traceback" in line or "report this" in line]
+    for shown in (monitor.log, json.dumps(monitor.snapshot()), monitor.get("/page/data.json").body.decode()):
+        assert SECRET not in shown
+        assert not re.search(r"\(char |line 1 column|byte 0x|in position", shown)
 
 
 def test_the_lock_held_for_ever_keeps_nothing_away(monitor: Monitor, state_directory: Path) -> None:

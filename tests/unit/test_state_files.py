@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from genvd.model import GenvFacts
 from genvd.sources import SourceError
 from genvd.sources.genv_state import GenvStateSource
 from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
-from tests.support.needs import need
+from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
 
 
@@ -276,16 +279,102 @@ def directory_that_leads_to_itself(path: Path) -> None:
 @pytest.mark.parametrize("make", [no_directory, directory_that_leads_to_itself])
 def test_a_directory_that_is_none(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "genv")
-    with pytest.raises(SourceError, match=r"envs\.json: .*; "):
+    with pytest.raises(SourceError, match=r"/genv: .*; "):
         GenvStateSource(tmp_path / "genv").read()
 
 
-def test_a_directory_that_is_a_link_is_followed(tmp_path: Path) -> None:
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state directory with one environment."""
+    directory = tmp_path / "there" / "state"
+    directory.mkdir(parents=True)
+    (directory / "envs.json").write_text('{"envs": [{"eid": "1"}]}')
+    return directory
+
+
+LINKS = {
+    "relative": "there/state",
+    "with dots": "./there/../there//state/",
+    "absolute": "{here}/there/state",
+    "through another": "{here}/also/state",
+    "through a process": "/proc/self/cwd/there/state",
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_of_the_operator_are_followed(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """People put it on another disk."""
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "envs.json").write_text('{"envs": [{"eid": "1"}]}')
-    (tmp_path / "genv").symlink_to("there")
-    assert len(GenvStateSource(tmp_path / "genv").read().environments) == 1
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "also").symlink_to("there")
+    (tmp_path / "genv").symlink_to(LINKS[name].format(here=tmp_path))
+    for directory in (tmp_path / "genv", Path("genv"), Path("there/../genv")):
+        assert len(GenvStateSource(directory).read().environments) == 1
+
+
+@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("whose", ["genv", "also"])
+def test_links_of_others_are_not_followed(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
+) -> None:
+    need_root("makes a link of another user")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "also").symlink_to("there")
+    (tmp_path / "genv").symlink_to(LINKS[name].format(here=tmp_path))
+    os.lchown(tmp_path / whose, 60001, 60001)
+    source = GenvStateSource(tmp_path / "genv")
+    if whose == "also" and name != "through another":
+        assert len(source.read().environments) == 1
+        return
+    with pytest.raises(SourceError, match=rf"^{tmp_path}/genv: .*'{whose}', a symbolic link of user 60001.*; remove"):
+        source.read()
+
+
+def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path) -> None:
+    """It leads nowhere even in the moment in which a directory becomes a link."""
+    need_root("makes links of another user")
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "envs.json").write_text('{"envs": [{"eid": "secret"}]}')
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "private")
+    os.lchown(link, 60001, 60001)
+    done = threading.Event()
+
+    def swap() -> None:
+        libc = ctypes.CDLL(None)
+        here, there = (os.fsencode(path) for path in (link, state))
+        while not done.is_set():
+            libc.renameat2(-100, here, -100, there, 2)  # RENAME_EXCHANGE
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        seen: set[str] = set()
+        source = GenvStateSource(state)
+        for _ in range(2000):
+            with suppress(SourceError):
+                seen.update(record.eid for record in source.read().environments)
+    finally:
+        done.set()
+        thread.join()
+    assert seen <= {"1"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"root:$6$secret", b'{"envs": ["secret', b'\xfe{"secret": 1}', b"[" * 100_000, b'{"secret": 1}', b"9" * 5000],
+)
+def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "envs.json").write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        GenvStateSource(tmp_path).read()
+    text = str(caught.value).removeprefix(str(tmp_path))
+    assert re.fullmatch(
+        r"/envs\.json: (is not valid JSON|is not UTF-8 text|is nested too deep|has no list of envs);"
+        r" remove it, genv makes it again",
+        text,
+    )
 
 
 def test_without_descriptors_it_says_so(tmp_path: Path) -> None:
