@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
+
+_NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
 
 
 class YamlProblemError(Exception):
@@ -22,7 +26,8 @@ def decode(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise YamlProblemError(content.count(b"\n", 0, error.start) + 1, f"is not valid YAML: {error}") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise YamlProblemError(line, "is not valid YAML: is not UTF-8 text") from None
 
 
 def tree(text: str) -> yaml.Node | None:
@@ -41,13 +46,18 @@ def tree(text: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line if mark else loader.line
-        raise YamlProblemError(line + 1, f"is not valid YAML: {error.problem or error.context}") from None
+        raise YamlProblemError(line + 1, f"is not valid YAML: {_harmless(error.problem or error.context)}") from None
     except RecursionError:
         raise YamlProblemError(loader.line + 1, "is nested too deep") from None
     except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML checks no bounds of what it makes of digits
         problem = "is not valid YAML: a number or an escape is out of range"
         raise YamlProblemError(loader.line + 1, problem) from None
     return node
+
+
+def _harmless(problem: str | None) -> str:
+    """Return what PyYAML says is wrong, without names from the file: a password that begins with * looks like one."""
+    return _NAMES.sub(r"\1", problem or "cannot be read")
 
 
 def _line(text: str, position: int) -> int:

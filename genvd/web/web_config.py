@@ -368,6 +368,8 @@ class _Reader:
 
     def _wrong_value(self, node: yaml.Node, name: str, expected: str) -> None:
         shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+        if isinstance(node, yaml.ScalarNode) and "-----BEGIN" in node.value:
+            shown = "text in PEM form"  # a key may be in it, and everybody may get to see a problem
         self._problem(_line(node), f"{name}: {shown} is wrong; {expected}")
 
     def _problem(self, line: int, text: str) -> None:

@@ -200,6 +200,27 @@ def test_what_could_not_be_kept_is_refused_too(web: Path, content: str, expected
     assert expected in told
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "basic_auth_users: {good: *Secret1}",
+        "basic_auth_users: {good: &Secret1 a, other: &Secret1 b}",
+        "basic_auth_users: {good: !Secret1!x y}",
+        "basic_auth_users: {good: Secret1}",
+        'basic_auth_users: {good: "\xffSecret1"}',
+        "basic_auth_users: [Secret1]",
+        "tls_server_config: {cert_file: a, key_file: '-----BEGIN EC PRIVATE KEY-----\n\nSecret1'}",
+        "tls_server_config: {cert_file: a, key_file: b, client_auth_type: '-----BEGIN EC PRIVATE KEY-----Secret1'}",
+    ],
+)
+def test_no_problem_shows_what_may_be_secret(web: Path, content: str) -> None:
+    web.write_bytes(content.encode("latin-1"))
+    accepted, told = check(web)
+    assert not accepted
+    assert "Secret1" not in told
+    assert "0xff" not in told
+
+
 def test_all_problems_are_told_at_once_in_their_order(web: Path) -> None:
     web.write_text("tls_server_config:\n  min_version: x\nbasic_auth_users:\n  a: b\n  c: d\nx: y\n")
     places = [line.split(": ")[0].rpartition(":")[2] for line in check(web)[1].splitlines()]
