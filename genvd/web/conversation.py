@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from genvd.text import clean
 from genvd.web.connections import Connections, Stage
+from genvd.web.logins import Outcome
 from genvd.web.request import END, MAX_HEAD_BYTES, BadRequestError, Request, parse
 from genvd.web.response import Job, Response, head, problem
 
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 _METHODS = ("GET", "HEAD")
 _NOT_ALLOWED = problem(
     HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.", (("Allow", ", ".join(_METHODS)),)
+)
+_RETRY = (("Retry-After", "1"),)
+_TOO_MANY_REQUESTS = problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see rate_limit.", _RETRY)
+_TOO_MANY_LOGINS = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logins at a time. Try again in a moment.", _RETRY)
+_UNAUTHORIZED = problem(
+    HTTPStatus.UNAUTHORIZED, headers=(("WWW-Authenticate", 'Basic realm="genv-monitor", charset="UTF-8"'),)
 )
 _MOST_THROWN_AWAY = 1024 * 1024
 """Bytes that a client may still send after it was refused, so that it gets to read why."""
@@ -84,7 +91,7 @@ class Conversation:
     def too_late(self, connection: Connection) -> None:
         """Deal with a connection that has been in its stage for too long."""
         if connection.stage is Stage.LOGIN:
-            self._answer(connection, _busy("Too many logins at a time. Try again in a moment."), closes=True)
+            self._turn_away(connection, _TOO_MANY_LOGINS)
         elif connection.stage is Stage.NEW and connection.received:
             self._refuse(connection, HTTPStatus.REQUEST_TIMEOUT)
         else:
@@ -145,36 +152,42 @@ class Conversation:
     # --- Answering -------------------------------------------------------------------------------------------
 
     def _admit(self, connection: Connection, request: Request) -> None:
-        policy = self._security.policy
         connection.request = request
         connection.closes = connection.closes or not request.keeps_connection
         connection.garbled = request.has_body  # which nobody reads
-        if policy.limiter and not policy.limiter.allows():
-            self._answer(connection, _busy("Too many requests; see rate_limit.", HTTPStatus.TOO_MANY_REQUESTS))
-            return
-        if not policy.users:
-            self._respond(connection, request)
+        if not self._security.policy.users:
+            self._let_in(connection, request)
             return
         credentials = self._security.credentials(request.headers)
-        if credentials is None:
-            self._turn_away(connection)
-        elif self._security.logins.knows(credentials):
-            self._respond(connection, request)
-        else:
+        known = self._security.logins.known(credentials) if credentials else Outcome.WRONG
+        if known is Outcome.RIGHT:
+            self._let_in(connection, request)
+        elif known is Outcome.WRONG:
+            self._turn_away(connection, _UNAUTHORIZED)
+        elif credentials and self._security.logins.check(credentials, connection, self._login_checked, self._post):
             self._connections.put(connection, Stage.LOGIN)
-            self._security.logins.check(credentials, connection, self._login_checked, self._post)
+        else:
+            self._turn_away(connection, _TOO_MANY_LOGINS)
 
-    def _login_checked(self, connection: Connection, right: bool) -> None:
+    def _login_checked(self, connection: Connection, outcome: Outcome) -> None:
         if connection.stage is not Stage.LOGIN or connection.request is None:
             return  # it has gone meanwhile
-        if right:
-            self._respond(connection, connection.request)
+        if outcome is Outcome.RIGHT:
+            self._let_in(connection, connection.request)
         else:
-            self._turn_away(connection)
+            self._turn_away(connection, _UNAUTHORIZED if outcome is Outcome.WRONG else _TOO_MANY_LOGINS)
 
-    def _turn_away(self, connection: Connection) -> None:
-        challenge = (("WWW-Authenticate", 'Basic realm="genv-monitor", charset="UTF-8"'),)
-        self._answer(connection, problem(HTTPStatus.UNAUTHORIZED, headers=challenge), closes=True)
+    def _turn_away(self, connection: Connection, response: Response) -> None:
+        limit = self._security.policy.limiter
+        allowed = limit is None or limit.turned_away.allows()
+        self._answer(connection, response if allowed else _TOO_MANY_REQUESTS, closes=True)
+
+    def _let_in(self, connection: Connection, request: Request) -> None:
+        limit = self._security.policy.limiter
+        if limit is None or limit.let_in.allows():
+            self._respond(connection, request)
+        else:
+            self._answer(connection, _TOO_MANY_REQUESTS)
 
     def _respond(self, connection: Connection, request: Request) -> None:
         if request.method not in _METHODS:
@@ -260,7 +273,3 @@ def _too_large(received: bytes) -> HTTPStatus:
     if b"\r\n" in received:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     return HTTPStatus.REQUEST_URI_TOO_LONG
-
-
-def _busy(text: str, status: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE) -> Response:
-    return problem(status, text, (("Retry-After", "1"),))

@@ -29,3 +29,12 @@ class Limiter:
             return False
         self._tokens -= 1
         return True
+
+
+class RateLimit:
+    """``rate_limit``, for who is let in and for who is not: a flood of wrong passwords takes nobody else's tokens."""
+
+    def __init__(self, interval: float, burst: int) -> None:
+        """Make one of which nothing is used; the arguments are those of :class:`Limiter`, and hold for each."""
+        self.let_in = Limiter(interval, burst)
+        self.turned_away = Limiter(interval, burst)

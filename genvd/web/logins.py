@@ -1,14 +1,14 @@
 """Passwords: checked one at a time, in a thread of their own, and never so many that it costs the machine much.
 
-A password that was right once is known from then on, so that a scraper pays for it once. Whoever floods the server
-with wrong ones waits in line with his own address: the lines take turns, and within a line chance decides.
+A password that was right once is known from then on, so that a scraper pays for it once; and so is one that was wrong,
+so that nobody is delayed by it twice. Who waits for whom: :mod:`genvd.web.login_queue`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
+import enum
 import logging
 import os
 import re
@@ -16,10 +16,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
+from genvd.web.login_queue import Credentials, Entry, LoginQueue, line_of
 
 if TYPE_CHECKING:
     from genvd.web.connection import Connection
@@ -28,13 +30,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Checked = Callable[["Connection", bool], None]
+
+class Outcome(enum.Enum):
+    """What became of credentials."""
+
+    RIGHT = enum.auto()
+    WRONG = enum.auto()
+    UNCHECKED = enum.auto()
+    """Somebody else got the place in the line."""
+
+
+Checked = Callable[["Connection", Outcome], None]
 
 SHARE = 0.25
 """Of one processor core, at most, goes into wrong passwords."""
 
 MOST_KNOWN = 1024
-"""Passwords that were right and are remembered, as digests."""
+"""Passwords that were right and are remembered, as digests; and as many that were wrong."""
 
 _MOST_BYTES = 72
 """Of a password count; bcrypt sees no more."""
@@ -47,11 +59,11 @@ _NOBODYS = "." * 53
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who somebody says to be, and the password for it."""
+class Waiter:
+    """What a connection waits for."""
 
-    user: str
-    password: bytes
+    checked: Checked
+    post: Post
 
 
 def credentials(headers: Headers) -> Credentials | None:
@@ -78,8 +90,9 @@ class Logins:
         self._users: Mapping[str, str] = {}
         self._most_cost = 0
         self._key = os.urandom(32)
-        self._known: OrderedDict[bytes, None] = OrderedDict()
-        self._lines: dict[str, dict[Connection, tuple[Credentials, Checked, Post]]] = {}
+        self._known: OrderedDict[bytes, bool] = OrderedDict()
+        self._wrong: OrderedDict[bytes, bool] = OrderedDict()
+        self._queue = LoginQueue()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._errors = ErrorLog(log)  # of its thread
@@ -89,16 +102,12 @@ class Logins:
         self._users = users
         self._most_cost = max(map(cost, users.values()), default=0)
 
-    def knows(self, given: Credentials) -> bool:
-        """Tell whether this was right before, and still is."""
-        try:
-            self._known.move_to_end(self._digest(given))
-        except KeyError:
-            return False
-        return True
+    def known(self, given: Credentials) -> Outcome | None:
+        """Return what these credentials were found to be before, if that still holds; None if it is not known."""
+        return self._known_of(self._digest(given))
 
-    def check(self, given: Credentials, connection: Connection, checked: Checked, post: Post) -> None:
-        """Have a password checked when its turn comes.
+    def check(self, given: Credentials, connection: Connection, checked: Checked, post: Post) -> bool:
+        """Have a password checked when its turn comes; return whether it may wait for that.
 
         Args:
             given: what is to be checked.
@@ -106,62 +115,61 @@ class Logins:
             checked: what to call with the outcome.
             post: brings the connection back to the thread that serves it.
         """
+        entry = Entry(self._digest(given), given, line_of(connection.address))
         with self._changed:
-            self._lines.setdefault(_line(connection.address), {})[connection] = (given, checked, post)
-            if self._thread is None:
+            waits, left = self._queue.join(entry, connection, Waiter(checked, post))
+            if waits and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="passwords", daemon=True)
                 self._thread.start()
             self._changed.notify()
+        if left:
+            _tell(left, Outcome.UNCHECKED)
+        return waits
 
     def forget(self, connection: Connection) -> None:
         """Do not check what a connection gave; it has gone, or waited for too long."""
         with self._changed:
-            self._leave_line(connection)
+            self._queue.leave(connection)
 
     def _run(self) -> None:
         while True:
-            connection, (given, checked, post) = self._next()
+            with self._changed:
+                while not self._queue:
+                    self._changed.wait()
+                entry = self._queue.take()
             started = time.thread_time()
             try:
-                right = self._is_right(given)
+                outcome = self._outcome(entry.given)
             except Exception as error:
                 self._errors.defect("check", "checking a password", error)
-                right = False
+                outcome = Outcome.WRONG
             else:
                 self._errors.clear("check", "passwords are checked again")
-            post(connection, _answer(checked, right))
-            if not right:
+            _tell(entry, outcome)
+            if outcome is not Outcome.RIGHT:
                 time.sleep((time.thread_time() - started) * (1 / SHARE - 1))
 
-    def _next(self) -> tuple[Connection, tuple[Credentials, Checked, Post]]:
-        import random  # only where there are users
+    def _known_of(self, digest: bytes) -> Outcome | None:
+        for known, outcome in ((self._known, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
+            with suppress(KeyError):
+                known.move_to_end(digest)
+                return outcome
+        return None
 
-        with self._changed:
-            while not self._lines:
-                self._changed.wait()
-            line = self._lines[random.choice(list(self._lines))]
-            connection = random.choice(list(line))
-            entry = line[connection]
-            self._leave_line(connection)
-            return connection, entry
-
-    def _leave_line(self, connection: Connection) -> None:
-        name = _line(connection.address)
-        if line := self._lines.get(name):
-            line.pop(connection, None)
-            if not line:
-                del self._lines[name]
+    def _outcome(self, given: Credentials) -> Outcome:
+        digest = self._digest(given)
+        if known := self._known_of(digest):  # since it came into the line
+            return known
+        right = self._is_right(given)
+        remembered = self._known if right else self._wrong
+        remembered[digest] = right
+        while len(remembered) > MOST_KNOWN:
+            remembered.popitem(last=False)
+        return Outcome.RIGHT if right else Outcome.WRONG
 
     def _is_right(self, given: Credentials) -> bool:
-        if self.knows(given):  # since it came into the line
-            return True
-        digest = self._digest(given)
         stored = self._users.get(given.user)
-        right = _matches(given.password, stored or _hash_of(self._most_cost)) and stored is not None
-        if right:
-            self._known[digest] = None
-            while len(self._known) > MOST_KNOWN:
-                self._known.popitem(last=False)
+        if _matches(given.password, stored or _hash_of(self._most_cost)) and stored is not None:
             return True
         # A cheaper hash must not tell that there is such a user: what is missing to the dearest one is added. Each
         # step of cost doubles the work.
@@ -170,10 +178,10 @@ class Logins:
         return False
 
     def _digest(self, given: Credentials) -> bytes:
-        """Return what is remembered of right credentials; it is of no use to anybody, and ends with the hash."""
+        """Return what is remembered of credentials; it is of no use to anybody, and ends with the hash."""
         import hashlib  # only where there are users: it takes megabytes for OpenSSL
 
-        digest = hashlib.blake2b(key=self._key)
+        digest = hashlib.blake2b(key=self._key, digest_size=16)
         for part in (given.user.encode(), self._users.get(given.user, "").encode(), given.password):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()
@@ -198,16 +206,10 @@ def _matches(password: bytes, hashed: str) -> bool:
     return bool(bcrypt.checkpw(password, hashed.replace("$2y$", "$2b$").encode()))  # the same thing (crypt(5))
 
 
-def _line(address: str) -> str:
-    """Return in which line an address waits: IPv6 addresses by network, since everybody there has many."""
-    try:
-        numeric = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if numeric.version == 6 and not numeric.ipv4_mapped:
-        return str(ipaddress.ip_network((numeric, 64), strict=False))
-    return str(numeric)
+def _tell(entry: Entry, outcome: Outcome) -> None:
+    for connection, waiter in list(entry.waiting.items()):
+        waiter.post(connection, _answer(waiter.checked, outcome))
 
 
-def _answer(checked: Checked, right: bool) -> Callable[[Connection], None]:
-    return lambda connection: checked(connection, right)
+def _answer(checked: Checked, outcome: Outcome) -> Callable[[Connection], None]:
+    return lambda connection: checked(connection, outcome)

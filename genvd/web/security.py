@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
-from genvd.web.limiter import Limiter
-from genvd.web.logins import Credentials, Logins, credentials
+from genvd.web.limiter import RateLimit
+from genvd.web.login_queue import Credentials
+from genvd.web.logins import Logins, credentials
 from genvd.web.transport import Encrypted, Plain
 from genvd.web.web_config import WebConfig, read
 from genvd.yaml_file import ConfigError
@@ -39,7 +40,7 @@ class Policy:
     tls: Tls | None = None
     users: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
-    limiter: Limiter | None = None
+    limiter: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy,
             tls = Tls(config.tls)
         except TlsError as error:
             problems = [*problems, f"{path}:{error.line}: {error}"]
-    limiter = Limiter(config.request_interval, config.request_burst) if config.request_interval else None
+    limiter = RateLimit(config.request_interval, config.request_burst) if config.request_interval else None
     return Policy(tls, config.users, config.headers, limiter), problems
 
 
