@@ -102,7 +102,7 @@ def retired_pages(handle: Any, cause: int) -> int:
     """
     count = ctypes.c_uint(0)
     result = function("nvmlDeviceGetRetiredPages")(handle, cause, ctypes.byref(count), None)
-    if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:  # which is how it tells the number where there are any
+    if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE or not count.value:  # which is how it tells that there are some
         _check(result)
     return count.value
 
