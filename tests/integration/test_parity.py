@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from genvd.collector import GRACE_TICKS
+from genvd.text import clean
 from tests.standin import Gpu, Process, Scenario
 from tests.support.genv import ExistingMonitor, Shell, install_genv
 from tests.support.monitor import Monitor, series
@@ -783,6 +784,88 @@ def test_a_process_that_names_the_environment_of_somebody_else(machine: Machine,
     assert value(seen, "genv_environment_processes_total", eid=shell.eid) == 0
     assert value(seen, "genv_user_processes_total", username=alice.name) == 0
     assert value(seen, "genv_processes_total") == value(seen, "genv_users_total") == 1
+
+
+def test_a_user_of_a_container_image(machine: Machine, alice: User) -> None:
+    """Nothing tells a process that a service of root runs under such a uid from one of that uid's user outside."""
+    (shell,) = machine.activate((alice, "--gpus 1"))
+    become = ("setpriv", "--reuid=5001", "--regid=5001", "--clear-groups", "sleep", "infinity")
+    pid = machine.process({"GENV_ENVIRONMENT_ID": shell.eid, "PATH": os.environ["PATH"]}, *become)
+    machine.wait_for_program(pid, "sleep")
+    machine.gpu_process(pid, {0: MIB})
+    theirs, ours = machine.theirs_and_ours()
+
+    key = series("genv_user_processes_total", username=alice.name)
+    assert (theirs.series[key], ours.series[key]) == (1, 0)
+    assert value(ours, "genv_process_devices_total", pid=pid, eid="") == 1
+
+
+def test_an_environment_of_a_user_namespace(machine: Machine, alice: User) -> None:
+    """A rootless container: genv writes that it is root's, which everybody can say there."""
+    shell = machine.shell(alice)
+    shell.send("exec unshare --user --map-root-user --pid --fork --mount-proc --kill-child bash --norc --noprofile")
+    shell.answer()
+    shell.run('export LOGNAME=root; eval "$(genv shell --init)"; genv activate; test "$GENV_ENVIRONMENT_ID" = 1')
+    shell.run("sleep infinity </dev/null >/dev/null 2>&1 &")
+    pid = wait_for(
+        lambda: next((p.pid for p in psutil.Process(shell.pid).children(recursive=True) if p.name() == "sleep"), None),
+        "the program in there runs",
+    )
+    machine.gpu_process(pid, {0: MIB})
+    theirs, ours = machine.theirs_and_ours()
+
+    key = series("genv_user_processes_total", username="root")
+    assert (theirs.series[key], ours.series[key]) == (1, 0)
+    assert value(ours, "genv_process_devices_total", pid=pid, eid="") == 1
+
+
+@pytest.mark.parametrize("of_root", [True, False])
+def test_a_name_of_somebody_else(machine: Machine, alice: User, bob: User, of_root: bool) -> None:
+    """As after su, which may leave $LOGNAME as it was: genv takes the name from there. Nothing tells who ran it."""
+    shell, name = (machine.shell(None), "root") if of_root else (machine.shell(alice), alice.name)
+    shell.run(f"export LOGNAME={bob.name}; genv activate")
+    theirs, ours = machine.theirs_and_ours()
+
+    assert labels_of(theirs, "genv_user_environments_total", "username") == {bob.name}
+    assert labels_of(ours, "genv_user_environments_total", "username") == {name}
+
+
+def test_names_that_do_not_fit_into_a_label(machine: Machine, alice: User) -> None:
+    """genv takes an identifier of 300 characters as it is; one with a newline has to be written into its file."""
+    long, newline, typed = "x" * 300, "job\n1", "job\\n1"
+    pids = {name: machine.process({"GENV_ENVIRONMENT_ID": name}) for name in (newline, typed)}
+    write_state(machine, [environment_entry(name, [pid], f"user {name}") for name, pid in pids.items()], [])
+    for name in ("envs.json", "devices.json"):
+        (machine.state / name).chmod(0o666)
+    (shell,) = machine.activate((alice, f"--id={long}"))
+    for pid in (*pids.values(), shell.start_process()):
+        machine.gpu_process(pid, {0: MIB})
+    theirs, ours = machine.theirs_and_ours()
+
+    assert labels_of(theirs, "genv_environment_processes_total", "eid") == {long, newline, typed}
+    assert labels_of(ours, "genv_environment_processes_total", "eid") == {clean(long), "job\\x0a1", typed}
+    for eid in (clean(long), "job\\x0a1", typed):
+        assert value(ours, "genv_environment_processes_total", eid=eid) == 1
+    assert labels_of(ours, "genv_user_processes_total", "username") == {
+        alice.name,
+        "user job\\x0a1",
+        f"user {typed}",
+    }
+
+
+@pytest.mark.parametrize("name", ["envs.json", "devices.json"])
+def test_a_state_file_that_is_a_symbolic_link(machine: Machine, alice: User, tmp_path: Path, name: str) -> None:
+    """What it leads to is chosen by whoever made it."""
+    machine.activate((alice, "--gpus 1"))
+    file = machine.state / name
+    file.rename(tmp_path / name)
+    file.symlink_to(tmp_path / name)
+    machine.ours.next_metrics(GRACE_TICKS + 2)
+    theirs, ours = machine.theirs_and_ours()
+
+    assert value(theirs, "genv_environments_total") == 1
+    assert series("genv_environments_total") not in ours.series
+    assert value(ours, "genv_is_installed") == 1
 
 
 def test_a_process_that_leaves_one_of_its_devices(machine: Machine, alice: User) -> None:

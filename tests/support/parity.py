@@ -223,6 +223,14 @@ class Machine:
         assert not found, "the two monitors differ:\n  " + "\n  ".join(found)
         return ours
 
+    def theirs_and_ours(self) -> tuple[Exported, Exported]:
+        """Wait until both have seen the machine as it is now, and return what they export of the sixteen."""
+        for _ in range(2):  # as for seen_by_ours()
+            self._next_beat()
+            theirs = wait_for(lambda: self._with_beat(self._theirs), "theirs has seen the state of the machine")
+            ours = wait_for(lambda: self._with_beat(self._ours), "ours has seen the state of the machine")
+        return theirs, ours.only(theirs.types)
+
     def _next_beat(self) -> None:
         """Write the scenario, with a temperature that tells who has seen it; all else has to be done before."""
         self._beat = next(self._beats)
