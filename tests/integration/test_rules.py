@@ -50,7 +50,7 @@ def prometheus(machines: list[Monitor], tmp_path_factory: pytest.TempPathFactory
     """A Prometheus on the configuration of one of them, but quicker, that scrapes them all."""
     arguments = list(map(str, machines[0].arguments))
     published = tmp_path_factory.getbasetemp() / arguments[arguments.index("--config-dir") + 1]
-    config = each_second(published / "prometheus/prometheus.yml", [f"localhost:{one.port}" for one in machines])
+    config = each_second(published / "prometheus/prometheus.yml", [f"127.0.0.1:{one.port}" for one in machines])
     with Prometheus(config, tmp_path_factory.mktemp("data")) as running:
         yield running
 
@@ -122,7 +122,7 @@ def _one_by_one(selector: str) -> list[str]:
 
 
 def test_a_machine_that_is_gone_is_about_to_wake_somebody(machines: list[Monitor], prometheus: Prometheus) -> None:
-    instance = f"localhost:{machines[1].port}"
+    instance = f"127.0.0.1:{machines[1].port}"
     assert machines[1].stop() == 0
     pending = 'ALERTS{alertname="GenvMonitorDown",alertstate="pending",severity="critical",job="genv"}'
     found = wait_for(lambda: prometheus.query(pending), "the alert is pending")
