@@ -24,6 +24,7 @@ from tests.standin import Scenario
 from tests.support.certificates import issue
 from tests.support.gpus import gpu
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.needs import need_localhost
 from tests.support.ports import free_port
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine, serving
 from tests.support.terminal import ENTER, LEAVE, Terminal
@@ -321,6 +322,7 @@ def test_what_is_no_terminal_gets_it_once_and_whole(served: Shown) -> None:
 
 
 def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
+    need_localhost()  # where a service without an address is asked
     port = free_port()
     config = tmp_path / "monitor.yaml"
     config.write_text(f"listen: {{port: {port}}}\n")
@@ -335,6 +337,7 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
 def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
     nvml_library: Path, scenario: Scenario, tmp_path: Path
 ) -> None:
+    need_localhost()  # where a service without an address is asked
     port = free_port()
     config = tmp_path / "monitor.yaml"
     config.write_text(f"listen: {{port: {port}}}\ncollect: {{timeout: 1s}}\n")
@@ -351,6 +354,7 @@ def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
 
 
 def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Path) -> None:
+    need_localhost()  # where a service without an address is asked
     with Monitor(["--demo", "3", "-i", "1h", "--config-dir", tmp_path]) as monitor:
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {monitor.port}}}\n")
@@ -398,6 +402,7 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
         assert "wants a user and the right password: --user" in failure(*trusted)
         assert "wants a user" in failure(*trusted, "--user", "alice", "--password-file", wrong)
         assert "This port speaks HTTPS" in failure("--url", f"http://127.0.0.1:{shown.port}")
+        need_localhost()  # where a service without an address is asked
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {shown.port}, web_config_file: {web}}}\n")
         options = ("--ca-file", certificate.certificate, "--user", "alice", "--password-file", password)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -20,6 +22,7 @@ from tests.support.waiting import wait_for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_HALF_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*)?\Z")
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
 
@@ -88,8 +91,8 @@ class Terminal:
 
     @property
     def raw(self) -> str:
-        """All that the program wrote, as text."""
-        return self.sent.decode(errors="replace")  # it may end within a character
+        """All that the program wrote, as text, up to the last whole character and escape sequence: more may come."""
+        return _HALF_SEQUENCE.sub("", codecs.getincrementaldecoder("utf-8")().decode(self.sent))
 
     @property
     def cell(self) -> Any:
