@@ -61,7 +61,7 @@ class Config:
         (),
         kinds.host_names(),
         "Further names by which browsers may ask for the page and the JSON, separated by commas. Addresses, localhost"
-        " and this machine's own name always do, and for /metrics any name does.",
+        " and this machine's own name always do. Scrapers may use any name.",
     )
     collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time from one collection to the next.")
     collect_timeout: float = _setting(

@@ -45,7 +45,7 @@ class Hosts:
         """Tell whether a Host field, with a port or without, names this machine; none at all comes from no browser."""
         if host is None:
             return True
-        match = _HOST.fullmatch(host.strip()) if len(host) <= _MAX_HOST_CHARACTERS else None
+        match = _HOST.fullmatch(host.strip(" \t")) if len(host) <= _MAX_HOST_CHARACTERS else None
         if not match:
             return False
         name = match[1] if match[1] is not None else match[2]

@@ -22,6 +22,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 _NO_LINE = re.compile(r"\r(?!\n)|(?<!\r)\n|\0")
 """Ends of lines that are none, and the character that ends text elsewhere: some readers see other fields behind it."""
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""The value of a field (RFC 9110, section 5.5): of the control characters it may have the tab only."""
 
 
 class BadRequestError(Exception):
@@ -62,6 +64,16 @@ class Request:
     keeps_connection: bool
     """Whether the next request may come over the same connection."""
     has_body: bool
+
+    @property
+    def from_browser(self) -> bool:
+        """Whether the header fields show that a browser asks. No scraper sends any of them."""
+        return any(name in _OF_BROWSERS or name.startswith("sec-fetch-") for name, _ in self.headers.fields)
+
+
+_OF_BROWSERS = frozenset({"origin", "referer", "accept-language"})
+"""A page can keep its browser from sending Origin and Referer, and Sec-Fetch-* (Fetch Metadata, W3C) is sent through TLS
+or to this machine only; but no page can make it leave out Accept-Language (Fetch, section 4.5)."""
 
 
 def parse(head: bytes) -> Request:
@@ -123,7 +135,8 @@ def _asks_to_close(connection: list[str]) -> bool:
 
 def _field(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
-    if not colon or not _TOKEN.fullmatch(name):  # a folded line begins with a space, which is no part of a token
+    # A folded line begins with a space, which is no part of a token.
+    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
     return name.lower(), value.strip(" \t")
 

@@ -58,8 +58,8 @@ _NOT_OURS = problem(
 class Site:
     """All pages. A tick puts its result into :attr:`latest` by one assignment; requests only read it.
 
-    Metrics and probes are answered by whatever name they are asked, since scrapers use any alias; what browsers show
-    only by names that are this machine's.
+    Scrapers and probes are answered whatever name they ask for, since they use any alias. Browsers are answered only
+    when they ask for a name of this machine.
     """
 
     def __init__(self) -> None:
@@ -88,6 +88,8 @@ class Site:
         return Response(b"Ready.\n") if self.latest else _NOT_READY
 
     def _metrics(self, request: Request) -> Response | Job:
+        if request.from_browser and not self.hosts.include(request.host):
+            return _NOT_OURS
         latest = self.latest
         if latest is None:
             return _NOT_READY

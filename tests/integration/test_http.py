@@ -310,6 +310,48 @@ def test_browsers_see_pages_only_by_names_that_are_ours(monitor: Monitor, path: 
             assert statuses(answer) == [200], host
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Origin: http://evil.example",
+        "Referer: http://evil.example/page",
+        "Sec-Fetch-Site: same-origin",
+        "sec-fetch-mode: cors",
+        "Accept-Language: de",
+    ],
+)
+def test_a_browser_scrapes_only_by_names_that_are_ours(monitor: Monitor, field: str) -> None:
+    for host, status in (("evil.example:8000", 421), ("localhost:8000", 200), ("192.0.2.7", 200)):
+        request = f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n{field}\r\nConnection: close\r\n\r\n"
+        answer = exchange(monitor, request.encode())
+        assert statuses(answer) == [status], host
+        assert (b"genv_monitor_build_info" in answer) == (status == 200)
+
+
+def test_scrapers_go_by_any_name(monitor: Monitor) -> None:
+    fields = "User-Agent: Prometheus/3.5.0\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n"
+    fields += "X-Prometheus-Scrape-Timeout-Seconds: 10\r\nConnection: close\r\n"
+    assert statuses(exchange(monitor, f"GET /metrics HTTP/1.1\r\nHost: gpu\r\n{fields}\r\n".encode())) == [200]
+    assert statuses(
+        exchange(
+            monitor,
+            b"GET /metrics HTTP/1.1\r\nHost: a.b\r\nUser-Agent: curl/8\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        )
+    ) == [200]
+
+
+@pytest.mark.parametrize("code", sorted({*range(0x20), 0x7F} - {0x09}))
+def test_a_control_character_in_a_field_is_refused(monitor: Monitor, code: int) -> None:
+    head = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: a%bb\r\n\r\n"
+    assert statuses(exchange(monitor, head % bytes([code]))) == [400]
+
+
+@pytest.mark.parametrize("value", [b"", b"\t", b"a\tb", b" ~", b"\x80\xa0\xff", "ü".encode()])
+def test_other_characters_in_a_field_are_not(monitor: Monitor, value: bytes) -> None:
+    head = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX:%b\r\n\r\n"
+    assert statuses(exchange(monitor, head % value)) == [200]
+
+
 def test_the_name_in_the_address_counts_more_than_the_field(monitor: Monitor) -> None:
     assert statuses(ask(monitor, "http://evil.example/api/v1/snapshot", "localhost")) == [421]
 
