@@ -95,7 +95,8 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 def _check(config: Config, options: argparse.Namespace) -> int:
     from genvd.web.security import load as load_web_config
 
-    load_web_config(config.listen_web_config_file)
+    if remark := load_web_config(config.listen_web_config_file).remark:
+        print(remark, file=sys.stderr)
     write_output(as_yaml(config).encode())
     return OK
 

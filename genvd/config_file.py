@@ -11,7 +11,7 @@ import yaml
 from genvd.config import SECTIONS, Config, Setting, contradictions, settings
 from genvd.text import clean
 from genvd.yaml_file import ConfigError as ConfigError
-from genvd.yaml_file import compose, is_null, nearest
+from genvd.yaml_file import compose, is_null, nearest, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,15 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
     Raises:
         ConfigError: the file cannot be read, or something in it is wrong.
     """
+    try:
+        return _loaded(path, overrides)
+    except ConfigError:
+        raise
+    except Exception as error:  # a service that is asked to reload goes on, whatever is in the file
+        raise ConfigError([unexpected(path or "command line", error)]) from None
+
+
+def _loaded(path: Path | None, overrides: dict[str, Any] | None) -> Config:
     if path is None:
         return _checked("command line", Config(), {}, overrides)
     reader = _Reader(compose(path))

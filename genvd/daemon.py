@@ -25,6 +25,7 @@ from genvd.web.connections import raise_descriptor_limit
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
 from genvd.web.server import ListenError, Server, listen
+from genvd.yaml_file import unexpected
 
 if TYPE_CHECKING:
     import socket
@@ -147,16 +148,21 @@ class Daemon:
             config = self._load()
             web_config = load_web_config(config.listen_web_config_file)
             elsewhere = self._server_elsewhere(config)
-        except (ConfigError, ListenError) as error:
-            for line in str(error).splitlines():
-                log.error("%s", line)
-            log.error("the configuration was not reloaded; everything goes on as before")
-            self._monitor.reloaded(successful=False)
+        except Exception as error:  # whatever is in the files, the service goes on
+            self._refuse(error)
         else:
             self._admit(config, web_config, elsewhere)
             self._apply(config)
         self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
         self._manager.ready()
+
+    def _refuse(self, error: Exception) -> None:
+        """Say why a reload changed nothing."""
+        expected = isinstance(error, ConfigError | ListenError)
+        for line in str(error).splitlines() if expected else [unexpected("the configuration", error)]:
+            log.error("%s", line)
+        log.error("the configuration was not reloaded; everything goes on as before")
+        self._monitor.reloaded(successful=False)
 
     def _apply(self, config: Config) -> None:
         logs.set_up(config.logging_level)

@@ -31,7 +31,9 @@ def content(path: Path, most: int, *, or_device: bool = False) -> bytes:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode) and not (or_device and stat.S_ISCHR(mode)):
             raise UnfitFileError("is no regular file")
-        found = file.read(most + 1)
+        found: bytes | None = file.read(most + 1)
+    if found is None:  # a terminal, or a file of the kernel's, with nothing to read at this moment
+        raise UnfitFileError("has nothing to read")
     if len(found) > most:
         raise UnfitFileError(f"is larger than {most} bytes")
     return found

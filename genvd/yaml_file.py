@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import traceback
 from typing import TYPE_CHECKING
 
 from genvd import regular_file
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import yaml
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
 """Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
@@ -26,6 +30,16 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def unexpected(path: Path | str, error: Exception) -> str:
+    """Return in one line that an error that nobody thought of keeps a file from being used; log where it arose.
+
+    What the error says is not shown: it may have a part of the file in it, which can be secret.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.debug("%s: %s\n%s", path, type(error).__name__, where)
+    return f"{path}: cannot be used: {type(error).__name__}; --log-level debug shows where, please report it"
 
 
 def compose(path: Path) -> yaml.Node | None:

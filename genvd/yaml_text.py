@@ -52,6 +52,9 @@ def tree(text: str) -> yaml.Node | None:
     except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML checks no bounds of what it makes of digits
         problem = "is not valid YAML: a number or an escape is out of range"
         raise YamlProblemError(loader.line + 1, problem) from None
+    except Exception as error:  # PyYAML raises whatever its code meets in a text that it does not expect
+        problem = f"is not valid YAML: PyYAML cannot read it ({type(error).__name__})"
+        raise YamlProblemError(loader.line + 1, problem) from None
     return node
 
 

@@ -72,8 +72,8 @@ class Request:
 
 
 _OF_BROWSERS = frozenset({"origin", "referer", "accept-language"})
-"""A page can keep its browser from sending Origin and Referer, and Sec-Fetch-* (Fetch Metadata, W3C) is sent through TLS
-or to this machine only; but no page can make it leave out Accept-Language (Fetch, section 4.5)."""
+"""A page can keep its browser from sending Origin and Referer, and Sec-Fetch-* (Fetch Metadata, W3C) is sent through
+TLS or to this machine only; but no page can make it leave out Accept-Language (Fetch, section 4.5)."""
 
 
 def parse(head: bytes) -> Request:

@@ -15,7 +15,7 @@ from genvd.web.login_queue import Credentials
 from genvd.web.logins import Logins, credentials
 from genvd.web.transport import Encrypted, Plain
 from genvd.web.web_config import WebConfig, read
-from genvd.yaml_file import ConfigError
+from genvd.yaml_file import ConfigError, unexpected
 
 if TYPE_CHECKING:
     import socket
@@ -52,6 +52,12 @@ class Loaded:
     files: tuple[Path, ...]
     signature: tuple[object, ...]
     """What the files looked like."""
+
+    @property
+    def remark(self) -> str:
+        """What is not as the configuration says, though it can be used, in one line; empty for nothing."""
+        tls = self.policy.tls
+        return f"{self.path}: {tls.remark}" if tls and tls.remark else ""
 
 
 def load(path: Path | None) -> Loaded:
@@ -92,9 +98,12 @@ class Security:
             self._adopt(loaded)
 
     def _adopt(self, loaded: Loaded) -> None:
+        if loaded.remark:
+            log.warning("%s", loaded.remark)
         self.logins.let_in(loaded.policy.users)
         self._loaded = loaded
         self._looked, self._files = loaded.signature, loaded.files
+        self._errors.clear(_RELOAD, "the web configuration can be used again")
         self.successful = True
 
     def look(self) -> None:
@@ -106,22 +115,27 @@ class Security:
             signature = _signature(self._files)
             if signature != self._looked:
                 self._read_again()
+        except Exception as error:  # connections and collections go on by the rules of before, whatever it is
+            self._failed([unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
 
     def _read_again(self) -> None:
         loaded, problems = _try(self._loaded.path, self._files)
         self._looked, self._files = loaded.signature, loaded.files
-        self.successful = not problems
         if problems:
-            text = "the web configuration was not read again; the one before still holds"
-            if self._errors.report(_RELOAD, text, kind=tuple(problems), level=logging.ERROR):
-                for problem in problems:
-                    log.error("%s", problem)
+            self._failed(problems)
             return
-        self._errors.clear(_RELOAD, "the web configuration can be used again")
         self._adopt(loaded)
         log.info("the web configuration was read anew")
+
+    def _failed(self, problems: list[str]) -> None:
+        """Go on by the rules of before, and say why, once for each reason."""
+        self.successful = False
+        text = "the web configuration was not read again; the one before still holds"
+        if self._errors.report(_RELOAD, text, kind=tuple(problems), level=logging.ERROR):
+            for problem in problems:
+                log.error("%s", problem)
 
     # --- What connections ask ----------------------------------------------------------------------------------
 
@@ -169,6 +183,8 @@ def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy,
             tls = Tls(config.tls)
         except TlsError as error:
             problems = [*problems, f"{path}:{error.line}: {error}"]
+        except Exception as error:
+            problems = [*problems, unexpected(path, error)]
     limiter = RateLimit(config.request_interval, config.request_burst) if config.request_interval else None
     return Policy(tls, config.users, config.headers, limiter), problems
 

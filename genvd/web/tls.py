@@ -47,9 +47,19 @@ class Tls:
         self.demands = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
         """What is asked of clients."""
         self._allowed_sans = settings.allowed_sans
+        self.remark = ""
+        """What is not as the configuration says, though connections can be made; empty for nothing."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            self._set_up(settings, authorities)
+        except TlsError:
+            raise
+        except Exception as error:  # a service that runs must go on, whatever Python's ssl raises
+            raise TlsError(settings.line, f"tls_server_config: cannot be used: {_reason(error)}") from None
+
+    def _set_up(self, settings: TlsSettings, authorities: bytes) -> None:
         _set_versions(self._context, settings)
-        _set_curves(self._context, settings)
+        self.remark = _set_curves(self._context, settings)
         _load_certificate(self._context, settings)
         if settings.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert") and settings.client_ca:
             _load_authorities(self._context, settings.client_ca, authorities)
@@ -130,17 +140,27 @@ def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
 
 
-def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> None:
+def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> str:
+    """Offer these curves only, in this order; return in one line what is offered where that cannot be done."""
     curves = [CURVES[name] for name in settings.curves]
     if not curves:
-        return
+        return ""
     if hasattr(context, "set_groups"):  # since Python 3.15
         context.set_groups(":".join(curves))
-    elif len(curves) == 1:
-        context.set_ecdh_curve(curves[0])
+        return ""
+    if len(curves) == 1:
+        # In Python 3.11.2, which Debian 12 has, it knows no curve that is not for ECDSA as well, so not X25519.
+        with suppress(ssl.SSLError, ValueError):
+            context.set_ecdh_curve(curves[0])
+            return ""
+    if "X25519" in settings.curves:
+        given = ", ".join(settings.curves)
+        return f"curve_preferences: this Python cannot limit TLS to {given}; OpenSSL's list, which has X25519, is used"
+    if len(curves) == 1:
+        text = f"curve_preferences: this OpenSSL does not have {settings.curves[0]}; choose another one"
     else:
         text = "curve_preferences: this Python can be told of one curve only; give one, or leave the key out"
-        raise TlsError(settings.lines["curve_preferences"], text)
+    raise TlsError(settings.lines["curve_preferences"], text)
 
 
 def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
@@ -166,7 +186,7 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            context.load_verify_locations(cadata=content.decode("ascii", "replace"))
+            context.load_verify_locations(cadata=content.decode("ascii", "ignore"))  # comments may be anything
     except (ssl.SSLError, ValueError) as error:
         reason = _reason(error) if isinstance(error, ssl.SSLError) else "is no certificate in PEM form"
         raise TlsError(pem.line, f"{_what(pem)}: {reason}; expected certificates of CAs") from None
@@ -203,5 +223,7 @@ def _what(pem: Pem) -> str:
     return pem.key if pem.path is None else f"{pem.key}: {pem.path}"
 
 
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or "cannot be used").replace("_", " ").lower()
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "cannot be used").replace("_", " ").lower()
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__  # the text may be of a key

@@ -18,7 +18,7 @@ import yaml
 from genvd.text import clean
 from genvd.web import tls_names
 from genvd.web.logins import cost
-from genvd.yaml_file import ConfigError, compose, is_null, nearest
+from genvd.yaml_file import ConfigError, compose, is_null, nearest, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,15 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """The header fields that may be added, with the values that they may have; none means any."""
 
 _WORDS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
-_DURATION = re.compile(r"0|(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER, _UNIT = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", "ns|us|µs|μs|ms|s|m|h"
+_DURATION = re.compile(rf"\+?(?:0|(?:(?:{_NUMBER})(?:{_UNIT}))+)")
+_DURATION_PART = re.compile(rf"({_NUMBER})({_UNIT})")
+"""As time.ParseDuration of Go has it, but for what is less than nothing."""
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_SECONDS = 2**63 / 1e9
+"""That a time.Duration of Go holds."""
+_OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
+"""Keys of tls_server_config that are as good as not there when their text is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +101,14 @@ class Reading:
 
 
 def read(path: Path) -> Reading:
-    """Return what a web configuration file says; certificates and keys are not looked at here."""
+    """Return what a web configuration file says, without the certificates and keys that it names; never raises."""
     try:
-        root = compose(path)
+        reader = _Reader(path, compose(path))
+        config = reader.config()
     except ConfigError as error:
         return Reading(WebConfig(), error.problems, (path,))
-    reader = _Reader(path, root)
-    config = reader.config()
+    except Exception as error:  # whatever is in the file, a service that runs must go on
+        return Reading(WebConfig(), [unexpected(path, error)], (path,))
     problems = [f"{path}:{line}: {text}" for line, text in sorted(reader.problems)]
     return Reading(config, problems, (path, *reader.files))
 
@@ -159,7 +166,7 @@ class _Reader:
                 "curve_preferences": self._list(self._one_of(*tls_names.CURVES)),
             },
         )
-        if not lines:
+        if not lines and not self._empty_texts(node):
             return None
         self._check_tls(node, name, values, lines)
         if len(self.problems) > before:
@@ -179,6 +186,9 @@ class _Reader:
             line=_line(node),
             lines=lines,
         )
+
+    def _empty_texts(self, node: yaml.Node) -> bool:
+        return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
 
     def _check_tls(self, node: yaml.Node, name: str, values: dict[str, Any], lines: dict[str, int]) -> None:
         """Find what does not go together."""
@@ -305,13 +315,19 @@ class _Reader:
 
     def _duration(self, node: yaml.Node, name: str) -> float:
         if isinstance(node, yaml.ScalarNode) and _DURATION.fullmatch(node.value):
-            return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(node.value))
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(node.value))
+            if seconds <= _MOST_SECONDS:
+                return seconds
         self._wrong_value(node, name, "expected a duration such as 1s or 500ms")
         return 0.0
 
     def _count(self, node: yaml.Node, name: str) -> int:
-        if isinstance(node, yaml.ScalarNode) and node.style is None and re.fullmatch("[0-9]{1,9}", node.value):
-            return int(node.value)
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and re.fullmatch(r"\+?[0-9][0-9_]{0,17}", node.value)
+        ):
+            return int(node.value.replace("_", ""))
         self._wrong_value(node, name, "expected a whole number")
         return 0
 
@@ -347,7 +363,7 @@ class _Reader:
                 self._problem(line, f"{full_name}: unknown key; {nearest(key, list(known))}")
             elif key in lines:
                 self._problem(line, f"{full_name}: is there twice; expected once")
-            elif not is_null(value):
+            elif not is_null(value) and not (key in _OR_EMPTY and _is_empty_text(value)):
                 lines[key] = line
                 result = known[key](value, full_name)
                 if result is not None:
@@ -374,6 +390,10 @@ class _Reader:
 
     def _problem(self, line: int, text: str) -> None:
         self.problems.append((line, text))
+
+
+def _is_empty_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not is_null(node) and not node.value
 
 
 def _line(node: yaml.Node) -> int:

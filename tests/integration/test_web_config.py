@@ -21,13 +21,16 @@ import bcrypt
 import pytest
 import yaml
 
+from genvd.web.security import Security, load
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.web_config import read
+from genvd.yaml_file import ConfigError
 from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
 from tests.support import debian
 from tests.support.certificates import Certificate, issue, trusting
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
@@ -64,6 +67,7 @@ def web(tmp_path: Path, made: dict[str, Certificate]) -> Path:
     """Path of a web configuration, beside which the certificates are."""
     install(made["server"], tmp_path)
     (tmp_path / "ca.pem").write_text(made["ca"].pem)
+    (tmp_path / "commented.pem").write_text(f"# Főtanúsítvány \x85\n{made['ca'].pem}", encoding="utf-8")
     return tmp_path / "web.yml"
 
 
@@ -127,6 +131,13 @@ ACCEPTED: list[str | Callable[[Path], str]] = [
     f"basic_auth_users: {{a: '{hashed('x')}', 'b c': '{hashed('y').replace('$2b$', '$2y$')}'}}",
     "rate_limit: {interval: 1s, burst: 20}",
     "rate_limit: {interval: 0}",
+    "rate_limit: {interval: +1.5h.5s300µs, burst: 1_000}",
+    "tls_server_config: {}",
+    f"{TLS}, client_ca_file: ''}}",
+    f"{TLS}, client_ca: '', client_auth_type: ''}}",
+    f"{TLS}, cert: '', key: '', client_ca_file: ca.pem, client_ca: '', client_auth_type: RequestClientCert}}",
+    f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: commented.pem}}",
+    f"{TLS}, cipher_suites: [], curve_preferences: []}}",
 ]
 
 REFUSED_BY_BOTH = [
@@ -160,6 +171,8 @@ REFUSED_BY_BOTH = [
 
 REFUSED_HERE = [
     ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
+    ("tls_server_config: {cert_file: '', key_file: ''}", "has no cert_file"),
+    (f"{TLS}, curve_preferences: [CurveP384, CurveP521]}}", "this Python can be told of one curve only"),
     (f"{TLS}, client_auth_type: RequireAnyClientCert}}", "takes a certificate from nowhere"),
     (f"{TLS}, client_auth_type: RequireAndVerifyClientCert}}", "needs client_ca_file"),
     (f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: server.key}}", "client_ca_file: "),
@@ -226,6 +239,101 @@ def test_all_problems_are_told_at_once_in_their_order(web: Path) -> None:
     places = [line.split(": ")[0].rpartition(":")[2] for line in check(web)[1].splitlines()]
     assert places == ["2", "2", "2", "4", "5", "6"]
     assert "'b'" not in check(web)[1]  # it may be the password itself
+
+
+@pytest.mark.parametrize("curves", ["[X25519, CurveP256]", "[CurveP521, X25519]"])
+def test_curves_that_this_python_cannot_be_limited_to_are_a_remark(web: Path, made: Any, curves: str) -> None:
+    need(not hasattr(ssl.SSLContext, "set_groups"), "needs a Python before 3.15")
+    web.write_text(f"{TLS}, curve_preferences: {curves}}}")
+    accepted, told = check(web)
+    assert accepted
+    assert told.startswith(f"{web}: curve_preferences: this Python cannot limit TLS to ")
+    assert told.count("\n") == 1
+    client = trusting(made["server"])
+    client.set_ecdh_curve("X25519")
+    with service(web, tls=client) as monitor:
+        assert monitor.get("/metrics").status == 200
+        assert monitor.log.count("cannot limit TLS to") == 1
+
+
+def refused_by_an_old_python(*_: object) -> None:
+    raise ssl.SSLError
+
+
+def test_x25519_is_offered_where_python_refuses_to_set_it(
+    web: Path, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.write_text(f"{TLS}, curve_preferences: [X25519]}}")
+    monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refused_by_an_old_python)
+    monkeypatch.delattr(ssl.SSLContext, "set_groups", raising=False)
+    assert "OpenSSL's list, which has X25519, is used" in load(web).remark
+    web.write_text(f"{TLS}, curve_preferences: [CurveP384]}}")
+    with pytest.raises(ConfigError, match=r"web\.yml:1: curve_preferences: this OpenSSL does not have CurveP384"):
+        load(web)
+
+
+def not_to_be_read(web: Path) -> list[Path]:
+    """What may be where a file should be."""
+    directory, fifo, large, link = (web.parent / name for name in ("directory", "fifo", "large", "link"))
+    directory.mkdir()
+    os.mkfifo(fifo)
+    large.touch()
+    os.truncate(large, 2**40)
+    link.symlink_to(link)
+    return [directory, fifo, large, link, web / "below a file", web.parent / ("x" * 300), Path("/dev/zero")]
+
+
+def test_what_is_no_file_is_refused_in_a_line(web: Path) -> None:
+    for path in not_to_be_read(web):
+        for key in ("cert_file", "key_file", "client_ca_file"):
+            files = {"cert_file": "server.pem", "key_file": "server.key", "client_ca_file": "ca.pem", key: str(path)}
+            files["client_auth_type"] = "RequireAndVerifyClientCert"
+            web.write_text(yaml.safe_dump({"tls_server_config": files}))
+            accepted, told = check(web)
+            assert not accepted
+            assert told.startswith(f"{web}:")
+            assert told.count("\n") == 1, told
+        done = subprocess.run([PROGRAM, "check", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"{path}: ")
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, ValueError("\nb"), ssl.SSLError, OSError(5)])
+def test_whatever_reading_raises_the_service_goes_on(
+    web: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Any
+) -> None:
+    """No file is known that does this, so it is done by hand: in the reader, and in Python's ssl."""
+    web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    for target in (("genvd.web.web_config._Reader.config", fail), ("genvd.web.security._signature", fail)):
+        security = Security(load(web))
+        users = dict(security.policy.users)
+        with monkeypatch.context() as patched:
+            patched.setattr(*target)
+            for _ in range(3):
+                web.write_text(f"{TLS}}}")
+                security._next_look = 0.0
+                security.look()
+        successful = [security.successful]
+        assert security.policy.users == users
+        web.write_text(f"{TLS}}}")
+        security._next_look = 0.0
+        security.look()
+        assert [*successful, security.successful] == [False, True]
+        assert security.policy.tls
+        web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
+    with monkeypatch.context() as patched:
+        patched.setattr(ssl.SSLContext, "load_cert_chain", fail)
+        web.write_text(f"{TLS}}}")
+        with pytest.raises(ConfigError) as raised:
+            load(web)
+        assert len(str(raised.value).splitlines()) == 1
+    assert caplog.text.count("the one before still holds") == 2
+    assert "Traceback" not in caplog.text
 
 
 def test_a_passphrase_is_not_asked_for(web: Path) -> None:
