@@ -44,9 +44,9 @@ class Config:
     """
 
     listen_address: str = _setting(
-        "127.0.0.1",
+        "localhost",
         kinds.text("a host name or an address", r"[0-9A-Za-z.:_%-]{1,253}"),
-        'Address to serve on: 127.0.0.1 for this machine only, 0.0.0.0 or "::" for all networks.',
+        'Address to serve on: localhost for this machine only, by 127.0.0.1 and ::1; 0.0.0.0 or "::" for all networks.',
     )
     listen_port: int = _setting(
         8000, kinds.integer(0, 65535), "TCP port to serve on. 0 takes one that is free and logs which."

@@ -12,6 +12,7 @@ from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.exit_status import FAILED, OK, START_AGAIN
+from genvd.model import CertificateEnd, ListenAddress
 from genvd.monitor import Monitor
 from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
@@ -19,16 +20,16 @@ from genvd.publish.scraping import target_for
 from genvd.signals import hold_signals, next_signal
 from genvd.sources.assembly import make_sources
 from genvd.status_line import status_line
-from genvd.systemd import ServiceManager, passed_socket, watchdog_seconds
+from genvd.systemd import ServiceManager, passed_sockets, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
+from genvd.web.listening import ListenError, Listening, adopt, listen
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
-from genvd.web.server import ListenError, Server, listen
+from genvd.web.server import Server
 from genvd.yaml_file import unexpected
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from genvd.config import Config
@@ -68,7 +69,7 @@ class Daemon:
         self._exit_status = OK
         watchdog = watchdog_seconds()
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, watchdog and watchdog / 2)
-        self._passed = passed_socket()
+        self._passed = adopt(passed_sockets())
         self._server: Server
 
     @property
@@ -82,7 +83,7 @@ class Daemon:
         raise_descriptor_limit()
         interpreter.adapt()
         try:
-            self._server = self._serve(self._passed or listen(*_place(self._config)))
+            self._take_up(self._serve(self._passed or listen(*_place(self._config))))
         except ListenError as error:
             log.error("%s", error)
             return FAILED
@@ -100,14 +101,33 @@ class Daemon:
             log.warning("the ledger could not be written in time; use of the last half minute may be lost")
         return self._exit_status
 
-    def _serve(self, listener: socket.socket) -> Server:
-        return Server(self._monitor.site, self._security, listener)
+    def _serve(self, listening: Listening) -> Server:
+        return Server(self._monitor.site, self._security, listening)
+
+    def _take_up(self, server: Server) -> None:
+        self._server = server
+        self._monitor.listening = _listen_addresses(server.listening)
+
+    def _say_where_it_does_not_listen(self) -> None:
+        listening = self._server.listening
+        for address in listening.held:
+            log.warning(
+                "%s port %d is held by another program, which may pretend to be this monitor, so %s is published as the"
+                " target; stop that program, then reload",
+                *(address, listening.port, self._target),
+            )
+
+    @property
+    def _target(self) -> str:
+        """``host:port`` under which a Prometheus on this machine reaches this server and nobody else."""
+        listening = self._server.listening
+        return target_for(listening.name, listening.port, (*listening.addresses, *listening.absent))
 
     def _work_until_told_to_stop(self) -> signal.Signals:
         while True:
             caught = next_signal(self._publisher.seconds_left())
             if caught is None:
-                self._publisher.retry(self._config, self._server.port)
+                self._publisher.retry(self._config, self._server.port, self._target)
             elif caught == signal.SIGHUP:
                 self._reload()
             else:
@@ -117,6 +137,8 @@ class Daemon:
         started = time.monotonic()
         self._security.look()
         self._monitor.web_config_successful = self._security.successful
+        ends = self._security.policy.certificate_ends
+        self._monitor.certificate_ends = tuple(CertificateEnd(*end) for end in ends)
         self._monitor.tick(skipped)
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:
@@ -177,17 +199,23 @@ class Daemon:
     def _publish(self) -> None:
         if not self._demo:
             _tell_missing_state(self._config)  # first, as publishing may make the directory
-        self._publisher.publish(self._config, self._server.port)
+        self._publisher.publish(self._config, self._server.port, self._target)
 
     def _server_elsewhere(self, config: Config) -> Server | None:
         """Return one on another address, not started, if the configuration says so; raises ListenError."""
-        if _place(config) == _place(self._config):
-            return None
+        now, same = self._server.listening, _place(config) == _place(self._config)
         if self._passed is not None:
-            log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
+            if not same:
+                log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
             return None
-        with self._server.beside():
-            return self._serve(listen(*_place(config), beside=True))
+        if same and not now.held:
+            return None
+        with now.beside():
+            found = listen(config.listen_address, now.port if same else config.listen_port, now)
+        if same and found.addresses == now.addresses:
+            found.close()
+            return None
+        return self._serve(found)
 
     def _admit(self, config: Config, web_config: Loaded, elsewhere: Server | None) -> None:
         """Serve where the configuration says, and whom it says.
@@ -196,18 +224,18 @@ class Daemon:
         new one has not begun. Whoever connects meanwhile waits in the new socket.
         """
         if elsewhere:
-            self._server.stop(take_queued=True)
+            self._server.stop(take_queued=True, heir=elsewhere)
         self._security.adopt(web_config)
         self._monitor.site.hosts.allow(_names(config))
         if elsewhere:
             elsewhere.start()
-            self._server = elsewhere
+            self._take_up(elsewhere)
 
     def _say_what_runs(self) -> None:
-        target = target_for(self._config.listen_address, self._server.port)
+        self._say_where_it_does_not_listen()
         interval = show_duration(self._config.collect_interval)
         scheme = "https" if self._security.policy.tls else "http"
-        log.info("serving metrics at %s://%s/metrics, collecting every %s", scheme, target, interval)
+        log.info("serving metrics at %s://%s/metrics, collecting every %s", scheme, self._target, interval)
 
 
 def _tell_missing_state(config: Config) -> None:
@@ -223,6 +251,12 @@ def _tell_missing_state(config: Config) -> None:
 
 def _names(config: Config) -> tuple[str, ...]:
     return config.listen_address, *config.listen_names
+
+
+def _listen_addresses(listening: Listening) -> tuple[ListenAddress, ...]:
+    """Return what the metrics say of them."""
+    served = [ListenAddress(address, served=True) for address in listening.addresses]
+    return (*served, *(ListenAddress(address, served=False) for address in listening.held))
 
 
 def _place(config: Config) -> tuple[str, int]:

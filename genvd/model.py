@@ -412,6 +412,25 @@ class CollectorStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """An address on which the monitor is to serve."""
+
+    address: str
+    served: bool
+    """False where another program listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEnd:
+    """Until when a certificate of the web configuration is valid."""
+
+    certificate: str
+    """``server``, with all of its chain, or ``client_ca``."""
+    not_after: float
+    """Unix time in seconds; of several certificates the first that ends."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """The monitor itself."""
 
@@ -431,6 +450,8 @@ class ServiceStatus:
     """What the machine calls itself."""
     interval_seconds: float | None = None
     """Between collections."""
+    listening: tuple[ListenAddress, ...] = ()
+    certificate_ends: tuple[CertificateEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

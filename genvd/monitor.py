@@ -29,7 +29,7 @@ from genvd.web.site import Latest, Site
 if TYPE_CHECKING:
     from genvd.config import Config
     from genvd.metrics.family import Family
-    from genvd.model import Snapshot
+    from genvd.model import CertificateEnd, ListenAddress, Snapshot
     from genvd.sources.assembly import Sources
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,10 @@ class Monitor:
         self._reload_timestamp = time.time()
         self.web_config_successful = True
         """Whether the web configuration could be used when it was last read."""
+        self.listening: tuple[ListenAddress, ...] = ()
+        """Where it is to serve, and whether it does."""
+        self.certificate_ends: tuple[CertificateEnd, ...] = ()
+        """Until when the certificates are valid that are in force."""
         self._published: bool | None = None
         self._own_process = OwnProcess()
         self._errors = ErrorLog(log)
@@ -127,6 +131,8 @@ class Monitor:
                 publish_success=self._published,
                 host=self._host,
                 interval_seconds=self._interval,
+                listening=self.listening,
+                certificate_ends=self.certificate_ends,
             )
         )
 

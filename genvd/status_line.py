@@ -24,7 +24,9 @@ def status_line(snapshot: Snapshot, seconds: float) -> str:
     failing = [status.name for status in snapshot.collectors if not status.success]
     trouble = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
     broken = "" if snapshot.service.config_reload_successful else "; the configuration is broken and was not applied"
-    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}{broken}"
+    held = [listen.address for listen in snapshot.service.listening if not listen.served]
+    elsewhere = f"; another program holds {', '.join(held)}, see the journal" if held else ""
+    return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{trouble}{broken}{elsewhere}"
 
 
 def _count(things: tuple[object, ...] | None, name: str) -> str:

@@ -6,6 +6,7 @@ Without systemd all of it does nothing.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 
@@ -61,8 +62,9 @@ def watchdog_seconds() -> float | None:
     return seconds if seconds > 0 else None
 
 
-def passed_socket() -> socket.socket | None:
-    """Return the listening socket that a socket unit passed to this process (sd_listen_fds(3)), if any."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS", "0") == "0":
-        return None
-    return socket.socket(fileno=_FIRST_PASSED_DESCRIPTOR)
+def passed_sockets() -> list[socket.socket]:
+    """Return the listening sockets that a socket unit passed to this process (sd_listen_fds(3))."""
+    number = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not re.fullmatch("[0-9]{1,4}", number):
+        return []
+    return [socket.socket(fileno=_FIRST_PASSED_DESCRIPTOR + one) for one in range(int(number))]

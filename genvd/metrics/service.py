@@ -95,6 +95,19 @@ SERVICE = (
         lambda s: [((), s.service.publish_success)],
     ),
     Metric(
+        "genv_monitor_listening",
+        "1 when the monitor serves on the address, 0 when another program holds it.",
+        ("address",),
+        lambda s: (((listen.address,), listen.served) for listen in s.service.listening),
+    ),
+    Metric(
+        "genv_monitor_certificate_not_after_timestamp_seconds",
+        "When the certificate ends, in seconds since the epoch: server for the one that is served, with its chain, and"
+        " client_ca for those of client_ca_file. Of several, the first that ends.",
+        ("certificate",),
+        lambda s: (((end.certificate,), end.not_after) for end in s.service.certificate_ends),
+    ),
+    Metric(
         "genv_monitor_rejected_claims_total",
         "Claims of environments and processes that were found not to hold, each counted when it appears;"
         " docs/trust.md has the reasons.",

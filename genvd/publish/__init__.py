@@ -28,19 +28,20 @@ class PublishError(Exception):
     """A file could not be published. The text is one line: the thing, the reason, the way out."""
 
 
-def publish_as_configured(config: Config, port: int) -> Path:
+def publish_as_configured(config: Config, port: int, target: str | None = None) -> Path:
     """Write the Prometheus and Grafana files as the configuration says; return the directory.
 
     Args:
         config: what to publish, and where.
         port: the port that is served.
+        target: ``host:port`` where it is served; None for what the configuration says.
 
     Raises:
         PublishError: a file could not be written.
     """
     directory = publish_directory(config)
     shared = state_directory(config).resolve()
-    publish(directory, scrape_job(config, port), config.publish_prometheus_url, for_everybody=shared)
+    publish(directory, scrape_job(config, port, target), config.publish_prometheus_url, for_everybody=shared)
     return directory
 
 

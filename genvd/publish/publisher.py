@@ -36,32 +36,33 @@ class Publisher:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
 
-    def publish(self, config: Config, port: int) -> None:
+    def publish(self, config: Config, port: int, target: str | None = None) -> None:
         """Publish what the configuration says.
 
         Args:
             config: what to publish, and where.
             port: the port that is served.
+            target: ``host:port`` where it is served; None for what the configuration says.
         """
         self._problem, self._delay = "", _FIRST_RETRY_SECONDS
-        self._try(config, port)
+        self._try(config, port, target)
 
-    def retry(self, config: Config, port: int) -> None:
+    def retry(self, config: Config, port: int, target: str | None = None) -> None:
         """Try again if it failed and the time for that has come."""
         if self.seconds_left() == 0:
-            self._try(config, port)
+            self._try(config, port, target)
 
     def seconds_left(self) -> float | None:
         """Return after how many seconds to try again; None for not at all."""
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
 
-    def _try(self, config: Config, port: int) -> None:
+    def _try(self, config: Config, port: int, target: str | None) -> None:
         self._retry_at = None
         if not self._is_wanted(config):
             self._report(None)
             return
         try:
-            directory = publish_as_configured(config, port)
+            directory = publish_as_configured(config, port, target)
         except PublishError as error:
             self._failed(str(error))
         else:

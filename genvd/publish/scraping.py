@@ -7,13 +7,16 @@ https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from genvd.config import TLS_KEYS
+from genvd.web.listening import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
 from genvd.web.web_config import WebConfig, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from genvd.config import Config
 
@@ -23,26 +26,59 @@ Said = tuple[tuple[str, object], ...]
 """Keys and values, as the configuration has them; a value that is empty is not there."""
 
 
-def scrape_job(config: Config, port: int) -> str:
+def scrape_job(config: Config, port: int, target: str | None = None) -> str:
     """Return what the scrape job says below its name, as lines of YAML.
 
     Args:
         config: what is to be scraped, and how to get in.
         port: the port that this monitor serves.
+        target: ``host:port`` of this monitor; None for what the configuration says.
     """
     web = read(config.listen_web_config_file).config if config.listen_web_config_file else WebConfig()
-    return access(config, web) + targets(config.publish_targets or (target_for(config.listen_address, port),))
+    target = target or target_for(config.listen_address, port)
+    return _access_to(target, config, web) + targets(config.publish_targets or (target,))
 
 
-_REACHED_AS_LOCALHOST = ("127.0.0.1", "0.0.0.0", "::", "")
+def _access_to(target: str, config: Config, web: WebConfig) -> str:
+    """Return how to get in. A certificate for localhost holds for the address that stands in the place of that name."""
+    as_localhost = target.rpartition(":")[0] in _LOOPBACK_HOSTS and (
+        is_localhost(config.listen_address) or config.listen_address in _REACHED_AS_LOCALHOST
+    )
+    if as_localhost and _with_tls(config, web) and not config.scrape_server_name and not config.publish_targets:
+        config = replace(config, scrape_server_name=LOCALHOST)
+    return access(config, web)
+
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
+_REACHED_AS_LOCALHOST = (LOCALHOST, "127.0.0.1", "0.0.0.0", "::", "")
 """What a server may listen on that localhost leads to. ``::1`` is none: not every /etc/hosts has it so."""
 
 
-def target_for(address: str, port: int) -> str:
-    """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address."""
-    if address in _REACHED_AS_LOCALHOST:
-        return f"localhost:{port}"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def target_for(address: str, port: int, served: Collection[str] = ()) -> str:
+    """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address.
+
+    That is localhost only if whatever this name resolves to is served: any user could listen on the rest of it, and get
+    the scrapes with their passwords.
+
+    Args:
+        address: as the configuration has it.
+        port: that is served.
+        served: numeric addresses that are served, or that nobody can serve; none for those that go with the address.
+    """
+    address = LOCALHOST if is_localhost(address) else address
+    if address not in _REACHED_AS_LOCALHOST:
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    served = served or (LOOPBACK if is_localhost(address) else (address or "0.0.0.0",))
+    # Both have to be served for localhost, as a Prometheus in a container has a hosts file of its own. Where the name
+    # does not resolve at all, nobody can take its place.
+    wanted = {*resolved_localhost(), *(LOOPBACK if address == LOCALHOST else ())}
+    if all(ip_address(one).is_loopback and _is_served(one, served) for one in wanted):
+        return f"{LOCALHOST}:{port}"
+    return f"127.0.0.1:{port}" if {"127.0.0.1", "0.0.0.0"} & set(served) else f"[::1]:{port}"
+
+
+def _is_served(address: str, served: Collection[str]) -> bool:
+    return address in served or "::" in served or ("0.0.0.0" in served and ":" not in address)
 
 
 def targets(given: Iterable[str]) -> str:

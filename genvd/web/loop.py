@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 0.5
 """For requests that are being answered when the server stops."""
-_ARRIVAL_SECONDS = 0.05
-"""Within which a connection that is being made arrives."""
+_ARRIVAL_SECONDS = 0.2
+"""Within which a connection that is being made arrives, on a busy machine as well."""
 _PAUSE_SECONDS = 0.1
 """When no connection can be accepted, because there are no more descriptors."""
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -47,10 +47,10 @@ which has to wait for its own when a tick is going on."""
 
 
 class Loop:
-    """Serves a site on a listening socket, in a thread of its own."""
+    """Serves a site on listening sockets, in a thread of its own."""
 
-    def __init__(self, site: Site, security: Security, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, site: Site, security: Security, listeners: Iterable[socket.socket]) -> None:
+        self._listeners = {listener.fileno(): listener for listener in listeners}
         self._security = security
         self._waker = Waker()
         self._epoll = select.epoll()
@@ -63,17 +63,18 @@ class Loop:
         self._errors = ErrorLog(log)
         self._ended = False
         self._stopping = False
-        self._take_queued = False
+        self._kept: Collection[socket.socket] = ()
         self._paused_until = 0.0
         self._due: float | None = None  # when a connection will have been in its stage for too long
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        self._listener.setblocking(False)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        self._epoll.register(self._listener, select.EPOLLIN)
+        for listener in self._listeners.values():
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            self._epoll.register(listener, select.EPOLLIN)
         self._epoll.register(self._waker, select.EPOLLIN)
         self._thread.start()
 
@@ -82,13 +83,14 @@ class Loop:
         """Whether it was started."""
         return self._thread.ident is not None
 
-    def stop(self, *, take_queued: bool) -> None:
+    def stop(self, kept: Collection[socket.socket] = ()) -> None:
         """Take no further connections, answer what was asked already, close everything, and end.
 
         Args:
-            take_queued: answer also who has connected and was not accepted yet.
+            kept: listening sockets that somebody else has as well, and takes the connections of. Who has connected to
+                one of the others and was not accepted yet is answered.
         """
-        self._take_queued, self._stopping = take_queued, True
+        self._kept, self._stopping = kept, True
         self._waker.wake()
         self._thread.join()
         self._renderer.stop()
@@ -125,14 +127,14 @@ class Loop:
     def _turn(self, seconds: float | None) -> int:
         """Wait for something to happen, at most so long, and do what is to be done; return how many came new."""
         happened = self._epoll.poll(None if seconds is None else seconds + 0.001)
-        accepting = False
+        accepting = []
         for descriptor, events in happened:
             if connection := self._by_descriptor.get(descriptor):
                 self._happens(connection, events)
             elif descriptor == self._waker.fileno():
                 self._waker.wait(0)
-            else:
-                accepting = descriptor == self._listener.fileno() or accepting
+            elif listener := self._listeners.get(descriptor):
+                accepting.append(listener)
         for connection in list(self._conversation.unread):
             self._happens(connection, select.EPOLLIN)
         while self._posted:
@@ -143,7 +145,7 @@ class Loop:
             for connection in list(self._connections.overdue()):
                 self._does(connection, self._conversation.too_late)
         self._resume()
-        return self._accept_some() if accepting else 0
+        return sum(map(self._accept_some, accepting))
 
     def _happens(self, connection: Connection, events: int) -> None:
         gone = events & (select.EPOLLERR | select.EPOLLHUP)
@@ -185,10 +187,10 @@ class Loop:
 
     # --- New connections -------------------------------------------------------------------------------------
 
-    def _accept_some(self) -> int:
+    def _accept_some(self, listener: socket.socket) -> int:
         for number in range(_ACCEPTED_AT_ONCE):
             try:
-                accepted, address = self._listener.accept()
+                accepted, address = listener.accept()
             except BlockingIOError:
                 return number
             except ConnectionAbortedError:
@@ -226,22 +228,27 @@ class Loop:
         """Accept nobody for a while, and make room for somebody: descriptors are used up."""
         if victim := self._connections.victim():
             self._close(victim)
-        self._epoll.modify(self._listener, 0)
+        self._listen_for(0)
         self._paused_until = time.monotonic() + _PAUSE_SECONDS
 
     def _resume(self) -> None:
         if self._paused_until and time.monotonic() >= self._paused_until:
             self._paused_until = 0.0
-            self._epoll.modify(self._listener, select.EPOLLIN)
+            self._listen_for(select.EPOLLIN)
+
+    def _listen_for(self, events: int) -> None:
+        for listener in self._listeners.values():
+            self._epoll.modify(listener, events)
 
     # --- The end ---------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
         self._conversation.stopping = True
         try:
-            if self._take_queued:
+            self._stop_listening(self._kept)
+            if self._listeners:
                 self._take_arrivals()
-            self._stop_listening()
+            self._stop_listening(list(self._listeners.values()))
             self._answer_what_was_asked()
         except Exception:
             log.exception("stopping to serve failed unexpectedly; please report this")
@@ -254,17 +261,21 @@ class Loop:
         self._epoll.close()
 
     def _take_arrivals(self) -> None:
-        refuse_new(self._listener)
+        for listener in self._listeners.values():
+            refuse_new(listener)
         last = time.monotonic()
         deadline = last + _GRACE_SECONDS  # whoever connects again and again must not keep this going
         while (left := min(deadline, last + _ARRIVAL_SECONDS) - time.monotonic()) > 0:
             if self._turn(left):
                 last = time.monotonic()
 
-    def _stop_listening(self) -> None:
-        self._paused_until = 0.0
-        self._epoll.unregister(self._listener)  # closing is not enough where somebody else has the same socket
-        self._listener.close()
+    def _stop_listening(self, listeners: Iterable[socket.socket]) -> None:
+        for listener in listeners:
+            del self._listeners[listener.fileno()]
+            self._epoll.unregister(listener)  # closing is not enough where somebody else has the same socket
+            listener.close()
+        if not self._listeners:
+            self._paused_until = 0.0
 
     def _answer_what_was_asked(self) -> None:
         self._turn(0)

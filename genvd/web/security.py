@@ -42,6 +42,11 @@ class Policy:
     headers: tuple[tuple[str, str], ...] = ()
     limiter: RateLimit | None = None
 
+    @property
+    def certificate_ends(self) -> tuple[tuple[str, float], ...]:
+        """When certificates end; see :class:`genvd.web.tls.Tls`."""
+        return self.tls.certificate_ends if self.tls else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from genvd import regular_file
 from genvd.regular_file import UnfitFileError
+from genvd.web.certificate_end import first_end
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.transport import CHUNK
 
@@ -46,6 +47,8 @@ class Tls:
         authorities = _read(settings.client_ca) if settings.client_ca else b""
         self.demands = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
         """What is asked of clients."""
+        self.certificate_ends: tuple[tuple[str, float], ...] = ()
+        """``server`` and ``client_ca``, each with the Unix time in seconds when the first of its certificates ends."""
         self._allowed_sans = settings.allowed_sans
         self.remark = ""
         """What is not as the configuration says, though connections can be made; empty for nothing."""
@@ -60,12 +63,14 @@ class Tls:
     def _set_up(self, settings: TlsSettings, authorities: bytes) -> None:
         _set_versions(self._context, settings)
         self.remark = _set_curves(self._context, settings)
-        _load_certificate(self._context, settings)
+        ends = {"server": first_end(_load_certificate(self._context, settings))}
         if settings.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert") and settings.client_ca:
             _load_authorities(self._context, settings.client_ca, authorities)
+            ends["client_ca"] = first_end(authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"
             self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         self._context.set_alpn_protocols(["http/1.1"])
+        self.certificate_ends = tuple((name, end) for name, end in ends.items() if end is not None)
 
     def session(self, connected: socket.socket) -> TlsSession:
         """Begin TLS on a socket, which is taken over."""
@@ -163,7 +168,8 @@ def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> str:
     raise TlsError(settings.lines["curve_preferences"], text)
 
 
-def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
+def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
+    """Load the certificate that is served, and its key; return its file."""
     certificate, key = settings.certificate, settings.private_key
     chain, secret = _read(certificate), _read(key)
     if b"-----BEGIN CERTIFICATE-----" not in chain:
@@ -180,6 +186,7 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
             text = f"{_what(key)}: does not belong to the certificate of {certificate.key}; expected its key"
             raise TlsError(key.line, text) from None
         raise TlsError(certificate.line, f"{certificate.key} and {key.key}: {_reason(error)}") from None
+    return chain
 
 
 def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None:

@@ -62,7 +62,8 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+    """A port that somebody else has on all addresses of localhost."""
+    with closing(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)) as listener:
         yield listener.getsockname()[1]
 
 
@@ -536,7 +537,7 @@ def test_a_port_that_is_taken(taken_port: int, published: Path) -> None:
     result = run("-p", str(taken_port), "--config-dir", published, "--demo", "--log-level", "error")
     assert result.returncode == 1
     (line,) = lines(result)
-    assert f"cannot listen on 127.0.0.1 port {taken_port}: another program does; stop it, or" in line
+    assert f"cannot listen on localhost port {taken_port}: another program does; stop it, or" in line
     assert "--port" in line
     assert not published.exists()
 

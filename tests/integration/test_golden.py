@@ -158,7 +158,9 @@ def test_the_whole_exposition(
     request: pytest.FixtureRequest,
 ) -> None:
     machine(scenario, state_directory, pids)
-    with Monitor(["--config-dir", tmp_path / "out"], environment=scenario.environment(nvml_library)) as monitor:
+    with Monitor(
+        ["-a", "127.0.0.1", "--config-dir", tmp_path / "out"], environment=scenario.environment(nvml_library)
+    ) as monitor:
         text = masked(monitor.get("/metrics").body.decode(), pids)
     if request.config.getoption("--update-golden"):
         GOLDEN.write_text(text)

@@ -42,7 +42,7 @@ def service(manager: Manager, file: Path, *arguments: str | Path, watchdog: floa
 
 
 def configure(file: Path, port: int, *, interval: str = "200ms", address: str = "127.0.0.1", more: str = "") -> None:
-    file.write_text(f"listen: {{address: {address}, port: {port}}}\ncollect: {{interval: {interval}}}\n{more}")
+    file.write_text(f"listen: {{address: '{address}', port: {port}}}\ncollect: {{interval: {interval}}}\n{more}")
 
 
 def test_it_is_ready_when_the_first_collection_is_done_and_not_before(

@@ -169,14 +169,14 @@ def test_with_a_broken_file_it_does_not_start_and_does_not_try_again(service: Se
 
 
 def test_a_taken_port_is_named_and_waited_for(stopped: Service) -> None:
-    script = "import http.server as s; s.HTTPServer(('127.0.0.1', 8000), s.SimpleHTTPRequestHandler).serve_forever()"
+    script = "import http.server as s; s.test(s.SimpleHTTPRequestHandler, port=8000)"  # on all addresses, IPv6 too
     other = stopped.machine.start("python3", "-c", script)
     wait_for(lambda: stopped.get("/").status == 200, "another program has the port")
     stopped.systemctl("start", UNIT, check=False)
-    said = "cannot listen on 127.0.0.1 port 8000"
+    said = "cannot listen on localhost port 8000"
     assert (ERROR, said) in [(priority, text[: len(said)]) for priority, text in stopped.journal]
     wait_for(lambda: stopped.restarts >= 1, "it is tried again")
-    stopped.machine.run("pkill", "-f", "serve_forever")
+    other.terminate()
     other.communicate()
     wait_for(lambda: up(stopped), "it runs once the port is free")
 

@@ -15,9 +15,9 @@ from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
+from genvd.web.listening import listen
 from genvd.web.loop import Loop
 from genvd.web.security import Security
-from genvd.web.server import listen
 from genvd.web.site import Site
 from tests.support.waiting import wait_for
 
@@ -118,17 +118,17 @@ def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    loop = Loop(Site(), Security(), listener := listen("127.0.0.1", 0))
+    loop = Loop(Site(), Security(), listeners := listen("127.0.0.1", 0).sockets)
     defect = Defect(loop._turn)
     monkeypatch.setattr(loop, "_turn", defect)
     defect.kind = KeyError
     loop.start()
     wait_for(lambda: defect.calls >= 5, "it fails again and again")
     defect.kind = None
-    with socket.create_connection(listener.getsockname(), timeout=20) as client:
+    with socket.create_connection(listeners[0].getsockname(), timeout=20) as client:
         client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
-    loop.stop(take_queued=False)
+    loop.stop(kept=listeners)
     assert without_counts(caplog) == [f"serving {UNEXPECTED}", "serving succeeds again"]
 
 

@@ -149,6 +149,11 @@ def age(timestamp: str) -> str:
     return f"clamp_min(time() - {machine(timestamp)}, 0)"
 
 
+def left(timestamp: str, *labels: str) -> str:
+    """Give in how many seconds something of the machine will be, by the clock of Prometheus."""
+    return f"{machine(timestamp, *labels)} - time()"
+
+
 def persistence() -> str:
     """Give whether the driver stays loaded for each device, beside who may compute on it."""
     modes = device("genv_device_compute_mode", "mode")

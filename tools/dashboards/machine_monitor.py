@@ -153,7 +153,21 @@ def _numbers() -> Sequence[PanelBuilder]:
 
 
 def _collectors() -> Sequence[PanelBuilder]:
+    held = Scale("none", words={1: ("served", "green"), 0: ("held by another program", "red")})
+    ends = Scale("s", steps=((None, "red"), (14 * 86400, "green")))
     return [
+        states(
+            About("Addresses", "Whether the monitor serves on each of its addresses.", 12, 5, _NO_MONITOR),
+            ask.machine("genv_monitor_listening", "address"),
+            "{{address}}",
+            held,
+        ),
+        lines(
+            About("Certificates", "Time until certificates end; red from 14 days on.", 12, 5, "There is no TLS"),
+            ask.left("genv_monitor_certificate_not_after_timestamp_seconds", "certificate"),
+            "{{certificate}}",
+            ends,
+        ),
         states(
             About("Collectors", "Whether each source of facts answered (green) or failed (red).", 12, 7, _NO_MONITOR),
             ask.machine("genv_monitor_collector_success", "collector"),

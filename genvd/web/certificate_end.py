@@ -1,0 +1,66 @@
+"""When certificates in PEM form end.
+
+Python's ssl tells that of a certificate of a peer that it trusts, and of CAs; not of what it serves itself.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import datetime, timezone
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+_SEQUENCE, _INTEGER, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
+"""Tags of DER (X.690, section 8)."""
+
+_FORMATS = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
+"""Of times in certificates (RFC 5280, section 4.1.2.5)."""
+
+_UTC_TIME_BEGINS = 1950
+"""The first of the hundred years that a UTCTime can be in."""
+
+
+def first_end(content: bytes) -> float | None:
+    """Return the Unix time in seconds at which the first of the certificates in a PEM file ends.
+
+    None where there is no certificate, or one of them does not say it in a way that is understood.
+    """
+    try:
+        found = [_end_of(ssl.PEM_cert_to_DER_cert(pem)) for pem in _PEM.findall(content.decode("latin-1"))]
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return min(found, default=None)
+
+
+def _end_of(certificate: bytes) -> float:
+    """Return the notAfter of a certificate (RFC 5280, section 4.1)."""
+    _, outer, _ = _element(certificate)
+    _, signed, _ = _element(outer)
+    tag, _, rest = _element(signed)
+    if tag == _VERSION:
+        tag, _, rest = _element(rest)
+    if tag != _INTEGER:
+        raise ValueError("no serial number")
+    for _ in ("signature", "issuer"):
+        _, _, rest = _element(rest)
+    tag, validity, _ = _element(rest)
+    if tag != _SEQUENCE:
+        raise ValueError("no validity")
+    _, _, after = _element(validity)
+    tag, text, _ = _element(after)
+    end = datetime.strptime(text.decode("ascii"), _FORMATS.get(tag, "")).replace(tzinfo=timezone.utc)
+    if tag == _UTC_TIME and end.year >= _UTC_TIME_BEGINS + 100:
+        end = end.replace(year=end.year - 100)
+    return end.timestamp()
+
+
+def _element(data: bytes) -> tuple[int, bytes, bytes]:
+    """Return tag and content of the first element, and what is behind it."""
+    tag, length, begin = data[0], data[1], 2
+    if length & 0x80:
+        begin += length & 0x7F
+        length = int.from_bytes(data[2:begin], "big")
+    if begin + length > len(data):
+        raise ValueError("cut off")
+    return tag, data[begin : begin + length], data[begin + length :]

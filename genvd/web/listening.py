@@ -1,0 +1,177 @@
+"""Listening sockets: those of one server, on one address or on both loopback addresses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LOCALHOST = "localhost"
+
+LOOPBACK = ("127.0.0.1", "::1")
+"""What localhost means here, whatever it resolves to: RFC 6761, section 6.3."""
+
+_BACKLOG = 1024
+
+_PORTS_TRIED = 16
+"""Until one is found that is free on both loopback addresses."""
+
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""The machine has no such address: IPv6 is switched off, or missing in the kernel."""
+
+
+class ListenError(Exception):
+    """The server cannot listen. The text is one line: the thing, the reason, the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The listening sockets of one server, at least one. All have the same port."""
+
+    name: str
+    """The address as the configuration has it."""
+    sockets: tuple[socket.socket, ...]
+    held: tuple[str, ...] = ()
+    """Loopback addresses that are missing because another program listens there."""
+    absent: tuple[str, ...] = ()
+    """Loopback addresses that are missing because the machine does not have them."""
+
+    @property
+    def port(self) -> int:
+        """The port of the first one."""
+        return int(self.sockets[0].getsockname()[1])
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The numeric addresses."""
+        return tuple(str(one.getsockname()[0]) for one in self.sockets)
+
+    def of(self, place: tuple[object, ...]) -> socket.socket | None:
+        """Return the socket that is bound to this address and port, if any."""
+        return next((one for one in self.sockets if one.getsockname() == place), None)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Let this process listen on the same port on a wider or narrower address meanwhile."""
+        self._share(1)
+        try:
+            yield
+        finally:
+            self._share(0)
+
+    def _share(self, value: int) -> None:
+        for one in self.sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for one in self.sockets:
+            one.close()
+
+
+def is_localhost(name: str) -> bool:
+    """Tell whether a host name means this machine."""
+    return name.lower().removesuffix(".") == LOCALHOST
+
+
+def adopt(sockets: Iterable[socket.socket]) -> Listening | None:
+    """Return the sockets that somebody else opened as those of a server; None if none of them is of IP."""
+    found = tuple(one for one in sockets if one.family in (socket.AF_INET, socket.AF_INET6))
+    if not found:
+        return None
+    addresses = [str(one.getsockname()[0]) for one in found]
+    return Listening(LOCALHOST if set(LOOPBACK) <= set(addresses) else addresses[0], found)
+
+
+def listen(name: str, port: int, beside: Listening | None = None) -> Listening:
+    """Return listening sockets.
+
+    Args:
+        name: a name or a numeric address, IPv4 or IPv6; localhost for both loopback addresses, of which one is enough.
+        port: 0 for one that is free.
+        beside: what this process listens on already. A socket of it that is bound to the same place is taken too, with
+            the connections that wait in it.
+
+    Raises:
+        ListenError: the address is not one of this machine, or the port is taken or not allowed.
+    """
+    if not is_localhost(name):
+        return Listening(name, (_listen_on(name, name, port, beside),))
+    for _ in range(_PORTS_TRIED if port == 0 else 1):
+        found = _listen_on_loopback(name, port, beside)
+        if not found.held or port:
+            break
+        found.close()
+    else:
+        found = _listen_on_loopback(name, port, beside)
+    return found
+
+
+def _listen_on_loopback(name: str, port: int, beside: Listening | None) -> Listening:
+    found: list[socket.socket] = []
+    problems: dict[str, ListenError] = {}
+    held, absent = [], []
+    for address in LOOPBACK:
+        try:
+            found.append(_listen_on(name, address, port, beside))
+            port = int(found[0].getsockname()[1])
+        except ListenError as error:
+            number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+            if number == errno.EADDRINUSE:
+                held.append(address)
+            elif number in _NOT_HERE:
+                absent.append(address)
+            else:
+                Listening(name, tuple(found)).close()
+                raise
+            problems[address] = error
+    if not found:
+        raise problems[(held or absent)[0]]
+    return Listening(name, tuple(found), tuple(held), tuple(absent))
+
+
+def _listen_on(name: str, address: str, port: int, beside: Listening | None) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, where = found[0]
+        if beside and (same := beside.of(where)):
+            return same.dup()
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, beside is not None)
+            listener.bind(where)
+            listener.listen(_BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise ListenError(_why_not(name, port, error)) from error
+    return listener
+
+
+def _why_not(address: str, port: int, error: Exception) -> str:
+    where = f"cannot listen on {address} port {port}"
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror | UnicodeError) or number == errno.EADDRNOTAVAIL:
+        return f"{where}: that is no address of this machine; choose another one with --address or listen.address"
+    if number == errno.EADDRINUSE:
+        return f"{where}: another program does; stop it, or choose another port with --port or listen.port"
+    if number == errno.EACCES:
+        return f"{where}: not permitted to this user; choose a port of 1024 or above with --port or listen.port"
+    reason = os.strerror(number) if number else str(error)
+    return f"{where}: {reason}; choose another with --address and --port, or in listen"
+
+
+def resolved_localhost() -> frozenset[str]:
+    """Return the numeric addresses that localhost resolves to on this machine; none if it does not resolve."""
+    with suppress(OSError, UnicodeError):
+        return frozenset(str(where[0]) for *_, where in socket.getaddrinfo(LOCALHOST, None, type=socket.SOCK_STREAM))
+    return frozenset()

@@ -1,0 +1,252 @@
+"""Where it listens: both loopback addresses, and what is published where one of them is somebody else's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.test_service import configure, reload, scraped, service
+from tests.integration.test_web_config import TLS, install, made  # noqa: F401
+from tests.support.certificates import Certificate, trusting
+from tests.support.manager import Manager
+from tests.support.monitor import PROGRAM, Monitor, series
+from tests.support.needs import need, need_command, need_root
+from tests.support.ports import free_port
+from tests.support.waiting import wait_for
+
+BOTH = {"127.0.0.1": 1.0, "::1": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def ipv6() -> None:
+    with closing(socket.socket(socket.AF_INET6)) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            need(False, "needs IPv6", optional=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "monitor.yaml"
+
+
+def published(directory: Path) -> Any:
+    (job,) = yaml.safe_load((directory / "published/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    return job
+
+
+def target(directory: Path) -> str:
+    ((found,),) = (one["targets"] for one in published(directory)["static_configs"])
+    return str(found)
+
+
+def listening(monitor: Monitor) -> dict[str, float]:
+    values = {address: monitor.metrics().get(series("genv_monitor_listening", address=address)) for address in BOTH}
+    return {address: value for address, value in values.items() if value is not None}
+
+
+def complaints(monitor: Monitor) -> list[str]:
+    return [line for line in monitor.complaints if "everything shown is simulated" not in line]
+
+
+def holder(address: str, port: int) -> socket.socket:
+    """Somebody else who listens there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family)
+
+
+def answers(monitor: Monitor) -> list[str]:
+    """Return the loopback addresses at which it answers."""
+    found = []
+    for address in BOTH:
+        monitor.host = address
+        try:
+            monitor.get("/-/healthy")
+        except OSError:
+            continue
+        found.append(address)
+    return found
+
+
+def with_hosts(content: str, directory: Path) -> list[str | Path]:
+    """Return the command for a program that sees other contents in /etc/hosts."""
+    need_root("changes /etc/hosts for one process")
+    unshare = need_command("unshare", "util-linux")
+    need(subprocess.run([unshare, "--mount", "true"], check=False).returncode == 0, "needs mounts of its own")
+    hosts = directory / "hosts"
+    hosts.write_text(content)
+    script = f'mount --bind "{hosts}" /etc/hosts; exec "$@"'
+    return [unshare, "--mount", "--propagation", "private", "sh", "-euc", script, "sh", PROGRAM]
+
+
+def test_both_loopback_addresses_are_served_by_one_port(tmp_path: Path) -> None:
+    with Monitor(["--demo", "--config-dir", tmp_path / "published"]) as monitor:
+        assert listening(monitor) == BOTH
+        assert answers(monitor) == list(BOTH)
+        assert target(tmp_path) == f"localhost:{monitor.port}"
+        assert f"serving metrics at http://localhost:{monitor.port}/metrics" in monitor.log
+        assert complaints(monitor) == []
+        for address in BOTH:
+            with pytest.raises(OSError, match="in use"):
+                holder(address, monitor.port)
+        monitor.stop()
+
+
+@pytest.mark.parametrize(
+    ("held", "served", "named"), [("::1", "127.0.0.1", "127.0.0.1"), ("127.0.0.1", "::1", "[::1]")]
+)
+def test_where_one_is_held_the_other_is_published(
+    manager: Manager, file: Path, held: str, served: str, named: str
+) -> None:
+    port = free_port()
+    configure(file, port, address="localhost")
+    with ExitStack() as stack:
+        other = stack.enter_context(closing(holder(held, port)))
+        monitor = service(manager, file, "--demo")
+        monitor.host = served
+        stack.enter_context(monitor)
+        assert target(file.parent) == f"{named}:{port}"
+        assert listening(monitor) == {held: 0.0, served: 1.0}
+        (said,) = complaints(monitor)
+        assert f"{held} port {port} is held by another program" in said
+        assert f"{named}:{port} is published" in said
+        wait_for(lambda: manager.said(rf"^STATUS=.*another program holds {held}"), "systemctl status shows it")
+
+        reload(monitor, manager)  # nothing has changed
+        failures = stack.enter_context(scraped(monitor))
+        other.close()
+        reload(monitor, manager)
+        wait_for(lambda: listening(monitor) == BOTH, "both are served")
+        assert target(file.parent) == f"localhost:{port}"
+        assert failures == []
+        assert answers(monitor) == list(BOTH)
+
+
+def test_where_both_are_held_it_does_not_start(tmp_path: Path) -> None:
+    port = free_port()
+    with closing(holder("127.0.0.1", port)), closing(holder("::1", port)):
+        command: list[str | Path] = [PROGRAM, "--demo", "--config-dir", tmp_path, "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert f"cannot listen on localhost port {port}: another program does; stop it, or choose another port" in line
+
+
+HOSTS = [
+    ("127.0.0.1 localhost\n::1 localhost\n", "localhost", "localhost"),
+    ("::1 localhost\n", "localhost", "localhost"),
+    ("127.0.0.1 localhost\n192.0.2.7 localhost\n", "localhost", "127.0.0.1"),
+    ("127.0.0.9 localhost\n", "localhost", "127.0.0.1"),
+    ("127.0.0.1 gpu1\n", "localhost", "localhost"),
+    ("192.0.2.7 localhost\n", "0.0.0.0", "127.0.0.1"),
+    ("127.0.0.1 localhost\n::1 localhost\n", "127.0.0.1", "127.0.0.1"),
+    ("127.0.0.1 localhost\n", "127.0.0.1", "localhost"),
+    ("127.0.0.1 localhost\n::1 localhost\n", "0.0.0.0", "127.0.0.1"),
+    ("127.0.0.1 localhost\n::1 localhost\n", "::", "localhost"),
+    ("127.0.0.1 localhost\n::1 localhost\n", "::1", "[::1]"),
+]
+
+
+@pytest.mark.parametrize(("hosts", "address", "named"), HOSTS)
+def test_the_name_is_published_only_where_all_that_it_leads_to_is_served(
+    tmp_path: Path, hosts: str, address: str, named: str
+) -> None:
+    arguments = ("--demo", "--address", address, "--config-dir", tmp_path / "published")
+    host = {"::": "::1", "::1": "::1"}.get(address, "127.0.0.1")
+    with Monitor(arguments, command=with_hosts(hosts, tmp_path), host=host) as monitor:
+        assert target(tmp_path) == f"{named}:{monitor.port}"
+        assert f"serving metrics at http://{named}:{monitor.port}/metrics" in monitor.log
+
+
+def test_without_ipv6_one_address_is_enough(tmp_path: Path) -> None:
+    need_root("makes a network without IPv6")
+    ip, sysctl = need_command("ip", "iproute2"), "/proc/sys/net/ipv6/conf"
+    script = f'"{ip}" link set lo up; for all in all lo; do echo 1 >{sysctl}/$all/disable_ipv6; done; exec "$@"'
+    command: list[str | Path] = [need_command("unshare", "util-linux"), "--net", "sh", "-euc", script, "sh", PROGRAM]
+    config = tmp_path / "monitor.yaml"
+    config.write_text("listen: {port: 8000}\n")
+    options: list[str | Path] = ["--demo", "-c", config, "--config-dir", tmp_path / "published"]
+    with subprocess.Popen([*map(str, command), *map(str, options)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        said = [process.stderr.readline() for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        said += process.stderr.readlines()
+    assert process.returncode == 0, said
+    assert any("serving metrics at http://" in line for line in said)
+    assert not [line for line in said if "held" in line or "ERROR" in line]
+    assert target(tmp_path) == "localhost:8000"
+
+
+def test_a_reload_that_changes_the_addresses_keeps_those_that_stay(manager: Manager, file: Path) -> None:
+    port = free_port()
+    configure(file, port, address="localhost")
+    with service(manager, file, "--demo") as monitor, scraped(monitor) as failures:
+        for address, there in (
+            ("127.0.0.1", ["127.0.0.1"]),
+            ("localhost", list(BOTH)),
+            ("0.0.0.0", ["127.0.0.1"]),
+            ("localhost", list(BOTH)),
+            ("::", list(BOTH)),
+            ("localhost", list(BOTH)),
+        ):
+            configure(file, port, address=address)
+            reload(monitor, manager)
+            probe = Monitor(port=port)
+            assert answers(probe) == there
+            assert complaints(monitor) == []
+    assert failures == []
+
+
+# As systemd does: descriptors 3 and 4, and the pid of the very process that is to take them.
+PASS_TWO = """
+import os, sys
+for given, wanted in ((int(sys.argv[1]), 53), (int(sys.argv[2]), 54), (53, 3), (54, 4)):
+    os.dup2(given, wanted)
+os.environ |= {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def test_two_sockets_that_are_passed_are_served_and_published(manager: Manager, file: Path) -> None:
+    file.write_text("collect: {interval: 200ms}\n")
+    port = free_port()
+    with closing(holder("127.0.0.1", port)) as first, closing(holder("::1", port)) as second:
+        monitor = service(manager, file, "--demo")
+        descriptors = (first.fileno(), second.fileno())
+        monitor.command = [sys.executable, "-c", PASS_TWO, *map(str, descriptors), PROGRAM]
+        monitor.pass_descriptors = descriptors
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        with monitor:
+            assert monitor.port == port
+            assert answers(monitor) == list(BOTH)
+            assert target(file.parent) == f"localhost:{port}"
+            monitor.stop()
+
+
+def test_the_certificate_of_localhost_still_counts_where_an_address_is_published(
+    manager: Manager,
+    file: Path,
+    made: dict[str, Certificate],  # noqa: F811
+) -> None:
+    port = free_port()
+    install(made["server"], file.parent)
+    (file.parent / "web.yml").write_text(f"{TLS}}}")
+    file.write_text(f"listen: {{web_config_file: {file.parent / 'web.yml'}, port: {port}}}\n")
+    with closing(holder("::1", port)):
+        monitor = service(manager, file, "--demo")
+        monitor.tls = trusting(made["server"])
+        with monitor:
+            job = published(file.parent)
+            assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
+            assert job["tls_config"]["server_name"] == "localhost"
