@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genvd import __version__, logs
-from genvd.command_line import FILE, Parser, parse
+from genvd.command_line import FILE, PID, Parser, parse
 from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config, as_yaml
 from genvd.config_file import ConfigError, load, parse_option
 from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> i
         hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
     else:
         end_when_interrupted()
+    if options.run_command == _reload:
+        return _reload(parser, commands, options)
     try:
         config = _config(options)
     except ConfigError as error:
@@ -99,6 +102,35 @@ def _check(config: Config, options: argparse.Namespace) -> int:
         print(remark, file=sys.stderr)
     write_output(as_yaml(config).encode())
     return OK
+
+
+def _reload(parser: Parser, commands: dict[str, Parser], options: argparse.Namespace) -> int:
+    """Check the configuration that a running monitor would read, with its command line, and have it read that.
+
+    It is told of a broken one too: it refuses that by itself, and its metrics say so.
+    """
+    from genvd.running import NotRunningError, arguments_of, reload
+    from genvd.web.security import load as load_web_config
+
+    logs.set_up("info")
+    if options.pid is None:
+        log.error("reload needs the number of a process; give it, or use 'systemctl reload genv-monitor'")
+        return WRONG
+    status = OK
+    try:
+        theirs = parse(parser, commands, arguments_of(options.pid))
+        if theirs.run_command is not _run:
+            raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
+        try:
+            load_web_config(_config(theirs).listen_web_config_file)
+        except ConfigError as error:
+            _complain(error.problems, in_log=True)
+            status = WRONG
+        reload(options.pid)
+    except NotRunningError as error:
+        log.error("%s", error)
+        return FAILED
+    return status
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
@@ -219,6 +251,20 @@ def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     _add_settings(check)
     check.exclusive = {"--config": (FILE,)}
     check.set_defaults(run_command=_check)
+
+    reload = commands.add_parser(
+        "reload", help="check the configuration of a running monitor and have it applied; fails if it is broken"
+    )
+    reload.add_argument("--version", action="version", version=f"genv-monitor {__version__}")
+    reload.add_argument(
+        "pid",
+        nargs="?",
+        type=_pid,
+        default=os.environ.get("MAINPID") or None,
+        metavar=PID,
+        help="number of its process (default: $MAINPID, which systemd sets)",
+    )
+    reload.set_defaults(run_command=_reload)
 
     once = commands.add_parser("once", help="collect once and print the metrics, fit for a textfile collector")
     _add_common_options(once)
@@ -397,6 +443,12 @@ def _add_setting(parser: Parser, flags: tuple[str, ...], field: str, metavar: st
 def _demo_devices(text: str) -> int:
     if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MAX_DEMO_DEVICES:
         raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of devices up to {_MAX_DEMO_DEVICES}")
+    return int(text)
+
+
+def _pid(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected the number of a process")
     return int(text)
 
 

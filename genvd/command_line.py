@@ -21,6 +21,9 @@ _OPTION = re.compile("-[^0-9]")
 FILE = "FILE"
 """Stands for a word that is neither a command nor an option or its value."""
 
+PID = "PID"
+"""The same, of the command that takes the number of a process."""
+
 
 class Parser(argparse.ArgumentParser):
     """Options are never abbreviated, and those that are not given leave no trace, so that a file can say them."""

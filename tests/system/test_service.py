@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.standin import Gpu, Process
+from tests.support.certificates import issue, trusting
 from tests.support.monitor import series
 from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper
@@ -143,17 +145,79 @@ def test_a_broken_file_changes_nothing_in_a_reload(service: Service) -> None:
     pid = service.pid
     with Scraper(service.machine) as scraper:
         service.configure(BROKEN)
-        service.reload("the configuration was not reloaded")
+        assert service.systemctl("reload", UNIT, check=False).status != 0
         wait_for(lambda: service.value(SUCCESSFUL) == 0, "the metric tells")
         scraper.more()
     assert not scraper.failures
     assert up(service) and service.pid == pid
-    (said,) = ((priority, text) for priority, text in service.journal if text.startswith(CONFIGURATION))
+    # The reload says it, and then the service.
+    (said,) = {(priority, text) for priority, text in service.journal if text.startswith(CONFIGURATION)}
     assert said[0] == ERROR and said[1].startswith(f"{CONFIGURATION}:2: listen.port: ")
 
     service.configure(QUICK)
     service.reload()
     assert service.value(SUCCESSFUL) == 1
+
+
+def test_a_reload_checks_what_the_service_reads(service: Service, machine: Machine) -> None:
+    assert machine.run("sh", "-c", "test -e /bin/kill", check=False).status != 0, "there is no procps"
+    machine.write("/etc/genv/other.yaml", QUICK)
+    machine.write("/etc/genv/web.yml", "rate_limit: {interval: 0}\n")
+    options = "-c other.yaml --port 8001"
+    service.drop_in(f"[Service]\nExecStart=\nExecStart=/usr/bin/genv-monitor {options}\nWorkingDirectory=/etc/genv\n")
+    service.restart()
+    service.configure(BROKEN)  # which it does not read
+    service.reload()
+    for name, broken, said in (
+        ("other.yaml", BROKEN, "other.yaml:2: listen.port: "),
+        ("web.yml", "x: y\n", "/etc/genv/web.yml:1: x: unknown key"),
+    ):
+        machine.write("/etc/genv/other.yaml", QUICK + "listen: {web_config_file: /etc/genv/web.yml}\n")
+        service.reload()
+        machine.write(f"/etc/genv/{name}", broken)
+        done = service.systemctl("reload", UNIT, check=False)
+        assert done.status != 0
+        assert said in service.log
+        assert service.active()
+        wait_for(lambda: service.metrics(8001)[series(SUCCESSFUL)] == 0, "the metric tells")
+    machine.write("/etc/genv/web.yml", "")
+    service.reload()
+
+
+def test_x25519_is_served_and_whatever_is_in_a_certificate_the_service_goes_on(
+    service: Service, machine: Machine, tmp_path: Path
+) -> None:
+    made = issue(tmp_path, "server")
+    machine.copy(made.certificate, "/etc/genv/server.pem")
+    machine.copy(made.key, "/etc/genv/server.key")
+    files = "cert_file: server.pem, key_file: server.key"
+    machine.write("/etc/genv/web.yml", f"tls_server_config: {{{files}, curve_preferences: [X25519]}}\n")
+    service.configure(QUICK + "listen: {web_config_file: /etc/genv/web.yml}\n")
+    checked = machine.run("genv-monitor", "check", check=False)
+    assert checked.status == 0
+    assert "Traceback" not in checked.errors
+    service.reload()
+    context = trusting(made)
+    context.set_ecdh_curve("X25519")
+
+    def ask() -> bytes:
+        with (
+            socket.create_connection(("127.0.0.1", 8000), 20) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            secure.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: secure.recv(65536), b""))
+
+    assert b"genv_monitor_certificate_not_after_timestamp_seconds" in machine.in_network(ask)
+    for curves in ("[CurveP384, CurveP521]", "[CurveP384, CurveP521, x]"):
+        machine.write("/etc/genv/web.yml", f"tls_server_config: {{{files}, curve_preferences: {curves}}}\n")
+        wait_for(lambda: f"{SUCCESSFUL} 0".encode() in machine.in_network(ask), "it goes on and tells")
+        assert service.systemctl("reload", UNIT, check=False).status != 0
+        assert service.active()
+        checked = machine.run("genv-monitor", "check", check=False)
+        assert checked.status == 2
+        assert len(checked.errors.splitlines()) == 1
+    assert "Traceback" not in service.log
 
 
 def test_with_a_broken_file_it_does_not_start_and_does_not_try_again(service: Service) -> None:
@@ -169,14 +233,17 @@ def test_with_a_broken_file_it_does_not_start_and_does_not_try_again(service: Se
 
 
 def test_a_taken_port_is_named_and_waited_for(stopped: Service) -> None:
-    script = "import http.server as s; s.test(s.SimpleHTTPRequestHandler, port=8000)"  # on all addresses, IPv6 too
+    script = (  # on all addresses, those of IPv6 too
+        "import os, socket, time; s = socket.create_server(('::', 8000), family=socket.AF_INET6, dualstack_ipv6=True);"
+        "open('/run/other', 'w').write(str(os.getpid())); time.sleep(600)"
+    )
     other = stopped.machine.start("python3", "-c", script)
-    wait_for(lambda: stopped.get("/").status == 200, "another program has the port")
+    wait_for(lambda: stopped.machine.exists("/run/other"), "another program has the port")
     stopped.systemctl("start", UNIT, check=False)
     said = "cannot listen on localhost port 8000"
     assert (ERROR, said) in [(priority, text[: len(said)]) for priority, text in stopped.journal]
     wait_for(lambda: stopped.restarts >= 1, "it is tried again")
-    other.terminate()
+    stopped.machine.shell("kill $(cat /run/other); rm /run/other")
     other.communicate()
     wait_for(lambda: up(stopped), "it runs once the port is free")
 
@@ -221,7 +288,7 @@ def sleepers(machine: Machine, alice: str, bob: str) -> Iterator[dict[str, int]]
         found[name] = int(process.stdout.readline())
         wait_for(partial(runs, machine, found[name], "sleep"), "the process runs")
     yield found
-    machine.run("kill", "-KILL", *map(str, found.values()))
+    machine.shell('kill -KILL "$@"', *map(str, found.values()))
     for process in started:
         process.communicate()
 
@@ -358,7 +425,7 @@ def test_an_upgraded_driver_gets_a_new_process_once(service: Service, nvml_libra
 
 def test_killed_it_is_back(service: Service, machine: Machine) -> None:
     pid = service.pid
-    machine.run("kill", "-KILL", str(pid))
+    machine.shell(f"kill -KILL {pid}")
     wait_for(lambda: service.pid not in (0, pid) and up(service), "it is back", 10)
     assert service.restarts == 1
 
@@ -367,7 +434,7 @@ def test_the_watchdog_ends_what_stands_still(service: Service, machine: Machine)
     service.drop_in("[Service]\nWatchdogSec=3\n")
     service.restart()
     pid = service.pid
-    machine.run("kill", "-STOP", str(pid))
+    machine.shell(f"kill -STOP {pid}")
     wait_for(lambda: service.pid not in (0, pid) and up(service), "it is back")
     assert service.restarts == 1
     assert "Watchdog timeout" in service.log

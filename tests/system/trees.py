@@ -26,7 +26,7 @@ TREES = Path(__file__).resolve().parents[2] / "build" / "trees"
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 
 _PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "procps", "man-db"),
+    *("systemd", "systemd-sysv", "dbus", "man-db"),
     *("python3", "python3-prometheus-client", "python3-psutil", "python3-sdnotify", "python3-yaml"),
 )
 _HOOKS = (

@@ -1,0 +1,77 @@
+"""``genv-monitor reload``: it checks what the running monitor would read, and fails with the reason."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from genvd.running import split_command
+from tests.integration.test_service import LAST_RELOAD, configure, service
+from tests.support.manager import Manager
+from tests.support.monitor import PROGRAM
+from tests.support.waiting import wait_for
+
+
+def reload(pid: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **environment}
+    command: list[str | Path] = [PROGRAM, "reload", *([str(pid)] if pid else [])]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_fails_with_the_reason_and_else_it_is_applied(manager: Manager, tmp_path: Path) -> None:
+    file, web = tmp_path / "monitor.yaml", tmp_path / "web.yml"
+    configure(file, 0)
+    with service(manager, file, "--demo") as monitor:
+        pid = monitor.process.pid
+        done = reload(pid)
+        assert (done.returncode, done.stderr) == (0, "")
+        wait_for(lambda: "the configuration was reloaded" in monitor.log, "it is reloaded")
+
+        broken = ("collect: {intervall: 1s}", f"listen: {{web_config_file: {web}}}", "\t", "[" * 5000)
+        for content in broken:
+            file.write_text(content)
+            done = reload(None, MAINPID=str(pid))
+            assert done.returncode == 2
+            (line,) = done.stderr.splitlines()
+            assert str(tmp_path) in line
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
+            configure(file, 0)
+            assert reload(pid).returncode == 0
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "mended")
+        assert monitor.process.poll() is None
+        assert monitor.log.count("everything goes on as before") == len(broken)
+        assert "Traceback" not in monitor.log
+
+
+def test_what_is_no_monitor_gets_no_signal() -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:  # which a SIGHUP would end
+        done = reload(other.pid)
+        assert done.returncode == 1
+        assert f"process {other.pid}: is no genv-monitor; expected the number of one" in done.stderr
+        assert other.poll() is None
+        other.kill()
+    done = reload(other.pid)
+    assert done.returncode == 1
+    assert f"process {other.pid}: " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    for wrong in ("0", "-1", "x", "1e3", "9" * 10):
+        assert reload(wrong).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "program", "arguments"),
+    [
+        ("python3 -I /usr/bin/genv-monitor -c a.yaml -p 1", "/usr/bin/genv-monitor", "-c a.yaml -p 1"),
+        ("python3 /usr/bin/genv-monitor", "/usr/bin/genv-monitor", ""),
+        ("python3 -W error -X dev -Im genvd run", "genvd", "run"),
+        ("python3 -m genvd --demo 3", "genvd", "--demo 3"),
+        ("python3 /usr/bin/genv monitor --demo", "/usr/bin/genv", "monitor --demo"),
+        ("python3 -I", "python3", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_python_runs_is_found(command: str, program: str, arguments: str) -> None:
+    assert split_command(command.split()) == (program, arguments.split())
