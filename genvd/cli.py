@@ -173,7 +173,10 @@ def _top(config: Config, options: argparse.Namespace) -> int:
     from genvd.terminal.top import Wanted, run
 
     try:
-        access = Access(options.ca_file, options.user, _password(options.password_file))
+        if options.key_file and not options.cert_file:
+            raise ServiceError("--key-file is of no use alone; --cert-file names its certificate")
+        password = _password(options.password_file)
+        access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
         run(config, Wanted(options.url, access, options.refresh, options.demo))
     except ServiceError as error:
         log.error("%s", error)
@@ -285,7 +288,7 @@ def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     _add_demo_option(top)
     top.exclusive = {
         "--url": ("--demo", "--address", "--port"),
-        "--demo": ("--address", "--port", "--ca-file", "--user", "--password-file"),
+        "--demo": ("--address", "--port", "--ca-file", "--cert-file", "--key-file", "--user", "--password-file"),
     }
     top.set_defaults(run_command=_top)
 
@@ -396,6 +399,12 @@ def _add_top_options(parser: Parser) -> None:
     _add_listen_options(parser, "that the service of this machine has")
     parser.add_argument(
         "--ca-file", type=_path, default=None, metavar="FILE", help="the CA of its certificate (default: the system's)"
+    )
+    parser.add_argument(
+        "--cert-file", type=_path, default=None, metavar="FILE", help="the certificate to show, where it asks for one"
+    )
+    parser.add_argument(
+        "--key-file", type=_path, default=None, metavar="FILE", help="its key (default: in the file of --cert-file)"
     )
     parser.add_argument("--user", default=None, metavar="NAME", help="the user to be, where it wants passwords")
     parser.add_argument(

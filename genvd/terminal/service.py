@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genvd import snapshot_json
+from genvd import regular_file, snapshot_json
 from genvd.text import clean
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PATH = "/api/v1/snapshot"
 _SECONDS = 5.0
 _MOST_BYTES = 64 * 2**20
+_MOST_PEM_BYTES = 2**20
 
 
 class ServiceError(Exception):
@@ -51,6 +52,10 @@ class Access:
     """How to get in."""
 
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    """Certificate to show, where the service asks for one."""
+    key_file: Path | None = None
+    """Its key; None where it is in the same file."""
     user: str | None = None
     password: str = ""
 
@@ -66,7 +71,7 @@ class Service:
             access: how to get in.
 
         Raises:
-            ServiceError: the URL is none, or the CA file cannot be used.
+            ServiceError: the URL is none, or a file cannot be used.
         """
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -77,7 +82,7 @@ class Service:
             raise ServiceError(f"{clean(url)}: is no URL of a monitor; such as http://gpu1:8000")
         self.url = clean(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
         self._path = parts.path.rstrip("/").removesuffix(_PATH) + _PATH
-        self._tls = _context(access.ca_file) if parts.scheme == "https" else None
+        self._tls = _context(access) if parts.scheme == "https" else None
         self._headers = {"Accept": "application/json"}
         if access.user is not None:
             credentials = base64.b64encode(f"{access.user}:{access.password}".encode()).decode()
@@ -99,8 +104,8 @@ class Service:
         except ssl.SSLError as error:
             reason = (error.reason or str(error)).lower().replace("_", " ")
             raise ServiceError(
-                f"{self.url}: TLS fails: {reason}; it may speak plain HTTP, or want a client's certificate, which this"
-                " command has none of"
+                f"{self.url}: TLS fails: {reason}; it may speak plain HTTP, or want another client certificate than"
+                " that of --cert-file and --key-file"
             ) from None
         except (ConnectionRefusedError, FileNotFoundError) as error:
             raise NobodyThereError(
@@ -141,12 +146,37 @@ class Service:
         return http.client.HTTPConnection(host, self._port, timeout=_SECONDS)
 
 
-def _context(ca_file: Path | None) -> ssl.SSLContext:
+def _context(access: Access) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=access.ca_file)
     except OSError as error:  # of OpenSSL too
-        reason = error.strerror or "no certificates in it"
-        raise ServiceError(f"{ca_file}: cannot be used: {reason}; --ca-file names a file of PEM certificates") from None
+        reason = (not isinstance(error, ssl.SSLError) and error.strerror) or "no certificates in it"
+        text = f"{access.ca_file}: cannot be used: {reason}; --ca-file names a file of PEM certificates"
+        raise ServiceError(text) from None
+    if access.cert_file:
+        _show(context, access.cert_file, access.key_file or access.cert_file)
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    for path, option in ((certificate, "--cert-file"), (key, "--key-file")):
+        try:
+            regular_file.content(path, _MOST_PEM_BYTES)
+        except OSError as error:
+            raise ServiceError(f"{path}: cannot be read: {error.strerror}; {option} names a PEM file") from None
+        except regular_file.UnfitFileError as error:
+            raise ServiceError(f"{path}: {error}; {option} names a PEM file") from None
+    try:
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except (OSError, ValueError) as error:  # of OpenSSL too
+        known = isinstance(error, ssl.SSLError) and error.reason
+        reason = known.lower().replace("_", " ") if known else "not a certificate and its key, or with a passphrase"
+        text = f"{certificate} and {key}: cannot be used: {reason}; see --cert-file and --key-file"
+        raise ServiceError(text) from None
+
+
+def _no_passphrase() -> str:
+    return ""  # else OpenSSL asks the terminal
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -409,6 +409,37 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
         assert "0 devices" in run("top", "-c", config, *options).stdout
 
 
+def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
+    ca = issue(tmp_path, "ca", sans="DNS:ca")
+    server, client = issue(tmp_path, "gpu1"), issue(tmp_path, "me", sans="DNS:me", ca=ca)
+    stranger = issue(tmp_path, "stranger")
+    both = tmp_path / "both.pem"
+    both.write_text(client.pem + client.key.read_text())
+    web = tmp_path / "web.yml"
+    web.write_text(
+        "tls_server_config: {cert_file: gpu1.pem, key_file: gpu1.key,"
+        " client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}\n"
+    )
+    with serving(Security(load(web))) as shown:
+        shown.show(machine())
+        url = ("--url", f"https://localhost:{shown.port}", "--ca-file", str(server.certificate))
+        for options in (("--cert-file", client.certificate, "--key-file", client.key), ("--cert-file", both)):
+            done = run("top", *url, *options)
+            assert "0 devices" in done.stdout, done.stderr
+        assert "--cert-file and --key-file" in failure(*url)
+        mismatched = ("--cert-file", str(client.certificate), "--key-file", str(stranger.key))
+        assert "cannot be used: key values mismatch" in failure(*url, *mismatched)
+        others = ("--cert-file", str(stranger.certificate), "--key-file", str(stranger.key))
+        assert "--cert-file and --key-file" in failure(*url, *others)
+        for path in (tmp_path / "none", tmp_path, Path("/dev/zero")):
+            for options in (("--cert-file", path), ("--cert-file", client.certificate, "--key-file", path)):
+                done = run("top", *url, *options)
+                assert done.returncode == 1
+                (line,) = done.stderr.splitlines()
+                assert f"{path}: " in line
+        assert "--cert-file names its certificate" in failure(*url, "--key-file", str(client.key))
+
+
 @contextmanager
 def answering(*answers: bytes) -> Iterator[str]:
     """Be a server that gives those who ask these answers in turn, and the last one ever after."""
