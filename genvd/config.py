@@ -83,7 +83,9 @@ class Config:
     metrics_memory_health: bool = _setting(
         True, kinds.boolean(), "Errors of device memory (ECC), remapped rows and retired pages."
     )
-    metrics_nvlink: bool = _setting(True, kinds.boolean(), "Bytes and errors of each NVLink.")
+    metrics_nvlink: bool = _setting(
+        True, kinds.boolean(), "Bytes and errors of each NVLink, the fabric, and the links to the CPU (NVLink-C2C)."
+    )
     metrics_mig: bool = _setting(True, kinds.boolean(), "MIG devices, with their profile and memory.")
     metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors, which the driver reports of a device.")
     metrics_pcie_throughput: bool = _setting(

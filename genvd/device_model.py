@@ -36,8 +36,10 @@ class Fan:
     """A fan, by its number from 0."""
 
     number: int
-    speed_ratio: float
+    speed_ratio: float | None = None
     """Share of its full speed that it is meant to have; it may be above 1."""
+    rpm: int | None = None
+    """Rotations per minute that it is meant to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class DeviceDetails:
     module_power_watts: float | None = None
     """Of GPU, Grace CPU and their memory together, where they are one module."""
     module_power_limit_watts: float | None = None
+    memory_power_watts: float | None = None
+    """Of the device memory alone."""
     power_limit_watts: float | None = None
     """What holds just now, whoever set it."""
     power_limit_default_watts: float | None = None
@@ -128,6 +132,8 @@ class DeviceDetails:
     thresholds: tuple[Threshold, ...] = ()
     temperature_margin_celsius: int | None = None
     """How far it is below the temperature at which the device slows down."""
+    margin_thresholds: tuple[Threshold, ...] = ()
+    """The same thresholds as margins: what ``temperature_margin_celsius`` is when the device reaches them."""
     recovery_action: str | None = None
     """What the driver recommends to bring the device back into order; ``none`` where it is."""
     encoder_sessions: Sessions = Sessions()
@@ -142,6 +148,8 @@ class DeviceDetails:
     bar1_total_bytes: int | None = None
     """Of the window through which the host reaches device memory."""
     persistence_enabled: bool | None = None
+    inforom_corrupted: bool | None = None
+    """Whether the checksums of the board's InfoROM are wrong."""
     compute_mode: str | None = None
     """``default``, ``exclusive_thread``, ``prohibited`` or ``exclusive_process``."""
     pcie_generation: int | None = None
@@ -151,6 +159,8 @@ class DeviceDetails:
     """Of device and slot together."""
     pcie_width_max: int | None = None
     pcie_replays: int | None = None
+    pcie_replay_rollovers: int | None = None
+    """How often the PCI Express link had to be trained again because four replays in a row did not help."""
     pcie_errors: tuple[ErrorCount, ...] = ()
 
 
@@ -243,6 +253,11 @@ class MemoryHealth:
     retired_pages_double_bit: int | None = None
     retirement_pending: bool | None = None
     """Whether a restart is needed to finish retiring pages."""
+    channel_repair_pending: bool | None = None
+    """Whether a reset is needed to put a channel of memory out of use."""
+    tpc_repair_pending: bool | None = None
+    """The same for a texture processing cluster, a group of SMs."""
+    unrepairable_memory: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +271,17 @@ class NvLink:
     active: bool = True
     bytes_per_second: int | None = None
     """With which it can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class C2cLink:
+    """An NVLink-C2C between the GPU and the CPU of its module, by its number from 0."""
+
+    number: int
+    active: bool | None = None
+    bytes_per_second: int | None = None
+    """With which it can run; None for one that is not active."""
+    errors: tuple[ErrorCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +310,10 @@ class MigInstance:
     memory_total_bytes: int | None = None
     activity: Activity = Activity()
     """Of its GPU instance, which it may share."""
+    bar1_used_bytes: int | None = None
+    bar1_total_bytes: int | None = None
+    """Of the window through which the host reaches its memory; compute instances of one GPU instance share it."""
+    placed_errors: tuple[PlacedErrors, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +345,8 @@ class Device:
     vbios_version: str | None = None
     mig_mode: str | None = None
     """``enabled`` or ``disabled``; None for a device without MIG."""
+    mig_pending: bool | None = None
+    """Whether its MIG mode is to be on after the next reset."""
     processes_listed: bool = False
     """Whether it told of all processes on it, those in its MIG instances among them."""
     board: Board = Board()
@@ -323,6 +355,7 @@ class Device:
     pcie_throughput: PcieThroughput = PcieThroughput()
     health: MemoryHealth = MemoryHealth()
     nvlinks: tuple[NvLink, ...] = ()
+    c2c_links: tuple[C2cLink, ...] = ()
     fabric: Fabric | None = None
     xids: tuple[XidErrors, ...] = ()
     mig_instances: tuple[MigInstance, ...] = ()

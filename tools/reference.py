@@ -69,13 +69,22 @@ That a device is idle is no throttling. A reason that is active for less than a 
 `genv_device_throttled_seconds_total` misses none, where the driver counts. There, `thermal` is what older drivers have
 for both thermal reasons; it is left out where the driver only repeats the time of `sw_thermal` in it.
 
+**Thresholds** of temperature are temperatures up to Ampere, margins from Hopper on, and may be both on Ada. The device
+has reached one as a margin when `genv_device_temperature_margin_celsius` is not above it:
+`genv_device_temperature_margin_celsius <= on (instance, index) group_right ()
+genv_device_temperature_margin_threshold_celsius`.
+
+**InfoROM**: memory of the board, in which it keeps what it is and what happened to it, such as retired pages. It is
+checked every ten minutes, since the driver reads all of it for that.
+
 **Energy** begins at 0 when the driver is loaded; `rate()` of it is the average power, of which
 `genv_device_power_watts` is but a sample.
 """
 
 _MEMORY_HEALTH = """\
 A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm; rising counts do
-announce it. Counters of scope `volatile` begin at 0 when the driver is loaded.
+announce it. Counters of scope `volatile` begin at 0 when the driver is loaded. Pending repairs (Ampere and later,
+driver 580) take a channel of the memory or a group of SMs out of use at the next reset.
 """
 
 _XID = """\
@@ -90,11 +99,14 @@ Of links that are not active only `genv_device_nvlink_active` is there. Kinds of
 `ecc_data` up to NVLink 4; `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`, `transmit_discard`,
 `recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the
 overhead of the protocol up to NVLink 4.
+
+NVLink-C2C connects the GPU with the CPU of its module (Grace); other devices have none of `genv_device_c2c_*`.
 """
 
 _MIG = """\
 `instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
-utilisation of its own. Its processes are those of its MIG devices, and `device` is its index.
+utilisation of its own. Its processes are those of its MIG devices, and `device` is its index. MIG devices in the same
+GPU instance share their BAR1 memory: take one of them, not their sum.
 
 Prometheus has a label `instance` of its own, for the machine. So there, unless its `honor_labels` is on, this one is
 called `exported_instance`, as in `genv_mig_memory_used_bytes{instance="gpu1:8000",index="0",exported_instance="1"}`.

@@ -57,6 +57,11 @@ DETAILS = (
         lambda d: d.details.module_power_limit_watts,
     ),
     of_device(
+        "genv_device_memory_power_watts",
+        "Power in watts that the device memory draws, where the device measures it by itself.",
+        lambda d: d.details.memory_power_watts,
+    ),
+    of_device(
         "genv_device_power_limit_watts",
         "Power limit that is enforced just now in watts, whoever set it.",
         lambda d: d.details.power_limit_watts,
@@ -118,6 +123,12 @@ DETAILS = (
         ("fan",),
         lambda d: (((fan.number,), fan.speed_ratio) for fan in d.details.fans),
     ),
+    of_parts(
+        "genv_device_fan_speed_rpm",
+        "Rotations per minute that the fan is meant to have; one that is blocked does not have them.",
+        ("fan",),
+        lambda d: (((fan.number,), fan.rpm) for fan in d.details.fans),
+    ),
     of_device(
         "genv_device_memory_temperature_celsius",
         "Temperature of the device memory in degrees Celsius.",
@@ -134,6 +145,14 @@ DETAILS = (
         "genv_device_temperature_margin_celsius",
         "How far the device is below the temperature at which it slows down, in degrees Celsius.",
         lambda d: d.details.temperature_margin_celsius,
+    ),
+    of_parts(
+        "genv_device_temperature_margin_threshold_celsius",
+        "What genv_device_temperature_margin_celsius is when the device shuts down (shutdown), slows down (slowdown),"
+        " or when its memory (memory_max) or the GPU (gpu_max) has the highest temperature for operation, in degrees"
+        " Celsius: 0 or below. Ada and later.",
+        ("threshold",),
+        lambda d: (((threshold.name,), threshold.celsius) for threshold in d.details.margin_thresholds),
     ),
     of_parts(
         "genv_device_recovery_action",
@@ -179,6 +198,11 @@ DETAILS = (
         "1 when the driver stays loaded while nobody uses the device, else 0.",
         lambda d: d.details.persistence_enabled,
     ),
+    of_device(
+        "genv_device_corrupted_inforom",
+        "1 when the checksums of the board's InfoROM are wrong, 0 when they are right; checked every ten minutes.",
+        lambda d: d.details.inforom_corrupted,
+    ),
     of_parts(
         "genv_device_compute_mode",
         "1, with who may compute as mode: default, exclusive_process, exclusive_thread or prohibited.",
@@ -209,6 +233,12 @@ DETAILS = (
         "genv_device_pcie_replays_total",
         "Packets that were sent over PCI Express again.",
         lambda d: d.details.pcie_replays,
+        "counter",
+    ),
+    of_device(
+        "genv_device_pcie_replay_rollovers_total",
+        "How often a packet was sent over PCI Express again in vain, so that the link was trained again.",
+        lambda d: d.details.pcie_replay_rollovers,
         "counter",
     ),
     of_parts(

@@ -85,5 +85,20 @@ MEMORY_HEALTH = (
         "1 when the machine has to be restarted to finish retiring pages, else 0.",
         lambda d: d.health.retirement_pending,
     ),
+    of_device(
+        "genv_device_channel_repair_pending",
+        "1 when the device has to be reset to repair a channel of its memory, else 0.",
+        lambda d: d.health.channel_repair_pending,
+    ),
+    of_device(
+        "genv_device_tpc_repair_pending",
+        "1 when the device has to be reset to repair a texture processing cluster (TPC, a group of SMs), else 0.",
+        lambda d: d.health.tpc_repair_pending,
+    ),
+    of_device(
+        "genv_device_unrepairable_memory",
+        "1 when the device has memory that cannot be repaired, else 0; Hopper and later, driver 590 and later.",
+        lambda d: d.health.unrepairable_memory,
+    ),
 )
 """The group ``memory_health``."""

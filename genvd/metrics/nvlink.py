@@ -1,4 +1,4 @@
-"""Metrics of NVLinks and of the fabric that they make."""
+"""Metrics of NVLinks, of the fabric that they make, and of links to the CPU (C2C)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,25 @@ NVLINK = (
         "Errors on the NVLink by kind; which kinds there are depends on its generation, docs/metrics.md has them.",
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.nvlinks for e in link.errors),
+        "counter",
+    ),
+    of_parts(
+        "genv_device_c2c_active",
+        "1 while the NVLink-C2C to the CPU of the module (Grace) is active, else 0.",
+        ("link",),
+        lambda d: (((link.number,), link.active) for link in d.c2c_links),
+    ),
+    of_parts(
+        "genv_device_c2c_bandwidth_bytes_per_second",
+        "Bytes per second that the active NVLink-C2C can carry.",
+        ("link",),
+        lambda d: (((link.number,), link.bytes_per_second) for link in d.c2c_links),
+    ),
+    of_parts(
+        "genv_device_c2c_errors_total",
+        "Errors on the NVLink-C2C by kind: crc, replay or replay_back_to_back; driver 575 and later.",
+        ("link", "kind"),
+        lambda d: (((link.number, e.kind), e.count) for link in d.c2c_links for e in link.errors),
         "counter",
     ),
     of_parts(

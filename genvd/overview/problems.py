@@ -144,12 +144,13 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
                 f"It is lost, hangs or needs a reset: {vendor.look}, then {vendor.reset(device.index)}.",
             )
         yield from _health(device, vendor.reset(device.index))
+        yield from _repairs(device, vendor.reset(device.index))
         yield from _xids(device, snapshot.timestamp)
 
 
 def _health(device: Device, reset: str) -> Iterator[Problem]:
     health = device.health
-    if health.remap_failed:
+    if health.remap_failed or health.unrepairable_memory:
         yield Problem(
             "error",
             f"Device {device.index} has broken memory that it cannot replace.",
@@ -166,6 +167,19 @@ def _health(device: Device, reset: str) -> Iterator[Problem]:
             "warning",
             f"Device {device.index} has memory errors, and needs a reset to put that memory out of use.",
             f"When nobody uses it, {reset}.",
+        )
+
+
+def _repairs(device: Device, reset: str) -> Iterator[Problem]:
+    if device.health.channel_repair_pending or device.health.tpc_repair_pending:
+        yield Problem(
+            "warning", f"Device {device.index} needs a reset to finish a repair.", f"When nobody uses it, {reset}."
+        )
+    if device.details.inforom_corrupted:
+        yield Problem(
+            "warning",
+            f"Device {device.index} has a corrupted InfoROM.",
+            "What it keeps of its own faults may be wrong: ask the vendor, who may have it exchanged.",
         )
 
 

@@ -9,6 +9,7 @@ from genvd.device_model import (
     Activity,
     Banks,
     Board,
+    C2cLink,
     Clock,
     Device,
     DeviceDetails,
@@ -44,12 +45,16 @@ _OLD_DEVICE, _DEVICE_WITH_XID = 1, 2
 
 _IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
 _CPU_WATTS, _MODULE_LIMIT_WATTS = 85.0, 1000.0
+_MEMORY_POWER_SHARE = 0.2
+"""Of the power of the device."""
 _MHZ = 1_000_000
 _CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
 """Idle and highest, in MHz."""
 _REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
-_SLOWDOWN_CELSIUS = 89
+_MOST_CELSIUS, _SLOWDOWN_CELSIUS = 87, 89
+_MARGINS = {"shutdown": -5, "slowdown": -2, "memory_max": 0, "gpu_max": 0}
 _LINKS = 4
+_C2C_LINKS, _C2C_BANDWIDTH = 2, 44_712_000_000
 _LINK_BYTES_PER_SECOND = 9e9
 _XIDS = (13, 31, 43, 48, 63, 64, 74, 79, 94, 95, 119)
 _XIDS_OF_JOBS = (13, 31)
@@ -129,6 +134,8 @@ def _older(device: Device, load: float) -> Device:
         architecture="Volta",
         vbios_version="88.00.00.00.01",
         mig_mode=None,
+        mig_pending=None,
+        c2c_links=(),
         board=replace(device.board, compute_capability="7.0", gsp_firmware_version=None),
         activity=Activity(),
         fabric=None,
@@ -136,9 +143,11 @@ def _older(device: Device, load: float) -> Device:
             device.details,
             module_power_watts=None,
             module_power_limit_watts=None,
+            memory_power_watts=None,
             temperature_margin_celsius=None,
+            margin_thresholds=(),
             recovery_action=None,
-            fans=(Fan(0, round(0.3 + 0.6 * load, 2)),),
+            fans=(Fan(0, round(0.3 + 0.6 * load, 2), round(1200 + 2400 * load)),),
             encoder_sessions=Sessions(2, 30, 0.004),
             capture_sessions=Sessions(1, 60, 0.002),
             encoder_utilization_ratio=0.06,
@@ -174,6 +183,7 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
         architecture="Hopper",
         vbios_version="96.00.00.00.01",
         mig_mode="enabled" if mig else "disabled",
+        mig_pending=mig,
         processes_listed=True,
         board=Board(
             serial=f"1320000{index:06d}",
@@ -213,6 +223,9 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
             remapped_rows_uncorrected=0,
             remap_pending=False,
             remap_failed=False,
+            channel_repair_pending=False,
+            tpc_repair_pending=False,
+            unrepairable_memory=False,
             remap_banks=tuple(
                 Banks(availability, 1280 if availability == "max" else 0)
                 for availability in ("max", "high", "partial", "low", "none")
@@ -220,6 +233,7 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
         ),
         fabric=None if mig else Fabric("completed", _CLUSTER, 0, tuple(FabricProblem(p, False) for p in _PROBLEMS)),
         nvlinks=() if mig else tuple(_link(number, wear) for number in range(_LINKS)),
+        c2c_links=tuple(_c2c_link(number) for number in range(_C2C_LINKS)),
         xids=wear.xids,
         mig_instances=tuple(_part(index, number, used, load) for number in range(len(_PARTS))) if mig else (),
     )
@@ -232,6 +246,7 @@ def only(told: Device, groups: DeviceGroups) -> Device:
         details=told.details if groups.device_details else DeviceDetails(),
         health=told.health if groups.memory_health else MemoryHealth(),
         nvlinks=told.nvlinks if groups.nvlink else (),
+        c2c_links=told.c2c_links if groups.nvlink else (),
         fabric=told.fabric if groups.nvlink else None,
         activity=told.activity if groups.gpm else Activity(),
         mig_instances=tuple(
@@ -253,6 +268,7 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         power_instant_watts=round(watts(load), 3),
         module_power_watts=round(watts(load) + _CPU_WATTS, 3),
         module_power_limit_watts=_MODULE_LIMIT_WATTS,
+        memory_power_watts=round(_MEMORY_POWER_SHARE * watts(load), 3),
         power_limit_watts=_LIMIT_WATTS,
         power_limit_default_watts=700.0,
         power_limit_min_watts=200.0,
@@ -274,10 +290,11 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         thresholds=(
             Threshold("shutdown", 92),
             Threshold("slowdown", _SLOWDOWN_CELSIUS),
-            Threshold("gpu_max", 87),
+            Threshold("gpu_max", _MOST_CELSIUS),
             Threshold("memory_max", 95),
         ),
-        temperature_margin_celsius=round(_SLOWDOWN_CELSIUS - celsius),
+        temperature_margin_celsius=round(_MOST_CELSIUS - celsius),
+        margin_thresholds=tuple(Threshold(name, margin) for name, margin in _MARGINS.items()),
         recovery_action="none",
         encoder_sessions=Sessions(0),
         capture_sessions=Sessions(0),
@@ -288,12 +305,14 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         bar1_used_bytes=2**20,
         bar1_total_bytes=128 * 2**30,
         persistence_enabled=True,
+        inforom_corrupted=False,
         compute_mode="default",
         pcie_generation=5 if load > 0.02 else 1,
         pcie_width=16,
         pcie_generation_max=5,
         pcie_width_max=16,
         pcie_replays=0,
+        pcie_replay_rollovers=0,
         pcie_errors=tuple(ErrorCount(kind, 0) for kind in ("correctable", "non_fatal", "fatal")),
     )
 
@@ -302,6 +321,11 @@ def _link(number: int, wear: Wear) -> NvLink:
     errors = tuple(ErrorCount(kind, 0) for kind in ("replay", "recovery", "crc"))
     receive, transmit = int(wear.link_bytes * (1 + number / 100)), int(wear.link_bytes)
     return NvLink(number, receive, transmit, errors, bytes_per_second=_LINK_BANDWIDTH)
+
+
+def _c2c_link(number: int) -> C2cLink:
+    errors = tuple(ErrorCount(kind, 0) for kind in ("crc", "replay", "replay_back_to_back"))
+    return C2cLink(number, active=True, bytes_per_second=_C2C_BANDWIDTH, errors=errors)
 
 
 def _activity(load: float) -> Activity:
@@ -320,4 +344,16 @@ def _part(index: int, number: int, used: int, load: float) -> MigInstance:
     total = DEVICE_MEMORY // 2 - RESERVED_MEMORY // 2
     mine = min(used, total) if number == 0 else max(0, used - total)
     uuid = f"MIG-00000000-0000-0000-{number:04x}-{index:012x}"
-    return MigInstance(number, uuid, _PARTS[number], number + 1, 0, mine, total, _activity(load if mine else 0.0))
+    return MigInstance(
+        number=number,
+        uuid=uuid,
+        profile=_PARTS[number],
+        gpu_instance=number + 1,
+        compute_instance=0,
+        memory_used_bytes=mine,
+        memory_total_bytes=total,
+        activity=_activity(load if mine else 0.0),
+        bar1_used_bytes=2**20,
+        bar1_total_bytes=64 * 2**30,
+        placed_errors=(PlacedErrors("uncorrected", "volatile", "sram", 0),),
+    )

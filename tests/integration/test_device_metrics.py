@@ -36,6 +36,55 @@ VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
         {**of_device("module_power_watts", 900), **of_device("module_power_limit_watts", 2900)},
     ),
     "average power of the module": ({"fields": {(185, 1): 900_000}}, of_device("module_power_watts", 900)),
+    "power of the memory": (
+        {"fields": {(186, 2): 60_500, (185, 2): 1, (186, 0): 300_000}},
+        {**of_device("memory_power_watts", 60.5), **of_device("power_instant_watts", 300)},
+    ),
+    "average power of the memory": ({"fields": {(185, 2): 61_000}}, of_device("memory_power_watts", 61)),
+    "thresholds as margins": (
+        {"fields": {193: "-5 5", 194: "-2 5", 195: "0 5", 196: "0 1"}},
+        {
+            **of_device("temperature_margin_threshold_celsius", -5, threshold="shutdown"),
+            **of_device("temperature_margin_threshold_celsius", -2, threshold="slowdown"),
+            **of_device("temperature_margin_threshold_celsius", 0, threshold="memory_max"),
+            **of_device("temperature_margin_threshold_celsius", 0, threshold="gpu_max"),
+        },
+    ),
+    "a threshold as a margin without a sign": (
+        {"fields": {194: f"{2**32 - 2} 1"}},
+        of_device("temperature_margin_threshold_celsius", -2, threshold="slowdown"),
+    ),
+    "InfoROM": ({"extra": {"inforom_corrupted": "0"}}, of_device("corrupted_inforom", 0)),
+    "corrupted InfoROM": ({"extra": {"inforom_corrupted": "1"}}, of_device("corrupted_inforom", 1)),
+    "pending repairs": (
+        {"extra": {"repair_status": "0 1"}},
+        {**of_device("channel_repair_pending", 0), **of_device("tpc_repair_pending", 1)},
+    ),
+    "unrepairable memory": ({"extra": {"unrepairable_memory": "1"}}, of_device("unrepairable_memory", 1)),
+    "no unrepairable memory": ({"extra": {"unrepairable_memory": "0"}}, of_device("unrepairable_memory", 0)),
+    "unrepairable memory in the layout of nvidia-ml-py": (
+        {"extra": {"unrepairable_memory": "1", "unrepairable_memory_versioned": "1"}},
+        of_device("unrepairable_memory", 1),
+    ),
+    "pending MIG mode": ({"mig": False, "extra": {"mig_pending": "1"}}, of_device("mig_pending", 1)),
+    "C2C": (
+        {
+            "fields": {
+                170: "2 1",
+                (171, 0): "1 1",
+                (172, 0): "44712 1",
+                (171, 1): "0 1",
+                (172, 1): "44712 1",
+                (231, 1): 7,
+            }
+        },
+        {
+            **of_device("c2c_active", 1, link=0),
+            **of_device("c2c_active", 0, link=1),
+            **of_device("c2c_bandwidth_bytes_per_second", 44_712_000_000, link=0),
+            **of_device("c2c_errors_total", 7, link=1, kind="crc"),
+        },
+    ),
     "margin": ({"extra": {"margin_temperature": "-2"}}, of_device("temperature_margin_celsius", -2)),
     "recovery action": ({"fields": {(230, 0): "4 1"}}, of_device("recovery_action", 1, action="drain_and_reset")),
     "sessions": (
@@ -158,6 +207,10 @@ VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
         {"fan_speeds": [30, 110]},
         {**of_device("fan_speed_ratio", 0.3, fan=0), **of_device("fan_speed_ratio", 1.1, fan=1)},
     ),
+    "rotations of fans": (
+        {"fan_speeds": [30, 110], "fan_rpms": [1500, 4200]},
+        {**of_device("fan_speed_rpm", 1500, fan=0), **of_device("fan_speed_rpm", 4200, fan=1)},
+    ),
     "one fan of an old driver": ({"fan_speed": 45}, of_device("fan_speed_ratio", 0.45, fan=0)),
     "memory temperature": ({"fields": {82: "61 1"}}, of_device("memory_temperature_celsius", 61)),
     "thresholds": (
@@ -187,8 +240,16 @@ VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
         {**of_device("persistence_mode", 1), **of_device("compute_mode", 1, mode="exclusive_process")},
     ),
     "PCIe link": (
-        {"pcie_generation": 1, "pcie_width": 8, "max_pcie_generation": 5, "max_pcie_width": 16, "pcie_replays": 12},
         {
+            "pcie_generation": 1,
+            "pcie_width": 8,
+            "max_pcie_generation": 5,
+            "max_pcie_width": 16,
+            "pcie_replays": 12,
+            "fields": {95: 3},
+        },
+        {
+            **of_device("pcie_replay_rollovers_total", 3),
             **of_device("pcie_link_generation", 1),
             **of_device("pcie_link_width", 8),
             **of_device("pcie_link_generation_max", 5),
@@ -386,7 +447,23 @@ FULL: dict[str, Any] = {
     "remapped_rows": (1, 1, 1, 1),
     "retired_pages_single_bit": 1,
     "nvlinks": {0: NvLink(errors={0: 1})},
-    "fields": {82: 61, (138, 0): 1, (139, 0): 1, 173: 1, 186: 1, 230: 0, (186, 1): 1},
+    "fields": {
+        82: 61,
+        (138, 0): 1,
+        (139, 0): 1,
+        173: 1,
+        186: 1,
+        230: 0,
+        (186, 1): 1,
+        (186, 2): 1,
+        95: 1,
+        194: 0,
+        170: 1,
+        171: 1,
+        172: 1,
+        231: 1,
+    },
+    "fan_rpms": [1],
     "ecc_locations": {(0, 0, 2): 1},
     "gpm": {2: 50, 5: 50, 20: 1},
     "extra": {
@@ -397,6 +474,9 @@ FULL: dict[str, Any] = {
         "margin_temperature": "1",
         "remap_histogram": "1 1 1 1 1",
         "sram_errors": "1 1 1 1 1 1",
+        "inforom_corrupted": "1",
+        "repair_status": "1 1",
+        "unrepairable_memory": "1",
     },
     "event_types": 8,
     "vbios_version": "1",
@@ -417,6 +497,9 @@ ALL_OF_FULL = {
     *("encoder_sessions", "encoder_frames_per_second", "encoder_latency_seconds"),
     *("capture_sessions", "capture_frames_per_second", "capture_latency_seconds"),
     *("sm_active_ratio", "pipe_active_ratio", "pcie_traffic_bytes_per_second"),
+    *("corrupted_inforom", "channel_repair_pending", "tpc_repair_pending", "unrepairable_memory", "fan_speed_rpm"),
+    *("memory_power_watts", "pcie_replay_rollovers_total", "temperature_margin_threshold_celsius"),
+    *("c2c_active", "c2c_bandwidth_bytes_per_second", "c2c_errors_total"),
 }
 NVLINK = {"nvlink_receive_bytes_total", "nvlink_transmit_bytes_total", "nvlink_errors_total", "nvlink_active"}
 SRAM = {"sram_threshold_exceeded", "sram_uncorrected_errors_total"}
@@ -429,7 +512,11 @@ COSTS: dict[str, set[str]] = {
     "nvmlDeviceGetMaxClockInfo": {"clock_max_hertz"},
     "nvmlDeviceGetCurrentClocks*Reasons": {"throttled"},
     "nvmlDeviceGetPerformanceState": {"performance_state"},
-    "nvmlDeviceGet*Fan*": {"fan_speed_ratio"},
+    "nvmlDeviceGet*Fan*": {"fan_speed_ratio", "fan_speed_rpm"},
+    "nvmlDeviceGetFanSpeedRPM": {"fan_speed_rpm"},
+    "nvmlDeviceValidateInforom": {"corrupted_inforom"},
+    "nvmlDeviceGetRepairStatus": {"channel_repair_pending", "tpc_repair_pending"},
+    "nvmlDeviceGetUnrepairableMemoryFlag_v1": {"unrepairable_memory"},
     "nvmlDeviceGetEncoderUtilization": {"encoder_utilization_ratio"},
     "nvmlDeviceGetDecoderUtilization": {"decoder_utilization_ratio"},
     "nvmlDeviceGetCurrPcieLinkGeneration": {"pcie_link_generation"},
@@ -447,6 +534,8 @@ COSTS: dict[str, set[str]] = {
         "nvlink_receive_bytes_total",
         "nvlink_transmit_bytes_total",
         *("power_instant_watts", "module_power_watts", "recovery_action", "pcie_errors_total"),
+        *("memory_power_watts", "pcie_replay_rollovers_total", "temperature_margin_threshold_celsius"),
+        *("c2c_active", "c2c_bandwidth_bytes_per_second", "c2c_errors_total"),
     },
     "nvmlDeviceGetMarginTemperature": {"temperature_margin_celsius"},
     "nvmlDeviceGetEncoderStats": {"encoder_sessions", "encoder_frames_per_second", "encoder_latency_seconds"},
@@ -617,6 +706,15 @@ def test_mig_instances_belong_to_their_parent(start: Start, scenario: Scenario) 
         series("genv_mig_memory_used_bytes", **second): 0,
         series("genv_mig_memory_total_bytes", **first): 20 * GIB,
         series("genv_mig_memory_total_bytes", **second): 20 * GIB,
+        series("genv_mig_bar1_memory_used_bytes", **first): 2**20,
+        series("genv_mig_bar1_memory_total_bytes", **first): 32 * GIB,
+        series(
+            "genv_mig_ecc_location_errors_total",
+            **first,
+            severity="uncorrected",
+            scope="volatile",
+            location="sram",
+        ): 2,
     }
 
 
@@ -678,7 +776,8 @@ def test_instances_come_and_go_with_the_mode(start: Start, scenario: Scenario) -
 def test_without_privileges_a_parent_tells_nothing_of_its_instances(start: Start, scenario: Scenario) -> None:
     device, _ = profile("A100-MIG")
     for part in device.migs.values():
-        part.errors = {"nvmlDeviceGetMemoryInfo*": 4, "nvmlDeviceGetComputeRunningProcesses*": 4}
+        calls = "nvmlDeviceGetMemory*", "nvmlDeviceGetBAR1MemoryInfo", "nvmlDeviceGetComputeRunningProcesses*"
+        part.errors = dict.fromkeys(calls, 4)
     device.errors = {"nvmlDeviceGetUtilizationRates": 4, "nvmlDeviceGetEncoderUtilization": 4}
     scenario.gpus = [device]
     scenario.write()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.standin import NvLink, Scenario
 from tests.support.gpus import Start, gpu
-from tests.support.monitor import series
+from tests.support.monitor import named, series
 
 ALL_ONES, ALL_ONES_64 = 2**32 - 1, 2**64 - 1
 INVALID_ARGUMENT, UNKNOWN = 2, 999
@@ -59,6 +59,19 @@ NONSENSE: list[tuple[dict[str, Any], dict[str | tuple[str, str, str], float | No
         {"memory_used_bytes": USED + RESERVED, "memory_total_bytes": TOTAL, "memory_reserved_bytes": None},
     ),
     ({"errors": {"nvmlDeviceGetMemoryInfo_v2": UNKNOWN}}, {"memory_used_bytes": USED + RESERVED}),
+    (
+        {"fan_speeds": [30, 31], "fan_rpms": [2**20, 0]},
+        {("fan_speed_rpm", "fan", "0"): None, ("fan_speed_rpm", "fan", "1"): 0},
+    ),
+    (
+        {"fields": {193: "-300 5", 194: "300 5"}},
+        {("temperature_margin_threshold_celsius", "threshold", "shutdown"): None},
+    ),
+    ({"fields": {(186, 2): 4_000_000_000}}, {"memory_power_watts": None}),
+    ({"fields": {170: "4000000000 1", 171: 1}}, {("c2c_active", "link", "0"): None}),
+    ({"fields": {170: "1 1", 171: 9, 172: "44712 1"}}, {("c2c_active", "link", "0"): None}),
+    ({"extra": {"repair_status": "7 1"}}, {"channel_repair_pending": None, "tpc_repair_pending": 1}),
+    ({"extra": {"unrepairable_memory": "16"}}, {"unrepairable_memory": None}),
     ({"fan_speeds": [30, 65535]}, {("fan_speed_ratio", "fan", "0"): 0.3, ("fan_speed_ratio", "fan", "1"): None}),
     (
         {"clock_sm": 0, "max_clock_sm": 0, "clock_memory": 2**31},
@@ -117,10 +130,10 @@ def test_memory_that_fails_once_does_not_become_another_memory(start: Start, sce
 DOUBLE, UNKNOWN_TYPE, MEMORY_TEMPERATURE = 0, 99, 82
 FIELDS = (
     *range(74, 80),
-    *(MEMORY_TEMPERATURE, 90, 138, 139),
-    *range(161, 191),
+    *(MEMORY_TEMPERATURE, 90, 95, 138, 139),
+    *range(161, 197),
     *range(202, 222),
-    *(230, 269, 270, 271),
+    *(*range(230, 235), 269, 270, 271),
 )
 """All that the monitor asks for, and some beside."""
 
@@ -139,7 +152,7 @@ def test_no_field_value_costs_more_than_itself(start: Start, scenario: Scenario)
         gpu(
             number,
             nvlinks={0: NvLink()},
-            fields={(field, scope): f"{value} {kind}" for field in FIELDS for scope in (0, 1)},
+            fields={(field, scope): f"{value} {kind}" for field in FIELDS for scope in (0, 1, 2)},
         )
         for number, (value, kind) in enumerate(VALUES)
     ]
@@ -152,6 +165,9 @@ def test_no_field_value_costs_more_than_itself(start: Start, scenario: Scenario)
         assert of_device[series("genv_device_nvlink_active", index=index, link=0)] == 1, given
         warmth = of_device.pop(series("genv_device_memory_temperature_celsius", index=index), None)
         assert warmth in (None, -1), given
+        margins = named(of_device, "genv_device_temperature_margin_threshold_celsius")
+        assert set(margins.values()) <= {-1, 0, 5}, given
+        of_device = {key: value for key, value in of_device.items() if key not in margins}
         wrong = {key: value for key, value in of_device.items() if not math.isfinite(value) or value < 0}
         assert not wrong, given
     assert monitor.complaints == []

@@ -124,6 +124,7 @@ class Mig:
     gpu_instance_slices: int | None = None
     compute_instance_slices: int | None = None
     gpm: dict[int, float | str] = field(default_factory=dict)
+    ecc_locations: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
 
 @dataclass
@@ -173,6 +174,7 @@ class Gpu:
     supported_throttle_reasons: int | None = None
     fan_speed: int | None = None
     fan_speeds: list[int] | None = None
+    fan_rpms: list[int] = field(default_factory=list)
     encoder_utilization: int | None = None
     decoder_utilization: int | None = None
     pcie_generation: int | None = None
@@ -261,8 +263,8 @@ _PROCESSES = {
     "graphics_processes": "graphics_process",
     "mps_processes": "mps_process",
 }
-_OF_GPUS = {"samples", "fan_speeds", "remapped_rows", "xids", "nvlinks", "fields", "ecc_locations"}
-_STRUCTURED = {*_PROCESSES, *_OF_GPUS, "gpm", "migs", "mig", "extra", "errors", "hangs"}
+_OF_GPUS = {"samples", "fan_speeds", "fan_rpms", "remapped_rows", "xids", "nvlinks", "fields"}
+_STRUCTURED = {*_PROCESSES, *_OF_GPUS, "ecc_locations", "gpm", "migs", "mig", "extra", "errors", "hangs"}
 
 
 def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str]:
@@ -277,6 +279,8 @@ def _device(prefix: str, device: Gpu | Mig, *, mig: bool | None) -> Iterator[str
         for process in processes:
             yield f"{prefix} {key} {_process(process)}"
     yield from (f"{prefix} gpm {metric} {value}" for metric, value in device.gpm.items())
+    for place, count in device.ecc_locations.items():
+        yield f"{prefix} ecc_location {' '.join(map(str, place))} {count}"
     if isinstance(device, Gpu):
         yield from (f"{prefix} {line}" for line in _details(device))
     yield from _rules(f"{prefix} ", device)
@@ -291,6 +295,7 @@ def _details(gpu: Gpu) -> Iterator[str]:
     if gpu.fan_speeds is not None:
         yield f"fans {len(gpu.fan_speeds)}"
         yield from (f"fan_speed_{number} {speed}" for number, speed in enumerate(gpu.fan_speeds))
+    yield from (f"fan_rpm_{number} {rpm}" for number, rpm in enumerate(gpu.fan_rpms))
     if gpu.remapped_rows is not None:
         yield "remapped_rows " + " ".join(map(str, gpu.remapped_rows))
     for link, state in gpu.nvlinks.items():
@@ -299,8 +304,6 @@ def _details(gpu: Gpu) -> Iterator[str]:
     for key, value in gpu.fields.items():
         number, scope = key if isinstance(key, tuple) else (key, 0)
         yield f"field {number} {scope} {value}"
-    for place, count in gpu.ecc_locations.items():
-        yield f"ecc_location {' '.join(map(str, place))} {count}"
     yield from (f"xid {code}" for code in gpu.xids)
 
 

@@ -74,6 +74,21 @@ API(nvmlDeviceGetFanSpeed_v2)(nvmlDevice_t device, unsigned int fan, unsigned in
     return failed;
 }
 
+API(nvmlDeviceGetFanSpeedRPM)(nvmlDevice_t device, nvmlFanSpeedInfo_t *speed)
+{
+    char key[32];
+    unsigned long long found;
+
+    CALL(device);
+    REQUIRE(speed);
+    if (speed->version != nvmlFanSpeedInfo_v1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    snprintf(key, sizeof key, "fan_rpm_%u", speed->fan);
+    if ((failed = number(at, key, &found)) == NVML_SUCCESS)
+        speed->speed = (unsigned int)found;
+    return failed;
+}
+
 /* ---- Several values ---- */
 
 /* Two numbers, of which the second is the first where the file does not say. */

@@ -8,6 +8,16 @@
 DEVICE_STRING(nvmlDeviceGetBoardPartNumber, "board_part_number")
 DEVICE_STRING(nvmlDeviceGetInforomImageVersion, "inforom_version")
 
+API(nvmlDeviceValidateInforom)(nvmlDevice_t device)
+{
+    unsigned long long corrupted;
+
+    CALL(device);
+    if ((failed = number(at, "inforom_corrupted", &corrupted)) != NVML_SUCCESS)
+        return failed;
+    return corrupted ? NVML_ERROR_CORRUPTED_INFOROM : NVML_SUCCESS;
+}
+
 API(nvmlDeviceGetGspFirmwareVersion)(nvmlDevice_t device, char *version)
 {
     CALL(device);
@@ -100,6 +110,31 @@ API(nvmlDeviceGetRowRemapperHistogram)(nvmlDevice_t device, nvmlRowRemapperHisto
         return NVML_ERROR_NOT_SUPPORTED;
     return sscanf(value, "%u %u %u %u %u", &banks->max, &banks->high, &banks->partial, &banks->low, &banks->none) == 5
                ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
+}
+
+API(nvmlDeviceGetRepairStatus)(nvmlDevice_t device, nvmlRepairStatus_t *status)
+{
+    CALL(device);
+    REQUIRE(status);
+    if (status->version != nvmlRepairStatus_v1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    const char *value = state_value(at, "repair_status");
+    if (value == NULL)
+        return NVML_ERROR_NOT_SUPPORTED;
+    return sscanf(value, "%u %u", &status->bChannelRepairPending, &status->bTpcRepairPending) == 2
+               ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
+}
+
+/* nvidia-ml-py has a version before the flag, nvml.h has not: which of the two a driver writes, the file says. */
+API(nvmlDeviceGetUnrepairableMemoryFlag_v1)(nvmlDevice_t device, nvmlUnrepairableMemoryStatus_v1_t *status)
+{
+    unsigned long long found;
+
+    CALL(device);
+    REQUIRE(status);
+    if ((failed = number(at, "unrepairable_memory", &found)) == NVML_SUCCESS)
+        status[number_or(at, "unrepairable_memory_versioned", 0)].bUnrepairableMemory = (unsigned int)found;
+    return failed;
 }
 
 /* ---- The fabric of NVLinks and switches: STATE STATUS CLIQUE HEALTH_MASK BYTE_OF_UUID ---- */

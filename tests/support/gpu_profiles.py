@@ -3,8 +3,10 @@
 What each has and has not follows from nvml.h, from NVIDIA's data sheets and from what owners published of their
 nvidia-smi: memory error correction, row remapping (Ampere and later) or retired pages (before), the kinds of memory
 whose errors are told apart (Turing and later: DRAM and SRAM), fans (cards with coolers of their own), the energy
-counter (Volta and later), memory temperature (HBM), GPM (Hopper and later), the fabric of NVSwitches, power of the
-whole module (with a Grace CPU), NVLink and MIG. Values are made up, but for memory and power limits.
+counter (Volta and later), memory temperature (HBM), thresholds of temperature as margins (Ada and later, instead of
+temperatures from Hopper on), pending repairs (Ampere and later), unrepairable memory and power of the memory (Hopper
+and later), GPM (Hopper and later), the fabric of NVSwitches, power of the whole module and NVLink-C2C (with a Grace
+CPU), NVLink and MIG. Values are made up, but for memory, power limits and what NVLink-C2C can carry.
 """
 
 from __future__ import annotations
@@ -71,12 +73,13 @@ _PCIE = Has(
         "max_pcie_generation": 5,
         "max_pcie_width": 16,
         "pcie_replays": 7,
+        "fields": {95: 0},
         "pcie_receive": 1000,
         "pcie_transmit": 2000,
     },
     {
         *("pcie_link_generation", "pcie_link_width", "pcie_link_generation_max", "pcie_link_width_max"),
-        "pcie_replays_total",
+        *("pcie_replays_total", "pcie_replay_rollovers_total"),
     },
 )
 _PCIE_ERRORS = Has({"fields": {173: 1, 179: 0, 180: 0}}, {"pcie_errors_total"})
@@ -89,13 +92,35 @@ _ENGINES = Has(
 )
 _MODES = Has({"extra": {"persistence_mode": "1", "compute_mode": "0"}}, {"persistence_mode", "compute_mode"})
 _BAR1 = Has({"extra": {"bar1_total": "268435456"}}, {"bar1_memory_used_bytes", "bar1_memory_total_bytes"})
-_FANS = Has({"fan_speeds": [30, 31]}, {"fan_speed_ratio"})
+_FANS = Has({"fan_speeds": [30, 31], "fan_rpms": [1200, 1240]}, {"fan_speed_ratio", "fan_speed_rpm"})
 _HOT_MEMORY = Has({"fields": {82: "61 1"}}, {"memory_temperature_celsius"})
 _NO_MEMORY_SENSOR = Has({"fields": {82: "0 1"}}, set())
 _THRESHOLDS = Has(
     {"extra": {"shutdown_temperature": "95", "slowdown_temperature": "90"}}, {"temperature_threshold_celsius"}
 )
-_MARGIN = Has({"extra": {"margin_temperature": "49"}}, {"temperature_margin_celsius"})
+_MARGIN = Has(
+    {
+        "extra": {"margin_temperature": "49"},
+        "fields": {193: "-5 5", 194: "-2 5", 196: "0 5"},
+    },
+    {"temperature_margin_celsius", "temperature_margin_threshold_celsius"},
+)
+_HOT_MEMORY_MARGIN = Has({"fields": {195: "0 5"}}, {"temperature_margin_threshold_celsius"})
+_INFOROM = Has({"extra": {"inforom_corrupted": "0"}}, {"corrupted_inforom"})
+_REPAIRS = Has({"extra": {"repair_status": "0 0"}}, {"channel_repair_pending", "tpc_repair_pending"})
+_REPAIRABLE = Has({"extra": {"unrepairable_memory": "0"}}, {"unrepairable_memory"})
+_MEMORY_POWER = Has({"fields": {(185, 2): 61_000, (186, 2): 60_500}}, {"memory_power_watts"})
+_C2C = Has(
+    {
+        "fields": {
+            170: "10 1",
+            **{(171, link): "1 1" for link in range(10)},
+            **{(172, link): "44712 1" for link in range(10)},
+            **{(error, link): 0 for error in (231, 232, 233) for link in range(10)},
+        }
+    },
+    {"c2c_active", "c2c_bandwidth_bytes_per_second", "c2c_errors_total"},
+)
 _RECOVERY = Has({"fields": {230: "0 1"}}, {"recovery_action"})
 _THROTTLED_TIME = Has({"fields": {74: 5 * 10**9, 269: 10**9, 270: 0, 271: 0}}, {"throttled_seconds_total"})
 _ECC = Has(
@@ -126,7 +151,7 @@ _GPM = Has(
 _NO_GPM = Has({"extra": {"gpm_supported": "0"}}, set())
 _FABRIC = Has({"extra": {"fabric": "3 0 0 0x2AA 7"}}, {"fabric_state", "fabric_info", "fabric_problem"})
 _MODULE = Has({"fields": {(186, 1): 900_000, (190, 1): 2_900_000}}, {"module_power_watts", "module_power_limit_watts"})
-_MIG_OFF = Has({"mig": False}, set())
+_MIG_OFF = Has({"mig": False}, {"mig_pending"})
 
 _COUNTERS = {0: 1, 1: 2, 2: 3, 3: 4}
 _UP_TO_NVLINK_4 = (138, 139, 161, 162, 163, 164)
@@ -169,20 +194,29 @@ _NVLINK_2, _NVLINK_3 = _links(6, (138, 139), _COUNTERS), _links(12, _UP_TO_NVLIN
 _NVLINK_4, _ON_NVLINK_5 = _links(18, _UP_TO_NVLINK_4), _links(18, _NVLINK_5)
 
 _CARD = (_BASICS, _MEMORY, _BOARD, _CLOCKS, _POWER, _PCIE, _VIDEO, _MODES, _BAR1)
-_OLD_SERVER = (*_CARD, _ECC, _RETIRED, _THRESHOLDS)
-_AMPERE_SERVER = (*_CARD, _ENERGY, _ENGINES, _ECC, _REMAPPED, _BANKS, _SRAM, _DRAM_AND_SRAM, _THRESHOLDS)
-_HOPPER = (*_AMPERE_SERVER, _HOT_MEMORY, _MARGIN, _RECOVERY, _THROTTLED_TIME, _GPM, _MIG_OFF)
+_OLD_SERVER = (*_CARD, _INFOROM, _ECC, _RETIRED, _THRESHOLDS)
+_SERVER = (*_CARD, _INFOROM, _ENERGY, _ENGINES, _ECC, _REMAPPED, _BANKS, _SRAM, _DRAM_AND_SRAM, _REPAIRS)
+_AMPERE_SERVER = (*_SERVER, _THRESHOLDS)
+_ADA_SERVER = (*_SERVER, _MARGIN, _THROTTLED_TIME, _NO_MEMORY_SENSOR)
+_HOPPER_MEMORY = (_HOT_MEMORY, _MARGIN, _HOT_MEMORY_MARGIN, _MEMORY_POWER, _RECOVERY, _REPAIRABLE)
+_HOPPER = (*_SERVER, *_HOPPER_MEMORY, _THROTTLED_TIME, _GPM, _MIG_OFF)
 _HOPPER_SXM = (*_HOPPER, _NVLINK_4, _FABRIC)
 _BLACKWELL_SXM = (*_HOPPER, _ON_NVLINK_5, _FABRIC, _PCIE_ERRORS)
 _GEFORCE = (*_CARD, _ENERGY, _ENGINES, _FANS, _THRESHOLDS, _SRAM_WITHOUT_ECC, _NO_MEMORY_SENSOR, _NO_GPM)
-_WORKSTATION = (*_CARD, _ENERGY, _ENGINES, _FANS, _THRESHOLDS, _ECC, _REMAPPED, _BANKS, _SRAM, _DRAM_AND_SRAM)
+_WORKSTATION = (*_SERVER, _FANS, _THRESHOLDS)
 
 _OF_ENGINES = {"encoder_utilization_ratio", "decoder_utilization_ratio"}
 _IN_MIG_MODE = {"utilization", "memory_bandwidth_utilization_ratio"}
 """What a device whose MIG mode is on does not tell."""
 
 _A100_PARTS = {
-    0: Mig("MIG-a", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", 1, 0, memory_total=20 * GIB, memory_used=3 * GIB),
+    0: Mig(
+        *("MIG-a", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", 1, 0),
+        memory_total=20 * GIB,
+        memory_used=3 * GIB,
+        extra={"bar1_total": str(32 * GIB), "bar1_used": "1048576"},
+        ecc_locations={(1, 0, 7): 2},
+    ),
     1: Mig("MIG-b", "NVIDIA A100-SXM4-40GB MIG 1c.3g.20gb", 2, 1, memory_total=20 * GIB, memory_used=0),
 }
 _H200_PARTS = {
@@ -224,12 +258,12 @@ _GPUS: dict[str, tuple[str, int, float, tuple[Has, ...]]] = {
         "NVIDIA A100-SXM4-40GB",
         7,
         40,
-        (*_AMPERE_SERVER, _HOT_MEMORY, _power_limit(400), Has({"migs": _A100_PARTS}, set())),
+        (*_AMPERE_SERVER, _HOT_MEMORY, _power_limit(400), Has({"migs": _A100_PARTS}, {"mig_pending"})),
     ),
     "RTX 3090": ("NVIDIA GeForce RTX 3090", 7, 24, (*_GEFORCE, _power_limit(350), _no_bridge(4))),
-    "L4": ("NVIDIA L4", 8, 22.5, (*_AMPERE_SERVER, _MARGIN, _THROTTLED_TIME, _NO_MEMORY_SENSOR, _power_limit(72))),
-    "L40S": ("NVIDIA L40S", 8, 45, (*_AMPERE_SERVER, _MARGIN, _THROTTLED_TIME, _NO_MEMORY_SENSOR, _power_limit(350))),
-    "RTX 4090": ("NVIDIA GeForce RTX 4090", 8, 24, (*_GEFORCE, _THROTTLED_TIME, _power_limit(450))),
+    "L4": ("NVIDIA L4", 8, 22.5, (*_ADA_SERVER, _power_limit(72))),
+    "L40S": ("NVIDIA L40S", 8, 45, (*_ADA_SERVER, _power_limit(350))),
+    "RTX 4090": ("NVIDIA GeForce RTX 4090", 8, 24, (*_GEFORCE, _THROTTLED_TIME, _MARGIN, _power_limit(450))),
     "RTX 6000 Ada": ("NVIDIA RTX 6000 Ada Generation", 8, 48, (*_WORKSTATION, _MARGIN, _NO_GPM, _power_limit(300))),
     "H100 PCIe": ("NVIDIA H100 PCIe", 9, 80, (*_HOPPER, _no_bridge(18), _power_limit(350))),
     "H100 SXM": ("NVIDIA H100 80GB HBM3", 9, 80, (*_HOPPER_SXM, _power_limit(700))),
@@ -239,21 +273,24 @@ _GPUS: dict[str, tuple[str, int, float, tuple[Has, ...]]] = {
         9,
         140.4,
         (
-            *_AMPERE_SERVER,
-            _HOT_MEMORY,
-            _MARGIN,
-            _RECOVERY,
+            *_SERVER,
+            *_HOPPER_MEMORY,
             _FABRIC,
             _power_limit(700),
-            Has({"migs": _H200_PARTS}, set()),
+            Has({"migs": _H200_PARTS}, {"mig_pending"}),
         ),
     ),
-    "GH200": ("NVIDIA GH200 480GB", 9, 95.6, (*_HOPPER, _MODULE, _power_limit(900))),
+    "GH200": ("NVIDIA GH200 480GB", 9, 95.6, (*_HOPPER, _MODULE, _C2C, _power_limit(900))),
     "B200": ("NVIDIA B200", 10, 179, (*_BLACKWELL_SXM, _power_limit(1000))),
-    "GB200": ("NVIDIA GB200", 10, 185, (*_BLACKWELL_SXM, _MODULE, _power_limit(1200))),
+    "GB200": ("NVIDIA GB200", 10, 185, (*_BLACKWELL_SXM, _MODULE, _C2C, _power_limit(1200))),
     "B300": ("NVIDIA B300", 10, 268, (*_BLACKWELL_SXM, _power_limit(1100))),
-    "GB300": ("NVIDIA GB300", 10, 278, (*_BLACKWELL_SXM, _MODULE, _power_limit(1400))),
-    "RTX 5090": ("NVIDIA GeForce RTX 5090", 10, 31.8, (*_GEFORCE, _THROTTLED_TIME, _PCIE_ERRORS, _power_limit(575))),
+    "GB300": ("NVIDIA GB300", 10, 278, (*_BLACKWELL_SXM, _MODULE, _C2C, _power_limit(1400))),
+    "RTX 5090": (
+        "NVIDIA GeForce RTX 5090",
+        10,
+        31.8,
+        (*_GEFORCE, _THROTTLED_TIME, _MARGIN, _PCIE_ERRORS, _power_limit(575)),
+    ),
     "RTX PRO 6000": (
         "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
         10,
@@ -273,6 +310,7 @@ _GPUS: dict[str, tuple[str, int, float, tuple[Has, ...]]] = {
             _VIDEO,
             _ENGINES,
             _MODES,
+            _MARGIN,
             Has({"memory_used": None}, {"shares_host_memory"}),
         ),
     ),

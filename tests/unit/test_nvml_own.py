@@ -17,6 +17,8 @@ from genvd.sources.nvml import own as own
         (own.FabricInfo, 2, "nvmlGpuFabricInfo_v2"),
         (own.FabricInfo3, 3, "nvmlGpuFabricInfo_v3"),
         (own.Margin, 1, "nvmlMarginTemperature_v1"),
+        (own.FanSpeed, 1, "nvmlFanSpeedInfo_v1"),
+        (own.RepairStatus, 1, "nvmlRepairStatus_v1"),
     ],
 )
 def test_a_layout_has_the_version_that_the_driver_knows(

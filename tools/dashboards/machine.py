@@ -415,7 +415,7 @@ def _rarely() -> Sequence[PanelBuilder]:
         _clock("graphics", "Clock of the graphics engine"),
         _clock("video", "Clock of the video engines"),
         lines(
-            About("Performance state", "0 is the fastest, 15 the slowest.", 8, 8, empty=DETAILS),
+            About("Performance state", "0 is the fastest, 15 the slowest.", 6, 8, empty=DETAILS),
             ask.device("genv_device_performance_state"),
             _GPU,
             Scale("none", least=0, greatest=15),
@@ -424,7 +424,7 @@ def _rarely() -> Sequence[PanelBuilder]:
             About(
                 "Fans",
                 "Speed that each fan is meant to have, as a share of its full speed; it may be above 100 %.",
-                width=8,
+                width=6,
                 height=8,
                 empty=f"{DETAILS}; many GPUs of servers have no fans of their own",
             ),
@@ -434,9 +434,21 @@ def _rarely() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
+                "Rotations of fans",
+                "Rotations per minute that each fan is meant to have.",
+                width=6,
+                height=8,
+                empty=f"{DETAILS}; driver 565 and later, where there are fans",
+            ),
+            ask.device("genv_device_fan_speed_rpm", "fan"),
+            "GPU {{index}} fan {{fan}}",
+            Scale("rotrpm", least=0),
+        ),
+        lines(
+            About(
                 "BAR1 memory used",
                 "Memory in use of the window through which the host reaches device memory; dashed: its size.",
-                width=8,
+                width=6,
                 height=8,
                 empty=DETAILS,
             ),
@@ -456,7 +468,8 @@ def _other_power() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Power just now",
-                "Power that each board draws at the moment; above, newer devices tell the mean of a second.",
+                "Power that each board draws at the moment, and its memory where that is measured; above, newer devices"
+                " tell the mean of a second.",
                 width=12,
                 height=8,
                 empty=DETAILS,
@@ -464,6 +477,7 @@ def _other_power() -> Sequence[PanelBuilder]:
             ask.device("genv_device_power_instant_watts"),
             _GPU,
             WATTS,
+            Line(ask.device("genv_device_memory_power_watts"), f"{_GPU} memory"),
         ),
         lines(
             About(

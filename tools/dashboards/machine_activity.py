@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards.frame import PanelBuilder
 from tools.dashboards.panels import About, lines
-from tools.dashboards.scales import BYTES_PER_SECOND, RATIO, or_off
+from tools.dashboards.scales import BYTES_PER_SECOND, NONE_IS_GOOD, RATIO, or_off
 from tools.dashboards.tables import Key, Value, rows
 
 _GPU = "GPU {{index}}"
@@ -17,6 +17,7 @@ _PART = (
     Key("uuid", "UUID"),
 )
 _THIS_MACHINE = ("instance",)
+_ON = {1: ("on", "green"), 0: ("off", "blue")}
 _NO_GPM = "only Hopper and later have such counters (GPM), and where metrics.gpm is on in monitor.yaml"
 _NO_MIG = f"No MIG devices: {or_off('metrics.mig')}"
 _PIPES = (
@@ -85,7 +86,8 @@ def migs() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "MIG devices",
-                "Each part of a device whose MIG mode is on. What its processes are, genv_mig_process_info tells.",
+                "Each part of a device whose MIG mode is on. What its processes are, genv_mig_process_info tells."
+                " Uncorrected errors: of SRAM, since the driver was loaded. BAR1 is shared within a GPU instance.",
                 width=24,
                 height=8,
             ),
@@ -93,6 +95,13 @@ def migs() -> Sequence[PanelBuilder]:
             [
                 Value("Memory used", ask.mig("genv_mig_memory_used_bytes"), unit="bytes"),
                 Value("Memory", ask.mig("genv_mig_memory_total_bytes"), unit="bytes"),
+                Value("BAR1 used", ask.mig("genv_mig_bar1_memory_used_bytes"), unit="bytes"),
+                Value("BAR1", ask.mig("genv_mig_bar1_memory_total_bytes"), unit="bytes"),
+                Value(
+                    "Uncorrected errors",
+                    ask.mig("genv_mig_ecc_location_errors_total", 'severity="uncorrected", location="sram"'),
+                    steps=NONE_IS_GOOD.steps,
+                ),
                 Value("Processes", ask.mig_processes()),
             ],
             sort_by="GPU",
@@ -101,7 +110,25 @@ def migs() -> Sequence[PanelBuilder]:
             empty=_NO_MIG,
         ),
         _parts_activity(),
+        _mode(),
     ]
+
+
+def _mode() -> PanelBuilder:
+    return rows(
+        About(
+            "MIG mode after a reset",
+            "Whether the MIG mode of each device is to be on after its next reset.",
+            width=24,
+            height=6,
+        ),
+        [_DEVICE, Key("name", "Model")],
+        [Value("MIG mode", ask.named(ask.device("genv_device_mig_pending")), words=_ON)],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=f"No device has MIG, or {or_off('metrics.mig')}",
+    )
 
 
 def _parts_activity() -> PanelBuilder:

@@ -34,6 +34,7 @@ def health() -> Sequence[PanelBuilder]:
         _places(),
         _sram_sources(),
         _spare_rows(),
+        _temperature_limits(),
     ]
 
 
@@ -50,7 +51,8 @@ def _memory_health() -> PanelBuilder:
             "Memory health",
             "A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm, but"
             " a rising number announces it. Pending: a reset, or for retired pages a restart, is needed to finish it."
-            " Too many of SRAM: so many uncorrected errors that NVIDIA's diagnosis calls for another device.",
+            " Too many of SRAM: so many uncorrected errors that NVIDIA's diagnosis calls for another device."
+            " Repairs of a channel or TPC, unrepairable memory: newer drivers have these.",
             width=24,
             height=8,
         ),
@@ -68,6 +70,10 @@ def _memory_health() -> PanelBuilder:
             value("Pages retired, single bit", "genv_device_retired_pages", 'cause="single_bit"'),
             value("Pages retired, double bit", "genv_device_retired_pages", 'cause="double_bit"'),
             yes("Retirement pending", "genv_device_retirement_pending"),
+            yes("Channel repair pending", "genv_device_channel_repair_pending"),
+            yes("TPC repair pending", "genv_device_tpc_repair_pending"),
+            yes("Unrepairable memory", "genv_device_unrepairable_memory"),
+            yes("InfoROM corrupted", "genv_device_corrupted_inforom"),
         ],
         sort_by="GPU",
         least_first=True,
@@ -218,4 +224,31 @@ def _spare_rows() -> PanelBuilder:
         least_first=True,
         hidden=_THIS_MACHINE,
         empty=f"{HEALTH}; devices before Ampere have none",
+    )
+
+
+def _temperature_limits() -> PanelBuilder:
+    def limit(title: str, metric: str, threshold: str) -> Value:
+        return Value(title, ask.device(metric, where=f'threshold="{threshold}"'), unit="celsius")
+
+    names = {"shutdown": "Shutdown", "slowdown": "Slowdown", "gpu_max": "GPU", "memory_max": "Memory"}
+    temperature = "genv_device_temperature_threshold_celsius"
+    margin = "genv_device_temperature_margin_threshold_celsius"
+    return rows(
+        About(
+            "Limits of temperature",
+            "Temperatures at which each device shuts down or slows down, and the highest of GPU and memory in"
+            " operation; newer devices have them as margins instead: as what is left until the GPU slows down.",
+            width=24,
+            height=8,
+        ),
+        [_DEVICE],
+        [
+            *(limit(title, temperature, name) for name, title in names.items()),
+            *(limit(f"{title}, margin", margin, name) for name, title in names.items()),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=DETAILS,
     )

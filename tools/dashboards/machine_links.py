@@ -1,11 +1,11 @@
-"""Of the dashboard of one machine: PCI Express, NVLink and the fabric."""
+"""Of the dashboard of one machine: PCI Express, NVLink, the fabric, and links to the CPU (NVLink-C2C)."""
 
 from collections.abc import Sequence
 
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards.frame import PanelBuilder
 from tools.dashboards.panels import About, bars, lines
-from tools.dashboards.scales import BYTES_PER_SECOND, COUNT, DETAILS, NONE_IS_GOOD, YES_BAD, or_off
+from tools.dashboards.scales import BYTES_PER_SECOND, COUNT, DETAILS, NONE_IS_GOOD, YES_BAD, YES_GOOD, or_off
 from tools.dashboards.tables import Key, Value, rows
 
 _GPU = "GPU {{index}}"
@@ -18,8 +18,31 @@ _THROUGHPUT = "metrics.pcie_throughput is off in monitor.yaml; before Hopper, or
 
 
 def links() -> Sequence[PanelBuilder]:
-    """Draw PCI Express, NVLink, and the fabric of NVSwitches."""
-    return [_pcie_link(), *_pcie(), *_nvlink(), *_active(), *_fabric()]
+    """Draw PCI Express, NVLink, the fabric of NVSwitches, and the links to the CPU."""
+    return [_pcie_link(), *_pcie(), *_nvlink(), *_active(), *_fabric(), _c2c()]
+
+
+def _c2c() -> PanelBuilder:
+    errors = ask.device_increase("genv_device_c2c_errors_total", "link", "kind")
+    return rows(
+        About(
+            "NVLink-C2C",
+            "Links of each device to the CPU of its module (Grace), what each can carry, and the errors on it in the"
+            " chosen time, of all kinds together.",
+            width=24,
+            height=8,
+        ),
+        [_DEVICE, Key("link", "Link")],
+        [
+            Value("Active", ask.device("genv_device_c2c_active", "link"), words=YES_GOOD),
+            Value("Bandwidth", ask.device("genv_device_c2c_bandwidth_bytes_per_second", "link"), unit="binBps"),
+            Value("Errors", f"round(sum by (instance, index, link) ({errors}))", steps=NONE_IS_GOOD.steps),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=f"No links to a CPU: {or_off('metrics.nvlink')}",
+    )
 
 
 def _pcie_link() -> PanelBuilder:
@@ -30,7 +53,8 @@ def _pcie_link() -> PanelBuilder:
         About(
             "PCI Express links",
             "Generation and lanes of each link, and the most that device and slot allow. An idle device goes down with"
-            " the generation; fewer lanes than allowed while it works are worth a look.",
+            " the generation; fewer lanes than allowed while it works are worth a look. Trained again: how often in the"
+            " chosen time, because sending a packet again did not help.",
             width=10,
             height=8,
         ),
@@ -40,6 +64,11 @@ def _pcie_link() -> PanelBuilder:
             value("Most", "genv_device_pcie_link_generation_max"),
             value("Lanes", "genv_device_pcie_link_width"),
             value("Most lanes", "genv_device_pcie_link_width_max"),
+            Value(
+                "Trained again",
+                ask.named(f"round({ask.device_increase('genv_device_pcie_replay_rollovers_total')})"),
+                steps=NONE_IS_GOOD.steps,
+            ),
         ],
         sort_by="GPU",
         least_first=True,

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions, Threshold
+from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions
 from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.fields import supported_values
-from genvd.sources.nvml.own import margin_temperature
-from genvd.sources.nvml.sane import MILLI, celsius, part_of, ratio, watts
+from genvd.sources.nvml.inforom import inforom_corrupted
+from genvd.sources.nvml.memory import bar1
+from genvd.sources.nvml.own import fan_rpm, margin_temperature
+from genvd.sources.nvml.sane import MILLI, celsius, ratio, watts
+from genvd.sources.nvml.temperatures import margin_thresholds, thresholds
 from genvd.sources.sane import within
 
 if TYPE_CHECKING:
@@ -23,7 +26,11 @@ _MEMORY_TEMPERATURE = (82, 0)
 
 _POWER_INSTANT = (186, 0)
 _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT = (186, 1), (185, 1), (190, 1)
-"""``NVML_FI_DEV_POWER_...`` of the device and of its module."""
+_MEMORY_POWER, _MEMORY_POWER_AVERAGE = (186, 2), (185, 2)
+"""``NVML_FI_DEV_POWER_...`` by ``NVML_POWER_SCOPE_...``: of the device, of its module, of its memory."""
+
+_REPLAY_ROLLOVERS = (95, 0)
+"""``NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER``."""
 
 _RECOVERY_ACTION = (230, 0)
 _RECOVERY_ACTIONS = {
@@ -58,6 +65,7 @@ _FIELDS: tuple[Field, ...] = (
     _MEMORY_TEMPERATURE,
     *THROTTLING_FIELDS,
     *(_POWER_INSTANT, _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT, _RECOVERY_ACTION),
+    *(_MEMORY_POWER, _MEMORY_POWER_AVERAGE, _REPLAY_ROLLOVERS),
     *_PCIE_ERRORS.values(),
 )
 
@@ -72,14 +80,14 @@ _MOST_FANS = 16
 _MOST_FAN_PERCENT = 200
 """A fan may be meant to run faster than the full speed of its product (nvml.h)."""
 
+_MOST_RPM = 100_000
+"""Those of blades of servers, the fastest there are, stay below 40,000."""
+
 _MOST_GENERATION, _MOST_LANES = 15, 64
 """Of PCI Express."""
 
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 """By ``nvmlComputeMode_t``."""
-
-_THRESHOLDS = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}
-"""``nvmlTemperatureThresholds_t``."""
 
 
 def details(device: Asked) -> DeviceDetails:
@@ -89,7 +97,7 @@ def details(device: Asked) -> DeviceDetails:
         DeviceLostError: it does not answer any more.
     """
     get, fields = device.constants.get, supported_values(device, _FIELDS, "details")
-    bar1 = device.ask(pynvml.nvmlDeviceGetBAR1MemoryInfo)
+    window = bar1(device)
     limits = get("power limits", lambda: device.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
         None,
         None,
@@ -99,6 +107,7 @@ def details(device: Asked) -> DeviceDetails:
         power_instant_watts=watts(fields.get(_POWER_INSTANT)),
         module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),
         module_power_limit_watts=watts(fields.get(_MODULE_POWER_LIMIT)),
+        memory_power_watts=watts(fields.get(_MEMORY_POWER, fields.get(_MEMORY_POWER_AVERAGE))),
         power_limit_watts=watts(device.number(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         power_limit_default_watts=get(
             "default power limit", lambda: watts(device.number(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
@@ -112,8 +121,9 @@ def details(device: Asked) -> DeviceDetails:
         fans=_fans(device),
         # Devices without the sensor have been seen to say 0.
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
-        thresholds=_thresholds(device),
+        thresholds=thresholds(device),
         temperature_margin_celsius=celsius(device.ask(margin_temperature)),
+        margin_thresholds=margin_thresholds(device),
         recovery_action=_RECOVERY_ACTIONS.get(fields.get(_RECOVERY_ACTION, -1)),
         encoder_sessions=_encoder_sessions(device),
         capture_sessions=_capture_sessions(device),
@@ -121,9 +131,10 @@ def details(device: Asked) -> DeviceDetails:
         decoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetDecoderUtilization),
         jpeg_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetJpgUtilization),
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
-        bar1_used_bytes=part_of(bar1.bar1Used, bar1.bar1Total) if bar1 else None,
-        bar1_total_bytes=(known(bar1.bar1Total) or None) if bar1 else None,
+        bar1_used_bytes=window.used,
+        bar1_total_bytes=window.total,
         persistence_enabled=_persistence(device),
+        inforom_corrupted=inforom_corrupted(device),
         compute_mode=_compute_mode(device),
         pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
         pcie_width=_lanes(device, pynvml.nvmlDeviceGetCurrPcieLinkWidth),
@@ -132,6 +143,7 @@ def details(device: Asked) -> DeviceDetails:
         ),
         pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
         pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
+        pcie_replay_rollovers=fields.get(_REPLAY_ROLLOVERS),
         pcie_errors=tuple(ErrorCount(kind, fields[field]) for kind, field in _PCIE_ERRORS.items() if field in fields),
     )
 
@@ -176,20 +188,12 @@ def _fans(device: Asked) -> tuple[Fan, ...]:
             number: device.number(pynvml.nvmlDeviceGetFanSpeed_v2, number, about=f"fan {number}")
             for number in range(min(count, _MOST_FANS))
         }
-    told = ((number, ratio(speed, _MOST_FAN_PERCENT)) for number, speed in speeds.items())
-    return tuple(Fan(number, speed) for number, speed in told if speed is not None)
+    fans = (Fan(number, ratio(speed, _MOST_FAN_PERCENT), _rpm(device, number)) for number, speed in speeds.items())
+    return tuple(fan for fan in fans if fan.speed_ratio is not None or fan.rpm is not None)
 
 
-def _thresholds(device: Asked) -> tuple[Threshold, ...]:
-    told = ((name, _threshold(device, name, kind)) for name, kind in _THRESHOLDS.items())
-    return tuple(Threshold(name, celsius) for name, celsius in told if celsius is not None)
-
-
-def _threshold(device: Asked, name: str, kind: int) -> int | None:
-    about = f"{name} temperature"
-    return device.constants.get(
-        about, lambda: celsius(device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
-    )
+def _rpm(device: Asked, fan: int) -> int | None:
+    return within(device.number(fan_rpm, fan, about=f"fan {fan}"), 0, _MOST_RPM)
 
 
 def _persistence(device: Asked) -> bool | None:

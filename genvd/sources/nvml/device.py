@@ -16,6 +16,7 @@ from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.devices import DeviceFacts, DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.board import board
+from genvd.sources.nvml.c2c import c2c_links
 from genvd.sources.nvml.contexts import Contexts
 from genvd.sources.nvml.details import details
 from genvd.sources.nvml.errors import NvmlCalls, known
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
     from genvd.device_model import MigInstance
+    from genvd.sources.nvml.mig import MigMode
 
 log = logging.getLogger(__name__)
 
@@ -111,19 +113,20 @@ class DeviceSource:
 
     def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
         asked = Asked(self.name, handle, self._calls, self._constants)
-        uuid, mig_mode = self._recognise(asked, question.session)
+        uuid, mig = self._recognise(asked, question.session)
         temperature = asked.first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
         utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
         has = memory(asked)
-        mig_devices = list(self._mig.devices(asked)) if mig_mode == "enabled" else []
+        mig_devices = list(self._mig.devices(asked)) if mig.now == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
         device = replace(
-            self._identify(asked, uuid, mig_mode),
+            self._identify(asked, uuid, mig.now),
+            mig_pending=mig.pending,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
             memory_used_bytes=has.used,
@@ -154,6 +157,7 @@ class DeviceSource:
             if groups.memory_health
             else MemoryHealth(),
             nvlinks=read("NVLinks", lambda: nvlinks(asked), ()) if groups.nvlink else (),
+            c2c_links=read("C2C", lambda: c2c_links(asked), ()) if groups.nvlink else (),
             fabric=read("fabric", lambda: fabric(asked), None) if groups.nvlink else None,
             activity=read("GPM", lambda: self._gpm.device(asked), Activity()) if groups.gpm else Activity(),
             mig_instances=read("MIG", lambda: self._mig_instances(asked, question, mig_devices), ())
@@ -167,7 +171,7 @@ class DeviceSource:
         gpm = self._gpm if question.groups.gpm else None
         return tuple(self._mig.instance(asked, mig_device, question.session, gpm) for mig_device in mig_devices)
 
-    def _recognise(self, asked: Asked, session: int) -> tuple[str | None, str | None]:
+    def _recognise(self, asked: Asked, session: int) -> tuple[str | None, MigMode]:
         """Return which device it is and its MIG mode; of another one, forget what this one does not support or told.
 
         Before anything else is asked, which goes by that.
@@ -176,11 +180,11 @@ class DeviceSource:
         self._calls.disregard()
         if uuid != self._identity.uuid:
             self._calls.forget()
-        mig_mode = self._mig.mode(asked)
-        if mig_mode != self._identity.mig_mode:
+        mig = self._mig.mode(asked)
+        if mig.now != self._identity.mig_mode:
             self._calls.forget()
-        self._constants.of(session, uuid, mig_mode or "")
-        return uuid, mig_mode
+        self._constants.of(session, uuid, mig.now or "")
+        return uuid, mig
 
     def _identify(self, asked: Asked, uuid: str | None, mig_mode: str | None) -> Device:
         if uuid and uuid != self._identity.uuid and self._identity.uuid:

@@ -25,7 +25,7 @@ _UNSIGNED_LONG_LONG = 3
 _TYPES = tuple(map(struct.Struct, ("=d", "=I", "=Q", "=Q", "=q", "=i", "=H")))
 """By ``nvmlValueType_t``."""
 
-_SIGNED = frozenset({pynvml.NVML_FI_DEV_MEMORY_TEMP})
+_SIGNED = frozenset({pynvml.NVML_FI_DEV_MEMORY_TEMP, 193, 194, 195, 196})
 """The fields that may be below 0; of all others nvml.h makes counts and amounts."""
 
 Answer = tuple[int, int | None]

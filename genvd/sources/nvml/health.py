@@ -8,7 +8,7 @@ import pynvml
 
 from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
 from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.own import retired_pages, sram_errors
+from genvd.sources.nvml.own import repair_status, retired_pages, sram_errors, unrepairable_memory
 from genvd.sources.sane import within
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ def memory_health(device: Asked) -> MemoryHealth:
     sram = device.ask(sram_errors)
     banks = device.ask(pynvml.nvmlDeviceGetRowRemapperHistogram)
     rows = device.ask(pynvml.nvmlDeviceGetRemappedRows) or (None, None, None, None)
+    repairs = device.ask(repair_status)
     return MemoryHealth(
         ecc_enabled=enabled,
         ecc_pending=_flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device) if enabled is not False else (),
-        placed_errors=_placed_errors(device) if enabled else (),
+        placed_errors=placed_errors(device, _PLACES) if enabled else (),
         sram_errors=tuple(ErrorCount(*one) for one in _told(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
         remapped_rows_corrected=known(rows[0]),
@@ -75,6 +76,9 @@ def memory_health(device: Asked) -> MemoryHealth:
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR, "double bit"
         ),
         retirement_pending=_flag(device.number(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
+        channel_repair_pending=_yes(repairs.channel) if repairs else None,
+        tpc_repair_pending=_yes(repairs.tpc) if repairs else None,
+        unrepairable_memory=_yes(device.ask(unrepairable_memory)),
     )
 
 
@@ -83,9 +87,17 @@ def _ecc_errors(device: Asked) -> tuple[EccErrors, ...]:
     return tuple(EccErrors(*which, count) for which, count in counts.items())
 
 
-def _placed_errors(device: Asked) -> tuple[PlacedErrors, ...]:
-    """Return the counts by kind of memory, of which each generation has others."""
-    counts = device.of_each(pynvml.nvmlDeviceGetMemoryErrorCounter, _PLACES, "errors")
+def placed_errors(device: Asked, wanted: Iterable[tuple[str, str, str]]) -> tuple[PlacedErrors, ...]:
+    """Return counts by kind of memory, of which each generation has others.
+
+    Args:
+        device: a device or a MIG device.
+        wanted: severity, scope and location of each.
+
+    Raises:
+        DeviceLostError: it does not answer any more.
+    """
+    counts = device.of_each(pynvml.nvmlDeviceGetMemoryErrorCounter, {one: _PLACES[one] for one in wanted}, "errors")
     return tuple(PlacedErrors(*which, count) for which, count in counts.items())
 
 
@@ -99,6 +111,11 @@ def _told(answer: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
         count = known(getattr(answer, name))
         if count is not None:
             yield name, count
+
+
+def _yes(value: int | None) -> bool | None:
+    """Return what a flag says that is 0 or 1; None where it is neither, as no driver means anything by that."""
+    return bool(value) if value in (0, 1) else None
 
 
 def _flag(value: int | None) -> bool | None:

@@ -54,6 +54,16 @@ def memory(device: Asked) -> Memory:
     )
 
 
+def bar1(device: Asked) -> Memory:
+    """Return what is in use, and all there is, of the window through which the host reaches the memory.
+
+    Raises:
+        DeviceLostError: it does not answer any more.
+    """
+    told = device.ask(pynvml.nvmlDeviceGetBAR1MemoryInfo)
+    return Memory(known(told.bar1Total) or None, part_of(told.bar1Used, told.bar1Total)) if told else Memory()
+
+
 def memory_info(handle: Any) -> Any:
     """Ask for memory with the second version of the call. The name stands in the log."""
     return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)

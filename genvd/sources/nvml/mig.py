@@ -10,7 +10,8 @@ import pynvml
 from genvd.device_model import Activity, MigInstance
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.memory import memory
+from genvd.sources.nvml.health import placed_errors
+from genvd.sources.nvml.memory import bar1, memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,20 @@ if TYPE_CHECKING:
 _MOST_INSTANCES = 64
 """Of one device; today's have at most 7."""
 
+_COUNTED = (("uncorrected", "volatile", "sram"),)
+"""Errors that NVML has by MIG device: uncorrected ones outside DRAM, since the driver was loaded (nvml.h)."""
+
 _PROFILE = re.compile(r"\bMIG (\S+)$")
 """How a name such as ``NVIDIA H200 MIG 1g.18gb`` ends."""
+
+
+class MigMode(NamedTuple):
+    """Whether a device is divided."""
+
+    now: str | None = None
+    """``enabled`` or ``disabled``; None for a device without MIG."""
+    pending: bool | None = None
+    """Whether it is to be on after the next reset."""
 
 
 class MigDevice(NamedTuple):
@@ -38,12 +51,16 @@ class MigReader:
     def __init__(self) -> None:
         self._constants: dict[int, Constants] = {}
 
-    def mode(self, parent: Asked) -> str | None:
-        """Return ``enabled`` or ``disabled``; None for a device without MIG."""
+    def mode(self, parent: Asked) -> MigMode:
+        """Return the MIG mode of a device."""
         mode = parent.ask(pynvml.nvmlDeviceGetMigMode)
         if mode is None or known(mode[0]) is None:
-            return None
-        return "enabled" if mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE else "disabled"
+            return MigMode()
+        now, pending = mode
+        return MigMode(
+            "enabled" if now == pynvml.NVML_DEVICE_MIG_ENABLE else "disabled",
+            None if known(pending) is None else pending == pynvml.NVML_DEVICE_MIG_ENABLE,
+        )
 
     def devices(self, parent: Asked) -> Iterator[MigDevice]:
         """Return the MIG devices of a device whose MIG mode is on."""
@@ -63,7 +80,7 @@ class MigReader:
         asked = Asked(device.name, device.handle, parent.calls, constants)
         uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
         constants.of(session, uuid)
-        has = memory(asked)
+        has, window = memory(asked), bar1(asked)
         gpu_instance = constants.get("GPU instance", lambda: asked.number(pynvml.nvmlDeviceGetGpuInstanceId))
         return MigInstance(
             number=device.number,
@@ -75,6 +92,9 @@ class MigReader:
             ),
             memory_used_bytes=has.used,
             memory_total_bytes=has.total,
+            bar1_used_bytes=window.used,
+            bar1_total_bytes=window.total,
+            placed_errors=placed_errors(asked, _COUNTED),
             activity=gpm.instance(parent, gpu_instance) if gpm else Activity(),
         )
 

@@ -14,6 +14,9 @@ from genvd.sources.nvml.library import function
 
 _GSP_VERSION_SIZE = 0x40
 
+_UNTOUCHED = 0xA5A5A5A5
+"""What no flag is."""
+
 
 def version(layout: type[ctypes.Structure], number: int) -> int:
     """Return what ``NVML_STRUCT_VERSION`` makes of a structure."""
@@ -58,6 +61,18 @@ class FabricInfo3(ctypes.Structure):
     """``nvmlGpuFabricInfo_v3_t``."""
 
     _fields_ = (*FabricInfo._fields_, ("summary", ctypes.c_ubyte))
+
+
+class FanSpeed(ctypes.Structure):
+    """``nvmlFanSpeedInfo_v1_t``."""
+
+    _fields_ = (("version", ctypes.c_uint), ("fan", ctypes.c_uint), ("rpm", ctypes.c_uint))
+
+
+class RepairStatus(ctypes.Structure):
+    """``nvmlRepairStatus_v1_t``."""
+
+    _fields_ = (("version", ctypes.c_uint), ("channel", ctypes.c_uint), ("tpc", ctypes.c_uint))
 
 
 def margin_temperature(handle: Any) -> int:
@@ -105,6 +120,43 @@ def retired_pages(handle: Any, cause: int) -> int:
     if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE or not count.value:  # which is how it tells that there are some
         _check(result)
     return count.value
+
+
+def fan_rpm(handle: Any, fan: int) -> int:
+    """Return the rotations per minute that the fan is meant to have (driver 565 and later)."""
+    speed = FanSpeed(version=version(FanSpeed, 1), fan=fan)
+    _check(function("nvmlDeviceGetFanSpeedRPM")(handle, ctypes.byref(speed)))
+    return int(speed.rpm)
+
+
+def repair_status(handle: Any) -> RepairStatus:
+    """Return which repairs of the device wait for a reset (driver 580 and later)."""
+    status = RepairStatus(version=version(RepairStatus, 1))
+    _check(function("nvmlDeviceGetRepairStatus")(handle, ctypes.byref(status)))
+    return status
+
+
+def unrepairable_memory(handle: Any) -> int:
+    """Return 1 for a device with memory that cannot be repaired, else 0 (driver 590 and later).
+
+    In nvml.h the structure is the flag alone, in nvidia-ml-py it has a version before it. What is given here has room
+    for both, and the driver's answer shows which one it knows.
+    """
+    layout = ctypes.c_uint * 2
+    status = layout(ctypes.sizeof(layout) | 1 << 24, _UNTOUCHED)
+    _check(function("nvmlDeviceGetUnrepairableMemoryFlag_v1")(handle, ctypes.byref(status)))
+    return int(status[0] if status[1] == _UNTOUCHED else status[1])
+
+
+def inforom_corrupted(handle: Any) -> bool:
+    """Return whether the checksums of the InfoROM are wrong."""
+    try:
+        pynvml.nvmlDeviceValidateInforom(handle)
+    except pynvml.NVMLError as error:
+        if error.value == pynvml.NVML_ERROR_CORRUPTED_INFOROM:
+            return True
+        raise
+    return False
 
 
 def _check(result: int) -> None:

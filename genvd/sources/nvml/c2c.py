@@ -1,0 +1,64 @@
+"""The NVLink-C2C links of a device: those to the CPU of its module (Grace)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from genvd.device_model import C2cLink, ErrorCount
+from genvd.sources.nvml.fields import supported_values
+from genvd.sources.sane import within
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from genvd.sources.nvml.asked import Asked
+    from genvd.sources.nvml.fields import Field
+
+_COUNT = (170, 0)
+"""``NVML_FI_DEV_C2C_LINK_COUNT``."""
+
+# Fields whose scopeId is the link, ``NVML_FI_DEV_C2C_LINK_...`` of nvml.h.
+_STATUS, _MEGABYTES_PER_SECOND = 171, 172
+_ERRORS = {231: "crc", 232: "replay", 233: "replay_back_to_back"}
+
+_MB = 1_000_000
+_MOST_LINKS = 64
+"""Of one device; GH200 has 10."""
+
+_ACTIVE = {0: False, 1: True}
+
+
+def c2c_links(device: Asked) -> tuple[C2cLink, ...]:
+    """Return the links of the device; of those that are not active, no bandwidth.
+
+    Raises:
+        DeviceLostError: the device does not answer any more.
+    """
+    count = device.constants.get("C2C links", lambda: _count(device))
+    if not count:
+        return ()
+    values = supported_values(device, _fields(count), "C2C")
+    return tuple(_link(number, values) for number in range(count))
+
+
+def _count(device: Asked) -> int | None:
+    return within(supported_values(device, (_COUNT,), "C2C").get(_COUNT), 0, _MOST_LINKS)
+
+
+@lru_cache(maxsize=8)
+def _fields(links: int) -> tuple[Field, ...]:
+    return tuple((field, link) for link in range(links) for field in (_STATUS, _MEGABYTES_PER_SECOND, *_ERRORS))
+
+
+def _link(number: int, values: Mapping[Field, int]) -> C2cLink:
+    active = _ACTIVE.get(values.get((_STATUS, number), -1))
+    bandwidth = values.get((_MEGABYTES_PER_SECOND, number)) if active else None
+    return C2cLink(
+        number,
+        active=active,
+        bytes_per_second=bandwidth * _MB if bandwidth else None,
+        errors=tuple(
+            ErrorCount(kind, values[field, number]) for field, kind in _ERRORS.items() if (field, number) in values
+        ),
+    )

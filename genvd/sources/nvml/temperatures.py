@@ -1,0 +1,57 @@
+"""The temperatures at which a device does something about them. They do not change while the driver is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pynvml
+
+from genvd.device_model import Threshold
+from genvd.sources.nvml.fields import supported_values
+from genvd.sources.nvml.sane import celsius
+
+if TYPE_CHECKING:
+    from genvd.sources.nvml.asked import Asked
+    from genvd.sources.nvml.fields import Field
+
+_THRESHOLDS = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}
+"""``nvmlTemperatureThresholds_t``."""
+
+_MARGINS: dict[str, Field] = {"shutdown": (193, 0), "slowdown": (194, 0), "memory_max": (195, 0), "gpu_max": (196, 0)}
+"""``NVML_FI_DEV_TEMPERATURE_..._TLIMIT``."""
+
+
+def thresholds(device: Asked) -> tuple[Threshold, ...]:
+    """Return the thresholds as temperatures: NVML has them of devices before Ada for good, of later ones for now.
+
+    Raises:
+        DeviceLostError: the device does not answer any more.
+    """
+    told = ((name, _threshold(device, name, kind)) for name, kind in _THRESHOLDS.items())
+    return tuple(Threshold(name, celsius) for name, celsius in told if celsius is not None)
+
+
+def _threshold(device: Asked, name: str, kind: int) -> int | None:
+    about = f"{name} temperature"
+    return device.constants.get(
+        about, lambda: celsius(device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
+    )
+
+
+def margin_thresholds(device: Asked) -> tuple[Threshold, ...]:
+    """Return the thresholds of Ada and later as margins (T.Limit): at or below 0, since the margin falls with heat.
+
+    Each field is asked for until the device has given it or refused it.
+
+    Raises:
+        DeviceLostError: the device does not answer any more.
+    """
+    known = device.constants.get("margin thresholds", dict[str, int])
+    if known is None:
+        return ()
+    missing = {name: field for name, field in _MARGINS.items() if name not in known}
+    if missing:
+        values = supported_values(device, missing.values(), "margin thresholds")
+        found = {name: celsius(values.get(field)) for name, field in missing.items()}
+        known.update((name, value) for name, value in found.items() if value is not None)
+    return tuple(Threshold(name, known[name]) for name in _MARGINS if name in known)

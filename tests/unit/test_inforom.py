@@ -1,0 +1,22 @@
+"""How often the driver is asked to read the InfoROM of a board."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd.sources.nvml import own
+from genvd.sources.nvml.asked import Asked, Constants
+from genvd.sources.nvml.errors import NvmlCalls
+from genvd.sources.nvml.inforom import ASKED_AGAIN_SECONDS, inforom_corrupted
+
+
+def test_the_inforom_is_read_once_in_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter((False, True))
+
+    def inforom(handle: object) -> bool:
+        return next(answers)
+
+    monkeypatch.setattr(own, "inforom_corrupted", inforom)
+    device = Asked("device 0", None, NvmlCalls(), Constants())
+    times = (0.0, 1.0, ASKED_AGAIN_SECONDS - 1, ASKED_AGAIN_SECONDS, ASKED_AGAIN_SECONDS + 1)
+    assert [inforom_corrupted(device, now) for now in times] == [False, False, False, True, True]
