@@ -11,6 +11,7 @@ from genvd.model import (
     CONTEXT_TYPES,
     AccountQuestion,
     DeviceUse,
+    EngineShares,
     Environment,
     Process,
     ProcessOwner,
@@ -176,7 +177,9 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
     if len(contexts) == 1:  # as it nearly always is
         (only,) = contexts
         computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
-        return DeviceUse(index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places)
+        return DeviceUse(
+            *(index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places, only.engines)
+        )
     memory: dict[str, int | None] = {}
     for context in contexts:
         memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)
@@ -188,10 +191,20 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
         memory_bytes=computed if "compute" in memory else max(known, default=None),
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
-        utilization=max((c.utilization for c in contexts if c.utilization is not None), default=None),
+        utilization=_most(c.utilization for c in contexts),
         works_beside=any(c.works_beside for c in contexts),
         mig_places=tuple(dict.fromkeys(c.mig_place for c in contexts if c.mig_place is not None)),
+        engines=EngineShares(
+            memory=_most(c.engines.memory for c in contexts),
+            encoder=_most(c.engines.encoder for c in contexts),
+            decoder=_most(c.engines.decoder for c in contexts),
+        ),
     )
+
+
+def _most(shares: Iterable[float | None]) -> float | None:
+    """Return the greatest of those that are known: of each context of a process the driver tells the same share."""
+    return max((share for share in shares if share is not None), default=None)
 
 
 def _add(left: int | None, right: int | None) -> int | None:

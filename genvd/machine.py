@@ -26,6 +26,7 @@ from genvd.model import (
     Snapshot,
 )
 from genvd.ownership import memberships, owned_records
+from genvd.peaks import MemoryPeaks
 from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
@@ -87,6 +88,7 @@ class Machine:
         self._left_memory = LeftMemory()
         self._unknown = ErrorLog(log)
         self._numbers_unknown: dict[UnknownEnvironment, int] = {}
+        self._peaks = MemoryPeaks()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
 
@@ -170,16 +172,17 @@ class Machine:
         if gpu and gpu.contexts is not None and known:
             processes, more = join.processes(gpu.contexts, known, facts.owned, facts.accounts)
             rejections += more
+        devices = gpu.devices if gpu else None
+        processes = self._peaks.of_processes(processes, devices)
         if not genv or not known:
             return _People(processes)
         doubted = doubt(processes or (), known, facts.owned, facts.accounts)
         environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts, doubted)
-        devices = gpu.devices if gpu else None
         holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)
         holdings, unclear = facts.unclear.split(environments, holdings)
         idle = self.idle_clock.take(environments, (*holdings, *unclear))
         environments = activity.with_activity(environments, genv.attachments, processes, devices, idle, doubted)
-        environments = facts.unclear.marked(environments)
+        environments = self._peaks.of_environments(facts.unclear.marked(environments), devices)
         self._memberships = memberships(facts.owned)
         self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(one for one in environments if one.named)

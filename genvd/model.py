@@ -36,6 +36,19 @@ class MigPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineShares:
+    """The shares of a device that a process took since the last reading, besides SM time, 0 to 1.
+
+    None where the driver does not tell.
+    """
+
+    memory: float | None = None
+    """Of the time in which device memory can be read or written."""
+    encoder: float | None = None
+    decoder: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A context that a process holds on a device."""
 
@@ -51,6 +64,7 @@ class Context:
     """Whether it had the device encode or decode video, or read or write its memory, as far as the driver tells."""
     mig_place: MigPlace | None = None
     """Where it is on a device in MIG mode; None elsewhere, and where the driver does not tell."""
+    engines: EngineShares = EngineShares()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +246,9 @@ class DeviceUse:
     """As for :class:`Context`: work that may take no SM time at all."""
     mig_places: tuple[MigPlace, ...] = ()
     """Where it is on a device in MIG mode, as far as the driver tells."""
+    engines: EngineShares = EngineShares()
+    peak_memory_bytes: int | None = None
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +313,8 @@ class EnvironmentUse:
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
     attached_memory_bytes: int | None = None
     """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
+    peak_memory_bytes: int | None = None
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.peaks`."""
 
 
 @dataclass(frozen=True, slots=True)

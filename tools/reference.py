@@ -147,6 +147,11 @@ the environment may have worked. So an upgrade changes nothing, and a restart ne
 longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
 it counts from the attachment.
 
+**Peak** memory of a process or an environment: the highest that a collection has found since it began or, if that
+was later, since the monitor started; what happens between two collections is not seen. That of an environment is of
+all its processes at the same time, on one device, and is what `gpu-memory` should allow. It is absent while the driver
+does not tell the memory of one of them.
+
 **Memory limit**: what the environment's attachment to a device allows there or, where that says nothing or there is
 none, what the environment asks for on each device. genv writes into an attachment what the environment asks for at that
 time, and tells others by it what is left of the device. So `genv config gpu-memory` counts once the device is detached

@@ -56,6 +56,15 @@ ENVIRONMENTS = (
         lambda s: (((e.eid, u.device_index), u.memory_bytes) for e, u in _uses(s)),
     ),
     Metric(
+        "genv_environment_peak_gpu_memory_bytes",
+        "Highest memory of the environment's processes together on a device that it holds or uses, in bytes, that a"
+        " collection has seen since the environment was activated or the monitor started, whichever is later; absent"
+        " while the memory of one of them is not known.",
+        ("eid", "device"),
+        lambda s: (((e.eid, u.device_index), u.peak_memory_bytes) for e, u in _uses(s)),
+        addable=False,
+    ),
+    Metric(
         "genv_environment_utilization_ratio",
         "Share of the device's SM time that the environment's processes took together since the last collection,"
         " 0 to 1.",

@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from genvd.metrics.family import Value
     from genvd.metrics.spec import Sample
-    from genvd.model import Process, Snapshot
+    from genvd.model import DeviceUse, Process, Snapshot
 
 
 def _processes(snapshot: Snapshot) -> Iterable[Process]:
     return snapshot.processes or ()
+
+
+def _by_device(snapshot: Snapshot, value: Callable[[DeviceUse], Value | None]) -> Iterator[Sample]:
+    """Return a value for each process and device on which it is."""
+    for process in _processes(snapshot):
+        for use in process.uses:
+            yield (process.pid, process.eid or "", use.device_index), value(use)
 
 
 def _mig_places(snapshot: Snapshot) -> Iterator[Sample]:
@@ -66,7 +74,39 @@ PROCESSES = (
         "Share of the device's SM time that the process took since the last collection, 0 to 1: the mean of the"
         " driver's samples.",
         ("pid", "eid", "device"),
-        lambda s: (((p.pid, p.eid or "", u.device_index), u.utilization) for p in _processes(s) for u in p.uses),
+        lambda s: _by_device(s, lambda u: u.utilization),
+        addable=False,
+    ),
+    Metric(
+        "genv_process_memory_bandwidth_utilization_ratio",
+        "Share of time in which the process read or wrote the device's memory since the last collection, 0 to 1: the"
+        " mean of the driver's samples.",
+        ("pid", "eid", "device"),
+        lambda s: _by_device(s, lambda u: u.engines.memory),
+        addable=False,
+    ),
+    Metric(
+        "genv_process_encoder_utilization_ratio",
+        "Share of the time of the device's video encoder that the process took since the last collection, 0 to 1: the"
+        " mean of the driver's samples.",
+        ("pid", "eid", "device"),
+        lambda s: _by_device(s, lambda u: u.engines.encoder),
+        addable=False,
+    ),
+    Metric(
+        "genv_process_decoder_utilization_ratio",
+        "Share of the time of the device's video decoder that the process took since the last collection, 0 to 1: the"
+        " mean of the driver's samples.",
+        ("pid", "eid", "device"),
+        lambda s: _by_device(s, lambda u: u.engines.decoder),
+        addable=False,
+    ),
+    Metric(
+        "genv_process_peak_gpu_memory_bytes",
+        "Highest memory of the process on the device that a collection has seen, in bytes, since the process or the"
+        " monitor was started, whichever is later.",
+        ("pid", "eid", "device"),
+        lambda s: _by_device(s, lambda u: u.peak_memory_bytes),
         addable=False,
     ),
     Metric(

@@ -228,11 +228,13 @@ class DemoGpus:
                     pid,
                     index,
                     demo_people.memory_of(job, state.tick),
-                    utilization=_share(job, state.utilization[index], mig=demo_devices.has_mig(index, devices)),
+                    utilization=share,
                     mig_place=demo_devices.mig_place(index, devices),
+                    engines=demo_devices.engines(share),
                 )
                 for job in state.jobs
                 for index, pid in zip(job.devices, job.pids, strict=False)
+                for share in (_share(job, state.utilization[index], mig=demo_devices.has_mig(index, devices)),)
             ),
         )
         used = {index: _OVERHEAD + demo_people.unaccounted(index, state.tick, devices) for index in range(devices)}

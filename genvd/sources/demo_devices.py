@@ -29,7 +29,7 @@ from genvd.device_model import (
     Throttling,
     XidErrors,
 )
-from genvd.model import MigPlace
+from genvd.model import EngineShares, MigPlace
 
 if TYPE_CHECKING:
     import random
@@ -237,6 +237,11 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
         xids=wear.xids,
         mig_instances=tuple(_part(index, number, used, load) for number in range(len(_PARTS))) if mig else (),
     )
+
+
+def engines(share: float | None) -> EngineShares:
+    """Return what a process that takes this share of the SM time takes of memory and video engines."""
+    return EngineShares() if share is None else EngineShares(round(0.6 * share, 2), 0.0, round(0.05 * share, 2))
 
 
 def only(told: Device, groups: DeviceGroups) -> Device:

@@ -262,6 +262,57 @@ def test_the_share_of_each_process(start: Start, scenario: Scenario) -> None:
     assert "Traceback" not in monitor.log
 
 
+def test_the_shares_of_memory_and_video_engines_of_each_process(start: Start, scenario: Scenario) -> None:
+    mean = [Sample(102, 0, memory=10, encoder=200), Sample(102, 0, memory=50, encoder=2**32 - 1)]
+    scenario.gpus = [
+        gpu(
+            0,
+            processes=[Process(pid, MIB) for pid in (101, 102, 103)],
+            mps_processes=[Process(104, MIB)],
+            samples=[Sample(101, 5, memory=40, encoder=30, decoder=100), *mean],
+        ),
+        gpu(1, processes=[Process(101, MIB)]),
+        gpu(2, processes=[Process(101, MIB)], samples=[Sample(101, 80)], migs={0: Mig("MIG-0")}),
+    ]
+    scenario.write()
+    seen = start().next_metrics()
+    shares: dict[str, dict[int, float]] = {
+        "genv_process_memory_bandwidth_utilization_ratio": {101: 0.4, 102: 0.3, 103: 0},
+        "genv_process_encoder_utilization_ratio": {101: 0.3, 103: 0},
+        "genv_process_decoder_utilization_ratio": {101: 1, 102: 0, 103: 0},
+    }
+    for name, expected in shares.items():
+        assert named(seen, name) == {
+            series(name, pid=pid, eid="", device=0): pytest.approx(share) for pid, share in expected.items()
+        }
+
+
+def test_the_highest_memory_stays_until_who_had_it_ends(place: Place) -> None:
+    pid = place.process(place.alice, "a")
+    place.environment("a", place.alice, 0)
+    of_process = series("genv_process_peak_gpu_memory_bytes", pid=pid, eid="a", device=0)
+    of_environment = series("genv_environment_peak_gpu_memory_bytes", eid="a", device=0)
+    used = series("genv_process_used_gpu_memory_bytes", pid=pid, eid="a", device=0)
+
+    def hold(memory: int | None) -> None:
+        place.scenario.gpus[0] = gpu(0, processes=[Process(pid, memory)])
+        place.scenario.write()
+
+    def has(memory: int) -> bool:
+        return monitor.metrics().get(used) == memory
+
+    hold(9 * MIB)
+    monitor = place.start()
+    for memory in (9 * MIB, 2 * MIB):
+        hold(memory)
+        wait_for(partial(has, memory), "the memory is seen")
+        seen = monitor.next_metrics()
+        assert (seen[of_process], seen[of_environment]) == (9 * MIB, 9 * MIB)
+    hold(None)
+    wait_for(lambda: of_process not in monitor.metrics(), "how much it has is not known")
+    assert of_environment not in monitor.next_metrics()
+
+
 def test_hundreds_of_samples(start: Start, scenario: Scenario) -> None:
     pids = range(1000, 1400)
     scenario.gpus = [

@@ -123,13 +123,15 @@ def _devices() -> PanelBuilder:
         About(
             "Environments by device",
             "What each environment takes of each device on which it is, whether it holds it or not, and since when it"
-            " holds it.",
+            " holds it. Most memory: the highest that was collected since it was activated or the monitor started; what"
+            " gpu-memory should allow.",
             width=24,
             height=9,
         ),
         [_MACHINE, _DEVICE, _USER, _NAME, _ENVIRONMENT],
         [
             Value("Memory used", ask.environment("genv_environment_used_gpu_memory_bytes", "device"), unit="bytes"),
+            Value("Most memory", ask.environment("genv_environment_peak_gpu_memory_bytes", "device"), unit="bytes"),
             Value("SM share", ask.environment("genv_environment_utilization_ratio", "device"), unit="percentunit"),
             Value("Held since", ask.held_since(), unit="dateTimeFromNow"),
         ],

@@ -27,6 +27,16 @@ def utilisation() -> str:
     return _known(_on_device(_SHARE))
 
 
+def share(part: str) -> str:
+    """Give the share that each process takes of another part of each device: memory_bandwidth, encoder or decoder."""
+    return _known(_on_device(f"genv_process_{part}_utilization_ratio"))
+
+
+def peak_memory() -> str:
+    """Give the highest memory of each process on each of its devices that was seen, in bytes."""
+    return _known(_on_device("genv_process_peak_gpu_memory_bytes"))
+
+
 def devices() -> str:
     """Give the number of devices on which each process computes, for each device that it is on."""
     return _known(_on_each("genv_process_devices_total"))

@@ -73,7 +73,8 @@ def _table() -> PanelBuilder:
         About(
             "Processes",
             "Each process on each of its devices. The command is the short name, which the process chooses itself. The"
-            " environment (none) means outside of all; (other) is the sum of what is over the monitor's limits.",
+            " environment (none) means outside of all; (other) is the sum of what is over the monitor's limits. Most"
+            " memory: the highest that was collected since the process or the monitor was started.",
             width=24,
             height=14,
         ),
@@ -81,7 +82,11 @@ def _table() -> PanelBuilder:
         [
             Value("Started", ask.started(), unit="dateTimeFromNow"),
             Value("Memory", ask.memory(), unit="bytes"),
+            Value("Most memory", ask.peak_memory(), unit="bytes"),
             Value("SM share", ask.utilisation(), unit="percentunit"),
+            Value("Memory bandwidth", ask.share("memory_bandwidth"), unit="percentunit"),
+            Value("Encoder", ask.share("encoder"), unit="percentunit"),
+            Value("Decoder", ask.share("decoder"), unit="percentunit"),
             Value("GPUs of the process", ask.devices()),
         ],
         sort_by="Memory",

@@ -59,7 +59,11 @@ class _Gpus:
         )
         devices = tuple(demo_devices.only(device, question.groups) for device in devices)
         contexts = tuple(
-            Context(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number, utilization=0.83)
+            Context(
+                *(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number),
+                utilization=0.83,
+                engines=demo_devices.engines(0.83),
+            )
             for number in range(self.shape.processes)
         )
         return GpuFacts(devices, contexts, DriverVersions("570.86.15", "12.8", "12.570.86.15"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genvd.model import Context, ContextType
+from genvd.model import Context, ContextType, EngineShares
 from genvd.sources.nvml.processes import ProcessLists, RunningProcess
 from genvd.sources.nvml.utilization import ProcessUtilization, Work
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.sources.nvml.errors import NvmlCalls
+
+
+_UNKNOWN = Work(None, beside=False, engines=EngineShares())
+_NOTHING = Work(0.0, beside=False, engines=EngineShares(0.0, 0.0, 0.0))
 
 
 class Contexts:
@@ -64,11 +68,14 @@ class Contexts:
                 self._index,
                 process.memory_bytes,
                 kind,
-                *_work(process.pid, kind, work),
-                mig_place=process.mig_place,
+                done.share,
+                done.beside,
+                process.mig_place,
+                done.engines,
             )
             for kind in ("compute", "graphics", "mps")
             for process in found[kind]
+            for done in (_work(process.pid, kind, work),)
         )
         return tuple(contexts), all_of_it
 
@@ -96,4 +103,4 @@ def _work(pid: int, kind: ContextType, work: Mapping[int, Work] | None) -> Work:
     """
     if work is not None and pid in work:
         return work[pid]
-    return Work(None if work is None or kind == "mps" else 0.0, beside=False)
+    return _UNKNOWN if work is None or kind == "mps" else _NOTHING

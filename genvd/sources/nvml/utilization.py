@@ -1,4 +1,4 @@
-"""Which share of a device's SM time each process took, and whether it did other work, by the driver's own samples.
+"""Which shares of a device each process took: of SM, memory, encoder and decoder time, by the driver's own samples.
 
 nvidia-ml-py has this call too, but asks for the list once after it has asked for its size, which fails when it has
 grown in between. The layout is ``nvmlProcessUtilizationSample_t`` of nvml.h.
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from genvd.model import EngineShares
 from genvd.sources.nvml.library import function
 from genvd.sources.proc_files import MAX_PID
 
@@ -39,6 +40,7 @@ class Work(NamedTuple):
     """Of SM time, 0 to 1; None where no sample makes sense."""
     beside: bool
     """Whether it had the device encode or decode video, or read or write its memory."""
+    engines: EngineShares
 
 
 class ProcessUtilization:
@@ -51,8 +53,8 @@ class ProcessUtilization:
     def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, Work]:
         """Return what each process did of which there are samples.
 
-        Of several samples the mean share counts: it is what adds up over time. There are samples only of times in which
-        a process did something, so the mean is that of those times.
+        Of several samples the mean of each share counts: it is what adds up over time. There are samples only of times
+        in which a process did something, so the mean is that of those times.
 
         Args:
             handle: of the device.
@@ -71,26 +73,27 @@ class ProcessUtilization:
             if error.value == pynvml.NVML_ERROR_NOT_FOUND:  # nobody did anything
                 return {}
             raise
-        percents: dict[int, list[int]] = {}
-        beside: set[int] = set()
+        percents: dict[int, list[tuple[int, ...]]] = {}
         newest = self._seen
-        for pid, timestamp, percent, memory, encoder, decoder in samples:
+        for pid, timestamp, *told in samples:
             # The driver has been seen to leave entries unwritten, and to count a share above all there is.
             if 0 < pid <= MAX_PID and self._seen < timestamp <= clock + _AHEAD:
                 newest = max(newest, timestamp)
-                told = percents.setdefault(pid, [])
-                if percent <= _MOST_PERCENT:
-                    told.append(percent)
-                if _worked(memory) or _worked(encoder) or _worked(decoder):
-                    beside.add(pid)
+                percents.setdefault(pid, []).append(tuple(told))
         self._seen = newest
-        return {
-            pid: Work(sum(told) / len(told) / 100 if told else None, pid in beside) for pid, told in percents.items()
-        }
+        return {pid: _work(told) for pid, told in percents.items()}
 
 
-def _worked(percent: int) -> bool:
-    return 0 < percent <= _MOST_PERCENT
+def _work(samples: Iterable[tuple[int, ...]]) -> Work:
+    """Return what a process did by its samples: percent of SM, memory, encoder and decoder time in each."""
+    share, *others = map(_mean, zip(*samples, strict=True))
+    return Work(share, any(others), EngineShares(*others))
+
+
+def _mean(percents: Iterable[int]) -> float | None:
+    """Return the mean as a share of 1, of those that can be."""
+    possible = [percent for percent in percents if percent <= _MOST_PERCENT]
+    return sum(possible) / len(possible) / 100 if possible else None
 
 
 def _identity(handle: Any) -> object:
