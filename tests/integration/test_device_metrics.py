@@ -222,7 +222,7 @@ VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
     ),
     "memory": (
         {},
-        {**of_device("memory_free_bytes", 14700 << 20), **of_device("memory_reserved_bytes", 300 << 20)},
+        {**of_device("memory_free_bytes", 15200 << 20), **of_device("memory_reserved_bytes", 300 << 20)},
     ),
     "memory bandwidth": ({"memory_utilization": 35}, of_device("memory_bandwidth_utilization_ratio", 0.35)),
     "encoder": ({"encoder_utilization": 3}, of_device("encoder_utilization_ratio", 0.03)),

@@ -13,7 +13,7 @@ from tests.support.monitor import named, series
 
 ALL_ONES, ALL_ONES_64 = 2**32 - 1, 2**64 - 1
 INVALID_ARGUMENT, UNKNOWN = 2, 999
-TOTAL, USED, RESERVED = 16000 << 20, 1000 << 20, 300 << 20
+TOTAL, USED, RESERVED = 16000 << 20, 500 << 20, 300 << 20
 
 THROTTLED = ("throttled_seconds_total", "reason")
 
