@@ -17,7 +17,7 @@ from genvd.monitor import Monitor
 from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
-from genvd.signals import hold_signals, next_signal
+from genvd.signals import WAKE, hold_signals, next_signal, wake_main_thread
 from genvd.sources.assembly import make_sources
 from genvd.status_line import status_line
 from genvd.systemd import ServiceManager, passed_sockets, watchdog_seconds
@@ -64,7 +64,7 @@ class Daemon:
         self._monitor = Monitor(config, sources)
         self._why_start_again = sources.why_start_again
         self._monitor.site.hosts.allow(_names(config))
-        self._publisher = Publisher(self._monitor.published, demo=self._demo)
+        self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False
         self._exit_status = OK
         watchdog = watchdog_seconds()
@@ -130,7 +130,7 @@ class Daemon:
                 self._publisher.retry(self._config, self._server.port, self._target)
             elif caught == signal.SIGHUP:
                 self._reload()
-            else:
+            elif caught != WAKE:
                 return caught
 
     def _tick(self, skipped: int) -> None:
@@ -139,6 +139,8 @@ class Daemon:
         self._monitor.web_config_successful = self._security.successful
         ends = self._security.policy.certificate_ends
         self._monitor.certificate_ends = tuple(CertificateEnd(*end) for end in ends)
+        if self._ready:
+            self._publisher.look()
         self._monitor.tick(skipped)
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WAKE = signal.SIGUSR1
+"""A thread of this process tells the main thread that it has something to do; from outside it does nothing."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, WAKE)
+
+
+def wake_main_thread() -> None:
+    """End the wait of the main thread in :func:`next_signal`."""
+    os.kill(os.getpid(), WAKE)
 
 
 def hold_signals() -> None:
-    """Keep SIGINT, SIGTERM and SIGHUP back until :func:`next_signal`, in this thread and all that it starts.
+    """Keep SIGINT, SIGTERM, SIGHUP and SIGUSR1 back until :func:`next_signal`, in this thread and all that it starts.
 
     Nothing is interrupted half-way, no handler runs at an awkward moment, and waiting takes no wake-ups.
     """

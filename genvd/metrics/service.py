@@ -90,7 +90,8 @@ SERVICE = (
     ),
     Metric(
         "genv_monitor_publish_success",
-        "1 when the Prometheus and Grafana files are published, else 0; absent where they are not to be.",
+        "1 when the Prometheus and Grafana files are there as they were published, else 0; absent where they are not to"
+        " be.",
         (),
         lambda s: [((), s.service.publish_success)],
     ),

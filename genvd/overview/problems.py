@@ -113,8 +113,8 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
     if service.publish_success is False:
         yield Problem(
             "error",
-            "The Prometheus and Grafana files could not be written.",
-            "'journalctl -u genv-monitor' says why. It is tried again by itself.",
+            "The Prometheus and Grafana files could not be written, or somebody else has changed them.",
+            "'journalctl -u genv-monitor' says which and why. They are written again automatically.",
         )
     if ledger is not None and ledger.write_success is False:
         yield Problem(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -28,6 +29,48 @@ class PublishError(Exception):
     """A file could not be published. The text is one line: the thing, the reason, the way out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The Prometheus and Grafana files of one configuration."""
+
+    directory: Path
+    """Where they are to be."""
+    values: dict[str, str]
+    """What stands in them for the names in the templates."""
+    for_everybody: Path | None = None
+    """A directory on the way that everybody must be able to write if it is made: genv's own, which genv makes so."""
+
+    def content(self, relative: Path) -> bytes:
+        """Return the content of one of :func:`published_files`."""
+        text = (_FILES / relative).read_text(encoding="utf-8")
+        if not any(map(relative.match, _VERBATIM)):
+            text = Template(text).substitute(self.values)
+        return text.encode()
+
+    def write(self) -> None:
+        """Write the files; the directory is made if it is missing.
+
+        Raises:
+            PublishError: a file could not be written; all that could be are.
+        """
+        problems = [problem for relative in published_files() if (problem := self._write(relative))]
+        if problems:
+            raise PublishError(problems[0])
+
+    def _write(self, relative: Path) -> str | None:
+        """Write one of the files; return in one line what kept it from being written, None if nothing did."""
+        try:
+            write_file(self.directory, relative, self.content(relative), self.for_everybody)
+        except UnsafePathError as error:
+            return f"cannot publish {error} with --config-dir or publish.directory"
+        except OSError as error:
+            return (
+                f"cannot publish {error.filename or self.directory / relative}: {error.strerror};"
+                " make it writable or choose another directory with --config-dir or publish.directory"
+            )
+        return None
+
+
 def publish_as_configured(config: Config, port: int, target: str | None = None) -> Path:
     """Write the Prometheus and Grafana files as the configuration says; return the directory.
 
@@ -39,10 +82,20 @@ def publish_as_configured(config: Config, port: int, target: str | None = None) 
     Raises:
         PublishError: a file could not be written.
     """
-    directory = publish_directory(config)
+    publication = publication_for(config, port, target)
+    publication.write()
+    return publication.directory
+
+
+def publication_for(config: Config, port: int, target: str | None = None) -> Publication:
+    """Return the files that the configuration says; see :func:`publish_as_configured`.
+
+    Raises:
+        PublishError: they cannot be where it says.
+    """
     shared = state_directory(config).resolve()
-    publish(directory, scrape_job(config, port, target), config.publish_prometheus_url, for_everybody=shared)
-    return directory
+    job = scrape_job(config, port, target)
+    return _publication(publish_directory(config), job, config.publish_prometheus_url, shared)
 
 
 def publish(
@@ -58,37 +111,18 @@ def publish(
         directory: where to; made if it is missing.
         job: the lines of the scrape configuration below its name; see :mod:`genvd.publish.scraping`.
         prometheus_url: where Grafana reaches Prometheus.
-        for_everybody: a directory on the way that everybody must be able to write if it is made: genv's own, which
-            genv makes so.
+        for_everybody: see :class:`Publication`.
 
     Raises:
         PublishError: a file could not be written; all that could be are.
     """
+    _publication(directory, job, prometheus_url, for_everybody).write()
+
+
+def _publication(directory: Path, job: str, prometheus_url: str, for_everybody: Path | None) -> Publication:
     directory = directory.absolute()
     _check_name(directory)
-    values = _values(directory, job, prometheus_url)
-    problems = [
-        problem for relative in published_files() if (problem := _write(directory, relative, values, for_everybody))
-    ]
-    if problems:
-        raise PublishError(problems[0])
-
-
-def _write(directory: Path, relative: Path, values: dict[str, str], for_everybody: Path | None) -> str | None:
-    """Write one of the files; return in one line what kept it from being written, None if nothing did."""
-    text = (_FILES / relative).read_text(encoding="utf-8")
-    if not any(map(relative.match, _VERBATIM)):
-        text = Template(text).substitute(values)
-    try:
-        write_file(directory, relative, text.encode(), for_everybody)
-    except UnsafePathError as error:
-        return f"cannot publish {error} with --config-dir or publish.directory"
-    except OSError as error:
-        return (
-            f"cannot publish {error.filename or directory / relative}: {error.strerror};"
-            " make it writable or choose another directory with --config-dir or publish.directory"
-        )
-    return None
+    return Publication(directory, _values(directory, job, prometheus_url), for_everybody)
 
 
 def published_files() -> Iterator[Path]:

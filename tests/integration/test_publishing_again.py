@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from tests.support.monitor import Monitor, series
@@ -36,3 +37,37 @@ def test_where_nothing_is_to_be_published_there_is_no_such_series(tmp_path: Path
     file.write_text("publish: {enabled: false}\n")
     with Monitor(["--demo", "-c", file]) as monitor:
         assert SUCCESS not in monitor.metrics()
+
+
+def test_what_somebody_else_changes_is_seen_and_told_once(tmp_path: Path) -> None:
+    """As 'genv monitor' in a terminal of root does, which publishes through the package's link."""
+    directory = tmp_path / "published"
+    with Monitor(["--demo", "-i", "0.1", "--config-dir", directory]) as monitor:
+        assert monitor.next_metrics(3)[SUCCESS] == 1
+        file = directory / "prometheus" / "prometheus.yml"
+        right = file.read_bytes()
+        file.write_bytes(right.replace(b"localhost:", b"localhost:1"))
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 0, "it is seen")
+        monitor.next_metrics(5)
+        (line,) = [line for line in monitor.complaints if "demo:" not in line]
+        assert f"{file} was changed after it was published: another monitor" in line
+        file.write_bytes(right)
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 1, "it is right again")
+        directory.rename(tmp_path / "elsewhere")
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 0, "they are gone")
+        (tmp_path / "elsewhere").rename(directory)
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 1, "they are there")
+        assert monitor.stop() == 0
+
+
+def test_a_reload_publishes_at_once_what_somebody_else_changed(tmp_path: Path) -> None:
+    directory = tmp_path / "published"
+    with Monitor(["--demo", "-i", "0.1", "--config-dir", directory]) as monitor:
+        file = directory / "grafana" / "grafana.ini"
+        right = file.read_bytes()
+        file.unlink()
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 0, "it is seen")
+        monitor.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: monitor.metrics()[SUCCESS] == 1, "it is published")
+        assert file.read_bytes() == right
+        assert monitor.next_metrics(3)[SUCCESS] == 1

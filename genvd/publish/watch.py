@@ -1,0 +1,64 @@
+"""Sees whether what was published is still there: others may write the same files, or put others in their place."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from genvd import regular_file
+from genvd.publish import published_files
+from genvd.publish.safe_tree import user_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genvd.publish import Publication
+
+_Mark = tuple[int, ...]
+
+
+class Watch:
+    """The files of one publication. One thread at a time."""
+
+    def __init__(self, publication: Publication) -> None:
+        self._publication = publication
+        self._marks: dict[Path, _Mark | None] = dict.fromkeys(published_files())
+        """What each file looked like when its content was right; None until it was compared."""
+
+    def altered(self) -> str | None:
+        """Return in words what is not as it was published, of the first file of which that holds; None if all is.
+
+        Of a file that looks as it did, this takes one system call; of another one its content decides.
+        """
+        for relative, mark in self._marks.items():
+            path = self._publication.directory / relative
+            try:
+                now = _mark(path)
+                if now == mark:
+                    continue
+                expected = self._publication.content(relative)
+                found = regular_file.content(path, len(expected))
+            except FileNotFoundError:
+                return f"{path} is gone after it was published"
+            except OSError as error:
+                return f"{path} cannot be read any more ({error.strerror})"
+            except regular_file.UnfitFileError:
+                found = b""
+            if found != expected:
+                return f"{path} was changed{_by(path)} after it was published"
+            self._marks[relative] = now
+        return None
+
+
+def _mark(path: Path) -> _Mark:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _by(path: Path) -> str:
+    """Return whose file it is now, if it is not this user's any more."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return ""
+    return "" if owner == os.geteuid() else f" by {user_name(owner)}"

@@ -1,0 +1,97 @@
+"""Two who publish the same files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from genvd.config import Config
+from genvd.publish import publish
+from genvd.publish.publisher import LASTING_SECONDS, RESTORE_SECONDS, Publisher
+from genvd.publish.scraping import targets
+
+FILE = Path("prometheus/prometheus.yml")
+
+
+class Run:
+    """A publisher whose main thread does what is due as soon as the time has come."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.success: list[bool | None] = []
+        self.published = self.woken = 0
+        monkeypatch.setattr("genvd.publish.publisher.time.monotonic", lambda: self.now)
+        self.config = Config(publish_directory=directory)
+        self.publisher = Publisher(self._report, demo=False, wake=self._wake)
+
+    def _report(self, success: bool | None) -> None:
+        self.success.append(success)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def tick(self, seconds: float = 5.0) -> bool | None:
+        self.now += seconds
+        if self.publisher.seconds_left() == 0:
+            self.published += 1
+        self.publisher.retry(self.config, 8000)
+        self.publisher.look()
+        return self.success[-1]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    run = Run(tmp_path / "metrics", monkeypatch)
+    run.publisher.publish(run.config, 8000)
+    return run
+
+
+def other(run: Run) -> None:
+    assert run.config.publish_directory
+    publish(run.config.publish_directory, targets(["localhost:9000"]))
+
+
+def test_what_another_one_writes_is_published_again_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert run.tick() is True
+    other(run)
+    assert run.tick() is False
+    assert run.woken == 1
+    assert [run.tick() for _ in range(int(RESTORE_SECONDS / 5) - 1)] == [False] * 5
+    assert run.tick() is True
+    assert run.published == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
+
+
+def test_a_fight_of_two_writers_has_an_end(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run.tick()
+    hours = 6
+    for _ in range(int(hours * 3600 / 60)):
+        other(run)
+        run.tick(60)
+    assert hours - 2 <= run.published <= 3600 * hours / LASTING_SECONDS + 1
+    assert not run.success[-1]
+    assert len(caplog.records) <= 6 * hours
+
+
+def test_the_same_files_written_again_are_no_change(run: Run) -> None:
+    assert run.tick() is True
+    assert run.config.publish_directory
+    file = run.config.publish_directory / FILE
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content)
+    assert run.tick() is True
+    assert not run.woken
+
+
+def test_what_cannot_be_read_or_is_no_file_is_a_change(run: Run) -> None:
+    assert run.tick() is True
+    assert run.config.publish_directory
+    file = run.config.publish_directory / FILE
+    file.rename(file.with_suffix(".old"))
+    file.mkdir()
+    assert run.tick() is False
