@@ -15,12 +15,23 @@ _SWITCH_SECONDS = 0.0001
 """For which one thread may keep the interpreter from another. By default it is 5 ms, and a thread that answers a scrape
 while a tick goes on waits for that many times: whenever it has sent a part of a large body."""
 
-_M_ARENA_MAX = -8
-"""Of mallopt(3): threads share one arena, so that what one frees another one has. It is 1 MiB."""
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
+"""Parameters of mallopt(3)."""
+
+_LARGE_BYTES = 256 * 1024
+"""Blocks from this size on are mapped by themselves, and go back to the system when they are freed.
+
+The C library begins with half of it and raises that, up to 32 MiB, whenever such a block is freed. Then the 8 MiB of
+room for a state file or for the environment of a process come from the heap; what is small and stays is put into the
+gaps between them, the next 8 MiB fit into none of these, and the heap grows until there are enough of them.
+"""
+
+_SPARE_BYTES = 1024 * 1024
+"""That may be free at the end of the heap."""
 
 
 def adapt() -> None:
-    """Look for garbage that refers to itself rarely, let threads take turns quickly, and share their memory.
+    """Look for garbage that refers to itself rarely, let threads take turns quickly, and give memory back.
 
     What a tick makes goes by itself when the next one has taken its place, thousands of objects at a time. By default
     Python looks through them several times meanwhile, which is a fifth of the work of a tick and holds up scrapes. Real
@@ -33,7 +44,9 @@ def adapt() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):  # not every C library has it
-        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_ARENA_MAX, 1)  # what one thread frees another one has
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _SPARE_BYTES)
 
 
 @contextmanager

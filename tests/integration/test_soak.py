@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tools.soak.__main__ import main
-from tools.soak.measure import MIB, Sample, judge
+from tools.soak.measure import MIB, Sample, highest, judge
 
 # A monitor with a defect: something is left behind by each tick.
 LEAKING = """
@@ -36,7 +36,7 @@ def test_nothing_grows(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["--ticks", "1500", "--only", mode])
     output = capsys.readouterr().out
     assert status == 0, output
-    assert all(word in output for word in ("1500 ticks", "resident memory", "threads", "descriptors"))
+    assert all(word in output for word in ("1500 ticks", "resident memory", "threads", "descriptors", "most memory"))
 
 
 @pytest.mark.parametrize("kind", LEAKS)
@@ -60,3 +60,9 @@ def test_growth_before_it_is_warm_does_not_count() -> None:
 def test_one_thread_more_is_growth() -> None:
     samples = [Sample(30 * MIB, 5 + (number > 60) + number % 2, 9) for number in range(100)]
     assert [finding.name for finding in judge(samples) if finding.grows] == ["threads"]
+
+
+def test_much_more_than_early_is_growth_though_it_goes_on_flat() -> None:
+    early = Sample(28 * MIB, 5, 9)
+    assert not highest(early, [early, Sample(41 * MIB, 5, 9)]).grows
+    assert highest(early, [early, Sample(43 * MIB, 5, 9), early]).grows

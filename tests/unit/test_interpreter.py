@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +53,29 @@ def test_it_stays_as_it_was() -> None:
         with pytest.raises(KeyError), undisturbed():
             raise KeyError
         assert gc.isenabled() == there
+
+
+GAPS = """
+from pathlib import Path
+from genvd import interpreter
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+interpreter.adapt()
+kept = []
+for number in range(40):
+    room = bytearray(8 << 20)
+    kept.append(bytes(50_000))
+    del room
+    kept.append(bytes(50_000))
+    if number == 0:
+        before = resident()
+print(resident() - before)
+"""
+
+
+def test_room_that_is_given_back_leaves_no_gaps_in_the_heap() -> None:
+    """As for the environment of each new process, while other threads put into the gap what stays."""
+    result = subprocess.run([sys.executable, "-c", GAPS], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 8 << 20, "4 MiB are kept, and each gap takes 8"

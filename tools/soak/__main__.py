@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tools.soak.measure import MIB, Finding, Sample, judge, take
+from tools.soak.measure import EARLY_TICKS, MIB, Finding, Sample, highest, judge, take
 from tools.soak.scraper import Scraper
 from tools.soak.world import World
 
@@ -67,12 +67,23 @@ def _soak(command: list[str], ticks: int, environment: dict[str, str], change: C
         stack.callback(subject.kill)
         scraper = Scraper(int(_answer(subject)))
         _tick(subject, 1)
-        samples = [_round(subject, part, scraper, change) for part in _parts(ticks - 1)]
+        parts = _parts(ticks - 1)
+        samples = [_round(subject, part, scraper, change) for part in parts]
         log.seek(0)
         if "Traceback" in (said := log.read()):
             raise RuntimeError(f"the monitor met a defect of its own:\n{said[:5000]}")
     print(f"{ticks} ticks and {scraper.requests} requests in {time.monotonic() - started:.0f} s", flush=True)
-    return judge(samples)
+    return [*judge(samples), highest(samples[_early(parts)], samples)]
+
+
+def _early(parts: Sequence[int]) -> int:
+    """Return the number of the first part after which :data:`EARLY_TICKS` are made."""
+    made = 1
+    for number, part in enumerate(parts):
+        made += part
+        if made >= EARLY_TICKS:
+            return number
+    return len(parts) - 1
 
 
 def _parts(ticks: int) -> list[int]:

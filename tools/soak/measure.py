@@ -20,6 +20,13 @@ TOLERATED_BYTES = 3 * MIB
 """In 100,000 ticks this is 31 bytes a tick, less than the smallest object that could be left behind by each."""
 
 
+EARLY_TICKS = 100
+"""After which the first of everything has happened."""
+
+MOST_GROWTH = 1.5
+"""Times as much resident memory as then there may be at any time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What the process holds at one moment."""
@@ -66,3 +73,12 @@ def judge(samples: Sequence[Sample]) -> list[Finding]:
         finding("threads", lambda sample: sample.threads, min, 0),
         finding("descriptors", lambda sample: sample.descriptors, min, 0),
     ]
+
+
+def highest(early: Sample, samples: Sequence[Sample]) -> Finding:
+    """Compare the most memory that there was with what there was after the first :data:`EARLY_TICKS`.
+
+    Memory that never grows for long may still be much more than what is in use, if freed memory is left in gaps.
+    """
+    most = max(sample.resident_bytes for sample in samples)
+    return Finding("most memory", early.resident_bytes, most, grows=most > MOST_GROWTH * early.resident_bytes)
