@@ -303,7 +303,7 @@ def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argumen
         (b"kernel-kernel-1.json", {"kernel-1"}),
         (b"kernel-1.json/x\0kernel-2.json.bak\0kernel-3.jsonl\0kernel-.json", set()),
         (b"kernel-a.b.json\0kernel-c.json.json", {"a.b", "c.json"}),
-        (b"kernel-\xff.json", {"\\xff"}),
+        (b"kernel-\xff.json", {decode(b"\xff")}),
         (b"kernel-" + b"x" * 256 + b".json\0kernel-" + b"y" * 257 + b".json", {"x" * 256}),
     ],
 )
