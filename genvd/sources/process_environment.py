@@ -30,6 +30,9 @@ ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 """Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
 
+_MOST_ANCESTOR_BYTES = 128 * 1024
+"""That are read of the variables of one ancestor: there can be many ancestors, with megabytes each."""
+
 _MOST_THREADS = 8
 """Threads that are asked for the environment of a process whose first one has ended; they all share it."""
 
@@ -45,15 +48,19 @@ class Claim(NamedTuple):
     """Why it cannot be known; None where :attr:`eid` is what the process says, which may be nothing."""
 
 
-def own_claim(pid: int) -> Claim:
+def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
     """Return the environment that the process itself names.
+
+    Args:
+        pid: the process.
+        most: so many bytes of its variables are read at most.
 
     Raises:
         SourceError: this service or the machine has run out of descriptors or memory.
     """
     block = b""
     try:
-        block = proc_files.read_or_fail(pid, "environ", MAX_ENVIRONMENT_BYTES)
+        block = proc_files.read_or_fail(pid, "environ", most)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
             return Claim(None, "no_permission")
@@ -86,7 +93,7 @@ def inherited(pid: int, uid: int, records: Records) -> str | None:
             continue
         if (ancestor, uid) in records:
             return records[ancestor, uid]
-        eid = own_claim(ancestor).eid if ancestor != pid else None
+        eid = own_claim(ancestor, _MOST_ANCESTOR_BYTES).eid if ancestor != pid else None
         if eid is not None:
             return eid
     return None
