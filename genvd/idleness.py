@@ -41,7 +41,8 @@ class LastWork:
     eid: str
     uid: int | None
     created: float
-    """With the two above it tells the environment from others: genv takes the numbers of processes as identifiers."""
+    """As genv's files say. With the two above it tells the environment from others: genv takes the numbers of processes
+    as identifiers."""
     worked: float
     known: float
     """When it was last known whether it works."""
@@ -80,7 +81,7 @@ class IdleClock:
             time.monotonic() if monotonic is None else monotonic,
             time.time() if wall is None else wall,
         )
-        self._kept = {one.identity: one for one in kept if one.worked <= one.known <= self._recalled[1]}
+        self._kept = {one.identity: one for one in kept if one.worked <= one.known}
 
     def take(
         self,
@@ -110,37 +111,40 @@ class IdleClock:
         for environment in environments:
             if not held[environment.eid]:
                 continue
-            key = environment.eid, environment.created
+            key = environment.eid, environment.claimed_creation
             seen = before.get(key) or _Seen(now - _age(environment, held[environment.eid], unix), now)
             self._seen[key] = seen
             self._remember(seen, environment, held[environment.eid])
             seconds = _idle(seen, held[environment.eid], now)
             if seconds is not None:
                 idle[environment.eid] = seconds
-            if seen.worked is not None and environment.created is not None:
-                worked, known = unix - (now - seen.worked), unix - (now - seen.known)
-                last_work.append(LastWork(*_identity(environment, environment.created), worked, known))
+            identity = _identity(environment)
+            if seen.worked is not None and identity is not None:
+                last_work.append(LastWork(*identity, unix - (now - seen.worked), unix - (now - seen.known)))
         self.last_work = tuple(last_work)
         return idle
 
     def _remember(self, seen: _Seen, environment: Environment, holdings: list[Holding]) -> None:
         """Take in what is kept of an environment that was not seen to work since, unless it held nothing meanwhile."""
-        since = _since(environment, holdings)
-        if seen.worked is not None or since is None or environment.created is None:
+        since, identity = _since(environment, holdings), _identity(environment)
+        if seen.worked is not None or since is None or identity is None:
             return
-        kept = self._kept.pop(_identity(environment, environment.created), None)
+        kept = self._kept.pop(identity, None)
         if kept is None or not since <= kept.worked:
             return
         now, unix = self._recalled
-        # Nobody saw what it did while the monitor was down: as with any other gap, it may have worked.
-        gone = unix - kept.known > LONGEST_GAP_SECONDS
+        # Nobody saw what it did while the monitor was down: as with any other gap, it may have worked. If it was last
+        # seen in the future, the clock was set, and nobody knows for how long the monitor was down.
+        gone = not 0 <= unix - kept.known <= LONGEST_GAP_SECONDS
         seen.worked = now if gone else now - (unix - kept.worked)
         if not gone:
             seen.known = min(seen.known, now - (unix - kept.known))
 
 
-def _identity(environment: Environment, created: float) -> _Identity:
-    return harmless(environment.eid), environment.uid, created
+def _identity(environment: Environment) -> _Identity | None:
+    """Return what tells an environment from others, over restarts as well; None where its files do not say enough."""
+    created = environment.claimed_creation
+    return None if created is None else (harmless(environment.eid), environment.uid, created)
 
 
 def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:
@@ -176,15 +180,12 @@ def _all_idle(holdings: list[Holding], before: Mapping[int, bool]) -> bool:
 
 
 def _age(environment: Environment, holdings: list[Holding], unix: float) -> float:
-    """Return for how long an environment that was not seen before has held devices, as the state files tell.
-
-    Everybody can write these, and the clock may have been set: it is never less than 0.
-    """
+    """Return for how long an environment that was not seen before has held devices, as far as is known."""
     since = _since(environment, holdings)
     return 0.0 if since is None else max(0.0, unix - since)
 
 
 def _since(environment: Environment, holdings: list[Holding]) -> float | None:
-    """Return the Unix time of the first attachment that is left, or of the activation, as the state files tell."""
+    """Return the Unix time of the first attachment that is left, or of the activation."""
     attached = [holding.attached for holding in holdings if holding.attached is not None]
     return min(attached, default=environment.created)

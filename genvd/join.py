@@ -138,6 +138,7 @@ def environments(
                 named=record.username is not None,
                 attached_memory_bytes=_least_limit(devices.get(record.eid, {}), record.gpu_memory_bytes),
                 possible_device_indices=possible.get(record.eid, ()),
+                claimed=record.claimed,
             )
         )
     return tuple(found), tuple(rejections)

@@ -27,7 +27,9 @@ from genvd.model import (
 )
 from genvd.ownership import memberships, owned_records
 from genvd.peaks import MemoryPeaks
+from genvd.remembered import Remembered
 from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
+from genvd.sightings import Moment, Sightings
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
@@ -91,6 +93,9 @@ class Machine:
         self._peaks = MemoryPeaks()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
+        self.sightings = Sightings()
+        """Since when they are there, as far as is known; likewise."""
+        self._times_are_claims = sources.mode == "live"
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -141,9 +146,16 @@ class Machine:
                 self._unknown.report(reason, text, kind=reason)
         self._numbers_unknown = numbers
 
+    def remembered(self, snapshot: Snapshot) -> Remembered | None:
+        """Return what the next start of the monitor should know of its last look; None if that is not known."""
+        if snapshot.holdings is None or snapshot.environments is None:
+            return None
+        times = self.sightings.kept(snapshot.environments, snapshot.holdings)
+        return Remembered(self.idle_clock.last_work, times)
+
     def _ask(self) -> _Facts:
         """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
-        deadline = time.monotonic() + self.timeout
+        began, deadline = Moment.now(), time.monotonic() + self.timeout
         self._gpus.ask(GpuQuestion(deadline, self.groups))
         self._genv.ask(None)
         self._genv_command.ask(None)
@@ -156,6 +168,8 @@ class Machine:
         deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))
         processes, processes_status = self._processes.facts(deadline)
+        if genv and processes and self._times_are_claims:
+            genv = self.sightings.take(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
         question = join.account_question(processes or ProcessFacts(), owned)
         self._accounts.ask(question)

@@ -101,9 +101,11 @@ class EnvironmentRecord:
     gpus: int | None = None
     """Devices that the environment asked for."""
     created: float | None = None
-    """Unix time in seconds."""
+    """Unix time in seconds: as the file says, and then as :mod:`genvd.sightings` believes it."""
     pids: tuple[int, ...] = ()
     kernel_ids: tuple[str, ...] = ()
+    claimed: float | None = None
+    """What the file says of :attr:`created`, once that is another thing: it tells environments from each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Attachment:
     device_index: int
     gpu_memory_bytes: int | None = None
     attached: float | None = None
-    """Unix time in seconds."""
+    """Unix time in seconds, as for :attr:`EnvironmentRecord.created`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,8 @@ class ProcessFacts:
     them."""
     all_seen: bool = True
     """False if there are processes in pid namespaces of their own, which the driver may not list; only where asked."""
+    starts: Mapping[int, float] = field(default_factory=dict)
+    """When the live processes of the environments started, by pid, in seconds of CLOCK_BOOTTIME."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +334,7 @@ class Environment:
     gpu_memory_bytes: int | None
     gpus: int | None
     created: float | None
+    """Unix time in seconds; see :mod:`genvd.sightings`."""
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
     """Its processes that have a compute context; None while the GPU processes are not known."""
@@ -346,6 +351,13 @@ class Environment:
     """Devices on which a process computes of which it is not known whether it is in this environment."""
     attached_memory_bytes: int | None = None
     """The least of the limits, by :func:`memory_limit`, on the devices that it holds; None where it has none."""
+    claimed: float | None = None
+    """As for :class:`EnvironmentRecord`."""
+
+    @property
+    def claimed_creation(self) -> float | None:
+        """When it was created as genv's files say, which stays the same over restarts; Unix time in seconds."""
+        return self.created if self.claimed is None else self.claimed
 
     @property
     def memory_limit_bytes(self) -> int | None:
@@ -367,7 +379,7 @@ class Holding:
     share: float | None
     """Of the device's SM time since the collection before, by all processes of the environment, 0 to 1."""
     attached: float | None
-    """Unix time in seconds of the attachment."""
+    """Unix time in seconds of the attachment; see :mod:`genvd.sightings`."""
     gpu_memory_bytes: int | None = None
     """Memory that the environment may use on the device; None for all of it."""
     device_up: bool | None = None

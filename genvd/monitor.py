@@ -137,10 +137,11 @@ class Monitor:
         )
 
     def _recall(self) -> None:
-        """Begin from what the ledger has of when environments last worked, once it has told that."""
-        last_work = self._ledger.recalled() if self._ledger else None
-        if last_work is not None:
-            self._machine.idle_clock.recall(last_work)
+        """Begin from what the ledger remembers of environments, once it has told that."""
+        remembered = self._ledger.recalled() if self._ledger else None
+        if remembered is not None:
+            self._machine.idle_clock.recall(remembered.last_work)
+            self._machine.sightings.recall(remembered.times)
 
     def _counted(self, snapshot: Snapshot) -> Snapshot:
         """Return the Snapshot with what the ledger says after it."""
@@ -148,8 +149,7 @@ class Monitor:
         try:
             if ledger is None:
                 return snapshot
-            last_work = None if snapshot.holdings is None else self._machine.idle_clock.last_work
-            counted = replace(snapshot, ledger=ledger.take(snapshot, last_work))
+            counted = replace(snapshot, ledger=ledger.take(snapshot, self._machine.remembered(snapshot)))
         except Exception as error:  # a defect there must cost these metrics only
             self._errors.defect(_COUNTING, _COUNTING, error)
             return snapshot
@@ -168,8 +168,9 @@ class Monitor:
         self._limits = _limits(config)
         self._left_out = _left_out(config)
         self._machine.groups = device_groups(config)
-        if isinstance(self._genv, GenvStateSource):
+        if isinstance(self._genv, GenvStateSource) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
+            self._machine.sightings.begin_again()
 
     def reloaded(self, *, successful: bool) -> None:
         """Remember how the last reload of the configuration went."""

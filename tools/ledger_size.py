@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from genvd.ledger.book import Book
 from genvd.ledger.report import LABELS, make
-from genvd.ledger.store import HOUR, Store
+from genvd.ledger.store import HOUR, Store, Stored
 from genvd.ledger.upkeep import DAY, keep_up
 from genvd.ledger.use import Consumer, Key, Use
 
@@ -30,7 +30,7 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
         store, started = Store(directory, "live"), time.monotonic()
         store.connection.execute("PRAGMA synchronous = OFF")  # nobody unplugs a simulation
         book, chance, slowest = Book(), random.Random(0), 0.0
-        book.begin({})
+        book.begin(Stored())
         for day in range(END - days * DAY, END, DAY):
             with patch("time.time", lambda now=day: float(now)):
                 slowest = max(slowest, _day(store, book, day, users, devices, chance))

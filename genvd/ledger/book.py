@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.ledger.bounds import Bounds, kept
-from genvd.ledger.store import HOUR, Batch
+from genvd.ledger.store import HOUR, Batch, Stored
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.idleness import LastWork
+    from genvd.remembered import Remembered
 
 MOST_PENDING = 50_000
 """Amounts that wait to be written. More come together only when that fails for days; then they lose detail."""
@@ -24,14 +25,18 @@ class Book:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.held_back = False
+        """Whether more was counted than was shown last, as the file does not allow for it yet."""
         self._bounds = Bounds()
         self._pending: dict[tuple[int, Key], Use] = {}
         self._counted: Totals = {}  # since the start
         self._before: Totals | None = None  # what the file said when it was first read
-        self._written: Totals | None = None  # what is in the file; None while it is not written
+        self._ceilings: Totals | None = None  # up to where it may be shown; None while the file is not written
         self._shown: Totals = {}
-        self._last_work: tuple[LastWork, ...] | None = None  # None until it is known
-        self._recalled: tuple[LastWork, ...] | None = None  # what the file said, until somebody asks
+        self._growth: Totals = {}  # the most of one tick since the last batch
+        self._growth_before: Totals = {}  # and before that
+        self._remembered: Remembered | None = None  # None until it is known
+        self._recalled: Remembered | None = None  # what the file said, until somebody asks
 
     def add(self, uses: Mapping[Key, Use], wall: float) -> None:
         """Count what was used.
@@ -41,6 +46,7 @@ class Book:
             wall: Unix time in seconds. It only says in which hour they are kept.
         """
         hour = int(wall) // HOUR * HOUR
+        grown: Totals = {}
         with self._lock:
             names = {**(self._before or {}), **self._counted}
             for (consumer, device), use in uses.items():
@@ -51,66 +57,86 @@ class Book:
                 total = self._counted.setdefault(own.username, Total())
                 total.uid = own.uid if own.uid is not None else total.uid
                 total.add(use)
+                grown.setdefault(own.username, Total()).add(use)
+            for username, growth in grown.items():
+                self._growth[username] = growth.at_least(self._growth.get(username, Total()))
             if len(self._pending) > MOST_PENDING:
                 self._pending = _coarse(self._pending, hour)
 
     def totals(self) -> Totals | None:
         """Return what is to be shown; None while it is not known what was counted before the start.
 
-        That is what is in the file, so that the counters of a monitor that crashes go on from where they were shown
-        last: one that went back by a second would count as begun anew, and all of it as an increase. While nothing can
-        be written it is what was counted.
+        That is what was counted, but no more than the file allows: a monitor that is killed goes on from there, and no
+        counter has been shown above it. One that went back by a second would count as begun anew, and all of it as an
+        increase. While nothing can be written it is what was counted.
         """
         with self._lock:
             if self._before is None:
                 return None
-            counted = self._all()
-            for username, total in counted.items():
+            self.held_back = False
+            for username, total in self._all().items():
                 before = self._shown.get(username, Total())
-                now = total if self._written is None else self._written.get(username, Total())
-                self._shown[username] = now.at_least(before).at_least(_nothing_of(total))
+                now = total if self._ceilings is None else total.at_most(self._ceilings.get(username, Total()))
+                shown = now.at_least(before).at_least(_nothing_of(total))
+                self._shown[username] = shown
+                self.held_back |= bool(username) and _exceeds(total, shown)
             return dict(self._shown)
 
-    def keep(self, last_work: tuple[LastWork, ...]) -> None:
-        """Keep when environments last worked, of as many as have amounts of their own for a day, instead of before."""
+    def keep(self, remembered: Remembered) -> None:
+        """Keep what is to be known again, of as many environments as have amounts of their own for a day."""
+        last_work = remembered.last_work
         users = {one.uid: number for number, one in enumerate(last_work)}
         chosen = kept((number, users[one.uid], int(one.worked)) for number, one in enumerate(last_work))
+        fewer = tuple(one for number, one in enumerate(last_work) if number in chosen)
         with self._lock:
-            self._last_work = tuple(one for number, one in enumerate(last_work) if number in chosen)
+            self._remembered = replace(remembered, last_work=fewer)
 
-    def recalled(self) -> tuple[LastWork, ...] | None:
-        """Return once what :meth:`begin` was told of when environments last worked; else None."""
+    def recalled(self) -> Remembered | None:
+        """Return once what :meth:`begin` was given to remember; else None."""
         with self._lock:
             recalled, self._recalled = self._recalled, None
             return recalled
 
-    def begin(self, before: Totals, last_work: tuple[LastWork, ...] = ()) -> None:
-        """Count on from these totals, and tell when environments had last worked."""
+    def begin(self, stored: Stored) -> None:
+        """Count on from what is in the file, and show counters from where they may have been shown."""
         with self._lock:
-            self._before = before
-            self._recalled = last_work
+            self._before = dict(stored.totals)
+            self._shown = {**stored.ceilings, **self._shown}
+            self._recalled = stored.remembered
 
     def start_over(self) -> None:
         """Forget what was counted so far, as somebody else has counted the same."""
         with self._lock:
             self._pending, self._counted, self._shown = {}, {}, {}
 
-    def batch(self) -> Batch:
-        """Return what is to be written, which then waits no more. The totals before the start must be known."""
+    def batch(self, ticks: int = 0) -> Batch:
+        """Return what is to be written, which then waits no more. The totals before the start must be known.
+
+        Args:
+            ticks: after so many of them the next batch will have been written; until then counters may be shown.
+        """
         with self._lock:
             uses, self._pending = self._pending, {}
-            return Batch(uses, self._all(), self._last_work)
+            totals = self._all()
+            ceilings = {name: self._ceiling(name, total, ticks) for name, total in totals.items()}
+            self._growth, self._growth_before = {}, self._growth
+            return Batch(uses, totals, self._remembered, ceilings)
 
-    def written(self, totals: Totals | None) -> None:
-        """Take note of the totals that are in the file; None when it can no longer be written."""
+    def written(self, ceilings: Totals | None) -> None:
+        """Take note of what the file allows to be shown; None when it can no longer be written."""
         with self._lock:
-            self._written = totals
+            self._ceilings = ceilings
+
+    def _ceiling(self, username: str, total: Total, ticks: int) -> Total:
+        """Return up to where counters may be shown if it goes on as in the last ticks."""
+        growth = self._growth.get(username, Total()).at_least(self._growth_before.get(username, Total()))
+        return total.plus(growth.times(ticks)).at_least(self._shown.get(username, Total()))
 
     def forget(self, usernames: set[str]) -> None:
         """Drop users of whom nothing is kept any more."""
         with self._lock:
             for username in usernames - {own.username for _, (own, _) in self._pending}:
-                for totals in (self._counted, self._before, self._written, self._shown):
+                for totals in (self._counted, self._before, self._ceilings, self._shown):
                     if totals is not None:
                         totals.pop(username, None)
 
@@ -130,6 +156,10 @@ def _nothing_of(total: Total) -> Total:
         None if total.idle is None else 0,
         None if total.energy is None else 0,
     )
+
+
+def _exceeds(total: Total, shown: Total) -> bool:
+    return any(more is not None and more > (less or 0) for more, less in zip(total.amounts, shown.amounts, strict=True))
 
 
 def _coarse(pending: dict[tuple[int, Key], Use], hour: int) -> dict[tuple[int, Key], Use]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
 from genvd.ledger import place
+from genvd.ledger.clock import ClockState, LedgerClock
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
-from genvd.ledger.store import Batch, Store, read_unwritable
+from genvd.ledger.store import Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import Pace, keep_up
 from genvd.publish.safe_tree import UnsafePathError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.idleness import LastWork
     from genvd.ledger.book import Book
     from genvd.ledger.use import Totals
 
@@ -29,6 +30,12 @@ log = logging.getLogger(__name__)
 
 _WRITING = "writing the ledger"
 _GOES_ON = "it goes on in memory, and is written as soon as that is possible"
+
+_TICKS_OF_A_WRITE = 2
+"""That one write may take."""
+
+_HURRY = 0.1
+"""Part of the write interval after which it is written if somebody hurries."""
 
 
 @dataclass(slots=True)
@@ -38,6 +45,13 @@ class Retention:
     write_interval: float
     hourly: float
     daily: float
+    collect_interval: float = 10.0
+    """Seconds from one tick to the next."""
+
+    @property
+    def ticks(self) -> int:
+        """After how many ticks the next batch has been written."""
+        return math.ceil(self.write_interval / self.collect_interval) + _TICKS_OF_A_WRITE
 
 
 class Keeper:
@@ -69,6 +83,8 @@ class Keeper:
         self._errors = ErrorLog(log)
         self._wake = threading.Condition()
         self._stopping = False
+        self._hurrying = False
+        self._clock = LedgerClock(ClockState())
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def start(self) -> None:
@@ -78,6 +94,12 @@ class Keeper:
     def reconfigured(self) -> None:
         """Go by the changed policy at once, not only after the wait that the one before began."""
         with self._wake:
+            self._wake.notify()
+
+    def hurry(self) -> None:
+        """Write soon, as counters wait for that."""
+        with self._wake:
+            self._hurrying = True
             self._wake.notify()
 
     def stop(self) -> None:
@@ -103,8 +125,12 @@ class Keeper:
     def _rest(self) -> None:
         since = time.monotonic()
         with self._wake:
-            while not self._stopping and (left := since + self._retention.write_interval - time.monotonic()) > 0:
+            while not self._stopping and (left := since + self._patience() - time.monotonic()) > 0:
                 self._wake.wait(left)
+            self._hurrying = False
+
+    def _patience(self) -> float:
+        return self._retention.write_interval * (_HURRY if self._hurrying else 1)
 
     def _step(self) -> None:
         try:
@@ -131,13 +157,15 @@ class Keeper:
         if self._batch is not None:
             store.write(self._batch)
             self._batch = None
-        self._batch = self._book.batch()
+        monotonic, wall, retention = time.monotonic(), time.time(), self._retention
+        now = self._clock.now(monotonic, wall, min(retention.hourly, retention.daily))
+        self._batch = self._book.batch(0 if self._stopping else retention.ticks)
+        self._batch.clock = self._clock.state
         store.write(self._batch)
-        self._succeeded(self._batch.totals)
+        self._succeeded(self._batch.ceilings)
         self._batch = None
-        if self._pace.due(time.monotonic(), time.time()):
-            retention = self._retention
-            gone = keep_up(store.connection, time.time(), retention.hourly, retention.daily, lambda: not self._stopping)
+        if self._pace.due(monotonic, wall):
+            gone = keep_up(store.connection, now, retention.hourly, retention.daily, lambda: not self._stopping)
             self._book.forget(gone)
 
     def _open(self) -> Store:
@@ -148,9 +176,10 @@ class Keeper:
             store = Store(self.directory, self._mode, check=not self._checked)
             self._checked = True
             try:
+                stored = store.stored()
                 if not self._known:
-                    self._load(store.totals(), store.last_work())
-                self.last_write_timestamp = store.written() or self.last_write_timestamp
+                    self._load(stored)
+                self.last_write_timestamp = stored.written or self.last_write_timestamp
             except BaseException:
                 with suppress(sqlite3.Error, OSError):
                     store.close()
@@ -158,12 +187,13 @@ class Keeper:
             self._store = store
         return self._store
 
-    def _load(self, totals: Totals, last_work: tuple[LastWork, ...]) -> None:
+    def _load(self, stored: Stored) -> None:
         if self._taken:
             self._book.start_over()
             self._taken = False
-        self._book.begin(totals, last_work)
-        self._book.written(totals)
+        self._book.begin(stored)
+        self._book.written({**stored.totals, **stored.ceilings})
+        self._clock = LedgerClock(stored.clock)
         self._known = True
         self.loaded.set()
 
@@ -181,8 +211,8 @@ class Keeper:
             with suppress(sqlite3.Error, OSError):
                 store.close()
 
-    def _succeeded(self, totals: Totals) -> None:
-        self._book.written(totals)
+    def _succeeded(self, ceilings: Totals) -> None:
+        self._book.written(ceilings)
         self.last_write_timestamp = time.time()
         self.write_success = True
         self._errors.clear("written", "ledger: it is written again")
@@ -201,15 +231,15 @@ class Keeper:
         if isinstance(error, TakenError):
             self._taken = True
         if isinstance(error, RefusedError | UnsafePathError):
-            self._book.begin({})
+            self._book.begin(Stored())
             return
         path = self.directory / place.FILE
         with suppress(sqlite3.Error, OSError):
             try:
-                before, last_work = read_unwritable(path) if path.exists() else ({}, ())
+                stored = read_unwritable(path) if path.exists() else Stored()
             except RefusedError:  # nothing is in it
-                before, last_work = {}, ()
-            self._book.begin(before, last_work)
+                stored = Stored()
+            self._book.begin(stored)
 
 
 def _told(error: Exception, directory: Path) -> str:

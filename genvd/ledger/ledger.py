@@ -9,6 +9,7 @@ from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
+from genvd.ledger.store import Stored
 from genvd.ledger.use import thousandth
 from genvd.model import LedgerStatus, UserUse
 from genvd.places import ledger_directory
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genvd.config import Config
-    from genvd.idleness import LastWork
     from genvd.ledger.use import Total
     from genvd.model import Snapshot
+    from genvd.remembered import Remembered
 
 LONGEST_INTERVALS = 3
 """Intervals that count at most between two ticks: more went by only if the monitor or the machine was suspended."""
@@ -48,7 +49,7 @@ class Ledger:
         self.directory = directory_for(config, mode)
         self.reconfigure(config)
         if self.directory is None:
-            self._book.begin({})
+            self._book.begin(Stored())
         else:
             self._keeper = Keeper(self._book, self.directory, mode, self._retention)
             self._keeper.start()
@@ -56,30 +57,33 @@ class Ledger:
     def reconfigure(self, config: Config) -> None:
         """Count as the configuration says. Where it is kept does not change: that takes another ledger."""
         self._longest = LONGEST_INTERVALS * config.collect_interval
+        self._retention.collect_interval = config.collect_interval
         self._retention.write_interval = config.ledger_write_interval
         self._retention.hourly = config.ledger_hourly_retention
         self._retention.daily = config.ledger_retention
         if self._keeper:
             self._keeper.reconfigured()
 
-    def recalled(self) -> tuple[LastWork, ...] | None:
-        """Return once when environments had last worked before the start; None after that, or if it is not known."""
+    def recalled(self) -> Remembered | None:
+        """Return once what was to be known again after the start; None after that, or if it is not known."""
         self._wait()
         return self._book.recalled()
 
-    def take(self, snapshot: Snapshot, last_work: tuple[LastWork, ...] | None = None) -> LedgerStatus:
+    def take(self, snapshot: Snapshot, remembered: Remembered | None = None) -> LedgerStatus:
         """Count what was used since the last Snapshot, and return what everybody has used.
 
         Args:
             snapshot: what the machine looks like now.
-            last_work: when environments last worked, which is kept instead of what was before; None if it is not known.
+            remembered: what is to be known again, which is kept instead of what was before; None if it is not known.
         """
         self._book.add(self._meter.count(look_of(snapshot), time.monotonic(), self._longest), snapshot.timestamp)
-        if last_work is not None:
-            self._book.keep(last_work)
+        if remembered is not None:
+            self._book.keep(remembered)
         keeper = self._keeper
         self._wait()
         totals = self._book.totals()
+        if keeper is not None and self._book.held_back:
+            keeper.hurry()
         return LedgerStatus(
             None if totals is None else tuple(_shown(name, total) for name, total in totals.items() if name),
             keeper.write_success if keeper else None,

@@ -82,7 +82,8 @@ def set_aside(path: Path, label: str) -> Path:
         with suppress(FileNotFoundError):
             source.rename(goal)
     earlier = sorted(name for name in path.parent.glob(f"{path.name}.corrupt-*") if not name.name.endswith(_BESIDE))
-    for old in earlier[:-_MOST_SET_ASIDE]:
+    earlier = [name for name in earlier if name != target]  # which a clock that was set back does not make the oldest
+    for old in earlier[: -(_MOST_SET_ASIDE - 1)]:
         for name in files(old):
             name.unlink(missing_ok=True)
     return target

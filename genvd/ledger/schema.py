@@ -38,11 +38,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE last_work (eid TEXT NOT NULL, uid INTEGER, created REAL NOT NULL, worked REAL NOT NULL,"
         " known REAL NOT NULL)",
     ),
+    (
+        # Up to where the counters may have been shown; NULL in what was written before. See docs/ledger.md.
+        *(f"ALTER TABLE person ADD COLUMN ceiling_{one} INTEGER" for one in ("allocated", "active", "idle", "energy")),
+        # Since when environments and attachments are there, in Unix seconds; device -1 is the environment itself.
+        "CREATE TABLE seen (eid TEXT NOT NULL, device INTEGER NOT NULL, claimed REAL NOT NULL, found REAL NOT NULL)",
+        # The Unix time that is believed, and for how many seconds of counting the clock has said something else.
+        "ALTER TABLE state ADD COLUMN believed REAL",
+        "ALTER TABLE state ADD COLUMN doubted REAL NOT NULL DEFAULT 0",
+    ),
 )
 """What makes each version of the tables out of the one before; the first out of nothing. Never change one, add one."""
 
 LAST_WORK_VERSION = 2
 """The first one that keeps when environments last worked."""
+
+CEILING_VERSION = 3
+"""The first one that keeps how far counters were shown, since when environments are there, and the time believed."""
 
 OLDEST_READABLE_VERSION = 1
 """The first one that has all that reports and counters need, so that it can be read before it is brought up to date."""

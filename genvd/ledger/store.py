@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from genvd.idleness import LastWork
 from genvd.ledger import place, schema
+from genvd.ledger.clock import ClockState
 from genvd.ledger.schema import CorruptError, TakenError, transaction
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
+from genvd.remembered import Remembered
+from genvd.sightings import KeptTime
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,12 +27,15 @@ _ADDED = ", ".join(
     for name in ("allocated", "active", "idle", "energy", "allocated_again", "active_again", "idle_again")
 )
 
-_SET_TOTAL = """
-    INSERT INTO person (username, uid, last, allocated, active, idle, energy) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (username) DO UPDATE SET uid = coalesce(excluded.uid, uid), last = max(last, excluded.last),
-        allocated = excluded.allocated, active = excluded.active, idle = excluded.idle, energy = excluded.energy
-    WHERE (allocated, active, idle, energy)
-        IS NOT (excluded.allocated, excluded.active, excluded.idle, excluded.energy)"""
+_AMOUNTS = ("allocated", "active", "idle", "energy")
+_KEPT = (*_AMOUNTS, *(f"ceiling_{name}" for name in _AMOUNTS))
+_SET_TOTAL = f"""
+    INSERT INTO person (username, uid, last, {", ".join(_KEPT)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (username) DO UPDATE SET uid = coalesce(excluded.uid, uid), last = CASE
+        WHEN ({", ".join(_AMOUNTS)}) IS ({", ".join(f"excluded.{name}" for name in _AMOUNTS)}) THEN last
+        ELSE max(last, excluded.last) END,
+        {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
+    WHERE ({", ".join(_KEPT)}) IS NOT ({", ".join(f"excluded.{name}" for name in _KEPT)})"""
 _SET_ENVIRONMENT = """
     INSERT INTO environment (person, eid, created, name, last) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (person, eid, created)
@@ -50,9 +56,27 @@ class Batch:
     """By the hour, as Unix time of its beginning."""
     totals: Totals
     """Of everybody, with these uses."""
-    last_work: tuple[LastWork, ...] | None = None
-    """When environments last worked, instead of what is there; None to leave that."""
+    remembered: Remembered | None = None
+    """What is to be known again after a restart, instead of what is there; None to leave that."""
+    ceilings: Totals = field(default_factory=dict)
+    """Up to where the counters may be shown before the next batch is written; of who is missing, up to the total."""
+    clock: ClockState | None = None
+    """What time is believed; None to leave that."""
     number: str = field(default_factory=lambda: os.urandom(8).hex())
+
+
+@dataclass(slots=True)
+class Stored:
+    """What is in the file but for the hours and days."""
+
+    totals: Totals = field(default_factory=dict)
+    """What everybody has used since the ledger was begun, in the order in which they came."""
+    ceilings: Totals = field(default_factory=dict)
+    """Up to where the counters may have been shown."""
+    remembered: Remembered = field(default_factory=Remembered)
+    clock: ClockState = field(default_factory=ClockState)
+    written: float | None = None
+    """When it was last written, as Unix time in seconds; None if it never was."""
 
 
 class Store:
@@ -84,6 +108,7 @@ class Store:
                 if crashed and check:
                     self._check()
                 self._inode = self._current_inode()
+                self._times: tuple[KeptTime, ...] | None = None
             except BaseException:
                 self.connection.close()
                 raise
@@ -106,18 +131,9 @@ class Store:
         except OSError:
             return True
 
-    def totals(self) -> Totals:
-        """Return what everybody has used since the ledger was begun."""
-        return read_totals(self.connection)
-
-    def last_work(self) -> tuple[LastWork, ...]:
-        """Return when environments last worked."""
-        return read_last_work(self.connection)
-
-    def written(self) -> float | None:
-        """Return when it was last written, as Unix time in seconds; None if it never was."""
-        (written,) = self.connection.execute("SELECT written FROM state").fetchone()
-        return None if written is None else float(written)
+    def stored(self) -> Stored:
+        """Return what is in it."""
+        return read(self.connection)
 
     def write(self, batch: Batch) -> None:
         """Write a batch, unless it is there already: an error may come after all was written."""
@@ -134,26 +150,39 @@ class Store:
                 if uuid not in devices:
                     devices[uuid] = self._device(uuid)
                 self.connection.execute(_ADD_USE, (start, environments[consumer], devices[uuid], *use.values()))
-            self._write_last_work(batch)
+            self._write_remembered(batch.remembered)
+            if batch.clock is not None:
+                clock = (batch.clock.believed, batch.clock.doubted_seconds)
+                self.connection.execute("UPDATE state SET believed = ?, doubted = ?", clock)
             self.connection.execute("UPDATE state SET batch = ?, written = ?", (batch.number, time.time()))
+        if batch.remembered is not None:
+            self._times = batch.remembered.times
 
     def _write_totals(self, batch: Batch) -> None:
         hour = int(time.time()) // HOUR * HOUR
         self.connection.executemany(
             _SET_TOTAL,
             (
-                (username, total.uid, hour, total.allocated, total.active, total.idle, total.energy)
+                (username, total.uid, hour, *total.amounts, *batch.ceilings.get(username, total).amounts)
                 for username, total in batch.totals.items()
             ),
         )
 
-    def _write_last_work(self, batch: Batch) -> None:
-        if batch.last_work is None:
+    def _write_remembered(self, remembered: Remembered | None) -> None:
+        if remembered is None:
             return
         self.connection.execute("DELETE FROM last_work")
         self.connection.executemany(
             "INSERT INTO last_work VALUES (?, ?, ?, ?, ?)",
-            ((one.eid, one.uid, one.created, one.worked, one.known) for one in batch.last_work),
+            ((one.eid, one.uid, one.created, one.worked, one.known) for one in remembered.last_work),
+        )
+        if remembered.times == self._times:
+            return
+        self._times = None  # until it is certain that this is in the file
+        self.connection.execute("DELETE FROM seen")
+        self.connection.executemany(
+            "INSERT INTO seen VALUES (?, ?, ?, ?)",
+            ((one.eid, one.device_index, one.claimed, one.found) for one in remembered.times),
         )
 
     def _environment(self, consumer: Consumer, start: int) -> int:
@@ -181,24 +210,39 @@ class Store:
         return status.st_dev, status.st_ino
 
 
-def read_totals(connection: sqlite3.Connection) -> Totals:
-    """Return what everybody has used since the ledger was begun, in the order in which they came."""
+def read(connection: sqlite3.Connection) -> Stored:
+    """Return what is in the file of a ledger, whatever its version: what an older one did not keep is not known."""
+    version = schema.version(connection)
     rows = connection.execute("SELECT username, uid, allocated, active, idle, energy FROM person ORDER BY id")
-    return {username: Total(*amounts) for username, *amounts in rows}
+    totals = {username: Total(*amounts) for username, *amounts in rows}
+    (written,) = connection.execute("SELECT written FROM state").fetchone()
+    stored = Stored(totals, clock=ClockState(written), written=written)
+    last_work: tuple[LastWork, ...] = ()
+    times: tuple[KeptTime, ...] = ()
+    if version >= schema.LAST_WORK_VERSION:
+        last_work = tuple(
+            LastWork(*row) for row in connection.execute("SELECT eid, uid, created, worked, known FROM last_work")
+        )
+    if version >= schema.CEILING_VERSION:
+        times = tuple(KeptTime(*row) for row in connection.execute("SELECT eid, device, claimed, found FROM seen"))
+        stored.ceilings = _ceilings(connection, totals)
+        believed, doubted = connection.execute("SELECT believed, doubted FROM state").fetchone()
+        stored.clock = ClockState(written if believed is None else believed, doubted)
+    stored.remembered = Remembered(last_work, times)
+    return stored
 
 
-def read_last_work(connection: sqlite3.Connection) -> tuple[LastWork, ...]:
-    """Return when environments last worked; nothing for a file of the first version, which did not keep that."""
-    if schema.version(connection) < schema.LAST_WORK_VERSION:
-        return ()
-    return tuple(LastWork(*row) for row in connection.execute("SELECT eid, uid, created, worked, known FROM last_work"))
+def _ceilings(connection: sqlite3.Connection, totals: Totals) -> Totals:
+    ceilings = ", ".join(f"ceiling_{name}" for name in _AMOUNTS)
+    rows = connection.execute(f"SELECT username, uid, {ceilings} FROM person WHERE ceiling_allocated IS NOT NULL")
+    return {username: Total(*amounts).at_least(totals[username]) for username, *amounts in rows}
 
 
-def read_unwritable(path: Path) -> tuple[Totals, tuple[LastWork, ...]]:
-    """Return totals and last work of a file that cannot be opened for writing, as on a disk that is full.
+def read_unwritable(path: Path) -> Stored:
+    """Return what is in a file that cannot be opened for writing, as on a disk that is full.
 
     Raises:
         RefusedError, sqlite3.Error: it cannot be read either.
     """
     with closing(schema.open_for_reading(path)) as connection:
-        return read_totals(connection), read_last_work(connection)
+        return read(connection)

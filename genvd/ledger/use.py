@@ -87,6 +87,26 @@ class Total:
             plus(self.energy, other.energy),
         )
 
+    def times(self, number: int) -> Total:
+        """Return so many of it."""
+        active, idle, energy = (None if amount is None else amount * number for amount in self.amounts[1:])
+        return Total(self.uid, self.allocated * number, active, idle, energy)
+
+    @property
+    def amounts(self) -> tuple[int, int | None, int | None, int | None]:
+        """The amounts in the order of the fields."""
+        return self.allocated, self.active, self.idle, self.energy
+
+    def at_most(self, other: Total) -> Total:
+        """Return the lesser one of each amount; what is not known of one of the two is not known."""
+        return Total(
+            self.uid,
+            min(self.allocated, other.allocated),
+            _lesser(self.active, other.active),
+            _lesser(self.idle, other.idle),
+            _lesser(self.energy, other.energy),
+        )
+
     def at_least(self, other: Total) -> Total:
         """Return the greater one of each amount."""
         return Total(
@@ -115,6 +135,10 @@ def plus(left: int | None, right: int | None) -> int | None:
 def thousandth(amount: int | None) -> float | None:
     """Return milliseconds in seconds, and millijoules in joules; None for what is not known."""
     return None if amount is None else amount / 1000
+
+
+def _lesser(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else min(left, right)
 
 
 def _greater(left: int | None, right: int | None) -> int | None:

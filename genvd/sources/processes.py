@@ -17,6 +17,7 @@ from genvd.sources.cgroups import cgroup
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers
 from genvd.sources.proc_files import START_CODE, START_OF_ENVIRONMENT, START_TIME, STAT_BYTES, stat_fields
 from genvd.sources.process_environment import Claim, Records, inherited, own_claim, records_of
+from genvd.sources.start_times import StartTimes
 from genvd.text import decode
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
@@ -62,6 +63,7 @@ class ProcessSource:
         self._boot_time = BootTime()
         self._root_launchers = RootLaunchers()
         self._owner_search = OwnerSearch(lambda pid: own_claim(pid).eid)
+        self._starts = StartTimes()
 
     def read(self, question: ProcessQuestion) -> ProcessFacts:
         """Answer the question; a process that is gone is simply missing in the answer.
@@ -92,6 +94,7 @@ class ProcessSource:
             confirmed=self._owner_search.confirmed(unconfirmed),
             gone=gone,
             all_seen=not question.all_seen or self._all_seen(),
+            starts=self._starts.read(self._living),
         )
 
     def _all_seen(self) -> bool:

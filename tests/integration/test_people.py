@@ -28,6 +28,7 @@ from tests.support.waiting import wait_for
 
 RATIO = "genv_process_utilization_ratio"
 IDLE = "genv_environment_idle_seconds"
+SINCE = ("genv_environment_created_timestamp_seconds", "genv_environment_device_attached_timestamp_seconds")
 ORPHAN = "genv_device_orphan_memory_bytes"
 TOTAL = 500 * MIB
 HERE, FIRST = os.getpid(), 1
@@ -52,6 +53,8 @@ class Place:
     bob: User
     directory: Path
     stack: ExitStack = field(default_factory=ExitStack)
+    age: float = 3600.0
+    """Seconds by which the times in genv's files are in the past."""
 
     def process(self, user: User | None, eid: str | None = None, name: str = "sleep") -> int:
         """Start a process of a user, or of root, and return its pid."""
@@ -78,16 +81,21 @@ class Place:
         """Activate one more environment, in a shell of the user."""
         entry = environment_entry(eid, [self.process(user)], user.name, uid=user.uid)
         entry["config"] = {"name": f"of {eid}", "gpus": gpus, "gpu_memory": memory}
+        entry["creation"] = self.moment
         self.write("envs", lambda entries: [*entries, entry])
         for index in devices:
             self.attach(eid, index, memory)
+
+    @property
+    def moment(self) -> str:
+        """What genv's files say to be now."""
+        return time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(time.time() - self.age))
 
     def attach(self, eid: str, index: int, memory: str | None = None) -> None:
         def attached(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
             held = {device["index"]: device for device in devices}
             device = held.setdefault(index, device_entry(index))
-            when = time.strftime("%d/%m/%Y %H:%M:%S", time.localtime(time.time() - 3600))
-            device["attachments"].append({"eid": eid, "gpu_memory": memory, "time": when})
+            device["attachments"].append({"eid": eid, "gpu_memory": memory, "time": self.moment})
             return list(held.values())
 
         self.write("devices", attached)
@@ -427,7 +435,8 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     place.scenario.gpus[1] = gpu(1, processes=[Process(pid, MIB)], samples=[Sample(pid, 90)])
     monitor = watch(place)
     key = series(IDLE, eid="a")
-    assert monitor.metrics()[key] == pytest.approx(3600, abs=30), "it works on what it does not hold only"
+    idle = monitor.metrics()[key]
+    assert 0 < idle < 60, "it works on what it does not hold only, and its files say more than its process is old"
 
     place.scenario.gpus[0].samples = [Sample(pid, 1), Sample(other, 90)]
     place.scenario.write()
@@ -502,6 +511,8 @@ def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.
     place.scenario.gpus[0].samples = []
     place.scenario.write()
     idle = wait_for(lambda: monitor.metrics()[key], "it is idle")
+    since = [named(monitor.metrics(), name) for name in SINCE]
+    assert [len(one) for one in since] == [2, 2]
     written = series("genv_monitor_ledger_last_write_timestamp_seconds")
     before = monitor.metrics()[written]
     wait_for(lambda: monitor.metrics()[written] > before, "that is written")
@@ -509,7 +520,23 @@ def test_a_restart_does_not_make_idle(place: Place, tmp_path: Path, end: signal.
 
     seen = watch(place, "--config", str(config)).metrics()
     assert idle < seen[key] < 600
-    assert seen[never] == pytest.approx(3600, abs=600), "it was never seen to work, so it counts from its attachment"
+    assert idle < seen[never] < 600, "it was never seen to work, so it counts from its attachment"
+    assert [named(seen, name) for name in SINCE] == since, "which is when the first monitor saw it"
+
+
+@pytest.mark.parametrize("hours", [-8, 9])
+def test_the_time_of_a_shell_elsewhere(place: Place, hours: int) -> None:
+    """genv writes the local time of the user's own shell, without a zone."""
+    monitor = watch(place)
+    place.age = -3600.0 * hours
+    place.environment("a", place.alice, 0)
+    key = series(IDLE, eid="a")
+    assert wait_for(lambda: monitor.metrics().get(key), "it is idle") < 60
+    seen = monitor.metrics()
+    now = seen[series("genv_monitor_last_collection_timestamp_seconds")]
+    for name in SINCE:
+        (since,) = named(seen, name).values()
+        assert now - 60 < since <= now
 
 
 # --- What somebody should look after ------------------------------------------------------------------------

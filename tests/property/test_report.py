@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from genvd.ledger.book import Book
 from genvd.ledger.report import LABELS, Report, make
-from genvd.ledger.store import HOUR, Store
+from genvd.ledger.store import HOUR, Store, Stored
 from genvd.ledger.upkeep import DAY, keep_up
 from genvd.ledger.use import Consumer, Use
 
@@ -37,7 +37,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         time.tzset()
         store = Store(tmp_path_factory.mktemp("ledger"), "live")
         book = Book()
-        book.begin({})
+        book.begin(Stored())
         for number in range(HOURS):
             # No two sums of hours are the same by chance.
             use = Use(number * number + 1, number, number * number - number + 1, 7 * number)

@@ -20,18 +20,21 @@ from genvd.config import Config
 from genvd.error_log import ErrorLog
 from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
-from genvd.ledger import schema, upkeep
+from genvd.ledger import place, schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
+from genvd.ledger.clock import ClockState, LedgerClock
 from genvd.ledger.keeper import Retention
 from genvd.ledger.ledger import Ledger
 from genvd.ledger.report import Report, make
-from genvd.ledger.store import HOUR, Batch, Store, read_unwritable
+from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Consumer, Total, Use
 from genvd.metrics import exported
 from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
+from genvd.remembered import Remembered
+from genvd.sightings import KeptTime
 from genvd.text import RESERVED, clean
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
 
@@ -49,15 +52,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def write(store: Store, book: Book) -> None:
-    batch = book.batch()
+def write(store: Store, book: Book, ticks: int = 0) -> None:
+    batch = book.batch(ticks)
     store.write(batch)
-    book.written(batch.totals)
+    book.written(batch.ceilings)
 
 
 def begun() -> Book:
     book = Book()
-    book.begin({})
+    book.begin(Stored())
     book.written({})
     return book
 
@@ -65,15 +68,44 @@ def begun() -> Book:
 # --- Totals --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_shown_is_what_is_in_the_file(store: Store) -> None:
+def test_what_is_shown_is_never_more_than_the_file_allows(store: Store) -> None:
     """Or else a counter would go back when the monitor is killed, which Prometheus takes for a new one."""
     book = begun()
     book.add({(Consumer("alice", "1"), GPU): Use(1000, 400, 600)}, NOW)
     assert book.totals() == {"alice": Total(None, 0, 0, 0, None)}
+    assert book.held_back, "nothing allows for it yet"
+    write(store, book, ticks=3)
+    shown = []
+    for _ in range(5):
+        book.add({(Consumer("alice", "1"), GPU): Use(1000, 700, 300, 7)}, NOW)
+        shown.append((book.totals() or {})["alice"])
+    # Nobody foresaw that more of the time would be active, and that energy would be known.
+    assert shown[1] == Total(None, 3000, 1600, 1200, 0)
+    assert [one.allocated for one in shown] == [2000, 3000, 4000, 4000, 4000]
+    assert book.held_back
+    again = Book()
+    again.begin(store.stored())
+    (found,) = (again.totals() or {}).values()
+    assert found.amounts == (4000, 1600, 2400, None), "a monitor that was killed goes on from there"
+    assert store.stored().totals == {"alice": Total(None, 1000, 400, 600, None)}, "what is reported is what was counted"
     write(store, book)
-    book.add({(Consumer("alice", "1"), GPU): Use(500, 500, 0, 7)}, NOW)
-    assert book.totals() == {"alice": Total(None, 1000, 400, 600, 0)}
-    assert store.totals() == {"alice": Total(None, 1000, 400, 600, None)}
+    assert book.totals() == store.stored().totals == {"alice": Total(None, 6000, 3900, 2100, 35)}
+    assert not book.held_back
+
+
+def test_after_crashes_in_a_row_the_counters_wait_for_what_was_counted(store: Store) -> None:
+    """What was shown too much is shown once, not again with each crash."""
+    ahead = []
+    for _ in range(10):
+        book = Book()
+        book.begin(store.stored())
+        book.written(store.stored().ceilings)
+        book.add({(Consumer("alice", "1"), GPU): Use(1000, 1000, 0)}, NOW)
+        write(store, book, ticks=5)
+        counted = store.stored().totals["alice"].allocated
+        ahead.append(store.stored().ceilings["alice"].allocated - counted)
+        assert (book.totals() or {})["alice"].allocated >= counted
+    assert max(ahead) == 5000
 
 
 def test_while_it_cannot_be_written_what_was_counted_is_shown_and_nothing_goes_back(store: Store) -> None:
@@ -90,7 +122,7 @@ def test_while_it_cannot_be_written_what_was_counted_is_shown_and_nothing_goes_b
             shown.append(book.totals())
             book.add(use, NOW)
             shown.append(book.totals())
-            book.written(late.totals)
+            book.written(late.ceilings)
         shown.append(book.totals())
     amounts = [totals["alice"].allocated for totals in shown if totals]
     assert amounts == sorted(amounts)
@@ -102,7 +134,7 @@ def test_what_was_counted_before_is_not_known_until_it_is_read() -> None:
     book = Book()
     book.add({(Consumer("alice", "1"), GPU): Use(1000)}, NOW)
     assert book.totals() is None
-    book.begin({"bob": Total(1, 5), "alice": Total(2, 7)})
+    book.begin(Stored({"bob": Total(1, 5), "alice": Total(2, 7)}))
     assert book.totals() == {"bob": Total(1, 5), "alice": Total(2, 1007)}
 
 
@@ -152,13 +184,17 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
     steps = (((WORK, other), (WORK, other)), (None, (WORK, other)), ((other,), (other,)), ((), ()))
     for last_work, expected in steps:
         if last_work is not None:
-            book.keep(last_work)
+            book.keep(Remembered(last_work))
         write(store, book)
-        assert store.last_work() == expected
+        assert store.stored().remembered.last_work == expected
     book = Book()
     assert book.recalled() is None
-    book.begin({}, (WORK,))
-    assert book.recalled() == (WORK,)
+    remembered = Remembered((WORK,), (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0),))
+    other_book = begun()
+    other_book.keep(remembered)
+    write(store, other_book)
+    book.begin(store.stored())
+    assert book.recalled() == remembered
     assert book.recalled() is None, "it is told once"
     write(store, book)
 
@@ -166,10 +202,10 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
 def test_the_last_work_of_ten_thousand_environments_is_not_kept(store: Store) -> None:
     book = begun()
     many = [LastWork(str(number), 1000, 1.0, float(number), float(number)) for number in range(10_000)]
-    book.keep((*many, WORK))
+    book.keep(Remembered((*many, WORK)))
     write(store, book)
-    assert WORK in store.last_work()
-    assert store.last_work()[:-1] == tuple(many[-MOST_OF_A_USER:])
+    assert WORK in store.stored().remembered.last_work
+    assert store.stored().remembered.last_work[:-1] == tuple(many[-MOST_OF_A_USER:])
 
 
 # --- Bounds --------------------------------------------------------------------------------------------------
@@ -342,13 +378,13 @@ def test_what_is_too_old_goes_with_its_names_and_the_file_gets_smaller(
     fill(store, NOW - 500 * DAY, 2000)
     monkeypatch.setattr(time, "time", lambda: NOW)
     book = Book()
-    book.begin(store.totals())
+    book.begin(store.stored())
     book.add({(Consumer("later", "1"), GPU): Use(5)}, NOW)
     store.write(Batch(book.batch().uses, {"later": Total(None, 5)}))
     (before,) = store.connection.execute("PRAGMA page_count").fetchone()
     forgotten = keep_up(store.connection, NOW, 35 * DAY, 400 * DAY, lambda: True)
     assert forgotten == {"u0", "u1"}
-    assert list(store.totals()) == ["later"]
+    assert list(store.stored().totals) == ["later"]
     assert allocated(store.path, "hour") == 5
     assert allocated(store.path, "day") == 0
     assert store.connection.execute("SELECT count(*) FROM environment").fetchone() == (1,)
@@ -390,13 +426,56 @@ def test_upkeep_trusts_a_clock_only_when_it_went_on_as_it_should() -> None:
     assert pace.due(11_100, NOW + 11_100)
 
 
+def spend(clock: LedgerClock, begin: float, days: int, ahead: float, retention: float = 400 * DAY) -> list[float]:
+    """Return by how much what is believed is ahead of what is right, after each of so many days of counting."""
+    moments = [begin + DAY * day for day in range(1, days + 1)]
+    return [clock.now(moment, NOW + moment + ahead, retention) - NOW - moment for moment in moments]
+
+
+@pytest.mark.parametrize("ahead", [600 * DAY, 20 * DAY, -20 * DAY, -20_000 * DAY])
+def test_a_clock_that_leaps_is_not_believed_for_a_week(ahead: float, caplog: pytest.LogCaptureFixture) -> None:
+    """However often the monitor is restarted meanwhile; and at once when the clock is right again."""
+    clock = LedgerClock(ClockState(float(NOW)))
+    assert clock.now(0.0, NOW, 400 * DAY) == NOW
+    doubted = min(0.0, ahead)  # the earlier one of two times throws away less
+    assert spend(clock, 0, 3, ahead) == [doubted] * 3
+    assert len(caplog.records) == 1
+    assert f"{abs(ahead) / DAY:.0f} days {'ahead' if ahead > 0 else 'behind'}" in caplog.text
+    again = LedgerClock(clock.state)
+    again.now(3 * DAY, NOW + 3 * DAY + ahead, 400 * DAY)
+    assert spend(again, 3 * DAY, 3, ahead) == [doubted] * 3
+    corrected = LedgerClock(again.state)
+    corrected.now(6 * DAY, NOW + 6 * DAY, 400 * DAY)
+    assert spend(corrected, 6 * DAY, 1, 0) == [0]
+    assert corrected.state.doubted_seconds == 0
+    assert spend(again, 6 * DAY, 3, ahead) == [ahead] * 3
+
+
+def test_a_machine_that_was_off_for_a_while_is_believed() -> None:
+    assert spend(LedgerClock(ClockState(float(NOW))), 0, 1, 5 * DAY) == [5 * DAY]
+    (found,) = spend(LedgerClock(ClockState(float(NOW))), 0, 1, 5 * DAY, retention=30 * DAY)
+    assert found < 0, "it is long beside what is kept"
+    assert spend(LedgerClock(ClockState()), 0, 1, 600 * DAY) == [600 * DAY], "a new ledger has nothing to lose"
+
+
+@pytest.mark.parametrize("label", ["20000101T000000Z", "20990101T000000Z"])
+def test_the_damaged_file_that_is_set_aside_stays_whatever_the_clock_says(tmp_path: Path, label: str) -> None:
+    for number in range(5):
+        (tmp_path / "ledger.db").write_text("damaged")
+        place.set_aside(tmp_path / "ledger.db", f"2026010{number}T000000Z")
+    (tmp_path / "ledger.db").write_text("damaged")
+    target = place.set_aside(tmp_path / "ledger.db", label)
+    assert target.exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 # --- Versions ------------------------------------------------------------------------------------------------
 
 
 def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, "live")
     fill(store, NOW, 3)
-    before = store.totals()
+    before = store.stored().totals
     store.close()
     later = (*schema.MIGRATIONS, ("ALTER TABLE person ADD COLUMN note TEXT", "UPDATE person SET note = 'x'"))
     monkeypatch.setattr(schema, "MIGRATIONS", later)
@@ -404,7 +483,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkey
     with pytest.raises(schema.RefusedError, match="older version"):
         schema.open_for_reading(store.path)
     store = Store(tmp_path, "live")
-    assert store.totals() == before
+    assert store.stored().totals == before
     assert store.connection.execute("SELECT DISTINCT note FROM person").fetchall() == [("x",)]
     assert store.connection.execute("PRAGMA user_version").fetchone() == (len(later),)
     store.close()
@@ -417,23 +496,28 @@ def test_a_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         store = Store(tmp_path, "live")
-        fill(store, NOW, 3)
-        before = store.totals()
+        store.connection.execute("INSERT INTO person VALUES (1, 'alice', 1001, ?, 5000, 4000, 1000, NULL)", (NOW,))
+        store.connection.execute("UPDATE state SET written = ?", (NOW,))
+        before = store.stored().totals
         store.close()
-    assert before
-    assert read_unwritable(store.path) == (before, ())
+    assert before == {"alice": Total(1001, 5000, 4000, 1000, None)}
+    stored = read_unwritable(store.path)
+    assert (stored.totals, stored.ceilings, stored.remembered) == (before, {}, Remembered())
+    assert stored.clock == ClockState(NOW), "that is when it was last written"
     store = Store(tmp_path, "live")
-    assert store.totals() == before
-    assert store.last_work() == ()
-    store.write(Batch({}, before, (WORK,)))
+    assert store.stored().totals == before
+    assert store.stored().remembered.last_work == ()
+    store.write(Batch({}, before, Remembered((WORK,)), {"alice": Total(None, 9000, 4000, 1000, None)}))
     store.close()
-    assert read_unwritable(store.path) == (before, (WORK,))
+    stored = read_unwritable(store.path)
+    assert (stored.totals, stored.remembered) == (before, Remembered((WORK,)))
+    assert stored.ceilings == {"alice": Total(1001, 9000, 4000, 1000, None)}
 
 
 def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, "live")
     fill(store, NOW, 3)
-    before = store.totals()
+    before = store.stored().totals
     store.close()
     broken = (*schema.MIGRATIONS, ("UPDATE person SET allocated = 0", "INSERT INTO nowhere VALUES (1)"))
     with monkeypatch.context() as patch:
@@ -441,7 +525,7 @@ def test_a_step_that_fails_leaves_the_version_before(tmp_path: Path, monkeypatch
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
             Store(tmp_path, "live")
     store = Store(tmp_path, "live")
-    assert store.totals() == before
+    assert store.stored().totals == before
     store.close()
 
 

@@ -1,0 +1,130 @@
+"""Since when environments and attachments are there, whatever genv's files say."""
+
+from __future__ import annotations
+
+import pytest
+
+from genvd.model import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
+from genvd.sightings import NO_DEVICE, KeptTime, Moment, Sightings
+
+NOW = 1_800_000_000.0
+BOOT = 50_000.0
+HOUR = 3600.0
+OWNER = ProcessFacts(live_pids=frozenset({7, 8}), uids={7: 1001, 8: 0}, starts={7: BOOT - 2 * HOUR, 8: 1.0})
+
+
+def moment(at: float, wall: float | None = None) -> Moment:
+    return Moment(BOOT + at, NOW + (at if wall is None else wall))
+
+
+def facts(created: float | None, attached: float | None = None, pids: tuple[int, ...] = (7, 8)) -> GenvFacts:
+    record = EnvironmentRecord("a", 1001, "alice", created=created, pids=pids)
+    return GenvFacts((record,), (Attachment("a", 0, attached=attached),))
+
+
+def look(
+    sightings: Sightings,
+    genv: GenvFacts,
+    at: float,
+    wall: float | None = None,
+    processes: ProcessFacts = OWNER,
+    *,
+    fresh: bool = True,
+) -> tuple[float | None, float | None]:
+    """Return since when the environment and its attachment are there, in seconds from :data:`NOW` on."""
+    found = sightings.take(genv, processes, moment(at, wall), moment(at, wall), fresh=fresh)
+    times = [one.created for one in found.environments[:1]] + [one.attached for one in found.attachments[:1]]
+    created, attached = (None if time is None else time - NOW for time in times)
+    return created, attached
+
+
+@pytest.mark.parametrize(
+    ("claimed", "believed"),
+    [(95, 95), (89.5, 89.5), (-8 * HOUR, 90), (-HOUR, 90), (9 * HOUR, 100), (100.5, 100)],
+    ids=["just now", "in whole seconds", "west", "not older though its process is", "east", "in the future"],
+)
+def test_what_was_seen_to_appear_appeared_between_two_collections(claimed: float, believed: float) -> None:
+    sightings = Sightings()
+    sightings.take(GenvFacts(), ProcessFacts(), moment(80), moment(80))
+    sightings.take(GenvFacts(), ProcessFacts(), moment(90), moment(90))
+    claims = facts(NOW + claimed, NOW + claimed)
+    assert look(sightings, claims, 100) == (believed, believed)
+    assert look(sightings, claims, 10 * HOUR) == (believed, believed), "and it stays so"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "pids", "believed"),
+    [
+        (-HOUR, (7, 8), -HOUR),
+        (-8 * HOUR, (7, 8), -2 * HOUR),
+        (-8 * HOUR, (8,), -8 * HOUR),
+        (-HOUR, (9,), 0),
+        (HOUR, (7,), 0),
+    ],
+    ids=["as it says", "as old as its owner's process", "of others alone", "of none known", "in the future"],
+)
+def test_what_was_there_before_is_as_old_as_its_processes_at_most(
+    claimed: float, pids: tuple[int, ...], believed: float
+) -> None:
+    claims = facts(NOW + claimed, NOW + claimed, pids)
+    assert look(Sightings(), claims, 0) == (believed, believed)
+
+
+def test_an_attachment_is_not_older_than_its_environment() -> None:
+    assert look(Sightings(), facts(NOW - 100, NOW - HOUR), 0) == (-100, -100)
+    assert look(Sightings(), facts(None, NOW - HOUR), 0) == (None, 0)
+
+
+def test_what_was_not_read_does_not_tell_what_is_not_there() -> None:
+    sightings = Sightings()
+    sightings.take(GenvFacts(), ProcessFacts(), moment(0), moment(0))
+    sightings.take(GenvFacts(), ProcessFacts(), moment(50), moment(50), fresh=False)
+    assert look(sightings, facts(NOW + 20, NOW + 30), 60) == (20, 30)
+
+
+def test_files_that_were_away_for_a_while_say_what_they_said() -> None:
+    sightings = Sightings()
+    claims = facts(NOW - HOUR, NOW - 60)
+    assert look(sightings, claims, 0) == (-HOUR, -60)
+    sightings.take(GenvFacts(), ProcessFacts(), moment(10), moment(10))
+    assert look(sightings, claims, 9 * HOUR) == (-HOUR, -60)
+    assert look(sightings, facts(NOW - 7 * HOUR, NOW - 60), 9 * HOUR + 10)[0] == 9 * HOUR, "another one"
+    sightings.begin_again()
+    assert look(sightings, facts(NOW - 1.5 * HOUR), 9 * HOUR + 20)[0] == -1.5 * HOUR, "other files"
+
+
+@pytest.mark.parametrize("step", [-600 * 86400.0, 600 * 86400.0])
+def test_setting_the_clock_puts_right_what_it_made_wrong(step: float) -> None:
+    """The process tells when that was, by a clock that nobody sets."""
+    sightings = Sightings()
+    sightings.take(GenvFacts(), ProcessFacts(), moment(0), moment(0, step))
+    claims = facts(NOW + 5 + step, NOW + 5 + step)
+    assert look(sightings, claims, 10, 10 + step) == (5 + step, 5 + step)
+    created, attached = look(sightings, claims, 20)
+    assert created is not None and 0 <= created <= 10
+    assert attached is not None and 0 <= attached <= 10
+
+
+def test_it_is_the_same_after_a_restart() -> None:
+    """Though the shell that activated the environment has ended meanwhile, and only a later one lives."""
+    before = Sightings()
+    before.take(GenvFacts(), ProcessFacts(), moment(0), moment(0))
+    claims = facts(NOW - 8 * HOUR, NOW + 9 * HOUR)
+    assert look(before, claims, 10) == (0, 10)
+    kept = (KeptTime("a", NO_DEVICE, NOW - 8 * HOUR, NOW), KeptTime("a", 0, NOW + 9 * HOUR, NOW + 10))
+    later = ProcessFacts(live_pids=frozenset({7}), uids={7: 1001}, starts={7: BOOT + 2 * HOUR})
+    after = Sightings()
+    assert look(after, claims, 5 * HOUR, processes=later) == (2 * HOUR, 5 * HOUR)
+    after._kept = {one.key: one.found for one in kept}
+    after._seen.clear()
+    assert look(after, claims, 5 * HOUR, processes=later) == (0, 10)
+    assert look(after, facts(NOW - 8 * HOUR, NOW + 10 * HOUR), 11 * HOUR)[1] == 10 * HOUR, "attached again"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    sightings = Sightings()
+    for tick in range(5):
+        many = tuple(EnvironmentRecord(f"{tick} {number}", created=NOW) for number in range(5000))
+        sightings.take(GenvFacts(many), ProcessFacts(), moment(tick), moment(tick))
+    assert len(sightings._gone) == 8192
+    assert len(sightings._seen) == 5000
