@@ -75,6 +75,12 @@ class Config:
         kinds.absolute_path(),
         "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
     )
+    idle_grace: float = _setting(
+        600.0,
+        kinds.duration(0, 86400),
+        "Time without work after which an environment is shown as idle: on the page, in top and on the dashboards."
+        " Until then it is in use. Alerts have times of their own.",
+    )
     metrics_device_details: bool = _setting(
         True,
         kinds.boolean(),
@@ -190,6 +196,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often the machine is looked at.",
     "genv": "Where genv keeps its state. It is only read.",
+    "idle": "When somebody who holds a GPU without working on it is called idle.",
     "metrics": "Groups of metrics that can be switched off. What is always there is in docs/metrics.md.",
     "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
     "scrape": "How the published Prometheus gets in. Files are only named here: Prometheus reads them, as its user.",

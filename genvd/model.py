@@ -483,6 +483,8 @@ class ServiceStatus:
     """Between collections."""
     listening: tuple[ListenAddress, ...] = ()
     certificate_ends: tuple[CertificateEnd, ...] = ()
+    idle_grace_seconds: float = 600.0
+    """For so long an environment without work is shown as in use, and after that as idle."""
 
 
 @dataclass(frozen=True, slots=True)

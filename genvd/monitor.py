@@ -56,6 +56,7 @@ class Monitor:
         self._mode = sources.mode
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
+        self._idle_grace = config.idle_grace
         self._history = History()
         self._bindings_version = sources.bindings_version
         self._collections = 0
@@ -133,6 +134,7 @@ class Monitor:
                 interval_seconds=self._interval,
                 listening=self.listening,
                 certificate_ends=self.certificate_ends,
+                idle_grace_seconds=self._idle_grace,
             )
         )
 
@@ -164,6 +166,7 @@ class Monitor:
         """Look at the machine as the configuration says, from the next collection on."""
         self._machine.timeout = _timeout(config)
         self._interval = config.collect_interval
+        self._idle_grace = config.idle_grace
         self._keep_pace(config.collect_interval)
         self._limits = _limits(config)
         self._left_out = _left_out(config)

@@ -30,7 +30,7 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_created_timestamp_seconds",
-        "When the environment was activated, in seconds since the epoch.",
+        "When the environment was activated, as far as genv's files can be right, in seconds since the epoch.",
         ("eid",),
         lambda s: (((e.eid,), e.created) for e in _environments(s)),
         addable=False,
@@ -81,7 +81,8 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_device_attached_timestamp_seconds",
-        "When the device was attached to the environment, as genv's files say, in seconds since the epoch.",
+        "When the device was attached to the environment, as far as genv's files can be right, in seconds since the"
+        " epoch.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
         addable=False,

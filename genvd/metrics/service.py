@@ -63,6 +63,12 @@ SERVICE = (
         lambda s: [((), s.timestamp)],
     ),
     Metric(
+        "genv_monitor_idle_grace_seconds",
+        "For how many seconds an environment without work is shown as in use, before it is shown as idle.",
+        (),
+        lambda s: [((), s.service.idle_grace_seconds)],
+    ),
+    Metric(
         "genv_monitor_collections_total",
         "Collections since the monitor started.",
         (),

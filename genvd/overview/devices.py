@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd import policy
+from genvd.overview.people import idle_seconds
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Holder:
     eid: str
     name: str | None
     username: str | None
-    active: bool | None
+    idle: bool
+    """Whether it is idle, and not only for a short while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class DeviceRow:
     running: tuple[Running, ...] | None
     running_total: int
     idle_since: float | None
-    """Unix time in seconds since which all who hold it are idle."""
+    """Unix time in seconds since which all who hold it are idle; None while one of them uses it."""
     mig_enabled: bool
     mig: tuple[MigInstance, ...]
 
@@ -143,13 +145,15 @@ def _row(
         power_watts=details.power_watts,
         power_limit_watts=details.power_limit_watts,
         throttled=tuple(reason.reason for reason in details.throttling if reason.active),
-        holders=tuple(_holder(holding, environments) for holding in holdings[:MOST_PARTS]) if holders_known else None,
+        holders=tuple(_holder(snapshot, holding, environments) for holding in holdings[:MOST_PARTS])
+        if holders_known
+        else None,
         holders_total=len(holdings),
         running=tuple(Running(process.pid, process.command, process.username) for process in processes[:MOST_PARTS])
         if processes_known
         else None,
         running_total=len(processes),
-        idle_since=_idle_since(snapshot.timestamp, holdings, environments) if holders_known else None,
+        idle_since=_idle_since(snapshot, holdings, environments) if holders_known else None,
         mig_enabled=device.mig_mode == "enabled",
         mig=device.mig_instances,
     )
@@ -198,12 +202,15 @@ def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart
     return tuple(parts)
 
 
-def _holder(holding: Holding, environments: Mapping[str, Environment]) -> Holder:
+def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Environment]) -> Holder:
     environment = environments.get(holding.eid)
-    return Holder(holding.eid, environment.name if environment else None, holding.username, holding.active)
+    if environment is None:
+        return Holder(holding.eid, None, holding.username, idle=False)
+    idle = idle_seconds(snapshot, environment) is not None
+    return Holder(holding.eid, environment.name, holding.username, idle)
 
 
-def _idle_since(now: float, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
-    idle = [environments[h.eid].idle_seconds if h.eid in environments else None for h in holdings]
-    known = [seconds for seconds in idle if seconds]
-    return now - min(known) if known and len(known) == len(idle) else None
+def _idle_since(snapshot: Snapshot, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
+    idle = [idle_seconds(snapshot, environments[h.eid]) if h.eid in environments else None for h in holdings]
+    known = [seconds for seconds in idle if seconds is not None]
+    return snapshot.timestamp - min(known) if known and len(known) == len(idle) else None

@@ -32,7 +32,7 @@ class EnvironmentRow:
     utilization: float | None
     """Mean share of the SM time of the devices that it holds or uses, 0 to 1."""
     idle_since: float | None
-    """Unix time in seconds; None while it works, or if it holds nothing."""
+    """Unix time in seconds; None while it is in use, see :func:`idle_seconds`, or if it holds nothing."""
     created: float | None
     """Unix time in seconds."""
     violations: tuple[str, ...]
@@ -74,6 +74,15 @@ class ProcessRow:
     unmanaged: bool | None
 
 
+def idle_seconds(snapshot: Snapshot, environment: Environment) -> float | None:
+    """Return for how long an environment is idle; None while it is in use.
+
+    Who has not worked for a short while is in use all the same: programs load data, and people read what came out.
+    """
+    seconds = environment.idle_seconds
+    return seconds if seconds and seconds >= snapshot.service.idle_grace_seconds else None
+
+
 def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
     """Return the active environments; None while they are not known."""
     if snapshot.environments is None:
@@ -83,13 +92,12 @@ def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
         if is_broken:
             broken[environment.eid].append(rule)
     return tuple(
-        _environment(snapshot.timestamp, environment, tuple(broken[environment.eid]))
-        for environment in snapshot.environments
+        _environment(snapshot, environment, tuple(broken[environment.eid])) for environment in snapshot.environments
     )
 
 
-def _environment(now: float, environment: Environment, violations: tuple[str, ...]) -> EnvironmentRow:
-    uses = environment.uses
+def _environment(snapshot: Snapshot, environment: Environment, violations: tuple[str, ...]) -> EnvironmentRow:
+    uses, idle = environment.uses, idle_seconds(snapshot, environment)
     return EnvironmentRow(
         eid=environment.eid,
         name=environment.name,
@@ -99,7 +107,7 @@ def _environment(now: float, environment: Environment, violations: tuple[str, ..
         memory_bytes=None if uses is None else memory(uses),
         memory_limit_bytes=environment.memory_limit_bytes,
         utilization=None if uses is None else _mean([use.share for use in uses]),
-        idle_since=now - environment.idle_seconds if environment.idle_seconds else None,
+        idle_since=None if idle is None else snapshot.timestamp - idle,
         created=environment.created,
         violations=violations,
     )

@@ -74,7 +74,7 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
         Column(
             "STATE",
             lambda d: _state(d, overview.timestamp),
-            style=lambda d: Style.ERROR if d.up is False else Style.WARNING,
+            style=_state_style,
         ),
     )
 
@@ -84,8 +84,18 @@ def _state(device: DeviceRow, now: float) -> str:
         return "does not answer"
     if device.idle_since is not None:
         return f"idle {duration(now - device.idle_since)}"
-    unheld = device.holders == () and device.running_total
-    return ", ".join([*(["MIG"] if device.mig_enabled else []), *(["used, held by nobody"] if unheld else [])])
+    words = ["MIG"] if device.mig_enabled else []
+    if device.holders:
+        words.append("in use")
+    elif device.holders == () and device.running_total:
+        words.append("used, held by nobody")
+    return ", ".join(words)
+
+
+def _state_style(device: DeviceRow) -> Style:
+    if device.up is False:
+        return Style.ERROR
+    return Style.PLAIN if device.holders and device.idle_since is None else Style.WARNING
 
 
 _INSTANCES = (

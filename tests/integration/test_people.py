@@ -23,6 +23,7 @@ from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series
 from tests.support.needs import need, need_root
 from tests.support.parity import device_entry, environment_entry
+from tests.support.prometheus import Prometheus, each_second
 from tests.support.users import User, temporary_users
 from tests.support.waiting import wait_for
 
@@ -537,6 +538,30 @@ def test_the_time_of_a_shell_elsewhere(place: Place, hours: int) -> None:
     for name in SINCE:
         (since,) = named(seen, name).values()
         assert now - 60 < since <= now
+
+
+# --- Who used how much, as Prometheus has it -------------------------------------------------------------------
+
+
+def test_rates_of_what_is_used_are_steady_at_constant_use(place: Place, tmp_path: Path) -> None:
+    """Over few scrapes as well: the counters move with each collection, and not only when the ledger is written."""
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 3s}}\n")
+    place.environment("a", place.alice, 0, 1)
+    monitor = watch(place, "--config", str(config), "--config-dir", str(tmp_path))
+    published = tmp_path / "prometheus" / "prometheus.yml"
+    wait_for(published.exists, "the configuration is published")
+    path = each_second(published, (f"localhost:{monitor.port}",))
+    kinds = ("allocated", "idle")
+    with Prometheus(path, tmp_path / "data") as prometheus:
+        counter = "genv_user_{}_device_seconds_total"
+        enough = f"count_over_time({counter.format('idle')}[1h]) > 18"
+        wait_for(lambda: prometheus.query(enough), "it was scraped often", 60)
+        (time_,) = prometheus.query("timestamp(up)").values()
+        rates = [prometheus.query_range(f"rate({counter.format(kind)}[4s])", time_ - 10, time_, 1) for kind in kinds]
+    for found in rates:
+        (values,) = found.values()
+        assert values == pytest.approx([2] * 11, rel=0.15)
 
 
 # --- What somebody should look after ------------------------------------------------------------------------

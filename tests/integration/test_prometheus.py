@@ -423,11 +423,13 @@ def test_the_people_of_several_machines_are_right(
 def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
     """Work out what queries of the people have to show."""
     held = rows("genv_environment_device_attached", "instance", "eid", "index")
-    idle = rows("genv_environment_idle_seconds", "instance", "eid")
+    (grace,) = set(rows("genv_monitor_idle_grace_seconds", "instance").values())
+    without_work = rows("genv_environment_idle_seconds", "instance", "eid")
+    idle = {key: seconds if seconds >= grace else 0.0 for key, seconds in without_work.items()}
     holders: dict[tuple[str, str], list[float]] = defaultdict(list)
     for instance, eid, index in held:
         holders[instance, index].append(idle[instance, eid])
-    forgotten = [times for times in holders.values() if min(times) > 1800]
+    forgotten = [times for times in holders.values() if min(times) > 0]
     assert forgotten
     yield ("stat", "Devices held", "A"), _number(len(holders))
     yield ("stat", "Devices held idle", "A"), _number(len(forgotten))

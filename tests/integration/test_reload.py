@@ -189,6 +189,7 @@ SEEN = {
     "collect_interval": Row("300ms", lambda s: s.monitor.snapshot()["service"]["interval_seconds"], 0.2, 0.3),
     "collect_timeout": Row("50ms", is_up, True, False, all_the_time=TIMEOUT, slow=True),
     "genv_state_directory": Row(Path("other-state"), eids, ["17"], ["18"]),
+    "idle_grace": Row("1m", lambda s: s.monitor.metrics()[series("genv_monitor_idle_grace_seconds")], 600, 60),
     **{f"metrics_{group}": Row(False, shows(group), True, False) for group in GROUPS},
     "metrics_pcie_throughput": Row(True, shows("pcie_throughput")),
     "publish_enabled": Row(False, lambda s: s.monitor.snapshot()["service"]["publish_success"], True, None),

@@ -288,7 +288,7 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
         ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
         (
             "port: 1\n",
-            ":1: port: unknown key; expected one of listen, collect, genv, metrics, publish, scrape, ledger, limits,",
+            ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, ledger,",
         ),
         ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: is there twice; expected once"),
         ("listen: {}\nlisten: {}\n", ":2: listen: is there twice; expected once"),

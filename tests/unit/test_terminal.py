@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genvd.device_model import Activity, MigInstance
@@ -156,6 +158,23 @@ def test_mig_devices_have_lines_of_their_own() -> None:
         assert f"{number}.0/12.0  {number * 10:>3}%" in text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "grace", "idle"),
+    [(6.0, 600.0, False), (599.9, 600.0, False), (600.0, 600.0, True), (59.0, 60.0, False), (61.0, 60.0, True)],
+)
+def test_who_has_not_worked_for_a_short_while_is_in_use(seconds: float, grace: float, idle: bool) -> None:
+    snapshot = inhabited((device(0),), (environment("1", (0,), idle_seconds=seconds),), (), {})
+    snapshot = replace(snapshot, service=replace(snapshot.service, idle_grace_seconds=grace))
+    seen = overview(snapshot)
+    assert seen.devices and seen.devices[0].holders and seen.environments
+    assert seen.devices[0].holders[0].idle is idle
+    since = snapshot.timestamp - seconds if idle else None
+    assert seen.devices[0].idle_since == seen.environments[0].idle_since == since
+    text = "\n".join(shown(100, 60, snapshot))
+    assert ("in use" not in text) is idle
+    assert ("1 environment (1 idle)" in text) is idle
+
+
 def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
     snapshot = inhabited(
         (device(0), device(1), device(2, mig_mode="enabled")),
@@ -165,7 +184,7 @@ def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
     )
     rows = [line for line in shown(100, 60, snapshot) if "  NVIDIA H200  " in line]
     assert rows[0].endswith("  nobody     used, held by nobody")
-    assert rows[1].endswith("  1 (alice)")
+    assert rows[1].endswith("  1 (alice)  in use")
     assert rows[2].endswith("  nobody     MIG, used, held by nobody")
 
 

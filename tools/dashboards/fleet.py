@@ -90,7 +90,7 @@ def _use() -> Sequence[PanelBuilder]:
         number(
             _about(
                 "Devices held idle",
-                "Devices whose every holder has not worked for more than 30 minutes; orange: there are some.",
+                "Devices whose every holder is idle, as each machine's idle.grace says; orange: there are some.",
             ),
             ask.total("instance:genv_idle_devices:count"),
             NONE_IS_GOOD,
@@ -134,7 +134,7 @@ def _machines() -> PanelBuilder:
         About(
             "Machines",
             "Each machine as it is just now; a click on its name shows its devices. Idle: devices held whose every"
-            " holder has not worked for more than 30 minutes.",
+            " holder is idle, as the machine's idle.grace says.",
             width=24,
             height=14,
         ),

@@ -112,15 +112,15 @@ def fleet_mean(record: str, label: str) -> str:
 def of_top_users(record: str, most: int) -> str:
     """Give what was recorded of the users who hold the most devices."""
     held = fleet("username:genv_user_allocated_device_seconds:rate5m", "username")
-    return f"{fleet(record, 'username')} and on (username) topk({most}, {held})"
+    return f"round({fleet(record, 'username')}, 0.1) and on (username) topk({most}, {held})"
 
 
 def held_here(most: int) -> str:
     """Give the devices that each user holds on the chosen machines, of those who hold the most."""
     held = per("instance_username:genv_user_allocated_device_seconds:rate5m", "username", where=_JOB)
-    return f"sort_desc(topk({most}, sum by (username) ({held})))"
+    return f"sort_desc(round(topk({most}, sum by (username) ({held})), 0.1))"
 
 
 def held_by_user(most: int) -> str:
     """Give the devices that each user holds over the whole fleet, of those who hold the most at each moment."""
-    return f"topk({most}, {fleet('username:genv_user_allocated_device_seconds:rate5m', 'username')})"
+    return f"round(topk({most}, {fleet('username:genv_user_allocated_device_seconds:rate5m', 'username')}), 0.1)"

@@ -147,7 +147,7 @@ def _held() -> PanelBuilder:
         About(
             "Who holds the devices",
             "Each environment on each device that it holds. Idle for: since the environment last worked on a device"
-            " that it holds; yellow from 10 minutes on, orange from 30.",
+            " that it holds, and 0 while it is in use: idle.grace says from when on it is idle.",
             width=24,
             height=9,
         ),
@@ -384,7 +384,7 @@ def _clocks() -> Sequence[PanelBuilder]:
                 height=9,
                 empty=f"{DETAILS}; only newer drivers count it",
             ),
-            f"max by (reason) ({ask.device_rate('genv_device_throttled_seconds_total', 'reason')})",
+            f"clamp_max(max by (reason) ({ask.device_rate('genv_device_throttled_seconds_total', 'reason')}), 1)",
             "{{reason}}",
             RATIO,
         ),

@@ -1,7 +1,7 @@
 """What the dashboard of one machine asks of the metrics."""
 
 from tools.dashboards.people_expressions import owned
-from tools.dashboards.promql import THE_ONE, described, increase, on, per, rate
+from tools.dashboards.promql import THE_ONE, described, idle, increase, on, per, rate
 from tools.dashboards.scales import RECOVERY_ACTIONS
 
 _CHOSEN = 'index=~"$device"'
@@ -118,9 +118,9 @@ def held_utilisation() -> str:
 
 
 def held_idle() -> str:
-    """Give for how many seconds each environment has not worked, for each device that it holds."""
-    idle = machine("genv_environment_idle_seconds", "eid")
-    return _owned(f"0 * {_attached()} + {on('eid')} group_left () {idle}")
+    """Give for how many seconds each environment is idle, for each device that it holds; 0 while it is in use."""
+    seconds = idle(machine("genv_environment_idle_seconds", "eid"), machine("genv_monitor_idle_grace_seconds"))
+    return _owned(f"0 * {_attached()} + {on('eid')} group_left () ({seconds})")
 
 
 def _attached() -> str:

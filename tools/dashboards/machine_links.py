@@ -100,7 +100,7 @@ def _pcie() -> Sequence[PanelBuilder]:
                 height=8,
                 empty=DETAILS,
             ),
-            ask.device_increase("genv_device_pcie_replays_total"),
+            f"round({ask.device_increase('genv_device_pcie_replays_total')})",
             _GPU,
             NONE_IS_GOOD,
         ),
@@ -129,7 +129,7 @@ def _nvlink() -> Sequence[PanelBuilder]:
         expression = f"sum by (instance, index) ({ask.device_rate(counter, 'link')})"
         return lines(about, expression, _GPU, BYTES_PER_SECOND)
 
-    errors = ask.device_increase("genv_device_nvlink_errors_total", "link", "kind")
+    errors = f"round({ask.device_increase('genv_device_nvlink_errors_total', 'link', 'kind')})"
     return [
         throughput("NVLink received", "received", "genv_device_nvlink_receive_bytes_total"),
         throughput("NVLink sent", "sent", "genv_device_nvlink_transmit_bytes_total"),

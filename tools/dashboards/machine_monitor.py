@@ -213,7 +213,7 @@ def _bounds() -> Sequence[PanelBuilder]:
                 height=7,
                 empty=_NO_MONITOR,
             ),
-            ask.machine_increase("genv_monitor_rejected_claims_total", "reason"),
+            f"round({ask.machine_increase('genv_monitor_rejected_claims_total', 'reason')})",
             "{{reason}}",
             COUNT,
         ),

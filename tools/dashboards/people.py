@@ -64,7 +64,7 @@ def _numbers() -> Sequence[PanelBuilder]:
         number(
             about(
                 "Devices held idle",
-                "Of these, devices whose every holder has not worked for more than 30 minutes; orange: there are some.",
+                "Of these, devices whose every holder is idle, as idle.grace says; orange: there are some.",
             ),
             ask.idle_devices(),
             NONE_IS_GOOD,
@@ -87,7 +87,7 @@ def _environments() -> PanelBuilder:
         About(
             "Environments",
             "What each environment asked for, holds and does. Idle for: since it last worked on a device that it holds,"
-            " or since it holds devices; yellow from 10 minutes on, orange from 30. The limit of memory holds on each"
+            " or since it holds devices; 0 while it is in use, as idle.grace says. The limit of memory holds on each"
             " device. Utilisation is the mean over the devices on which it is. (other) is the sum of what is over the"
             " monitor's limits.",
             width=24,
@@ -108,7 +108,7 @@ def _environments() -> PanelBuilder:
                 ask.environment_mean("genv_environment_utilization_ratio", "device"),
                 unit="percentunit",
             ),
-            Value("Idle for", ask.environment("genv_environment_idle_seconds"), unit="s", steps=IDLE.steps),
+            Value("Idle for", ask.idle_for(), unit="s", steps=IDLE.steps),
             Value("Processes", ask.environment("genv_environment_processes_total")),
             Value("Broken rules", ask.environment_sum("genv_environment_violation", "rule"), steps=NONE_IS_GOOD.steps),
             Value("Activated", ask.environment_created(), unit="dateTimeFromNow"),
@@ -145,25 +145,25 @@ def _idle() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "Idle for",
-                "How long each environment that holds devices has not worked on any; yellow from 10 minutes on, orange"
-                " from 30. 0 means that it works.",
+                "How long each environment that holds devices has not worked on any; orange from 30 minutes on. 0 means"
+                " that it is in use: it works, or has not worked for less than idle.grace, by default 10 minutes.",
                 width=10,
                 height=10,
                 empty="No environment holds a device",
             ),
-            f"sort_desc({ask.environment('genv_environment_idle_seconds')})",
+            f"sort_desc({ask.idle_for()})",
             _LEGEND,
             IDLE,
         ),
         lines(
             About(
                 "Idle over time",
-                "How long each environment that holds devices had not worked; dashed: 10 and 30 minutes.",
+                "How long each environment that holds devices was idle, 0 while it was in use; dashed: 30 minutes.",
                 width=14,
                 height=10,
                 empty="No environment held a device",
             ),
-            ask.environment("genv_environment_idle_seconds"),
+            ask.idle_for(),
             _LEGEND,
             IDLE,
         ),

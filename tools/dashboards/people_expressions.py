@@ -1,7 +1,6 @@
 """What the dashboards ask about environments and users."""
 
-from tools.dashboards.promql import described, increase, named_when_empty, on, or_none_of, per, rate
-from tools.dashboards.scales import IDLE_SECONDS
+from tools.dashboards.promql import described, idle, increase, named_when_empty, on, or_none_of, per, rate
 
 NOBODY_KNOWN = "(unknown)"
 """In place of the name of a user that is not known."""
@@ -90,9 +89,17 @@ def held_devices() -> str:
 def idle_devices() -> str:
     """Give how many devices of the chosen users are held only by environments that do not work."""
     attached = per("genv_environment_device_attached", "eid", "index")
-    idle = f"{per('genv_environment_idle_seconds', 'eid')} > {IDLE_SECONDS}"
-    wanted = f"group by (instance, index) ({attached} unless {on('eid')} {idle})"
+    wanted = f"group by (instance, index) ({attached} unless {on('eid')} ({_idle()} > 0))"
     return or_none_of(f"count({_held()} unless {on('index')} {wanted})", _machine_known())
+
+
+def idle_for() -> str:
+    """Give for how many seconds each chosen environment is idle, 0 while it is in use."""
+    return of_users(_idle(where=_ENVIRONMENT))
+
+
+def _idle(where: str = "") -> str:
+    return idle(per("genv_environment_idle_seconds", "eid", where=where), per("genv_monitor_idle_grace_seconds"))
 
 
 def _held() -> str:
@@ -142,12 +149,15 @@ def used(counter: str, per_unit: float) -> str:
 
 
 def used_at_a_time(counter: str) -> str:
-    """Give at which rate the chosen users use something, in what is counted per second."""
-    return f"sum by (username) ({rate(counter, 'username', where=_USER)})"
+    """Give at which rate the chosen users use something, in what is counted per second, rounded to tenths."""
+    return f"round(sum by (username) ({rate(counter, 'username', where=_USER)}), 0.1)"
 
 
 def share_worked() -> str:
-    """Give the share of the time for which the chosen users held devices in which they worked on them."""
+    """Give the share of the time for which the chosen users held devices in which they worked on them.
+
+    Prometheus estimates both of them, so that it can come out a little above all of it.
+    """
     active = f"sum by (username) ({increase('genv_user_active_device_seconds_total', 'username', where=_USER)})"
     held = f"sum by (username) ({increase('genv_user_allocated_device_seconds_total', 'username', where=_USER)})"
-    return f"{active} / ({held} > 0)"
+    return f"clamp_max({active} / ({held} > 0), 1)"

@@ -6,6 +6,11 @@ job, pod or other label a scrape configuration adds, and a machine that two jobs
 
 from collections.abc import Sequence
 
+from genvd.config import Config
+
+DEFAULT_GRACE = Config().idle_grace
+"""Seconds for which an environment without work is in use, where a machine does not tell its own."""
+
 SELECTED = 'instance=~"$instance"'
 """The matcher for the machines chosen at the top of the dashboard."""
 
@@ -35,6 +40,19 @@ def _kept(expression: str, labels: tuple[str, ...]) -> str:
 
 def _matchers(machines: str, where: str) -> str:
     return f"{machines}, {where}" if where else machines
+
+
+def idle(seconds: str, grace: str) -> str:
+    """Give for how many seconds environments are idle, 0 where they are in use.
+
+    A monitor that does not tell its grace has that of the default configuration.
+
+    Args:
+        seconds: without work, by environment.
+        grace: genv_monitor_idle_grace_seconds by machine.
+    """
+    default = f"{DEFAULT_GRACE:g} * group by (instance) ({seconds})"
+    return f"{seconds} >= {on()} group_left () ({grace} or {default}) or 0 * {seconds}"
 
 
 def one_of(expression: str, *labels: str) -> str:

@@ -18,10 +18,8 @@ HERTZ = Scale("hertz", least=0)
 SECONDS = Scale("s", least=0)
 HOURS = Scale("h", least=0)
 KILOWATT_HOURS = Scale("kwatth", least=0)
-IDLE = Scale("s", least=0, steps=((None, "green"), (600, "yellow"), (1800, "orange")))
-
-IDLE_SECONDS = 1800
-"""From how many seconds on somebody who holds a device counts as idle; the recording rules say the same."""
+IDLE = Scale("s", least=0, steps=((None, "green"), (1, "yellow"), (1800, "orange")))
+"""Of what is 0 until the grace of the machine is over, see promql.idle."""
 
 YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
 YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}

@@ -106,7 +106,7 @@ function stateOf(device, now) {
   if (device.idle_since !== null) {
     return [`idle since ${time(device.idle_since, now)} (${duration(now - device.idle_since)})`, "warning"];
   }
-  if (device.holders_total) return ["held", "good"];
+  if (device.holders_total) return ["in use", "good"];
   return device.running_total ? ["used, held by nobody", "warning"] : ["free", ""];
 }
 
@@ -140,7 +140,7 @@ function holders(device) {
   if (device.holders === null) return [UNKNOWN];
   if (!device.holders_total) return ["nobody"];
   return [list(device.holders.map((/** @type {any} */ holder) => [
-    name(holder.name ?? holder.eid), ...of(holder.username), ...(holder.active === false ? [", idle"] : []),
+    name(holder.name ?? holder.eid), ...of(holder.username), ...(holder.idle ? [", idle"] : []),
   ]), device.holders_total)];
 }
 
