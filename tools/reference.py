@@ -137,10 +137,10 @@ not known while the driver does not list the processes.
 **Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
 them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
 it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
-activation where genv has no time of the attachment, as far as these can be true ([trust.md](trust.md#the-rules)). While nothing is known of an environment's work there is
-no series, and after more than 5 minutes of that it begins anew. Setting the clock changes nothing of it. The page, `top`
-and the dashboards say *in use* until it is `idle.grace`, which is 10 minutes unless the configuration says otherwise
-(`genv_monitor_idle_grace_seconds`).
+activation where genv has no time of the attachment, as far as these can be true ([trust.md](trust.md#the-rules)).
+While nothing is known of an environment's work there is no series, and after more than 5 minutes of that it begins
+anew. Setting the clock changes nothing of it. The page, `top` and the dashboards say *in use* until it has reached
+`idle.grace`, which is 10 minutes unless the configuration says otherwise (`genv_monitor_idle_grace_seconds`).
 
 **After a restart of the monitor** it counts on from the last work, which is kept in the file of the
 [ledger](ledger.md#when-environments-last-worked). What went on while the monitor was down nobody saw, which is the same

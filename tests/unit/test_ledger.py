@@ -20,7 +20,7 @@ from genvd.config import Config
 from genvd.error_log import ErrorLog
 from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
-from genvd.ledger import place, schema, upkeep
+from genvd.ledger import keeper, place, schema, upkeep
 from genvd.ledger.book import Book
 from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
 from genvd.ledger.clock import ClockState, LedgerClock
@@ -37,6 +37,7 @@ from genvd.remembered import Remembered
 from genvd.sightings import KeptTime
 from genvd.text import RESERVED, clean
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
+from tests.support.waiting import wait_for
 
 ERRORS = ErrorLog(logging.getLogger(__name__))
 
@@ -456,6 +457,34 @@ def test_a_machine_that_was_off_for_a_while_is_believed() -> None:
     (found,) = spend(LedgerClock(ClockState(float(NOW))), 0, 1, 5 * DAY, retention=30 * DAY)
     assert found < 0, "it is long beside what is kept"
     assert spend(LedgerClock(ClockState()), 0, 1, 600 * DAY) == [600 * DAY], "a new ledger has nothing to lose"
+
+
+def test_a_clock_that_is_years_ahead_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Upkeep comes round meanwhile, here several times a second."""
+    monkeypatch.setattr(upkeep, "EVERY", 0.2)
+    keeping = config(tmp_path)
+    ledger = Ledger(keeping, "live")
+    machine, seen = snapshot(), []
+
+    def upkeeps(*arguments: Any) -> set[str]:
+        seen.append(arguments[1])
+        return keep_up(*arguments)
+
+    monkeypatch.setattr(keeper, "keep_up", upkeeps)
+    try:
+        wait_for(lambda: ledger.take(machine) and allocated(tmp_path / "ledger.db", "hour") > 0, "it is written")
+        had, right = allocated(tmp_path / "ledger.db", "hour"), time.time
+        monkeypatch.setattr(time, "time", lambda: right() + 600 * DAY)
+        seen.clear()
+        wait_for(lambda: ledger.take(machine) and len(seen) >= 3, "upkeep came round")
+    finally:
+        ledger.stop()
+        assert ledger.wait(10)
+    assert allocated(tmp_path / "ledger.db", "hour") >= had
+    assert all(abs(now - right()) < 60 for now in seen)
+    assert caplog.text.count("600 days ahead") == 1
 
 
 @pytest.mark.parametrize("label", ["20000101T000000Z", "20990101T000000Z"])
