@@ -86,7 +86,6 @@ class Machine:
         self._known_accounts = KnownAccounts()
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
-        self._renumbering = Renumbering()
         self._left_memory = LeftMemory()
         self._unknown = ErrorLog(log)
         self._numbers_unknown: dict[UnknownEnvironment, int] = {}
@@ -95,6 +94,8 @@ class Machine:
         """For how long environments do nothing; what it remembers may outlive this machine."""
         self.sightings = Sightings()
         """Since when they are there, as far as is known; likewise."""
+        self.renumbering = Renumbering()
+        """Of which devices the attachments are; likewise."""
         self._times_are_claims = sources.mode == "live"
 
     def look(self, service: ServiceStatus) -> Snapshot:
@@ -151,7 +152,7 @@ class Machine:
         if snapshot.holdings is None or snapshot.environments is None:
             return None
         times = self.sightings.kept(snapshot.environments, snapshot.holdings)
-        return Remembered(self.idle_clock.last_work, times)
+        return Remembered(self.idle_clock.last_work, times, self.renumbering.kept(snapshot.environments))
 
     def _ask(self) -> _Facts:
         """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
@@ -163,7 +164,7 @@ class Machine:
         gpu, gpu_status = self._gpus.facts(deadline)
         genv, genv_status = self._genv.facts(deadline)
         # By the times as genv's files have them, which tell one attachment from a later one.
-        unclear = self._renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
+        unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
         command, command_status = self._genv_command.facts(deadline)
         deadline = time.monotonic() + self.timeout
         self._processes.ask(_question(gpu, genv))

@@ -144,6 +144,7 @@ class Monitor:
         if remembered is not None:
             self._machine.idle_clock.recall(remembered.last_work)
             self._machine.sightings.recall(remembered.times)
+            self._machine.renumbering.recall(remembered.devices)
 
     def _counted(self, snapshot: Snapshot) -> Snapshot:
         """Return the Snapshot with what the ledger says after it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genvd.idleness import LastWork
+    from genvd.renumbering import KeptDevice
     from genvd.sightings import KeptTime
 
 
@@ -18,3 +19,5 @@ class Remembered:
     """When those that hold devices last worked."""
     times: tuple[KeptTime, ...] = ()
     """When they were created and their devices attached, as far as that can be true."""
+    devices: tuple[KeptDevice, ...] = ()
+    """Of which device each of their attachments is, whatever index it has by now."""

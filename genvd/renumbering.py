@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from genvd.device_identity import Identity, identities
 from genvd.model import Holding
+from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,14 +78,31 @@ class Unclear:
 
 NOTHING_UNCLEAR = Unclear({})
 
+MOST_KEPT = 8192
+"""So many attachments are kept for the next start of the monitor."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDevice:
+    """Of which device an attachment is, for the next start of the monitor."""
+
+    eid: str
+    device_index: int
+    attached: float | None
+    """As genv's files say."""
+    uuid: str | None
+    pci_bus_id: str | None
+
 
 class Renumbering:
     """Remembers of which device each attachment is.
 
-    An attachment that is there when the monitor starts is taken to be of the device that has its index then.
+    An attachment that is there when the monitor starts is of the device that it was of before, if that is recalled;
+    else it is taken to be of the device that has its index then.
     """
 
     def __init__(self) -> None:
+        self._kept: dict[_Key, Identity] = {}
         self._devices: dict[_Key, Identity] = {}
         self._order: dict[int, Identity] = {}
         self._unclear: frozenset[_Key] = frozenset()
@@ -103,6 +121,20 @@ class Renumbering:
         self._unclear = frozenset(key for key in keys if self._is_unclear(key))
         return Unclear({key[:2]: self._candidates(key) for key in self._unclear}) if self._unclear else NOTHING_UNCLEAR
 
+    def recall(self, kept: Iterable[KeptDevice]) -> None:
+        """Take in what :meth:`kept` returned before the monitor was started."""
+        self._kept = {(one.eid, one.device_index, one.attached): Identity(one.uuid, one.pci_bus_id) for one in kept}
+
+    def kept(self, environments: Iterable[Environment]) -> tuple[KeptDevice, ...]:
+        """Return what the next start of the monitor should know of the attachments of these."""
+        eids = {environment.eid for environment in environments}
+        found = [
+            KeptDevice(clean(eid), index, attached, *device)
+            for (eid, index, attached), device in self._devices.items()
+            if eid in eids and device.known
+        ]
+        return tuple(sorted(found, key=lambda one: (one.eid, one.device_index))[:MOST_KEPT])
+
     def _with_last_known(self, order: Mapping[int, Identity]) -> dict[int, Identity]:
         """Return the order with what was last known of those that do not say who they are, unless that is elsewhere."""
         return {
@@ -116,12 +148,16 @@ class Renumbering:
     def _device_of(self, key: _Key) -> Identity:
         """Return the device that had the index when the attachment was first seen, with all that is known of it."""
         present = self._order.get(key[1], _UNKNOWN)
-        first = self._devices.get(key)
+        first = self._recalled(key) or self._devices.get(key)
         if first is None or not first.known:
             return present
         if not first.may_be(present):
             return first
         return Identity(first.uuid or present.uuid, first.pci_bus_id or present.pci_bus_id)
+
+    def _recalled(self, key: _Key) -> Identity | None:
+        eid, index, attached = key
+        return self._kept.pop((clean(eid), index, attached), None) if self._kept else None
 
     def _is_unclear(self, key: _Key) -> bool:
         device = self._devices[key]

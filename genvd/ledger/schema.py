@@ -47,6 +47,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE state ADD COLUMN believed REAL",
         "ALTER TABLE state ADD COLUMN doubted REAL NOT NULL DEFAULT 0",
     ),
+    (
+        # Of which device each attachment is; the time is that of genv's files.
+        "CREATE TABLE attachment (eid TEXT NOT NULL, device INTEGER NOT NULL, attached REAL, uuid TEXT,"
+        " pci_bus_id TEXT)",
+    ),
 )
 """What makes each version of the tables out of the one before; the first out of nothing. Never change one, add one."""
 
@@ -55,6 +60,9 @@ LAST_WORK_VERSION = 2
 
 CEILING_VERSION = 3
 """The first one that keeps how far counters were shown, since when environments are there, and the time believed."""
+
+ATTACHMENT_VERSION = 4
+"""The first one that keeps of which device an attachment is."""
 
 OLDEST_READABLE_VERSION = 1
 """The first one that has all that reports and counters need, so that it can be read before it is brought up to date."""

@@ -14,6 +14,7 @@ from genvd.ledger.clock import ClockState
 from genvd.ledger.schema import CorruptError, TakenError, transaction
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
 from genvd.remembered import Remembered
+from genvd.renumbering import KeptDevice
 from genvd.sightings import KeptTime
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Store:
                     self._check()
                 self._inode = self._current_inode()
                 self._times: tuple[KeptTime, ...] | None = None
+                self._attachments: tuple[KeptDevice, ...] | None = None
             except BaseException:
                 self.connection.close()
                 raise
@@ -157,6 +159,7 @@ class Store:
             self.connection.execute("UPDATE state SET batch = ?, written = ?", (batch.number, time.time()))
         if batch.remembered is not None:
             self._times = batch.remembered.times
+            self._attachments = batch.remembered.devices
 
     def _write_totals(self, batch: Batch) -> None:
         hour = int(time.time()) // HOUR * HOUR
@@ -176,13 +179,27 @@ class Store:
             "INSERT INTO last_work VALUES (?, ?, ?, ?, ?)",
             ((one.eid, one.uid, one.created, one.worked, one.known) for one in remembered.last_work),
         )
-        if remembered.times == self._times:
+        self._write_times(remembered.times)
+        self._write_attachments(remembered.devices)
+
+    def _write_attachments(self, attachments: tuple[KeptDevice, ...]) -> None:
+        if attachments == self._attachments:
+            return
+        self._attachments = None  # until it is certain that this is in the file
+        self.connection.execute("DELETE FROM attachment")
+        self.connection.executemany(
+            "INSERT INTO attachment VALUES (?, ?, ?, ?, ?)",
+            ((one.eid, one.device_index, one.attached, one.uuid, one.pci_bus_id) for one in attachments),
+        )
+
+    def _write_times(self, times: tuple[KeptTime, ...]) -> None:
+        if times == self._times:
             return
         self._times = None  # until it is certain that this is in the file
         self.connection.execute("DELETE FROM seen")
         self.connection.executemany(
             "INSERT INTO seen VALUES (?, ?, ?, ?)",
-            ((one.eid, one.device_index, one.claimed, one.found) for one in remembered.times),
+            ((one.eid, one.device_index, one.claimed, one.found) for one in times),
         )
 
     def _environment(self, consumer: Consumer, start: int) -> int:
@@ -228,8 +245,15 @@ def read(connection: sqlite3.Connection) -> Stored:
         stored.ceilings = _ceilings(connection, totals)
         believed, doubted = connection.execute("SELECT believed, doubted FROM state").fetchone()
         stored.clock = ClockState(written if believed is None else believed, doubted)
-    stored.remembered = Remembered(last_work, times)
+    stored.remembered = Remembered(last_work, times, _attachments(connection, version))
     return stored
+
+
+def _attachments(connection: sqlite3.Connection, version: int) -> tuple[KeptDevice, ...]:
+    if version < schema.ATTACHMENT_VERSION:
+        return ()
+    rows = connection.execute("SELECT eid, device, attached, uuid, pci_bus_id FROM attachment")
+    return tuple(KeptDevice(*row) for row in rows)
 
 
 def _ceilings(connection: sqlite3.Connection, totals: Totals) -> Totals:

@@ -34,6 +34,7 @@ from genvd.metrics import exported
 from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
 from genvd.remembered import Remembered
+from genvd.renumbering import KeptDevice
 from genvd.sightings import KeptTime
 from genvd.text import RESERVED, clean
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
@@ -190,7 +191,8 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
         assert store.stored().remembered.last_work == expected
     book = Book()
     assert book.recalled() is None
-    remembered = Remembered((WORK,), (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0),))
+    devices = KeptDevice("1", 1, NOW - 900.0, "GPU-b", None), KeptDevice("2", 0, None, None, "00000000:65:00.0")
+    remembered = Remembered((WORK,), (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0),), devices)
     other_book = begun()
     other_book.keep(remembered)
     write(store, other_book)

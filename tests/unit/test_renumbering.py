@@ -15,6 +15,7 @@ from genvd.model import (
     Attachment,
     Context,
     Device,
+    Environment,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
@@ -67,6 +68,19 @@ def test_what_is_attached_after_the_move_is_of_the_device_that_is_there() -> Non
     assert unclear(order, devices(B), attached("1", 1), attached("2", 0)) == {"1": {0}}
     assert unclear(order, devices(B), attached("1", 0, 2.0), attached("2", 0)) == {}
     assert unclear(order, devices(A, B), attached("1", 0, 2.0), attached("2", 0)) == {"1": {0, 1}, "2": {0, 1}}
+
+
+def test_a_restart_of_the_monitor_forgets_no_move() -> None:
+    before, after = Renumbering(), Renumbering()
+    unclear(before, devices(A, B), attached("1", 1), attached("gone", 0), attached("\ud800", 1, None))
+    active = [Environment(eid, 1, None, None, None, None, None, (), ()) for eid in ("1", "\ud800")]
+    kept = before.kept(active)
+    assert [(one.eid, one.device_index, one.uuid) for one in kept] == [("1", 1, "GPU-b"), ("\\ud800", 1, "GPU-b")]
+    unclear(after, devices(B, C), attached("1", 1))  # before the ledger has told what it remembers
+    after.recall(kept)
+    attachments = attached("1", 1), attached("\ud800", 1, None), attached("new", 1)
+    assert unclear(after, devices(B, C), *attachments) == {"1": {0, 1}, "\ud800": {0, 1}}
+    assert unclear(after, devices(A, B), *attachments[:2]) == {}
 
 
 @pytest.mark.parametrize(
