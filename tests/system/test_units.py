@@ -126,3 +126,28 @@ def test_the_sealed_one_says_who_decides_about_the_port(stopped: Service) -> Non
     service.configure("listen:\n  port: 8123\ncollect:\n  interval: 200ms\n")
     service.reload("the socket unit decides")
     assert service.get("/-/ready").status == 200
+
+
+def test_the_sealed_one_serves_both_loopback_addresses(stopped: Service) -> None:
+    service = Service(stopped.machine, SEALED)
+    stopped.systemctl("start", SEALED_SOCKET)
+    for host in ("127.0.0.1", "::1"):
+        assert stopped.machine.get("/metrics", host=host).status == 200
+    for address in ("127.0.0.1", "::1"):
+        assert service.value("genv_monitor_listening", address=address) == 1
+    published = stopped.machine.run("cat", "/var/lib/genv-monitor/metrics/prometheus/prometheus.yml").output
+    assert '"localhost:8000"' in published
+
+
+@pytest.mark.parametrize("unit", [UNIT, SEALED])
+def test_without_ipv6_they_start_all_the_same(stopped: Service, unit: str) -> None:
+    setting = "/proc/sys/net/ipv6/conf/lo/disable_ipv6"
+    stopped.machine.shell(f"echo 1 >{setting}")
+    try:
+        stopped.systemctl("start", unit)
+        assert stopped.get("/-/ready").status == 200
+        published = stopped.machine.run("cat", "/var/lib/genv-monitor/metrics/prometheus/prometheus.yml").output
+        assert '"localhost:8000"' in published
+    finally:
+        stopped.machine.shell(f"echo 0 >{setting}")
+        stopped.systemctl("stop", unit, SEALED_SOCKET)
