@@ -71,6 +71,7 @@ class Daemon:
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, watchdog and watchdog / 2)
         self._passed = adopt(passed_sockets())
         self._server: Server
+        self._target = ""
 
     @property
     def supervised(self) -> bool:
@@ -117,9 +118,8 @@ class Daemon:
                 *(address, listening.port, self._target),
             )
 
-    @property
-    def _target(self) -> str:
-        """``host:port`` under which a Prometheus on this machine reaches this server and nobody else."""
+    def _found_target(self) -> str:
+        """Return the ``host:port`` under which a Prometheus on this machine reaches this server and nobody else."""
         listening = self._server.listening
         return target_for(listening.name, listening.port, (*listening.addresses, *listening.absent))
 
@@ -176,7 +176,12 @@ class Daemon:
             self._refuse(error)
         else:
             self._admit(config, web_config, elsewhere)
-            self._apply(config)
+            try:
+                self._apply(config)
+            except Exception as error:
+                log.error("%s", unexpected("the configuration", error))
+                log.error("the configuration was applied in part only; restart the service to have all of it")
+                self._monitor.reloaded(successful=False)
         self._timer.restart(self._config.collect_interval)  # so that the metrics tell at once
         self._manager.ready()
 
@@ -201,6 +206,7 @@ class Daemon:
     def _publish(self) -> None:
         if not self._demo:
             _tell_missing_state(self._config)  # first, as publishing may make the directory
+        self._target = self._found_target()  # it may have to be asked for, so not at each attempt
         self._publisher.publish(self._config, self._server.port, self._target)
 
     def _server_elsewhere(self, config: Config) -> Server | None:

@@ -32,7 +32,8 @@ class Hosts:
         """Take these names beside localhost and those of the machine, in place of those that were given before."""
         self._names = _own_names() | set(map(_plain, names))
         # What the machine's full name is may be in the DNS, and that may take its time: never during a request.
-        threading.Thread(target=self._look_up_full_names, name="full name", daemon=True).start()
+        with suppress(RuntimeError):  # there can be no more threads; then the name of before stands
+            threading.Thread(target=self._look_up_full_names, name="full name", daemon=True).start()
 
     def _look_up_full_names(self) -> None:
         """Find the full name; that of before stands as long as there is no answer."""

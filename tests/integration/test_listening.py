@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.test_service import configure, reload, scraped, service
+from tests.integration.test_service import LAST_RELOAD, configure, reload, scraped, service
 from tests.integration.test_web_config import TLS, install, made  # noqa: F401
 from tests.support.certificates import Certificate, trusting
 from tests.support.manager import Manager
@@ -250,3 +250,31 @@ def test_the_certificate_of_localhost_still_counts_where_an_address_is_published
             job = published(file.parent)
             assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
             assert job["tls_config"]["server_name"] == "localhost"
+
+
+BREAKS_IN_PART = """
+import sys
+from genvd.monitor import Monitor
+
+def fail(*_):
+    raise MemoryError("secret")
+
+Monitor.reconfigure = fail
+from genvd.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_reload_that_fails_half_way_does_not_end_the_service(manager: Manager, file: Path) -> None:
+    port = free_port()
+    configure(file, port, address="localhost")
+    monitor = service(manager, file, "--demo")
+    monitor.command = [sys.executable, "-c", BREAKS_IN_PART]
+    with monitor:
+        reload(monitor, manager)
+        wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
+        assert "the configuration: cannot be used: MemoryError" in monitor.log
+        assert "applied in part only" in monitor.log
+        assert "secret" not in monitor.log
+        assert "Traceback" not in monitor.log
+        assert monitor.stop() == 0
