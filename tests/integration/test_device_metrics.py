@@ -363,7 +363,10 @@ VALUES: dict[str, tuple[dict[str, Any], dict[Any, float]]] = {
 }
 
 
-JOINED = {"genv_device_orphan_memory_bytes", "genv_device_oversubscribed", "genv_device_holders_known"}
+JOINED = {
+    *("genv_device_orphan_memory_bytes", "genv_device_unseen_memory_bytes", "genv_device_oversubscribed"),
+    "genv_device_holders_known",
+}
 """What is not the device's own word alone; see test_people.py."""
 
 
