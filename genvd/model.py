@@ -204,6 +204,8 @@ class ProcessFacts:
     """False if there are processes in pid namespaces of their own, which the driver may not list; only where asked."""
     starts: Mapping[int, float] = field(default_factory=dict)
     """When the live processes of the environments started, by pid, in seconds of CLOCK_BOOTTIME."""
+    kernel_starts: Mapping[str, float] = field(default_factory=dict)
+    """By live Jupyter kernel, when the first process that has its connection file started; likewise."""
 
 
 @dataclass(frozen=True, slots=True)

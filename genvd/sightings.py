@@ -220,4 +220,5 @@ def _oldest(record: EnvironmentRecord, processes: ProcessFacts) -> float | None:
     """
     starts = {pid: processes.starts[pid] for pid in record.pids if pid in processes.starts}
     own = [start for pid, start in starts.items() if processes.uids.get(pid) == record.uid]
-    return min(own or starts.values(), default=None)
+    kernels = [processes.kernel_starts[one] for one in record.kernel_ids if one in processes.kernel_starts]
+    return min([*(own or starts.values()), *kernels], default=None)

@@ -17,7 +17,7 @@ from genvd.sources.cgroups import cgroup
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers
 from genvd.sources.proc_files import START_CODE, START_OF_ENVIRONMENT, START_TIME, STAT_BYTES, stat_fields
 from genvd.sources.process_environment import Claim, Records, inherited, own_claim, records_of
-from genvd.sources.start_times import StartTimes
+from genvd.sources.start_times import StartTimes, start_time
 from genvd.text import decode
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
@@ -83,7 +83,7 @@ class ProcessSource:
         hidden = question.gpu_pids - owners.keys() - gone
         uids = self._live(question.environment_pids)
         login_uids = self._root_launchers.read(pid for pid, uid in uids.items() if uid == 0)
-        kernel_uids = _live_kernels(question.kernel_ids)
+        kernel_uids, kernel_starts = _live_kernels(question.kernel_ids)
         unconfirmed = owner_evidence.unconfirmed(question.environments, uids, login_uids, kernel_uids)
         return ProcessFacts(
             owners=owners | dict.fromkeys(hidden, _HIDDEN),
@@ -95,6 +95,7 @@ class ProcessSource:
             gone=gone,
             all_seen=not question.all_seen or self._all_seen(),
             starts=self._starts.read(self._living),
+            kernel_starts=kernel_starts,
         )
 
     def _all_seen(self) -> bool:
@@ -254,16 +255,21 @@ def program_identity(pid: int) -> Identity | None:
     return program.identity if program else None
 
 
-def _live_kernels(wanted: frozenset[str]) -> dict[str, frozenset[int]]:
+def _live_kernels(wanted: frozenset[str]) -> tuple[dict[str, frozenset[int]], dict[str, float]]:
     """Return the Jupyter kernels that run, with the real uids of all processes that have the connection file as
-    argument: anybody can start one that has, and must not push out the kernel's own."""
+    argument: anybody can start one that has, and must not push out the kernel's own. And when the first of them
+    started, in seconds of CLOCK_BOOTTIME."""
     found: dict[str, set[int]] = defaultdict(set)
+    starts: dict[str, float] = {}
     for pid in proc_files.processes() if wanted else ():
         kernels = _kernels_of(pid) & wanted
         if kernels and (status := proc_files.status(pid)):
+            start = start_time(pid)
             for kernel in kernels:
                 found[kernel].add(status.uid)
-    return {kernel: frozenset(uids) for kernel, uids in found.items()}
+                if start is not None:
+                    starts[kernel] = min(start, starts.get(kernel, start))
+    return {kernel: frozenset(uids) for kernel, uids in found.items()}, starts
 
 
 def _kernels_of(pid: int) -> set[str]:

@@ -26,17 +26,19 @@ class StartTimes:
             processes: by pid an object that is the same one as long as the process is.
         """
         self._known = {
-            pid: known
-            for pid, process in processes.items()
-            if (known := self._same(pid, process) or _read(pid, process)) is not None
+            pid: known for pid, process in processes.items() if (known := self._find(pid, process)) is not None
         }
         return {pid: start for pid, (_, start) in self._known.items()}
 
-    def _same(self, pid: int, process: object) -> tuple[object, float] | None:
+    def _find(self, pid: int, process: object) -> tuple[object, float] | None:
         known = self._known.get(pid)
-        return known if known is not None and known[0] is process else None
+        if known is not None and known[0] is process:
+            return known
+        start = start_time(pid)
+        return None if start is None else (process, start)
 
 
-def _read(pid: int, process: object) -> tuple[object, float] | None:
+def start_time(pid: int) -> float | None:
+    """Return when a process started, in seconds of CLOCK_BOOTTIME; None if it is gone or hidden."""
     fields = stat_fields(read_at_once(pid, "stat", STAT_BYTES) or b"", START_TIME)
-    return (process, int(fields[START_TIME]) / _TICKS) if fields and fields[START_TIME].isdigit() else None
+    return int(fields[START_TIME]) / _TICKS if fields and fields[START_TIME].isdigit() else None

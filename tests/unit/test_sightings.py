@@ -34,7 +34,7 @@ def look(
     """Return since when the environment and its attachment are there, in seconds from :data:`NOW` on."""
     found = sightings.take(genv, processes, moment(at, wall), moment(at, wall), fresh=fresh)
     times = [one.created for one in found.environments[:1]] + [one.attached for one in found.attachments[:1]]
-    created, attached = (None if time is None else time - NOW for time in times)
+    created, attached = (None if time is None else time - NOW for time in (*times, None)[:2])
     return created, attached
 
 
@@ -68,6 +68,12 @@ def test_what_was_there_before_is_as_old_as_its_processes_at_most(
 ) -> None:
     claims = facts(NOW + claimed, NOW + claimed, pids)
     assert look(Sightings(), claims, 0) == (believed, believed)
+
+
+def test_a_jupyter_kernel_is_a_process_too() -> None:
+    record = EnvironmentRecord("a", 1001, created=NOW - 8 * HOUR, kernel_ids=("k",))
+    kernels = ProcessFacts(kernel_uids={"k": frozenset({1001})}, kernel_starts={"k": BOOT - HOUR})
+    assert look(Sightings(), GenvFacts((record,)), 0, processes=kernels) == (-HOUR, None)
 
 
 def test_an_attachment_is_not_older_than_its_environment() -> None:
