@@ -248,19 +248,19 @@ def _bounds() -> Sequence[PanelBuilder]:
 def _process() -> Sequence[PanelBuilder]:
     return [
         lines(
-            About("CPU time of the monitor", "Share of one CPU that the monitor takes.", 8, 7, empty=_NO_MONITOR),
+            About("CPU time of the monitor", "Share of one CPU that the monitor takes.", 6, 7, empty=_NO_MONITOR),
             ask.machine_rate("process_cpu_seconds_total"),
             "monitor",
             Scale("percentunit", least=0),
         ),
         lines(
-            About("Memory of the monitor", "Resident memory of the monitor.", 8, 7, empty=_NO_MONITOR),
+            About("Memory of the monitor", "Resident memory of the monitor.", 6, 7, empty=_NO_MONITOR),
             ask.machine("process_resident_memory_bytes"),
             "monitor",
             BYTES,
         ),
         lines(
-            About("Descriptors of the monitor", "File descriptors that the monitor has open.", 8, 7, empty=_NO_MONITOR),
+            About("Descriptors of the monitor", "File descriptors that the monitor has open.", 6, 7, empty=_NO_MONITOR),
             ask.machine("process_open_fds"),
             "open",
             COUNT,
