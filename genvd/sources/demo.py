@@ -339,6 +339,7 @@ class DemoProcesses:
             live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
             uids={job.shell: _uid(job) for job in state.jobs if job.shell in question.environment_pids},
             gone=question.gpu_pids & {demo_people.ENDED_PID},
+            all_seen=not question.all_seen,  # there is a container with a pid namespace of its own
         )
 
 
