@@ -21,6 +21,8 @@ VALUES = {
     "--ca-file": "/x",
     "--user": "run",
     "--password-file": "/x",
+    "--cert-file": "/x",
+    "--key-file": "/x",
     "--since": "8d",
     "--until": "1d",
     "--by": "device",

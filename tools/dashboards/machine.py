@@ -241,7 +241,7 @@ def _memory() -> Sequence[PanelBuilder]:
             About(
                 "GPUs on the memory of the host",
                 "1 for each GPU that has no memory of its own.",
-                width=12,
+                width=24,
                 height=8,
                 empty="Each device has memory of its own",
             ),
