@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ NEEDS = (
         lambda: bool(shutil.which("prometheus") or (shutil.which("apt-get") and shutil.which("dpkg-deb"))),
     ),
     Need("useradd", ("passwd",), "several users", commands("useradd", "userdel"), root=True),
+    Need("ip", ("iproute2",), "network namespaces with other addresses", commands("ip"), root=True),
     Need("mmdebstrap", ("mmdebstrap",), "the package in whole Debian systems", commands("mmdebstrap"), root=True),
     Need(
         "systemd-nspawn",
@@ -129,6 +131,8 @@ def limits() -> list[str]:
     said = []
     if os.geteuid():
         said.append("not root: tests of several users, of mounts and of whole systems need it (sudo make test)")
+    elif not all(path.stat().st_mode & stat.S_IXOTH for path in Path(__file__).resolve().parents):
+        said.append("a checkout that other users cannot enter: tests that run it as one of them (clone it below /srv)")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < _DESCRIPTORS:
         said.append(f"only {hard} open files: tests of many connections need {_DESCRIPTORS} (ulimit -Hn)")

@@ -482,7 +482,7 @@ def publish_as_somebody(public_directory: Path) -> Publish:
 
     candidates = (sys.executable, "/usr/bin/python3")
     pythons = [python for python in candidates if start(python, "import genvd.publish").returncode == 0]
-    need(pythons, "needs a Python that every user can run: apt install python3")
+    need(pythons, "needs a checkout that every user can read, so not below /root, and a Python for it")
     return lambda directory: start(pythons[0], PUBLISH, str(directory)).stderr.strip()
 
 
