@@ -422,7 +422,7 @@ def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
     )
     with serving(Security(load(web))) as shown:
         shown.show(machine())
-        url = ("--url", f"https://localhost:{shown.port}", "--ca-file", str(server.certificate))
+        url = ("--url", f"https://127.0.0.1:{shown.port}", "--ca-file", str(server.certificate))
         for options in (("--cert-file", client.certificate, "--key-file", client.key), ("--cert-file", both)):
             done = run("top", *url, *options)
             assert "0 devices" in done.stdout, done.stderr
