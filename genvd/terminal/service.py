@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import http.client
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -107,7 +108,10 @@ class Service:
                 f"{self.url}: TLS fails: {reason}; it may speak plain HTTP, or want another client certificate than"
                 " that of --cert-file and --key-file"
             ) from None
-        except (ConnectionRefusedError, FileNotFoundError) as error:
+        except (ConnectionResetError, BrokenPipeError) as error:  # by some versions of Python instead of an SSLError
+            wants = "; it may want a client certificate: --cert-file and --key-file name one" if self._tls else ""
+            raise ServiceError(f"{self.url}: {error.strerror}{wants or '; --url says where it is'}") from None
+        except (ConnectionRefusedError, FileNotFoundError, socket.gaierror) as error:
             raise NobodyThereError(
                 f"{self.url}: {error.strerror}; see 'systemctl status genv-monitor', or say with --url where it is"
             ) from None
