@@ -110,7 +110,7 @@ class Service:
             ) from None
         except (ConnectionResetError, BrokenPipeError) as error:  # by some versions of Python instead of an SSLError
             wants = "; it may want a client certificate: --cert-file and --key-file name one" if self._tls else ""
-            raise ServiceError(f"{self.url}: {error.strerror}{wants or '; --url says where it is'}") from None
+            raise ServiceError(f"{self.url}: {error.strerror or error}{wants or '; --url says where it is'}") from None
         except (ConnectionRefusedError, FileNotFoundError, socket.gaierror) as error:
             raise NobodyThereError(
                 f"{self.url}: {error.strerror}; see 'systemctl status genv-monitor', or say with --url where it is"
