@@ -81,8 +81,7 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_device_attached_timestamp_seconds",
-        "When the device was attached to the environment, as far as genv's files can be right, in seconds since the"
-        " epoch.",
+        "When the environment got the device, as far as genv's files can be right, in seconds since the epoch.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
         addable=False,

@@ -30,6 +30,15 @@ def _unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
             yield (username,), number
 
 
+def _process_unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.environments is None:
+        return
+    active = policy.active_eids(snapshot)
+    for process in snapshot.processes or ():
+        known = not policy.is_unknown(process)
+        yield (process.pid, process.eid or ""), policy.is_unmanaged(process, active) if known else None
+
+
 POLICY = (
     Metric(
         "genv_environment_violation",
@@ -44,6 +53,14 @@ POLICY = (
         " that is not known. Absent for a user as long as it is not known of one process in which environment it runs.",
         ("username",),
         _unmanaged,
+    ),
+    Metric(
+        "genv_process_unmanaged",
+        "1 while the process computes on a GPU outside any active environment, else 0; absent while it is not known in"
+        " which environment it runs.",
+        ("pid", "eid"),
+        _process_unmanaged,
+        addable=False,
     ),
     Metric(
         "genv_device_orphan_memory_bytes",

@@ -64,9 +64,7 @@ def outside_started() -> str:
 
 def _outside(expression: str) -> str:
     """Give of an expression by process what computes outside any active environment."""
-    graphics = per("genv_process_info", "pid", "eid", where='type="graphics"')
-    active = per("genv_environment_processes_total", "eid")
-    return f"({expression}) unless {on('pid', 'eid')} {graphics} unless {on('eid')} {active}"
+    return f"({expression}) and {on('pid', 'eid')} {per('genv_process_unmanaged', 'pid', 'eid')} == 1"
 
 
 def number() -> str:

@@ -73,8 +73,8 @@ def _table() -> PanelBuilder:
         About(
             "Processes",
             "Each process on each of its devices. The command is the short name, which the process chooses itself. The"
-            " environment (none) means outside of all; (other) is the sum of what is over the monitor's limits. Most"
-            " memory: the highest that was collected since the process or the monitor was started.",
+            " environment (none) means outside of all, or not known; (other) is the sum of what is over the monitor's"
+            " limits. Most memory: the highest that was collected since the process or the monitor was started.",
             width=24,
             height=14,
         ),
