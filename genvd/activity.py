@@ -220,6 +220,7 @@ def _environment_use(
         share=share(uses) if known and share_known else None,
         attached=attached,
         computes=any(use.type != "graphics" or use.computes for use in uses),
+        least_memory_bytes=sum(use.memory_bytes or 0 for use in uses),
         attached_memory_bytes=attachment.gpu_memory_bytes if attachment else None,
     )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from genvd.claims import Rejection
     from genvd.doubt import Doubt
-    from genvd.model import AccountFacts, Attachment, Context, ProcessFacts
+    from genvd.model import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
     from genvd.ownership import OwnedRecord
 
 
@@ -162,6 +162,13 @@ def _user(username: str, environments: list[Environment]) -> User:
         pids=tuple(sorted({pid for pids in known for pid in pids})) if len(known) == len(environments) else None,
         uid=min((environment.uid for environment in environments if environment.uid is not None), default=None),
     )
+
+
+def devices_of_invisible(genv: GenvFacts, owned: Iterable[OwnedRecord]) -> frozenset[int]:
+    """Return the devices attached to environments that may be active although no process of them is to be seen."""
+    active = {one.record.eid for one in owned}
+    invisible = {record.eid for record in genv.environments if record.pids or record.kernel_ids} - active
+    return frozenset(one.device_index for one in genv.attachments if one.eid in invisible)
 
 
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:

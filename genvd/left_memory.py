@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from genvd.activity import memory
+from genvd.device_identity import device_keys
+from genvd.model import UnseenMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from genvd.model import Device, DeviceUse, GpuFacts, Process
 
 NEGLIGIBLE_BYTES = 512 * 2**20
 """What the driver itself may take beyond its reserve; docs/metrics.md says why not less."""
+
+_MOST_VANISHED = 1024
+"""Processes that are looked for when the driver lists them no more."""
 
 
 def unaccounted(devices: Iterable[Device], processes: Iterable[Process]) -> Mapping[int, int]:
@@ -33,17 +39,24 @@ def unaccounted(devices: Iterable[Device], processes: Iterable[Process]) -> Mapp
 
 
 def is_unclear(gpu: GpuFacts) -> bool:
-    """Tell whether a device has more memory in use than its processes, so that it matters whether all are seen."""
+    """Tell whether it matters if all processes are seen: a device has more memory in use than its processes, or works
+    though nobody is on it."""
     amounts: dict[int, int] = defaultdict(int)
     for context in gpu.contexts or ():
         amounts[context.device_index] += context.memory_bytes or 0
-    return any((device.memory_used_bytes or 0) - amounts[device.index] > NEGLIGIBLE_BYTES for device in gpu.devices)
+    return any(
+        (device.memory_used_bytes or 0) - amounts.get(device.index, 0) > NEGLIGIBLE_BYTES
+        or (device.utilization_percent and device.index not in amounts)
+        for device in gpu.devices
+    )
 
 
 @dataclass(slots=True)
 class _Seen:
-    memory: dict[int, int]
-    """By pid, the bytes of the live processes at the last collection."""
+    memory: dict[int, int] = field(default_factory=dict)
+    """By pid, the bytes of the processes that the driver listed at the last collection."""
+    unlisted: dict[int, int] = field(default_factory=dict)
+    """The same of those that it lists no more, and that still live."""
     left: int = 0
     """Bytes of processes that have ended since, which may still be in use."""
 
@@ -53,38 +66,58 @@ class LeftMemory:
 
     The driver may list no process of a container that has a pid namespace of its own, and it lists nobody for memory
     that a process left behind when it crashed. Only the second can be freed by a reset, and the first must not be. So
-    where there are such namespaces, memory counts as left behind only as far as processes ended that were seen to have
-    it, or that the driver still lists.
+    where not all processes of the machine are seen, memory counts as left behind only as far as processes ended that
+    were seen to have it, or that the driver still lists.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
-    def take(self, devices: Iterable[Device], processes: tuple[Process, ...], *, all_seen: bool) -> tuple[int, ...]:
-        """Take in a collection; return the indices of the devices on which somebody unseen may have memory.
+    def vanished(self, gpu_pids: Collection[int]) -> frozenset[int]:
+        """Return the processes that had memory and are listed no more, so that it matters whether they live."""
+        known = (pid for seen in self._seen.values() for pid in (*seen.memory, *seen.unlisted))
+        return frozenset(islice((pid for pid in known if pid not in gpu_pids), _MOST_VANISHED))
+
+    def take(
+        self, devices: Iterable[Device], processes: tuple[Process, ...], live: Collection[int], *, all_seen: bool
+    ) -> tuple[UnseenMemory, ...]:
+        """Take in a collection; return the memory of each device that somebody unseen may have.
 
         Args:
             devices: all that there are.
             processes: all that the driver lists, on any of them.
-            all_seen: whether all processes of the machine are in the pid namespace of the monitor.
+            live: those of :meth:`vanished` that live.
+            all_seen: whether all processes of the machine are seen.
         """
         devices = tuple(devices)
-        amounts = unaccounted(devices, processes)
+        keys, amounts = device_keys(devices), unaccounted(devices, processes)
         before, self._seen = self._seen, {}
         unseen = []
         for device in devices:
-            key = device.uuid or f"device {device.index}"
-            seen = before.get(key, _Seen({}))
-            if (amount := amounts.get(device.index)) is None:
-                self._seen[key] = seen
+            seen = before.get(keys[device.index], _Seen())
+            amount = amounts.get(device.index)
+            if amount is None:
+                self._seen[keys[device.index]] = seen
                 continue
-            live, ended = _memory_on(device.index, processes)
-            vanished = sum(bytes_ for pid, bytes_ in seen.memory.items() if pid not in live and pid not in ended)
-            left = min(amount, seen.left + vanished)
-            self._seen[key] = _Seen(live | ended, left)
-            if not all_seen and amount - max(left, sum(ended.values())) > NEGLIGIBLE_BYTES:
-                unseen.append(device.index)
+            seen, left = _after(seen, *_memory_on(device.index, processes), live, amount)
+            self._seen[keys[device.index]] = seen
+            rest = amount - left
+            if rest > NEGLIGIBLE_BYTES and not (all_seen and not seen.unlisted):
+                unseen.append(UnseenMemory(device.index, rest))
         return tuple(unseen)
+
+
+def _after(
+    seen: _Seen, listed: dict[int, int], ended: dict[int, int], live: Collection[int], amount: int
+) -> tuple[_Seen, int]:
+    """Return what is remembered after a collection, and how much of the memory of nobody was left behind."""
+    gone = {
+        pid: bytes_ for pid, bytes_ in (seen.unlisted | seen.memory).items() if pid not in listed and pid not in ended
+    }
+    unlisted = {pid: bytes_ for pid, bytes_ in gone.items() if pid in live}
+    died = sum(bytes_ for pid, bytes_ in gone.items() if pid not in live)
+    left = min(amount, seen.left + died)
+    return _Seen(listed | ended, unlisted, left), min(amount, max(left, sum(ended.values())))
 
 
 def _memory_on(index: int, processes: Iterable[Process]) -> tuple[dict[int, int], dict[int, int]]:

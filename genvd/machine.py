@@ -11,7 +11,7 @@ from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Collector
 from genvd.crew import Crew
-from genvd.doubt import ADVICE, doubt, unknown_words
+from genvd.doubt import ADVICE, doubt, unknown_words, unseen_devices
 from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
 from genvd.known_accounts import KnownAccounts
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Holding,
         Process,
         UnknownEnvironment,
+        UnseenMemory,
         User,
     )
     from genvd.ownership import Memberships, OwnedRecord
@@ -123,11 +124,8 @@ class Machine:
             users=people.users,
             holdings=people.holdings,
             holders_unknown=people.holders_unknown,
-            unseen_memory_devices=(
-                self._left_memory.take(facts.gpu.devices, people.processes, all_seen=facts.processes.all_seen)
-                if facts.gpu and facts.processes and people.processes is not None
-                else ()
-            ),
+            sees_machine=facts.processes is None or facts.processes.sees_machine,
+            unseen_memory=people.unseen_memory,
             attached_device_indices=(
                 None if people.environments is None else join.attached_devices(people.environments)
             ),
@@ -167,7 +165,7 @@ class Machine:
         unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
         command, command_status = self._genv_command.facts(deadline)
         deadline = time.monotonic() + self.timeout
-        self._processes.ask(_question(gpu, genv))
+        self._processes.ask(_question(gpu, genv, self._left_memory))
         processes, processes_status = self._processes.facts(deadline)
         if genv and processes and self._times_are_claims:
             genv = self.sightings.take(genv, processes, began, Moment.now(), fresh=genv_status.success)
@@ -189,9 +187,12 @@ class Machine:
             rejections += more
         devices = gpu.devices if gpu else None
         processes = self._peaks.of_processes(processes, devices)
+        unseen = self._unseen_memory(facts, processes)
         if not genv or not known:
-            return _People(processes)
-        doubted = doubt(processes or (), known, facts.owned, facts.accounts)
+            return _People(processes, unseen_memory=unseen)
+        all_seen = known.all_seen and known.sees_machine
+        hidden = unseen_devices(devices or (), processes, unseen, all_seen=all_seen)
+        doubted = doubt(processes or (), known, facts.owned, facts.accounts, hidden)
         environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts, doubted)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)
         holdings, unclear = facts.unclear.split(environments, holdings)
@@ -201,8 +202,17 @@ class Machine:
         self._memberships = memberships(facts.owned)
         self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(one for one in environments if one.named)
-        holders_unknown = tuple(sorted(facts.unclear.holders_unknown(environments)))
-        return _People(processes, environments, users, holdings, holders_unknown)
+        holders_unknown = facts.unclear.holders_unknown(environments)
+        if not known.sees_machine:
+            holders_unknown |= join.devices_of_invisible(genv, facts.owned)
+        return _People(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
+
+    def _unseen_memory(self, facts: _Facts, processes: tuple[Process, ...] | None) -> tuple[UnseenMemory, ...]:
+        gpu, known = facts.gpu, facts.processes
+        if gpu is None or known is None or processes is None:
+            return ()
+        all_seen = known.all_seen and known.sees_machine
+        return self._left_memory.take(gpu.devices, processes, known.live_pids, all_seen=all_seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +240,16 @@ class _People:
     users: tuple[User, ...] | None = None
     holdings: tuple[Holding, ...] | None = None
     holders_unknown: tuple[int, ...] = ()
+    unseen_memory: tuple[UnseenMemory, ...] = ()
 
 
-def _question(gpu: GpuFacts | None, genv: GenvFacts | None) -> ProcessQuestion:
+def _question(gpu: GpuFacts | None, genv: GenvFacts | None, left_memory: LeftMemory) -> ProcessQuestion:
     environments = genv.environments if genv else ()
+    gpu_pids = frozenset(context.pid for context in (gpu.contexts if gpu else None) or ())
     return ProcessQuestion(
-        gpu_pids=frozenset(context.pid for context in (gpu.contexts if gpu else None) or ()),
-        environment_pids=frozenset(pid for environment in environments for pid in environment.pids),
+        gpu_pids=gpu_pids,
+        environment_pids=frozenset(pid for environment in environments for pid in environment.pids)
+        | left_memory.vanished(gpu_pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
         all_seen=gpu is not None and is_unclear(gpu),
         environments=environments,

@@ -202,6 +202,9 @@ class ProcessFacts:
     them."""
     all_seen: bool = True
     """False if there are processes in pid namespaces of their own, which the driver may not list; only where asked."""
+    sees_machine: bool = True
+    """False if there may be processes of the machine that the monitor cannot see: it runs in a pid namespace of its
+    own, or /proc hides those of others (hidepid of proc(5))."""
     starts: Mapping[int, float] = field(default_factory=dict)
     """When the live processes of the environments started, by pid, in seconds of CLOCK_BOOTTIME."""
     kernel_starts: Mapping[str, float] = field(default_factory=dict)
@@ -317,6 +320,8 @@ class EnvironmentUse:
     """Whether the environment holds the device."""
     computes: bool
     """Whether one of the processes computes there, with MPS or without, as far as is known."""
+    least_memory_bytes: int = 0
+    """What its processes have at least: that of which it is known."""
     attached_memory_bytes: int | None = None
     """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
     peak_memory_bytes: int | None = None
@@ -490,6 +495,14 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class UnseenMemory:
+    """Memory of a device that a process may have which the monitor cannot see."""
+
+    device_index: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The machine at one instant. A part that is None is not known."""
 
@@ -515,8 +528,10 @@ class Snapshot:
     holders_unknown: tuple[int, ...] = ()
     """Indices of the devices of which it is not known who holds them, since indices moved; see
     :mod:`genvd.renumbering`."""
-    unseen_memory_devices: tuple[int, ...] = ()
-    """Indices of the devices with memory in use that no listed process has, and none left behind when it ended."""
+    sees_machine: bool = True
+    """As for :class:`ProcessFacts`."""
+    unseen_memory: tuple[UnseenMemory, ...] = ()
+    """Memory in use that no listed process has, and that none left behind when it ended."""
     attached_device_indices: tuple[int, ...] | None = None
     """Devices with at least one active environment attached."""
     rejected_claims: tuple[RejectedClaims, ...] = ()

@@ -48,26 +48,20 @@ def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool 
 
 
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    """Return by device the bytes in use that no process accounts for; not where a process may have them unseen."""
-    for device, amount in _unaccounted(snapshot):
-        if device.index not in snapshot.unseen_memory_devices:
-            yield device, amount
+    """Return by device the bytes in use that no live process has, without those that somebody unseen may have."""
+    unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
+    amounts = {} if snapshot.processes is None else unaccounted(snapshot.devices or (), snapshot.processes)
+    for device in snapshot.devices or ():
+        if device.index in amounts:
+            yield device, max(0, amounts[device.index] - unseen.get(device.index, 0))
 
 
 def unseen_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    """Return by device the bytes in use that no process accounts for, where a process may have them unseen."""
-    for device, amount in _unaccounted(snapshot):
-        if device.index in snapshot.unseen_memory_devices:
-            yield device, amount
-
-
-def _unaccounted(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    if snapshot.processes is None:
-        return
-    amounts = unaccounted(snapshot.devices or (), snapshot.processes)
+    """Return by device the bytes in use that somebody may have whom the monitor cannot see."""
+    unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
     for device in snapshot.devices or ():
-        if device.index in amounts:
-            yield device, amounts[device.index]
+        if device.index in unseen:
+            yield device, unseen[device.index]
 
 
 def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
@@ -103,8 +97,8 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
 def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:
     """Count the processes outside of any active environment by whom they run as, "" where that is not known.
 
-    Who has no other processes than those inside stands there with 0, and with None who has one of which it is not known
-    where it runs.
+    Who has no other processes than those inside stands there with 0. A process of which it is not known where it runs
+    does not count, but who has one and is not known to have others outside stands there with None.
     """
     active = active_eids(snapshot)
     found: Counter[str] = Counter()
@@ -114,12 +108,25 @@ def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:
         found[username] += is_unmanaged(process, active)
         if is_unknown(process):
             unclear.add(username)
-    return {username: None if username in unclear else number for username, number in found.items()}
+    return {username: number if number or username not in unclear else None for username, number in found.items()}
 
 
 def is_unknown(process: Process) -> bool:
     """Tell whether a live process runs in an environment, or in none, of which nothing is known."""
     return process.environment_unknown is not None and not process.gone
+
+
+def users_with_unknown_processes(snapshot: Snapshot) -> frozenset[str]:
+    """Return those of whose processes not all are known.
+
+    They hold a device that does not answer, or of which the driver lists no processes; or there is a process of which
+    it is not known whose it is, which may be anybody's.
+    """
+    people = frozenset(environment.username for environment in snapshot.environments or () if environment.username)
+    if any(process.uid is None and not process.gone for process in snapshot.processes or ()):
+        return people | {process.username for process in snapshot.processes or () if process.username}
+    unlisted = {device.index for device in snapshot.devices or () if not device.up or not device.processes_listed}
+    return frozenset(h.username for h in snapshot.holdings or () if h.username and h.device_index in unlisted)
 
 
 def unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:
@@ -152,11 +159,8 @@ def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:
 def _any_above_limit(environment: Environment) -> bool | None:
     if environment.uses is None:
         return None
-    pairs = (
-        (use.memory_bytes, memory_limit(use.attached_memory_bytes, environment.gpu_memory_bytes))
-        for use in environment.uses
-    )
-    limited = [(amount, limit) for amount, limit in pairs if limit is not None]
-    if any(amount is not None and amount > limit for amount, limit in limited):
+    pairs = ((use, memory_limit(use.attached_memory_bytes, environment.gpu_memory_bytes)) for use in environment.uses)
+    limited = [(use, limit) for use, limit in pairs if limit is not None]
+    if any(max(use.memory_bytes or 0, use.least_memory_bytes) > limit for use, limit in limited):
         return True
-    return None if any(amount is None for amount, _ in limited) else False
+    return None if any(use.memory_bytes is None for use, _ in limited) else False

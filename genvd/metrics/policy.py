@@ -50,7 +50,8 @@ POLICY = (
     Metric(
         "genv_unmanaged_processes",
         "Processes that compute on a GPU outside any active environment, by whom they run as; username is empty where"
-        " that is not known. Absent for a user as long as it is not known of one process in which environment it runs.",
+        " that is not known. Processes of which it is not known in which environment they run do not count; absent for"
+        " a user who has some of these and no others outside.",
         ("username",),
         _unmanaged,
     ),
@@ -64,8 +65,8 @@ POLICY = (
     ),
     Metric(
         "genv_device_orphan_memory_bytes",
-        "GPU memory in use that no live process and no driver reserve accounts for, in bytes. Absent where a process"
-        " may have it that the monitor cannot see, as in a container with a pid namespace of its own.",
+        "GPU memory in use that no live process and no driver reserve accounts for, in bytes, without what a process"
+        " may have that the monitor cannot see, as in a container with a pid namespace of its own.",
         ("index",),
         lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
     ),

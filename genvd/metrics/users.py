@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genvd import policy
 from genvd.activity import memory
 from genvd.metrics.spec import Metric
 
@@ -21,14 +22,17 @@ def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:
     for process in snapshot.processes:
         if process.username is not None:
             uses.setdefault(process.username, []).extend(process.uses)
+    incomplete = policy.users_with_unknown_processes(snapshot)
     for username in sorted(uses):
-        yield (username,), memory(uses[username])
+        yield (username,), None if username in incomplete else memory(uses[username])
 
 
 USERS = (
     Metric(
         "genv_user_used_gpu_memory_bytes",
-        "GPU memory of all processes that run as the user, within environments and outside, in bytes.",
+        "GPU memory of all processes that run as the user, within environments and outside, in bytes. Absent"
+        " while not all of them are known: the user holds a device that does not answer, or whose processes the driver"
+        " does not list; or there is a process of nobody known.",
         ("username",),
         _user_memory,
     ),

@@ -123,19 +123,29 @@ def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
     outside = policy.unmanaged_by_user(snapshot)
     users = {user.username: user for user in join.users(snapshot.environments)}
     names = sorted({*users, *(name for name, number in outside.items() if number != 0 and name)})
+    incomplete = policy.users_with_unknown_processes(snapshot)
     known = snapshot.processes is not None
     return tuple(
-        _user(name, users.get(name), by_name.get(name, []) if known else None, outside.get(name, 0)) for name in names
+        _user(
+            name,
+            users.get(name),
+            by_name.get(name, []) if known else None,
+            outside.get(name, 0),
+            complete=name not in incomplete,
+        )
+        for name in names
     )
 
 
-def _user(name: str, user: User | None, processes: list[Process] | None, outside: int | None) -> UserRow:
+def _user(
+    name: str, user: User | None, processes: list[Process] | None, outside: int | None, *, complete: bool
+) -> UserRow:
     return UserRow(
         username=name,
         environments=len(user.eids) if user else 0,
         devices=user.device_indices if user else (),
-        processes=None if processes is None else len(processes),
-        memory_bytes=None if processes is None else memory(use for p in processes for use in p.uses),
+        processes=None if processes is None or not complete else len(processes),
+        memory_bytes=None if processes is None or not complete else memory(use for p in processes for use in p.uses),
         unmanaged=None if processes is None else outside,
     )
 

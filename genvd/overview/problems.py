@@ -206,7 +206,13 @@ def _slow(snapshot: Snapshot) -> Iterator[Problem]:
 
 def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
     indices = ", ".join(map(str, snapshot.holders_unknown))
-    if indices:
+    if indices and not snapshot.sees_machine:
+        yield Problem(
+            "warning",
+            f"It is not known who holds GPU {indices}: environments whose processes the monitor cannot see may.",
+            ADVICE["not_visible"],
+        )
+    elif indices:
         which = f"GPU{'' if len(snapshot.holders_unknown) == 1 else 's'} {indices}"
         yield Problem(
             "warning",
@@ -259,7 +265,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
         if amount > ORPHAN_BYTES:
             yield Problem(
                 "warning",
-                f"GPU {device.index}: {amount / 2**30:.1f} GiB are still in use by processes that have ended.",
+                f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use, and no live process is known to have them.",
                 _vendor(snapshot).freed(device),
             )
     for device, amount in policy.unseen_memory(snapshot):

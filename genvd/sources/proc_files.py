@@ -185,6 +185,14 @@ def in_first_pid_namespace() -> bool:
         return False
 
 
+def sees_machine() -> bool:
+    """Tell whether no process of the machine is hidden from this service: by a pid namespace, or by hidepid of proc(5).
+
+    Process 1 is root's, which hidepid hides from all but root and a group that may see everything.
+    """
+    return in_first_pid_namespace() and status(1) is not None
+
+
 def has_ended(pid: int) -> bool:
     """Tell whether there is no such process, or only a zombie.
 

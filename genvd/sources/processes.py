@@ -94,6 +94,7 @@ class ProcessSource:
             confirmed=self._owner_search.confirmed(unconfirmed),
             gone=gone,
             all_seen=not question.all_seen or self._all_seen(),
+            sees_machine=proc_files.sees_machine(),
             starts=self._starts.read(self._living),
             kernel_starts=kernel_starts,
         )

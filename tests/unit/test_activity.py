@@ -112,9 +112,9 @@ def test_what_the_processes_of_an_environment_have() -> None:
         [environment("a", 0, 2, 7), environment("b")], [Attachment("a", 2, 9)], processes, machine
     )
     assert a.uses == (
-        EnvironmentUse(0, 30, 0.7, attached=True, computes=True),
-        EnvironmentUse(1, 5, None, attached=False, computes=False),
+        EnvironmentUse(0, 30, 0.7, attached=True, computes=True, least_memory_bytes=30),
+        EnvironmentUse(1, 5, None, attached=False, computes=False, least_memory_bytes=5),
         EnvironmentUse(2, None, None, attached=True, computes=False, attached_memory_bytes=9),
     )
-    assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True),)
+    assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True, least_memory_bytes=20),)
     assert activity.with_activity([environment("a", 0)], [], None, machine)[0].uses is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from genvd.left_memory import NEGLIGIBLE_BYTES, LeftMemory
-from genvd.model import Device, DeviceUse, Process
+from genvd.model import Device, DeviceUse, Process, UnseenMemory
 
 GIB = 2**30
 
@@ -24,8 +26,10 @@ class Machine:
     def __init__(self) -> None:
         self._memory = LeftMemory()
 
-    def take(self, devices: list[Device], processes: tuple[Process, ...]) -> tuple[int, ...]:
-        return self._memory.take(devices, processes, all_seen=False)
+    def take(
+        self, devices: list[Device], processes: tuple[Process, ...], live: frozenset[int] = frozenset()
+    ) -> tuple[int, ...]:
+        return tuple(one.device_index for one in self._memory.take(devices, processes, live, all_seen=False))
 
 
 def test_memory_that_came_without_a_process_is_of_somebody_unseen() -> None:
@@ -36,7 +40,7 @@ def test_memory_that_came_without_a_process_is_of_somebody_unseen() -> None:
 
 
 def test_where_all_processes_are_seen_memory_of_nobody_is_left_behind() -> None:
-    assert LeftMemory().take([device(20 * GIB)], (), all_seen=True) == ()
+    assert LeftMemory().take([device(20 * GIB)], (), frozenset(), all_seen=True) == ()
 
 
 def test_memory_of_a_process_that_was_seen_to_end_is_left_behind() -> None:
@@ -59,3 +63,26 @@ def test_a_device_that_does_not_answer_for_a_while_forgets_nothing() -> None:
     memory.take([device(20 * GIB)], (process(1, 20 * GIB),))
     assert memory.take([Device(0, uuid="GPU-0", up=False)], ()) == ()
     assert memory.take([device(20 * GIB)], ()) == ()
+
+
+def test_a_process_that_is_listed_no_more_and_lives_is_unseen() -> None:
+    memory = LeftMemory()
+    memory.take([device(20 * GIB)], (process(1, 20 * GIB),), frozenset(), all_seen=True)
+    assert memory.vanished({1}) == frozenset()
+    for _ in range(2):
+        assert memory.vanished(frozenset()) == {1}
+        assert memory.take([device(20 * GIB)], (), {1}, all_seen=True) == (UnseenMemory(0, 20 * GIB),)
+    assert memory.take([device(20 * GIB)], (), frozenset(), all_seen=True) == (), "now it has ended"
+
+
+def test_only_what_nobody_left_behind_is_unseen() -> None:
+    memory = LeftMemory()
+    (unseen,) = memory.take([device(3 * GIB)], (process(1, GIB, gone=True),), frozenset(), all_seen=False)
+    assert unseen == UnseenMemory(0, 2 * GIB)
+
+
+def test_devices_with_one_uuid_are_told_apart() -> None:
+    memory = Machine()
+    same = [replace(device(8 * GIB), uuid="GPU-0"), replace(device(GIB, 1), uuid="GPU-0")]
+    assert memory.take(same, (Process(1, (DeviceUse(1, GIB),)),)) == (0,)
+    assert memory.take(same, ()) == (0,)

@@ -17,6 +17,7 @@ from genvd.model import (
     Process,
     ServiceStatus,
     Snapshot,
+    UnseenMemory,
 )
 from genvd.ownership import OwnedRecord
 
@@ -69,7 +70,7 @@ def test_the_limit_of_an_attachment_comes_before_that_of_the_environment(
     asked: int | None, allowed: tuple[int | None, ...], used: tuple[int | None, ...], expected: bool | None
 ) -> None:
     uses = tuple(
-        EnvironmentUse(index, amount, None, True, True, limit)
+        EnvironmentUse(index, amount, None, True, True, attached_memory_bytes=limit)
         for index, (amount, limit) in enumerate(zip(used, allowed, strict=True))
     )
     least = min((limit for limit in allowed if limit is not None), default=None)
@@ -143,9 +144,9 @@ def test_orphan_memory(changes: dict[str, object], memory: tuple[int | None, ...
 
 
 def test_memory_of_somebody_unseen_is_no_orphan() -> None:
-    machine = Snapshot(0.0, SERVICE, devices=(device(),), processes=(), unseen_memory_devices=(0,))
-    assert list(policy.orphan_memory(machine)) == []
-    assert [amount for _, amount in policy.unseen_memory(machine)] == [100]
+    machine = Snapshot(0.0, SERVICE, devices=(device(),), processes=(), unseen_memory=(UnseenMemory(0, 60),))
+    assert [amount for _, amount in policy.orphan_memory(machine)] == [40]
+    assert [amount for _, amount in policy.unseen_memory(machine)] == [60]
 
 
 def test_orphan_memory_is_not_known_while_the_processes_are_not() -> None:
