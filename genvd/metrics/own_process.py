@@ -7,11 +7,11 @@ import resource
 import time
 from typing import Literal
 
-from genvd.metrics.family import Family, Value
-from genvd.sources.boot_time import BootTime
-from genvd.sources.proc_files import START_TIME, stat_fields
+import psutil
 
-_STAT, _STATM, _DESCRIPTORS = "/proc/self/stat", "/proc/self/statm", "/proc/self/fd"
+from genvd.metrics.family import Family, Value
+
+_STATM, _DESCRIPTORS = "/proc/self/statm", "/proc/self/fd"
 
 
 class OwnProcess:
@@ -60,6 +60,6 @@ def _content(path: str) -> bytes:
 def _started() -> float:
     """Return the Unix time at which this process was started; that of now if the system does not tell."""
     try:
-        return BootTime().unix_time(int(stat_fields(_content(_STAT), START_TIME)[START_TIME]))
-    except OSError:
+        return psutil.Process().create_time()
+    except (OSError, psutil.Error):
         return time.time()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import psutil
+
 from genvd.model import HostMemory
 
 
 def host_memory() -> HostMemory | None:
     """Return how much memory the host has and how much of it programs could take; None where it cannot be read."""
-    import psutil  # a megabyte that only machines with such a GPU need
-
     try:
         memory = psutil.virtual_memory()
     except (OSError, ValueError, KeyError):  # /proc/meminfo that cannot be read, or lacks lines

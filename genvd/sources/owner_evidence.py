@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.sources import proc_files
+from genvd.sources import proc_files, process_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from genvd.model import EnvironmentRecord
+    from genvd.sources.process_table import ProcessTable
 
 Claim = tuple[str, int]
 """The identifier of an environment, and the uid that its record names."""
@@ -56,12 +57,14 @@ def unconfirmed(
 class OwnerSearch:
     """Looks through the processes of the machine for those that confirm claims."""
 
-    def __init__(self, named_by: Callable[[int], str | None]) -> None:
-        """Know how to tell which environment a process names.
+    def __init__(self, table: ProcessTable, named_by: Callable[[int], str | None]) -> None:
+        """Search for nothing yet.
 
         Args:
-            named_by: returns the identifier by pid; None for a process that names none.
+            table: the processes that live.
+            named_by: returns by pid the identifier of the environment that a process names; None if it names none.
         """
+        self._table = table
         self._named_by = named_by
         self._confirmed_by: dict[Claim, int] = {}
         self._last = 0
@@ -90,9 +93,10 @@ class OwnerSearch:
     def _search(self, claims: dict[Claim, frozenset[int]]) -> None:
         deadline = time.monotonic() + _MOST_SECONDS
         uids = {uid for _, uid in claims}
-        pids = sorted(proc_files.processes())
+        pids = sorted(process_table.pids())
         for pid in (*(pid for pid in pids if pid > self._last), *(pid for pid in pids if pid <= self._last)):
-            if proc_files.effective_uid(pid) in uids and (witness := self._witness(pid)):
+            directory = proc_files.directory(pid)
+            if directory and directory.st_uid in uids and (witness := self._witness(pid)):
                 for claim in [claim for claim in claims if witness.confirms(claim, claims[claim])]:
                     self._confirmed_by[claim] = pid
                     del claims[claim]
@@ -101,8 +105,8 @@ class OwnerSearch:
                 return
 
     def _witness(self, pid: int) -> _Witness | None:
-        known = proc_files.uid_and_inner_pids(pid)
-        return _Witness(known[0], frozenset(known[1]), self._named_by(pid)) if known else None
+        uid = self._table.uid(pid)
+        return None if uid is None else _Witness(uid, frozenset(proc_files.inner_pids(pid)), self._named_by(pid))
 
 
 class _Witness(NamedTuple):
@@ -119,10 +123,16 @@ class _Witness(NamedTuple):
 
 
 class RootLaunchers:
-    """Tells who became root: who logged in, else whose process started one of root's."""
+    """Finds out who became root: who logged in, else whose process started one of root's."""
 
-    def __init__(self) -> None:
-        self._started_by: dict[int, tuple[bytes | None, int | None]] = {}
+    def __init__(self, table: ProcessTable) -> None:
+        """Know of nobody yet.
+
+        Args:
+            table: the processes that live.
+        """
+        self._table = table
+        self._started_by: dict[int, tuple[float, int | None]] = {}
 
     def read(self, pids: Iterable[int]) -> dict[int, int]:
         """Return it by pid, of those processes of root for which there is somebody."""
@@ -130,12 +140,13 @@ class RootLaunchers:
         found, looked_up = {}, 0
         for pid in pids:
             uid = proc_files.login_uid(pid)
-            if uid is None:
-                start, known = proc_files.start_time(pid), before.get(pid)
-                if (known is None or known[0] != start) and looked_up < _MOST_LAUNCHERS:
+            process = self._table.get(pid) if uid is None else None
+            if process is not None:
+                known = before.get(pid)
+                if (known is None or known[0] != process.since_boot) and looked_up < _MOST_LAUNCHERS:
                     looked_up += 1
-                    known = start, proc_files.launcher(pid)
-                if known and known[0] == start:
+                    known = process.since_boot, self._table.launcher(pid)
+                if known and known[0] == process.since_boot:
                     self._started_by[pid] = known
                     uid = known[1]
             if uid is not None:

@@ -15,20 +15,16 @@ from typing import NamedTuple
 
 from genvd.model import EnvironmentRecord, UnknownEnvironment
 from genvd.sources import proc_files
-from genvd.sources.proc_files import (
-    ARGUMENTS_END,
-    ARGUMENTS_START,
-    ENVIRONMENT_END,
-    START_OF_ENVIRONMENT,
-    STAT_BYTES,
-    stat_fields,
-)
+from genvd.sources.process_table import ProcessTable
 from genvd.text import decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 
 MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 """Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
+
+_MANY_BYTES = 64 * 1024
+"""Reading more than that takes 10 µs and more."""
 
 _MOST_ANCESTOR_BYTES = 128 * 1024
 """That are read of the variables of one ancestor: there can be many ancestors, with megabytes each."""
@@ -46,6 +42,8 @@ class Claim(NamedTuple):
     eid: str | None
     unknown: UnknownEnvironment | None = None
     """Why it cannot be known; None where :attr:`eid` is what the process says, which may be nothing."""
+    large: bool = False
+    """Whether its variables take so much memory that they are not to be read at each tick."""
 
 
 def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
@@ -70,13 +68,13 @@ def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
         block = _environment_of_a_thread(pid)
         if not block:
             return Claim(None, "unreadable")
-    value = environment_variable(block, ENVIRONMENT_VARIABLE)
+    value, large = environment_variable(block, ENVIRONMENT_VARIABLE), len(block) > _MANY_BYTES
     if value is not None:
-        return Claim(decode(value) if value else None)
-    return Claim(None, None if _is_intact(pid, block) else "overwritten")
+        return Claim(decode(value) if value else None, None, large)
+    return Claim(None, None if _is_intact(pid, block) else "overwritten", large)
 
 
-def inherited(pid: int, uid: int, records: Records) -> str | None:
+def inherited(pid: int, uid: int, records: Records, table: ProcessTable) -> str | None:
     """Return the environment of the nearest process that tells, from this one up through its ancestors.
 
     Only processes of the same user count. A record comes before the variable: genv activates an environment in a shell
@@ -86,10 +84,10 @@ def inherited(pid: int, uid: int, records: Records) -> str | None:
         pid: a process whose own claim is not known.
         uid: its real uid.
         records: what genv's records say of processes.
+        table: the processes that live.
     """
-    for ancestor in (pid, *proc_files.ancestors(pid)):
-        status = proc_files.status(ancestor)
-        if status is None or status.uid != uid:
+    for ancestor in (pid, *table.ancestors(pid)):
+        if table.uid(ancestor) != uid:
             continue
         if (ancestor, uid) in records:
             return records[ancestor, uid]
@@ -131,13 +129,13 @@ def _environment_of_a_thread(pid: int) -> bytes:
 
 
 def _has_empty_environment(pid: int) -> bool:
-    """Tell whether the process was started without any variable, which is not the same as having no memory (yet)."""
-    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", ENVIRONMENT_END)
-    return bool(fields) and fields[START_OF_ENVIRONMENT] == fields[ENVIRONMENT_END] != b"0"
+    """Return whether the process was started without any variable, which is not the same as having no memory (yet)."""
+    layout = proc_files.layout(pid)
+    return layout is not None and layout.variables_start == layout.variables_end != 0
 
 
 def _is_intact(pid: int, block: bytes) -> bool:
-    """Tell whether an environment block is as the kernel wrote it.
+    """Return whether an environment block is as the kernel wrote it.
 
     The variables stand one behind the other, each ended by one NUL: an empty one was wiped. They follow the arguments,
     which also end in a NUL: without it, a title goes on into the variables (the kernel concludes the same, see
@@ -145,8 +143,8 @@ def _is_intact(pid: int, block: bytes) -> bool:
     """
     if block.startswith(b"\0") or b"\0\0" in block:
         return False
-    fields = stat_fields(proc_files.read_at_once(pid, "stat", STAT_BYTES) or b"", ARGUMENTS_END)
-    if not fields:
+    layout = proc_files.layout(pid)
+    if layout is None:
         return False
-    length = int(fields[ARGUMENTS_END]) - int(fields[ARGUMENTS_START])
-    return length <= 0 or proc_files.byte_at(pid, "cmdline", length - 1) == b"\0"
+    length = layout.arguments_end - layout.arguments_start
+    return length <= 0 or proc_files.read(pid, "cmdline", 1, length - 1) == b"\0"

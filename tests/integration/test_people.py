@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from genvd.sources.proc_files import MAX_PID, has_ended, in_first_pid_namespace
+from genvd.sources.proc_files import MAX_PID, in_first_pid_namespace
+from genvd.sources.process_table import has_ended
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from genvd.model import EnvironmentRecord
-from genvd.sources import owner_evidence, proc_files
+from genvd.sources import owner_evidence, proc_files, process_table
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
+from genvd.sources.process_table import ProcessTable
 from tests.support.needs import need_root
 from tests.support.waiting import wait_for
 
@@ -47,6 +48,13 @@ def asleep(process: subprocess.Popen[bytes]) -> int | None:
     return next((one.pid for one in family if one.name() == "sleep"), None)
 
 
+def table() -> ProcessTable:
+    """Return one that begins a reading."""
+    found = ProcessTable()
+    found.begin()
+    return found
+
+
 def named_by(pid: int) -> str | None:
     block = (proc_files.read(pid, "environ", 4096) or b"").split(b"\0")
     return next((entry[20:].decode() or None for entry in block if entry.startswith(b"GENV_ENVIRONMENT_ID=")), None)
@@ -67,7 +75,7 @@ def test_only_what_nobody_in_the_record_confirms_is_searched_for() -> None:
 
 
 def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: Start) -> None:
-    search = OwnerSearch(named_by)
+    search = OwnerSearch(table(), named_by)
     claims = {("a", ALICE): frozenset({NOBODYS_PID}), ("a", BOB): frozenset({NOBODYS_PID})}
     start(BOB, eid="b")
     assert search.confirmed(claims) == set()
@@ -82,7 +90,7 @@ def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: 
 
 def test_a_process_that_has_the_pid_in_a_namespace_of_its_own_confirms(start: Start) -> None:
     start(ALICE, "unshare", "--pid", "--fork", "--kill-child")
-    search = OwnerSearch(named_by)
+    search = OwnerSearch(table(), named_by)
     claims = {("x", ALICE): frozenset({1}), ("x", BOB): frozenset({1}), ("y", ALICE): frozenset({NOBODYS_PID})}
     assert search.confirmed(claims) == {("x", ALICE)}
 
@@ -90,10 +98,10 @@ def test_a_process_that_has_the_pid_in_a_namespace_of_its_own_confirms(start: St
 def test_a_search_that_takes_long_goes_on_the_next_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     start(ALICE, eid="a")
     monkeypatch.setattr(owner_evidence, "_MOST_SECONDS", -1.0)
-    search, readings = OwnerSearch(named_by), 0
+    search, readings = OwnerSearch(table(), named_by), 0
     while not search.confirmed({("a", ALICE): frozenset()}):
         readings += 1
-        assert readings <= len(proc_files.processes())
+        assert readings <= len(process_table.pids())
     assert readings
 
 
@@ -110,11 +118,11 @@ def test_who_started_a_process_of_root_stays_known(public_directory: Path) -> No
     )
     pid = wait_for(lambda: asleep(shell), "it sleeps")
     try:
-        launchers = RootLaunchers()
+        launchers = RootLaunchers(table())
         assert launchers.read([pid, os.getpid()]).get(pid) == ALICE
         shell.kill()
         shell.wait()
         assert launchers.read([pid]) == {pid: ALICE}
-        assert RootLaunchers().read([pid]) == {}, "who started it has gone"
+        assert RootLaunchers(table()).read([pid]) == {}, "who started it has gone"
     finally:
         os.kill(pid, 9)

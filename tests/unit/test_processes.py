@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -16,11 +19,12 @@ import pytest
 from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
-from genvd.sources.proc_files import has_ended, in_first_pid_namespace
+from genvd.sources.proc_files import in_first_pid_namespace, layout
 from genvd.sources.process_environment import environment_variable, own_claim
-from genvd.sources.processes import Identity, ProcessSource, _kernels_of, program_identity
+from genvd.sources.process_table import LiveProcess, ProcessTable, has_ended
+from genvd.sources.processes import ProcessSource, _kernels_of
 from genvd.text import MAX_TEXT, decode
-from tests.support.needs import need, need_root
+from tests.support.needs import need, need_command, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
 
@@ -37,9 +41,7 @@ def start() -> Iterator[Start]:
         def start_one(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
             process = stack.enter_context(subprocess.Popen(command or ("sleep", "600"), env=environment))
             stack.callback(process.kill)
-            wait_for(
-                lambda: b"0" not in (program_identity(process.pid) or b"0"), "executed: it has code and environment"
-            )
+            wait_for(lambda: 0 not in (layout(process.pid) or (0,)), "executed: it has arguments and environment")
             return process
 
         yield start_one
@@ -70,7 +72,7 @@ def test_outside_any_environment(start: Start, environment: dict[str, str]) -> N
     assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
 
 
-def test_a_process_is_read_once_in_its_life(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     source = ProcessSource()
     first = source.read(gpu(process)).owners[process.pid]
@@ -83,7 +85,7 @@ def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Star
     first = start(environment={"GENV_ENVIRONMENT_ID": "1"})
     source = ProcessSource()
     assert source.read(gpu(first)).owners[first.pid].eid == "1"
-    started = program_identity(first.pid)
+    started = psutil.Process(first.pid).create_time()
     first.kill()
     first.wait()
     # The start time counts in hundredths of a second; pids do not come round within one.
@@ -100,10 +102,10 @@ def can_choose_pids() -> bool:
     return True
 
 
-def later_process(start: Start, pid: int, started: Identity | None) -> subprocess.Popen[bytes] | None:
+def later_process(start: Start, pid: int, started: float) -> subprocess.Popen[bytes] | None:
     LAST_PID.write_text(str(pid - 1))
     process = start(environment={"GENV_ENVIRONMENT_ID": "2"})
-    if process.pid == pid and program_identity(pid) != started:
+    if process.pid == pid and psutil.Process(pid).create_time() != started:
         return process
     process.kill()
     process.wait()
@@ -115,7 +117,6 @@ def test_a_process_that_is_gone_is_missing(start: Start) -> None:
     process.kill()
     process.wait()
     assert set(ProcessSource().read(gpu(process, other)).owners) == {other.pid}
-    assert program_identity(process.pid) is None
 
 
 def test_a_zombie_has_no_environment(start: Start) -> None:
@@ -156,10 +157,10 @@ def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Pat
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
     process = start(str(program), "600")
-    identity = program_identity(process.pid)
-    assert identity is not None
-    started = int(identity[0]) / os.sysconf("SC_CLK_TCK")
-    assert started == pytest.approx(psutil.Process(process.pid).create_time() - psutil.boot_time(), abs=0.02)
+    found = layout(process.pid)
+    assert found
+    assert found.variables_end - found.variables_start == len(Path(f"/proc/{process.pid}/environ").read_bytes())
+    assert found.arguments_end - found.arguments_start == len(Path(f"/proc/{process.pid}/cmdline").read_bytes())
 
 
 @pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\\nb\\\\n", "a\nb", "\x1b[2J\u202e", "\\"])
@@ -213,6 +214,86 @@ def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> N
             process.kill()
 
 
+EXECUTES_ITSELF = """
+import os, sys
+print(flush=True)
+input()
+os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {"GENV_ENVIRONMENT_ID": "2"})
+"""
+
+
+def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
+    """Without randomisation of addresses a program that executes itself is where it was, under the same name."""
+    fixed = [need_command("setarch", "util-linux"), "-R", sys.executable, "-c", EXECUTES_ITSELF]
+    environment, pipe = {"GENV_ENVIRONMENT_ID": "1"}, subprocess.PIPE
+    with subprocess.Popen(fixed, stdin=pipe, stdout=pipe, env=environment, bufsize=0) as process:
+        try:
+            assert process.stdin and process.stdout
+            process.stdout.readline()
+            source, before = ProcessSource(), layout(process.pid)
+            assert source.read(gpu(process)).owners[process.pid].eid == "1"
+            process.stdin.write(b"\n")
+            process.stdout.readline()
+            assert layout(process.pid) == before
+            assert source.read(gpu(process)).owners[process.pid].eid == "2"
+        finally:
+            process.kill()
+
+
+def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
+    source, tries = ProcessSource(), itertools.count()
+    monkeypatch.setattr("genvd.sources.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
+    assert {source.read(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
+    assert next(tries) == 2
+
+
+def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, boot, table = start(), int(psutil.boot_time()), ProcessTable()
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+
+    def look(process: subprocess.Popen[bytes], boot: int) -> LiveProcess:
+        (tmp_path / "stat").write_text(f"btime {boot}\n")
+        with suppress(FileExistsError):
+            (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
+        table.begin()
+        found = table.get(process.pid)
+        assert found
+        return found
+
+    before = look(first, boot)
+    assert look(first, boot + 3600) == before
+    monkeypatch.setattr(
+        "genvd.sources.process_table.proc_files.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
+    )
+    again = look(first, boot - 1)  # as where the kernel had no memory left to remember the directory
+    assert (again.since_boot, again.started) == (before.since_boot, before.started)
+    later = look(start(), boot + 3600)
+    assert 0 <= later.since_boot - before.since_boot < 60
+    assert 3600 <= later.started - before.started < 3660
+
+
+@pytest.mark.parametrize(
+    "error", [psutil.AccessDenied(1), psutil.NoSuchProcess(1), psutil.ZombieProcess(1), OSError(errno.EIO, "odd")]
+)
+def test_what_psutil_cannot_say_costs_one_process(
+    start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    odd, other = start(), start()
+    uids = psutil.Process.uids
+    monkeypatch.setattr(psutil.Process, "uids", lambda self: fail(error) if self.pid == odd.pid else uids(self))
+    question = ProcessQuestion(
+        gpu_pids=frozenset({odd.pid, other.pid}), environment_pids=frozenset({odd.pid, other.pid})
+    )
+    facts = ProcessSource().read(question)
+    assert facts.uids == {other.pid: os.getuid()}
+    assert {pid: owner.uid for pid, owner in facts.owners.items()} == {odd.pid: None, other.pid: os.getuid()}
+
+
+def fail(error: Exception) -> NoReturn:
+    raise error
+
+
 def test_live_processes(start: Start) -> None:
     alive, dead = start(), start()
     dead.kill()
@@ -244,19 +325,6 @@ def test_an_environment_whose_process_changes_its_user_is_looked_at_anew() -> No
         wait_for(lambda: command_of(source, process) == "sleep", "execution of another program")
         assert source.read(question).uids == {process.pid: 60001}
         process.kill()
-
-
-def test_a_process_of_a_user_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    need_root("a process can be somebody else's")
-    with subprocess.Popen(["sleep", "600"], user=60001) as process:
-        source, question = ProcessSource(), ProcessQuestion(environment_pids=frozenset({process.pid}))
-        assert source.read(question).uids == {process.pid: 60001}
-        with monkeypatch.context() as unread:
-            unread.setattr("genvd.sources.proc_files.status", lambda _: pytest.fail("read again"))
-            assert source.read(question).uids == {process.pid: 60001}
-        process.kill()
-        process.wait()
-        assert source.read(question).uids == {}
 
 
 def test_live_kernels(start: Start) -> None:
@@ -396,7 +464,8 @@ def test_who_logged_in_is_told_of_root_only() -> None:
             other.kill()
 
 
-def test_without_descriptors_nobody_seems_gone(start: Start) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "while processes are read"])
+def test_without_descriptors_nobody_seems_gone(start: Start, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     source = ProcessSource()
     questions = (
@@ -405,6 +474,10 @@ def test_without_descriptors_nobody_seems_gone(start: Start) -> None:
         ProcessQuestion(environment_pids=frozenset(range(1, 1000))),
         ProcessQuestion(kernel_ids=frozenset({"1"})),
     )
+    if late:
+        boot_time, pids = psutil.boot_time(), psutil.pids()
+        monkeypatch.setattr(psutil, "boot_time", lambda: boot_time)
+        monkeypatch.setattr(psutil, "pids", lambda: pids)
     for question in questions:
         with no_descriptors(), pytest.raises(SourceError, match=r"^/proc: .*Too many open files; "):
             source.read(question)
@@ -462,12 +535,10 @@ def test_a_process_that_rewrites_its_environment_and_name() -> None:
             assert process.stdout
             process.stdout.readline()
             source = ProcessSource()
-            found = {source.read(gpu(process)).owners[process.pid] for _ in range(50)}
-            assert len(found) == 1, "what was read of a program once stands"
-            (owner,) = found
-            assert owner.uid == os.getuid()
-            assert owner.eid is not None
-            assert len(owner.eid) == 8
+            for owner in [source.read(gpu(process)).owners[process.pid] for _ in range(50)]:
+                assert owner.uid == os.getuid()
+                assert owner.eid is not None
+                assert len(owner.eid) == 8
         finally:
             process.kill()
 
@@ -481,7 +552,7 @@ def test_a_process_that_executes_all_the_time() -> None:
             known = [owner for owner in found if owner]  # it is missing while it executes
             assert {owner.uid for owner in known} <= {os.getuid(), None}
             assert {owner.eid for owner in known} <= {"x", None}
-            assert len(source._read) <= 1
+            assert len(source._known) <= 1
         finally:
             process.kill()
 
