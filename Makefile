@@ -56,6 +56,10 @@ generate: $(READY) ## Make anew what is made from code: dashboards, metrics refe
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
 
+.PHONY: documents
+documents: $(READY) ## Make the web pages of the documents, which a checkout serves as text without
+	$(BIN)/python -m tools.documents
+
 .PHONY: links
 links: $(READY) ## Ask whether all that the documents refer to is there, other sites too
 	$(BIN)/python -m tools.links

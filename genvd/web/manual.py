@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from html import escape
 from pathlib import Path
 
 from genvd import __version__
-from genvd.web.markdown import plain, to_html
 from genvd.web.response import NO_CONTENT_POLICY, Job, Response
 
-DIRECTORY = Path(__file__).parent / "docs"
-"""The documents in Markdown. In a checkout this is a link; builds put the files there."""
+PAGES = Path(__file__).parent / "docs"
+"""The documents as HTML, which the build makes (tools/documents.py)."""
+SOURCES = Path(__file__).parents[2] / "docs"
+"""The documents as text, which only a checkout has here."""
 
 _POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} &ndash; genv-monitor</title>
-<link rel="icon" href="../icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="../page.css">
-</head>
-<body>
-<header><nav aria-label="Back">
-<a href="../..">Back to the machine</a>
-<a href="README.html">All documents</a>
-</nav></header>
-<main class="document">
-{content}
-</main>
-</body>
-</html>
-"""
-
 
 class Manual:
-    """The documents by their paths. Each is rendered when it is asked for the first time, and then kept."""
+    """The documents by their paths. Each is read when somebody first asks for it, and then kept."""
 
-    def __init__(self, directory: Path = DIRECTORY) -> None:
-        """Take the documents that are in a directory; if there is none, there are no documents."""
-        self._files = {f"/page/docs/{file.stem}.html": file for file in sorted(directory.glob("*.md"))}
-        self._rendered: dict[str, Response] = {}
+    def __init__(self, pages: Path | None = None, sources: Path | None = None) -> None:
+        """Find the documents.
+
+        Args:
+            pages: the directory with them as HTML; the default is :data:`PAGES`.
+            sources: the directory with them as Markdown, which is served as text if there are no pages; the default
+                is :data:`SOURCES`.
+        """
+        files = sorted((pages or PAGES).glob("*.html")) or sorted((sources or SOURCES).glob("*.md"))
+        self._files = {f"/page/docs/{file.stem}.html": file for file in files}
+        self._read: dict[str, Response] = {}
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -54,22 +37,14 @@ class Manual:
         return tuple(self._files)
 
     def at(self, path: str) -> Response | Job:
-        """Return the document, or what renders it."""
-        return self._rendered.get(path) or Job(path, lambda: self._render(path))
+        """Return the document, or what reads it."""
+        return self._read.get(path) or Job(path, lambda: self._load(path))
 
-    def _render(self, path: str) -> Response:
-        text = self._files[path].read_text(encoding="utf-8")
-        title, content = plain(text.partition("\n")[0].lstrip("# ")), to_html(text, self._lead)
-        body = _PAGE.format(title=escape(title), content=content).encode()
+    def _load(self, path: str) -> Response:
+        file = self._files[path]
+        body = file.read_bytes()
+        kind = "text/html" if file.suffix == ".html" else "text/plain"
         tag = f'"{__version__}-{zlib.crc32(body):08x}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", _POLICY))
-        self._rendered[path] = Response(body, "text/html; charset=utf-8", headers=headers)
-        return self._rendered[path]
-
-    def _lead(self, target: str) -> str | None:
-        """Return where a link of a document leads here: to other documents and sites, but to no file beside them."""
-        if re.match("https?:|#", target):
-            return target
-        name, mark, fragment = target.partition("#")
-        page = name.removesuffix(".md") + ".html"
-        return page + mark + fragment if f"/page/docs/{page}" in self._files else None
+        self._read[path] = Response(body, f"{kind}; charset=utf-8", headers=headers)
+        return self._read[path]

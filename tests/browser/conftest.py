@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from genvd.web import manual
 from tests.support.chromium import chromium
 from tests.support.shown import Shown, serving
+from tools import documents
 
 _PATIENCE_MS = 20_000
 
@@ -26,9 +28,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def served() -> Iterator[Shown]:
-    with serving() as shown:
-        yield shown
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    pages = tmp_path_factory.mktemp("docs")
+    documents.write(documents.ROOT / "docs", pages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manual, "PAGES", pages)
+        with serving() as shown:
+            yield shown
 
 
 @pytest.fixture

@@ -393,4 +393,6 @@ def test_a_genv_that_cannot_be_run_is_one_clear_line(
 def test_what_is_installed_has_the_documents(wheel: Path) -> None:
     with ZipFile(wheel) as installed:
         documents = {name for name in installed.namelist() if name.startswith("genvd/web/docs/")}
-    assert documents == {f"genvd/web/docs/{file.name}" for file in (REPOSITORY / "docs").glob("*.md")}
+        runbook = installed.read("genvd/web/docs/runbook.html").decode()
+    assert documents == {f"genvd/web/docs/{file.stem}.html" for file in (REPOSITORY / "docs").glob("*.md")}
+    assert '<h2 id="genvdriverbroken">' in runbook

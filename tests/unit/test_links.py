@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.web.markdown import slug_of
+from tools.documents import anchors
 from tools.links import inside, outside
 from tools.links.document import Document
 
@@ -64,7 +64,7 @@ def test_what_leads_somewhere_is_left_alone(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_headings_have_the_fragments_of_github(heading: str, slug: str) -> None:
-    assert slug_of(heading) == slug
+    assert anchors(f"# {heading}\n\n## {heading}") == [slug, f"{slug}-1"]
 
 
 def test_links_to_other_sites_are_known() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genvd.web.markdown import slug_of
+from tools.documents import anchors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,6 @@ _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]: *<?([^\s>]+)", re.MULTILINE)
 _AUTOMATIC = re.compile(r"<(https?://[^>\s]+)>")
 _ATTRIBUTE = re.compile(r"\b(?:href|src|srcset)=\"([^\"]+)\"")
-_HEADING = re.compile(r"^ {0,3}#{1,6} +(.+?) *#*$", re.MULTILINE)
 _ANCHOR = re.compile(r"\b(?:id|name)=\"([^\"]+)\"")
 _FILE = re.compile(
     r"(?<![\w./-])(?:\.ci|debian|docs|genvd|packaging|systemd|tests|tools)/[A-Za-z0-9_./-]*[A-Za-z0-9_/](?![\w*{<-])"
@@ -49,13 +47,7 @@ class Document:
     @cached_property
     def anchors(self) -> frozenset[str]:
         """The fragments that lead somewhere in it, as GitHub makes them from headings."""
-        seen: Counter[str] = Counter()
-        found = set(_ANCHOR.findall(self._without_blocks))
-        for heading in _HEADING.findall(self._without_blocks):
-            slug = slug_of(heading)
-            found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
-            seen[slug] += 1
-        return frozenset(found)
+        return frozenset((*_ANCHOR.findall(self._without_blocks), *anchors(self.text)))
 
     @cached_property
     def files(self) -> list[str]:

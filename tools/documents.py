@@ -1,0 +1,172 @@
+"""The documents of docs/ as web pages, which the monitor serves.
+
+Building a wheel calls the hook below, which puts the pages into it. In a checkout ``make documents`` makes them; until
+then the monitor serves the documents as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from markdown_it.rules_core import StateCore
+    from markdown_it.token import Token
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVED = Path("genvd/web/docs")
+"""Where the monitor looks for the pages, relative to the root of a checkout or of a wheel."""
+
+_COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} &ndash; genv-monitor</title>
+<link rel="icon" href="../icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="../page.css">
+</head>
+<body>
+<header><nav aria-label="Back">
+<a href="../..">Back to the machine</a>
+<a href="README.html">All documents</a>
+</nav></header>
+<main class="document">
+{content}</main>
+</body>
+</html>
+"""
+
+
+class DocumentsHook(BuildHookInterface[BuilderConfig]):
+    """Adds the pages to a wheel, but not to an editable one."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Write the pages to a temporary directory, and have the wheel include them."""
+        if version != "editable":
+            self._pages = TemporaryDirectory()
+            write(Path(self.root, "docs"), Path(self._pages.name))
+            build_data["force_include"][self._pages.name] = str(SERVED)
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove the temporary directory."""
+        if version != "editable":
+            self._pages.cleanup()
+
+
+def write(source: Path, target: Path) -> None:
+    """Write each Markdown file of one directory as a page into another one, which is made where it is missing."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = sorted(source.glob("*.md"))
+    for file in files:
+        page = to_page(file.read_text(encoding="utf-8"), {other.stem for other in files})
+        (target / file.name).with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def to_page(text: str, documents: Collection[str] = ()) -> str:
+    """Return a document as a complete page, with its first heading as the title.
+
+    Args:
+        text: in CommonMark with tables. Comments are left out, and all other HTML is shown as it is written.
+        documents: the names of all documents, without ``.md``. Links to them lead to their pages; of links to other
+            files the text stays.
+    """
+    title = next((_text_of(inline) for _, inline in _headings(_MARKDOWN.parse(text))), "")
+    return _PAGE.format(title=escape(title), content=_MARKDOWN.render(text, {"documents": documents}))
+
+
+def anchors(text: str) -> list[str]:
+    """Return the fragments that lead to the headings of a document, in their order, as GitHub makes them."""
+    return [str(heading.attrGet("id")) for heading, _ in _headings(_MARKDOWN.parse(text))]
+
+
+def _headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
+    """Yield the opening token of each heading, and its content."""
+    for index, token in enumerate(tokens):
+        if token.type == "heading_open":
+            yield token, tokens[index + 1]
+
+
+def _text_of(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or ())
+
+
+def _add_anchors(state: StateCore) -> None:
+    seen: Counter[str] = Counter()
+    for heading, inline in _headings(state.tokens):
+        slug = re.sub(r"[^\w\- ]", "", _text_of(inline).lower()).replace(" ", "-")
+        heading.attrSet("id", f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+
+
+def _simplify_tables(state: StateCore) -> None:
+    for index, token in enumerate(state.tokens):
+        token.attrs.pop("style", None)  # alignment, which the content security policy does not allow
+        if token.type == "th_open" and not state.tokens[index + 1].content:
+            token.tag = state.tokens[index + 2].tag = "td"  # a heading without text confuses screen readers
+
+
+def _resolve_links(state: StateCore) -> None:
+    documents = state.env.get("documents", ())
+    for inline in state.tokens:
+        leads = True
+        for token in inline.children or ():
+            if token.type == "link_open":
+                target = _target(str(token.attrGet("href")), documents)
+                leads = target is not None
+                token.attrSet("href", target or "")
+            if token.type in ("link_open", "link_close"):
+                token.hidden = not leads
+
+
+def _target(link: str, documents: Collection[str]) -> str | None:
+    """Return where a link leads from a page; None if that is nowhere."""
+    if re.match("https?:|#", link):
+        return link
+    name, mark, fragment = link.partition("#")
+    name = name.removesuffix(".md")
+    return f"{name}.html{mark}{fragment}" if name in documents else None
+
+
+def _markdown() -> MarkdownIt:
+    """Return the parser: CommonMark with tables, for pages that load nothing and run nothing."""
+    markdown = MarkdownIt("commonmark").enable("table").disable("image")
+    for rule in (_add_anchors, _simplify_tables, _resolve_links):
+        markdown.core.ruler.push(rule.__name__, rule)
+
+    def without_comments(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
+        return escape(_COMMENT.sub("", tokens[index].content), quote=False)
+
+    def code(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
+        return f'<pre tabindex="0"><code>{escape(tokens[index].content, quote=False)}</code></pre>\n'
+
+    for kind in ("html_block", "html_inline"):
+        markdown.add_render_rule(kind, without_comments)
+    for kind in ("fence", "code_block"):
+        markdown.add_render_rule(kind, code)
+    # What is wider than a phone scrolls, and has to be reachable by the keyboard.
+    markdown.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return markdown
+
+
+_MARKDOWN = _markdown()
+
+
+if __name__ == "__main__":
+    write(ROOT / "docs", ROOT / SERVED)
