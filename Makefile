@@ -41,10 +41,11 @@ load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--se
 	$(BIN)/python -m tests.load $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## Check style and types
+lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.imports
 
 .PHONY: format
 format: $(READY) ## Format the code

@@ -6,15 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genvd.sources.genv_state import default_directory
-
 if TYPE_CHECKING:
     from genvd.config import Config
 
 
+GENV_STATE = Path("/var/tmp/genv")
+"""Where genv keeps its state unless ``$GENV_TMPDIR`` says otherwise."""
+
+
 def state_directory(config: Config) -> Path:
     """Return the directory in which genv keeps its state."""
-    return config.genv_state_directory or default_directory()
+    return config.genv_state_directory or Path(os.environ.get("GENV_TMPDIR") or GENV_STATE)
 
 
 SERVICE_STATE = Path("/var/lib/genv-monitor")

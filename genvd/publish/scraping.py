@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from genvd.config import TLS_KEYS
-from genvd.web.listening import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
+from genvd.localhost import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
 from genvd.web.web_config import WebConfig, read
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from genvd.model import (
 )
 from genvd.sources import demo_devices, demo_people
 from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
+from genvd.sources.demo_people import Job
 from genvd.sources.device_groups import GpuQuestion
 
 if TYPE_CHECKING:
@@ -53,40 +54,6 @@ _LASTING_DEVICE = 6
 """Of a machine with many devices: somebody keeps it for days and does nothing, while somebody else computes on it."""
 _LASTING_TICKS = 4_320
 """For how many ticks that has been so: half a day of ticks of ten seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something that holds devices for a while."""
-
-    number: int
-    user: str
-    project: str
-    devices: tuple[int, ...]
-    starts: int
-    ends: int
-    load: float
-    """Utilisation while it computes, 0 to 1; 0 for an environment that holds its devices and does nothing."""
-    memory: int
-    """Bytes on each device."""
-    managed: bool = True
-    """False for processes that somebody runs outside any environment."""
-
-    @property
-    def shell(self) -> int:
-        """Return the pid of the shell in which its environment was activated."""
-        return 10_000 + 20 * self.number
-
-    @property
-    def eid(self) -> str:
-        """Return the identifier of its environment."""
-        return str(self.shell)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """One for each device; some of those that do nothing have none."""
-        holds = self.load or self.number % 3 == 0
-        return tuple(self.shell + 1 + rank for rank in range(len(self.devices))) if holds else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.model import Context, ProcessOwner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from genvd.sources.demo import Job
 
 GIB = 2**30
 DESKTOP_PID = 901
@@ -23,6 +22,40 @@ _GREEDY_TICKS, _GREEDY_EACH = 8, 30
 """For how many ticks of how many a greedy job takes more memory than it asked for."""
 _ORPHAN_TICKS = 45
 _ORPHAN_MEMORY = 3 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that holds devices for a while."""
+
+    number: int
+    user: str
+    project: str
+    devices: tuple[int, ...]
+    starts: int
+    ends: int
+    load: float
+    """Utilisation while it computes, 0 to 1; 0 for an environment that holds its devices and does nothing."""
+    memory: int
+    """Bytes on each device."""
+    managed: bool = True
+    """False for processes that somebody runs outside any environment."""
+
+    @property
+    def shell(self) -> int:
+        """Return the pid of the shell in which its environment was activated."""
+        return 10_000 + 20 * self.number
+
+    @property
+    def eid(self) -> str:
+        """Return the identifier of its environment."""
+        return str(self.shell)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """One for each device; some of those that do nothing have none."""
+        holds = self.load or self.number % 3 == 0
+        return tuple(self.shell + 1 + rank for rank in range(len(self.devices))) if holds else ()
 
 
 def memory_of(job: Job, tick: int) -> int:

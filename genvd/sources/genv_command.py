@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvd.real_genv import find_genv
+from genvd.sources.locate import find_genv
 
 
 class GenvCommandSource:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genvd.model import GenvFacts
 from genvd.sources import genv_format
 from genvd.sources.state_directory import open_directory
 from genvd.sources.state_files import StateFile, shared_lock
 
-DEFAULT_DIRECTORY = Path("/var/tmp/genv")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOCK_SECONDS = 0.04
 _READ_SECONDS = 0.04
-
-
-def default_directory() -> Path:
-    """Return the directory in which genv keeps its state: ``$GENV_TMPDIR``, else /var/tmp/genv."""
-    return Path(os.environ.get("GENV_TMPDIR") or DEFAULT_DIRECTORY)
 
 
 class GenvStateSource:

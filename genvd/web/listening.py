@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.localhost import LOCALHOST, LOOPBACK, is_localhost
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-LOCALHOST = "localhost"
-
-LOOPBACK = ("127.0.0.1", "::1")
-"""What localhost means here, whatever it resolves to: RFC 6761, section 6.3."""
 
 _BACKLOG = 1024
 
@@ -73,11 +70,6 @@ class Listening:
         """Close all sockets."""
         for one in self.sockets:
             one.close()
-
-
-def is_localhost(name: str) -> bool:
-    """Tell whether a host name means this machine."""
-    return name.lower().removesuffix(".") == LOCALHOST
 
 
 def adopt(sockets: Iterable[socket.socket]) -> Listening | None:
@@ -168,10 +160,3 @@ def _why_not(address: str, port: int, error: Exception) -> str:
         return f"{where}: not permitted to this user; choose a port of 1024 or above with --port or listen.port"
     reason = os.strerror(number) if number else str(error)
     return f"{where}: {reason}; choose another with --address and --port, or in listen"
-
-
-def resolved_localhost() -> frozenset[str]:
-    """Return the numeric addresses that localhost resolves to on this machine; none if it does not resolve."""
-    with suppress(OSError, UnicodeError):
-        return frozenset(str(where[0]) for *_, where in socket.getaddrinfo(LOCALHOST, None, type=socket.SOCK_STREAM))
-    return frozenset()

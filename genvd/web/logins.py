@@ -11,7 +11,6 @@ import binascii
 import enum
 import logging
 import os
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
+from genvd.web.bcrypt_hash import cost
 from genvd.web.login_queue import Credentials, Entry, LoginQueue, line_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ _MOST_BYTES = 72
 _MAX_AUTHORIZATION_CHARACTERS = 1024
 """Of the field. A name and the bytes of a password that count need a fraction of it."""
 
-_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _NOBODYS = "." * 53
 
 
@@ -185,14 +184,6 @@ class Logins:
         for part in (given.user.encode(), self._users.get(given.user, "").encode(), given.password):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()
-
-
-def cost(hashed: str) -> int:
-    """Return the cost of a bcrypt hash, of which each step doubles the work; raise ValueError if it is none."""
-    match = _HASH.fullmatch(hashed)
-    if not match:
-        raise ValueError("no bcrypt hash")
-    return int(match[1])
 
 
 def _hash_of(steps: int) -> str:

@@ -17,7 +17,7 @@ import yaml
 
 from genvd.text import clean
 from genvd.web import tls_names
-from genvd.web.logins import cost
+from genvd.web.bcrypt_hash import cost
 from genvd.yaml_file import ConfigError, compose, is_null, nearest, unexpected
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ import bcrypt
 import pytest
 
 from genvd.web import logins
+from genvd.web.bcrypt_hash import cost
 from genvd.web.connection import Connection
 from genvd.web.login_queue import MOST_CONNECTIONS, MOST_CREDENTIALS, Credentials, line_of
-from genvd.web.logins import Logins, Outcome, cost, credentials
+from genvd.web.logins import Logins, Outcome, credentials
 from genvd.web.request import Headers
 from genvd.web.transport import Plain
 from tests.support.waiting import wait_for
