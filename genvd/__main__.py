@@ -2,6 +2,6 @@
 
 import sys
 
-from genvd.cli import main
+from genvd.cli.commands import main
 
 sys.exit(main())

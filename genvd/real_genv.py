@@ -16,7 +16,7 @@ def main() -> int:
     """Run ``genv`` with the arguments of this process; return its exit status."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["monitor"]:
-        from genvd.cli import main as monitor
+        from genvd.cli.commands import main as monitor
 
         return monitor(arguments[1:], program="genv monitor")
     start = find_genv()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd import cli, config
+from genvd import config
+from genvd.cli.arguments import parsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,6 @@ def _row(setting: config.Setting) -> str:
 
 def _option_rows() -> Iterator[str]:
     keys = {setting.field: f"{setting.section}.{setting.key}" for setting in config.settings()}
-    for action in dict.fromkeys(cli.parsers("genv monitor")[0].options.values()):
+    for action in parsers("genv monitor")[0].options:
         if action.dest in keys:
             yield f"| `{', '.join(action.option_strings)}` | `{keys[action.dest]}` |\n"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "genvd"
 
 FLOORS = (
-    "__main__ cli command_line real_genv",
+    "__main__ cli real_genv",
     "terminal",
     "daemon interpreter leaving logs monitor running signals status_line systemd timer",
     "web",

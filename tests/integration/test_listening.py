@@ -260,7 +260,7 @@ def fail(*_):
     raise MemoryError("secret")
 
 Monitor.reconfigure = fail
-from genvd.cli import main
+from genvd.cli.commands import main
 sys.exit(main())
 """
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from genvd import cli
+from genvd.cli.arguments import parsers
 from genvd.ledger.forms import FORMATS, as_csv, as_json, as_table
 from genvd.ledger.period import parse_moment
 from genvd.ledger.report import LABELS, Report, Row
@@ -208,7 +208,7 @@ def test_no_year_is_too_far() -> None:
 
 
 def test_the_command_line_knows_what_there_is() -> None:
-    parser, _ = cli.parsers("genv-monitor")
+    parser, _ = parsers("genv-monitor")
     for by in LABELS:
         assert parser.parse_args(["report", "--by", by]).by == by
     for form in FORMATS:

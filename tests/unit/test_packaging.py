@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import genvd
-from genvd import cli, config
-from genvd.command_line import Parser
+from genvd import config
+from genvd.cli.arguments import parsers
+from genvd.cli.parser import Parser
 from tools.links.document import documents
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +26,12 @@ COMPLETION = (PACKAGING / "bash-completion" / "genv-monitor").read_text()
 
 def _commands() -> dict[str, Parser]:
     """Return the parser of each command; that of the program has no name."""
-    parser, commands = cli.parsers("genv-monitor")
+    parser, commands = parsers("genv-monitor")
     return {"": parser, **commands}
 
 
 def _options(parser: Parser) -> set[str]:
-    return set(parser.options)
+    return {name for option in parser.options for name in option.option_strings}
 
 
 def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
@@ -48,11 +49,11 @@ def test_the_manual_has_all_commands_and_options_and_no_others() -> None:
     assert set(re.findall(r"^\.TP\n\.BR? (\w+)", section, re.MULTILINE)) == set(commands) - {""}
 
 
-@pytest.mark.parametrize("name", [name for name, parser in _commands().items() if "-i" in parser.options])
+@pytest.mark.parametrize("name", [name for name, parser in _commands().items() if "-i" in _options(parser)])
 def test_what_takes_a_duration_is_not_said_to_take_seconds(name: str) -> None:
     parser = _commands()[name]
     assert parser.parse_args(["-i", "1m30s"])
-    assert parser.options["-i"].metavar == "DURATION"
+    assert next(option for option in parser.options if "-i" in option.option_strings).metavar == "DURATION"
     assert r"\fB\-i\fP \fIDURATION\fP, \fB\-\-interval\fP \fIDURATION\fP" in MANUAL
 
 

@@ -1,0 +1,248 @@
+"""``genv monitor``, which is ``genv-monitor``: what each command does."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from genvd import logs
+from genvd.cli.arguments import parsers
+from genvd.cli.parser import parse
+from genvd.config import DEFAULT_FILE, Config, as_yaml
+from genvd.config_file import ConfigError, load
+from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
+from genvd.signals import end_when_interrupted, hold_signals
+from genvd.streams import OutputError, open_closed_ones, write_output
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from genvd.model import Snapshot
+    from genvd.monitor import Monitor
+
+log = logging.getLogger(__name__)
+
+_ONCE_TIMEOUT = 60.0
+"""Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
+
+
+def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> int:
+    """Run a command; return its exit status.
+
+    Args:
+        arguments: those after the program's name; None for those of this process.
+        program: how the user calls this.
+    """
+    open_closed_ones()
+    options = parse(*parsers(program), sys.argv[1:] if arguments is None else arguments)
+    if options.command == "run":
+        hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
+    else:
+        end_when_interrupted()
+    if options.command == "reload":
+        return _reload(options)
+    try:
+        config = _config(options)
+        logs.set_up(config.logging_level)
+        return _COMMANDS[options.command](config, options)
+    except ConfigError as error:  # of the configuration, or of a file that it names
+        _complain(error.problems, in_log=options.command != "check")
+        return WRONG
+    except OutputError as error:
+        log.error("%s", error)
+        return FAILED
+
+
+def _complain(problems: list[str], *, in_log: bool) -> None:
+    """Say what is wrong: in the log of a service, else one line each, in the form that editors jump to."""
+    if in_log:
+        logs.set_up("info")
+    for problem in problems:
+        if in_log:
+            log.error("%s", problem)
+        else:
+            print(problem, file=sys.stderr)
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
+    from genvd.daemon import Daemon
+    from genvd.leaving import leave, start_again
+
+    daemon = Daemon(lambda: _config(options), config, options.demo)
+    status = daemon.run()
+    if status == START_AGAIN and not daemon.supervised:
+        start_again()
+    leave(status)
+
+
+def _check(config: Config, options: argparse.Namespace) -> int:
+    from genvd.web.security import load as load_web_config
+
+    if remark := load_web_config(config.listen_web_config_file).remark:
+        print(remark, file=sys.stderr)
+    write_output(as_yaml(config).encode())
+    return OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    """Check the configuration that a running monitor would read, with its command line, and have it read that.
+
+    A broken one is sent to it as well: it refuses that by itself, and its metrics say so.
+    """
+    from genvd.running import NotRunningError, arguments_of, reload
+    from genvd.web.security import load as load_web_config
+
+    logs.set_up("info")
+    if options.pid is None:
+        log.error("reload needs the number of a process; give it, or use 'systemctl reload genv-monitor'")
+        return WRONG
+    status = OK
+    try:
+        theirs = parse(*parsers("genv-monitor"), arguments_of(options.pid))
+        if theirs.command != "run":
+            raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
+        try:
+            load_web_config(_config(theirs).listen_web_config_file)
+        except ConfigError as error:
+            _complain(error.problems, in_log=True)
+            status = WRONG
+        reload(options.pid)
+    except NotRunningError as error:
+        log.error("%s", error)
+        return FAILED
+    return status
+
+
+def _once(config: Config, options: argparse.Namespace) -> int:
+    from genvd.monitor import Monitor
+    from genvd.sources.assembly import make_sources
+
+    patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
+    monitor = Monitor(patient, make_sources(patient, options.demo))
+    write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
+    return OK
+
+
+def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd.metrics.exposition import TEXT, Families
+
+    return TEXT.render(Families(monitor.exported(snapshot)))
+
+
+def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd.terminal.top import as_text
+
+    return as_text(snapshot, snapshot.timestamp)
+
+
+def _as_json(_: Monitor, snapshot: Snapshot) -> bytes:
+    from genvd import snapshot_json
+
+    return snapshot_json.dump(snapshot)
+
+
+_ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
+    "metrics": _as_metrics,
+    "table": _as_table,
+    "json": _as_json,
+}
+
+
+def _top(config: Config, options: argparse.Namespace) -> int:
+    from genvd.terminal.service import Access, ServiceError
+    from genvd.terminal.top import Wanted, run
+
+    try:
+        if options.key_file and not options.cert_file:
+            raise ServiceError("--key-file is of no use alone; --cert-file names its certificate")
+        password = _password(options.password_file)
+        access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
+        run(config, Wanted(options.url, access, options.refresh, options.demo))
+    except ServiceError as error:
+        log.error("%s", error)
+        return FAILED
+    return OK
+
+
+def _password(file: Path | None) -> str:
+    from genvd.terminal.service import ServiceError
+
+    try:
+        return "" if file is None else file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
+        raise ServiceError(f"{file}: cannot be read: {reason}; --password-file names a file of one line") from None
+
+
+def _publish(config: Config, options: argparse.Namespace) -> int:
+    from genvd.publish import PublishError, publish_as_configured
+    from genvd.web.web_config import read
+
+    if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
+        raise ConfigError(problems)
+    if config.listen_port == 0:
+        log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
+        return WRONG
+    try:
+        directory = publish_as_configured(config, config.listen_port)
+    except PublishError as error:
+        log.error("%s", error)
+        return FAILED
+    write_output(f"{directory}\n".encode())
+    return OK
+
+
+def _report(config: Config, options: argparse.Namespace) -> int:
+    from genvd.ledger.forms import FORMATS
+    from genvd.ledger.place import FILE
+    from genvd.ledger.report import ReportError, make
+    from genvd.places import ledger_to_read
+
+    if options.since >= options.until:
+        log.error("--since is not before --until: there is no time in between; exchange them")
+        return WRONG
+    try:
+        report = make(options.ledger or ledger_to_read(config) / FILE, options.since, options.until, options.by)
+    except ReportError as error:
+        log.error("%s", error)
+        return FAILED
+    write_output(FORMATS[options.format](report).encode())
+    return OK
+
+
+_COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+    "run": _run,
+    "check": _check,
+    "once": _once,
+    "top": _top,
+    "publish": _publish,
+    "report": _report,
+}
+"""All but reload, which needs no configuration of its own."""
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return load(_file(options), _overrides(options))
+
+
+def _file(options: argparse.Namespace) -> Path | None:
+    given: Path | None = getattr(options, "file", None) or getattr(options, "config", None)
+    return given or _default_file()
+
+
+def _default_file() -> Path | None:
+    try:
+        DEFAULT_FILE.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # it may be there: reading it says what is wrong
+    return DEFAULT_FILE
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name in Config.__dataclass_fields__}
