@@ -116,7 +116,6 @@ class Machine:
             genv_installed=True if people.environments else facts.genv_command,
             driver_state=facts.driver_state,
             driver=facts.gpu.driver if facts.gpu else None,
-            gpu_collector=self._gpus.name,
             devices=facts.gpu.devices if facts.gpu else None,
             host_memory=facts.gpu.host_memory if facts.gpu else None,
             processes=people.processes,

@@ -514,8 +514,6 @@ class Snapshot:
     driver_state: str = "ok"
     """One of :data:`DRIVER_STATES`, or ``failed`` for what none of them describes."""
     driver: DriverVersions | None = None
-    gpu_collector: str = "nvml"
-    """Name of the one among the collectors that asks the driver."""
     devices: tuple[Device, ...] | None = None
     host_memory: HostMemory | None = None
     """Where a device uses it as its own; else None."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from genvd import policy
 from genvd.doubt import ADVICE, unknown_words
-from genvd.overview.vendors import NVIDIA, VENDORS, Vendor
+from genvd.overview import driver_help
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,9 @@ XID_SECONDS = 3600.0
 """For so long an XID error is a problem after it was last seen."""
 
 _MOST_NAMES = 5
+
+_GPU_COLLECTOR = "nvml"
+"""The collector that fails when the driver does."""
 
 Severity = Literal["error", "warning"]
 
@@ -91,15 +94,14 @@ def _sources(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
-    if status.name == snapshot.gpu_collector:
-        vendor = _vendor(snapshot)
-        return vendor.driver.get(snapshot.driver_state, vendor.driver_failed)
+    if status.name == _GPU_COLLECTOR:
+        return driver_help.DRIVER.get(snapshot.driver_state, driver_help.DRIVER_FAILED)
     return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
 
 
 def _says_all(snapshot: Snapshot, status: CollectorStatus) -> bool:
-    """Tell whether the vendor's words are those of the source."""
-    return status.name == snapshot.gpu_collector and snapshot.driver_state in _SAID_ALREADY
+    """Return whether the words about the driver say what the error says."""
+    return status.name == _GPU_COLLECTOR and snapshot.driver_state in _SAID_ALREADY
 
 
 def _service(snapshot: Snapshot) -> Iterator[Problem]:
@@ -135,16 +137,15 @@ def _no_devices(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _devices(snapshot: Snapshot) -> Iterator[Problem]:
-    vendor = _vendor(snapshot)
     for device in snapshot.devices or ():
         if device.up is False:
             yield Problem(
                 "error",
                 f"Device {device.index} does not answer.",
-                f"It is lost, hangs or needs a reset: {vendor.look}, then {vendor.reset(device.index)}.",
+                f"It is lost, hangs or needs a reset: {driver_help.LOOK}, then {driver_help.reset(device.index)}.",
             )
-        yield from _health(device, vendor.reset(device.index))
-        yield from _repairs(device, vendor.reset(device.index))
+        yield from _health(device, driver_help.reset(device.index))
+        yield from _repairs(device, driver_help.reset(device.index))
         yield from _xids(device, snapshot.timestamp)
 
 
@@ -266,14 +267,14 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 "warning",
                 f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use, and no live process is known to have them.",
-                _vendor(snapshot).freed(device),
+                driver_help.freed(device),
             )
     for device, amount in policy.unseen_memory(snapshot):
         yield Problem(
             "warning",
             f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use by processes that the monitor cannot see,"
             " for example in a container with a pid namespace of its own.",
-            _vendor(snapshot).unseen(device),
+            driver_help.who_has_it_open(device),
         )
     twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
     if twice:
@@ -307,10 +308,6 @@ def _about(what: str, names: list[str], things: tuple[str, str], todo: str, seve
 def _few(names: list[str]) -> tuple[tuple[str, ...], int]:
     """Return the first names, and how many there are besides."""
     return tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES)
-
-
-def _vendor(snapshot: Snapshot) -> Vendor:
-    return VENDORS.get(snapshot.gpu_collector, NVIDIA)
 
 
 def _whose(name: str, username: str | None) -> str:
