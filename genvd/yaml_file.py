@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import traceback
 from typing import TYPE_CHECKING
 
+import yaml
+
 from genvd import regular_file
 from genvd.regular_file import UnfitFileError
-from genvd.yaml_text import YamlProblemError, decode, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import yaml
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
 """Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
 
+_NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
+"""In what PyYAML says is wrong: names that the file gives."""
+
 _NULL_TAG = "tag:yaml.org,2002:null"
+
+
+class _YamlError(Exception):
+    """The text is no YAML."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line = line
 
 
 class ConfigError(Exception):
@@ -49,13 +60,63 @@ def compose(path: Path) -> yaml.Node | None:
         ConfigError: the file cannot be read, or is no YAML.
     """
     try:
-        return tree(decode(regular_file.content(path, MAX_BYTES, or_device=True)))
+        return _tree(_decode(regular_file.content(path, MAX_BYTES, or_device=True)))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
-    except YamlProblemError as error:
+    except _YamlError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from None
     except UnfitFileError as error:
         raise ConfigError([f"{path}: {error}; expected a YAML file with a configuration"]) from None
+
+
+def _decode(content: bytes) -> str:
+    """Return the text of a file.
+
+    Raises:
+        _YamlError: it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _YamlError(line, "is not valid YAML: is not UTF-8 text") from None
+
+
+def _tree(text: str) -> yaml.Node | None:
+    """Return the tree; None for an empty document.
+
+    Raises:
+        _YamlError: it is no YAML, or more than one document, or nested too deep.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        reason = f"unacceptable character {chr(error.character)!a}"
+        raise _YamlError(_line(text, error.position), f"is not valid YAML: {reason}") from None
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line if mark else loader.line
+        raise _YamlError(line + 1, f"is not valid YAML: {_harmless(error.problem or error.context)}") from None
+    except RecursionError:
+        raise _YamlError(loader.line + 1, "is nested too deep") from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML checks no bounds of what it makes of digits
+        problem = "is not valid YAML: a number or an escape is out of range"
+        raise _YamlError(loader.line + 1, problem) from None
+    except Exception as error:  # PyYAML raises whatever its code meets in a text that it does not expect
+        problem = f"is not valid YAML: PyYAML cannot read it ({type(error).__name__})"
+        raise _YamlError(loader.line + 1, problem) from None
+    return node
+
+
+def _harmless(problem: str | None) -> str:
+    """Return what PyYAML says is wrong, without names from the file: a password that begins with * looks like one."""
+    return _NAMES.sub(r"\1", problem or "cannot be read")
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def is_null(node: yaml.Node | None) -> bool:

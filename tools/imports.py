@@ -26,7 +26,7 @@ FLOORS = (
     "machine activity claims doubt history idleness join known_accounts left_memory ownership peaks policy remembered"
     " renumbering sightings",
     "sources collector publish",
-    "config config_file config_values places yaml_file yaml_text web.bcrypt_hash web.tls_names web.web_config",
+    "config config_file config_values places yaml_file web.bcrypt_hash web.tls_names web.web_config",
     "model device_identity device_model snapshot_json",
     "text crew error_log exit_status localhost regular_file streams waker publish.safe_tree terminal.columns",
 )

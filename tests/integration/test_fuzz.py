@@ -19,8 +19,8 @@ DEFECTS = {
         "from genvd.sources import processes; from tests.property import holds;"
         "holds.environment_variable = lambda block, name: processes.environment_variable(block[:64], name)"
     ),
-    "configuration": "import yaml; from genvd import yaml_file; yaml_file.tree = yaml.compose",
-    "web_configuration": "import yaml; from genvd import yaml_file; yaml_file.tree = yaml.compose",
+    "configuration": "import yaml; from genvd import yaml_file; yaml_file._tree = yaml.compose",
+    "web_configuration": "import yaml; from genvd import yaml_file; yaml_file._tree = yaml.compose",
 }
 HARNESS = """
 import sys
