@@ -10,7 +10,7 @@ from genvd.device_model import Board
 from genvd.sources.nvml.asked import text
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.own import gsp_firmware_version
-from genvd.sources.sane import within
+from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genvd.device_model import C2cLink, ErrorCount
 from genvd.sources.nvml.fields import supported_values
-from genvd.sources.sane import within
+from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

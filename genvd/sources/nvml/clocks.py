@@ -9,7 +9,7 @@ import pynvml
 
 from genvd.device_model import Clock, Throttling
 from genvd.sources.nvml.errors import known
-from genvd.sources.sane import within
+from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml.asked import Asked

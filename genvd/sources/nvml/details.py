@@ -13,9 +13,8 @@ from genvd.sources.nvml.fields import supported_values
 from genvd.sources.nvml.inforom import inforom_corrupted
 from genvd.sources.nvml.memory import bar1
 from genvd.sources.nvml.own import fan_rpm, margin_temperature
-from genvd.sources.nvml.sane import MILLI, celsius, ratio, watts
+from genvd.sources.nvml.sane import MILLI, celsius, ratio, watts, within
 from genvd.sources.nvml.temperatures import margin_thresholds, thresholds
-from genvd.sources.sane import within
 
 if TYPE_CHECKING:
     from genvd.sources.nvml.asked import Asked

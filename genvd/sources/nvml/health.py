@@ -9,7 +9,7 @@ import pynvml
 from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.own import repair_status, retired_pages, sram_errors, unrepairable_memory
-from genvd.sources.sane import within
+from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,20 +1,33 @@
-"""What the values of a device can be, of those that NVML gives: it has numbers of its own for what is not known."""
+"""What the values of a GPU can be: what NVML says instead of *not known* is None, and so is what cannot be.
+
+Drivers have been seen to return impossible values, and nonsense is worse than nothing.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
-from genvd.sources import sane
 from genvd.sources.nvml.errors import known
+
+N = TypeVar("N", int, float)
 
 _SIGN = 2**31
 _BEYOND = 2**64
 """What no integer of NVML holds; its way to say that there is none becomes this as a double."""
 
+_COLDEST, _HOTTEST = -100, 250
 _MOST_PERCENT = 100
+_MOST_WATTS = 100_000
+"""A hundred kilowatts: more than a rack draws for each of its GPUs."""
 
 MILLI = 1e-3
 """NVML counts milliwatts and millijoules."""
+
+
+def within(value: N | None, least: float, most: float) -> N | None:
+    """Return the value, or None where it cannot be."""
+    return value if value is not None and least <= value <= most else None
 
 
 def whole(value: float | None) -> int | None:
@@ -29,25 +42,27 @@ def celsius(value: float | None) -> int | None:
     number = whole(value)
     if number is not None and _SIGN <= number < 2 * _SIGN:
         number -= 2 * _SIGN
-    return sane.celsius(number)
-
-
-def ratio(percent: int | None, most: int = _MOST_PERCENT) -> float | None:
-    """Return a share of 1 instead of 100."""
-    return sane.ratio(known(percent), most)
+    return within(number, _COLDEST, _HOTTEST)
 
 
 def percentage(value: int | None, most: int = _MOST_PERCENT) -> int | None:
     """Return a share of 100."""
-    return sane.percentage(known(value), most)
+    return within(known(value), 0, most)
+
+
+def ratio(percent: int | None, most: int = _MOST_PERCENT) -> float | None:
+    """Return a share of 1 instead of 100."""
+    value = percentage(percent, most)
+    return None if value is None else value / 100
 
 
 def watts(milliwatts: float | None) -> float | None:
     """Return a power."""
     value = whole(milliwatts)
-    return None if value is None else sane.watts(value * MILLI)
+    return None if value is None else within(value * MILLI, 0, _MOST_WATTS)
 
 
-def part_of(part: int | None, whole: int | None) -> int | None:
+def part_of(part: int | None, total: int | None) -> int | None:
     """Return bytes that are some of others, or None where they are more; nothing has no part."""
-    return sane.part_of(known(part), known(whole))
+    part, total = known(part), known(total)
+    return None if part is None or total == 0 or (total is not None and part > total) else part

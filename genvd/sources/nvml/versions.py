@@ -9,7 +9,7 @@ import pynvml
 
 from genvd.model import DriverVersions
 from genvd.sources.nvml.asked import text
-from genvd.sources.sane import within
+from genvd.sources.nvml.sane import within
 
 _MOST_CUDA = 999_999
 """CUDA 999.99, as the call counts."""
