@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""In each unit of a duration."""
+_PLAIN = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+"""Before a unit: as Go has it, whose durations Prometheus' own files have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def duration(least: float, most: float) -> Kind:
     schema = {
         "anyOf": [
             {"type": "number", "minimum": least, "maximum": most},
-            {"type": "string", "pattern": rf"^(?:{_NUMBER.pattern}|(?:{_DURATION_PART.pattern})+)$"},
+            {"type": "string", "pattern": rf"^(?:{_PLAIN}|(?:{_NUMBER}(?:{'|'.join(SECONDS)}))+)$"},
         ]
     }
     return Kind(parse, schema, show_duration)
@@ -182,19 +184,31 @@ def absolute_path() -> Kind:
 def parse_duration(value: str) -> float:
     """Return a duration such as ``1m30s``, or a plain number of seconds, in seconds; raise ValueError if it is none."""
     value = value.strip()
-    if _NUMBER.fullmatch(value):
-        return float(value)
-    parts = _DURATION_PART.findall(value)
+    return float(value) if re.fullmatch(_PLAIN, value) else sum_of_units(value)
+
+
+def sum_of_units(value: str, seconds: Mapping[str, float] = SECONDS) -> float:
+    """Return numbers with units, such as ``1m30s``, in seconds.
+
+    Args:
+        value: one number with its unit, or several.
+        seconds: how many seconds there are in each unit.
+
+    Raises:
+        ValueError: it is none of that.
+    """
+    part = re.compile(rf"({_NUMBER})({'|'.join(seconds)})")
+    parts = part.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise ValueError(f"{value!r} is no duration")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return sum(float(number) * seconds[unit] for number, unit in parts)
 
 
 def show_duration(seconds: float) -> str:
     """Return seconds as people write them, such as ``1m30s``; :func:`parse_duration` gives the same number."""
     shown, rest = "", seconds
     for unit in ("d", "h", "m"):
-        whole, rest = divmod(rest, _SECONDS[unit])
+        whole, rest = divmod(rest, SECONDS[unit])
         shown += f"{int(whole)}{unit}" if whole else ""
     shown += f"{rest:g}s" if rest or not shown else ""
     if seconds < 1:

@@ -196,17 +196,4 @@ def _limits(config: Config) -> Limits:
 
 
 def _left_out(config: Config) -> frozenset[str]:
-    wanted = {
-        "device_details": config.metrics_device_details,
-        "memory_health": config.metrics_memory_health,
-        "xid": config.metrics_xid,
-        "nvlink": config.metrics_nvlink,
-        "pcie_throughput": config.metrics_pcie_throughput,
-        "mig": config.metrics_mig,
-        "gpm": config.metrics_gpm,
-        "processes": config.metrics_processes,
-        "environments": config.metrics_environments,
-        "users": config.metrics_users,
-        "policy": config.metrics_policy,
-    }
-    return frozenset(group for group in GROUPS if not wanted[group])
+    return frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))

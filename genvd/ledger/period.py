@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from genvd.config_values import parse_duration
+from genvd.config_values import SECONDS, sum_of_units
 
 EXPECTED = (
     "expected how long ago (7d, 12h), a day (today, yesterday, 2026-11-23) or a time (2026-11-23T08:00,"
     " 2026-11-23T08:00+01:00)"
 )
 _MOST_SECONDS = 100 * 366 * 86400
-_DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+")
-_WEEKS = re.compile(r"([0-9]{1,4})w")
+_UNITS = {**SECONDS, "w": 7 * SECONDS["d"]}
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -32,14 +31,13 @@ def parse_moment(text: str, now: datetime) -> datetime:
         return now
     if text in ("today", "yesterday"):
         return (today - timedelta(days=text == "yesterday")).astimezone()
-    if weeks := _WEEKS.fullmatch(text):
-        text = f"{7 * int(weeks[1])}d"
-    if _DURATION.fullmatch(text):
-        seconds = parse_duration(text)
-        if seconds > _MOST_SECONDS:
-            raise ValueError(EXPECTED)
-        return now - timedelta(seconds=seconds)
-    return _written_out(text)
+    try:
+        seconds = sum_of_units(text, _UNITS)
+    except ValueError:
+        return _written_out(text)
+    if seconds > _MOST_SECONDS:
+        raise ValueError(EXPECTED)
+    return now - timedelta(seconds=seconds)
 
 
 def _written_out(text: str) -> datetime:

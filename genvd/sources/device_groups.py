@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,15 +24,7 @@ class DeviceGroups:
 
 def device_groups(config: Config) -> DeviceGroups:
     """Return what the configuration wants."""
-    return DeviceGroups(
-        device_details=config.metrics_device_details,
-        memory_health=config.metrics_memory_health,
-        nvlink=config.metrics_nvlink,
-        mig=config.metrics_mig,
-        xid=config.metrics_xid,
-        pcie_throughput=config.metrics_pcie_throughput,
-        gpm=config.metrics_gpm,
-    )
+    return DeviceGroups(**{field.name: getattr(config, f"metrics_{field.name}") for field in fields(DeviceGroups)})
 
 
 @dataclass(frozen=True, slots=True)

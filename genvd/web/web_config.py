@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from genvd.config_values import sum_of_units
 from genvd.text import clean
 from genvd.web import tls_names
 from genvd.web.bcrypt_hash import cost
@@ -36,11 +38,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """The header fields that may be added, with the values that they may have; none means any."""
 
 _WORDS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
-_NUMBER, _UNIT = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+", "ns|us|µs|μs|ms|s|m|h"
-_DURATION = re.compile(rf"\+?(?:0|(?:(?:{_NUMBER})(?:{_UNIT}))+)")
-_DURATION_PART = re.compile(rf"({_NUMBER})({_UNIT})")
-"""As time.ParseDuration of Go has it, but for what is less than nothing."""
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+"""In each unit that time.ParseDuration of Go knows."""
 _MOST_SECONDS = 2**63 / 1e9
 """That a time.Duration of Go holds."""
 _OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
@@ -314,8 +313,9 @@ class _Reader:
         return bool(value)
 
     def _duration(self, node: yaml.Node, name: str) -> float:
-        if isinstance(node, yaml.ScalarNode) and _DURATION.fullmatch(node.value):
-            seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(node.value))
+        value = node.value.removeprefix("+") if isinstance(node, yaml.ScalarNode) else ""
+        with suppress(ValueError):
+            seconds = 0.0 if value == "0" else sum_of_units(value, _SECONDS)
             if seconds <= _MOST_SECONDS:
                 return seconds
         self._wrong_value(node, name, "expected a duration such as 1s or 500ms")

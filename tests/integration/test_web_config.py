@@ -166,6 +166,8 @@ REFUSED_BY_BOTH = [
     ("basic_auth_users: [a]", ":1: basic_auth_users: is no mapping"),
     (f"basic_auth_users: {{a: '{hashed('x')}', a: '{hashed('x')}'}}", "basic_auth_users.a: is there twice"),
     ("rate_limit: {interval: soon, burst: 1}", "'soon' is wrong; expected a duration"),
+    ("rate_limit: {interval: 1d, burst: 1}", "'1d' is wrong; expected a duration"),
+    ("rate_limit: {interval: 300000h1e9h, burst: 1}", "is wrong; expected a duration"),
     ("a: *b", "is not valid YAML"),
 ]
 
