@@ -35,10 +35,8 @@ FLOORS = (
 EXCEPTIONS = frozenset(
     {
         "metrics.spec -> metrics.caps",
-        "web.login_queue -> web.connection",
         "web.login_queue -> web.logins",
         "web.connections -> web.connection",
-        "web.renderer -> web.connection",
         "web.transport -> web.tls",
     }
 )
