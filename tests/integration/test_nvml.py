@@ -96,7 +96,7 @@ def test_memory_is_counted_as_nvidia_smi_does(start: Start, scenario: Scenario, 
     used = series("genv_device_memory_used_bytes", index=0)
     assert start().metrics()[used] == 500 * MIB
     old = build(public_directory / "before-510", without=("nvmlDeviceGetMemoryInfo_v2",))
-    assert start(library=old).metrics()[used] == 1300 * MIB  # all that such a driver tells: with its reserve
+    assert start(library=old).metrics()[used] == 800 * MIB  # all that such a driver tells: with its reserve
 
 
 def test_processes_have_their_environment_devices_and_memory(
