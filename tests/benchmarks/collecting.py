@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.bench import Bench, each, in_turns
 from tests.benchmarks.peers import CLIENT, EXISTING, GENV, NVITOP, NVITOP_EXPORTER
-from tests.benchmarks.table import Goal, Row, milliseconds
+from tests.benchmarks.table import Goal, Row, milliseconds, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,11 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
     bench.say("collections ...")
     with ExitStack() as stack:
         found = in_turns(bench.effort.rounds, _tasks(bench, machine, stack))
+    with bench.own(machine, **ALL) as own:
+        share = own.do("moved")["share"]
     floor, look, tick = found["floor"], found["look"], found["tick"]
     rendered = found[CLIENT] + floor
+    yield Row("share of the series that move at a tick", share, percent, goal=Goal(least=1 / 3, show=percent))
     yield Row("CPU of a tick up to the Snapshot, all metrics", look, milliseconds, "floor", floor, Goal(2))
     name = f"{CLIENT} rendering + floor"
     yield Row("CPU of a whole tick, one format rendered", tick, milliseconds, name, rendered, Goal(1.2))

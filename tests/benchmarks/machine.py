@@ -22,6 +22,25 @@ _FIRST_UID = 60_001
 _FIRST_EID = 50_000
 _MOMENT = "23/11/2026 17:36:19"
 _INSTANCES = 7
+_MOVING = {
+    "temperature": "+3",
+    "utilization": "+7",
+    "memory_utilization": "+5",
+    "memory_used": "+7",
+    "power": "+977",
+    "energy": "+",
+    "clock_graphics": "+11",
+    "clock_sm": "+11",
+    "clock_memory": "+11",
+    "clock_video": "+11",
+    "encoder_utilization": "+3",
+    "decoder_utilization": "+3",
+    "pcie_receive": "+7",
+    "pcie_transmit": "+7",
+}
+"""What is another value at each reading on a GPU at work; see README.md of the stand-in."""
+_MOVING_FIELDS = (74, 138, 139, 186, 269, 270, 271)
+"""Bytes of each NVLink, sent and received, the power of this moment, and the times of low clocks."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +168,24 @@ def _device(number: int, shape: Shape, pids: Sequence[int]) -> Gpu:
         for place, pid in enumerate(pids)
         if (number - place // shape.environments - place) % shape.devices < shape.devices_of_process
     ]
-    gpu.samples = [Sample(pid, 1 + pid % 50) for pid in own]
     gpu.memory_used = len(own) * GIB
-    gpu.processes = [Process(pid, GIB) for pid in own]
+    for key, suffix in _MOVING.items():
+        value = getattr(gpu, key)
+        if value is not None:
+            setattr(gpu, key, None)
+            gpu.extra[key] = f"{value}{suffix}"
+    gpu.fields = {key: f"{value}+" if _field(key) in _MOVING_FIELDS else value for key, value in gpu.fields.items()}
+    gpu.gpm = {metric: f"{value}+7" for metric, value in gpu.gpm.items()}
+    gpu.samples = [Sample(pid, f"{1 + pid % 50}+7", None, "10+7", "20+7", "30+7") for pid in own]
+    gpu.processes = [Process(pid, f"{GIB}+1000") for pid in own]
     if shape.mig:
-        gpu.processes = [Process(pid, GIB, place % _INSTANCES, 0) for place, pid in enumerate(own)]
+        gpu.processes = [Process(pid, f"{GIB}+1000", place % _INSTANCES, 0) for place, pid in enumerate(own)]
         gpu.migs = {instance: _instance(gpu, instance) for instance in range(_INSTANCES)}
     return gpu
+
+
+def _field(key: int | tuple[int, int]) -> int:
+    return key if isinstance(key, int) else key[0]
 
 
 def _instance(gpu: Gpu, instance: int) -> Mig:

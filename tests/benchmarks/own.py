@@ -46,10 +46,21 @@ def main(directory: str, *settings: str) -> None:
             monitor.tick(0)
         return {"rendered": len(rendered) - before}
 
-    def series(_: int) -> dict[str, Any]:
+    def moved(_: int) -> dict[str, Any]:
+        tick(1)
+        before = lines()
+        tick(1)
+        after = lines()
+        return {"share": len(after - before) / len(after)}
+
+    def lines() -> set[bytes]:
         assert monitor.site.latest
         body = monitor.site.latest.exposition.body((TEXT, False))
-        return {"series": sum(not line.startswith(b"#") for line in body.splitlines()), "bytes": len(body)}
+        return {line for line in body.splitlines() if not line.startswith(b"#")}
+
+    def series(_: int) -> dict[str, Any]:
+        assert monitor.site.latest
+        return {"series": len(lines())}
 
     orders = {
         "look": look,
@@ -57,6 +68,7 @@ def main(directory: str, *settings: str) -> None:
         "tick-unscraped": tick,
         "tick-two-formats": lambda times: tick(times, TEXT, OPENMETRICS),
         "series": series,
+        "moved": moved,
     }
     obey(orders, port=server.port)
 

@@ -12,7 +12,7 @@ from tests.benchmarks.bench import Bench, Load
 from tests.benchmarks.collecting import ALL, exposition
 from tests.benchmarks.peers import CLIENT, NODE_EXPORTER, NVITOP, NVITOP_EXPORTER, as_it_comes, node_exporter
 from tests.benchmarks.subject import BARE, cpu_seconds, port_that_is_free
-from tests.benchmarks.table import Goal, Row, microseconds, number
+from tests.benchmarks.table import Goal, Row, microseconds, number, percent
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
     yield Row("CPU of one scrape", ours.cpu, microseconds, CONSTANT, found[CONSTANT].cpu, Goal(1.2))
     for name in (CLIENT, NVITOP, NODE_EXPORTER):
         yield Row("CPU of one scrape", ours.cpu, microseconds, name, found[name].cpu if name in found else None)
-    yield Row("share of a core that the load takes meanwhile", ours.busy, lambda share: f"{share:.0%}")
+    yield Row("share of a core that the load takes meanwhile", ours.busy, percent)
 
 
 def _servers(bench: Bench, machine: Machine, stack: ExitStack) -> dict[str, Server]:

@@ -23,6 +23,11 @@ def mebibytes(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
+def percent(share: float) -> str:
+    """Show a share."""
+    return f"{share:.0%}"
+
+
 def number(value: float) -> str:
     """Show a number of things."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"

@@ -74,10 +74,10 @@ def _header() -> Path:
 
 @dataclass
 class Process:
-    """A process on a device; memory in bytes, None: the driver does not say."""
+    """A process on a device; memory in bytes, as text a value that moves, None: the driver does not say."""
 
     pid: int
-    memory: int | None = 0
+    memory: int | str | None = 0
     gpu_instance: int | None = None
     compute_instance: int | None = None
 
@@ -87,11 +87,11 @@ class Sample:
     """What a process did, in percent of time; at in microseconds since the epoch, None: whenever it is asked."""
 
     pid: int
-    sm: int
+    sm: int | str
     at: int | None = None
-    memory: int = 0
-    encoder: int = 0
-    decoder: int = 0
+    memory: int | str = 0
+    encoder: int | str = 0
+    decoder: int | str = 0
 
 
 @dataclass

@@ -101,13 +101,14 @@ void leave(const nvmlReturn_t *failed)
 
 nvmlReturn_t number(struct place at, const char *key, unsigned long long *result)
 {
-    const char *value = state_value(at, key);
+    const struct line *line = state_next(NULL, at, key);
     char *end;
 
-    if (value == NULL)
+    if (line == NULL)
         return NVML_ERROR_NOT_SUPPORTED;
-    *result = strtoull(value, &end, 0);
-    return *end == '\0' ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
+    *result = strtoull(line->value, &end, 0);
+    *result += state_moved(line, end);
+    return *end == '\0' || *end == '+' ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
 }
 
 unsigned long long number_or(struct place at, const char *key, unsigned long long otherwise)

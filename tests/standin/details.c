@@ -245,8 +245,10 @@ API(nvmlDeviceGetNvLinkErrorCounter)(nvmlDevice_t device, unsigned int link, nvm
 
 /* ---- Field values ---- */
 
-static void fill(nvmlFieldValue_t *result, const char *text, nvmlValueType_t type)
+static void fill(nvmlFieldValue_t *result, const char *text, nvmlValueType_t type, const struct line *line)
 {
+    char *end;
+
     memset(&result->value, 0xEE, sizeof result->value); /* what a member of another type would read */
     switch (type) {
     case NVML_VALUE_TYPE_DOUBLE: result->value.dVal = strtod(text, NULL); break;
@@ -255,7 +257,7 @@ static void fill(nvmlFieldValue_t *result, const char *text, nvmlValueType_t typ
     case NVML_VALUE_TYPE_SIGNED_LONG_LONG: result->value.sllVal = strtoll(text, NULL, 0); break;
     case NVML_VALUE_TYPE_SIGNED_INT: result->value.siVal = (int)strtol(text, NULL, 0); break;
     case NVML_VALUE_TYPE_UNSIGNED_SHORT: result->value.usVal = (unsigned short)strtoul(text, NULL, 0); break;
-    default: result->value.ullVal = strtoull(text, NULL, 0); break;
+    default: result->value.ullVal = strtoull(text, &end, 0); result->value.ullVal += state_moved(line, end); break;
     }
     result->valueType = type;
 }
@@ -270,7 +272,7 @@ static nvmlReturn_t field(struct place at, nvmlFieldValue_t *result)
         if (strtoul(line->value, NULL, 10) == result->fieldId &&
             sscanf(line->value, "%u %u %63s %u", &id, &scope, text, &type) >= 3 && id == result->fieldId &&
             scope == result->scopeId) {
-            fill(result, text, (nvmlValueType_t)type);
+            fill(result, text, (nvmlValueType_t)type, line);
             return NVML_SUCCESS;
         }
     }

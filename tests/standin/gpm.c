@@ -79,13 +79,13 @@ API(nvmlGpmMigSampleGet)(nvmlDevice_t device, unsigned int gpu_instance, nvmlGpm
 static void get(struct place at, nvmlGpmMetric_t *metric)
 {
     unsigned int id;
-    char text[64];
+    char text[64], *end;
 
     metric->value = 4242; /* what somebody reads who does not look whether it is valid */
     metric->nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
     for (const struct line *line = NULL; (line = state_next(line, at, "gpm")) != NULL;)
         if (sscanf(line->value, "%u %63s", &id, text) == 2 && id == metric->metricId && strcmp(text, "na") != 0) {
-            metric->value = strtod(text, NULL);
+            metric->value = strtod(text, &end) + (double)state_moved(line, end);
             metric->nvmlReturn = NVML_SUCCESS;
         }
 }

@@ -332,14 +332,18 @@ static bool grows(nvmlDevice_t device, unsigned int offered, unsigned int *neede
     return true;
 }
 
-static nvmlProcessDetail_v1_t entry(const char *value)
+static nvmlProcessDetail_v1_t entry(const struct line *line)
 {
-    char bytes[32];
+    char bytes[32], *end;
     nvmlProcessDetail_v1_t found = {.gpuInstanceId = UINT32_MAX, .computeInstanceId = UINT32_MAX};
 
-    sscanf(value, "%u %31s %u %u", &found.pid, bytes, &found.gpuInstanceId, &found.computeInstanceId);
-    found.usedGpuMemory =
-        strcmp(bytes, "na") == 0 ? (unsigned long long)NVML_VALUE_NOT_AVAILABLE : strtoull(bytes, NULL, 10);
+    sscanf(line->value, "%u %31s %u %u", &found.pid, bytes, &found.gpuInstanceId, &found.computeInstanceId);
+    if (strcmp(bytes, "na") == 0) {
+        found.usedGpuMemory = (unsigned long long)NVML_VALUE_NOT_AVAILABLE;
+    } else {
+        found.usedGpuMemory = strtoull(bytes, &end, 10);
+        found.usedGpuMemory += state_moved(line, end) << 20;
+    }
     return found;
 }
 
@@ -359,7 +363,7 @@ static nvmlReturn_t processes(struct place at, const char *key, unsigned int *co
     handle_of(at)->grown = 0;
     char *next = result;
     for (const struct line *line = NULL; (line = state_next(line, at, key)) != NULL; next += stride) {
-        nvmlProcessDetail_v1_t found = entry(line->value);
+        nvmlProcessDetail_v1_t found = entry(line);
         memcpy(next, &found, stride);
     }
     return NVML_SUCCESS;
@@ -390,13 +394,21 @@ static unsigned long long microseconds_since_epoch(void)
     return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
 }
 
-static nvmlProcessUtilizationSample_t sample(const char *value)
+static nvmlProcessUtilizationSample_t sample(const struct line *line)
 {
-    char when[32];
+    char when[32], shares[4][32] = {"0", "0", "0", "0"}, *end;
+    unsigned int percents[4];
     nvmlProcessUtilizationSample_t found = {0};
 
-    sscanf(value, "%u %31s %u %u %u %u", &found.pid, when, &found.smUtil, &found.memUtil, &found.encUtil,
-           &found.decUtil);
+    sscanf(line->value, "%u %31s %31s %31s %31s %31s", &found.pid, when, shares[0], shares[1], shares[2], shares[3]);
+    for (int i = 0; i < 4; i++) {
+        percents[i] = (unsigned int)strtoul(shares[i], &end, 10);
+        percents[i] += (unsigned int)state_moved(line, end);
+    }
+    found.smUtil = percents[0];
+    found.memUtil = percents[1];
+    found.encUtil = percents[2];
+    found.decUtil = percents[3];
     found.timeStamp = strcmp(when, "now") == 0 ? microseconds_since_epoch() : strtoull(when, NULL, 10);
     return found;
 }
@@ -412,7 +424,7 @@ API(nvmlDeviceGetProcessUtilization)(nvmlDevice_t device, nvmlProcessUtilization
 
     /* An entry that the driver left unwritten, with time 0, is handed out as well: there have been such. */
     for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
-        unsigned long long when = sample(line->value).timeStamp;
+        unsigned long long when = sample(line).timeStamp;
         needed += when == 0 || when > last_seen;
     }
     if (needed == 0)
@@ -425,7 +437,7 @@ API(nvmlDeviceGetProcessUtilization)(nvmlDevice_t device, nvmlProcessUtilization
 
     device->grown = 0;
     for (const struct line *line = NULL; (line = state_next(line, at, "process_sample")) != NULL;) {
-        nvmlProcessUtilizationSample_t found = sample(line->value);
+        nvmlProcessUtilizationSample_t found = sample(line);
         if (found.timeStamp == 0 || found.timeStamp > last_seen)
             *result++ = found;
     }

@@ -39,7 +39,7 @@ static bool same(struct place a, struct place b)
 /* Structured values are checked on reading, so that a mistake in a test is seen at once. */
 static bool valid(const char *key, const char *value)
 {
-    char word[128], rest[2];
+    char word[128], share[4][64], rest[2];
     unsigned a, b, c, d;
     unsigned long long n;
 
@@ -50,7 +50,10 @@ static bool valid(const char *key, const char *value)
         return (found == 2 || found == 4) && (strcmp(word, "na") == 0 || sscanf(word, "%llu", &n) == 1);
     }
     if (strcmp(key, "process_sample") == 0) {
-        int found = sscanf(value, "%u %127s %u %u %u %u %1s", &a, word, &b, &b, &b, &b, rest);
+        int found = sscanf(value, "%u %127s %63s %63s %63s %63s %1s", &a, word, share[0], share[1], share[2], share[3], rest);
+        for (int i = 0; i < found - 2; i++)
+            if (sscanf(share[i], "%u", &b) != 1)
+                return false;
         return (found == 3 || found == 6) && (strcmp(word, "now") == 0 || sscanf(word, "%llu", &n) == 1);
     }
     if (strcmp(key, "field") == 0) {
@@ -100,7 +103,7 @@ static bool parse_line(char *line)
     if (more == NULL)
         return false;
     lines = more;
-    lines[line_count] = (struct line){at, key, value, -1};
+    lines[line_count] = (struct line){at, key, value, -1, 0};
     struct ends *of_place = &ends[1 + at.gpu][1 + at.mig];
     if (of_place->first < 0)
         of_place->first = line_count;
@@ -171,6 +174,14 @@ const char *state_value(struct place at, const char *key)
 {
     const struct line *line = state_next(NULL, at, key);
     return line ? line->value : NULL;
+}
+
+unsigned long state_moved(const struct line *line, const char *rest)
+{
+    if (*rest != '+')
+        return 0;
+    unsigned long values = strtoul(rest + 1, NULL, 10), readings = lines[line - lines].readings++;
+    return values ? readings % values : readings;
 }
 
 bool state_has(struct place at)

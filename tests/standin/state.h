@@ -16,6 +16,7 @@ struct line {
     struct place at;
     const char *key, *value;
     int next; /* the next line about the same place; -1: there is none */
+    unsigned long readings; /* so far, of a value that moves */
 };
 
 enum state { STATE_LOADED, STATE_MISSING, STATE_MALFORMED };
@@ -28,6 +29,9 @@ const struct line *state_next(const struct line *previous, struct place at, cons
 
 /* The value of the first such line; NULL when there is none. */
 const char *state_value(struct place at, const char *key);
+
+/* What is to be added to a number of this line, after which `rest` stands: see README.md, values that move. */
+unsigned long state_moved(const struct line *line, const char *rest);
 
 /* Whether any line is about this place. */
 bool state_has(struct place at);

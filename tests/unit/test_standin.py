@@ -306,6 +306,24 @@ def test_values_of_several(scenario: Scenario, probe: Probe) -> None:
     assert probe.code("nvmlDeviceGetAttributes(mig(1, 2))") == NOT_SUPPORTED
 
 
+def test_values_that_move(scenario: Scenario, probe: Probe) -> None:
+    """Each reading is another value; in all places where a number may be written so."""
+    gpu = scenario.gpus[0]
+    gpu.extra = {"energy": "100+", "clock_sm": "50+3"}
+    gpu.fields, gpu.samples = {138: "7+"}, [Sample(5, "10+7", None, "20+7")]
+    gpu.processes = [Process(5, "1048576+2")]
+    scenario.write()
+    read = "[nvmlDeviceGet{}(gpu(0)) for _ in range(4)]"
+    assert probe.ask(read.format("TotalEnergyConsumption")) == [100, 101, 102, 103]
+    assert probe.ask("[nvmlDeviceGetClockInfo(gpu(0), 1) for _ in range(4)]") == [50, 51, 52, 50]
+    memory = "[nvmlDeviceGetComputeRunningProcesses(gpu(0))[0].usedGpuMemory >> 20 for _ in range(3)]"
+    assert sorted(set(probe.ask(memory))) == [1, 2]
+    assert probe.ask("[nvmlDeviceGetFieldValues(gpu(0), [138])[0].value.ullVal for _ in range(2)]") == [7, 8]
+    shares = "(s := nvmlDeviceGetProcessUtilization(gpu(0), 0)[0]) and [s.smUtil, s.memUtil]"
+    first, second = probe.ask(shares), probe.ask(shares)
+    assert all(before != after and 10 <= after < 27 for before, after in zip(first, second, strict=True))
+
+
 def test_throughput_takes_its_time_and_holds_nobody_up(scenario: Scenario, probe: Probe) -> None:
     scenario.gpus[0].extra = {"pcie_receive": "5", "pcie_throughput_takes": "60000"}
     scenario.gpus[1].pcie_receive = 7
@@ -387,6 +405,9 @@ def test_gpm(scenario: Scenario, probe: Probe) -> None:
     assert probe.code(compared) == 2  # there is nothing in the samples yet
     probe.ask("[nvmlGpmSampleGet(gpu(0), s) and 1 for s in (a, b)]")
     assert probe.ask(compared) == [[0, 12.5], [NOT_SUPPORTED, 4242]]
+    scenario.gpus[0].gpm = {2: "12.5+"}
+    scenario.write()
+    assert [probe.ask(compared)[0][1] for _ in range(2)] == [12.5, 13.5]
     assert probe.code("nvmlGpmSampleGet(gpu(1), a)") == NOT_SUPPORTED
     assert probe.ask("nvmlGpmSampleFree(a)") is None
     assert probe.code("nvmlGpmSampleFree(a)") == 2
