@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
@@ -15,10 +14,10 @@ from genvd.error_log import ErrorLog
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.machine import Machine
-from genvd.metrics import GROUPS, exported
+from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
-from genvd.metrics.own_process import OwnProcess
+from genvd.metrics.registry import Registry
 from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
@@ -28,7 +27,7 @@ from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
     from genvd.config import Config
-    from genvd.metrics.family import Family
+    from genvd.metrics.samples import Family
     from genvd.model import CertificateEnd, ListenAddress, Snapshot
     from genvd.sources.assembly import Sources
 
@@ -51,8 +50,6 @@ class Monitor:
         self._genv = sources.genv
         self._keep_pace = sources.keep_pace
         self._machine = Machine(sources, _timeout(config), device_groups(config))
-        self._limits = _limits(config)
-        self._left_out = _left_out(config)
         self._mode = sources.mode
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
@@ -70,8 +67,8 @@ class Monitor:
         self.certificate_ends: tuple[CertificateEnd, ...] = ()
         """Until when the certificates are valid that are in force."""
         self._published: bool | None = None
-        self._own_process = OwnProcess()
         self._errors = ErrorLog(log)
+        self._registry = Registry(self._errors, _limits(config), _left_out(config))
         self._ledger: Ledger | None = None
 
     def keep_ledger(self, config: Config) -> None:
@@ -111,9 +108,7 @@ class Monitor:
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest
-        return Exposition(
-            chain(self.exported(snapshot), self._own_process.families()), previous.exposition if previous else None
-        )
+        return Exposition(self._registry.collect(snapshot), previous.exposition if previous else None)
 
     def look(self, skipped: int = 0) -> Snapshot:
         """Make one collection."""
@@ -161,7 +156,7 @@ class Monitor:
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
-        return exported(snapshot, self._limits, self._errors, self._left_out)
+        return self._registry.of_snapshot(snapshot)
 
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""
@@ -169,8 +164,7 @@ class Monitor:
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
         self._keep_pace(config.collect_interval)
-        self._limits = _limits(config)
-        self._left_out = _left_out(config)
+        self._registry.configure(_limits(config), _left_out(config))
         self._machine.groups = device_groups(config)
         if isinstance(self._genv, GenvStateSource) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)

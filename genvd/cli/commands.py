@@ -128,9 +128,9 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
 
 def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
-    from genvd.metrics.exposition import TEXT, Families
+    from genvd.metrics.exposition import TEXT, render
 
-    return TEXT.render(Families(monitor.exported(snapshot)))
+    return render(TEXT, monitor.exported(snapshot))
 
 
 def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from genvd.metrics.family import Value
+from genvd.metrics.samples import Value
 from genvd.text import RESERVED
 
 if TYPE_CHECKING:

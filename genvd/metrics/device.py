@@ -9,7 +9,7 @@ from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
     from genvd.device_model import Device
-    from genvd.metrics.family import Value
+    from genvd.metrics.samples import Value
     from genvd.metrics.spec import Sample
     from genvd.model import Snapshot
 

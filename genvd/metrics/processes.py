@@ -9,7 +9,7 @@ from genvd.metrics.spec import Metric
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from genvd.metrics.family import Value
+    from genvd.metrics.samples import Value
     from genvd.metrics.spec import Sample
     from genvd.model import DeviceUse, Process, Snapshot
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from genvd import interpreter, logs
 from genvd.config import Config
-from genvd.metrics.exposition import OPENMETRICS, TEXT, Format
+from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
 from genvd.web.listening import listen
@@ -76,18 +76,13 @@ def main(directory: str, *settings: str) -> None:
 def _count_renderings() -> list[Format]:
     """Return a list that gets longer by one with each rendering."""
     rendered: list[Format] = []
+    render = Exposition._written
 
-    def count(format_: Format) -> None:
-        render = format_.render
+    def counted(exposition: Exposition, format_: Format, before: Any) -> Any:
+        rendered.append(format_)
+        return render(exposition, format_, before)
 
-        def counted(families: Any) -> bytes:
-            rendered.append(format_)
-            return render(families)
-
-        object.__setattr__(format_, "render", counted)
-
-    for format_ in (TEXT, OPENMETRICS):
-        count(format_)
+    Exposition._written = counted  # type: ignore[assignment,method-assign]
     return rendered
 
 

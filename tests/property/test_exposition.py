@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import exposition as text_of_client
 from prometheus_client.metrics_core import Metric as FamilyOfClient
-from prometheus_client.openmetrics import exposition as openmetrics_of_client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from prometheus_client.registry import Collector
 
 from genvd import snapshot_json
 from genvd.config import Config
 from genvd.error_log import ErrorLog
-from genvd.metrics import ALL
-from genvd.metrics.exposition import OPENMETRICS, TEXT, Families, Format
-from genvd.metrics.family import Family
-from genvd.metrics.spec import families
+from genvd.metrics.caps import Limits
+from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
+from genvd.metrics.registry import Registry
+from genvd.metrics.samples import Family
 from genvd.model import (
     AccountFacts,
     Attachment,
@@ -128,16 +126,6 @@ class Told:
         return self.facts
 
 
-@dataclass
-class Registry(Collector):
-    """What the client library asks for families."""
-
-    families: list[FamilyOfClient]
-
-    def collect(self) -> list[FamilyOfClient]:
-        return self.families
-
-
 NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD = map(Told, ("nvml", "genv", "genv_command", "processes", "accounts"))
 SOURCES = Sources("live", NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD)
 PATIENT = Config(collect_interval=60.0, collect_timeout=20.0)
@@ -193,46 +181,54 @@ def test_labels_arrive_as_they_are(eids: set[str], usernames: set[str]) -> None:
         users=tuple(User(username, (), (), ()) for username in sorted(usernames)),
     )
     for format_, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
-        text = format_.render(Families(families(ALL, snapshot, ERRORS))).decode()
+        text = render(format_, Registry(ERRORS, Limits(9, 9, 9)).of_snapshot(snapshot)).decode()
         samples = [sample for family in parse(text) for sample in family.samples]
         of_processes = {sample.labels["eid"] for sample in samples if sample.name == "genv_process_devices_total"}
         of_users = {sample.labels["username"] for sample in samples if sample.name == "genv_user_processes_total"}
         assert (of_processes, of_users) == (eids, usernames)
 
 
-FAMILIES = st.lists(
-    st.integers(0, 3)
-    .flatmap(
-        lambda labels: st.builds(
-            Family,
-            st.sampled_from(("genv_a", "genv_b_total")),
-            st.text(st.characters(codec="utf-8"), max_size=20),
-            st.just("gauge"),
-            st.just(("pid", "eid", "device")[:labels]),
-            st.dictionaries(
-                st.tuples(*([st.integers(0, 99) | st.text(st.characters(codec="utf-8"), max_size=5)] * labels)),
-                st.floats() | st.integers(-(2**70), 2**70) | st.booleans(),
-                max_size=4,
-            ),
-        )
-    )
-    .map(lambda family: replace(family, type="counter") if family.name.endswith("_total") else family),
-    max_size=4,
-)
+CHARACTERS = st.characters(codec="utf-8")
+LABELS = st.tuples(st.integers(0, 9), st.text(CHARACTERS, max_size=5))
+VALUES: dict[Literal["gauge", "counter"], st.SearchStrategy[float]] = {
+    "gauge": st.floats() | st.integers(-(2**70), 2**70) | st.booleans(),
+    "counter": st.floats(min_value=0) | st.integers(0, 2**70),
+}
 
 
-@given(families_=FAMILIES)
-def test_it_is_what_the_client_library_writes(families_: list[Family]) -> None:
-    client = []
-    for family in families_:
-        name = family.name.removesuffix("_total")
-        client.append(FamilyOfClient(name, family.help, family.type))
-        for sample in family.samples:
-            client[-1].add_sample(sample.name, sample.labels, sample.value)
-    registry = Registry(client)
-    assert TEXT.render(Families(families_)) == text_of_client.generate_latest(registry)
-    theirs = openmetrics_of_client.generate_latest(registry)  # type: ignore[no-untyped-call]
-    assert OPENMETRICS.render(Families(families_)) == theirs
+def made(kind: Literal["gauge", "counter"], values: Mapping[tuple[object, ...], float]) -> Family:
+    """Return a metric with these series."""
+    return Family("genv_a_total" if kind == "counter" else "genv_a", 'Of "it" \\ all.', kind, ("pid", "a"), values)
+
+
+def read(text: str, parse: Callable[[str], Iterable[FamilyOfClient]]) -> dict[tuple[str, ...], float]:
+    """Return the values of all series, by their names and labels."""
+    samples = [sample for family in parse(text) for sample in family.samples]
+    found = {(sample.name, *(sample.labels[name] for name in ("pid", "a"))): sample.value for sample in samples}
+    assert len(found) == len(samples), "the same series twice"
+    return found
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@given(data=st.data())
+def test_what_is_read_is_what_there_is_whatever_was_there_before(
+    kind: Literal["gauge", "counter"], data: st.DataObject
+) -> None:
+    """The text that is kept from one tick to the next never shows: neither old values nor series that have gone."""
+    exposition = None
+    for labels in data.draw(st.lists(st.lists(LABELS, min_size=1, max_size=4, unique=True), min_size=1, max_size=3)):
+        states = st.lists(VALUES[kind], min_size=len(labels), max_size=len(labels))
+        for state in data.draw(st.lists(states, min_size=1, max_size=3)):
+            values: dict[tuple[object, ...], float] = dict(zip(labels, state, strict=True))
+            family = made(kind, values)
+            exposition = Exposition([family, Family("genv_empty", "", "gauge", (), {})], exposition)
+            expected = {
+                (f"genv_a{'_total' * (kind == 'counter')}", *map(str, key)): float(v) for key, v in values.items()
+            }
+            for format_, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
+                text = exposition.body((format_, False)).decode()
+                assert read(text, parse) == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+                assert text.count("# EOF\n") == (format_ is OPENMETRICS)
 
 
 @settings(max_examples=20)

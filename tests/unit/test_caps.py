@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 
 import pytest
 
-from genvd.error_log import ErrorLog
-from genvd.metrics import GROUPS, exported
+from genvd.metrics import GROUPS
 from genvd.metrics.caps import Caps, Limits
-from genvd.metrics.family import Family
-from genvd.metrics.spec import Metric, families
+from genvd.metrics.spec import Metric
 from genvd.model import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
-
-ERRORS = ErrorLog(logging.getLogger(__name__))
-
+from tests.support.exported import exported
 
 MANY = 10_000
 NOTHING = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), environments=(), users=(), processes=())
@@ -38,18 +34,13 @@ def snapshot(
     return Snapshot(0.0, NOTHING.service, environments=environments, users=users, processes=processes)
 
 
-def series(families_: list[Family], name: str) -> dict[tuple[str, ...], float]:
-    return {
-        tuple(sample.labels.values()): sample.value
-        for family in families_
-        for sample in family.samples
-        if sample.name == name
-    }
+def series(found: dict[str, list[tuple[Mapping[str, str], float]]], name: str) -> dict[tuple[str, ...], float]:
+    return {tuple(labels.values()): value for labels, value in found.get(name, ())}
 
 
 def test_within_the_limits_nothing_changes() -> None:
     machine = snapshot((environment("1", 1),), (user("a", 1),), (process(1, 1, "1"),))
-    found = exported(machine, Limits(1, 1, 1), ERRORS)
+    found = exported(machine, Limits(1, 1, 1))
     assert series(found, "genv_monitor_series_dropped") == {("environment",): 0, ("user",): 0, ("process",): 0}
     assert series(found, "genv_process_used_gpu_memory_bytes") == {("1", "1", "0"): 1}
 
@@ -60,7 +51,7 @@ def test_what_is_over_a_limit_is_summed() -> None:
         tuple(user(f"u{number}", number) for number in range(5)),
         tuple(process(number, 1, "e") for number in range(1, 6)),
     )
-    found = exported(machine, Limits(3, 2, 1), ERRORS, frozenset(GROUPS))
+    found = exported(machine, Limits(3, 2, 1), frozenset(GROUPS))
     assert series(found, "genv_environment_processes_total") == {("0",): 0, ("1",): 1, ("2",): 2, ("(other)",): 7}
     assert series(found, "genv_user_environments_total") == {("u0",): 1, ("u1",): 1, ("(other)",): 3}
     assert series(found, "genv_process_used_gpu_memory_bytes") == {
@@ -80,7 +71,7 @@ def test_what_is_over_a_limit_is_summed() -> None:
 
 def test_a_limit_of_nothing() -> None:
     machine = snapshot((environment("1", 1, (4,)), environment("2", 2)))
-    found = exported(machine, Limits(0, 0, 0), ERRORS)
+    found = exported(machine, Limits(0, 0, 0))
     assert series(found, "genv_environment_processes_total") == {("(other)",): 1}
 
 
@@ -89,15 +80,13 @@ def test_what_cannot_be_added_is_left_out_and_counted() -> None:
     left_out = Metric(ratio.name, ratio.help, ratio.labels, ratio.samples, addable=False)
     machine = snapshot(tuple(environment(str(number), 1) for number in range(4)))
     caps = Caps(machine, Limits(1, 1, 1))
-    (family,) = families([left_out], machine, ERRORS, caps)
-    assert [sample.labels for sample in family.samples] == [{"eid": "0"}]
+    assert left_out.values(machine, caps) == {("0",): 0.5}
     assert caps.dropped["environment"] == 3
 
 
 def test_a_row_about_no_entity_has_no_limit() -> None:
     row = Metric("genv_x", "It is.", ("index",), lambda s: [((number,), 1) for number in range(100)])
-    (family,) = families([row], NOTHING, ERRORS, Caps(NOTHING, Limits(0, 0, 0)))
-    assert len(family.samples) == 100
+    assert len(row.values(NOTHING, Caps(NOTHING, Limits(0, 0, 0)))) == 100
 
 
 @pytest.mark.parametrize("attacker", [1, 50, 200, None])
@@ -114,7 +103,7 @@ def test_what_one_user_has_pushes_nobody_out(attacker: int | None) -> None:
             + [process(200_000 + 3 * uid + number, uid) for uid, number in others]
         ),
     )
-    found = exported(machine, Limits(400, 400, 400), ERRORS)
+    found = exported(machine, Limits(400, 400, 400))
     environments = series(found, "genv_environment_attached_devices_total")
     assert {(f"{uid}-{number}",) for uid, number in others} <= environments.keys()
     assert len(environments) == 401
@@ -127,10 +116,10 @@ def test_what_one_user_has_pushes_nobody_out(attacker: int | None) -> None:
 def test_the_choice_does_not_depend_on_the_order() -> None:
     environments = tuple(environment(str(number), number % 7) for number in range(100))
     first, second = (
-        series(exported(snapshot(some), Limits(10, 10, 10), ERRORS), "genv_environment_attached_devices_total").keys()
+        series(exported(snapshot(some), Limits(10, 10, 10)), "genv_environment_attached_devices_total").keys()
         for some in (environments, environments[::-1])
     )
     assert first == second
     newcomer = (environment("zzz", 3),)
-    with_one_more = exported(snapshot(environments + newcomer), Limits(10, 10, 10), ERRORS)
+    with_one_more = exported(snapshot(environments + newcomer), Limits(10, 10, 10))
     assert series(with_one_more, "genv_environment_attached_devices_total").keys() == first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,19 +9,15 @@ import pytest
 
 from genvd.config import Config
 from genvd.device_model import DeviceDetails, MemoryHealth
-from genvd.error_log import ErrorLog
 from genvd.machine import Machine
-from genvd.metrics import GROUPS, exported
-from genvd.metrics.caps import Limits
+from genvd.metrics import GROUPS
 from genvd.model import ServiceStatus, Snapshot
 from genvd.monitor import Monitor
 from genvd.policy import violations
 from genvd.sources.assembly import Sources, make_sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
-
-ERRORS = ErrorLog(logging.getLogger(__name__))
-
+from tests.support.exported import exported
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")
 TICKS = 300
@@ -126,8 +121,7 @@ def test_any_number_of_devices(devices: int) -> None:
 
 
 def values(snapshot: Snapshot, name: str) -> list[float]:
-    families = {family.name: family for family in exported(snapshot, Limits(1000, 1000, 1000), ERRORS)}
-    return [sample.value for sample in families[name].samples] if name in families else []
+    return [value for _, value in exported(snapshot).get(name, ())]
 
 
 @pytest.mark.parametrize("group", GROUPS)

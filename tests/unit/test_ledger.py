@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sqlite3
 import threading
@@ -17,7 +16,6 @@ import pytest
 
 from genvd import config as configuration
 from genvd.config import Config
-from genvd.error_log import ErrorLog
 from genvd.idleness import LastWork
 from genvd.ledger import book as book_module
 from genvd.ledger import keeper, place, schema, upkeep
@@ -30,18 +28,15 @@ from genvd.ledger.report import Report, make
 from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Consumer, Total, Use
-from genvd.metrics import exported
 from genvd.metrics.caps import Limits
 from genvd.model import LedgerStatus, Snapshot, UserUse
 from genvd.remembered import Remembered
 from genvd.renumbering import KeptDevice
 from genvd.sightings import KeptTime
 from genvd.text import RESERVED, clean
+from tests.support.exported import exported
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
 from tests.support.waiting import wait_for
-
-ERRORS = ErrorLog(logging.getLogger(__name__))
-
 
 NOW = 1_790_000_000 // DAY * DAY + 15 * HOUR
 GPU = "GPU-0"
@@ -143,12 +138,11 @@ def test_what_was_counted_before_is_not_known_until_it_is_read() -> None:
 def test_it_is_not_known_is_not_nothing() -> None:
     """Not for the totals, nor in the file, nor in a series."""
     status = LedgerStatus((UserUse("alice", 5.0), UserUse("bob", 1.0, 0.0, 1.0, 2.5)), None, None)
-    families = exported(Snapshot(0.0, SERVICE, ledger=status), Limits(9, 9, 9), ERRORS)
+    series = exported(Snapshot(0.0, SERVICE, ledger=status))
     found = {
-        sample.name: {s.labels["username"]: s.value for s in family.samples}
-        for family in families
-        for sample in family.samples
-        if "username" in sample.labels
+        name: {labels["username"]: value for labels, value in samples}
+        for name, samples in series.items()
+        if "username" in samples[0][0]
     }
     assert found == {
         "genv_user_allocated_device_seconds_total": {"alice": 5.0, "bob": 1.0},
@@ -156,7 +150,7 @@ def test_it_is_not_known_is_not_nothing() -> None:
         "genv_user_idle_device_seconds_total": {"bob": 1.0},
         "genv_user_energy_joules_total": {"bob": 2.5},
     }
-    assert not any("ledger" in family.name for family in families)
+    assert not any("ledger" in name for name in series)
 
 
 def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
@@ -165,14 +159,14 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
     for there in range(1, 8):
         users = tuple(UserUse(f"u{9 - number}", 10.0 + there) for number in range(there))
         machine = Snapshot(0.0, SERVICE, ledger=LedgerStatus(users))
-        families = {family.name: family for family in exported(machine, Limits(0, 3, 0), ERRORS)}
-        samples = {s.labels["username"]: s.value for s in families["genv_user_allocated_device_seconds_total"].samples}
+        series = exported(machine, Limits(0, 3, 0))
+        samples = {labels["username"]: value for labels, value in series["genv_user_allocated_device_seconds_total"]}
         assert list(samples)[:3] == ["u9", "u8", "u7"][:there]
         assert samples.get(RESERVED, 0.0) >= last
         last = samples.get(RESERVED, 0.0)
         assert sum(samples.values()) == there * (10 + there)
-        (dropped,) = (s for s in families["genv_monitor_series_dropped"].samples if s.labels["kind"] == "user")
-        assert dropped.value == max(0, there - 3)
+        dropped = {labels["kind"]: value for labels, value in series["genv_monitor_series_dropped"]}
+        assert dropped["user"] == max(0, there - 3)
 
 
 # --- When environments last worked ---------------------------------------------------------------------------

@@ -6,17 +6,25 @@ import gzip
 import logging
 import re
 import threading
+from collections import Counter
 from dataclasses import replace
 
 import pytest
+from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from genvd.error_log import ErrorLog
 from genvd.metrics import ALL
+from genvd.metrics.caps import Limits
+from genvd.metrics.collector import SnapshotCollector
 from genvd.metrics.contract import CONTRACT
+from genvd.metrics.device import DEVICE
 from genvd.metrics.environments import ENVIRONMENTS
-from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Families, Format
-from genvd.metrics.spec import Metric, families
+from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
+from genvd.metrics.registry import Registry
+from genvd.metrics.samples import Family
+from genvd.metrics.spec import Metric
 from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
 ERRORS = ErrorLog(logging.getLogger(__name__))
@@ -45,8 +53,14 @@ THE_SIXTEEN = {
 NOTHING_KNOWN = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"))
 
 
+def gauge(name: str, value: float) -> Family:
+    return Family(f"genv_{name}", "It is.", "gauge", (), {(): value})
+
+
 def rendered(snapshot: Snapshot, table: tuple[Metric, ...] = ALL) -> str:
-    return TEXT.render(Families(families(table, snapshot, ERRORS))).decode()
+    collector = SnapshotCollector(ERRORS, table)
+    collector.snapshot = snapshot
+    return render(TEXT, collector.collect()).decode()
 
 
 def test_the_sixteen_are_exactly_as_agreed() -> None:
@@ -55,7 +69,8 @@ def test_the_sixteen_are_exactly_as_agreed() -> None:
 
 
 def test_names_follow_the_rules() -> None:
-    assert len({metric.name for metric in ALL}) == len(ALL)
+    # A format leaves out the end of a counter's name.
+    assert len({metric.name.removesuffix("_total") for metric in ALL}) == len(ALL)
     for metric in set(ALL) - set(CONTRACT):
         assert re.fullmatch(r"genv_[a-z0-9_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.type == "counter")
@@ -106,9 +121,10 @@ def test_any_text_is_a_label(eid: str) -> None:
 def test_a_row_that_fails_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     broken = Metric("genv_broken", "It is.", (), lambda s: [((), 1 / 0)])
     whole = Metric("genv_whole", "It is.", (), lambda s: [((), 1)])
-    errors = ErrorLog(logging.getLogger(__name__))
+    collector = SnapshotCollector(ErrorLog(logging.getLogger(__name__)), (broken, whole))
+    collector.snapshot = NOTHING_KNOWN
     for _ in range(3):
-        assert [family.name for family in families((broken, whole), NOTHING_KNOWN, errors)] == ["genv_whole"]
+        assert [family.name for family in collector.collect()] == ["genv_whole"]
     assert len(caplog.records) == 1
 
 
@@ -117,29 +133,66 @@ def test_samples_with_the_same_labels_are_one_series() -> None:
     assert rendered(NOTHING_KNOWN, (twice,)).splitlines()[2:] == ['genv_twice{a="1"} 2.0']
 
 
+@pytest.mark.parametrize("labels", [("\ud800",), ()])
+def test_a_metric_that_cannot_be_written_costs_only_itself(
+    labels: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bad = Family("genv_bad", "It is.", "gauge", ("a",)[: len(labels)], {labels: 10 ** (0 if labels else 400)})
+    exposition = None
+    for value in (1, 2, 3):
+        exposition = Exposition([bad, gauge("good", value)], exposition)
+        for format_ in (TEXT, OPENMETRICS):
+            text = exposition.body((format_, False)).decode()
+            assert "genv_bad" not in text
+            assert f"genv_good {float(value)}\n" in text
+    assert 1 <= len(caplog.records) <= 2  # each format may fail in its own place
+    exposition = Exposition([gauge("bad", 1)], exposition)
+    assert b"genv_bad 1.0\n" in exposition.body((TEXT, False))
+    assert caplog.records[-1].message.startswith("the metric genv_bad is written again")
+
+
+def test_a_process_that_cannot_be_measured_costs_only_its_own_metrics(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry(ERRORS, Limits(1, 1, 1))
+    names = {family.name for family in registry.collect(NOTHING_KNOWN)}
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"} <= names
+
+    def fail(_: ProcessCollector) -> None:
+        raise ValueError("could not convert string to float: b'unlimited'")
+
+    monkeypatch.setattr(ProcessCollector, "collect", fail)
+    for _ in range(3):
+        without = {family.name for family in registry.collect(NOTHING_KNOWN)}
+        assert without == {name for name in names if not name.startswith("process_")}
+    assert len(caplog.records) == 1
+
+
 class Counting:
-    """A format that counts how often it is rendered."""
+    """A format that counts how often it writes each metric."""
 
     def __init__(self) -> None:
-        self.rendered = 0
-        self.format = Format("text/x", "text/x", self._render)
+        self.written: Counter[str] = Counter()
+        self.format = Format("text/x; charset=utf-8", self._encode, b"END")
 
-    def _render(self, _: Families) -> bytes:
-        self.rendered += 1
-        return b"x" * 1000
+    def _encode(self, collector: Collector) -> bytes:
+        self.written.update(family.name for family in collector.collect())
+        return TEXT.encode(collector) + b"END"
 
 
 def test_a_format_is_rendered_once_however_many_ask() -> None:
     counting = Counting()
-    exposition = Exposition([])
-    assert counting.rendered == 0
+    exposition = Exposition([gauge("one", 1), gauge("other", 2)])
+    assert not counting.written
     threads = [threading.Thread(target=exposition.body, args=((counting.format, False),)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert gzip.decompress(exposition.body((counting.format, True))) == b"x" * 1000
-    assert counting.rendered == 1
+    body = gzip.decompress(exposition.body((counting.format, True)))
+    assert body.endswith(b"genv_other 2.0\nEND") and body.count(b"END") == 1
+    assert counting.written == {"genv_one": 1, "genv_other": 1}
 
 
 def test_a_tick_renders_what_was_asked_for_lately_and_nothing_else() -> None:
@@ -148,9 +201,24 @@ def test_a_tick_renders_what_was_asked_for_lately_and_nothing_else() -> None:
     exposition.body((once.format, False))
     for tick in range(1, 30):
         exposition.body((wanted.format, False))
-        exposition = Exposition([], exposition)
-        assert wanted.rendered == tick + 1
-    assert 1 < once.rendered < 20
+        exposition = Exposition([gauge("moving", tick), gauge(f"new_{tick}", 1)], exposition)
+        assert wanted.written["genv_moving"] == 1
+        assert sum(wanted.written.values()) == tick + 1
+    assert 1 < sum(once.written.values()) < 20
+
+
+def test_only_metrics_with_other_series_are_written_again() -> None:
+    """Not those of which only the values are others, and by no means those that are the same."""
+    counting = Counting()
+    collector = SnapshotCollector(ERRORS, (*CONTRACT, *DEVICE))
+    exposition = None
+    for temperature, indices in ((40, (0, 1)), (41, (0, 1)), (41, (0, 2)), (42, (0,))):
+        devices = (Device(index, temperature_celsius=temperature, utilization_percent=5, up=True) for index in indices)
+        collector.snapshot = replace(NOTHING_KNOWN, devices=tuple(devices))
+        exposition = Exposition(collector.collect(), exposition)
+        body = exposition.body((counting.format, False))
+        assert body == Exposition(collector.collect()).body((TEXT, False)) + b"END"
+    assert set(counting.written.values()) == {3}
 
 
 @pytest.mark.parametrize("format_", [TEXT, OPENMETRICS])

@@ -15,10 +15,10 @@ from genvd.crew import Crew
 from genvd.error_log import ErrorLog
 from genvd.ledger.ledger import Ledger
 from genvd.machine import Machine
-from genvd.metrics import GROUPS, exported
+from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
-from genvd.metrics.exposition import TEXT, Families, Format
-from genvd.metrics.own_process import OwnProcess
+from genvd.metrics.exposition import TEXT, Format, render
+from genvd.metrics.registry import Registry
 from genvd.model import ServiceStatus, Snapshot
 from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
@@ -46,9 +46,8 @@ class Watched:
         # Of a thousand machines, each source would have a thread.
         self._machine = Machine(sources, _PATIENCE, device_groups(config), _Asked, _Nobody("sources"))
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
-        self._left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
-        self._process = OwnProcess()
-        self._errors = ErrorLog(logging.getLogger(__name__))
+        left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
+        self._registry = Registry(ErrorLog(logging.getLogger(__name__)), _LIMITS, left_out)
         self._collections = 0
 
     def look(self) -> Snapshot:
@@ -70,9 +69,7 @@ class Watched:
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
         """Return what a scrape gets."""
-        return format_.render(
-            Families([*exported(snapshot, _LIMITS, self._errors, self._left_out), *self._process.families()])
-        )
+        return render(format_, self._registry.collect(snapshot))
 
 
 class SimulatedMachine(Watched):
