@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.bench import Bench, Load
 from tests.benchmarks.collecting import ALL, exposition
 from tests.benchmarks.peers import CLIENT, NODE_EXPORTER, NVITOP, NVITOP_EXPORTER, as_it_comes, node_exporter
+from tests.benchmarks.resident import monitor
 from tests.benchmarks.subject import BARE, cpu_seconds, port_that_is_free
-from tests.benchmarks.table import Goal, Row, microseconds, number, percent
+from tests.benchmarks.table import Goal, Row, microseconds, milliseconds, number, percent
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -52,7 +53,20 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
     yield Row("CPU of one scrape", ours.cpu, microseconds, CONSTANT, found[CONSTANT].cpu, Goal(1.2))
     for name in (CLIENT, NVITOP, NODE_EXPORTER):
         yield Row("CPU of one scrape", ours.cpu, microseconds, name, found[name].cpu if name in found else None)
+    p99, median_of_client = _latencies(bench, machine)
+    what = "scrape p99, 4 connections, while ticks go on"
+    yield Row(what, p99, milliseconds, f"{CLIENT}, median", median_of_client, Goal(0.5))
     yield Row("share of a core that the load takes meanwhile", ours.busy, percent)
+
+
+def _latencies(bench: Bench, machine: Machine) -> tuple[float, float]:
+    """Return p99 of scrapes of the monitor while it ticks, and the median of the same load on the client library."""
+    with monitor(bench, machine, "-i", "1") as own:
+        file = bench.new_directory("exposition")
+        file.write_bytes(wait_for(lambda: own.get("/metrics").body, "a first scrape"))
+        with bench.subject(machine, "client_library", str(file)) as library:
+            seconds = max(1.0, bench.effort.load_seconds)
+            return bench.load(own.port, seconds).p99, bench.load(library.port, seconds).p50
 
 
 def _servers(bench: Bench, machine: Machine, stack: ExitStack) -> dict[str, Server]:
