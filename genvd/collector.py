@@ -1,13 +1,13 @@
-"""Runs any source the same way: in another thread, timed, with a deadline, its failure caught and logged."""
+"""Runs any source the same way: in a worker thread, timed, with a deadline, its failures caught and logged."""
 
 from __future__ import annotations
 
 import logging
 import time
-from queue import Empty, SimpleQueue
+from concurrent.futures import Future
 from typing import Generic, TypeVar, cast
 
-from genvd.crew import Crew
+from genvd.crew import WorkerPool
 from genvd.error_log import ErrorLog
 from genvd.model import CollectorStatus
 from genvd.sources import Source, SourceError
@@ -18,7 +18,7 @@ Q = TypeVar("Q")
 F = TypeVar("F")
 
 GRACE_TICKS = 3
-"""Failed ticks in a row for which the last good facts of a source still stand. After that, stale is worse than
+"""Failed ticks in a row for which the last good facts of a source are kept. After that, stale is worse than
 absent."""
 
 STEADY_TICKS = 3
@@ -33,79 +33,76 @@ _NO_ANSWER = (
 )
 
 
-class Collector(Generic[Q, F]):
-    """One source, and the last good facts it gave.
+class Runner(Generic[Q, F]):
+    """One source, and the last good facts from it.
 
-    A source can hang (an NVML call does when a GPU is sick, /proc/PID/environ does when the process is stuck in
-    the kernel), so it is asked in another thread that nobody waits for longer than agreed. While it hangs it
-    is not asked again, so threads do not pile up. What it gives when it comes back soon counts then; after a long
-    time it describes a machine that is no more, and it is asked anew.
+    A source can hang: an NVML call does when a GPU is broken, reading /proc/PID/environ does when the process is stuck
+    in the kernel. So it runs in a worker thread, and is not called again until that call has returned. The result of a
+    call that was late still counts for a few ticks; after that it describes the past, and the source is called again.
     """
 
-    def __init__(self, source: Source[Q, F], crew: Crew | None = None) -> None:
-        """Make one that has not been asked yet.
+    def __init__(self, source: Source[Q, F], pool: WorkerPool) -> None:
+        """Create a runner that has not called its source yet.
 
         Args:
-            source: whom to ask.
-            crew: who asks; None for a thread of its own.
+            source: the source to call.
+            pool: the threads that it runs in; usually shared with other sources.
         """
         self.name = source.name
         self._source = source
-        self._crew = crew or Crew(f"source-{source.name}")
-        self._has_own_crew = crew is None
-        self._answers: SimpleQueue[tuple[F | Exception, float]] = SimpleQueue()
-        self._asked_at: float | None = None
-        self._late_ticks = 0  # it has been busy for with one question: nobody waits for that twice
+        self._pool = pool
+        self._call: Future[tuple[F | Exception, float]] | None = None  # whose result was not taken yet
+        self._started = self._deadline = 0.0
+        self._late_ticks = 0  # since the call should have been done: it is waited for only once
         self._facts: F | None = None
         self._failures = 0
         self._errors = ErrorLog(log, STEADY_TICKS)
 
     @property
     def busy(self) -> bool:
-        """Whether the source still works on a question."""
-        return self._asked_at is not None and self._answers.empty()
+        """Whether a call has not returned yet."""
+        return self._call is not None and not self._call.done()
 
-    def ask(self, question: Q) -> None:
-        """Have the source asked, unless it still works on an earlier question."""
-        if self._asked_at is not None:
+    def ask(self, question: Q, deadline: float) -> None:
+        """Call the source, unless an earlier call is still running.
+
+        Args:
+            question: what to ask it.
+            deadline: when :meth:`facts` stops waiting for the result, as :func:`time.monotonic` counts.
+        """
+        if self._call is not None:
             self._late_ticks += 1
             if self._late_ticks <= GRACE_TICKS or self.busy:
                 return
-            self._answers.get()
         self._late_ticks = 0
-        self._asked_at = time.monotonic()
-        self._crew.do(lambda: self._work(question))
+        self._started, self._deadline = time.monotonic(), deadline
+        self._call = self._pool.submit(lambda: self._timed_answer(question), deadline)
 
-    def facts(self, deadline: float) -> tuple[F | None, CollectorStatus]:
-        """Return what the source gave, waiting until ``deadline`` (of :func:`time.monotonic`) at most.
+    def facts(self) -> tuple[F | None, CollectorStatus]:
+        """Return the facts from the source, waiting for them until the deadline at most.
 
         Returns:
             The facts, which are the last good ones for a few ticks after the source began to fail and None
-            afterwards; and how the source did.
+            afterwards; and whether the source works.
         """
-        try:
-            answer, seconds = self._crew.get(self._answers, 0.0 if self._late_ticks else deadline)
-        except Empty:
-            return self._failed(SourceError(_NO_ANSWER, HUNG), time.monotonic() - (self._asked_at or deadline))
-        self._asked_at = None
+        call = self._call
+        if call is None or not self._pool.wait(call, 0.0 if self._late_ticks else self._deadline):
+            return self._failed(SourceError(_NO_ANSWER, HUNG), time.monotonic() - self._started)
+        self._call = None
+        answer, seconds = call.result()
         if isinstance(answer, Exception):
             return self._failed(answer, seconds)
         return self._succeeded(answer, seconds)
 
     def forget(self) -> None:
-        """Let nothing count any more that was asked or told so far."""
+        """Ignore all results up to now, and that of the running call."""
         self._facts = None
         self._late_ticks = GRACE_TICKS
 
-    def close(self) -> None:
-        """Have no thread any more, once the source has answered; one of others goes on."""
-        if self._has_own_crew:
-            self._crew.close()
-
-    def _work(self, question: Q) -> None:
+    def _timed_answer(self, question: Q) -> tuple[F | Exception, float]:
         started = time.monotonic()
         answer = self._answer(question)
-        self._answers.put((answer, time.monotonic() - started))
+        return answer, time.monotonic() - started
 
     def _answer(self, question: Q) -> F | Exception:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import time
@@ -67,8 +68,8 @@ class Daemon:
         self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False
         self._exit_status = OK
-        watchdog = watchdog_seconds()
-        self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, watchdog and watchdog / 2)
+        beat_interval = (watchdog_seconds() or math.inf) / 2
+        self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, beat_interval)
         self._passed = adopt(passed_sockets())
         self._server: Server
         self._target = ""

@@ -1,4 +1,4 @@
-"""How the process ends when threads of it may hang in the driver for ever."""
+"""How the process ends when a thread of it may hang in the driver for ever."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import NoReturn
 def leave(status: int) -> NoReturn:
     """End this process at once.
 
-    The usual way runs the exit handlers of loaded libraries. That of the driver's may wait for a call that hangs.
+    sys.exit() would wait for the worker threads, and run the exit handlers of loaded libraries, of which the driver's
+    may wait as well: for a call that hangs.
     """
     _flush()
     os._exit(status)

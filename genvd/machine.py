@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
-from genvd.collector import Collector
-from genvd.crew import Crew
+from genvd.collector import Runner
+from genvd.crew import WorkerPool
 from genvd.doubt import ADVICE, doubt, unknown_words, unseen_devices
 from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
@@ -64,8 +64,7 @@ class Machine:
         sources: Sources,
         timeout: float,
         groups: DeviceGroups | None = None,
-        collect: type[Collector[Any, Any]] = Collector,
-        crew: Crew | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
         """Make it ready to look.
 
@@ -73,17 +72,16 @@ class Machine:
             sources: what to look at.
             timeout: initial value of the attribute.
             groups: likewise; None for the default.
-            collect: what asks a source.
-            crew: whose threads the sources are asked in; None for threads of its own.
+            pool: the threads that the sources run in; None for a pool of its own.
         """
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
-        self._crew = crew or Crew("sources")
-        self._gpus: Collector[GpuQuestion, GpuFacts] = collect(sources.gpus, self._crew)
-        self._genv: Collector[None, GenvFacts] = collect(sources.genv, self._crew)
-        self._genv_command: Collector[None, bool] = collect(sources.genv_command, self._crew)
-        self._processes: Collector[ProcessQuestion, ProcessFacts] = collect(sources.processes, self._crew)
-        self._accounts: Collector[AccountQuestion, AccountFacts] = collect(sources.accounts, self._crew)
+        pool = pool or WorkerPool("sources")
+        self._gpus: Runner[GpuQuestion, GpuFacts] = Runner(sources.gpus, pool)
+        self._genv: Runner[None, GenvFacts] = Runner(sources.genv, pool)
+        self._genv_command: Runner[None, bool] = Runner(sources.genv_command, pool)
+        self._processes: Runner[ProcessQuestion, ProcessFacts] = Runner(sources.processes, pool)
+        self._accounts: Runner[AccountQuestion, AccountFacts] = Runner(sources.accounts, pool)
         self._known_accounts = KnownAccounts()
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
@@ -154,24 +152,23 @@ class Machine:
     def _ask(self) -> _Facts:
         """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
         began, deadline = Moment.now(), time.monotonic() + self.timeout
-        self._gpus.ask(GpuQuestion(deadline, self.groups))
-        self._genv.ask(None)
-        self._genv_command.ask(None)
-        self._crew.wait(deadline)
-        gpu, gpu_status = self._gpus.facts(deadline)
-        genv, genv_status = self._genv.facts(deadline)
+        self._gpus.ask(GpuQuestion(deadline, self.groups), deadline)
+        self._genv.ask(None, deadline)
+        self._genv_command.ask(None, deadline)
+        gpu, gpu_status = self._gpus.facts()
+        genv, genv_status = self._genv.facts()
         # By the times as genv's files have them, which tell one attachment from a later one.
         unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
-        command, command_status = self._genv_command.facts(deadline)
+        command, command_status = self._genv_command.facts()
         deadline = time.monotonic() + self.timeout
-        self._processes.ask(_question(gpu, genv, self._left_memory))
-        processes, processes_status = self._processes.facts(deadline)
+        self._processes.ask(_question(gpu, genv, self._left_memory), deadline)
+        processes, processes_status = self._processes.facts()
         if genv and processes and self._times_are_claims:
             genv = self.sightings.take(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
         question = join.account_question(processes or ProcessFacts(), owned)
-        self._accounts.ask(question)
-        answer, accounts_status = self._accounts.facts(deadline)
+        self._accounts.ask(question, deadline)
+        answer, accounts_status = self._accounts.facts()
         accounts = self._known_accounts.take(answer, question)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)

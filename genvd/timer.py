@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,23 +16,27 @@ Tick = Callable[[int], None]
 class Timer:
     """Calls ``tick`` at once and then at every multiple of the interval since the start.
 
-    A tick that takes longer than the interval makes the ticks that fall into it be skipped, not queued.
+    Ticks that would begin while another one is running are skipped, not queued.
     """
 
     def __init__(
-        self, interval: float, tick: Tick, beat: Callable[[], None] | None = None, beat_interval: float | None = None
+        self,
+        interval: float,
+        tick: Tick,
+        beat: Callable[[], object] = lambda: None,
+        beat_interval: float = math.inf,
     ) -> None:
-        """Make a timer that is not started yet.
+        """Create a timer that is not started yet.
 
         Args:
             interval: seconds from one tick to the next.
-            tick: what to do; it must not raise.
-            beat: called whenever the timer comes round: before each tick and while it waits for the next.
-            beat_interval: seconds from one beat to the next while it waits; None for none in between.
+            tick: the function to call; it must not raise.
+            beat: called before each tick, and at the beginning of and during each wait for the next one.
+            beat_interval: most seconds from one beat to the next during a wait.
         """
         self._interval = interval
         self._tick = tick
-        self._beat = beat or (lambda: None)
+        self._beat = beat
         self._beat_interval = beat_interval
         self._waker = Waker()
         self._stopping = False
@@ -49,7 +54,7 @@ class Timer:
         self._waker.wake()
 
     def stop(self) -> None:
-        """Have no further tick; a tick that is going on is not waited for."""
+        """Start no further tick, without waiting for one that is running."""
         self._stopping = True
         self._waker.wake()
 
@@ -63,15 +68,14 @@ class Timer:
         while not self._interrupted:
             self._beat()
             self._tick(skipped)
-            now = time.monotonic()
-            next_number = max(number + 1, int((now - start) / interval) + 1)
+            next_number = max(number + 1, int((time.monotonic() - start) / interval) + 1)
             skipped, number = next_number - number - 1, next_number
             self._wait_until(start + number * interval)
 
     def _wait_until(self, moment: float) -> None:
         while not self._interrupted and (left := moment - time.monotonic()) > 0:
             self._beat()
-            self._waker.wait(left if self._beat_interval is None else min(left, self._beat_interval))
+            self._waker.wait(min(left, self._beat_interval))
 
     @property
     def _interrupted(self) -> bool:

@@ -1,39 +1,42 @@
-"""Waiting that can be ended from another thread, on the monotonic clock, without waking up in between."""
+"""Waiting that another thread can end, by the monotonic clock and without wake-ups in between."""
 
 from __future__ import annotations
 
 import math
 import os
 import select
+import weakref
 
 
 class Waker:
-    """A wait that ends early when somebody calls :meth:`wake`.
+    """A wait that ends early when another thread calls :meth:`wake`. One thread waits at a time.
 
-    The wait of :mod:`threading` counts on the wall clock before Python 3.11, so that setting the clock back would
-    stretch it; poll(2) does not.
+    The locks, and so all waits, of :mod:`threading` and :mod:`concurrent.futures` use the wall clock before Python 3.11
+    and where the C library has no sem_clockwait(3): setting the clock back extends them. poll(2) is not affected.
     """
 
     def __init__(self) -> None:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._close = weakref.finalize(self, os.close, self._event)
+        self._close.atexit = False
         self._poll = select.poll()
         self._poll.register(self._event, select.POLLIN)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once somebody called :meth:`wake`."""
+        """Return the descriptor that is readable after :meth:`wake`."""
         return self._event
 
+    def close(self) -> None:
+        """Close the descriptor at once, which otherwise happens when the object goes; no method may be called then."""
+        self._close()
+
     def wake(self) -> None:
-        """End the wait that is going on, or the next one."""
+        """End the current wait, or the next one if there is none."""
         os.eventfd_write(self._event, 1)
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most so many seconds; tell whether somebody called :meth:`wake`."""
+        """Wait at most this long; return whether :meth:`wake` was called."""
         if not self._poll.poll(max(0, math.ceil(seconds * 1000))):
             return False
         os.eventfd_read(self._event)
         return True
-
-    def close(self) -> None:
-        """Give the descriptor back; nobody may call anything afterwards."""
-        os.close(self._event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from genvd import logs
 from genvd.cli.arguments import parsers
@@ -13,6 +13,7 @@ from genvd.cli.parser import parse
 from genvd.config import DEFAULT_FILE, Config, as_yaml
 from genvd.config_file import ConfigError, load
 from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
+from genvd.leaving import leave, start_again
 from genvd.signals import end_when_interrupted, hold_signals
 from genvd.streams import OutputError, open_closed_ones, write_output
 
@@ -30,13 +31,22 @@ _ONCE_TIMEOUT = 60.0
 """Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
 
 
-def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> int:
-    """Run a command; return its exit status.
+def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> NoReturn:
+    """Run a command, and end the process with its exit status.
 
     Args:
         arguments: those after the program's name; None for those of this process.
         program: how the user calls this.
     """
+    status = FAILED
+    try:
+        status = _execute(arguments, program)
+    except Exception:  # even then the process must not wait for a call that hangs
+        sys.excepthook(*sys.exc_info())
+    leave(status)
+
+
+def _execute(arguments: list[str] | None, program: str) -> int:
     open_closed_ones()
     options = parse(*parsers(program), sys.argv[1:] if arguments is None else arguments)
     if options.command == "run":
@@ -70,13 +80,12 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 def _run(config: Config, options: argparse.Namespace) -> int:
     from genvd.daemon import Daemon
-    from genvd.leaving import leave, start_again
 
     daemon = Daemon(lambda: _config(options), config, options.demo)
     status = daemon.run()
     if status == START_AGAIN and not daemon.supervised:
         start_again()
-    leave(status)
+    return status
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:

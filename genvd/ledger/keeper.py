@@ -19,6 +19,7 @@ from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
 from genvd.ledger.store import Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import Pace, keep_up
 from genvd.publish.safe_tree import UnsafePathError
+from genvd.waker import Waker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ class Keeper:
         self._checked = False
         self._pace = Pace()
         self._errors = ErrorLog(log)
-        self._wake = threading.Condition()
+        self._waker = Waker()
         self._stopping = False
         self._hurrying = False
         self._clock = LedgerClock(ClockState())
@@ -93,20 +94,17 @@ class Keeper:
 
     def reconfigured(self) -> None:
         """Go by the changed policy at once, not only after the wait that the one before began."""
-        with self._wake:
-            self._wake.notify()
+        self._waker.wake()
 
     def hurry(self) -> None:
         """Write soon, as counters wait for that."""
-        with self._wake:
-            self._hurrying = True
-            self._wake.notify()
+        self._hurrying = True
+        self._waker.wake()
 
     def stop(self) -> None:
         """Have what is left written, and the thread end."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._stopping = True
+        self._waker.wake()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the thread to end, but no longer than this; return whether it has."""
@@ -124,10 +122,9 @@ class Keeper:
 
     def _rest(self) -> None:
         since = time.monotonic()
-        with self._wake:
-            while not self._stopping and (left := since + self._patience() - time.monotonic()) > 0:
-                self._wake.wait(left)
-            self._hurrying = False
+        while not self._stopping and (left := since + self._patience() - time.monotonic()) > 0:
+            self._waker.wait(left)
+        self._hurrying = False  # before the write, which has what somebody may hurry for from here on
 
     def _patience(self) -> float:
         return self._retention.write_interval * (_HURRY if self._hurrying else 1)

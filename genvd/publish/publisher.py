@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from genvd.crew import Crew
+from genvd.crew import WorkerPool
 from genvd.error_log import ErrorLog
 from genvd.publish import PublishError, publication_for
 from genvd.publish.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from genvd.config import Config
 
@@ -29,9 +30,6 @@ RESTORE_SECONDS = 30.0
 LASTING_SECONDS = 3600.0
 """From one such time to the next at least: where two writers want the same files, none of them would ever end."""
 
-_PATIENCE_SECONDS = 0.05
-"""For which a tick waits for the look at the files. It takes a thousandth of that, unless a disk is slow."""
-
 _PUBLISH, _LOOK, _ALTERED = "publish", "look", "altered"
 """What can go wrong."""
 
@@ -44,7 +42,7 @@ _ADVICE = (
 class Publisher:
     """Publishes, and knows whether what it published is there.
 
-    The main thread publishes. The files are looked at in a thread of their own, as a disk may hang.
+    The main thread publishes. The files are compared in a worker thread, as a disk may hang.
     """
 
     def __init__(
@@ -63,8 +61,8 @@ class Publisher:
         self._wake = wake
         self._errors = ErrorLog(log)
         self._delay = _FIRST_RETRY_SECONDS
-        self._crew = Crew("publish")
-        self._looking = False
+        self._pool = WorkerPool("publish")
+        self._look: Future[None] | None = None  # the last comparison of the files with what was published
         self._lock = threading.Lock()  # of what follows
         self._retry_at: float | None = None
         self._watch: Watch | None = None  # of what is published; None while it is being written, or could not be
@@ -96,30 +94,20 @@ class Publisher:
         return None if retry_at is None else max(0.0, retry_at - time.monotonic())
 
     def look(self) -> None:
-        """See whether what was published is still there; a disk that is slow is not waited for."""
+        """See whether what was published is still there; a slow disk is waited for no longer than a head start."""
         watch = self._watch
-        if watch is None or self._looking:
-            return
-        self._looking = True
-        done: SimpleQueue[None] = SimpleQueue()
-        self._crew.do(lambda: self._look(watch, done))
-        try:
-            done.get(timeout=_PATIENCE_SECONDS)
-        except Empty:
-            return
+        if watch is not None and (self._look is None or self._look.done()):
+            self._look = self._pool.submit(lambda: self._compare(watch), math.inf)
 
-    def _look(self, watch: Watch, done: SimpleQueue[None]) -> None:
+    def _compare(self, watch: Watch) -> None:
         try:
             altered = watch.altered()
             with self._lock:
                 if watch is self._watch:
                     self._judge(altered)
-        except Exception as error:  # a defect of ours must not end the thread
+        except Exception as error:  # nobody asks for the exception of this call
             with self._lock:
                 self._errors.defect(_LOOK, "a look at the published files", error)
-        finally:
-            self._looking = False
-            done.put(None)
 
     def _judge(self, altered: str | None) -> None:
         """Take note of what is not as it was published; None if all is. The lock is held."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from genvd.collector import HUNG, Collector
-from genvd.crew import Crew
+from genvd.collector import HUNG, Runner
+from genvd.crew import WorkerPool
 from genvd.model import Context, Device, GpuFacts
 from genvd.sources import SourceError
 
@@ -53,9 +53,9 @@ class Devices(Generic[Q]):
         Args:
             source: gives what asks the device at an index.
         """
-        self.crew = Crew("devices")
+        self.pool = WorkerPool("devices")
         self._source = source
-        self._devices: dict[int, Collector[Q, DeviceFacts]] = {}
+        self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
         self._last: dict[int, Device] = {}  # of each index, as it answered last
 
     @property
@@ -67,28 +67,27 @@ class Devices(Generic[Q]):
         """Take no device any more for the one that was at its index before."""
         self._last.clear()
 
-    def ask(self, count: int, question: Q) -> None:
-        """Have the first ``count`` devices asked, and forget the others."""
+    def ask(self, count: int, question: Q, deadline: float) -> None:
+        """Ask the first ``count`` devices, and forget the others."""
         for index in [index for index in self._devices if index >= count]:
             self._last.pop(index, None)
             if self._devices[index].busy:
                 self._devices[index].forget()
             else:
-                self._devices.pop(index).close()
+                del self._devices[index]
         for index in range(count):
             if index not in self._devices:
-                self._devices[index] = Collector(self._source(index), self.crew)
-            self._devices[index].ask(question)
+                self._devices[index] = Runner(self._source(index), self.pool)
+            self._devices[index].ask(question, deadline)
 
-    def facts(self, count: int, deadline: float) -> tuple[GpuFacts, bool]:
-        """Return what the devices told until the deadline, and whether all of them hang."""
-        self.crew.wait(deadline)
-        told = [self._told(index, deadline) for index in range(count)]
+    def facts(self, count: int) -> tuple[GpuFacts, bool]:
+        """Return the facts from the devices, waiting until the deadline, and whether all of them hang."""
+        told = [self._told(index) for index in range(count)]
         return _gpu_facts([facts for facts, _ in told]), bool(told) and all(hung for _, hung in told)
 
-    def _told(self, index: int, deadline: float) -> tuple[DeviceFacts, bool]:
+    def _told(self, index: int) -> tuple[DeviceFacts, bool]:
         """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""
-        facts, status = self._devices[index].facts(deadline)
+        facts, status = self._devices[index].facts()
         if status.success and facts:
             self._last[index] = facts.device
             return facts, False

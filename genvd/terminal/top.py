@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd.leaving import leave
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
 from genvd.streams import write_output
@@ -50,7 +49,7 @@ _TIMEOUTS = 2
 
 
 def run(config: Config, wanted: Wanted) -> None:
-    """Show the machine until the user has seen enough, which ends the process; once where it is no terminal.
+    """Show the machine until the user has seen enough; once where it is no terminal.
 
     Raises:
         ServiceError: there is nothing to show.
@@ -67,7 +66,6 @@ def run(config: Config, wanted: Wanted) -> None:
     with screen.drawn():
         looks = Looks(source, seen, screen.wake)
         _refresh(screen, looks, Frame(0, note=note, blocks=takes(sys.stdout.encoding, BLOCKS)), wanted.interval)
-    leave(0)  # a look may be under way, and hang
 
 
 def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from unittest.mock import ANY
 
 import pytest
 
-from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Collector
+from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
+from genvd.crew import WorkerPool
 from genvd.model import CollectorStatus
 from genvd.sources import SourceError
 from tests.support.waiting import wait_for
@@ -34,142 +36,140 @@ class Outside:
         return question * 10
 
 
-def ask(collector: Collector[int, int], question: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
-    collector.ask(question)
-    return collector.facts(time.monotonic() + seconds)
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    outside = Outside()
+    yield outside
+    outside.go_on.set()  # the interpreter joins the worker threads
 
 
-def test_facts_are_given_and_timed() -> None:
-    facts, status = ask(Collector(Outside()), 4)
+@pytest.fixture
+def runner(outside: Outside) -> Runner[int, int]:
+    return Runner(outside, WorkerPool("sources"))
+
+
+def ask(runner: Runner[int, int], question: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
+    runner.ask(question, time.monotonic() + seconds)
+    return runner.facts()
+
+
+def test_facts_are_given_and_timed(outside: Outside, runner: Runner[int, int]) -> None:
+    facts, status = ask(runner, 4)
     assert facts == 40
     assert status.success
     assert status.name == "outside"
     assert 0 <= status.duration_seconds < 10
 
 
-def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(caplog: pytest.LogCaptureFixture) -> None:
-    outside = Outside()
-    collector = Collector(outside)
-    ask(collector, 1)
+def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
+    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(runner, 1)
     outside.error = SourceError("it is broken; mend it")
     with caplog.at_level(logging.INFO):
-        given = [ask(collector, 2) for _ in range(GRACE_TICKS + 2)]
+        given = [ask(runner, 2) for _ in range(GRACE_TICKS + 2)]
         assert [facts for facts, _ in given] == [10] * GRACE_TICKS + [None, None]
         assert not any(status.success for _, status in given)
         assert [record.message for record in caplog.records] == ["outside: it is broken; mend it"]
         outside.error = None
         for _ in range(STEADY_TICKS):
-            assert ask(collector, 3)[0] == 30
+            assert ask(runner, 3)[0] == 30
     assert caplog.records[-1].message.startswith("outside: works again")
     outside.error = SourceError("again")
-    assert ask(collector, 4)[0] == 30
+    assert ask(runner, 4)[0] == 30
 
 
-def test_a_defect_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    outside = Outside()
+def test_a_defect_is_logged_once_with_its_traceback(
+    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
     outside.error = KeyError("x")
-    collector = Collector(outside)
     for _ in range(3):
-        facts, status = ask(collector, 1)
+        facts, status = ask(runner, 1)
         assert facts is None
         assert status.error and "KeyError" in status.error
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
 
 
-def test_a_source_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon() -> None:
-    outside = Outside()
+def test_a_source_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon(
+    outside: Outside, runner: Runner[int, int]
+) -> None:
     outside.go_on.clear()
-    collector = Collector(outside)
     threads = threading.active_count()
     for _ in range(GRACE_TICKS):
-        facts, status = ask(collector, 1, seconds=0.01)
+        facts, status = ask(runner, 1, seconds=0.01)
         assert facts is None
         assert (status.success, status.reason) == (False, HUNG)
         assert status.duration_seconds > 0
     assert outside.questions == [1]
     assert threading.active_count() == threads + 1
     outside.go_on.set()
-    wait_for(lambda: not collector.busy, "it has answered")
-    assert ask(collector, 2) == (10, CollectorStatus("outside", True, ANY))
+    wait_for(lambda: not runner.busy, "it has answered")
+    assert ask(runner, 2) == (10, CollectorStatus("outside", True, ANY))
 
 
-def test_a_source_that_hung_for_long_is_asked_anew() -> None:
-    outside = Outside()
+def test_a_source_that_hung_for_long_is_asked_anew(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
-    collector = Collector(outside)
     for _ in range(GRACE_TICKS + 3):
-        ask(collector, 1, seconds=0.01)
+        ask(runner, 1, seconds=0.01)
     assert outside.questions == [1]
     outside.go_on.set()
-    wait_for(lambda: not collector.busy, "it has answered")
-    assert ask(collector, 2)[0] == 20
+    wait_for(lambda: not runner.busy, "it has answered")
+    assert ask(runner, 2)[0] == 20
 
 
-def test_what_is_forgotten_does_not_count_when_it_is_told_later() -> None:
-    outside = Outside()
-    collector = Collector(outside)
-    ask(collector, 1)
+def test_what_is_forgotten_does_not_count_when_it_is_told_later(outside: Outside, runner: Runner[int, int]) -> None:
+    ask(runner, 1)
     outside.go_on.clear()
-    ask(collector, 2, seconds=0.01)
-    collector.forget()
-    assert ask(collector, 3, seconds=0.01)[0] is None
+    ask(runner, 2, seconds=0.01)
+    runner.forget()
+    assert ask(runner, 3, seconds=0.01)[0] is None
     outside.go_on.set()
-    wait_for(lambda: not collector.busy, "it has answered")
-    assert ask(collector, 4)[0] == 40
+    wait_for(lambda: not runner.busy, "it has answered")
+    assert ask(runner, 4)[0] == 40
 
 
-def test_what_a_failing_source_tells_all_the_same_takes_the_place_of_the_last_facts() -> None:
-    outside = Outside()
-    collector = Collector(outside)
-    ask(collector, 1)
+def test_what_a_failing_source_tells_all_the_same_takes_the_place_of_the_last_facts(
+    outside: Outside, runner: Runner[int, int]
+) -> None:
+    ask(runner, 1)
     outside.error = SourceError("half of it is broken; mend it", "half", partial=5)
     for _ in range(GRACE_TICKS + 2):
-        facts, status = ask(collector, 2)
+        facts, status = ask(runner, 2)
         assert (facts, status.success, status.reason) == (5, False, "half")
 
 
-def test_closed_it_leaves_no_thread() -> None:
-    collector = Collector(Outside())
-    threads = threading.active_count()
-    ask(collector, 1)
-    collector.close()
-    wait_for(lambda: threading.active_count() == threads, "the thread has ended")
-
-
-def test_nobody_waits_twice_for_a_source_that_hangs() -> None:
-    outside = Outside()
+def test_nobody_waits_twice_for_a_source_that_hangs(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
-    collector = Collector(outside)
-    ask(collector, 1, seconds=0.01)
+    ask(runner, 1, seconds=0.01)
     started = time.monotonic()
-    ask(collector, 2, seconds=60)
+    ask(runner, 2, seconds=60)
     assert time.monotonic() - started < 30
     outside.go_on.set()
 
 
-def test_a_source_that_comes_and_goes_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    outside = Outside()
-    collector = Collector(outside)
+def test_a_source_that_comes_and_goes_is_logged_once(
+    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(10):
             outside.error = SourceError("now and then; see to it")
-            ask(collector, 1)
+            ask(runner, 1)
             outside.error = None
-            ask(collector, 1)
+            ask(runner, 1)
     assert len(caplog.records) == 1
 
 
-def test_what_fails_recovers_and_fails_again_is_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
-    outside = Outside()
-    collector = Collector(outside)
+def test_what_fails_recovers_and_fails_again_is_told_each_time(
+    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(2):
             outside.error = SourceError("it is broken; mend it")
             for _ in range(3):
-                ask(collector, 1)
+                ask(runner, 1)
             outside.error = None
             for _ in range(STEADY_TICKS + 1):
-                ask(collector, 1)
+                ask(runner, 1)
     assert [(record.levelname, record.message.partition("; it failed")[0]) for record in caplog.records] == [
         ("WARNING", "outside: it is broken; mend it"),
         ("INFO", "outside: works again"),

@@ -1,68 +1,72 @@
-"""Threads for what may hang: as few as will do."""
+"""Worker threads for calls that may hang."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
 
 import pytest
 
-from genvd.crew import Crew
-from tests.support.waiting import wait_for
+from genvd.crew import WorkerPool
 
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 20.0
 
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    return f"crew of {request.node.name}"
+    return f"workers of {request.node.name}"
 
 
 @pytest.fixture
-def crew(name: str) -> Iterator[Crew]:
-    crew = Crew(name)
-    yield crew
-    crew.close()
+def pool(name: str) -> WorkerPool:
+    return WorkerPool(name)
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Let calls that wait for it return, at the end of the test at the latest: the interpreter joins their threads."""
+    release = threading.Event()
+    yield release
+    release.set()
 
 
 def threads(name: str) -> int:
-    return sum(thread.name == name for thread in threading.enumerate())
+    return sum(thread.name.startswith(name) for thread in threading.enumerate())
 
 
-def test_what_waits_is_begun_by_another_thread_when_the_first_is_held_up(crew: Crew, name: str) -> None:
-    release, answers = threading.Event(), SimpleQueue[str]()
+def soon() -> float:
+    return time.monotonic() + DEADLINE_SECONDS
 
-    def held_up() -> None:
-        release.wait(DEADLINE_SECONDS)
 
-    crew.do(held_up)
-    crew.do(lambda: answers.put("done"))
-
-    assert crew.get(answers, time.monotonic() + DEADLINE_SECONDS) == "done"
-    assert threads(name) == 2
-
+def test_calls_go_on_in_another_thread_while_one_hangs(pool: WorkerPool, name: str, release: threading.Event) -> None:
+    hung = pool.submit(release.wait, math.inf)
+    for number in range(10):
+        call = pool.submit(lambda number=number: number, math.inf)  # type: ignore[misc]
+        assert pool.wait(call, soon())
+        assert call.result() == number
+    assert not hung.done()
+    assert threads(name) <= 3, "one that hangs, and those that follow one another"
     release.set()
-    wait_for(lambda: threads(name) == 1, "end of the thread that is not needed any more")
+    assert pool.wait(hung, soon())
 
 
-def test_whoever_looks_for_an_answer_too_early_makes_no_thread(
-    crew: Crew, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("genvd.crew.PATIENCE_SECONDS", 3600.0)
-    begun, go_on = SimpleQueue[None](), threading.Event()
+def test_a_call_has_a_head_start(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genvd.crew.HEAD_START_SECONDS", DEADLINE_SECONDS)
+    order: list[str] = []
 
-    def job() -> None:
-        begun.put(None)
-        go_on.wait(DEADLINE_SECONDS)
+    def call() -> None:
+        time.sleep(0.02)
+        order.append("called")
 
-    for _ in range(3):
-        crew.do(job)
-    begun.get(timeout=DEADLINE_SECONDS)
+    pool.submit(call, math.inf)
+    order.append("submitted")
+    assert order == ["called", "submitted"]
 
-    with pytest.raises(Empty):
-        crew.get(SimpleQueue[None](), time.monotonic())
 
-    assert threads(name) == 1
-    go_on.set()
+def test_there_is_no_head_start_after_the_deadline(pool: WorkerPool, release: threading.Event) -> None:
+    started = time.monotonic()
+    hung = [pool.submit(release.wait, started) for _ in range(100)]
+    assert time.monotonic() - started < 100 * 0.05
+    assert not any(pool.wait(one, 0.0) for one in hung)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
-from genvd.collector import Collector
 from genvd.config import Config
-from genvd.crew import Crew
+from genvd.crew import WorkerPool
 from genvd.error_log import ErrorLog
 from genvd.ledger.ledger import Ledger
 from genvd.machine import Machine
@@ -24,8 +25,7 @@ from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import device_groups
 
-Q = TypeVar("Q")
-F = TypeVar("F")
+T = TypeVar("T")
 
 _PATIENCE = 60.0
 _DEFAULTS = Config()
@@ -43,8 +43,7 @@ class Watched:
             config: which groups of metrics there are, and how often it is looked at.
         """
         self._mode = sources.mode
-        # Of a thousand machines, each source would have a thread.
-        self._machine = Machine(sources, _PATIENCE, device_groups(config), _Asked, _Nobody("sources"))
+        self._machine = Machine(sources, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._registry = Registry(ErrorLog(logging.getLogger(__name__)), _LIMITS, left_out)
@@ -90,17 +89,15 @@ class SimulatedMachine(Watched):
         )
 
 
-class _Nobody(Crew):
-    """Nobody has to be waited for."""
+class _InThisThread(WorkerPool):
+    """Runs calls at once, without threads."""
 
-    def wait(self, deadline: float) -> None:
-        """Return at once."""
+    def submit(self, call: Callable[[], T], deadline: float) -> Future[T]:
+        """Return the result of the call."""
+        future: Future[T] = Future()
+        future.set_result(call())
+        return future
 
 
-class _Asked(Collector[Q, F]):
-    """Asks its source at once."""
-
-    def ask(self, question: Q) -> None:
-        """Ask the source; :meth:`facts` has what it said."""
-        started = time.monotonic()
-        self._answers.put((self._answer(question), time.monotonic() - started))
+_IN_THIS_THREAD = _InThisThread("sources")
+"""Of a thousand machines, each source would have a thread."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import pynvml
 
-from genvd.collector import Collector
-from genvd.crew import Crew
+from genvd.collector import Runner
+from genvd.crew import WorkerPool
 from genvd.device_model import PcieThroughput
 from genvd.sources.devices import DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.errors import NvmlCalls
 
 _BYTES_PER_KB = 1024
+
+_NOT_AWAITED = 0.0
+"""Deadline of a call that is not waited for."""
 
 
 class _Sample(NamedTuple):
@@ -57,8 +59,8 @@ class PcieSampler:
     """Samples the PCIe links of all devices beside the ticks: a tick starts a sample, and the next one takes it."""
 
     def __init__(self) -> None:
-        self._crew = Crew("pcie")
-        self._devices: dict[int, Collector[None, _Sample]] = {}
+        self._pool = WorkerPool("pcie")
+        self._devices: dict[int, Runner[None, _Sample]] = {}
 
     @property
     def busy(self) -> bool:
@@ -69,15 +71,15 @@ class PcieSampler:
         """Return the last sample of a device, if it is not old, and start the next one."""
         device = self._devices.get(index)
         if device is None:
-            device = self._devices[index] = Collector(_PcieSource(index), self._crew)
+            device = self._devices[index] = Runner(_PcieSource(index), self._pool)
             sample = None
         else:
-            sample, _ = device.facts(time.monotonic())
-        device.ask(None)
+            sample, _ = device.facts()
+        device.ask(None, _NOT_AWAITED)
         return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
 
     def keep(self, indices: set[int]) -> None:
         """Sample no other devices than these."""
         for index in [index for index in self._devices if index not in indices]:
             if not self._devices[index].busy:
-                self._devices.pop(index).close()
+                del self._devices[index]

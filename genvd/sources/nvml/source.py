@@ -50,7 +50,7 @@ class NvmlSource:
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: Devices[DeviceQuestion] = Devices(DeviceSource)
-        self._xids = XidWatch(self._devices.crew)
+        self._xids = XidWatch(self._devices.pool)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
@@ -112,14 +112,14 @@ class NvmlSource:
                 pynvml.nvmlShutdown()
 
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
-        self._devices.ask(count, DeviceQuestion(self._session, groups))
+        self._devices.ask(count, DeviceQuestion(self._session, groups), deadline)
         if groups.xid:
-            self._xids.ask(count)
-        facts, hung = self._devices.facts(count, deadline)
+            self._xids.ask(count, deadline)
+        facts, hung = self._devices.facts(count)
         self._plan_retry(facts.devices)
         facts = replace(
             facts,
-            devices=tuple(self._beside(facts.devices, groups, deadline)),
+            devices=tuple(self._beside(facts.devices, groups)),
             driver=self._driver,
             host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
         )
@@ -127,10 +127,10 @@ class NvmlSource:
             raise all_hang(facts)
         return facts
 
-    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups, deadline: float) -> Iterator[Device]:
+    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""
         if groups.xid:
-            self._xids.take(deadline)
+            self._xids.take()
         else:
             self._xids.stop()
         self._pcie.keep({device.index for device in devices if device.up} if groups.pcie_throughput else set())

@@ -12,8 +12,8 @@ from typing import Any
 
 import pynvml
 
-from genvd.collector import Collector
-from genvd.crew import Crew
+from genvd.collector import Runner
+from genvd.crew import WorkerPool
 from genvd.device_model import XidErrors
 from genvd.error_log import ErrorLog
 from genvd.sources import SourceError
@@ -58,23 +58,28 @@ class XidWatch:
     before a device was registered.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, pool: WorkerPool) -> None:
         """Make one that has not looked yet.
 
         Args:
-            crew: who looks.
+            pool: the threads that NVML is called in.
         """
         self._source = _XidSource()
-        self._collector = Collector(self._source, crew)
+        self._runner = Runner(self._source, pool)
         self._counts = _Counts()
 
-    def ask(self, devices: int) -> None:
-        """Begin to look at so many devices. NVML has to be initialised."""
-        self._collector.ask(devices)
+    def ask(self, devices: int, deadline: float) -> None:
+        """Begin to look at so many devices; NVML has to be initialised.
 
-    def take(self, deadline: float) -> None:
-        """Take what the look has found, waiting for it until ``deadline`` (of :func:`time.monotonic`) at most."""
-        self._counts = self._collector.facts(deadline)[0] or _Counts()
+        Args:
+            devices: how many.
+            deadline: when :meth:`take` stops waiting, as :func:`time.monotonic` counts.
+        """
+        self._runner.ask(devices, deadline)
+
+    def take(self) -> None:
+        """Take what the look has found, waiting for it until the deadline at most."""
+        self._counts = self._runner.facts()[0] or _Counts()
 
     def stop(self) -> bool:
         """Give back what NVML has for this.
@@ -82,7 +87,7 @@ class XidWatch:
         Returns:
             Whether no call is under way any more; one that hangs may be.
         """
-        if self._collector.busy:
+        if self._runner.busy:
             return False
         self._source.close()
         return True
