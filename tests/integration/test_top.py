@@ -353,6 +353,30 @@ def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
         assert terminal.end() == 0
 
 
+@pytest.mark.parametrize("output", ["/dev/null", "/dev/full"])
+def test_without_a_terminal_at_a_driver_that_hangs_it_ends(
+    nvml_library: Path, scenario: Scenario, tmp_path: Path, output: str
+) -> None:
+    need_localhost()  # where a service without an address is asked
+    config = tmp_path / "monitor.yaml"
+    config.write_text(f"listen: {{port: {free_port()}}}\ncollect: {{timeout: 1s}}\n")
+    scenario.gpus = [gpu(0)]
+    scenario.hangs["*"] = 600_000
+    scenario.write()
+    with open(output, "w") as file:
+        done = subprocess.run(
+            top("-c", config),
+            env={**os.environ, **scenario.environment(nvml_library)},
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert "does not answer in time" in done.stderr
+    assert done.returncode == (0 if output == "/dev/null" else 1)
+
+
 def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Path) -> None:
     need_localhost()  # where a service without an address is asked
     with Monitor(["--demo", "3", "-i", "1h", "--config-dir", tmp_path]) as monitor:
