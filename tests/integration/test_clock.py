@@ -70,35 +70,6 @@ def test_the_clocks_are_really_others(clock: Clock) -> None:
         assert all(abs(found - told) < 60 for found, told in zip(clocks(), (wall, monotonic), strict=True))
 
 
-def test_setting_the_clock_back_extends_no_wait_for_a_call_that_hangs(clock: Clock) -> None:
-    script = """
-import os, threading, time
-from genvd.crew import WorkerPool
-pool = WorkerPool("workers")
-call = pool.submit(threading.Event().wait, 0.0)
-print("waiting", flush=True)
-pool.wait(call, time.monotonic() + 2)
-print("over", flush=True)
-os._exit(0)  # it still hangs
-"""
-    environment = {**os.environ, **clock.environment}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "waiting\n"
-            wait_for(lambda: state(process.pid) == "S", "it waits")
-            clock.set(wall=-DAY)
-            assert process.communicate(timeout=30)[0] == "over\n"
-        finally:
-            process.kill()
-
-
-def state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 def test_the_wall_clock_is_set(monitor: Monitor, clock: Clock) -> None:
     skipped = go_on_at_their_pace(monitor)[SKIPPED]
     for ahead in (-DAY, DAY, 0.0):
