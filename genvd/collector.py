@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from concurrent.futures import Future
 from typing import Generic, TypeVar, cast
 
@@ -101,13 +102,15 @@ class Runner(Generic[Q, F]):
 
     def _timed_answer(self, question: Q) -> tuple[F | Exception, float]:
         started = time.monotonic()
-        answer = self._answer(question)
-        return answer, time.monotonic() - started
+        return self._answer(question), time.monotonic() - started
 
     def _answer(self, question: Q) -> F | Exception:
         try:
             return self._source.read(question)
+        except SourceError as error:
+            return _without_frames(error)
         except Exception as error:  # a defect of ours must cost the metrics of this source only
+            traceback.clear_frames(error.__traceback__)
             return error
 
     def _failed(self, error: Exception, seconds: float) -> tuple[F | None, CollectorStatus]:
@@ -129,3 +132,12 @@ class Runner(Generic[Q, F]):
         self._facts, self._failures = facts, 0
         self._errors.clear(self.name, f"{self.name}: works again")
         return facts, CollectorStatus(self.name, True, seconds)
+
+
+def _without_frames(error: SourceError) -> SourceError:
+    """Return the error without the frames that it went through.
+
+    They keep all that the source had read, and one of them keeps the error, until Python looks for garbage.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
