@@ -24,10 +24,10 @@ from genvd.status_line import status_line
 from genvd.systemd import ServiceManager, passed_sockets, watchdog_seconds
 from genvd.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
+from genvd.web.http_server import Server
 from genvd.web.listening import ListenError, Listening, adopt, listen
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
-from genvd.web.server import Server
 from genvd.yaml_file import unexpected
 
 if TYPE_CHECKING:

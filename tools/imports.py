@@ -35,9 +35,6 @@ FLOORS = (
 EXCEPTIONS = frozenset(
     {
         "metrics.spec -> metrics.caps",
-        "web.login_queue -> web.logins",
-        "web.connections -> web.connection",
-        "web.transport -> web.tls",
     }
 )
 """Imports that are wrong and are still to go."""

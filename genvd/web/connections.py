@@ -1,20 +1,20 @@
-"""The open connections: what each waits for, until when, and who has to go when there is no room."""
+"""The open connections: what each waits for, for how long it may, and who has to go when there is no room."""
 
 from __future__ import annotations
 
 import enum
 import resource
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.web.connection import Connection
+MOST = 3072
+"""Connections at a time. Each takes 4 KiB, and up to 30 more for a request that has not come as a whole."""
 
-MOST = 4096
-"""Connections at a time."""
+MOST_TLS = 1024
+"""Connections on which TLS has begun, each of which takes tens of KiB. There are more as long as nothing has come."""
 
 _RESERVE = 128
 """Descriptors that are left to everything else: files of genv and of /proc, the driver's devices, children."""
@@ -57,41 +57,53 @@ ask and take the answer; and those, however many they are, leave some places to 
 """
 
 
-class Connections:
+class Staged(Protocol):
+    """A connection, as far as it matters here."""
+
+    stage: Stage | None
+    """None before it is put into a stage, and once it is removed."""
+
+
+_Connection = TypeVar("_Connection", bound=Staged)
+
+
+class Connections(Generic[_Connection]):
     """All open connections, by stage, each stage in the order in which they came into it."""
 
     def __init__(self) -> None:
-        self._stages: dict[Stage, dict[Connection, float]] = {stage: {} for stage in Stage}
+        self._stages: dict[Stage, dict[_Connection, None]] = {stage: {} for stage in Stage}
 
     def __len__(self) -> int:
         return sum(map(len, self._stages.values()))
 
-    def __iter__(self) -> Iterator[Connection]:
-        return (connection for stage in Stage for connection in list(self._stages[stage]))
+    def __iter__(self) -> Iterator[_Connection]:
+        return iter(self.in_stage(*Stage))
 
-    def put(self, connection: Connection, stage: Stage) -> None:
+    def put(self, connection: _Connection, stage: Stage) -> None:
         """Note that a connection, which may be a new one, comes into a stage."""
-        if connection.stage is not None:
-            del self._stages[connection.stage][connection]
+        self.remove(connection)
         connection.stage = stage
-        self._stages[stage][connection] = time.monotonic()
+        self._stages[stage][connection] = None
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: _Connection) -> None:
         """Forget a connection; its stage is None from now on."""
         if connection.stage is not None:
             del self._stages[connection.stage][connection]
             connection.stage = None
 
-    def in_stage(self, *stages: Stage) -> list[Connection]:
+    def in_stage(self, *stages: Stage) -> list[_Connection]:
         """Return the connections that are in one of the stages, the oldest of each first."""
         return [connection for stage in stages for connection in self._stages[stage]]
 
-    def surplus(self) -> Connection | None:
-        """Return the connection that has to go before another can come; None while there is room."""
-        most = room()
+    def surplus(self, most: int) -> _Connection | None:
+        """Return the connection that has to go before another can come; None while there is room.
+
+        Args:
+            most: how many connections there may be.
+        """
         return self.victim(most) if len(self) >= most else None
 
-    def victim(self, most: int = MOST) -> Connection | None:
+    def victim(self, most: int) -> _Connection | None:
         """Return the connection that is missed the least, None if there is none.
 
         Args:
@@ -100,25 +112,7 @@ class Connections:
         for stage in Stage:
             if len(self._stages[stage]) > most // _SHARE:
                 return next(iter(self._stages[stage]))
-        return next(iter(self), None)
-
-    def overdue(self) -> Iterator[Connection]:
-        """Return the connections that have been in their stage for too long."""
-        now = time.monotonic()
-        for stage, members in self._stages.items():
-            yield from _until(members, now - SECONDS[stage])
-
-    def deadline(self) -> float | None:
-        """Return when the next connection will be overdue, of :func:`time.monotonic`; None if there is none."""
-        firsts = (next(iter(members.values())) + SECONDS[stage] for stage, members in self._stages.items() if members)
-        return min(firsts, default=None)
-
-
-def _until(members: dict[Connection, float], moment: float) -> Iterator[Connection]:
-    for connection, since in members.items():
-        if since > moment:
-            return
-        yield connection
+        return next((next(iter(members)) for members in self._stages.values() if members), None)
 
 
 def room() -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1024
 
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
+
 _PORTS_TRIED = 16
 """Until one is found that is free on both loopback addresses."""
 
@@ -38,6 +40,9 @@ class Listening:
     """Loopback addresses that are missing because another program listens there."""
     absent: tuple[str, ...] = ()
     """Loopback addresses that are missing because the machine does not have them."""
+    narrower: tuple[socket.socket, ...] = ()
+    """Sockets of the server before, on addresses that one of ``sockets`` has as well. The kernel gives them the
+    connections to these addresses, and closing them would reset who is just connecting, so they are served too."""
 
     @property
     def port(self) -> int:
@@ -49,9 +54,14 @@ class Listening:
         """The numeric addresses."""
         return tuple(str(one.getsockname()[0]) for one in self.sockets)
 
+    @property
+    def all(self) -> tuple[socket.socket, ...]:
+        """All sockets that are to be served."""
+        return self.sockets + self.narrower
+
     def of(self, place: tuple[object, ...]) -> socket.socket | None:
         """Return the socket that is bound to this address and port, if any."""
-        return next((one for one in self.sockets if one.getsockname() == place), None)
+        return next((one for one in self.all if one.getsockname() == place), None)
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -63,12 +73,12 @@ class Listening:
             self._share(0)
 
     def _share(self, value: int) -> None:
-        for one in self.sockets:
+        for one in self.all:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
 
     def close(self) -> None:
         """Close all sockets."""
-        for one in self.sockets:
+        for one in self.all:
             one.close()
 
 
@@ -94,7 +104,8 @@ def listen(name: str, port: int, beside: Listening | None = None) -> Listening:
         ListenError: the address is not one of this machine, or the port is taken or not allowed.
     """
     if not is_localhost(name):
-        return Listening(name, (_listen_on(name, name, port, beside),))
+        wide = _listen_on(name, name, port, beside)
+        return Listening(name, (wide,), narrower=_narrower(wide, beside) if beside else ())
     for _ in range(_PORTS_TRIED if port == 0 else 1):
         found = _listen_on_loopback(name, port, beside)
         if not found.held or port:
@@ -103,6 +114,22 @@ def listen(name: str, port: int, beside: Listening | None = None) -> Listening:
     else:
         found = _listen_on_loopback(name, port, beside)
     return found
+
+
+def _narrower(wide: socket.socket, before: Listening) -> tuple[socket.socket, ...]:
+    """Return those of the sockets of before that are on addresses which this one has as well, and on its port."""
+    address, port, *_ = wide.getsockname()
+    if address not in _WILDCARDS:
+        return ()
+    families = {wide.family}
+    if wide.family == socket.AF_INET6 and not wide.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        families.add(socket.AF_INET)
+    places = [one.getsockname() for one in before.all]
+    return tuple(
+        one.dup()
+        for one, place in zip(before.all, places, strict=True)
+        if one.family in families and place[1] == port and place[0] not in _WILDCARDS
+    )
 
 
 def _listen_on_loopback(name: str, port: int, beside: Listening | None) -> Listening:

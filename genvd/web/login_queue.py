@@ -8,6 +8,7 @@ credentials that have not been given for the longest time since they were turned
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import random
 import time
@@ -16,17 +17,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.web.connection import Connection
-    from genvd.web.logins import Waiter
+    import asyncio
+
+    Waiter = asyncio.Future["Outcome"]
 
 MOST_CREDENTIALS = 16
 """That wait in the line of one address."""
 
-MOST_CONNECTIONS = 8
-"""That wait for the same credentials."""
+MOST_WAITERS = 8
+"""Requests that wait for the same credentials."""
 
 _LONGEST_PAUSE = 60.0
 """Seconds. Longer ones count alike, so that nobody gains by preparing for hours."""
+
+
+class Outcome(enum.Enum):
+    """What became of credentials."""
+
+    RIGHT = enum.auto()
+    WRONG = enum.auto()
+    UNCHECKED = enum.auto()
+    """There was no place in the line, or somebody else got it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Credentials:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Credentials that are to be checked, and the connections that wait for it."""
+    """Credentials that are to be checked, and who waits for it."""
 
     digest: bytes
     """Of the credentials, with a key that nobody knows."""
@@ -47,30 +58,30 @@ class Entry:
     line: str
     pause: float = 0.0
     """Seconds between the last time that these credentials were turned away and this one; 0 if they are new."""
-    waiting: dict[Connection, Waiter] = field(default_factory=dict)
+    waiting: set[Waiter] = field(default_factory=set)
 
 
 class LoginQueue:
-    """The lines of all addresses. The caller sees to it that only one thread at a time uses it."""
+    """The lines of all addresses. One thread at a time."""
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[bytes, Entry]] = {}
-        self._entries: dict[Connection, Entry] = {}
+        self._entries: dict[Waiter, Entry] = {}
         self._turned_away = _TurnedAway()
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def join(self, entry: Entry, connection: Connection, waiter: Waiter) -> tuple[bool, Entry | None]:
-        """Have a connection wait in the line of its entry.
+    def join(self, entry: Entry, waiter: Waiter) -> tuple[bool, Entry | None]:
+        """Put somebody into the line of an entry.
 
         Returns:
-            Whether there is a place, and an entry that had to leave for it, whose connections are to be told.
+            Whether there is a place, and an entry that had to leave for it, which is not checked.
         """
         line = self._lines.get(entry.line, {})
         left = None
         if same := line.get(entry.digest):
-            if len(same.waiting) >= MOST_CONNECTIONS:
+            if len(same.waiting) >= MOST_WAITERS:
                 return False, None
             entry = same
         else:
@@ -83,16 +94,16 @@ class LoginQueue:
                 self._take_out(left)
                 self._turned_away.note(left.digest)
             self._lines.setdefault(entry.line, {})[entry.digest] = entry
-        entry.waiting[connection] = waiter
-        self._entries[connection] = entry
+        entry.waiting.add(waiter)
+        self._entries[waiter] = entry
         return True, left
 
-    def leave(self, connection: Connection) -> None:
-        """Take a connection out that has gone or waited for too long; nothing if it does not wait."""
-        entry = self._entries.pop(connection, None)
+    def leave(self, waiter: Waiter) -> None:
+        """Take somebody out who has gone or waited for too long; nothing if he does not wait."""
+        entry = self._entries.pop(waiter, None)
         if entry is None:
             return
-        del entry.waiting[connection]
+        entry.waiting.discard(waiter)
         if not entry.waiting:
             self._take_out(entry)
             self._turned_away.note(entry.digest)
@@ -113,8 +124,8 @@ class LoginQueue:
         return entry
 
     def _take_out(self, entry: Entry) -> None:
-        for connection in entry.waiting:
-            self._entries.pop(connection, None)
+        for waiter in entry.waiting:
+            self._entries.pop(waiter, None)
         line = self._lines[entry.line]
         del line[entry.digest]
         if not line:

@@ -6,41 +6,28 @@ so that nobody is delayed by it twice. Who waits for whom: :mod:`genvd.web.login
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-import enum
+import hashlib
 import logging
 import os
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
 from genvd.web.bcrypt_hash import cost
-from genvd.web.login_queue import Credentials, Entry, LoginQueue, line_of
+from genvd.web.login_queue import Credentials, Entry, LoginQueue, Outcome, line_of
 
 if TYPE_CHECKING:
-    from genvd.web.connection import Connection
-    from genvd.web.renderer import Post
     from genvd.web.request import Headers
 
 log = logging.getLogger(__name__)
 
-
-class Outcome(enum.Enum):
-    """What became of credentials."""
-
-    RIGHT = enum.auto()
-    WRONG = enum.auto()
-    UNCHECKED = enum.auto()
-    """Somebody else got the place in the line."""
-
-
-Checked = Callable[["Connection", Outcome], None]
 
 SHARE = 0.25
 """Of one processor core, at most, goes into wrong passwords."""
@@ -55,14 +42,6 @@ _MAX_AUTHORIZATION_CHARACTERS = 1024
 """Of the field. A name and the bytes of a password that count need a fraction of it."""
 
 _NOBODYS = "." * 53
-
-
-@dataclass(frozen=True, slots=True)
-class Waiter:
-    """What a connection waits for."""
-
-    checked: Checked
-    post: Post
 
 
 def credentials(headers: Headers) -> Credentials | None:
@@ -83,7 +62,7 @@ def credentials(headers: Headers) -> Credentials | None:
 
 
 class Logins:
-    """Who may come in."""
+    """Who may come in, and which credentials were right or wrong before."""
 
     def __init__(self) -> None:
         self._users: Mapping[str, str] = {}
@@ -91,10 +70,6 @@ class Logins:
         self._key = os.urandom(32)
         self._known: OrderedDict[bytes, bool] = OrderedDict()
         self._wrong: OrderedDict[bytes, bool] = OrderedDict()
-        self._queue = LoginQueue()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._errors = ErrorLog(log)  # of its thread
 
     def let_in(self, users: Mapping[str, str]) -> None:
         """Say who may come in: names, and passwords hashed with bcrypt."""
@@ -103,70 +78,15 @@ class Logins:
 
     def known(self, given: Credentials) -> Outcome | None:
         """Return what these credentials were found to be before, if that still holds; None if it is not known."""
-        return self._known_of(self._digest(given))
-
-    def check(self, given: Credentials, connection: Connection, checked: Checked, post: Post) -> bool:
-        """Have a password checked when its turn comes; return whether it may wait for that.
-
-        Args:
-            given: what is to be checked.
-            connection: who gave it.
-            checked: what to call with the outcome.
-            post: brings the connection back to the thread that serves it.
-        """
-        entry = Entry(self._digest(given), given, line_of(connection.address))
-        with self._changed:
-            waits, left = self._queue.join(entry, connection, Waiter(checked, post))
-            if waits and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="passwords", daemon=True)
-                self._thread.start()
-            self._changed.notify()
-        if left:
-            _tell(left, Outcome.UNCHECKED)
-        return waits
-
-    def forget(self, connection: Connection) -> None:
-        """Do not check what a connection gave; it has gone, or waited for too long."""
-        with self._changed:
-            self._queue.leave(connection)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._queue:
-                    self._changed.wait()
-                entry = self._queue.take()
-            started = time.thread_time()
-            try:
-                outcome = self._outcome(entry.given)
-            except Exception as error:
-                self._errors.defect("check", "checking a password", error)
-                outcome = Outcome.WRONG
-            else:
-                self._errors.clear("check", "passwords are checked again")
-            _tell(entry, outcome)
-            if outcome is not Outcome.RIGHT:
-                time.sleep((time.thread_time() - started) * (1 / SHARE - 1))
-
-    def _known_of(self, digest: bytes) -> Outcome | None:
+        digest = self.digest(given)
         for known, outcome in ((self._known, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
             with suppress(KeyError):
                 known.move_to_end(digest)
                 return outcome
         return None
 
-    def _outcome(self, given: Credentials) -> Outcome:
-        digest = self._digest(given)
-        if known := self._known_of(digest):  # since it came into the line
-            return known
-        right = self._is_right(given)
-        remembered = self._known if right else self._wrong
-        remembered[digest] = right
-        while len(remembered) > MOST_KNOWN:
-            remembered.popitem(last=False)
-        return Outcome.RIGHT if right else Outcome.WRONG
-
-    def _is_right(self, given: Credentials) -> bool:
+    def check(self, given: Credentials) -> bool:
+        """Tell whether the password is right, which takes as long whether there is such a user or not."""
         stored = self._users.get(given.user)
         if _matches(given.password, stored or _hash_of(self._most_cost)) and stored is not None:
             return True
@@ -176,14 +96,79 @@ class Logins:
             _matches(given.password, _hash_of(step))
         return False
 
-    def _digest(self, given: Credentials) -> bytes:
-        """Return what is remembered of credentials; it is of no use to anybody, and ends with the hash."""
-        import hashlib  # only where there are users: it takes megabytes for OpenSSL
+    def remember(self, digest: bytes, *, right: bool) -> None:
+        """Remember what was found of credentials, whose digest was made before they were checked."""
+        remembered = self._known if right else self._wrong
+        remembered[digest] = right
+        while len(remembered) > MOST_KNOWN:
+            remembered.popitem(last=False)
 
+    def digest(self, given: Credentials) -> bytes:
+        """Return what is remembered of credentials; it is of no use to anybody, and ends with the hash."""
         digest = hashlib.blake2b(key=self._key, digest_size=16)
         for part in (given.user.encode(), self._users.get(given.user, "").encode(), given.password):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()
+
+
+class PasswordChecks:
+    """Checks what is not known yet, one after the other, for the requests of one event loop."""
+
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
+        self._queue = LoginQueue()
+        self._executor = ThreadPoolExecutor(1, "passwords")
+        self._running: asyncio.Task[None] | None = None
+        self._errors = ErrorLog(log)
+
+    async def outcome(self, given: Credentials, address: str) -> Outcome:
+        """Return what becomes of credentials that a client at this address gives, once it is their turn."""
+        known = self._logins.known(given)
+        if known is not None:
+            return known
+        waiter = asyncio.get_running_loop().create_future()
+        entry = Entry(self._logins.digest(given), given, line_of(address))
+        waits, left = self._queue.join(entry, waiter)
+        if left:
+            _resolve(left, Outcome.UNCHECKED)
+        if not waits:
+            return Outcome.UNCHECKED
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        try:
+            return Outcome(await waiter)
+        finally:
+            self._queue.leave(waiter)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            entry = self._queue.take()
+            outcome, seconds = await loop.run_in_executor(self._executor, self._check, entry.given)
+            _resolve(entry, outcome)
+            if outcome is not Outcome.RIGHT:
+                await asyncio.sleep(seconds * (1 / SHARE - 1))
+        self._running = None
+
+    def _check(self, given: Credentials) -> tuple[Outcome, float]:
+        """Return the outcome, and the seconds of a processor core that it took."""
+        if known := self._logins.known(given):  # since it came into the line
+            return known, 0.0
+        started = time.thread_time()
+        digest = self._logins.digest(given)
+        try:
+            right = self._logins.check(given)
+        except Exception as error:
+            self._errors.defect("check", "checking a password", error)
+            right = False
+        else:
+            self._errors.clear("check", "passwords are checked again")
+            self._logins.remember(digest, right=right)
+        return (Outcome.RIGHT if right else Outcome.WRONG), time.thread_time() - started
+
+    def close(self) -> None:
+        """Check nothing further; it is not waited for what is being checked."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _hash_of(steps: int) -> str:
@@ -197,10 +182,7 @@ def _matches(password: bytes, hashed: str) -> bool:
     return bool(bcrypt.checkpw(password, hashed.replace("$2y$", "$2b$").encode()))  # the same thing (crypt(5))
 
 
-def _tell(entry: Entry, outcome: Outcome) -> None:
-    for connection, waiter in list(entry.waiting.items()):
-        waiter.post(connection, _answer(waiter.checked, outcome))
-
-
-def _answer(checked: Checked, outcome: Outcome) -> Callable[[Connection], None]:
-    return lambda connection: checked(connection, outcome)
+def _resolve(entry: Entry, outcome: Outcome) -> None:
+    for waiter in entry.waiting:
+        if not waiter.done():
+            waiter.set_result(outcome)

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING
 
 from genvd.error_log import ErrorLog
 from genvd.web.limiter import RateLimit
-from genvd.web.login_queue import Credentials
-from genvd.web.logins import Logins, credentials
-from genvd.web.transport import Encrypted, Plain
+from genvd.web.logins import Logins
+from genvd.web.tls import Tls, TlsError
 from genvd.web.web_config import WebConfig, read
 from genvd.yaml_file import ConfigError, unexpected
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
-
-    from genvd.web.request import Headers
-    from genvd.web.tls import Tls
-    from genvd.web.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -142,26 +136,10 @@ class Security:
             for problem in problems:
                 log.error("%s", problem)
 
-    # --- What connections ask ----------------------------------------------------------------------------------
-
-    def transport(self, accepted: socket.socket) -> tuple[Transport, Tls | None]:
-        """Return what is between a new connection and HTTP, and the TLS that holds now; None for none."""
-        self.look()
-        tls = self.policy.tls
-        return (Encrypted(accepted, tls) if tls else Plain(accepted)), tls
-
-    def still_holds(self, tls: object) -> bool:
-        """Tell whether what was in force when a connection was made still is."""
-        return self.policy.tls is tls
-
     def is_as_safe(self, tls: Tls | None) -> bool:
         """Tell whether a connection that was made under an older configuration would be let in by this one as well."""
         now = self.policy.tls
         return now is None or (tls is not None and tls.demands == now.demands)
-
-    def credentials(self, headers: Headers) -> Credentials | None:
-        """Return who a client says to be."""
-        return credentials(headers)
 
 
 def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]:
@@ -182,8 +160,6 @@ def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]
 def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy, list[str]]:
     tls = None
     if config.tls:
-        from genvd.web.tls import Tls, TlsError
-
         try:
             tls = Tls(config.tls)
         except TlsError as error:

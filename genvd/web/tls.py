@@ -1,10 +1,9 @@
-"""TLS as the web configuration wants it. Importing this loads OpenSSL, so it is done only where TLS is asked for."""
+"""TLS as the web configuration wants it."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 import ssl
 import warnings
 from contextlib import contextmanager, suppress
@@ -14,7 +13,6 @@ from genvd import regular_file
 from genvd.regular_file import UnfitFileError
 from genvd.web.certificate_end import first_end
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
-from genvd.web.transport import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,52 +67,23 @@ class Tls:
             ends["client_ca"] = first_end(authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"
             self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        self._context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which costs the server more than the client
         self._context.set_alpn_protocols(["http/1.1"])
         self.certificate_ends = tuple((name, end) for name, end in ends.items() if end is not None)
 
-    def session(self, connected: socket.socket) -> TlsSession:
-        """Begin TLS on a socket, which is taken over."""
-        wrapped = self._context.wrap_socket(connected, server_side=True, do_handshake_on_connect=False)
-        return TlsSession(wrapped, self._allowed_sans)
+    def session(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        """Return the server's side of a new connection, whose encrypted bytes go through these buffers."""
+        return self._context.wrap_bio(incoming, outgoing, server_side=True)
 
+    def check_names(self, session: ssl.SSLObject) -> None:
+        """Check the certificate of the client, once the handshake is done.
 
-class TlsSession:
-    """TLS on one connection, which does not block."""
-
-    def __init__(self, wrapped: ssl.SSLSocket, allowed_sans: frozenset[str] | None) -> None:
-        self.socket = wrapped
-        self._allowed_sans = allowed_sans
-        self._established = False
-
-    def receive(self) -> bytes | None:
-        """Go on with the handshake until it is done, then return what came."""
-        try:
-            if not self._established:
-                self.socket.do_handshake()
-                self._check_names()
-                self._established = True
-            return self.socket.recv(CHUNK)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except ssl.SSLZeroReturnError:
-            return b""
-
-    def send(self, data: memoryview) -> int:
-        """Send what goes."""
-        try:
-            return self.socket.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
-
-    def end(self) -> None:
-        """Tell the other side that nothing more comes; its answer is not waited for."""
-        with suppress(OSError, ValueError):
-            self.socket.unwrap()
-
-    def _check_names(self) -> None:
+        Raises:
+            ConnectionAbortedError: it has none of the names that are allowed.
+        """
         if self._allowed_sans is None:
             return
-        names = (self.socket.getpeercert() or {}).get("subjectAltName", ())
+        names = (session.getpeercert() or {}).get("subjectAltName", ())
         if not any(_same_form(*pair) in self._allowed_sans for pair in names):
             raise ConnectionAbortedError("the client's certificate has none of the allowed names")
 

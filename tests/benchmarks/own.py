@@ -15,9 +15,9 @@ from genvd.config import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
+from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load
-from genvd.web.server import Server
 from tests.benchmarks.orders import obey
 
 

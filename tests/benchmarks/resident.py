@@ -38,7 +38,7 @@ _PROGRAM = Path(sys.executable).with_name("genv-monitor")
 _COLLECTIONS = series("genv_monitor_collections_total")
 _TICK_SECONDS = 0.1
 """The least that the configuration takes."""
-_DEPENDENCIES = ("prometheus_client", "pynvml", "psutil", "sdnotify", "yaml")
+_DEPENDENCIES = ("prometheus_client", "pynvml", "psutil", "sdnotify", "yaml", "h11")
 
 
 def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
@@ -83,7 +83,7 @@ def _memory(bench: Bench, machine: Machine) -> Iterator[Row]:
     yield Row(what, ours, mebibytes, goal=Goal(45 * 2**20, show=mebibytes))
     other = NVITOP if peer_name == GENV else GENV
     yield Row(what, ours, mebibytes, other, found[other])
-    yield Row(what, ours, mebibytes, "bare imports of the five dependencies", _bare_imports())
+    yield Row(what, ours, mebibytes, "bare imports of the six dependencies", _bare_imports())
 
 
 def _collect(bench: Bench, subject: Subject, ticks: int, found: dict[str, float | None]) -> None:

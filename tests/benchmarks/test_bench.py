@@ -15,7 +15,6 @@ GOALS = {
     ("scrapes per second, 4 connections", "prometheus-client"),
     ("scrapes per second, 4 connections", "nvitop-exporter"),
     ("scrapes per second, 4 connections", "node_exporter"),
-    ("CPU of one scrape", "constant body, Python, epoll"),
     ("scrape p99, 4 connections, while ticks go on", "prometheus-client, median"),
     ("resident memory after 2 ticks", ""),
     ("from exec to READY=1", ""),

@@ -21,6 +21,7 @@ import bcrypt
 import pytest
 import yaml
 
+from genvd.web.connections import MOST_TLS
 from genvd.web.security import Security, load
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.web.web_config import read
@@ -33,6 +34,8 @@ from tests.support.monitor import PROGRAM, Monitor
 from tests.support.needs import need
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus, each_second
+from tests.support.scarcity import many_descriptors
+from tests.support.tls_client import tls_client
 from tests.support.waiting import wait_for
 
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
@@ -468,6 +471,60 @@ def test_a_certificate_rotates_without_losing_a_scrape(web: Path, made: dict[str
             wait_for(lambda name=name: served_certificate(monitor, both) == made[name].pem, "the new one")  # type: ignore[misc]
         monitor.next_metrics()
     assert failures == []
+
+
+def test_nobody_is_kept_waiting_by_messages_of_tls(web: Path, made: dict[str, Certificate]) -> None:
+    """Each KeyUpdate costs the server the derivation of a key, and a client nothing."""
+    web.write_text(f"{TLS}}}")
+    with service(web, tls=trusting(made["server"])) as monitor, ExitStack() as stack:
+        done = threading.Event()
+        let_go: list[int] = []
+
+        def flood() -> None:
+            while not done.is_set():
+                with tls_client((monitor.host, monitor.port)) as client:
+                    sent = 0
+                    while not done.is_set() and client.update_keys():
+                        sent += 1
+                let_go.append(sent)
+
+        for _ in range(2):
+            thread = threading.Thread(target=flood)
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(done.set)
+        for _ in range(16):
+            assert monitor.get("/metrics").status == 200
+        wait_for(lambda: let_go, "who sends nothing else is let go")
+
+
+def test_nobody_negotiates_again(web: Path, made: dict[str, Certificate]) -> None:
+    web.write_text(f"{TLS}}}")
+    with service(web, tls=trusting(made["server"])) as monitor:
+        with tls_client((monitor.host, monitor.port), tls12=True) as client:
+            assert not client.renegotiate()
+        assert monitor.get("/metrics").status == 200
+
+
+def resident_mib(monitor: Monitor) -> float:
+    status = Path(f"/proc/{monitor.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def test_many_connections_with_tls_take_bounded_memory(web: Path, made: dict[str, Certificate]) -> None:
+    """They have done the handshake, and begun the largest request there is; some scraped before, and go on."""
+    web.write_text(f"{TLS}}}")
+    context = trusting(made["server"])
+    with service(web, tls=context) as monitor, many_descriptors(MOST_TLS + 200), ExitStack() as stack:
+        kept = stack.enter_context(secured(monitor, context))
+        for number in range(MOST_TLS + 100):
+            if number % 100 == 0:
+                kept.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
+                assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+            client = stack.enter_context(secured(monitor, context))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 15_000)
+        assert monitor.get("/metrics").status == 200
+        assert resident_mib(monitor) < 150
 
 
 def test_a_kept_connection_has_its_answer_and_then_comes_anew(web: Path, made: dict[str, Certificate]) -> None:

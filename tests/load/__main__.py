@@ -1,6 +1,6 @@
 """Prints what 2,000 bad connections cost 200 good scrapers: ``python -m tests.load [--seconds N]``.
 
-The exit status is 1 if a single scrape was lost.
+The exit status is 1 if a single scrape was lost, or the monitor took more than 150 MiB.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from tests.support.certificates import issue, trusting
 from tests.support.monitor import Monitor
 from tests.support.scarcity import many_descriptors
 from tests.support.waiting import wait_for
+
+MOST_MIB = 150.0
+"""Resident memory of the monitor."""
 
 
 def main() -> int:
@@ -57,7 +60,7 @@ def _run(directory: Path, options: argparse.Namespace) -> int:
     with Monitor(arguments, tls=tls, headers=headers) as monitor:
         figures = load(monitor, options.good, options.bad, options.seconds)
         assert "Traceback" not in monitor.log, monitor.log
-    return int(bool(figures.lost) or not figures.latencies)
+    return int(bool(figures.lost) or not figures.latencies or figures.resident_mib > MOST_MIB)
 
 
 def load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
@@ -76,6 +79,7 @@ def _load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
     figures = asyncio.run(
         scrape_all(address, good, seconds, tls=monitor.tls, authorization=monitor.headers.get("Authorization"))
     )
+    figures.resident_mib = _resident_mib(monitor)
     print(f"at the end of it: {_costs(monitor)}; {nuisance.made} bad connections were made")
     nuisance.end()
     wait_for(lambda: _descriptors(monitor) < 100, "all connections are gone")
@@ -89,11 +93,12 @@ def _load(monitor: Monitor, good: int, bad: int, seconds: float) -> Figures:
 
 
 def _costs(monitor: Monitor) -> str:
+    return f"{_resident_mib(monitor):.1f} MiB resident, {monitor.threads} threads, {_descriptors(monitor)} descriptors"
+
+
+def _resident_mib(monitor: Monitor) -> float:
     status = Path(f"/proc/{monitor.process.pid}/status").read_text()
-    values = dict(line.split(":", 1) for line in status.splitlines())
-    resident = int(values["VmRSS"].split()[0]) / 1024
-    threads = values["Threads"].strip()
-    return f"{resident:.1f} MiB resident, {threads} threads, {_descriptors(monitor)} descriptors"
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def _descriptors(monitor: Monitor) -> int:

@@ -22,6 +22,8 @@ class Figures:
     """Seconds, of those that succeeded."""
     lost: list[str] = field(default_factory=list)
     """Why, of the others."""
+    resident_mib: float = 0.0
+    """Of the monitor, at the end."""
 
     @property
     def scrapes(self) -> int:

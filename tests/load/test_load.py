@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.load.__main__ import load
+from tests.load.__main__ import MOST_MIB, load
 from tests.support.monitor import Monitor
 
 
@@ -14,3 +14,4 @@ def test_bad_connections_cost_good_scrapers_nothing(tmp_path: Path) -> None:
         assert "Traceback" not in monitor.log
     assert figures.lost == []
     assert figures.scrapes > 100
+    assert figures.resident_mib < MOST_MIB

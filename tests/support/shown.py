@@ -15,9 +15,9 @@ from genvd.metrics.exposition import Exposition
 from genvd.model import Context, Device, Environment, Process, ProcessFacts, ProcessOwner, ServiceStatus, Snapshot
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
+from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security
-from genvd.web.server import Server
 from genvd.web.site import Latest, Site
 
 GIB = 2**30

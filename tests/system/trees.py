@@ -27,7 +27,7 @@ RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 
 _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "man-db"),
-    *("python3", "python3-prometheus-client", "python3-psutil", "python3-sdnotify", "python3-yaml"),
+    *("python3", "python3-h11", "python3-prometheus-client", "python3-psutil", "python3-sdnotify", "python3-yaml"),
 )
 _HOOKS = (
     # There is no console for anybody to log in at.

@@ -15,11 +15,10 @@ from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
+from genvd.web.http_server import Server
 from genvd.web.listening import listen
-from genvd.web.loop import Loop
 from genvd.web.security import Security
 from genvd.web.site import Site
-from tests.support.waiting import wait_for
 
 LOG = logging.getLogger("tests.error_log")
 
@@ -118,18 +117,39 @@ def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    loop = Loop(Site(), Security(), listeners := listen("127.0.0.1", 0).sockets)
-    defect = Defect(loop._turn)
-    monkeypatch.setattr(loop, "_turn", defect)
+    site = Site()
+    server = Server(site, Security(), listen("127.0.0.1", 0))
+    defect = Defect(site.respond)
+    monkeypatch.setattr(site, "respond", defect)
+    server.start()
+
+    def status() -> bytes:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            return client.recv(4096).split()[1]
+
     defect.kind = KeyError
-    loop.start()
-    wait_for(lambda: defect.calls >= 5, "it fails again and again")
+    assert [status() for _ in range(5)] == [b"500"] * 5
     defect.kind = None
-    with socket.create_connection(listeners[0].getsockname(), timeout=20) as client:
+    assert status() == b"200"
+    server.stop(take_queued=False)
+    assert without_counts(caplog) == [f"a request {UNEXPECTED}", "requests succeed again"]
+
+
+def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(Site(), Security(), listen("127.0.0.1", 0))
+    server.start()
+    loop = server._loop
+    assert loop
+    defect = Defect(print)
+    defect.kind = KeyError
+    for _ in range(3):
+        loop.call_soon_threadsafe(defect)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
-    loop.stop(kept=listeners)
-    assert without_counts(caplog) == [f"serving {UNEXPECTED}", "serving succeeds again"]
+    server.stop(take_queued=False)
+    assert without_counts(caplog) == [f"serving {UNEXPECTED}"]
 
 
 def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,165 +2,175 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
 
 import bcrypt
 import pytest
 
-from genvd.web import logins
+from genvd.web import login_queue, logins
 from genvd.web.bcrypt_hash import cost
-from genvd.web.connection import Connection
-from genvd.web.login_queue import MOST_CONNECTIONS, MOST_CREDENTIALS, Credentials, line_of
-from genvd.web.logins import Logins, Outcome, credentials
+from genvd.web.login_queue import MOST_CREDENTIALS, MOST_WAITERS, Credentials, Outcome, line_of
+from genvd.web.logins import Logins, PasswordChecks, credentials
 from genvd.web.request import Headers
-from genvd.web.transport import Plain
 from tests.support.waiting import wait_for
+
+Waiting = asyncio.Task[Outcome]
 
 
 def hashed(password: str, rounds: int = 4) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-@pytest.fixture
-def connect() -> Iterator[Callable[[str], Connection]]:
-    with ExitStack() as stack:
-
-        def make(address: str) -> Connection:
-            ours = stack.enter_context(closing(socket.socket()))
-            return Connection(ours, address, Plain(ours), None)
-
-        yield make
-
-
-def post(connection: Connection, what: Callable[[Connection], None]) -> None:
-    what(connection)
-
-
 class Door(Logins):
-    """One that checks nothing until it is opened, and writes down what becomes of whom."""
+    """One that checks nothing until it is opened, and the event loop of those who wait for it."""
 
     def __init__(self, users: dict[str, str]) -> None:
         super().__init__()
         self.let_in(users)
-        self.outcomes: list[tuple[Connection, Outcome]] = []
         self.opened = threading.Event()
         self.ended = False
+        self.checks = PasswordChecks(self)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
 
-    def knock(self, connection: Connection, password: str, user: str = "good") -> bool:
-        return self.check(Credentials(user, password.encode()), connection, self._note, post)
-
-    def outcome(self, connection: Connection) -> Outcome | None:
-        return next((outcome for of, outcome in self.outcomes if of is connection), None)
-
-    def _note(self, connection: Connection, outcome: Outcome) -> None:
-        self.outcomes.append((connection, outcome))
-
-    def _is_right(self, given: Credentials) -> bool:
+    def check(self, given: Credentials) -> bool:
         assert self.opened.wait(30)
-        return not self.ended and super()._is_right(given)
+        return not self.ended and super().check(given)
+
+    def knock(self, *who: tuple[str, str]) -> list[Waiting]:
+        """Ask to be let in from each address with each password; return what waits, or has its answer already."""
+
+        async def begin() -> list[Waiting]:
+            given = [(address, Credentials("good", password.encode())) for address, password in who]
+            tasks = [asyncio.create_task(self.checks.outcome(one, address)) for address, one in given]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return tasks
+
+        return asyncio.run_coroutine_threadsafe(begin(), self.loop).result(20)
+
+    def go_away(self, task: Waiting) -> None:
+        self.loop.call_soon_threadsafe(task.cancel)
+        wait_for(task.done, "it is gone")
+
+    def end(self) -> None:
+        self.ended = True
+        self.opened.set()
+        self.checks.close()
+
+        async def cancel() -> None:
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(cancel(), self.loop).result(20)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
 
 
 @pytest.fixture
-def door(connect: Callable[[str], Connection]) -> Iterator[Door]:
+def door() -> Iterator[Door]:
     """A closed door, whose thread is at somebody's password already."""
     door = Door({"good": hashed("right"), "late": hashed("right")})
-    assert door.knock(connect("198.51.100.1"), "first")
-    wait_for(lambda: not door._queue, "the first is being checked")
+    door.knock(("198.51.100.1", "first"))
+    wait_for(lambda: not door.checks._queue, "the first is being checked")
     yield door
-    door.ended = True  # no other test is to see its work
-    door.opened.set()
+    door.end()
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in the queue, which stands still unless a test moves it."""
     now = [1000.0]
-    monkeypatch.setattr("genvd.web.login_queue.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(login_queue._TurnedAway, "_now", lambda table: int(now[0] * table._TICKS))
     return now
 
 
-Connect = Callable[[str], Connection]
+def outcome(task: Waiting) -> Outcome:
+    wait_for(task.done, "the password is checked")
+    return task.result()
 
 
-def test_the_line_of_an_address_is_bounded(door: Door, connect: Connect) -> None:
+def waits(tasks: list[Waiting]) -> list[bool]:
+    return [not task.done() for task in tasks]
+
+
+def test_the_line_of_an_address_is_bounded(door: Door) -> None:
     """All of 127.0.0.0/8 is one address; who comes from elsewhere is not concerned."""
-    taken = [door.knock(connect(f"127.{number % 256}.0.1"), f"wrong {number}") for number in range(450)]
-    assert taken == [True] * MOST_CREDENTIALS + [False] * (450 - MOST_CREDENTIALS)
-    same = [door.knock(connect("192.0.2.1"), "wrong") for _ in range(450)]
-    assert same == [True] * MOST_CONNECTIONS + [False] * (450 - MOST_CONNECTIONS)
-    other = connect("192.0.2.2")
-    assert door.knock(other, "right")
+    taken = door.knock(*((f"127.{number % 256}.0.1", f"wrong {number}") for number in range(450)))
+    assert waits(taken) == [True] * MOST_CREDENTIALS + [False] * (450 - MOST_CREDENTIALS)
+    assert {task.result() for task in taken if task.done()} == {Outcome.UNCHECKED}
+    same = door.knock(*[("192.0.2.1", "wrong")] * 450)
+    assert waits(same) == [True] * MOST_WAITERS + [False] * (450 - MOST_WAITERS)
+    (other,) = door.knock(("192.0.2.2", "right"))
+    assert not other.done()
     door.opened.set()
-    wait_for(lambda: door.outcome(other) is Outcome.RIGHT, "it gets in")
+    assert outcome(other) is Outcome.RIGHT
 
 
 @pytest.mark.parametrize("kind", ["other ones each time", "the same ones again and again"])
-def test_a_flood_locks_out_no_scraper_of_the_same_address(
-    door: Door, connect: Connect, clock: list[float], kind: str
-) -> None:
+def test_a_flood_locks_out_no_scraper_of_the_same_address(door: Door, clock: list[float], kind: str) -> None:
     """It is turned away once, and gets in when it comes back: it was away for longer than the flood."""
     turns = itertools.count()
+    flooding: list[Waiting] = []
 
     def flood() -> None:
-        turn = next(turns)
-        for number in range(450):
-            password = f"{number}" if kind.startswith("the same") else f"{turn}-{number}"
-            door.knock(connect("127.0.0.1"), password)
+        turn = "again" if kind.startswith("the same") else next(turns)
+        flooding.extend(door.knock(*(("127.0.0.1", f"{turn}-{number}") for number in range(450))))
 
-    def comes_back() -> Connection | None:
+    def comes_back() -> Waiting | None:
         for _ in range(10):
             clock[0] += 1
             flood()
-        scraper = connect("127.0.0.1")
-        return scraper if door.knock(scraper, "right") else None
+        waiting[:] = [task for task in flooding if not task.done()]
+        (scraper,) = door.knock(("127.0.0.1", "right"))
+        return None if scraper.done() else scraper
 
     flood()
-    assert not door.knock(connect("127.0.0.1"), "right")
+    assert waits(door.knock(("127.0.0.1", "right"))) == [False]
+    waiting: list[Waiting] = []
     # Of a flood this large it is forgotten now and then that the scraper was there before, which costs an attempt.
     scraper = comes_back() or comes_back() or comes_back()
     assert scraper, "it takes the place of one of the flood"
+    wait_for(lambda: not all(waits(waiting)), "who had to go is told")
     clock[0] += 1
     flood()
     door.opened.set()
-    wait_for(lambda: door.outcome(scraper) is Outcome.RIGHT, "it gets in")
-    assert Outcome.UNCHECKED in {outcome for _, outcome in door.outcomes}, "who had to go was not told"
+    assert outcome(scraper) is Outcome.RIGHT
 
 
-def test_who_is_known_to_be_wrong_delays_nobody_again(door: Door, connect: Connect) -> None:
-    wrong = connect("127.0.0.1")
-    assert door.knock(wrong, "wrong")
+def test_who_is_known_to_be_wrong_delays_nobody_again(door: Door) -> None:
+    (wrong,) = door.knock(("127.0.0.1", "wrong"))
     door.opened.set()
-    wait_for(lambda: door.outcome(wrong) is Outcome.WRONG, "it is checked")
+    assert outcome(wrong) is Outcome.WRONG
+    assert waits(door.knock(("127.0.0.1", "wrong"))) == [False]
     assert door.known(Credentials("good", b"wrong")) is Outcome.WRONG
     assert door.known(Credentials("late", b"wrong")) is None
     door.let_in({"good": hashed("wrong")})
     assert door.known(Credentials("good", b"wrong")) is None, "it is right by now"
 
 
-def test_who_goes_away_is_not_checked(door: Door, connect: Connect) -> None:
-    gone, last = connect("192.0.2.1"), connect("192.0.2.1")
-    assert door.knock(gone, "x")
-    assert door.knock(last, "y")
-    door.forget(gone)
-    door.forget(gone)
+def test_who_goes_away_is_not_checked(door: Door) -> None:
+    gone, last = door.knock(("192.0.2.1", "x"), ("192.0.2.1", "y"))
+    door.go_away(gone)
     door.opened.set()
-    wait_for(lambda: door.outcome(last), "who stayed is checked")
-    assert door.outcome(gone) is None
-    assert not door._queue
+    assert outcome(last) is Outcome.WRONG
+    assert door.known(Credentials("good", b"x")) is None
+    assert not door.checks._queue
 
 
-def test_all_who_wait_for_the_same_get_to_know_it(door: Door, connect: Connect) -> None:
-    several = [connect("192.0.2.1") for _ in range(3)]
-    assert all(door.knock(connection, "right") for connection in several)
-    door.forget(several[0])
+def test_all_who_wait_for_the_same_get_to_know_it(door: Door) -> None:
+    several = door.knock(*[("192.0.2.1", "right")] * 3)
+    door.go_away(several[0])
     door.opened.set()
-    wait_for(lambda: len(door.outcomes) == 3, "the first and two of them")
-    assert [door.outcome(connection) for connection in several] == [None, Outcome.RIGHT, Outcome.RIGHT]
+    assert [outcome(task) for task in several[1:]] == [Outcome.RIGHT] * 2
 
 
 @pytest.mark.parametrize("user", ["cheap", "dear", "nobody"])
@@ -174,7 +184,7 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
     monkeypatch.setattr(logins, "_matches", matches)
     door = Logins()
     door.let_in({"cheap": hashed("a", 4), "dear": hashed("b", 8)})
-    assert not door._is_right(Credentials(user, b"x"))
+    assert not door.check(Credentials(user, b"x"))
     assert sum(work) == 1 << 8
 
 
@@ -188,7 +198,7 @@ def test_what_is_remembered_is_no_password_and_ends_with_its_hash() -> None:
     door.let_in({"good": hashed("right")})
     given = Credentials("good", b"right")
     assert door.known(given) is None
-    assert door._outcome(given) is Outcome.RIGHT
+    door.remember(door.digest(given), right=door.check(given))
     assert door.known(given) is Outcome.RIGHT
     assert not any(b"right" in remembered for remembered in door._known)
     assert door.known(Credentials("good", b"wrong")) is None
@@ -203,8 +213,8 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Logins()
     door.let_in({name: hashed(name) for name in "abc"})
     for name in "abc":
-        assert door._outcome(Credentials(name, name.encode())) is Outcome.RIGHT
-        assert door._outcome(Credentials(name, b"wrong")) is Outcome.WRONG
+        door.remember(door.digest(Credentials(name, name.encode())), right=True)
+        door.remember(door.digest(Credentials(name, b"wrong")), right=False)
     for password, outcome in ((None, Outcome.RIGHT), (b"wrong", Outcome.WRONG)):
         known = [door.known(Credentials(name, password or name.encode())) for name in "abc"]
         assert known == [None, outcome, outcome]

@@ -13,9 +13,9 @@ from genvd import interpreter, logs
 from genvd.config import Config
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
+from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load
-from genvd.web.server import Server
 
 
 def main(arguments: list[str] | None = None) -> None:

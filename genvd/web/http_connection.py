@@ -1,0 +1,260 @@
+"""One client: its requests are read by h11 and answered one at a time (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import h11
+
+from genvd.text import clean
+from genvd.web.connections import MOST_TLS, SECONDS, Connections, Stage
+from genvd.web.login_queue import Outcome
+from genvd.web.request import MAX_HEAD_BYTES, BadRequestError, Request, from_event
+from genvd.web.response import Response, problem
+from genvd.web.streams import PlainStream, TlsStream
+
+if TYPE_CHECKING:
+    import socket
+
+    from genvd.error_log import ErrorLog
+    from genvd.web.request_handler import RequestHandler
+    from genvd.web.security import Security
+    from genvd.web.streams import Stream
+    from genvd.web.tls import Tls
+
+log = logging.getLogger(__name__)
+
+_MOST_DISCARDED = 1024 * 1024
+"""Bytes that a client may still send after it was refused, so that it gets to read why."""
+
+
+class Context:
+    """What all connections of a server have in common."""
+
+    def __init__(self, handler: RequestHandler, security: Security, errors: ErrorLog) -> None:
+        self.handler = handler
+        self.security = security
+        self.errors = errors
+        self.connections: Connections[HttpConnection] = Connections()
+        """Without TLS, or before it has begun."""
+        self.encrypted: Connections[HttpConnection] = Connections()
+        """With TLS, which takes memory."""
+        self.stopping = False
+        """Whether each connection ends with the answer that it waits for."""
+
+
+class HttpConnection:
+    """One client, from when it is accepted to the end."""
+
+    def __init__(self, context: Context, accepted: socket.socket, address: str, tls: Tls | None) -> None:
+        """Take a connected socket over.
+
+        Args:
+            context: what all connections have in common.
+            accepted: the socket, which does not block.
+            address: of the client, without the port.
+            tls: what encrypts the connection; when it is configured anew, the client has to come anew.
+        """
+        self.stage: Stage | None = None
+        self._context = context
+        self._table = context.connections
+        self._address = address
+        self._tls = tls
+        plain = PlainStream(accepted)
+        self._stream: Stream = TlsStream(plain, tls, self._begin_tls) if tls else plain
+        self._http: h11.Connection | None = None
+        """None while nothing of a request has come, so that who rests costs little."""
+        self._wants_body = True
+        self._garbled = False
+        """Whether bytes may come that are no request."""
+        self._refusal: Response | None = None
+        """The answer to a client that was too slow, or sent no request."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.enter(Stage.NEW)
+        self.task = asyncio.create_task(self._run())
+
+    def enter(self, stage: Stage) -> None:
+        """Come into a stage, in which it may stay for so long."""
+        self._table.put(self, stage)
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(SECONDS[stage], self._too_late)
+
+    def _begin_tls(self) -> None:
+        if victim := self._context.encrypted.surplus(MOST_TLS):
+            victim.close()
+        self._table.remove(self)
+        self._table = self._context.encrypted
+        self.enter(Stage.NEW)
+
+    def close(self) -> None:
+        """End the connection, whatever it waits for."""
+        if self.stage is None:
+            return
+        self._table.remove(self)
+        if self._timer:
+            self._timer.cancel()
+        self.task.cancel()
+        self._stream.close()
+        self._http = None
+
+    def _too_late(self) -> None:
+        if self._refusal is None:
+            if self.stage is Stage.LOGIN:
+                self._refusal = self._context.handler.turned_away(Outcome.UNCHECKED)
+            elif self.stage is Stage.NEW and self._http:
+                self._refusal = problem(HTTPStatus.REQUEST_TIMEOUT)
+            if self._refusal:
+                self.task.cancel()
+                return
+        self.close()
+
+    async def _run(self) -> None:
+        """Serve the client until one side ends the connection."""
+        try:
+            await self._serve(self._stream)
+        except (OSError, ValueError) as error:  # whoever goes away is not worth a line in the log
+            log.debug("connection from %s ended: %s", self._address, error)
+            error.__traceback__ = None  # of which asyncio makes a cycle, with all of the connection in it
+        except Exception as error:
+            self._context.errors.defect("connection", "a connection", error)
+        finally:
+            self.close()
+            del self.task  # whose exception knows the frames, and these the connection: much memory, freed late
+
+    async def _serve(self, stream: Stream) -> None:
+        """Answer one request after the other."""
+        try:
+            while event := await self._next_request(stream):
+                await self._answer(stream, event)
+                if not self._is_ready_for_another():
+                    break
+                await asyncio.sleep(0)  # what is there already is read without waiting, and others want their turn
+            else:
+                return
+        except h11.RemoteProtocolError as error:
+            self._refusal = problem(self._status_of(error))
+            error.__traceback__ = None  # of which h11 makes one too
+        except BadRequestError as error:
+            self._refusal = problem(error.status)
+        except asyncio.CancelledError:
+            if self._refusal is None or self.stage is None:
+                raise
+        if self._refusal:
+            await self._refuse(stream, self._refusal)
+        await self._leave(stream)
+
+    # --- Reading -----------------------------------------------------------------------------------------------
+
+    async def _next_request(self, stream: Stream) -> h11.Request | None:
+        """Return the next request; None if no further one comes."""
+        while True:
+            event = self._http.next_event() if self._http else h11.NEED_DATA
+            if isinstance(event, h11.Request):
+                self._wants_body = event.method != b"HEAD"
+                return event
+            received = await stream.read() if event is h11.NEED_DATA else b""
+            if not received:
+                return None
+            self._take(received)
+
+    def _take(self, received: bytes) -> None:
+        if self.stage is Stage.RESTING:
+            self.enter(Stage.ASKING)
+        if self._http is None:
+            received = received.lstrip(b"\r\n")  # RFC 9112, section 2.2
+            if not received:
+                return
+            self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._http.receive_data(received)
+
+    def _status_of(self, error: h11.RemoteProtocolError) -> HTTPStatus:
+        status = HTTPStatus(error.error_status_hint)
+        if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and b"\r\n" not in self._unread:
+            return HTTPStatus.REQUEST_URI_TOO_LONG
+        return status
+
+    @property
+    def _unread(self) -> bytes:
+        """What came after the last request."""
+        return self._http.trailing_data[0] if self._http else b""
+
+    # --- Answering ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, stream: Stream, event: h11.Request) -> None:
+        assert self._http
+        request = from_event(event)
+        security = self._context.security
+        outdated = security.policy.tls is not self._tls
+        if outdated and not security.is_as_safe(self._tls):
+            raise ConnectionAbortedError("the client came before TLS was configured anew")
+        self._garbled = request.has_body
+        if not request.has_body:
+            self._http.next_event()  # its end
+        response, closes = await self._response(request)
+        await self._send(stream, response, closes=closes or outdated or request.has_body)
+        if log.isEnabledFor(logging.DEBUG):
+            target = clean(f"{request.method} {request.path}")
+            log.debug("%s: %s %d %d", self._address, target, response.status, len(response.body))
+
+    async def _response(self, request: Request) -> tuple[Response, bool]:
+        """Return the response, and whether the connection has to end with it."""
+        handler, errors = self._context.handler, self._context.errors
+        self.enter(Stage.LOGIN)
+        try:
+            outcome = await handler.login(request, self._address)
+            self.enter(Stage.TAKING)
+            if outcome is not Outcome.RIGHT:
+                return handler.turned_away(outcome), True
+            response = await handler.respond(request)
+        except Exception as error:
+            errors.defect("request", "a request", error)
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR), True
+        errors.clear("request", "requests succeed again")
+        return response, False
+
+    async def _refuse(self, stream: Stream, response: Response) -> None:
+        """Answer what is no request. Where the next one begins is anybody's guess, so there is none."""
+        self._garbled = True
+        self.enter(Stage.TAKING)
+        await self._send(stream, response, closes=True)
+
+    async def _send(self, stream: Stream, response: Response, *, closes: bool) -> None:
+        """Send a response, which h11 sees without its body being copied."""
+        assert self._http
+        closes = closes or self._context.stopping
+        fields = response.fields(closes=closes, configured=self._context.security.policy.headers)
+        reason = HTTPStatus(response.status).phrase.encode()
+        head = self._http.send(h11.Response(status_code=response.status, headers=fields, reason=reason))
+        body = response.body if self._wants_body else b""
+        if body:
+            self._http.send_with_data_passthrough(h11.Data(data=body))
+        self._http.send(h11.EndOfMessage())
+        await stream.write(head or b"", body)
+
+    def _is_ready_for_another(self) -> bool:
+        """Get ready for the next request, which may be there already; tell whether there may be one."""
+        assert self._http
+        if self._http.our_state is not h11.DONE:
+            return False
+        unread, self._http = self._unread, None
+        self.enter(Stage.RESTING)
+        if unread:
+            self._take(unread)
+        return True
+
+    async def _leave(self, stream: Stream) -> None:
+        """End a connection; if more may come, only once it is read and thrown away.
+
+        Closing with bytes unread would reset the connection before the client has read the answer.
+        """
+        stream.end()
+        if not self._garbled and not self._unread:
+            return
+        self.enter(Stage.LEAVING)
+        discarded = 0
+        while discarded <= _MOST_DISCARDED and (came := await stream.discard()):
+            discarded += came

@@ -1,0 +1,208 @@
+"""The HTTP server: one thread with an event loop of asyncio serves all connections."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from genvd.error_log import ErrorLog
+from genvd.web.connections import Stage, room
+from genvd.web.http_connection import Context, HttpConnection
+from genvd.web.request_handler import RequestHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from genvd.web.listening import Listening
+    from genvd.web.security import Security
+    from genvd.web.site import Site
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 0.5
+"""For requests that are being answered when the server stops."""
+_ARRIVAL_SECONDS = 0.2
+"""Within which a connection that is being made arrives, on a busy machine as well."""
+_PAUSE_SECONDS = 0.1
+"""When no connection can be accepted, because there are no more descriptors."""
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_ACCEPTED_AT_ONCE = 64
+"""Before those who are connected get their turn."""
+
+_SEND_BUFFER = 64 * 1024
+_RECEIVE_BUFFER = 16 * 1024
+"""Bytes of the kernel's memory for each connection (socket(7) doubles them). By itself it lets a client that never
+reads have megabytes."""
+_FEW, _SEND_BUFFER_OF_FEW = 64, 256 * 1024
+"""So many connections, which are more than usually scrape, get larger ones: a large body goes in fewer turns, each of
+which has to wait for its own when a tick is going on."""
+
+
+class Server:
+    """Serves a site on listening sockets."""
+
+    def __init__(self, site: Site, security: Security, listening: Listening) -> None:
+        self.listening = listening
+        self._port = listening.port
+        self._security = security
+        self._errors = ErrorLog(log)
+        self._context = Context(RequestHandler(site, security), security, self._errors)
+        self._tables = (self._context.connections, self._context.encrypted)
+        self._listeners: list[socket.socket] = list(listening.all)
+        self._kept: Collection[socket.socket] = ()
+        self._told_to_stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self._port
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started."""
+        return self._loop is not None
+
+    def start(self) -> None:
+        """Begin to serve, in a thread of its own."""
+        for listener in self._listeners:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._failed)
+        self._thread.start()
+
+    def stop(self, *, take_queued: bool, heir: Server | None = None) -> None:
+        """Take no further connections, answer what was asked already, and close.
+
+        Args:
+            take_queued: answer also who has connected and was not accepted yet; not so where the sockets live on and
+                somebody else will accept them.
+            heir: who goes on with some of the sockets, and with who waits in these.
+        """
+        if not self.started:
+            if not take_queued:
+                self.listening.close()
+                return
+            self.start()
+        self._kept = [one for one in self._listeners if not take_queued or (heir and heir.has(one.getsockname()))]
+        assert self._loop
+        self._loop.call_soon_threadsafe(self._told_to_stop.set)
+        self._thread.join()
+
+    def has(self, place: tuple[object, ...]) -> bool:
+        """Tell whether it serves on this address and port."""
+        return self.listening.of(place) is not None
+
+    def _run(self) -> None:
+        assert self._loop
+        try:
+            self._loop.run_until_complete(self._serve())
+        except Exception:
+            log.exception("serving failed unexpectedly; please report this")
+        finally:
+            self._context.handler.close()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        self._listen()
+        await self._told_to_stop.wait()
+        self._context.stopping = True
+        self._stop_listening(self._kept)
+        if self._listeners:
+            await asyncio.sleep(_ARRIVAL_SECONDS)
+            for listener in self._listeners:
+                while self._accept(listener):
+                    await asyncio.sleep(0)
+        self._stop_listening(list(self._listeners))
+        await self._answer_what_was_asked()
+
+    async def _answer_what_was_asked(self) -> None:
+        await asyncio.sleep(0)  # what has come by now is read
+        await asyncio.sleep(0)
+        for table in self._tables:
+            for connection in table.in_stage(Stage.RESTING, Stage.LEAVING):
+                connection.close()
+        if tasks := [connection.task for table in self._tables for connection in table]:
+            await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+        for table in self._tables:
+            for connection in table:
+                connection.close()
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take note of what went wrong in the event loop, which goes on."""
+        error = context.get("exception")
+        if not isinstance(error, Exception):
+            error = RuntimeError(context["message"])
+        self._errors.defect("serving", "serving", error)
+
+    # --- New connections -------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        assert self._loop
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _stop_listening(self, listeners: Iterable[socket.socket]) -> None:
+        assert self._loop
+        for listener in listeners:
+            self._loop.remove_reader(listener)  # closing is not enough where somebody else has the same socket
+            self._listeners.remove(listener)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept some of those who wait; return whether there may be more."""
+        most = room()
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                accepted, address = listener.accept()
+            except BlockingIOError:  # nobody waits any more
+                self._errors.clear("accept", "connections are accepted again")
+                return False
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._pause(error)
+                return False
+            if sum(map(len, self._tables)) >= most:
+                self._make_room(most)
+            self._welcome(accepted, str(address[0]))
+        return True
+
+    def _welcome(self, accepted: socket.socket, address: str) -> None:
+        accepted.setblocking(False)
+        with suppress(OSError):
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sum(map(len, self._tables)) < _FEW:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
+        self._security.look()
+        HttpConnection(self._context, accepted, address, self._security.policy.tls)
+
+    def _make_room(self, most: int) -> None:
+        victims = (table.victim(most) for table in self._tables)
+        if victim := next(filter(None, victims), None):
+            victim.close()
+
+    def _pause(self, error: OSError) -> None:
+        """Accept nobody for a while, and make room for somebody: descriptors are used up."""
+        if error.errno in _NO_DESCRIPTORS:
+            advice = "see who has so many connections or files open, or raise LimitNOFILE"
+            self._errors.report("accept", f"no connection can be accepted: {error.strerror}; {advice}")
+        else:
+            log.debug("no connection can be accepted: %s", error)
+        self._make_room(0)
+        assert self._loop
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+        self._loop.call_later(_PAUSE_SECONDS, self._listen)

@@ -1,0 +1,98 @@
+"""From a request to the response: who may come in, how often, and what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from genvd.error_log import ErrorLog
+from genvd.web.login_queue import Outcome
+from genvd.web.logins import PasswordChecks, credentials
+from genvd.web.response import Job, Response, problem
+
+if TYPE_CHECKING:
+    from genvd.web.request import Request
+    from genvd.web.security import Security
+    from genvd.web.site import Site
+
+log = logging.getLogger(__name__)
+
+MOST_JOBS = 32
+"""That are being rendered or wait for it. Each tick has but a handful, so this is never reached unless it hangs."""
+
+_METHODS = ("GET", "HEAD")
+_NOT_ALLOWED = problem(
+    HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.", (("Allow", ", ".join(_METHODS)),)
+)
+_RETRY = (("Retry-After", "1"),)
+_TOO_MANY_REQUESTS = problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see rate_limit.", _RETRY)
+_TOO_MUCH_TO_RENDER = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too much to render. Ask again in a moment.", _RETRY)
+TOO_MANY_LOGINS = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logins at a time. Try again in a moment.", _RETRY)
+UNAUTHORIZED = problem(
+    HTTPStatus.UNAUTHORIZED, headers=(("WWW-Authenticate", 'Basic realm="genv-monitor", charset="UTF-8"'),)
+)
+
+
+class RequestHandler:
+    """Answers requests in the event loop; what takes longer is done by threads."""
+
+    def __init__(self, site: Site, security: Security) -> None:
+        self._site = site
+        self._security = security
+        self._passwords = PasswordChecks(security.logins)
+        self._renderer = ThreadPoolExecutor(1, "renderer")
+        self._rendering: dict[Hashable, asyncio.Future[Response]] = {}
+        self._errors = ErrorLog(log)  # of the renderer's thread
+
+    async def login(self, request: Request, address: str) -> Outcome:
+        """Return whether a client may come in; it may have to wait until its password is checked."""
+        if not self._security.policy.users:
+            return Outcome.RIGHT
+        given = credentials(request.headers)
+        return await self._passwords.outcome(given, address) if given else Outcome.WRONG
+
+    def turned_away(self, outcome: Outcome) -> Response:
+        """Return the response to who may not come in."""
+        limit = self._security.policy.limiter
+        if limit and not limit.turned_away.allows():
+            return _TOO_MANY_REQUESTS
+        return UNAUTHORIZED if outcome is Outcome.WRONG else TOO_MANY_LOGINS
+
+    async def respond(self, request: Request) -> Response:
+        """Return the response to who may come in."""
+        limit = self._security.policy.limiter
+        if limit and not limit.let_in.allows():
+            return _TOO_MANY_REQUESTS
+        if request.method not in _METHODS:
+            return _NOT_ALLOWED
+        response = self._site.respond(request)
+        return await self._render(response) if isinstance(response, Job) else response
+
+    async def _render(self, job: Job) -> Response:
+        """Return the response of a job; who asks for what is being made already waits with the others."""
+        running = self._rendering.get(job.key)
+        if running is None:
+            if len(self._rendering) >= MOST_JOBS:
+                return _TOO_MUCH_TO_RENDER
+            running = asyncio.get_running_loop().run_in_executor(self._renderer, self._make, job)
+            self._rendering[job.key] = running
+            running.add_done_callback(lambda _: self._rendering.pop(job.key))
+        return await asyncio.shield(running)
+
+    def _make(self, job: Job) -> Response:
+        try:
+            response = job.make()
+        except Exception as error:
+            self._errors.defect("rendering", "rendering a page", error)
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._errors.clear("rendering", "pages are rendered again")
+        return response
+
+    def close(self) -> None:
+        """Begin nothing further in the threads."""
+        self._passwords.close()
+        self._renderer.shutdown(wait=False, cancel_futures=True)
