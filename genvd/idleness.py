@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from genvd.moment import Moment
 from genvd.text import harmless
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 LONGEST_GAP_SECONDS = 300.0
 """For so long nothing may be known of an environment's work without its time beginning anew: it may have worked."""
+
+_ROUNDING_SECONDS = 1e-3
+"""By so much less than their true values may be what sums of Unix times give."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class LastWork:
     worked: float
     known: float
     """When it was last known whether it works."""
+    known_boot: float | None = None
+    """The same in seconds of CLOCK_BOOTTIME, as the clock may be set meanwhile; None if that is of another boot."""
 
     @property
     def identity(self) -> _Identity:
@@ -64,23 +70,20 @@ class IdleClock:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, float | None], _Seen] = {}
         self._kept: dict[_Identity, LastWork] = {}
-        self._recalled = (0.0, 0.0)
-        """When that was handed over, by the monotonic clock and as Unix time."""
+        self._recalled = 0.0, Moment(0.0, 0.0)
+        """When that was handed over, by the monotonic clock and by the others."""
         self.last_work: tuple[LastWork, ...] = ()
         """What is to be kept: of each environment that holds devices now and was seen to work."""
 
-    def recall(self, kept: Iterable[LastWork], monotonic: float | None = None, wall: float | None = None) -> None:
+    def recall(self, kept: Iterable[LastWork], monotonic: float | None = None, at: Moment | None = None) -> None:
         """Begin from what an earlier clock had in :attr:`last_work`.
 
         Args:
             kept: this.
             monotonic: the time by :func:`time.monotonic`; None for the time it is.
-            wall: the Unix time; likewise.
+            at: the same instant by the other clocks; likewise.
         """
-        self._recalled = (
-            time.monotonic() if monotonic is None else monotonic,
-            time.time() if wall is None else wall,
-        )
+        self._recalled = time.monotonic() if monotonic is None else monotonic, at or Moment.now()
         self._kept = {one.identity: one for one in kept if one.worked <= one.known}
 
     def take(
@@ -88,7 +91,7 @@ class IdleClock:
         environments: Iterable[Environment],
         holdings: Iterable[Holding],
         monotonic: float | None = None,
-        wall: float | None = None,
+        at: Moment | None = None,
     ) -> Mapping[str, float]:
         """Take in what is seen now, and return for how many seconds each environment is idle.
 
@@ -98,10 +101,10 @@ class IdleClock:
             environments: all that are active; what is not among them is forgotten.
             holdings: of these.
             monotonic: the time by :func:`time.monotonic`; None for the time it is.
-            wall: the Unix time; likewise.
+            at: the same instant by the other clocks; likewise.
         """
         now = time.monotonic() if monotonic is None else monotonic
-        unix = time.time() if wall is None else wall
+        at = at or Moment.now()
         held: dict[str, list[Holding]] = defaultdict(list)
         for holding in holdings:
             held[holding.eid].append(holding)
@@ -112,7 +115,7 @@ class IdleClock:
             if not held[environment.eid]:
                 continue
             key = environment.eid, environment.claimed_creation
-            seen = before.get(key) or _Seen(now - _age(environment, held[environment.eid], unix), now)
+            seen = before.get(key) or _Seen(now - _age(environment, held[environment.eid], at.unix), now)
             self._seen[key] = seen
             self._remember(seen, environment, held[environment.eid])
             seconds = _idle(seen, held[environment.eid], now)
@@ -120,7 +123,8 @@ class IdleClock:
                 idle[environment.eid] = seconds
             identity = _identity(environment)
             if seen.worked is not None and identity is not None:
-                last_work.append(LastWork(*identity, unix - (now - seen.worked), unix - (now - seen.known)))
+                worked, known = now - seen.worked, now - seen.known
+                last_work.append(LastWork(*identity, at.unix - worked, at.unix - known, at.boot - known))
         self.last_work = tuple(last_work)
         return idle
 
@@ -130,15 +134,19 @@ class IdleClock:
         if seen.worked is not None or since is None or identity is None:
             return
         kept = self._kept.pop(identity, None)
-        if kept is None or not since <= kept.worked:
+        if kept is None:
             return
-        now, unix = self._recalled
+        now, at = self._recalled
+        known = at.unix - kept.known if kept.known_boot is None else at.boot - kept.known_boot  # seconds ago, as below
+        worked = known + kept.known - kept.worked
+        if since > at.unix - worked + _ROUNDING_SECONDS:
+            return
         # Nobody saw what it did while the monitor was down: as with any other gap, it may have worked. If it was last
         # seen in the future, the clock was set, and nobody knows for how long the monitor was down.
-        gone = not 0 <= unix - kept.known <= LONGEST_GAP_SECONDS
-        seen.worked = now if gone else now - (unix - kept.worked)
+        gone = not 0 <= known <= LONGEST_GAP_SECONDS
+        seen.worked = now if gone else now - worked
         if not gone:
-            seen.known = min(seen.known, now - (unix - kept.known))
+            seen.known = min(seen.known, now - known)
 
 
 def _identity(environment: Environment) -> _Identity | None:

@@ -8,12 +8,12 @@ and it goes when the name is that of another uid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from genvd.model import AccountFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from genvd.model import AccountQuestion
 
@@ -25,12 +25,31 @@ MOST_KEPT = 16_384
 """Names that are remembered, and likewise uids that have none. Those that were not asked for longest go first."""
 
 
+class KnownAccount(NamedTuple):
+    """A name that a uid has, for the next start of the monitor."""
+
+    uid: int
+    name: str
+    main: bool
+    """Whether it is what the name service calls the uid; else it is another name that the uid goes by."""
+
+
 class KnownAccounts:
     """Remembers what was answered."""
 
     def __init__(self) -> None:
         self._names = _Memory[int, str]()
         self._uids = _Memory[str, int]()
+        self.kept: tuple[KnownAccount, ...] = ()
+        """What the next start of the monitor should know of those that were asked for last."""
+
+    def recall(self, kept: Iterable[KnownAccount]) -> None:
+        """Take in what :attr:`kept` was before the monitor was started, where nothing was answered since."""
+        for uid, name, main in kept:
+            if main:
+                self._names.recall(uid, name)
+            else:
+                self._uids.recall(name, uid)
 
     def take(self, facts: AccountFacts | None, question: AccountQuestion) -> AccountFacts:
         """Return what is known of what is asked for.
@@ -49,7 +68,26 @@ class KnownAccounts:
             if known:
                 names[uid] = known[0]
         odd = {name for uid, name in question.claims if name in facts.uids or names.get(uid) != name}
-        return AccountFacts(names, {name: owner[0] for name in odd if (owner := self._uids.take(name, facts.uids))})
+        uids = self._uids_of(odd, facts.uids)
+        self.kept = tuple(sorted(_accounts(names, uids)))
+        return AccountFacts(names, uids)
+
+    def _uids_of(self, odd: Iterable[str], now: Mapping[str, int | None]) -> dict[str, int | None]:
+        """Return whose these names are, of those of which anything is known."""
+        uids = {name: owner[0] for name in odd if (owner := self._uids.take(name, now))}
+        if None in uids.values():  # nobody's, or the name service is away: then it is not free for others all the same
+            holders = self._names.by_answer()
+            uids = {name: holders.get(name) if uid is None else uid for name, uid in uids.items()}
+        return uids
+
+
+def _accounts(names: Mapping[int, str | None], uids: Mapping[str, int | None]) -> Iterator[KnownAccount]:
+    for uid, name in names.items():
+        if name is not None:
+            yield KnownAccount(uid, name, main=True)
+    for name, owner in uids.items():
+        if owner is not None and names.get(owner) != name:
+            yield KnownAccount(owner, name, main=False)
 
 
 class _Memory(Generic[K, V]):
@@ -72,6 +110,16 @@ class _Memory(Generic[K, V]):
             _keep(self._nothing, key, None)
             return (None,)
         return None
+
+    def recall(self, key: K, answer: V) -> None:
+        """Take in an answer of earlier, unless there is one."""
+        if key not in self._answers:
+            self._nothing.pop(key, None)
+            _keep(self._answers, key, answer)
+
+    def by_answer(self) -> dict[V, K]:
+        """Return the keys by what was answered."""
+        return {answer: key for key, answer in self._answers.items()}
 
     def forget(self, key: K) -> tuple[V | None]:
         """Drop the answer, which is another one's by now."""

@@ -25,11 +25,12 @@ from genvd.model import (
     ServiceStatus,
     Snapshot,
 )
-from genvd.ownership import memberships, owned_records
+from genvd.moment import Moment, boot_id
+from genvd.ownership import memberships, owned_records, with_names_of_records
 from genvd.peaks import MemoryPeaks
 from genvd.remembered import Remembered
 from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
-from genvd.sightings import Moment, Sightings
+from genvd.sightings import Sightings
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ class Machine:
         self._genv_command: Runner[None, bool] = Runner(sources.genv_command, pool)
         self._processes: Runner[ProcessQuestion, ProcessFacts] = Runner(sources.processes, pool)
         self._accounts: Runner[AccountQuestion, AccountFacts] = Runner(sources.accounts, pool)
-        self._known_accounts = KnownAccounts()
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._left_memory = LeftMemory()
@@ -95,6 +95,8 @@ class Machine:
         """Since when they are there, as far as is known; likewise."""
         self.renumbering = Renumbering()
         """Of which devices the attachments are; likewise."""
+        self.known_accounts = KnownAccounts()
+        """What people are called while the name service does not say so; likewise."""
         self._times_are_claims = sources.mode == "live"
 
     def look(self, service: ServiceStatus) -> Snapshot:
@@ -147,7 +149,16 @@ class Machine:
         if snapshot.holdings is None or snapshot.environments is None:
             return None
         times = self.sightings.kept(snapshot.environments, snapshot.holdings)
-        return Remembered(self.idle_clock.last_work, times, self.renumbering.kept(snapshot.environments))
+        devices = self.renumbering.kept(snapshot.environments)
+        return Remembered(self.idle_clock.last_work, times, devices, self.known_accounts.kept, boot_id())
+
+    def recall(self, remembered: Remembered) -> None:
+        """Go on from what :meth:`remembered` returned before the monitor was started."""
+        remembered = remembered.as_of(boot_id())
+        self.idle_clock.recall(remembered.last_work)
+        self.sightings.recall(remembered.times)
+        self.renumbering.recall(remembered.devices)
+        self.known_accounts.recall(remembered.accounts)
 
     def _ask(self) -> _Facts:
         """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
@@ -169,7 +180,7 @@ class Machine:
         question = join.account_question(processes or ProcessFacts(), owned)
         self._accounts.ask(question, deadline)
         answer, accounts_status = self._accounts.facts()
-        accounts = self._known_accounts.take(answer, question)
+        accounts = self.known_accounts.take(answer, question)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
         return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
@@ -178,8 +189,9 @@ class Machine:
         """Join what the sources told into who does what; count the claims that do not hold."""
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
         processes, rejections = None, facts.rejections
+        accounts = with_names_of_records(facts.owned, facts.accounts)
         if gpu and gpu.contexts is not None and known:
-            processes, more = join.processes(gpu.contexts, known, facts.owned, facts.accounts)
+            processes, more = join.processes(gpu.contexts, known, facts.owned, accounts)
             rejections += more
         devices = gpu.devices if gpu else None
         processes = self._peaks.of_processes(processes, devices)
@@ -189,7 +201,7 @@ class Machine:
         all_seen = known.all_seen and known.sees_machine
         hidden = unseen_devices(devices or (), processes, unseen, all_seen=all_seen)
         doubted = doubt(processes or (), known, facts.owned, facts.accounts, hidden)
-        environments, more = join.environments(facts.owned, genv.attachments, processes, facts.accounts, doubted)
+        environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, doubted)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)
         holdings, unclear = facts.unclear.split(environments, holdings)
         idle = self.idle_clock.take(environments, (*holdings, *unclear))

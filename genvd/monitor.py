@@ -137,9 +137,7 @@ class Monitor:
         """Begin from what the ledger remembers of environments, once it has told that."""
         remembered = self._ledger.recalled() if self._ledger else None
         if remembered is not None:
-            self._machine.idle_clock.recall(remembered.last_work)
-            self._machine.sightings.recall(remembered.times)
-            self._machine.renumbering.recall(remembered.devices)
+            self._machine.recall(remembered)
 
     def _counted(self, snapshot: Snapshot) -> Snapshot:
         """Return the Snapshot with what the ledger says after it."""

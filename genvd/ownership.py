@@ -7,7 +7,7 @@ processes, the uid that logged in, and the accounts of the machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
@@ -136,7 +136,7 @@ def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | N
         return account_name(uid, accounts), None
     if claimed != RESERVED:
         if uid not in accounts.names:
-            return (claimed if owned.holds else None), None
+            return (claimed if owned.holds and accounts.uids.get(claimed) in (None, uid) else None), None
         if _is_name_of(claimed, owned, accounts):
             return claimed, None
     real = account_name(uid, accounts)
@@ -145,6 +145,22 @@ def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | N
     if not owned.holds or claimed not in accounts.uids:  # is counted already, or not looked up yet
         return real, None
     return real, Rejection(USERNAME, (owned.record.eid, uid, claimed))
+
+
+def with_names_of_records(owned: Iterable[OwnedRecord], accounts: AccountFacts) -> AccountFacts:
+    """Return the accounts, with the names that confirmed records have for uids of which no other name is known.
+
+    Somebody whose account cannot be looked up is one person then: with what they do within their environments, and with
+    what they do outside. Where the records of a uid have several names, none of them is more than the uid.
+    """
+    names: dict[int, set[str]] = {}
+    for one in owned:
+        if one.holds and one.uid not in (None, ROOT) and accounts.names.get(one.uid) is None and one.record.username:
+            name, _ = username(one, accounts)
+            if name is not None and name == one.record.username:
+                names.setdefault(one.uid, set()).add(name)
+    found = {uid: name for uid, (name, *others) in names.items() if not others}
+    return replace(accounts, names={**accounts.names, **found}) if found else accounts
 
 
 def account_name(uid: int, accounts: AccountFacts) -> str | None:

@@ -13,7 +13,6 @@ Else the nearer one of the two counts. docs/trust.md says the same for users.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
+    from genvd.moment import Moment
 
 MOST_GONE = 8192
 """So many that are gone are remembered, as state files may be away for a while and come back as they were."""
@@ -34,7 +34,7 @@ _TRUNCATED_SECONDS = 1.0
 """genv writes whole seconds."""
 
 _STEP_SECONDS = 60.0
-"""By so much a time that was found once may lie outside of what can be: less is the clock being slewed."""
+"""By more than that the clock was set since a time was found; less is the clock being slewed."""
 
 NO_DEVICE = -1
 """In the place of the index of a device: the environment itself."""
@@ -44,27 +44,11 @@ Key = tuple[str, int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One instant, by two clocks."""
-
-    boot: float
-    """Seconds of CLOCK_BOOTTIME, which goes on while the machine is suspended and is never set."""
-    unix: float
-    """Unix time in seconds."""
-
-    @classmethod
-    def now(cls) -> Moment:
-        """Return this instant."""
-        return cls(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
-
-    def unix_time(self, boot: float) -> float:
-        """Return a time of CLOCK_BOOTTIME as Unix time, as the clock is set now."""
-        return self.unix - (self.boot - boot)
-
-
-@dataclass(frozen=True, slots=True)
 class KeptTime:
-    """A time that was found, for the next start of the monitor."""
+    """A time that was found, for the next start of the monitor in the same boot of the machine.
+
+    With the bounds by a clock that nobody sets, as the clock of the machine may be set meanwhile.
+    """
 
     eid: str
     device_index: int
@@ -73,6 +57,11 @@ class KeptTime:
     """Unix time in seconds, as genv's files say."""
     found: float
     """Unix time in seconds."""
+    earliest: float
+    """Seconds of CLOCK_BOOTTIME, as the next."""
+    latest: float
+    clock: float
+    """What the clock of the machine was ahead of CLOCK_BOOTTIME when it was found, in seconds."""
 
     @property
     def key(self) -> Key:
@@ -87,13 +76,16 @@ class _Sighting:
     latest: float
     found: float | None = None
     """Unix time in seconds; None while it has to be found."""
+    clock: float = 0.0
+    """What the clock of the machine was ahead of CLOCK_BOOTTIME then, in seconds."""
 
     def time(self, claimed: float, now: Moment) -> float:
         """Return the Unix time that counts; the same one as long as the clock is not set."""
-        earliest, latest = now.unix_time(self.earliest), now.unix_time(self.latest)
-        if self.found is None or not earliest - _STEP_SECONDS <= self.found <= latest + _STEP_SECONDS:
+        clock = now.unix - now.boot
+        if self.found is None or abs(clock - self.clock) > _STEP_SECONDS:
+            earliest, latest = now.unix_time(self.earliest), now.unix_time(self.latest)
             believed = earliest - _TRUNCATED_SECONDS <= claimed <= latest
-            self.found = claimed if believed else min(max(claimed, earliest), latest)
+            self.found, self.clock = claimed if believed else min(max(claimed, earliest), latest), clock
         return self.found
 
 
@@ -103,15 +95,14 @@ class Sightings:
     def __init__(self) -> None:
         self._seen: dict[Key, _Sighting] = {}
         self._gone: dict[Key, _Sighting] = {}
-        self._kept: dict[Key, float] = {}
+        self._kept: dict[Key, KeptTime] = {}
         self._last: float | None = None
         """When the files were last read, in seconds of CLOCK_BOOTTIME; None before the first time."""
         self._claims: dict[tuple[str, int], float] = {}
 
     def recall(self, kept: Iterable[KeptTime]) -> None:
-        """Take in what was found before the monitor was started."""
-        now = time.time()
-        self._kept = {one.key: one.found for one in kept if one.found <= now}
+        """Take in what was found before the monitor was started, in this boot of the machine."""
+        self._kept = {one.key: one for one in kept if one.earliest <= one.latest}
         for key in self._kept.keys() & self._seen.keys():
             del self._seen[key]  # it is found again, with what is known now
 
@@ -154,7 +145,8 @@ class Sightings:
             claimed = self._claims.get((eid, index))
             sighting = None if claimed is None else self._seen.get((eid, index, claimed))
             if claimed is not None and sighting is not None and sighting.found is not None:
-                found.append(KeptTime(eid, index, claimed, sighting.found))
+                bounds = sighting.earliest, sighting.latest
+                found.append(KeptTime(eid, index, claimed, sighting.found, *bounds, sighting.clock))
         return tuple(found)
 
     def _environment(
@@ -196,9 +188,8 @@ class Sightings:
             now: this instant.
         """
         kept = self._kept.pop(key, None)
-        if kept is not None and kept <= now.unix:
-            then = now.boot - (now.unix - kept)
-            sighting = _Sighting(then, then, kept)
+        if kept is not None and kept.latest <= now.boot:
+            sighting = _Sighting(kept.earliest, kept.latest, kept.found, kept.clock)
         elif self._last is not None:
             sighting = _Sighting(self._last, now.boot)
         else:

@@ -28,7 +28,7 @@ FLOORS = (
     "sources collector publish",
     "config config_file config_values places yaml_file web.bcrypt_hash web.tls_names web.web_config",
     "model device_identity device_model snapshot_json",
-    "text crew error_log exit_status localhost regular_file streams waker publish.safe_tree terminal.columns",
+    "text crew error_log exit_status localhost moment regular_file streams waker publish.safe_tree terminal.columns",
 )
 """The modules and packages of each floor, from the top down; a module that is not named is on that of its package."""
 

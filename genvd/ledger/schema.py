@@ -52,6 +52,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE attachment (eid TEXT NOT NULL, device INTEGER NOT NULL, attached REAL, uuid TEXT,"
         " pci_bus_id TEXT)",
     ),
+    (
+        # Seconds of CLOCK_BOOTTIME, in the boot of the machine that the state names: nobody sets that clock.
+        "ALTER TABLE state ADD COLUMN boot_id TEXT",
+        "ALTER TABLE seen ADD COLUMN earliest REAL",
+        "ALTER TABLE seen ADD COLUMN latest REAL",
+        # By how much the clock of the machine was ahead of that one when the time was found.
+        "ALTER TABLE seen ADD COLUMN clock REAL",
+        "ALTER TABLE last_work ADD COLUMN known_boot REAL",
+        # What the name service called people. 'main' is 1 for the name of the uid, 0 for another one that it goes by;
+        # 'last' is the last hour in which it was asked for, in Unix seconds.
+        "CREATE TABLE account (name TEXT PRIMARY KEY, uid INTEGER NOT NULL, main INTEGER NOT NULL,"
+        " last INTEGER NOT NULL) WITHOUT ROWID",
+    ),
 )
 """What makes each version of the tables out of the one before; the first out of nothing. Never change one, add one."""
 
@@ -63,6 +76,9 @@ CEILING_VERSION = 3
 
 ATTACHMENT_VERSION = 4
 """The first one that keeps of which device an attachment is."""
+
+BOOT_VERSION = 5
+"""The first one that keeps times of CLOCK_BOOTTIME, and names of accounts."""
 
 OLDEST_READABLE_VERSION = 1
 """The first one that has all that reports and counters need, so that it can be read before it is brought up to date."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.idleness import LastWork
-from genvd.ledger import place, schema
+from genvd.ledger import accounts, place, schema
 from genvd.ledger.clock import ClockState
 from genvd.ledger.schema import CorruptError, TakenError, transaction
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
@@ -111,6 +111,7 @@ class Store:
                 self._inode = self._current_inode()
                 self._times: tuple[KeptTime, ...] | None = None
                 self._attachments: tuple[KeptDevice, ...] | None = None
+                self._accounts: accounts.Written | None = None
             except BaseException:
                 self.connection.close()
                 raise
@@ -176,11 +177,13 @@ class Store:
             return
         self.connection.execute("DELETE FROM last_work")
         self.connection.executemany(
-            "INSERT INTO last_work VALUES (?, ?, ?, ?, ?)",
-            ((one.eid, one.uid, one.created, one.worked, one.known) for one in remembered.last_work),
+            "INSERT INTO last_work (eid, uid, created, worked, known, known_boot) VALUES (?, ?, ?, ?, ?, ?)",
+            ((one.eid, one.uid, one.created, one.worked, one.known, one.known_boot) for one in remembered.last_work),
         )
+        self.connection.execute("UPDATE state SET boot_id = ?", (remembered.boot_id,))
         self._write_times(remembered.times)
         self._write_attachments(remembered.devices)
+        self._accounts = accounts.write(self.connection, remembered.accounts, self._accounts)
 
     def _write_attachments(self, attachments: tuple[KeptDevice, ...]) -> None:
         if attachments == self._attachments:
@@ -198,8 +201,8 @@ class Store:
         self._times = None  # until it is certain that this is in the file
         self.connection.execute("DELETE FROM seen")
         self.connection.executemany(
-            "INSERT INTO seen VALUES (?, ?, ?, ?)",
-            ((one.eid, one.device_index, one.claimed, one.found) for one in times),
+            "INSERT INTO seen (eid, device, claimed, found, earliest, latest, clock) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((one.eid, one.device_index, one.claimed, one.found, one.earliest, one.latest, one.clock) for one in times),
         )
 
     def _environment(self, consumer: Consumer, start: int) -> int:
@@ -234,19 +237,31 @@ def read(connection: sqlite3.Connection) -> Stored:
     totals = {username: Total(*amounts) for username, *amounts in rows}
     (written,) = connection.execute("SELECT written FROM state").fetchone()
     stored = Stored(totals, clock=ClockState(written), written=written)
-    last_work: tuple[LastWork, ...] = ()
-    times: tuple[KeptTime, ...] = ()
-    if version >= schema.LAST_WORK_VERSION:
-        last_work = tuple(
-            LastWork(*row) for row in connection.execute("SELECT eid, uid, created, worked, known FROM last_work")
-        )
     if version >= schema.CEILING_VERSION:
-        times = tuple(KeptTime(*row) for row in connection.execute("SELECT eid, device, claimed, found FROM seen"))
         stored.ceilings = _ceilings(connection, totals)
         believed, doubted = connection.execute("SELECT believed, doubted FROM state").fetchone()
         stored.clock = ClockState(written if believed is None else believed, doubted)
-    stored.remembered = Remembered(last_work, times, _attachments(connection, version))
+    stored.remembered = read_remembered(connection)
     return stored
+
+
+def read_remembered(connection: sqlite3.Connection) -> Remembered:
+    """Return what is to be known again after a restart; see :func:`read`."""
+    version = schema.version(connection)
+    attachments = _attachments(connection, version)
+    if version < schema.LAST_WORK_VERSION:
+        return Remembered()
+    columns = "eid, uid, created, worked, known"
+    if version < schema.BOOT_VERSION:
+        rows = connection.execute(f"SELECT {columns} FROM last_work")
+        return Remembered(tuple(LastWork(*row) for row in rows), devices=attachments)
+    last_work = tuple(LastWork(*row) for row in connection.execute(f"SELECT {columns}, known_boot FROM last_work"))
+    rows = connection.execute(
+        "SELECT eid, device, claimed, found, earliest, latest, clock FROM seen WHERE clock IS NOT NULL"
+    )
+    (boot_id,) = connection.execute("SELECT boot_id FROM state").fetchone()
+    times = tuple(KeptTime(*row) for row in rows)
+    return Remembered(last_work, times, attachments, accounts.read(connection), boot_id)
 
 
 def _attachments(connection: sqlite3.Connection, version: int) -> tuple[KeptDevice, ...]:

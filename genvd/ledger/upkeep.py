@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from genvd.ledger import accounts
 from genvd.ledger.bounds import kept
 from genvd.ledger.schema import transaction
 from genvd.ledger.store import ADD_DAY
@@ -153,6 +154,7 @@ def _throw_away_names(connection: sqlite3.Connection, oldest: int) -> set[str]:
         connection.execute("DELETE FROM environment WHERE last < ?", (oldest,))
         names = {name for (name,) in connection.execute(f"SELECT username FROM person WHERE {unused}", (oldest,))}
         connection.execute(f"DELETE FROM person WHERE {unused}", (oldest,))
+        accounts.forget(connection, oldest)
     return names
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
 from genvd.model import Environment, Holding
+from genvd.moment import Moment
 
 NOW = 1_800_000_000.0
+BOOT = 40_000.0
 
 
 def environment(eid: str = "a", created: float | None = NOW - 900) -> Environment:
@@ -18,11 +22,15 @@ def holding(active: bool | None, index: int = 0, attached: float | None = None, 
     return Holding(eid, 1001, "alice", index, None, active, None, attached)
 
 
+def moment(at: float, wall: float | None = None) -> Moment:
+    return Moment(BOOT + at, NOW + at if wall is None else wall)
+
+
 def seconds(
     clock: IdleClock, at: float, *holdings: Holding, wall: float | None = None, created: float | None = NOW - 900
 ) -> float | None:
     """Return for how long the environment is idle, so many seconds after the first look."""
-    idle = clock.take([environment(created=created)], holdings, 500.0 + at, NOW + at if wall is None else wall)
+    idle = clock.take([environment(created=created)], holdings, 500.0 + at, moment(at, wall))
     return idle.get("a")
 
 
@@ -116,7 +124,7 @@ def test_what_is_gone_is_forgotten() -> None:
     clock = IdleClock()
     for number in range(50):
         one = environment(str(number))
-        clock.take([one], [holding(False, eid=one.eid)], 500.0 + number, NOW)
+        clock.take([one], [holding(False, eid=one.eid)], 500.0 + number, moment(0))
     assert len(clock._seen) == 1
 
 
@@ -126,7 +134,7 @@ def test_what_is_gone_is_forgotten() -> None:
 def restarted(*kept: LastWork) -> IdleClock:
     """Return the clock of a monitor that was started just now."""
     clock = IdleClock()
-    clock.recall(kept, 500.0, NOW)
+    clock.recall(kept, 500.0, moment(0))
     return clock
 
 
@@ -141,10 +149,10 @@ def test_after_a_restart_it_counts_from_the_last_work() -> None:
     before = IdleClock()
     seconds(before, -70, holding(True, attached=NOW - 600))
     seconds(before, -10, holding(False, attached=NOW - 600))
-    assert before.last_work == (last_work(70, 10),)
+    assert before.last_work == (replace(last_work(70, 10), known_boot=BOOT - 10),)
     clock = restarted(*before.last_work)
     assert seconds(clock, 5, holding(False, attached=NOW - 600)) == 75
-    assert clock.last_work == (last_work(70, -5),)
+    assert clock.last_work == (replace(last_work(70, -5), known_boot=BOOT + 5),)
     assert seconds(clock, 10, holding(True, attached=NOW - 600)) == 0
     assert seconds(clock, 20, holding(False, attached=NOW - 600)) == 10
 
@@ -175,16 +183,25 @@ def test_what_is_kept_counts_only_for_the_same_environment_and_if_it_can_be(
     assert seconds(restarted(kept), 0, holding(False, attached=attached)) == expected
 
 
+@pytest.mark.parametrize("ahead", [-7200.0, -30.0, 30.0, 7200.0, 400 * 86400.0])
+def test_a_clock_that_was_set_while_the_monitor_was_down_changes_nothing(ahead: float) -> None:
+    kept = replace(last_work(70, 10), known_boot=BOOT - 10)
+    clock = IdleClock()
+    clock.recall([kept], 500.0, moment(0, NOW + ahead))
+    held = holding(False, attached=NOW + ahead - 600)
+    assert clock.take([environment()], [held], 500.0, moment(0, NOW + ahead)) == {"a": 70}
+
+
 def test_what_was_not_known_before_a_restart_stays_so_after_it() -> None:
     """However often it is restarted meanwhile: nobody saw what the environment did in these more than 5 minutes."""
     clock = restarted(last_work(200, 100))
     assert seconds(clock, 0, holding(None)) is None
     kept = clock.last_work
     clock = IdleClock()
-    clock.recall(kept, 900.0, NOW + 150)
-    idle = clock.take([environment()], [holding(None)], 900.0, NOW + 150)
+    clock.recall(kept, 900.0, moment(150))
+    idle = clock.take([environment()], [holding(None)], 900.0, moment(150))
     assert not idle
-    idle = clock.take([environment()], [holding(False)], 960.0, NOW + 210)
+    idle = clock.take([environment()], [holding(False)], 960.0, moment(210))
     assert idle == {"a": 0}
 
 
@@ -193,7 +210,7 @@ def test_what_the_file_tells_late_counts_only_if_nothing_was_seen_since() -> Non
     assert seconds(idle, -5, holding(False)) == 895
     assert seconds(working, -5, holding(True)) == 0
     for clock in (idle, working):
-        clock.recall([last_work(70, 10)], 500.0, NOW)
+        clock.recall([last_work(70, 10)], 500.0, moment(0))
     assert seconds(idle, 0, holding(False)) == 70
     assert seconds(working, 0, holding(False)) == 5
 

@@ -7,7 +7,7 @@ import pwd
 import pytest
 
 from genvd import known_accounts
-from genvd.known_accounts import KnownAccounts
+from genvd.known_accounts import KnownAccount, KnownAccounts
 from genvd.model import AccountFacts, AccountQuestion
 from genvd.sources import accounts as source
 from genvd.sources.accounts import AccountSource
@@ -43,6 +43,33 @@ def test_a_name_that_is_that_of_another_uid_by_now_is_forgotten() -> None:
     known.take(KNOWN, QUESTION)
     assert known.take(AccountFacts({ALICE: None, BOB: "alice"}), QUESTION).names[ALICE] is None
     assert known.take(None, QUESTION).names == {ALICE: None, BOB: "alice", NOBODYS: None}
+
+
+def test_a_restart_while_the_name_service_is_away_renames_nobody() -> None:
+    before, after = KnownAccounts(), KnownAccounts()
+    before.take(KNOWN, QUESTION)
+    assert set(before.kept) == {
+        KnownAccount(ALICE, "alice", main=True),
+        KnownAccount(BOB, "bob", main=True),
+        KnownAccount(ALICE, "ally", main=False),
+    }
+    away = AccountFacts(dict.fromkeys((ALICE, BOB, NOBODYS)), {"ally": None, "bob": None})
+    assert after.take(away, QUESTION).names[ALICE] is None, "the file of the ledger is not read yet"
+    after.recall(before.kept)
+    for _ in range(2):
+        assert after.take(away, QUESTION) == KNOWN
+    assert after.kept == before.kept, "and again after the next restart"
+    after = KnownAccounts()
+    after.take(AccountFacts({ALICE: "alicia", BOB: None}), QUESTION)
+    after.recall(before.kept)
+    assert after.take(None, QUESTION).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
+
+
+def test_a_known_name_is_not_free_for_others_while_the_name_service_is_away() -> None:
+    known = KnownAccounts()
+    known.take(AccountFacts({ALICE: "alice"}), AccountQuestion(frozenset({ALICE})))
+    claim = AccountQuestion(frozenset({NOBODYS}), frozenset({(NOBODYS, "alice")}))
+    assert known.take(AccountFacts({NOBODYS: None}, {"alice": None}), claim).uids == {"alice": ALICE}
 
 
 def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_none(

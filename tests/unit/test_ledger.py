@@ -6,7 +6,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from genvd import config as configuration
 from genvd.config import Config
 from genvd.idleness import LastWork
+from genvd.known_accounts import KnownAccount
 from genvd.ledger import book as book_module
 from genvd.ledger import keeper, place, schema, upkeep
 from genvd.ledger.book import Book
@@ -171,7 +172,7 @@ def test_users_over_the_limit_are_summed_and_the_sum_never_goes_back() -> None:
 
 # --- When environments last worked ---------------------------------------------------------------------------
 
-WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125)
+WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125, 5000.5)
 
 
 def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
@@ -186,7 +187,9 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
     book = Book()
     assert book.recalled() is None
     devices = KeptDevice("1", 1, NOW - 900.0, "GPU-b", None), KeptDevice("2", 0, None, None, "00000000:65:00.0")
-    remembered = Remembered((WORK,), (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0),), devices)
+    times = (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0, 4000.25, 4100.125, 1e9 + 0.5),)
+    accounts = KnownAccount(1001, "alice", main=True), KnownAccount(1001, "ally", main=False)
+    remembered = Remembered((WORK,), times, devices, accounts, "boot")
     other_book = begun()
     other_book.keep(remembered)
     write(store, other_book)
@@ -194,6 +197,22 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
     assert book.recalled() == remembered
     assert book.recalled() is None, "it is told once"
     write(store, book)
+
+
+def test_names_of_accounts_are_kept_until_others_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(*now: tuple[int, str, bool]) -> Sequence[tuple[int, str, bool]]:
+        people = tuple(KnownAccount(*one) for one in now)
+        store.write(Batch({}, {}, Remembered(accounts=people)))
+        return list(store.stored().remembered.accounts)
+
+    assert kept((1, "alice", True), (2, "bob", True)) == [(1, "alice", True), (2, "bob", True)]
+    assert kept() == [(1, "alice", True), (2, "bob", True)], "she may come back"
+    assert kept((2, "bob", False), (1, "ally", False))[-1] == (2, "bob", True), "it is still what that uid is called"
+    assert kept((1, "bob", True), (2, "alice", True)) == [(2, "alice", True), (1, "ally", False), (1, "bob", True)]
+    monkeypatch.setattr("genvd.ledger.accounts.MOST_KEPT", 2)
+    assert len(kept((3, "carol", True))) == 2
+    keep_up(store.connection, time.time() + 40 * DAY, 35 * DAY, 30 * DAY, lambda: True)
+    assert store.stored().remembered.accounts == ()
 
 
 def test_the_last_work_of_ten_thousand_environments_is_not_kept(store: Store) -> None:

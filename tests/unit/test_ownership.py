@@ -8,7 +8,17 @@ import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
 from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
-from genvd.ownership import MOST_MEMBERS, Membership, OwnedRecord, environment_of, memberships, owned_records, username
+from genvd.ownership import (
+    MOST_MEMBERS,
+    Membership,
+    OwnedRecord,
+    account_name,
+    environment_of,
+    memberships,
+    owned_records,
+    username,
+    with_names_of_records,
+)
 from genvd.text import RESERVED
 
 ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
@@ -161,6 +171,37 @@ def owned_by(
 def test_the_name_is_that_of_the_owner(owned: OwnedRecord, name: str | None, reason: str | None) -> None:
     found, rejection = username(owned, ACCOUNTS)
     assert (found, rejection and rejection.reason) == (name, reason)
+
+
+def of(uid: int | None, name: str | None, *, holds: bool = True) -> OwnedRecord:
+    return OwnedRecord(replace(RECORD, uid=uid, username=name), uid, holds, frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("answer", [{}, {ALICE: None}], ids=["no answer", "no account"])
+def test_somebody_without_a_known_account_is_one_person(answer: dict[int, str | None]) -> None:
+    """Within environments, whether their records name them or not, and outside."""
+    accounts = AccountFacts({BOB: "bob", **answer}, {"bob": BOB, "robert": None, "alice": None})
+    records = of(ALICE, "alice"), of(ALICE, None), of(BOB, "robert"), of(ROOT, "alice")
+    found = with_names_of_records(records, accounts)
+    assert found.names == {BOB: "bob", ALICE: "alice"}
+    assert [username(one, found)[0] for one in records[:3]] == ["alice", "alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (of(ALICE, "bob"),),
+        (of(ALICE, RESERVED),),
+        (of(ALICE, "alice", holds=False),),
+        (of(ALICE, "alice"), of(ALICE, "ally")),
+    ],
+    ids=["of another uid", "nobody's", "not confirmed", "two names"],
+)
+def test_a_name_in_a_record_that_does_not_tell_who_it_is_is_nobody_elses(records: tuple[OwnedRecord, ...]) -> None:
+    for answer in ({}, {ALICE: None}):
+        accounts = AccountFacts({BOB: "bob", **answer}, {"bob": BOB, "alice": None, "ally": None})
+        found = with_names_of_records(records, accounts)
+        assert account_name(ALICE, found) == (str(ALICE) if answer else None)
 
 
 def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:

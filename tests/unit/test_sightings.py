@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from genvd.model import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
-from genvd.sightings import NO_DEVICE, KeptTime, Moment, Sightings
+from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
+from genvd.moment import Moment
+from genvd.remembered import Remembered
+from genvd.sightings import NO_DEVICE, KeptTime, Sightings
 
 NOW = 1_800_000_000.0
 BOOT = 50_000.0
@@ -117,14 +121,44 @@ def test_it_is_the_same_after_a_restart() -> None:
     before.take(GenvFacts(), ProcessFacts(), moment(0), moment(0))
     claims = facts(NOW - 8 * HOUR, NOW + 9 * HOUR)
     assert look(before, claims, 10) == (0, 10)
-    kept = (KeptTime("a", NO_DEVICE, NOW - 8 * HOUR, NOW), KeptTime("a", 0, NOW + 9 * HOUR, NOW + 10))
+    record, attachment = claims.environments[0], claims.attachments[0]
+    environment = Environment("a", record.uid, None, None, None, None, None, (0,), ())
+    kept = before.kept([environment], [Holding("a", 1001, None, 0, None, None, None, attachment.attached)])
+    assert [(one.claimed - NOW, one.found - NOW) for one in kept] == [(-8 * HOUR, 0), (9 * HOUR, 10)]
     later = ProcessFacts(live_pids=frozenset({7}), uids={7: 1001}, starts={7: BOOT + 2 * HOUR})
     after = Sightings()
     assert look(after, claims, 5 * HOUR, processes=later) == (2 * HOUR, 5 * HOUR)
-    after._kept = {one.key: one.found for one in kept}
-    after._seen.clear()
+    after.recall(kept)
     assert look(after, claims, 5 * HOUR, processes=later) == (0, 10)
     assert look(after, facts(NOW - 8 * HOUR, NOW + 10 * HOUR), 11 * HOUR)[1] == 10 * HOUR, "attached again"
+
+
+@pytest.mark.parametrize("ahead", [-2 * HOUR, 2 * HOUR, 400 * 24 * HOUR])
+def test_a_clock_that_was_wrong_over_a_restart_leaves_nothing_wrong(ahead: float) -> None:
+    """What is seen for the first time is there for an hour; with each start of the monitor the clock is another one."""
+    claims = facts(NOW - HOUR, NOW - 60)
+    one = Environment("a", 1001, None, None, None, None, None, (0,), ()), Holding("a", 1001, None, 0, *(None,) * 4)
+    kept: tuple[KeptTime, ...] = ()
+    for at, wrong in enumerate((0.0, ahead, ahead, 0.0)):
+        sightings = Sightings()
+        sightings.recall(kept)
+        created, attached = look(sightings, claims, at, at + wrong)
+        assert created is not None and attached is not None
+        assert -2 * HOUR <= created - wrong <= at, "no older than its process, and not in the future"
+        assert created <= attached and attached - wrong <= at
+        kept = sightings.kept([one[0]], [one[1]])
+    assert (created, attached) == (-HOUR, -60), "it is right again"
+
+
+def test_what_was_kept_of_another_boot_or_of_the_future_does_not_count() -> None:
+    times = (KeptTime("a", NO_DEVICE, NOW - 8 * HOUR, NOW - 8 * HOUR, BOOT - 8 * HOUR, BOOT - 7 * HOUR, NOW - BOOT),)
+    remembered = Remembered(times=times, boot_id="one")
+    assert remembered.as_of("one") == remembered
+    assert remembered.as_of("other").times == remembered.as_of(None).times == ()
+    assert Remembered(times=times).as_of(None).times == ()
+    sightings = Sightings()
+    sightings.recall([replace(times[0], latest=BOOT + 1)])
+    assert look(sightings, facts(NOW - 8 * HOUR), 0) == (-2 * HOUR, None)
 
 
 def test_what_is_remembered_is_bounded() -> None:
