@@ -6,6 +6,7 @@ Not every driver gives UUIDs (some integrated GPUs have none), and devices with 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.text import harmless
@@ -56,3 +57,37 @@ def device_keys(devices: Iterable[Device]) -> dict[int, str]:
         index: identity.uuid or identity.pci_bus_id or f"device {index}"
         for index, identity in identities(devices).items()
     }
+
+
+MOST_KEPT = 8192
+"""So many addresses are remembered."""
+
+
+class LastUuids:
+    """Remembers which device was at which PCI address, also from before the monitor was started."""
+
+    def __init__(self) -> None:
+        self._uuids: dict[str, str] = {}
+
+    def recall(self, devices: Iterable[Identity]) -> None:
+        """Take in what is known of devices from before, where nothing is known since."""
+        for uuid, address in devices:
+            if uuid is not None and address is not None and len(self._uuids) < MOST_KEPT:
+                self._uuids.setdefault(address, uuid)
+
+    def take(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        """Return the devices, each that does not tell its UUID with the one that was at its address last."""
+        known = identities(devices)
+        for uuid, address in known.values():
+            if uuid is not None and address is not None and (address in self._uuids or len(self._uuids) < MOST_KEPT):
+                self._uuids[address] = uuid
+        if all(device.uuid for device in devices):
+            return devices
+        present = {device.uuid for device in devices}
+        missing = {
+            device.index: self._uuids.get(known[device.index].pci_bus_id or "") for device in devices if not device.uuid
+        }
+        return tuple(
+            replace(device, uuid=uuid) if (uuid := missing.get(device.index)) and uuid not in present else device
+            for device in devices
+        )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Runner
 from genvd.crew import WorkerPool
+from genvd.device_identity import Identity, LastUuids
 from genvd.doubt import ADVICE, doubt, unknown_words, unseen_devices
 from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
@@ -89,6 +90,7 @@ class Machine:
         self._unknown = ErrorLog(log)
         self._numbers_unknown: dict[UnknownEnvironment, int] = {}
         self._peaks = MemoryPeaks()
+        self._last_uuids = LastUuids()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
         self.sightings = Sightings()
@@ -158,6 +160,7 @@ class Machine:
         self.idle_clock.recall(remembered.last_work)
         self.sightings.recall(remembered.times)
         self.renumbering.recall(remembered.devices)
+        self._last_uuids.recall(Identity(one.uuid, one.pci_bus_id) for one in remembered.devices)
         self.known_accounts.recall(remembered.accounts)
 
     def _ask(self) -> _Facts:
@@ -167,6 +170,7 @@ class Machine:
         self._genv.ask(None, deadline)
         self._genv_command.ask(None, deadline)
         gpu, gpu_status = self._gpus.facts()
+        gpu = replace(gpu, devices=self._last_uuids.take(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.facts()
         # By the times as genv's files have them, which tell one attachment from a later one.
         unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR

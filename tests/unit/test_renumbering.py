@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genvd import policy
-from genvd.device_identity import device_keys
+from genvd.device_identity import Identity, LastUuids, device_keys
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
 from genvd.machine import Machine
@@ -191,3 +191,18 @@ def test_nobody_is_accused_nor_charged_after_a_move() -> None:
     back = look()
     assert {broken for _, _, broken in policy.all_violations(back)} == {False}
     assert [environment.idle_seconds for environment in back.environments or ()] == [0, 0]
+
+
+def test_a_uuid_that_is_not_told_is_that_of_the_device_that_was_at_the_address() -> None:
+    last = LastUuids()
+    last.recall([Identity(*A), Identity("GPU-old", "2:00"), Identity(None, "3:00")])
+
+    def uuids(*present: tuple[str | None, str | None]) -> list[str | None]:
+        return [device.uuid for device in last.take(devices(*present))]
+
+    assert uuids((None, "1:00"), B, (None, "3:00"), (None, None)) == ["GPU-a", "GPU-b", None, None]
+    assert uuids((None, "1:00"), (None, "2:00")) == ["GPU-a", "GPU-b"]
+    assert uuids((None, "1:00"), ("GPU-a", "4:00")) == [None, "GPU-a"], "it is elsewhere by now"
+    assert uuids((None, "1:00"), (None, "1:00")) == [None, None], "two with one address"
+    assert uuids(("GPU-d", "1:00")) == ["GPU-d"]
+    assert uuids((None, "1:00")) == ["GPU-d"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pynvml
@@ -28,28 +29,32 @@ _MOST_MINOR = 2**20 - 1
 """Minor numbers of Linux have 20 bits."""
 
 
-def board(device: Asked, pci: Any) -> Board:
-    """Return what the device tells.
+def board(device: Asked, pci: Any, last: Board) -> Board:
+    """Return what the device tells, or told last where it does not tell it now.
 
     Args:
         device: the device.
         pci: its ``nvmlPciInfo_t``, or None.
+        last: what it told last; that of nothing if it may be another device.
 
     Raises:
-        DeviceLostError: it does not answer any more.
+        DeviceLostError: the device does not answer any more.
     """
-    return device.constants.get("board", lambda: _board(device, pci)) or Board()
-
-
-def _board(device: Asked, pci: Any) -> Board:
-    capability = device.ask(pynvml.nvmlDeviceGetCudaComputeCapability)
+    get = device.constants.get
+    told = {name: get(name, partial(_text, device, call)) for name, call in _TEXTS.items()}
+    capability = get("capability", lambda: device.ask(pynvml.nvmlDeviceGetCudaComputeCapability))
+    minor = get("minor", lambda: within(device.number(pynvml.nvmlDeviceGetMinorNumber), 0, _MOST_MINOR))
     return Board(
-        **{name: text(device.ask(call)) for name, call in _TEXTS.items()},
-        minor_number=within(device.number(pynvml.nvmlDeviceGetMinorNumber), 0, _MOST_MINOR),
-        compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
-        pci_device_id=_hexadecimal(pci.pciDeviceId) if pci else None,
-        pci_subsystem_id=_hexadecimal(pci.pciSubSystemId) if pci else None,
+        **{name: getattr(last, name) if value is None else value for name, value in told.items()},
+        minor_number=last.minor_number if minor is None else minor,
+        compute_capability=f"{capability[0]}.{capability[1]}" if capability else last.compute_capability,
+        pci_device_id=_hexadecimal(pci.pciDeviceId) if pci else last.pci_device_id,
+        pci_subsystem_id=_hexadecimal(pci.pciSubSystemId) if pci else last.pci_subsystem_id,
     )
+
+
+def _text(device: Asked, call: Callable[..., Any]) -> str | None:
+    return text(device.ask(call))
 
 
 def _hexadecimal(number: int) -> str | None:

@@ -81,6 +81,7 @@ class DeviceSource:
         self._gpm = GpmReader()
         self._parts = Parts(self.name)
         self._identity = Device(index)
+        self._session: int | None = None
         self._errors = ErrorLog(log, STEADY_TICKS)
 
     def read(self, question: DeviceQuestion) -> DeviceFacts:
@@ -113,7 +114,7 @@ class DeviceSource:
 
     def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
         asked = Asked(self.name, handle, self._calls, self._constants)
-        uuid, mig = self._recognise(asked, question.session)
+        last, mig = self._recognise(asked, question.session)
         temperature = asked.first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
             *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
@@ -125,7 +126,7 @@ class DeviceSource:
         if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
         device = replace(
-            self._identify(asked, uuid, mig.now),
+            self._identify(asked, last, mig.now),
             mig_pending=mig.pending,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
@@ -171,43 +172,55 @@ class DeviceSource:
         gpm = self._gpm if question.groups.gpm else None
         return tuple(self._mig.instance(asked, mig_device, question.session, gpm) for mig_device in mig_devices)
 
-    def _recognise(self, asked: Asked, session: int) -> tuple[str | None, MigMode]:
-        """Return which device it is and its MIG mode; of another one, forget what this one does not support or told.
+    def _recognise(self, asked: Asked, session: int) -> tuple[Device, MigMode]:
+        """Return which device it is, as far as is known before it is asked anything else, and its MIG mode.
 
-        Before anything else is asked, which goes by that.
+        Of another one than before, forget what this one does not support or told.
         """
-        uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        told = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        same = self._is_still_there(asked, session) if told is None else told == self._identity.uuid
+        last = self._identity if same else Device(self._index, told)  # a missing answer makes no other device of it
+        self._session = session
         self._calls.disregard()
-        if uuid != self._identity.uuid:
+        if not same:
             self._calls.forget()
         mig = self._mig.mode(asked)
         if mig.now != self._identity.mig_mode:
             self._calls.forget()
-        self._constants.of(session, uuid, mig.now or "")
-        return uuid, mig
+        self._constants.of(session, last.uuid, mig.now or "")
+        return last, mig
 
-    def _identify(self, asked: Asked, uuid: str | None, mig_mode: str | None) -> Device:
-        if uuid and uuid != self._identity.uuid and self._identity.uuid:
-            line = f"{self.name}: is {uuid} now, and was {self._identity.uuid}"
+    def _is_still_there(self, asked: Asked, session: int) -> bool:
+        """Tell whether the device is the one that answered last: by its PCI address, else by its index.
+
+        NVML looks for devices only when it is initialised, so within one session an index stays that of one device.
+        """
+        pci = asked.ask(pynvml.nvmlDeviceGetPciInfo)
+        address = text(pci.busId) if pci else None
+        if address is not None and self._identity.pci_bus_id is not None:
+            return address == self._identity.pci_bus_id
+        return session == self._session
+
+    def _identify(self, asked: Asked, last: Device, mig_mode: str | None) -> Device:
+        """Return which device it is. What it does not tell now, and told before, is as it was."""
+        if last.uuid and last.uuid != self._identity.uuid and self._identity.uuid:
+            line = f"{self.name}: is {last.uuid} now, and was {self._identity.uuid}"
             self._errors.report("identity", line, level=logging.INFO)
         get = self._constants.get
         pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
-        address = text(pci.busId) if pci else None
-        if uuid is None and address is not None and address == self._identity.pci_bus_id:
-            uuid = self._identity.uuid  # a missing answer makes no other device of it
         self._identity = Device(
             index=self._index,
-            uuid=uuid or self._identity.uuid,
+            uuid=last.uuid,
             up=True,
-            name=get("name", lambda: text(asked.ask(pynvml.nvmlDeviceGetName))),
-            pci_bus_id=address,
-            architecture=_ARCHITECTURES.get(architecture) if architecture is not None else None,
-            vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))),
+            name=get("name", lambda: text(asked.ask(pynvml.nvmlDeviceGetName))) or last.name,
+            pci_bus_id=(text(pci.busId) if pci else None) or last.pci_bus_id,
+            architecture=last.architecture if architecture is None else _ARCHITECTURES.get(architecture),
+            vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))) or last.vbios_version,
             mig_mode=mig_mode,
-            board=board(asked, pci),
+            board=board(asked, pci, last.board),
         )
-        return self._identity if uuid else replace(self._identity, uuid=uuid)
+        return self._identity
 
     def _down(self, error: DeviceLostError) -> DeviceFacts:
         line = f"{error}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md"

@@ -45,11 +45,21 @@ class MigDevice(NamedTuple):
     handle: Any
 
 
+class _Identity(NamedTuple):
+    """Which MIG device it is, in one session of NVML."""
+
+    session: int
+    uuid: str
+    places: tuple[int | None, int | None]
+    """Its GPU instance and its compute instance."""
+
+
 class MigReader:
     """Asks for the MIG devices of one device."""
 
     def __init__(self) -> None:
         self._constants: dict[int, Constants] = {}
+        self._last: dict[int, _Identity] = {}
 
     def mode(self, parent: Asked) -> MigMode:
         """Return the MIG mode of a device."""
@@ -78,7 +88,7 @@ class MigReader:
         """
         constants = self._constants.setdefault(device.number, Constants())
         asked = Asked(device.name, device.handle, parent.calls, constants)
-        uuid = text(asked.ask(pynvml.nvmlDeviceGetUUID))
+        uuid = self._uuid(asked, device.number, session)
         constants.of(session, uuid)
         has, window = memory(asked), bar1(asked)
         gpu_instance = constants.get("GPU instance", lambda: asked.number(pynvml.nvmlDeviceGetGpuInstanceId))
@@ -97,6 +107,21 @@ class MigReader:
             placed_errors=placed_errors(asked, _COUNTED),
             activity=gpm.instance(parent, gpu_instance) if gpm else Activity(),
         )
+
+    def _uuid(self, asked: Asked, number: int, session: int) -> str | None:
+        """Return the UUID of a MIG device; while that cannot be read, the last one of the same instances."""
+        told, last = text(asked.ask(pynvml.nvmlDeviceGetUUID)), self._last.get(number)
+        if told is not None and last is not None and (last.session, last.uuid) == (session, told):
+            return told
+        places = (
+            asked.number(pynvml.nvmlDeviceGetGpuInstanceId),
+            asked.number(pynvml.nvmlDeviceGetComputeInstanceId),
+        )
+        if told is None:
+            same = last is not None and None not in places and (last.session, last.places) == (session, places)
+            return last.uuid if last is not None and same else None
+        self._last[number] = _Identity(session, told, places)
+        return told
 
 
 def _profile(device: Asked) -> str | None:

@@ -47,6 +47,7 @@ class NvmlSource:
     def __init__(self) -> None:
         self._initialised = False
         self._session = 0
+        self._count = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: Devices[DeviceQuestion] = Devices(DeviceSource)
@@ -112,6 +113,8 @@ class NvmlSource:
                 pynvml.nvmlShutdown()
 
     def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
+        if count != self._count:  # no index is known any more to be that of the same device
+            self._session, self._count = self._session + 1, count
         self._devices.ask(count, DeviceQuestion(self._session, groups), deadline)
         if groups.xid:
             self._xids.ask(count, deadline)
