@@ -13,6 +13,7 @@ from genvd import __version__, interpreter
 from genvd.error_log import ErrorLog
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
+from genvd.ledger.recall import recalled
 from genvd.machine import Machine
 from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
@@ -22,7 +23,7 @@ from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
 from genvd.sources.genv_state import GenvStateSource
-from genvd.text import clean
+from genvd.text import clean, gpus
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Monitor:
         self._errors = ErrorLog(log)
         self._registry = Registry(self._errors, _limits(config), _left_out(config))
         self._ledger: Ledger | None = None
+        self._look_for_renumbering = False
 
     def keep_ledger(self, config: Config) -> None:
         """Count who uses how much, from the next collection on, where the configuration says so."""
@@ -100,6 +102,7 @@ class Monitor:
         try:
             self._recall()
             snapshot = self._counted(self.look(skipped))
+            self._log_renumbering(snapshot)
             self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.take(snapshot))
         except Exception as error:  # the timer must go on whatever a tick meets
             self._errors.defect(_COLLECTION, _COLLECTION, error)
@@ -138,6 +141,25 @@ class Monitor:
         remembered = self._ledger.recalled() if self._ledger else None
         if remembered is not None:
             self._machine.recall(remembered)
+            self._look_for_renumbering = True
+
+    def recall_from_service(self, config: Config) -> None:
+        """Begin from what the ledger of the service remembers, where this monitor keeps none and may read that one."""
+        remembered = recalled(config) if self._mode == "live" else None
+        if remembered is not None:
+            self._machine.recall(remembered)
+
+    def _log_renumbering(self, snapshot: Snapshot) -> None:
+        """Log once after a start of which GPUs it is not known who holds them, as indices changed before it."""
+        if not self._look_for_renumbering or snapshot.devices is None or snapshot.environments is None:
+            return
+        self._look_for_renumbering = False
+        if not all(one.devices_known for one in snapshot.environments):
+            log.warning(
+                "at the start, GPUs have other indices than when environments were attached, so it is not known who"
+                " holds %s; see 'nvidia-smi -L'",
+                gpus(snapshot.holders_unknown),
+            )
 
     def _counted(self, snapshot: Snapshot) -> Snapshot:
         """Return the Snapshot with what the ledger says after it."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_TEXT = 256
 """Characters kept of any text from outside."""
@@ -51,6 +55,12 @@ def decode(raw: bytes) -> str:
     Bytes that are not become what Python makes of them (PEP 383), as in names that genv writes into its files.
     """
     return clean(raw.decode("utf-8", "surrogateescape"))
+
+
+def gpus(indices: Iterable[int]) -> str:
+    """Return the GPUs with these indices in words, such as "GPU 2" or "GPUs 0, 1"."""
+    names = [str(index) for index in indices]
+    return f"GPU{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _cut(text: str) -> str:

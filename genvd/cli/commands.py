@@ -132,6 +132,7 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_sources(patient, options.demo))
+    monitor.recall_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
     return OK
 

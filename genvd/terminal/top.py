@@ -128,6 +128,7 @@ class _OwnLook:
         # Sources have the time that the service would give them, however often somebody wants to look.
         own = replace(config, collect_interval=max(wanted.interval, config.collect_timeout))
         self._monitor = Monitor(own, make_sources(own, wanted.demo))
+        self._monitor.recall_from_service(config)
 
     def look(self) -> Seen:
         """Return what there is now."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,8 +17,9 @@ import pytest
 from genvd.model import DRIVER_STATES
 from tests.standin import Mig, Process, Scenario
 from tests.support.gpus import DEVICE_METRICS, MIB, Start, gpu
-from tests.support.monitor import PROGRAM, Monitor, Series, named, series
+from tests.support.monitor import PROGRAM, Monitor, Series, named, parse, series
 from tests.support.needs import need_root
+from tests.support.parity import device_entry, environment_entry
 from tests.support.waiting import wait_for
 
 UP = "genv_device_up"
@@ -475,13 +479,70 @@ def test_mig_is_switched_on_and_off_while_it_runs(start: Start, scenario: Scenar
     wait_for_up(monitor, 1)
 
 
-def test_a_uuid_that_is_missing_for_once_makes_no_other_device(start: Start, scenario: Scenario) -> None:
+@pytest.mark.parametrize("address", ["00000000:65:00.0", None])
+def test_what_a_device_is_stays_known_while_it_does_not_say_so(
+    start: Start, scenario: Scenario, address: str | None
+) -> None:
+    board = {"serial": "7", "minor_number": "5"}
+    instances = {0: Mig("MIG-0", gpu_instance=1, compute_instance=0)}
+    scenario.gpus = [gpu(0, pci_bus_id=address, name="A", extra=board, mig=True, migs=instances), gpu(1)]
+    scenario.write()
+    monitor = start()
+    names = ("genv_device_info", "genv_device_board_info", "genv_mig_instance_info")
+    before = named(monitor.next_metrics(), *names)
+    assert {dict(labels).get("uuid") for _, labels in before} >= {"GPU-0", "GPU-1"}
+    constant = ("UUID", "Name", "Serial", "MinorNumber", "PciInfo*", "VbiosVersion")
+    scenario.gpus[0].errors = {f"nvmlDeviceGet{one}": 999 for one in constant}
+    scenario.gpus[0].migs[0].errors = {"nvmlDeviceGetUUID": 999}
+    scenario.write()
+    wait_for(lambda: "nvmlDeviceGetUUID" in monitor.log, "they are missing")
+    assert named(monitor.next_metrics(), *names) == before
+    scenario.gpus[0] = gpu(2, pci_bus_id="00000000:66:00.0", name="B")
+    scenario.write()
+    wait_for(lambda: "GPU-2" in str(named(monitor.metrics(), *names)), "another UUID replaces it")
+    assert "'7'" not in str(named(monitor.next_metrics(), "genv_device_board_info"))
+
+
+def test_a_device_elsewhere_that_does_not_say_who_it_is_is_not_the_one_before(start: Start, scenario: Scenario) -> None:
     scenario.gpus = [gpu(0, pci_bus_id="00000000:65:00.0")]
     scenario.write()
     monitor = start()
-    before = named(monitor.next_metrics(), "genv_device_info")
-    scenario.gpus[0].errors = {"nvmlDeviceGetUUID": 999}
+    monitor.next_metrics()
+    scenario.gpus = [gpu(1, pci_bus_id="00000000:66:00.0", errors={"nvmlDeviceGetUUID": 999})]
     scenario.write()
-    wait_for(lambda: "nvmlDeviceGetUUID" in monitor.log, "it is missing")
-    assert named(monitor.next_metrics(), "genv_device_info") == before
-    assert before
+    wait_for(lambda: "00000000:66:00.0" in str(monitor.snapshot()["devices"]), "it is seen")
+    for _ in range(3):
+        monitor.next_metrics(1)
+        assert [device["uuid"] for device in monitor.snapshot()["devices"]] == [None]
+
+
+def test_indices_that_changed_while_the_monitor_did_not_run(
+    start: Start, scenario: Scenario, state_directory: Path, tmp_path: Path, nvml_library: Path
+) -> None:
+    """What the ledger keeps tells that it is not known who holds them: on the page, in the log, and to ``once``."""
+    (state_directory / "envs.json").write_text(json.dumps({"envs": [environment_entry("1", [os.getpid()], "x")]}))
+    (state_directory / "devices.json").write_text(json.dumps({"devices": [device_entry(1, "1")]}))
+    file = tmp_path / "monitor.yaml"
+    file.write_text(f"ledger: {{directory: {tmp_path / 'var'}, write_interval: 100ms}}\n")
+    known = series("genv_device_holders_known", index=1)
+    order = [gpu(number, pci_bus_id=f"00000000:6{number}:00.0") for number in range(3)]
+    scenario.gpus = order
+    scenario.write()
+    monitor = start("--config", str(file))
+    assert monitor.next_metrics()[known] == 1
+    assert monitor.stop() == 0
+
+    def once() -> Series:
+        environment = {**os.environ, **scenario.environment(nvml_library)}
+        return parse(subprocess.check_output([PROGRAM, "--config", file, "once"], env=environment, text=True))
+
+    assert once()[known] == 1
+    scenario.gpus = [order[0], order[2], order[1]]
+    scenario.write()
+    assert once()[known] == 0
+    monitor = start("--config", str(file))
+    assert monitor.next_metrics(3)[known] == 0
+    assert monitor.log.count("it is not known who holds GPUs 1, 2") == 1
+    assert monitor.stop() == 0
+    file.write_text("ledger: {enabled: false}\n")
+    assert once()[known] == 1, "without a ledger, what is attached is of the GPU that has the index now"

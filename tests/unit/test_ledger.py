@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, B
 from genvd.ledger.clock import ClockState, LedgerClock
 from genvd.ledger.keeper import Retention
 from genvd.ledger.ledger import Ledger
+from genvd.ledger.recall import recalled
 from genvd.ledger.report import Report, make
 from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
@@ -197,6 +200,22 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
     assert book.recalled() == remembered
     assert book.recalled() is None, "it is told once"
     write(store, book)
+
+
+def test_what_it_remembers_is_read_where_it_can_be(store: Store, tmp_path: Path) -> None:
+    ledger = config(store.path.parent)
+    assert recalled(ledger) == Remembered()
+    store.write(Batch({}, {}, Remembered((WORK,), boot_id="boot")))
+    assert recalled(ledger) == Remembered((WORK,), boot_id="boot")
+    assert recalled(replace(ledger, ledger_enabled=False)) is None
+    assert recalled(config(tmp_path / "nowhere")) is None
+    for what in ("pipe", "text", "demo"):
+        (tmp_path / what).mkdir()
+    os.mkfifo(tmp_path / "pipe" / place.FILE)
+    (tmp_path / "text" / place.FILE).write_text("no ledger " * 1000)
+    schema.open_for_writing(tmp_path / "demo" / place.FILE, "demo").close()
+    for what in ("pipe", "text", "demo"):
+        assert recalled(config(tmp_path / what)) is None
 
 
 def test_names_of_accounts_are_kept_until_others_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
