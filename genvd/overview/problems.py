@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from genvd import policy
 from genvd.doubt import ADVICE, unknown_words
 from genvd.overview import driver_help
+from genvd.text import gpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +60,11 @@ _RULES = {
         "Ask their users to take less, or to activate with more: 'genv activate --gpu-memory'.",
     ),
     policy.UNATTACHED_DEVICE: (
-        "Computing on a device that they do not hold",
-        "Ask their users to attach the devices, 'genv attach', or to leave them to others.",
+        "Computing on a GPU that they do not hold",
+        "Ask their users to attach the GPUs, 'genv attach', or to leave them to others.",
     ),
     policy.DEVICE_LIMIT: (
-        "Holding more devices than were asked for",
+        "Holding more GPUs than were asked for",
         "Ask their users to give some back: 'genv detach'.",
     ),
 }
@@ -141,7 +142,7 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
         if device.up is False:
             yield Problem(
                 "error",
-                f"Device {device.index} does not answer.",
+                f"GPU {device.index} does not answer.",
                 f"It is lost, hangs or needs a reset: {driver_help.LOOK}, then {driver_help.reset(device.index)}.",
             )
         yield from _health(device, driver_help.reset(device.index))
@@ -154,19 +155,19 @@ def _health(device: Device, reset: str) -> Iterator[Problem]:
     if health.remap_failed or health.unrepairable_memory:
         yield Problem(
             "error",
-            f"Device {device.index} has broken memory that it cannot replace.",
+            f"GPU {device.index} has broken memory that it cannot replace.",
             "Take it out of service, and have it exchanged.",
         )
     if (action := device.details.recovery_action) not in (None, "none"):
         yield Problem(
             "error",
-            f"Device {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
+            f"GPU {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
             f"When nobody uses it, {reset}.",
         )
     if health.remap_pending or health.retirement_pending:
         yield Problem(
             "warning",
-            f"Device {device.index} has memory errors, and needs a reset to put that memory out of use.",
+            f"GPU {device.index} has memory errors, and needs a reset to put that memory out of use.",
             f"When nobody uses it, {reset}.",
         )
 
@@ -174,12 +175,12 @@ def _health(device: Device, reset: str) -> Iterator[Problem]:
 def _repairs(device: Device, reset: str) -> Iterator[Problem]:
     if device.health.channel_repair_pending or device.health.tpc_repair_pending:
         yield Problem(
-            "warning", f"Device {device.index} needs a reset to finish a repair.", f"When nobody uses it, {reset}."
+            "warning", f"GPU {device.index} needs a reset to finish a repair.", f"When nobody uses it, {reset}."
         )
     if device.details.inforom_corrupted:
         yield Problem(
             "warning",
-            f"Device {device.index} has a corrupted InfoROM.",
+            f"GPU {device.index} has a corrupted InfoROM.",
             "What it keeps of its own faults may be wrong: ask the vendor, who may have it exchanged.",
         )
 
@@ -189,32 +190,30 @@ def _xids(device: Device, now: float) -> Iterator[Problem]:
     if recent:
         yield Problem(
             "warning",
-            f"Device {device.index} had XID errors within the last hour: {', '.join(recent[:_MOST_NAMES])}.",
+            f"GPU {device.index} had XID errors within the last hour: {', '.join(recent[:_MOST_NAMES])}.",
             "'dmesg' has them with the process. NVIDIA's list of XID errors says what each of them means.",
         )
 
 
 def _slow(snapshot: Snapshot) -> Iterator[Problem]:
-    why: dict[str, list[str]] = defaultdict(list)
+    why: dict[str, list[int]] = defaultdict(list)
     for device in snapshot.devices or ():
         reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _SLOW]
         if reasons:
-            why[_SLOW[reasons[-1]]].append(str(device.index))
+            why[_SLOW[reasons[-1]]].append(device.index)
     for reason, indices in why.items():
-        which = f"{'device' if len(indices) == 1 else 'devices'} {', '.join(indices)}"
-        yield Problem("warning", f"Slowed down, {reason}: {which}.", "See to cooling and power.")
+        yield Problem("warning", f"Slowed down, {reason}: {gpus(indices)}.", "See to cooling and power.")
 
 
 def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
-    indices = ", ".join(map(str, snapshot.holders_unknown))
-    if indices and not snapshot.sees_machine:
+    which = gpus(snapshot.holders_unknown)
+    if snapshot.holders_unknown and not snapshot.sees_machine:
         yield Problem(
             "warning",
-            f"It is not known who holds GPU {indices}: environments whose processes the monitor cannot see may.",
+            f"It is not known who holds {which}: environments whose processes the monitor cannot see may.",
             ADVICE["not_visible"],
         )
-    elif indices:
-        which = f"GPU{'' if len(snapshot.holders_unknown) == 1 else 's'} {indices}"
+    elif snapshot.holders_unknown:
         yield Problem(
             "warning",
             f"The indices of GPUs have changed since environments were attached, so it is not known who holds {which}.",
@@ -276,11 +275,11 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
             " for example in a container with a pid namespace of its own.",
             driver_help.who_has_it_open(device),
         )
-    twice = [str(device.index) for device, promised in policy.oversubscribed(snapshot) if promised]
+    twice = [device.index for device, promised in policy.oversubscribed(snapshot) if promised]
     if twice:
         yield Problem(
             "warning",
-            f"More is promised of {'device' if len(twice) == 1 else 'devices'} {', '.join(twice)} than there is.",
+            f"More is promised of {gpus(twice)} than there is.",
             "Ask those who hold them to agree on memory, 'genv activate --gpu-memory', or detach some of them.",
         )
 

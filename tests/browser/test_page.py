@@ -290,18 +290,18 @@ WRONG = {
     "state": (failing("genv", "/var/tmp/genv/envs.json: no JSON"), "genv's state cannot be read."),
     "processes": (failing("processes", "/proc: no"), "The processes cannot be read."),
     "accounts": (failing("accounts", "no answer"), "Accounts cannot be looked up."),
-    "down": (alone(up=False, utilization_percent=None), "Device 0 does not answer."),
-    "remap": (alone(health=MemoryHealth(remap_failed=True)), "Device 0 has broken memory that it cannot replace."),
+    "down": (alone(up=False, utilization_percent=None), "GPU 0 does not answer."),
+    "remap": (alone(health=MemoryHealth(remap_failed=True)), "GPU 0 has broken memory that it cannot replace."),
     "recovery": (
         alone(details=DeviceDetails(recovery_action="node_reboot")),
-        "Device 0 is out of order; the driver recommends: node reboot.",
+        "GPU 0 is out of order; the driver recommends: node reboot.",
     ),
-    "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: Device 0 has memory errors, and needs a"),
+    "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: GPU 0 has memory errors, and needs a"),
     "hot": (
         alone(details=DeviceDetails(throttling=(Throttling("hw_thermal", True),))),
-        "Warning: Slowed down, too hot: device 0.",
+        "Warning: Slowed down, too hot: GPU 0.",
     ),
-    "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "Warning: Device 0 had XID errors within the last hour: 79."),
+    "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "Warning: GPU 0 had XID errors within the last hour: 79."),
     "ledger": (machine(ledger=LedgerStatus(write_success=False)), "Who used how much could not be written"),
     "configuration": (
         replace(machine(), service=replace(machine().service, config_reload_successful=False)),
@@ -318,11 +318,11 @@ SAID_ALREADY = ("missing", "not_loaded", "no_permission")
 
 WRONG_TOGETHER = (
     "Over the memory that was asked for: 1 environment.",
-    "Computing on a device that they do not hold: 1 environment.",
-    "Holding more devices than were asked for: 1 environment.",
+    "Computing on a GPU that they do not hold: 1 environment.",
+    "Holding more GPUs than were asked for: 1 environment.",
     "Warning: Computing outside of any environment: 1 process.",
-    "Warning: Device 0 has 1.0 GiB in use that no process in sight has.",
-    "Warning: More is promised of device 0 than there is.",
+    "Warning: GPU 0: 1.0 GiB are in use, and no live process is known to have them.",
+    "Warning: More is promised of GPU 0 than there is.",
 )
 """What is wrong on that machine."""
 

@@ -32,5 +32,5 @@ def test_a_driver_that_comes_and_a_device_that_is_lost(
         scenario.gpus[1].errors["*"] = LOST
         scenario.write()
         expect(page.locator(".card").nth(1).locator(".badge")).to_have_text("does not answer")
-        expect(page.locator("#problems .what")).to_contain_text(["Device 1 does not answer."])
+        expect(page.locator("#problems .what")).to_contain_text(["GPU 1 does not answer."])
         expect(page.locator(".card").nth(0).locator(".badge")).not_to_have_text("does not answer")
