@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from genvd import interpreter, logs
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
+from genvd.error_log import ErrorLog
 from genvd.exit_status import FAILED, OK, START_AGAIN
 from genvd.model import CertificateEnd, ListenAddress
 from genvd.monitor import Monitor
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from genvd.web.security import Loaded
 
 log = logging.getLogger(__name__)
+
+_LISTEN = "listen"
+"""What can go wrong."""
 
 _LAST_WRITE_SECONDS = 1.0
 """That a stop waits for a disk."""
@@ -67,6 +71,8 @@ class Daemon:
         self._monitor.site.hosts.allow(_names(config))
         self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False
+        self._address_came = False
+        self._errors = ErrorLog(log)  # of the main thread
         self._exit_status = OK
         beat_interval = (watchdog_seconds() or math.inf) / 2
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, beat_interval)
@@ -133,6 +139,8 @@ class Daemon:
                 self._reload()
             elif caught != WAKE:
                 return caught
+            elif self._address_came:
+                self._listen_there_too()
 
     def _tick(self, skipped: int) -> None:
         started = time.monotonic()
@@ -140,6 +148,9 @@ class Daemon:
         self._monitor.web_config_successful = self._security.successful
         ends = self._security.policy.certificate_ends
         self._monitor.certificate_ends = tuple(CertificateEnd(*end) for end in ends)
+        if self._passed is None and self._server.listening.has_come():
+            self._address_came = True
+            wake_main_thread()
         if self._ready:
             self._publisher.look()
         self._monitor.tick(skipped)
@@ -217,14 +228,29 @@ class Daemon:
             if not same:
                 log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
             return None
-        if same and not now.held:
+        if same and not now.held and not now.absent:
             return None
         with now.beside():
             found = listen(config.listen_address, now.port if same else config.listen_port, now)
-        if same and found.addresses == now.addresses:
+        if same and found.is_as(now):
             found.close()
             return None
         return self._serve(found)
+
+    def _listen_there_too(self) -> None:
+        """Serve on a loopback address that the machine did not have before; where another program was first, say so."""
+        self._address_came = False
+        try:
+            more = self._server_elsewhere(self._config)
+        except ListenError as error:
+            self._errors.report(_LISTEN, str(error), level=logging.ERROR)
+            return
+        if more is not None:
+            self._server.stop(take_queued=True, heir=more)
+            more.start()
+            self._take_up(more)
+            self._publish()
+            self._say_what_runs()
 
     def _admit(self, config: Config, web_config: Loaded, elsewhere: Server | None) -> None:
         """Serve where the configuration says, and whom it says.

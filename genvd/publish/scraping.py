@@ -57,8 +57,8 @@ _REACHED_AS_LOCALHOST = (LOCALHOST, "127.0.0.1", "0.0.0.0", "::", "")
 def target_for(address: str, port: int, served: Collection[str] = ()) -> str:
     """Return ``host:port`` under which a Prometheus on this machine reaches a server on that address.
 
-    That is localhost only if whatever this name resolves to is served: any user could listen on the rest of it, and get
-    the scrapes with their passwords.
+    That is localhost only if it resolves, and whatever it resolves to is served: any user could listen on the rest of
+    it, and get the scrapes with their passwords.
 
     Args:
         address: as the configuration has it.
@@ -70,9 +70,10 @@ def target_for(address: str, port: int, served: Collection[str] = ()) -> str:
         return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     served = served or (LOOPBACK if is_localhost(address) else (address or "0.0.0.0",))
     # Both have to be served for localhost, as a Prometheus in a container has a hosts file of its own. Where the name
-    # does not resolve at all, nobody can take its place.
-    wanted = {*resolved_localhost(), *(LOOPBACK if address == LOCALHOST else ())}
-    if all(ip_address(one).is_loopback and _is_served(one, served) for one in wanted):
+    # does not resolve at all, no Prometheus on this machine could follow it.
+    resolved = resolved_localhost()
+    wanted = {*resolved, *(LOOPBACK if address == LOCALHOST else ())}
+    if resolved and all(ip_address(one).is_loopback and _is_served(one, served) for one in wanted):
         return f"{LOCALHOST}:{port}"
     return f"127.0.0.1:{port}" if {"127.0.0.1", "0.0.0.0"} & set(served) else f"[::1]:{port}"
 

@@ -59,6 +59,14 @@ class Listening:
         """All sockets that are to be served."""
         return self.sockets + self.narrower
 
+    def has_come(self) -> bool:
+        """Tell whether the machine has an address by now that was missing. This takes two system calls for each."""
+        return any(_is_here(address) for address in self.absent)
+
+    def is_as(self, other: Listening) -> bool:
+        """Tell whether both serve the same addresses, and the same are missing for the same reasons."""
+        return (self.addresses, self.held, self.absent) == (other.addresses, other.held, other.absent)
+
     def of(self, place: tuple[object, ...]) -> socket.socket | None:
         """Return the socket that is bound to this address and port, if any."""
         return next((one for one in self.all if one.getsockname() == place), None)
@@ -80,6 +88,16 @@ class Listening:
         """Close all sockets."""
         for one in self.all:
             one.close()
+
+
+def _is_here(address: str) -> bool:
+    """Tell whether the machine has an address, by a port of its own, which nobody else can hold."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def adopt(sockets: Iterable[socket.socket]) -> Listening | None:

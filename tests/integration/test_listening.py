@@ -85,7 +85,12 @@ def with_hosts(content: str, directory: Path) -> list[str | Path]:
     need(subprocess.run([unshare, "--mount", "true"], check=False).returncode == 0, "needs mounts of its own")
     hosts = directory / "hosts"
     hosts.write_text(content)
-    script = f'mount --bind "{hosts}" /etc/hosts; exec "$@"'
+    switch = directory / "nsswitch.conf"
+    switch.write_text("hosts: files\n")  # else the name may be known without the file
+    script = (
+        f'mount --bind "{hosts}" /etc/hosts;'
+        f' if [ -e /etc/nsswitch.conf ]; then mount --bind "{switch}" /etc/nsswitch.conf; fi; exec "$@"'
+    )
     return [unshare, "--mount", "--propagation", "private", "sh", "-euc", script, "sh", PROGRAM]
 
 
@@ -147,7 +152,9 @@ HOSTS = [
     ("::1 localhost\n", "localhost", "localhost"),
     ("127.0.0.1 localhost\n192.0.2.7 localhost\n", "localhost", "127.0.0.1"),
     ("127.0.0.9 localhost\n", "localhost", "127.0.0.1"),
-    ("127.0.0.1 gpu1\n", "localhost", "localhost"),
+    ("127.0.0.1 gpu1\n", "localhost", "127.0.0.1"),
+    ("", "localhost", "127.0.0.1"),
+    ("", "::", "[::1]"),
     ("192.0.2.7 localhost\n", "0.0.0.0", "127.0.0.1"),
     ("127.0.0.1 localhost\n::1 localhost\n", "127.0.0.1", "127.0.0.1"),
     ("127.0.0.1 localhost\n", "127.0.0.1", "localhost"),
@@ -185,6 +192,62 @@ def test_without_ipv6_one_address_is_enough(tmp_path: Path) -> None:
     assert any("serving metrics at http://" in line for line in said)
     assert not [line for line in said if "held" in line or "ERROR" in line]
     assert target(tmp_path) == "localhost:8000"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_ipv6_that_comes_later_is_served_too_or_the_name_is_not_published_any_more(tmp_path: Path, held: bool) -> None:
+    need_root("makes a network without IPv6")
+    ip, sysctl = need_command("ip", "iproute2"), "/proc/sys/net/ipv6/conf"
+    script = f'"{ip}" link set lo up; for all in all lo; do echo 1 >{sysctl}/$all/disable_ipv6; done; exec "$@"'
+    command: list[str | Path] = [need_command("unshare", "util-linux"), "--net", "sh", "-euc", script, "sh", PROGRAM]
+    config = tmp_path / "monitor.yaml"
+    config.write_text("listen: {port: 8000}\ncollect: {interval: 200ms}\n")
+    options: list[str | Path] = ["--demo", "-c", config, "--config-dir", tmp_path / "published"]
+    taken = [sys.executable, "-c", HOLD_LATER] if held else ["true"]
+    with (
+        (tmp_path / "log").open("w+") as log,
+        subprocess.Popen([*map(str, command), *map(str, options)], stderr=log) as process,
+    ):
+
+        def said(text: str) -> bool:
+            return text in (tmp_path / "log").read_text()
+
+        def inside(*words: str, **more: Any) -> subprocess.Popen[str]:
+            enter = [need_command("nsenter", "util-linux"), "--net", "--target", str(process.pid), *words]
+            return subprocess.Popen(enter, text=True, **more)
+
+        with inside(*taken, stdin=subprocess.PIPE) as other:
+            try:
+                wait_for(lambda: said("serving metrics at"), "it serves")
+                assert target(tmp_path) == "localhost:8000"
+                with inside("sh", "-c", f"for a in all lo; do echo 0 >{sysctl}/$a/disable_ipv6; done") as done:
+                    pass
+                assert done.returncode == 0
+                if held:
+                    wait_for(lambda: target(tmp_path) == "127.0.0.1:8000", "the name is not published any more")
+                    assert said("::1 port 8000 is held by another program")
+                else:
+                    wait_for(lambda: (tmp_path / "log").read_text().count("serving metrics at") == 2, "it serves more")
+                    asked = "import socket; socket.create_connection(('::1', 8000), 5)"
+                    with inside(sys.executable, "-c", asked) as client:
+                        pass
+                    assert client.returncode == 0
+                    assert target(tmp_path) == "localhost:8000"
+            finally:
+                other.terminate()
+                process.terminate()
+        assert process.wait(10) == 0
+
+
+HOLD_LATER = """
+import socket, sys, time
+other = socket.socket(socket.AF_INET6)
+other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+other.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND: before the machine has the address
+other.bind(("::1", 8000))
+other.listen()
+time.sleep(60)
+"""
 
 
 def test_a_reload_that_changes_the_addresses_keeps_those_that_stay(manager: Manager, file: Path) -> None:
