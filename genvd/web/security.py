@@ -106,7 +106,11 @@ class Security:
         self.successful = True
 
     def look(self) -> None:
-        """Read the files again if they have changed; what is broken leaves all as it is."""
+        """Read the files again if they have changed; what is broken leaves all as it is.
+
+        So does what would let in whoever was kept out: a file that is just being written, or could not be written on a
+        full disk, is shorter than it should be. Only :meth:`adopt` takes that.
+        """
         if self._loaded.path is None or time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
             return
         try:
@@ -125,6 +129,14 @@ class Security:
         if problems:
             self._failed(problems)
             return
+        if lost := _lost(self._loaded.policy, loaded.policy):
+            self.successful = False
+            text = (
+                f"{loaded.path}: has no {' and no '.join(lost)} any more; the version before still holds until a reload:"
+                " 'systemctl reload genv-monitor' if that is meant, else put the file right"
+            )
+            self._errors.report(_RELOAD, text)
+            return
         self._adopt(loaded)
         log.info("the web configuration was read anew")
 
@@ -140,6 +152,20 @@ class Security:
         """Tell whether a connection that was made under an older configuration would be let in by this one as well."""
         now = self.policy.tls
         return now is None or (tls is not None and tls.demands == now.demands)
+
+
+def _lost(before: Policy, after: Policy) -> list[str]:
+    """Return in words what kept people out by the policy before, and is missing in the one after it."""
+    lost = []
+    if before.tls and not after.tls:
+        lost.append("TLS")
+    elif before.tls and after.tls and before.tls.verifies > after.tls.verifies:
+        lost.append("client_auth_type RequireAndVerifyClientCert" if after.tls.verifies else "client_auth_type")
+    elif before.tls and after.tls and before.tls.checks_names > after.tls.checks_names:
+        lost.append("client_allowed_sans")
+    if before.users and not after.users:
+        lost.append("users")
+    return lost
 
 
 def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]:

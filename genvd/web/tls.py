@@ -24,6 +24,9 @@ _MOST_BYTES = 1024 * 1024
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
+_VERIFIES = {"VerifyClientCertIfGiven": 1, "RequireAndVerifyClientCert": 2}
+"""Values of client_auth_type that ask for a certificate, the stricter the higher."""
+
 
 class TlsError(Exception):
     """TLS cannot be had like that. The text is one line, without the file; ``line`` is that of the configuration."""
@@ -45,6 +48,10 @@ class Tls:
         authorities = _read(settings.client_ca) if settings.client_ca else b""
         self.demands = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
         """What is asked of clients."""
+        self.verifies = _VERIFIES.get(settings.client_auth, 0)
+        """How strictly client certificates are checked; 0 for not at all."""
+        self.checks_names = settings.allowed_sans is not None
+        """Whether only client certificates with certain names are taken."""
         self.certificate_ends: tuple[tuple[str, float], ...] = ()
         """``server`` and ``client_ca``, each with the Unix time in seconds when the first of its certificates ends."""
         self._allowed_sans = settings.allowed_sans
@@ -62,7 +69,7 @@ class Tls:
         _set_versions(self._context, settings)
         self.remark = _set_curves(self._context, settings)
         ends = {"server": first_end(_load_certificate(self._context, settings))}
-        if settings.client_auth in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert") and settings.client_ca:
+        if self.verifies and settings.client_ca:
             _load_authorities(self._context, settings.client_ca, authorities)
             ends["client_ca"] = first_end(authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"

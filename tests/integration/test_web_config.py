@@ -309,7 +309,8 @@ def test_whatever_reading_raises_the_service_goes_on(
     web: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Any
 ) -> None:
     """No file is known that does this, so it is done by hand: in the reader, and in Python's ssl."""
-    web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
+    with_users = f"basic_auth_users: {{a: '{hashed('x')}'}}"
+    web.write_text(with_users)
 
     def fail(*_: object) -> None:
         raise error
@@ -320,17 +321,17 @@ def test_whatever_reading_raises_the_service_goes_on(
         with monkeypatch.context() as patched:
             patched.setattr(*target)
             for _ in range(3):
-                web.write_text(f"{TLS}}}")
+                web.write_text(f"{TLS}}}\n{with_users}")
                 security._next_look = 0.0
                 security.look()
         successful = [security.successful]
         assert security.policy.users == users
-        web.write_text(f"{TLS}}}")
+        web.write_text(f"{TLS}}}\n{with_users} ")
         security._next_look = 0.0
         security.look()
         assert [*successful, security.successful] == [False, True]
         assert security.policy.tls
-        web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
+        web.write_text(with_users)
     with monkeypatch.context() as patched:
         patched.setattr(ssl.SSLContext, "load_cert_chain", fail)
         web.write_text(f"{TLS}}}")
@@ -573,6 +574,38 @@ def test_a_broken_new_version_is_told_once_and_changes_nothing(web: Path, made: 
         (web.parent / "web.yml").write_text("x: y")
         monitor.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "everything goes on as before" in monitor.log, "SIGHUP tells as well")
+
+
+def test_a_version_that_lets_everybody_in_waits_for_a_reload(web: Path, made: dict[str, Certificate]) -> None:
+    users = f"basic_auth_users: {{a: '{hashed('x')}'}}\n"
+    ca = "client_ca_file: ca.pem, client_auth_type"
+    verified = f"{TLS}, {ca}: RequireAndVerifyClientCert, client_allowed_sans: [prometheus.example.org]}}\n"
+    web.write_text(verified + users)
+    with service(web, tls=trusting(made["server"], made["client"]), headers=basic("a", "x")) as monitor:
+        for weaker, lost in (
+            ("", "no TLS and no users"),
+            (users, "no TLS any more"),
+            (verified, "no users any more"),
+            (f"{TLS}}}\n{users}", "no client_auth_type any more"),
+            (f"{TLS}, {ca}: VerifyClientCertIfGiven}}\n{users}", "no client_auth_type RequireAndVerifyClientCert any"),
+            (f"{TLS}, {ca}: RequireAndVerifyClientCert}}\n{users}", "no client_allowed_sans any more"),
+        ):
+            web.write_text(weaker)
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
+            monitor.next_metrics(6)
+            (said,) = [line for line in monitor.complaints if str(web) in line]
+            assert "WARNING" in said
+            assert f"{web}: has {lost}" in said
+            assert "systemctl reload" in said
+            web.write_text(verified + users)
+            wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "it is put right")
+            monitor.output.clear()
+        web.write_text("")
+        wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
+        monitor.process.send_signal(signal.SIGHUP)
+        monitor.tls, monitor.headers = None, {}
+        wait_for(lambda: "the configuration was reloaded" in monitor.log, "it is taken on purpose")
+        assert monitor.get("/-/healthy").status == 200
 
 
 def test_a_passed_socket_speaks_tls_as_well(web: Path, made: dict[str, Certificate]) -> None:
