@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genvd import logs
+from genvd import logs, regular_file
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import parse
 from genvd.config import DEFAULT_FILE, Config, as_yaml
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_PASSWORD_BYTES = 4096
 _ONCE_TIMEOUT = 60.0
 """Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
 
@@ -181,11 +182,16 @@ def _top(config: Config, options: argparse.Namespace) -> int:
 def _password(file: Path | None) -> str:
     from genvd.terminal.service import ServiceError
 
+    if file is None:
+        return ""
+    way_out = "--password-file names a file of one line"
     try:
-        return "" if file is None else file.read_text(encoding="utf-8").rstrip("\r\n")
+        return regular_file.content(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
-        raise ServiceError(f"{file}: cannot be read: {reason}; --password-file names a file of one line") from None
+        raise ServiceError(f"{file}: cannot be read: {reason}; {way_out}") from None
+    except regular_file.UnfitFileError as error:
+        raise ServiceError(f"{file}: {error}; {way_out}") from None
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:

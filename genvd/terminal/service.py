@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -103,10 +104,9 @@ class Service:
                 f"{self.url}: its certificate is not trusted: {error.verify_message}; --ca-file names its CA"
             ) from None
         except ssl.SSLError as error:
-            reason = (error.reason or str(error)).lower().replace("_", " ")
             raise ServiceError(
-                f"{self.url}: TLS fails: {reason}; it may speak plain HTTP, or want another client certificate than"
-                " that of --cert-file and --key-file"
+                f"{self.url}: TLS fails: {_reason(error)}; it may speak plain HTTP, or want a client certificate that it"
+                " trusts: --cert-file and --key-file name one"
             ) from None
         except (ConnectionResetError, BrokenPipeError) as error:  # by some versions of Python instead of an SSLError
             wants = "; it may want a client certificate: --cert-file and --key-file name one" if self._tls else ""
@@ -151,12 +151,16 @@ class Service:
 
 
 def _context(access: Access) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=access.ca_file)
-    except OSError as error:  # of OpenSSL too
-        reason = (not isinstance(error, ssl.SSLError) and error.strerror) or "no certificates in it"
-        text = f"{access.ca_file}: cannot be used: {reason}; --ca-file names a file of PEM certificates"
-        raise ServiceError(text) from None
+    if access.ca_file is None:
+        context = ssl.create_default_context()
+    else:
+        # Comments may be anything; without any text Python would take the CAs of the system.
+        content = _content(access.ca_file, "--ca-file names a file of PEM certificates")
+        try:
+            context = ssl.create_default_context(cadata=content.decode("ascii", "ignore") or "\n")
+        except (ssl.SSLError, ValueError):
+            text = f"{access.ca_file}: cannot be used: no certificates in it; --ca-file names a file of PEM certificates"
+            raise ServiceError(text) from None
     if access.cert_file:
         _show(context, access.cert_file, access.key_file or access.cert_file)
     return context
@@ -164,12 +168,7 @@ def _context(access: Access) -> ssl.SSLContext:
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for path, option in ((certificate, "--cert-file"), (key, "--key-file")):
-        try:
-            regular_file.content(path, _MOST_PEM_BYTES)
-        except OSError as error:
-            raise ServiceError(f"{path}: cannot be read: {error.strerror}; {option} names a PEM file") from None
-        except regular_file.UnfitFileError as error:
-            raise ServiceError(f"{path}: {error}; {option} names a PEM file") from None
+        _content(path, f"{option} names a PEM file")
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except (OSError, ValueError) as error:  # of OpenSSL too
@@ -177,6 +176,24 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         reason = known.lower().replace("_", " ") if known else "not a certificate and its key, or with a passphrase"
         text = f"{certificate} and {key}: cannot be used: {reason}; see --cert-file and --key-file"
         raise ServiceError(text) from None
+
+
+def _content(path: Path, way_out: str) -> bytes:
+    try:
+        return regular_file.content(path, _MOST_PEM_BYTES)
+    except OSError as error:
+        raise ServiceError(f"{path}: cannot be read: {error.strerror}; {way_out}") from None
+    except regular_file.UnfitFileError as error:
+        raise ServiceError(f"{path}: {error}; {way_out}") from None
+
+
+_SOURCE_LINE = re.compile(r"\s*\(\s*_?\w+\.c:\d+\)")
+"""Where in Python an error of OpenSSL was met, which its text ends with."""
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return why TLS fails, in the words of OpenSSL."""
+    return _SOURCE_LINE.sub("", error.reason or error.strerror or str(error)).lower().replace("_", " ")
 
 
 def _no_passphrase() -> str:

@@ -532,13 +532,31 @@ def test_a_monitor_without_a_date_is_understood() -> None:
         (["--url", "http://"], "is no URL"),
         (["--url", "http://x:port"], "is no URL"),
         (["--url", "http://no-such-host.invalid"], "no-such-host.invalid: "),
-        (["--url", "https://x", "--ca-file", "/nothing"], "/nothing: cannot be used: No such file"),
-        (["--url", "https://x", "--ca-file", "/dev/null"], "/dev/null: cannot be used: "),
+        (["--url", "https://x", "--ca-file", "/nothing"], "/nothing: cannot be read: No such file"),
+        (["--url", "https://x", "--ca-file", "/dev/null"], "/dev/null: is no regular file; --ca-file"),
         (["--password-file", "/nothing"], "/nothing: cannot be read: No such file"),
+        (["--password-file", "/dev/zero"], "/dev/zero: is no regular file; --password-file"),
     ],
 )
 def test_what_the_user_got_wrong_is_said_in_a_line(arguments: list[str], expected: str) -> None:
     assert expected in failure(*arguments)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe, empty = tmp_path / "pipe", tmp_path / "empty"
+    os.mkfifo(pipe)
+    empty.touch()
+    assert f"{pipe}: is no regular file; --ca-file" in failure("--url", "https://x", "--ca-file", str(pipe))
+    assert f"{pipe}: is no regular file; --password-file" in failure("--password-file", str(pipe))
+    assert f"{empty}: cannot be used: no certificates" in failure("--url", "https://x", "--ca-file", str(empty))
+
+
+def test_a_connection_that_ends_before_tls_is_told_without_lines_of_source() -> None:
+    with answering(b"") as url:
+        said = failure("--url", url.replace("http:", "https:"))
+    assert "--cert-file and --key-file name one" in said
+    assert ".c:" not in said
+    assert "ssl.c" not in said
 
 
 # --- Once ------------------------------------------------------------------------------------------------------
