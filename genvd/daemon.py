@@ -14,7 +14,7 @@ from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
 from genvd.error_log import ErrorLog
 from genvd.exit_status import FAILED, OK, START_AGAIN
-from genvd.model import CertificateEnd, ListenAddress
+from genvd.model import ListenAddress
 from genvd.monitor import Monitor
 from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
@@ -146,8 +146,7 @@ class Daemon:
         started = time.monotonic()
         self._security.look()
         self._monitor.web_config_successful = self._security.successful
-        ends = self._security.policy.certificate_ends
-        self._monitor.certificate_ends = tuple(CertificateEnd(*end) for end in ends)
+        self._monitor.certificate_ends = self._security.policy.certificate_ends
         if self._passed is None and self._server.listening.has_come():
             self._address_came = True
             wake_main_thread()

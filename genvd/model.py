@@ -460,12 +460,16 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class CertificateEnd:
-    """Until when a certificate of the web configuration is valid."""
+    """When a certificate of the web configuration is valid; Unix times in seconds."""
 
     certificate: str
     """``server``, with all of its chain, or ``client_ca``."""
     not_after: float
-    """Unix time in seconds; of several certificates the first that ends."""
+    """Of several certificates the first that ends."""
+    not_before: float | None = None
+    """Of the same one."""
+    all_begun: float | None = None
+    """When the last of several certificates begins."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,10 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 def _check(config: Config, options: argparse.Namespace) -> int:
     from genvd.web.security import load as load_web_config
 
-    if remark := load_web_config(config.listen_web_config_file).remark:
-        print(remark, file=sys.stderr)
+    loaded = load_web_config(config.listen_web_config_file)
+    for remark in (loaded.remark, *loaded.invalid_certificates().values()):
+        if remark:
+            print(remark, file=sys.stderr)
     write_output(as_yaml(config).encode())
     return OK
 
@@ -116,7 +118,8 @@ def _reload(options: argparse.Namespace) -> int:
         if theirs.command != "run":
             raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
         try:
-            load_web_config(_config(theirs).listen_web_config_file)
+            for invalid in load_web_config(_config(theirs).listen_web_config_file).invalid_certificates().values():
+                log.warning("%s", invalid)
         except ConfigError as error:
             _complain(error.problems, in_log=True)
             status = WRONG

@@ -115,6 +115,12 @@ SERVICE = (
         lambda s: (((end.certificate,), end.not_after) for end in s.service.certificate_ends),
     ),
     Metric(
+        "genv_monitor_certificate_not_before_timestamp_seconds",
+        "When the certificate begins to be valid, in seconds since the epoch; of several, the one that ends first.",
+        ("certificate",),
+        lambda s: (((end.certificate,), end.not_before) for end in s.service.certificate_ends),
+    ),
+    Metric(
         "genv_monitor_rejected_claims_total",
         "Claims of environments and processes that were found not to hold, each counted when it appears;"
         " docs/trust.md has the reasons.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd import policy
+from genvd.certificates import invalidity
 from genvd.doubt import ADVICE, unknown_words
 from genvd.overview import driver_help
 from genvd.text import gpus
@@ -125,6 +126,25 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
             "Who used how much could not be written to the ledger.",
             "See whether the disk is full: 'journalctl -u genv-monitor' says why. It is tried again by itself.",
         )
+
+
+def _certificates(snapshot: Snapshot) -> Iterator[Problem]:
+    for one in snapshot.service.certificate_ends:
+        if wrong := invalidity(one, snapshot.timestamp):
+            yield Problem("error", *_invalid(one.certificate, wrong))
+
+
+def _invalid(certificate: str, wrong: str) -> tuple[str, str]:
+    """Return what is wrong with a certificate, and what to do."""
+    if certificate == "server":
+        return (
+            f"The certificate of the monitor {wrong}, so nobody who checks it can scrape this machine.",
+            "Put a valid one in its place: it is taken without a restart. See also whether the clock is right.",
+        )
+    return (
+        f"A certificate of client_ca_file {wrong}, so clients that it signed are refused.",
+        "Put a valid one in its place, or take it out of the file. See also whether the clock is right.",
+    )
 
 
 def _no_devices(snapshot: Snapshot) -> Iterator[Problem]:
@@ -287,6 +307,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
 _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _sources,
     _service,
+    _certificates,
     _no_devices,
     _devices,
     _slow,

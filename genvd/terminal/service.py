@@ -105,8 +105,8 @@ class Service:
             ) from None
         except ssl.SSLError as error:
             raise ServiceError(
-                f"{self.url}: TLS fails: {_reason(error)}; it may speak plain HTTP, or want a client certificate that it"
-                " trusts: --cert-file and --key-file name one"
+                f"{self.url}: TLS fails: {_reason(error)}; it may speak plain HTTP, or want a client certificate"
+                " that it trusts: --cert-file and --key-file name one"
             ) from None
         except (ConnectionResetError, BrokenPipeError) as error:  # by some versions of Python instead of an SSLError
             wants = "; it may want a client certificate: --cert-file and --key-file name one" if self._tls else ""
@@ -155,11 +155,14 @@ def _context(access: Access) -> ssl.SSLContext:
         context = ssl.create_default_context()
     else:
         # Comments may be anything; without any text Python would take the CAs of the system.
-        content = _content(access.ca_file, "--ca-file names a file of PEM certificates")
+        way_out = "--ca-file names a file of PEM certificates"
+        content = _content(access.ca_file, way_out)
         try:
             context = ssl.create_default_context(cadata=content.decode("ascii", "ignore") or "\n")
         except (ssl.SSLError, ValueError):
-            text = f"{access.ca_file}: cannot be used: no certificates in it; --ca-file names a file of PEM certificates"
+            text = (
+                f"{access.ca_file}: cannot be used: no certificates in it; --ca-file names a file of PEM certificates"
+            )
             raise ServiceError(text) from None
     if access.cert_file:
         _show(context, access.cert_file, access.key_file or access.cert_file)

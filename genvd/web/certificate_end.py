@@ -1,4 +1,4 @@
-"""When certificates in PEM form end.
+"""When certificates in PEM form are valid.
 
 Python's ssl tells that of a certificate of a peer that it trusts, and of CAs; not of what it serves itself.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import ssl
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from operator import itemgetter
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -21,20 +23,34 @@ _UTC_TIME_BEGINS = 1950
 """The first of the hundred years that a UTCTime can be in."""
 
 
-def first_end(content: bytes) -> float | None:
-    """Return the Unix time in seconds at which the first of the certificates in a PEM file ends.
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When the certificates of a file are valid; Unix times in seconds."""
+
+    not_before: float
+    not_after: float
+    """Both of the certificate that ends first."""
+    all_begun: float
+    """When the last of them begins."""
+
+
+def validity(content: bytes) -> Validity | None:
+    """Return when the certificates in a PEM file are valid.
 
     None where there is no certificate, or one of them does not say it in a way that is understood.
     """
     try:
-        found = [_end_of(ssl.PEM_cert_to_DER_cert(pem)) for pem in _PEM.findall(content.decode("latin-1"))]
+        found = [_validity_of(ssl.PEM_cert_to_DER_cert(pem)) for pem in _PEM.findall(content.decode("latin-1"))]
     except (ValueError, IndexError, OverflowError):
         return None
-    return min(found, default=None)
+    if not found:
+        return None
+    not_before, not_after = min(found, key=itemgetter(1))
+    return Validity(not_before, not_after, max(begin for begin, _ in found))
 
 
-def _end_of(certificate: bytes) -> float:
-    """Return the notAfter of a certificate (RFC 5280, section 4.1)."""
+def _validity_of(certificate: bytes) -> tuple[float, float]:
+    """Return notBefore and notAfter of a certificate (RFC 5280, section 4.1)."""
     _, outer, _ = _element(certificate)
     _, signed, _ = _element(outer)
     tag, _, rest = _element(signed)
@@ -44,15 +60,20 @@ def _end_of(certificate: bytes) -> float:
         raise ValueError("no serial number")
     for _ in ("signature", "issuer"):
         _, _, rest = _element(rest)
-    tag, validity, _ = _element(rest)
+    tag, times, _ = _element(rest)
     if tag != _SEQUENCE:
         raise ValueError("no validity")
-    _, _, after = _element(validity)
-    tag, text, _ = _element(after)
-    end = datetime.strptime(text.decode("ascii"), _FORMATS.get(tag, "")).replace(tzinfo=timezone.utc)
-    if tag == _UTC_TIME and end.year >= _UTC_TIME_BEGINS + 100:
-        end = end.replace(year=end.year - 100)
-    return end.timestamp()
+    tag, text, rest = _element(times)
+    begin = _time(tag, text)
+    tag, text, _ = _element(rest)
+    return begin, _time(tag, text)
+
+
+def _time(tag: int, text: bytes) -> float:
+    moment = datetime.strptime(text.decode("ascii"), _FORMATS.get(tag, "")).replace(tzinfo=timezone.utc)
+    if tag == _UTC_TIME and moment.year >= _UTC_TIME_BEGINS + 100:
+        moment = moment.replace(year=moment.year - 100)
+    return moment.timestamp()
 
 
 def _element(data: bytes) -> tuple[int, bytes, bytes]:

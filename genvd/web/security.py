@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from genvd.certificates import invalidity
 from genvd.error_log import ErrorLog
 from genvd.web.limiter import RateLimit
 from genvd.web.logins import Logins
@@ -19,12 +20,21 @@ from genvd.yaml_file import ConfigError, unexpected
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genvd.model import CertificateEnd
+
 log = logging.getLogger(__name__)
 
-_RELOAD = "reload"
+_RELOAD, _CERTIFICATE = "reload", "certificate"
+"""What can go wrong."""
 
 _LOOK_SECONDS = 1.0
 """From one look at the files to the next, at least. There is none without a new connection or a collection."""
+
+
+_IF_INVALID = {
+    "server": "nobody who checks it connects: put a valid one in its place, which needs no restart, or set the clock",
+    "client_ca": "clients that it signed are refused: put a valid one in its place, or set the clock",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,8 @@ class Policy:
     limiter: RateLimit | None = None
 
     @property
-    def certificate_ends(self) -> tuple[tuple[str, float], ...]:
-        """When certificates end; see :class:`genvd.web.tls.Tls`."""
+    def certificate_ends(self) -> tuple[CertificateEnd, ...]:
+        """When certificates are valid; see :class:`genvd.web.tls.Tls`."""
         return self.tls.certificate_ends if self.tls else ()
 
 
@@ -57,6 +67,16 @@ class Loaded:
         """What is not as the configuration says, though it can be used, in one line; empty for nothing."""
         tls = self.policy.tls
         return f"{self.path}: {tls.remark}" if tls and tls.remark else ""
+
+    def invalid_certificates(self) -> dict[str, str]:
+        """Return ``server`` and ``client_ca``, if they are not valid now, with a line about each."""
+        now = time.time()
+        found = {one.certificate: invalidity(one, now) for one in self.policy.certificate_ends}
+        return {
+            name: f"{self.path}: {self.policy.tls.names[name]}: {wrong}; {_IF_INVALID[name]}"
+            for name, wrong in found.items()
+            if wrong and self.policy.tls
+        }
 
 
 def load(path: Path | None) -> Loaded:
@@ -118,10 +138,20 @@ class Security:
             signature = _signature(self._files)
             if signature != self._looked:
                 self._read_again()
+            self._look_at_certificates()
         except Exception as error:  # connections and collections go on by the rules of before, whatever it is
             self._failed([unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
+
+    def _look_at_certificates(self) -> None:
+        """Say which certificates in force are not valid, once, and when they are again."""
+        invalid = self._loaded.invalid_certificates()
+        for name, line in invalid.items():
+            self._errors.report((_CERTIFICATE, name), line)
+        for key in [key for key in self._errors.active if key != _RELOAD]:
+            if key not in {(_CERTIFICATE, name) for name in invalid}:
+                self._errors.clear(key, "the certificates of the web configuration are valid now")
 
     def _read_again(self) -> None:
         loaded, problems = _try(self._loaded.path, self._files)
@@ -132,7 +162,7 @@ class Security:
         if lost := _lost(self._loaded.policy, loaded.policy):
             self.successful = False
             text = (
-                f"{loaded.path}: has no {' and no '.join(lost)} any more; the version before still holds until a reload:"
+                f"{loaded.path}: has no {' and no '.join(lost)} any more; the version before holds until a reload:"
                 " 'systemctl reload genv-monitor' if that is meant, else put the file right"
             )
             self._errors.report(_RELOAD, text)

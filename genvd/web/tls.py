@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from genvd import regular_file
+from genvd.model import CertificateEnd
 from genvd.regular_file import UnfitFileError
-from genvd.web.certificate_end import first_end
+from genvd.web.certificate_end import validity
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _MOST_BYTES = 1024 * 1024
 """Of a file with certificates."""
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+_DAMAGED = "a {} in it is damaged or cut off, or of a kind that OpenSSL does not know; copy it again, or make a new one"
 
 _VERIFIES = {"VerifyClientCertIfGiven": 1, "RequireAndVerifyClientCert": 2}
 """Values of client_auth_type that ask for a certificate, the stricter the higher."""
@@ -52,8 +55,10 @@ class Tls:
         """How strictly client certificates are checked; 0 for not at all."""
         self.checks_names = settings.allowed_sans is not None
         """Whether only client certificates with certain names are taken."""
-        self.certificate_ends: tuple[tuple[str, float], ...] = ()
-        """``server`` and ``client_ca``, each with the Unix time in seconds when the first of its certificates ends."""
+        self.certificate_ends: tuple[CertificateEnd, ...] = ()
+        """When the certificates are valid, ``server`` and ``client_ca``."""
+        self.names: dict[str, str] = {}
+        """What each of them is called in messages."""
         self._allowed_sans = settings.allowed_sans
         self.remark = ""
         """What is not as the configuration says, though connections can be made; empty for nothing."""
@@ -68,15 +73,21 @@ class Tls:
     def _set_up(self, settings: TlsSettings, authorities: bytes) -> None:
         _set_versions(self._context, settings)
         self.remark = _set_curves(self._context, settings)
-        ends = {"server": first_end(_load_certificate(self._context, settings))}
+        self._take_note("server", settings.certificate, _load_certificate(self._context, settings))
         if self.verifies and settings.client_ca:
             _load_authorities(self._context, settings.client_ca, authorities)
-            ends["client_ca"] = first_end(authorities)
+            self._take_note("client_ca", settings.client_ca, authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"
             self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         self._context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which costs the server more than the client
         self._context.set_alpn_protocols(["http/1.1"])
-        self.certificate_ends = tuple((name, end) for name, end in ends.items() if end is not None)
+
+    def _take_note(self, name: str, pem: Pem, content: bytes) -> None:
+        """Keep when certificates are valid, if they say it."""
+        if times := validity(content):
+            end = CertificateEnd(name, times.not_after, times.not_before, times.all_begun)
+            self.certificate_ends += (end,)
+            self.names[name] = _what(pem)
 
     def session(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """Return the server's side of a new connection, whose encrypted bytes go through these buffers."""
@@ -161,8 +172,20 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
         if "MISMATCH" in (error.reason or ""):
             text = f"{_what(key)}: does not belong to the certificate of {certificate.key}; expected its key"
             raise TlsError(key.line, text) from None
-        raise TlsError(certificate.line, f"{certificate.key} and {key.key}: {_reason(error)}") from None
+        raise _unusable(certificate, key, chain, error) from None
     return chain
+
+
+def _unusable(certificate: Pem, key: Pem, chain: bytes, error: ssl.SSLError) -> TlsError:
+    """Return which of the two files OpenSSL does not take, and why."""
+    if "TOO_SMALL" in (error.reason or "") or "TOO_WEAK" in (error.reason or ""):
+        text = f"{_what(certificate)}: its key or signature is too weak for OpenSSL ({_reason(error)})"
+        return TlsError(certificate.line, f"{text}; make a new one, such as by openssl req -newkey rsa:3072")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=chain.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        return TlsError(certificate.line, f"{_what(certificate)}: {_DAMAGED.format('certificate')}")
+    return TlsError(key.line, f"{_what(key)}: {_DAMAGED.format('private key')}")
 
 
 def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None:
@@ -171,13 +194,19 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
             warnings.simplefilter("ignore")
             context.load_verify_locations(cadata=content.decode("ascii", "ignore"))  # comments may be anything
     except (ssl.SSLError, ValueError) as error:
-        reason = _reason(error) if isinstance(error, ssl.SSLError) else "is no certificate in PEM form"
-        raise TlsError(pem.line, f"{_what(pem)}: {reason}; expected certificates of CAs") from None
+        known = isinstance(error, ssl.SSLError) and error.reason
+        if known:
+            text = f"cannot be used: {_reason(error)}; expected certificates of CAs"
+        elif b"CERTIFICATE-----" in content:
+            text = _DAMAGED.format("certificate")
+        else:
+            text = "no certificate in PEM form; expected certificates of CAs"
+        raise TlsError(pem.line, f"{_what(pem)}: {text}") from None
 
 
 def _read(pem: Pem) -> bytes:
     if pem.path is None:
-        return pem.text.encode()
+        return pem.text.encode(errors="replace")
     try:
         return regular_file.content(pem.path, _MOST_BYTES)
     except OSError as error:

@@ -203,7 +203,7 @@ class _Reader:
         if verifies and not given:
             where = lines["client_auth_type"]
             self._problem(where, f"{name}.client_auth_type: {kind} needs client_ca_file, which says whom to trust")
-        if given and kind == "NoClientCert" and "client_auth_type" not in self._wrong(lines):
+        if given and kind == "NoClientCert" and not {"client_auth_type", *given} & self._wrong(lines):
             where = min(lines[key] for key in given)
             self._problem(where, f"{name}: has client CAs but no client_auth_type; expected RequireAndVerifyClientCert")
         if "client_allowed_sans" in lines and kind != "RequireAndVerifyClientCert":
@@ -270,7 +270,7 @@ class _Reader:
     def _rate_limit(self, node: yaml.Node, name: str) -> tuple[float, int]:
         values, lines = self._mapping(node, name, {"interval": self._duration, "burst": self._count})
         interval, burst = values.get("interval") or 0.0, values.get("burst") or 0
-        if interval and not burst:
+        if interval and not burst and "burst" not in self._wrong(lines):
             where = lines.get("burst", lines["interval"])
             self._problem(where, f"{name}.burst: without one nobody is served; expected 1 or more")
         return interval, burst

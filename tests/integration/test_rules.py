@@ -23,6 +23,7 @@ LIMITED = {"limits": {"environments": 1, "users": 1, "processes": 1}}
 
 NOT_SIMULATED = (
     "genv_monitor_certificate_not_after_timestamp_seconds",  # they speak no TLS
+    "genv_monitor_certificate_not_before_timestamp_seconds",
     "genv_device_recovery_action{action",
     'genv_device_fabric_state{state="failed"}',
     "genv_device_xid_last_seen_timestamp_seconds",

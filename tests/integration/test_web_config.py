@@ -342,6 +342,58 @@ def test_whatever_reading_raises_the_service_goes_on(
     assert "Traceback" not in caplog.text
 
 
+JUNK = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("server.pem", JUNK, "cert_file: {}: a certificate in it is damaged or cut off"),
+        ("server.pem", "-----BEGIN CERTIFICATE-----\nMII", "cert_file: {}: a certificate in it is damaged or cut off"),
+        ("server.key", "-----BEGIN PRIVATE KEY-----\nMII", "key_file: {}: a private key in it is damaged or cut off"),
+        ("ca.pem", JUNK, "client_ca_file: {}: a certificate in it is damaged or cut off"),
+        ("ca.pem", "x", "client_ca_file: {}: no certificate in PEM form; expected certificates of CAs"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_reason_and_a_way_out(
+    web: Path, file: str, content: str, expected: str
+) -> None:
+    web.write_text(f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}")
+    (web.parent / file).write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load(web)
+    assert raised.value.problems == [one for one in raised.value.problems if expected.format(web.parent / file) in one]
+    assert len(raised.value.problems) == 1
+    assert "; " in raised.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'tls_server_config: {cert: "\\ud800", key: "\\ud800"}',
+        "rate_limit: {interval: 1s, burst: -1}",
+        f"{TLS}, client_ca_file: [a]}}",
+    ],
+)
+def test_one_mistake_is_one_line_without_names_of_exceptions(web: Path, content: str) -> None:
+    web.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load(web)
+    assert len(raised.value.problems) == 1
+    assert "Error" not in str(raised.value)
+
+
+def test_a_certificate_that_is_not_valid_now_is_served_and_said(web: Path, made: dict[str, Certificate]) -> None:
+    for days, wrong in ((-1, "ended on"), (1, "is not valid before")):
+        web.write_text(f"{TLS}}}")
+        with pytest.MonkeyPatch.context() as clock:
+            ends = load(web).policy.certificate_ends[0]
+            now = ends.not_after + 1 if days < 0 else (ends.not_before or 0) - 1
+            clock.setattr(time, "time", lambda now=now: now)
+            (line,) = load(web).invalid_certificates().values()
+            assert f"{web}: tls_server_config.cert_file: {web.parent / 'server.pem'}: {wrong} 20" in line
+
+
 def test_a_passphrase_is_not_asked_for(web: Path) -> None:
     key = web.parent / "server.key"
     locked = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", str(key), "-out", str(key) + ".locked"]
