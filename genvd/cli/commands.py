@@ -103,9 +103,10 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 def _reload(options: argparse.Namespace) -> int:
     """Check the configuration that a running monitor would read, with its command line, and have it read that.
 
-    A broken one is sent to it as well: it refuses that by itself, and its metrics say so.
+    Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics say so.
     """
     from genvd.running import NotRunningError, arguments_of, reload
+    from genvd.web.listen_check import why_not_listen
     from genvd.web.security import load as load_web_config
 
     logs.set_up("info")
@@ -118,8 +119,11 @@ def _reload(options: argparse.Namespace) -> int:
         if theirs.command != "run":
             raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
         try:
-            for invalid in load_web_config(_config(theirs).listen_web_config_file).invalid_certificates().values():
+            config = _config(theirs)
+            for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
                 log.warning("%s", invalid)
+            if reason := why_not_listen(options.pid, config.listen_address, config.listen_port):
+                raise ConfigError([reason])
         except ConfigError as error:
             _complain(error.problems, in_log=True)
             status = WRONG

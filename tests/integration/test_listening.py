@@ -194,6 +194,29 @@ def test_without_ipv6_one_address_is_enough(tmp_path: Path) -> None:
     assert target(tmp_path) == "localhost:8000"
 
 
+def test_a_reload_to_where_it_cannot_listen_fails_with_the_reason(manager: Manager, file: Path) -> None:
+    port, taken = free_port(), free_port()
+    configure(file, port, address="127.0.0.1")
+    with service(manager, file, "--demo") as monitor, closing(holder("127.0.0.1", taken)):
+
+        def told(address: str, port: int) -> tuple[int, str]:
+            configure(file, port, address=address)
+            command: list[str | Path] = [PROGRAM, "reload", str(monitor.process.pid)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            return done.returncode, done.stderr
+
+        for address, where, reason in (
+            ("127.0.0.1", taken, "another program does"),
+            ("192.0.2.9", port, "that is no address of this machine"),
+            ("nothere.invalid", port, "that is no address of this machine"),
+        ):
+            status, said = told(address, where)
+            assert status == 2
+            assert f"cannot listen on {address} port {where}: {reason}" in said
+        for address in ("localhost", "0.0.0.0", "127.0.0.1"):
+            assert told(address, port) == (0, "")
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_ipv6_that_comes_later_is_served_too_or_the_name_is_not_published_any_more(tmp_path: Path, held: bool) -> None:
     need_root("makes a network without IPv6")

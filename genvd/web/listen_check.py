@@ -1,0 +1,59 @@
+"""Whether a monitor that runs could listen elsewhere, seen from another process, before it is told to."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from genvd.web.listening import LOOPBACK, ListenError, is_localhost, listen
+
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
+
+
+def why_not_listen(pid: int, name: str, port: int) -> str | None:
+    """Return why the monitor with this pid could not listen there; None if it could, or that is not known.
+
+    What it listens on already is no obstacle to it. The port is taken for an instant where it is free.
+    """
+    try:
+        if b"LISTEN_FDS=" in Path(f"/proc/{pid}/environ").read_bytes():  # the socket unit decides
+            return None
+        own = _listeners(_connections(psutil.Process(pid)), port)
+    except (OSError, psutil.Error):
+        return None
+    try:
+        listen(name, port).close()
+    except ListenError as error:
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+        if number == errno.EADDRINUSE and not _is_held(
+            name, port, _listeners(psutil.net_connections("tcp"), port) - own
+        ):
+            return None
+        return str(error)
+    return None
+
+
+def _connections(process: psutil.Process) -> Any:
+    """Return its TCP sockets. The method was renamed in psutil 6.0."""
+    method = getattr(process, "net_connections", None) or process.connections
+    return method("tcp")
+
+
+def _listeners(connections: Any, port: int) -> frozenset[str]:
+    """Return the addresses on which somebody listens at a port."""
+    listening = (one for one in connections if one.status == psutil.CONN_LISTEN and one.laddr)
+    return frozenset(one.laddr.ip for one in listening if one.laddr.port == port)
+
+
+def _is_held(name: str, port: int, others: frozenset[str]) -> bool:
+    """Tell whether listeners on these addresses leave a name no address: of localhost one is enough."""
+    wanted = LOOPBACK if is_localhost(name) else (_address_of(name, port),)
+    return all(bool(others) if one in _WILDCARDS else bool(others & {one, *_WILDCARDS}) for one in wanted)
+
+
+def _address_of(name: str, port: int) -> str:
+    return str(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
