@@ -18,6 +18,19 @@ _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CL
 _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
 
+FILE_MODE = 0o644
+"""Of what is published."""
+
+
+def has_fit_mode(mode: int) -> bool:
+    """Tell whether a published file can be read by its user and by others, and changed by its user only.
+
+    A group of those who may read it is as good as everybody: somebody may have chosen that on purpose.
+    """
+    return bool(mode & stat.S_IRUSR and mode & (stat.S_IRGRP | stat.S_IROTH)) and not mode & (
+        stat.S_IWGRP | stat.S_IWOTH
+    )
+
 
 class UnsafePathError(Exception):
     """A path that is not written to. The text is one line: the path, the reason, the way out."""
@@ -162,8 +175,9 @@ def _with_path(error: OSError, path: Path) -> OSError:
 
 
 def _current(directory: int, path: Path, size: int) -> bytes | None:
-    """Return the content of the file that is to be written, None if there is none; of one that is larger only so much
-    that it shows.
+    """Return the content of the file that is to be written, of one that is larger only so much that it shows.
+
+    None if there is none, or its mode is to be put right.
     """
     try:
         descriptor = os.open(path.name, _OLD_FILE_FLAGS, dir_fd=directory)
@@ -174,6 +188,8 @@ def _current(directory: int, path: Path, size: int) -> bytes | None:
             raise UnsafePathError(
                 f"{path}: is a symbolic link, which is not followed; remove it or choose another directory"
             ) from None
+        if error.errno == errno.EACCES and _is_own_file(directory, path.name):
+            return None
         raise _with_path(error, path) from None
     try:
         status = os.fstat(descriptor)
@@ -181,19 +197,26 @@ def _current(directory: int, path: Path, size: int) -> bytes | None:
             raise UnsafePathError(f"{path}: is no regular file; remove it or choose another directory")
         if status.st_uid != os.geteuid():
             raise UnsafePathError(_not_ours(path, user_name(status.st_uid)))
+        if not has_fit_mode(status.st_mode):
+            return None
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(size + 1)
     finally:
         os.close(descriptor)
 
 
+def _is_own_file(directory: int, name: str) -> bool:
+    status = os.lstat(name, dir_fd=directory)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def _replace(directory: int, path: Path, content: bytes) -> None:
     temporary = f".{path.name}.{os.urandom(8).hex()}"
     try:
-        descriptor = os.open(temporary, _NEW_FILE_FLAGS, 0o644, dir_fd=directory)
+        descriptor = os.open(temporary, _NEW_FILE_FLAGS, FILE_MODE, dir_fd=directory)
         try:
             with open(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
+                os.fchmod(file.fileno(), FILE_MODE)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from genvd import regular_file
 from genvd.publish import published_files
-from genvd.publish.safe_tree import user_name
+from genvd.publish.safe_tree import has_fit_mode, user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,16 +39,29 @@ class Watch:
                     continue
                 expected = self._publication.content(relative)
                 found = regular_file.content(path, len(expected))
+                wrong = _access(path)
             except FileNotFoundError:
                 return f"{path} is gone after it was published"
             except OSError as error:
                 return f"{path} cannot be read any more ({error.strerror})"
             except regular_file.UnfitFileError:
-                found = b""
+                found, wrong = b"", None
             if found != expected:
                 return f"{path} was changed{_by(path)} after it was published"
+            if wrong:
+                return wrong
             self._marks[relative] = now
         return None
+
+
+def _access(path: Path) -> str | None:
+    """Return in words what keeps others from reading a file as it was published, or whose it is; None if nothing."""
+    status = path.stat()
+    if status.st_uid != os.geteuid():
+        return f"{path} was given to {user_name(status.st_uid)} after it was published"
+    if not has_fit_mode(status.st_mode):
+        return f"the mode of {path} was changed to {stat.S_IMODE(status.st_mode):04o} after it was published"
+    return None
 
 
 def _mark(path: Path) -> _Mark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from genvd.config import Config
 from genvd.publish import publish
 from genvd.publish.publisher import LASTING_SECONDS, RESTORE_SECONDS, Publisher
 from genvd.publish.scraping import targets
+from tests.support.needs import need_root
 
 FILE = Path("prometheus/prometheus.yml")
 
@@ -95,3 +97,29 @@ def test_what_cannot_be_read_or_is_no_file_is_a_change(run: Run) -> None:
     file.rename(file.with_suffix(".old"))
     file.mkdir()
     assert run.tick() is False
+
+
+@pytest.mark.parametrize("mode", [0, 0o600, 0o666])
+def test_a_file_that_others_cannot_read_or_may_change_is_put_right(
+    run: Run, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run.tick() is True
+    assert run.config.publish_directory
+    file = run.config.publish_directory / FILE
+    file.chmod(mode)
+    assert run.tick() is False
+    assert str(file) in caplog.records[-1].getMessage()
+    for _ in range(int(RESTORE_SECONDS / 5)):
+        run.tick()
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert run.tick() is True
+
+
+def test_a_file_of_another_user_is_a_change(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    need_root("gives a file away")
+    assert run.tick() is True
+    assert run.config.publish_directory
+    file = run.config.publish_directory / FILE
+    os.chown(file, 12345, 12345)
+    assert run.tick() is False
+    assert f"{file} was given to 12345" in caplog.text
