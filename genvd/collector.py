@@ -42,12 +42,13 @@ class Runner(Generic[Q, F]):
     call that was late still counts for a few ticks; after that it describes the past, and the source is called again.
     """
 
-    def __init__(self, source: Source[Q, F], pool: WorkerPool) -> None:
+    def __init__(self, source: Source[Q, F], pool: WorkerPool, errors: ErrorLog | None = None) -> None:
         """Create a runner that has not called its source yet.
 
         Args:
             source: the source to call.
             pool: the threads that it runs in; usually shared with other sources.
+            errors: where failures are logged, by the name of the source; None for a log of its own.
         """
         self.name = source.name
         self._source = source
@@ -57,7 +58,7 @@ class Runner(Generic[Q, F]):
         self._late_ticks = 0  # since the call should have been done: it is waited for only once
         self._facts: F | None = None
         self._failures = 0
-        self._errors = ErrorLog(log, STEADY_TICKS)
+        self._errors = errors or ErrorLog(log, STEADY_TICKS)
 
     @property
     def busy(self) -> bool:

@@ -56,19 +56,25 @@ class ErrorLog:
     So nothing that happens outside can fill the log.
     """
 
-    def __init__(self, log: logging.Logger, steady: int = 1, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self, log: logging.Logger, steady: int = 1, quiet_seconds: float = QUIET_SECONDS, most: int | None = None
+    ) -> None:
         """Begin with none.
 
         Args:
             log: where the lines go.
             steady: how many calls of :meth:`clear` in a row end a trouble.
             quiet_seconds: see :data:`QUIET_SECONDS`.
+            most: things that fail at a time and are logged one by one; :attr:`more` has the number of the others. None
+                for each, up to a large number.
         """
         self.active: dict[Hashable, _Trouble] = {}
         """What is not over yet, by its key: to be read only. Who calls :meth:`clear` very often can ask it first."""
         self._log = log
         self._steady = steady
         self._quiet_seconds = quiet_seconds
+        self._most = most
+        self._more: set[Hashable] = set()
         self._past: dict[Hashable, _Trouble] = {}
 
     def report(
@@ -91,6 +97,10 @@ class ErrorLog:
             error: a defect of this program, whose traceback is logged as well.
         """
         now = time.monotonic()
+        if self._most is not None and key not in self.active and len(self.active) >= self._most:
+            self._more.add(key)
+            return False
+        self._more.discard(key)
         trouble = self._begun(key, now)
         if trouble is None:
             return False
@@ -124,6 +134,7 @@ class ErrorLog:
             key: what succeeds.
             text: the line for the log.
         """
+        self._more.discard(key)
         trouble = self.active.get(key)
         if trouble is None:
             return
@@ -137,6 +148,16 @@ class ErrorLog:
         self._past[key] = self.active.pop(key)
         level = logging.INFO if trouble.level > logging.INFO else trouble.level
         self._log.log(level, "%s%s", text, _summary(trouble))
+
+    def drop(self, key: Hashable) -> None:
+        """Take a thing that is not there any more for one that does not fail, without a line."""
+        self._more.discard(key)
+        self.active.pop(key, None)
+
+    @property
+    def more(self) -> int:
+        """How many things fail that are not logged one by one."""
+        return len(self._more)
 
     def _begun(self, key: Hashable, now: float) -> _Trouble | None:
         """Return the trouble of a key, which begins if there is none; None where there are too many."""

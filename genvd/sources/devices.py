@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from genvd.collector import HUNG, Runner
+from genvd.collector import HUNG, STEADY_TICKS, Runner
 from genvd.crew import WorkerPool
+from genvd.error_log import ErrorLog
 from genvd.model import Context, Device, GpuFacts
 from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from genvd.sources import Source
 
+log = logging.getLogger(__name__)
+
 Q = TypeVar("Q")
 
 _SHARE_FOR_DEVICES = 0.8
 """Of the time for a reading; the rest is for telling in time what the devices told."""
+
+MOST_LOGGED = 16
+"""Devices that fail at a time and have a line each in the log."""
+
+_MORE = "more"
+"""What can go wrong besides: more devices than these."""
 
 
 class DeviceLostError(Exception):
@@ -56,6 +66,8 @@ class Devices(Generic[Q]):
         self.pool = WorkerPool("devices")
         self._source = source
         self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
+        self._errors = ErrorLog(log, STEADY_TICKS, most=MOST_LOGGED)
+        self._more = ErrorLog(log, STEADY_TICKS)
         self._last: dict[int, Device] = {}  # of each index, as it answered last
 
     @property
@@ -71,19 +83,29 @@ class Devices(Generic[Q]):
         """Ask the first ``count`` devices, and forget the others."""
         for index in [index for index in self._devices if index >= count]:
             self._last.pop(index, None)
+            self._errors.drop(self._devices[index].name)
             if self._devices[index].busy:
                 self._devices[index].forget()
             else:
                 del self._devices[index]
         for index in range(count):
             if index not in self._devices:
-                self._devices[index] = Runner(self._source(index), self.pool)
+                self._devices[index] = Runner(self._source(index), self.pool, self._errors)
             self._devices[index].ask(question, deadline)
 
     def facts(self, count: int) -> tuple[GpuFacts, bool]:
         """Return the facts from the devices, waiting until the deadline, and whether all of them hang."""
         told = [self._told(index) for index in range(count)]
+        self._log_how_many_more()
         return _gpu_facts([facts for facts, _ in told]), bool(told) and all(hung for _, hung in told)
+
+    def _log_how_many_more(self) -> None:
+        """Count in one line the devices that fail beyond those that are logged one by one."""
+        if more := self._errors.more:
+            text = f"{more} more device{'' if more == 1 else 's'} cannot be read; see 'nvidia-smi -L' and 'dmesg'"
+            self._more.report(_MORE, text, kind=_MORE)
+        else:
+            self._more.clear(_MORE, "the further devices can be read again, or are gone")
 
     def _told(self, index: int) -> tuple[DeviceFacts, bool]:
         """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""

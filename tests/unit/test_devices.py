@@ -1,0 +1,53 @@
+"""The devices of a driver, many of which fail at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from genvd.collector import STEADY_TICKS
+from genvd.model import Device
+from genvd.sources import SourceError
+from genvd.sources.devices import MOST_LOGGED, DeviceFacts, Devices
+
+
+class Failing:
+    """A device that fails while its index is among some."""
+
+    def __init__(self, index: int, failing: set[int]) -> None:
+        self.name = f"device {index}"
+        self._index = index
+        self._failing = failing
+
+    def read(self, question: None) -> DeviceFacts:
+        if self._index in self._failing:
+            raise SourceError("does not answer")
+        return DeviceFacts(Device(self._index, up=True), ())
+
+
+def test_many_devices_that_fail_are_a_few_lines_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    failing = set(range(200))
+    devices: Devices[None] = Devices(lambda index: Failing(index, failing))
+
+    def look(count: int) -> list[str]:
+        caplog.clear()
+        devices.ask(count, None, time.monotonic() + 20)
+        devices.facts(count)
+        return [record.getMessage() for record in caplog.records]
+
+    said = look(200)
+    assert len(said) == MOST_LOGGED + 1
+    assert said[-1].startswith(f"{200 - MOST_LOGGED} more devices cannot be read; see ")
+    assert [look(200) for _ in range(3)] == [[], [], []]
+    failing.clear()
+    said = [line for _ in range(STEADY_TICKS) for line in look(200)]
+    assert len(said) == MOST_LOGGED + 1
+    failing.update(range(100, 200))
+    look(200)
+    assert [line for _ in range(STEADY_TICKS + 1) for line in look(2)] == [
+        "the further devices can be read again, or are gone"
+    ]
+    failing.update({0, 1})
+    assert look(2) == ["device 0: does not answer", "device 1: does not answer"]
