@@ -17,6 +17,7 @@ from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
 from genvd.known_accounts import KnownAccounts
 from genvd.left_memory import LeftMemory, is_unclear
+from genvd.missing_devices import MissingDevices
 from genvd.model import (
     AccountFacts,
     GenvFacts,
@@ -87,6 +88,7 @@ class Machine:
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._left_memory = LeftMemory()
+        self._missing = MissingDevices()
         self._unknown = ErrorLog(log)
         self._numbers_unknown: dict[UnknownEnvironment, int] = {}
         self._peaks = MemoryPeaks()
@@ -125,6 +127,7 @@ class Machine:
             users=people.users,
             holdings=people.holdings,
             holders_unknown=people.holders_unknown,
+            missing_devices=self._missing.take(facts.gpu.devices if facts.gpu and facts.driver_state == "ok" else None),
             sees_machine=facts.processes is None or facts.processes.sees_machine,
             unseen_memory=people.unseen_memory,
             attached_device_indices=(

@@ -507,6 +507,16 @@ class UnseenMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingDevice:
+    """A device that the driver does not list any more."""
+
+    index: int
+    """That it had when it was last listed."""
+    uuid: str | None
+    pci_bus_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The machine at one instant. A part that is None is not known."""
 
@@ -530,6 +540,8 @@ class Snapshot:
     holders_unknown: tuple[int, ...] = ()
     """Indices of the devices of which it is not known who holds them, since indices moved; see
     :mod:`genvd.renumbering`."""
+    missing_devices: tuple[MissingDevice, ...] = ()
+    """Those that were there since the monitor started."""
     sees_machine: bool = True
     """As for :class:`ProcessFacts`."""
     unseen_memory: tuple[UnseenMemory, ...] = ()

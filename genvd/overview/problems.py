@@ -170,6 +170,20 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
         yield from _xids(device, snapshot.timestamp)
 
 
+def _missing(snapshot: Snapshot) -> Iterator[Problem]:
+    missing = snapshot.missing_devices
+    if missing:
+        names = [f"GPU {one.index} ({one.uuid or one.pci_bus_id})" for one in missing]
+        yield _about(
+            "The driver does not list any more",
+            names,
+            ("GPU", "GPUs"),
+            "If nobody has taken it away on purpose: 'dmesg' says what has happened to it, and only a restart of the"
+            " machine may bring it back. If it stays away, restart the monitor: 'systemctl restart genv-monitor'.",
+            "error",
+        )
+
+
 def _health(device: Device, reset: str) -> Iterator[Problem]:
     health = device.health
     if health.remap_failed or health.unrepairable_memory:
@@ -310,6 +324,7 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _certificates,
     _no_devices,
     _devices,
+    _missing,
     _slow,
     _holders_unknown,
     _violations,
