@@ -103,7 +103,8 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 def _reload(options: argparse.Namespace) -> int:
     """Check the configuration that a running monitor would read, with its command line, and have it read that.
 
-    Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics say so.
+    Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics
+    say so.
     """
     from genvd.running import NotRunningError, arguments_of, reload
     from genvd.web.listen_check import why_not_listen

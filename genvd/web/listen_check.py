@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from genvd.web.listening import LOOPBACK, ListenError, is_localhost, listen
+from genvd.localhost import LOOPBACK, is_localhost
+from genvd.web.listening import ListenError, listen
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
