@@ -23,8 +23,8 @@ FLOORS = (
     "daemon interpreter leaving logs monitor running signals status_line systemd timer",
     "web",
     "metrics overview ledger",
-    "machine activity certificates claims doubt history idleness join known_accounts left_memory missing_devices ownership"
-    " peaks policy remembered renumbering sightings",
+    "machine activity certificates claims doubt history idleness join known_accounts left_memory missing_devices"
+    " ownership peaks policy remembered renumbering sightings",
     "sources collector publish",
     "config config_file config_values places yaml_file web.bcrypt_hash web.tls_names web.web_config",
     "model device_identity device_model snapshot_json",

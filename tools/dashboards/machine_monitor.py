@@ -163,10 +163,21 @@ def _collectors() -> Sequence[PanelBuilder]:
             held,
         ),
         lines(
-            About("Certificates", "Time until certificates end; red from 14 days on.", 12, 5, "There is no TLS"),
+            About(
+                "Certificates",
+                "Time until certificates end, red from 14 days on; and until they begin, which is in the past.",
+                12,
+                5,
+                "There is no TLS",
+            ),
             ask.left("genv_monitor_certificate_not_after_timestamp_seconds", "certificate"),
             "{{certificate}}",
             ends,
+            Line(
+                ask.left("genv_monitor_certificate_not_before_timestamp_seconds", "certificate"),
+                "{{certificate}} begins",
+                dashed=True,
+            ),
         ),
         states(
             About("Collectors", "Whether each source of facts answered (green) or failed (red).", 12, 7, _NO_MONITOR),
