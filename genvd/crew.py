@@ -14,8 +14,9 @@ T = TypeVar("T")
 HEAD_START_SECONDS = 0.05
 """A call that takes longer may hang, so the next one starts in another thread."""
 
-_MOST_WORKERS = 10_000
-"""More than there are calls that can hang at a time; the executor starts a thread only when none is idle."""
+_MOST_WORKERS = 256
+"""More than a machine has GPUs, each of which can hang; the executor starts a thread only when none is idle. A driver
+that claims thousands of GPUs which do not answer must not cost thousands of threads: the other calls wait for one."""
 
 
 class WorkerPool:
