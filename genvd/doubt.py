@@ -12,7 +12,7 @@ from genvd.model import ProcessOwner, UnknownEnvironment
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.model import AccountFacts, Device, DeviceUse, Process, ProcessFacts, UnseenMemory
+    from genvd.model import AccountFacts, DeviceUse, Process, ProcessFacts
     from genvd.ownership import OwnedRecord
 
 Place = tuple[str, int]
@@ -57,29 +57,6 @@ def unknown_words(number: int) -> str:
     return f"It is not known to which environment {number} {processes} {belong}"
 
 
-def unseen_devices(
-    devices: Iterable[Device],
-    processes: Iterable[Process] | None,
-    memory: Iterable[UnseenMemory],
-    *,
-    all_seen: bool,
-) -> frozenset[int]:
-    """Return the indices of the devices on which processes may be that the driver does not list.
-
-    Args:
-        devices: all that there are.
-        processes: all that the driver lists; None while they are not known.
-        memory: what nobody has who is seen.
-        all_seen: whether all processes of the machine are seen; if not, somebody may work where nobody is listed.
-    """
-    unseen = {one.device_index for one in memory}
-    if processes is None or all_seen:
-        return frozenset(unseen)
-    listed = {use.device_index for process in processes for use in process.uses}
-    idle = {device.index for device in devices if not device.utilization_percent or not device.processes_listed}
-    return frozenset(unseen | {device.index for device in devices} - listed - idle)
-
-
 def doubt(
     processes: Iterable[Process],
     facts: ProcessFacts,
@@ -97,7 +74,7 @@ def doubt(
         facts: whose they are.
         owned: the active environments.
         accounts: None while nothing is known of them.
-        unseen: devices on which there are processes that the driver does not list, which may be of any environment.
+        unseen: devices on which processes have memory that the driver does not list. They may be of any environment.
     """
     unknown = [process for process in processes if process.environment_unknown and not process.gone]
     if not unknown and not unseen:

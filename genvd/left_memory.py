@@ -39,16 +39,11 @@ def unaccounted(devices: Iterable[Device], processes: Iterable[Process]) -> Mapp
 
 
 def is_unclear(gpu: GpuFacts) -> bool:
-    """Tell whether it matters if all processes are seen: a device has more memory in use than its processes, or works
-    though nobody is on it."""
+    """Tell whether a device has more memory in use than its processes, so that it matters whether all are seen."""
     amounts: dict[int, int] = defaultdict(int)
     for context in gpu.contexts or ():
         amounts[context.device_index] += context.memory_bytes or 0
-    return any(
-        (device.memory_used_bytes or 0) - amounts.get(device.index, 0) > NEGLIGIBLE_BYTES
-        or (device.utilization_percent and device.index not in amounts)
-        for device in gpu.devices
-    )
+    return any((device.memory_used_bytes or 0) - amounts[device.index] > NEGLIGIBLE_BYTES for device in gpu.devices)
 
 
 @dataclass(slots=True)

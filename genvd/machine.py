@@ -12,7 +12,7 @@ from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Runner
 from genvd.crew import WorkerPool
 from genvd.device_identity import Identity, LastUuids
-from genvd.doubt import ADVICE, doubt, unknown_words, unseen_devices
+from genvd.doubt import ADVICE, doubt, unknown_words
 from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
 from genvd.known_accounts import KnownAccounts
@@ -205,8 +205,7 @@ class Machine:
         unseen = self._unseen_memory(facts, processes)
         if not genv or not known:
             return _People(processes, unseen_memory=unseen)
-        all_seen = known.all_seen and known.sees_machine
-        hidden = unseen_devices(devices or (), processes, unseen, all_seen=all_seen)
+        hidden = frozenset(one.device_index for one in unseen)
         doubted = doubt(processes or (), known, facts.owned, facts.accounts, hidden)
         environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, doubted)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)

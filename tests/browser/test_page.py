@@ -352,7 +352,7 @@ def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: O
     assert color(users) == outside
     assert color(page.locator("#environments td", has_text="memory limit").first) == broken
     swatch = page.locator(".card .swatch.orphan").first.evaluate("(one) => getComputedStyle(one).backgroundImage")
-    assert said("that no process in sight has") in swatch
+    assert said("no live process is known to have") in swatch
 
 
 def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage) -> None:

@@ -254,7 +254,7 @@ def as_nobody(public_directory: Path) -> list[str | Path]:
     """The program as a user without any rights; the tests' own Python may lie where only root can go."""
     need_root("becomes another user")
     code = public_directory / "program"
-    for name in ("genvd", "yaml", "psutil", "prometheus_client", "pynvml", "sdnotify"):
+    for name in ("genvd", "yaml", "psutil", "prometheus_client", "pynvml", "sdnotify", "h11"):
         spec = importlib.util.find_spec(name)
         assert spec and spec.origin
         origin = Path(spec.origin)
