@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import functools
+import http.client
 import os
 import re
 import secrets
@@ -202,10 +203,14 @@ class ExistingMonitor:
 
         Raises:
             RuntimeError: it has ended.
+            OSError: it does not answer, or ends while it answers.
         """
         assert self._process
         if self._process.poll() is not None:
             raise RuntimeError(f"genv's own monitor ended; the end of its log:\n{self._log.read_text()[-3000:]}")
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=20) as reply:
-            text: bytes = reply.read()
+            try:
+                text: bytes = reply.read()
+            except http.client.IncompleteRead as error:
+                raise ConnectionAbortedError(f"genv's own monitor ended its reply early: {error}") from error
         return text.decode()
