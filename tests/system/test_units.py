@@ -151,3 +151,19 @@ def test_without_ipv6_they_start_all_the_same(stopped: Service, unit: str) -> No
     finally:
         stopped.machine.shell(f"echo 0 >{setting}")
         stopped.systemctl("stop", unit, SEALED_SOCKET)
+
+
+@pytest.mark.parametrize("unit", [UNIT, SEALED])
+def test_where_localhost_does_not_resolve_its_address_is_published(stopped: Service, unit: str) -> None:
+    """A minimal image may have no /etc/hosts: no Prometheus on this machine could follow the name."""
+    stopped.machine.shell("mv /etc/hosts /etc/hosts.away")
+    try:
+        stopped.systemctl("start", unit)
+        published = stopped.machine.run("cat", "/var/lib/genv-monitor/metrics/prometheus/prometheus.yml").output
+        assert '"127.0.0.1:8000"' in published and "localhost" not in published
+        service = Service(stopped.machine, unit)
+        for address in ("127.0.0.1", "::1"):
+            assert service.value("genv_monitor_listening", address=address) == 1
+    finally:
+        stopped.machine.shell("mv /etc/hosts.away /etc/hosts")
+        stopped.systemctl("stop", unit, SEALED_SOCKET)

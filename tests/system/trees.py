@@ -33,6 +33,8 @@ _HOOKS = (
     # There is no console for anybody to log in at.
     'ln -s /dev/null "$1/etc/systemd/system/console-getty.service"',
     'echo machine >"$1/etc/hostname"',
+    # As installed systems have it; without it localhost does not resolve. Here only Debian 13 brings one.
+    r'printf "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" >"$1/etc/hosts"',
 )
 _SECONDS = 900.0
 
