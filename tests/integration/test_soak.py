@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tools.soak.__main__ import main
-from tools.soak.measure import MIB, Sample, highest, judge
+from tools.soak.measure import MIB, TOLERATED_THREADS, Sample, highest, judge
 
 # A monitor with a defect: something is left behind by each tick.
 LEAKING = """
@@ -57,9 +57,15 @@ def test_growth_before_it_is_warm_does_not_count() -> None:
     assert not any(finding.grows for finding in judge(samples))
 
 
-def test_one_thread_more_is_growth() -> None:
-    samples = [Sample(30 * MIB, 5 + (number > 60) + number % 2, 9) for number in range(100)]
-    assert [finding.name for finding in judge(samples) if finding.grows] == ["threads"]
+@pytest.mark.parametrize(("more", "grows"), [(TOLERATED_THREADS, []), (TOLERATED_THREADS + 1, ["threads"])])
+def test_more_threads_than_late_workers_are_growth(more: int, grows: list[str]) -> None:
+    samples = [Sample(30 * MIB, 5 + more * (number > 60) + number % 2, 9) for number in range(100)]
+    assert [finding.name for finding in judge(samples) if finding.grows] == grows
+
+
+def test_one_descriptor_more_is_growth() -> None:
+    samples = [Sample(30 * MIB, 5, 9 + (number > 60) + number % 2) for number in range(100)]
+    assert [finding.name for finding in judge(samples) if finding.grows] == ["descriptors"]
 
 
 def test_much_more_than_early_is_growth_though_it_goes_on_flat() -> None:

@@ -19,6 +19,10 @@ WARM_UP = 0.2
 TOLERATED_BYTES = 3 * MIB
 """In 100,000 ticks this is 31 bytes a tick, less than the smallest object that could be left behind by each."""
 
+TOLERATED_THREADS = 4
+"""Pools keep their workers, and start one more when more calls than ever before go on at the same time. On a busy
+machine that happens late, but hardly more often than there are sources and devices. In 100,000 ticks this is one thread
+in 15,000 ticks."""
 
 EARLY_TICKS = 100
 """After which the first of everything has happened."""
@@ -55,7 +59,7 @@ def judge(samples: Sequence[Sample]) -> list[Finding]:
     """Compare the first quarter of the samples after the warm-up with the last.
 
     Memory is compared by the median, with some tolerance. Threads and descriptors are compared by what is left in the
-    quietest moment of each quarter, as connections come and go, and there nothing is tolerated.
+    quietest moment of each quarter, as connections come and go; a few threads more are tolerated, and no descriptor.
 
     Args:
         samples: in their order, at least eight.
@@ -70,7 +74,7 @@ def judge(samples: Sequence[Sample]) -> list[Finding]:
 
     return [
         finding("resident memory", lambda sample: sample.resident_bytes, median, TOLERATED_BYTES),
-        finding("threads", lambda sample: sample.threads, min, 0),
+        finding("threads", lambda sample: sample.threads, min, TOLERATED_THREADS),
         finding("descriptors", lambda sample: sample.descriptors, min, 0),
     ]
 
