@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
     from genvd.moment import Moment
 
-MOST_GONE = 8192
+MOST_GONE = 2048
 """So many that are gone are remembered, as state files may be away for a while and come back as they were."""
 
 MOST_KEPT = 8192
