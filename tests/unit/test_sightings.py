@@ -9,7 +9,7 @@ import pytest
 from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
 from genvd.moment import Moment
 from genvd.remembered import Remembered
-from genvd.sightings import NO_DEVICE, KeptTime, Sightings
+from genvd.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
 
 NOW = 1_800_000_000.0
 BOOT = 50_000.0
@@ -166,5 +166,5 @@ def test_what_is_remembered_is_bounded() -> None:
     for tick in range(5):
         many = tuple(EnvironmentRecord(f"{tick} {number}", created=NOW) for number in range(5000))
         sightings.take(GenvFacts(many), ProcessFacts(), moment(tick), moment(tick))
-    assert len(sightings._gone) == 8192
+    assert len(sightings._gone) == MOST_GONE
     assert len(sightings._seen) == 5000
