@@ -56,18 +56,17 @@ def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
     Raises:
         SourceError: this service or the machine has run out of descriptors or memory.
     """
-    block = b""
+    block, closed = b"", False
     try:
         block = proc_files.read_or_fail(pid, "environ", most)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return Claim(None, "no_permission")
+    except OSError as error:  # without rights, also of a process whose first thread has ended
+        closed = error.errno in (errno.EACCES, errno.EPERM)
     if not block:
         if _has_empty_environment(pid):
             return Claim(None)
         block = _environment_of_a_thread(pid)
         if not block:
-            return Claim(None, "unreadable")
+            return Claim(None, "no_permission" if closed else "unreadable")
     value, large = environment_variable(block, ENVIRONMENT_VARIABLE), len(block) > _MANY_BYTES
     if value is not None:
         return Claim(decode(value) if value else None, None, large)

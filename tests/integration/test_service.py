@@ -162,7 +162,9 @@ def test_a_reload_moves_it_to_another_port(manager: Manager, file: Path) -> None
         assert monitor.get("/-/ready").status == 200
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", old), timeout=5)
-        assert f"localhost:{new}" in (file.parent / "published/prometheus/prometheus.yml").read_text()
+        published = (file.parent / "published/prometheus/prometheus.yml").read_text()
+        # By name only where the name is served as a whole, which /etc/hosts of the machine decides.
+        assert f"localhost:{new}" in published or f"127.0.0.1:{new}" in published
 
 
 def test_a_move_leaves_nothing_open(manager: Manager, file: Path) -> None:
