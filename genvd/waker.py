@@ -17,18 +17,9 @@ class Waker:
 
     def __init__(self) -> None:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._close = weakref.finalize(self, os.close, self._event)
-        self._close.atexit = False
+        weakref.finalize(self, os.close, self._event).atexit = False
         self._poll = select.poll()
         self._poll.register(self._event, select.POLLIN)
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable after :meth:`wake`."""
-        return self._event
-
-    def close(self) -> None:
-        """Close the descriptor at once, which otherwise happens when the object goes; no method may be called then."""
-        self._close()
 
     def wake(self) -> None:
         """End the current wait, or the next one if there is none."""
