@@ -18,7 +18,9 @@ from genvd.sources.process_table import ProcessTable
 from tests.support.needs import need_root
 from tests.support.waiting import wait_for
 
-ALICE, BOB = 4_711_001, 4_711_002
+ALICE = 1_000_000_000 + 2 * os.getpid()
+"""Not who the tests that run at the same time take: their processes would confirm what these claim."""
+BOB = ALICE + 1
 NOBODYS_PID = 2**22 - 7
 
 Start = Callable[..., subprocess.Popen[bytes]]
