@@ -8,8 +8,8 @@ import traceback
 from concurrent.futures import Future
 from typing import Generic, TypeVar, cast
 
-from genvd.crew import WorkerPool
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
+from genvd.common.worker_pool import WorkerPool
 from genvd.model import CollectorStatus
 from genvd.sources import Source, SourceError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from genvd.common.text import clean
 from genvd.config import SECTIONS, Config, Setting, contradictions, settings
-from genvd.text import clean
 from genvd.yaml_file import ConfigError as ConfigError
 from genvd.yaml_file import compose, is_null, nearest, unexpected
 

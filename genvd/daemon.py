@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd import interpreter, logs
+from genvd.common.error_log import ErrorLog
+from genvd.common.output import FAILED, OK, START_AGAIN
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
-from genvd.error_log import ErrorLog
-from genvd.exit_status import FAILED, OK, START_AGAIN
 from genvd.model import ListenAddress
 from genvd.monitor import Monitor
 from genvd.places import state_directory

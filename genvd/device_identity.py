@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.text import harmless
+from genvd.common.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.moment import Moment
-from genvd.text import harmless
+from genvd.common.clock import Moment
+from genvd.common.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

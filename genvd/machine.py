@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
 from genvd.collector import Runner
-from genvd.crew import WorkerPool
+from genvd.common.clock import Moment, boot_id
+from genvd.common.error_log import ErrorLog
+from genvd.common.worker_pool import WorkerPool
 from genvd.device_identity import Identity, LastUuids
 from genvd.doubt import ADVICE, doubt, unknown_words
-from genvd.error_log import ErrorLog
 from genvd.idleness import IdleClock
 from genvd.known_accounts import KnownAccounts
 from genvd.left_memory import LeftMemory, is_unclear
@@ -27,7 +28,6 @@ from genvd.model import (
     ServiceStatus,
     Snapshot,
 )
-from genvd.moment import Moment, boot_id
 from genvd.ownership import memberships, owned_records, with_names_of_records
 from genvd.peaks import MemoryPeaks
 from genvd.remembered import Remembered

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from genvd.common.error_log import ErrorLog
+from genvd.common.text import clean
 from genvd.device_identity import Identity, identities
-from genvd.error_log import ErrorLog
 from genvd.model import MissingDevice
-from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
+from genvd.common.text import clean, gpus
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.ledger.recall import recalled
@@ -23,7 +24,6 @@ from genvd.model import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
 from genvd.sources.genv_state import GenvStateSource
-from genvd.text import clean, gpus
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
+from genvd.common.text import RESERVED
 from genvd.model import AccountFacts
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from genvd.exit_status import WRONG
+from genvd.common.output import WRONG
 from genvd.sources.locate import find_genv
 
 

@@ -25,7 +25,7 @@ class Remembered:
     accounts: tuple[KnownAccount, ...] = ()
     """What the name service called the people that were asked for."""
     boot_id: str | None = None
-    """Of the boot of the machine in which this was remembered; see :func:`genvd.moment.boot_id`."""
+    """Of the boot of the machine in which this was remembered; see :func:`genvd.common.clock.boot_id`."""
 
     def as_of(self, boot_id: str | None) -> Remembered:
         """Return what of it still says anything in this boot of the machine; None where it is not known which it is.

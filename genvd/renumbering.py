@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from genvd.common.text import clean
 from genvd.device_identity import Identity, identities
 from genvd.model import Holding
-from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,13 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd.text import harmless
+from genvd.common.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from genvd.common.clock import Moment
     from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
-    from genvd.moment import Moment
 
 MOST_GONE = 2048
 """So many that are gone are remembered, as state files may be away for a while and come back as they were."""

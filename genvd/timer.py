@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from genvd.waker import Waker
+from genvd.common.clock import Waker
 
 Tick = Callable[[int], None]
 """Called with the number of ticks that were skipped since the last call."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from genvd import regular_file
-from genvd.regular_file import UnfitFileError
+from genvd.common import files
+from genvd.common.files import UnfitFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def compose(path: Path) -> yaml.Node | None:
         ConfigError: the file cannot be read, or is no YAML.
     """
     try:
-        return _tree(_decode(regular_file.content(path, MAX_BYTES, or_device=True)))
+        return _tree(_decode(files.content(path, MAX_BYTES, or_device=True)))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
     except _YamlError as error:

@@ -20,15 +20,15 @@ PACKAGE = "genvd"
 FLOORS = (
     "__main__ cli real_genv",
     "terminal",
-    "daemon interpreter leaving logs monitor running signals status_line systemd timer",
+    "service daemon interpreter leaving logs monitor running signals status_line systemd timer",
     "web",
     "metrics overview ledger",
-    "machine activity certificates claims doubt history idleness join known_accounts left_memory missing_devices"
-    " ownership peaks policy remembered renumbering sightings",
-    "sources collector publish",
+    "analysis machine activity certificates claims doubt history idleness join known_accounts left_memory"
+    " missing_devices ownership peaks policy remembered renumbering sightings",
+    "collectors publish sources collector",
     "config config_file config_values places yaml_file web.bcrypt_hash web.tls_names web.web_config",
     "model device_identity device_model snapshot_json",
-    "text crew error_log exit_status localhost moment regular_file streams waker publish.safe_tree terminal.columns",
+    "common",
 )
 """The modules and packages of each floor, from the top down; a module that is not named is on that of its package."""
 

@@ -7,15 +7,15 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genvd import logs, regular_file
+from genvd import logs
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import parse
+from genvd.common import files
+from genvd.common.output import FAILED, OK, START_AGAIN, WRONG, OutputError, open_closed_ones, write_output
 from genvd.config import DEFAULT_FILE, Config, as_yaml
 from genvd.config_file import ConfigError, load
-from genvd.exit_status import FAILED, OK, START_AGAIN, WRONG
 from genvd.leaving import leave, start_again
 from genvd.signals import end_when_interrupted, hold_signals
-from genvd.streams import OutputError, open_closed_ones, write_output
 
 if TYPE_CHECKING:
     import argparse
@@ -194,11 +194,11 @@ def _password(file: Path | None) -> str:
         return ""
     way_out = "--password-file names a file of one line"
     try:
-        return regular_file.content(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
+        return files.content(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
         raise ServiceError(f"{file}: cannot be read: {reason}; {way_out}") from None
-    except regular_file.UnfitFileError as error:
+    except files.UnfitFileError as error:
         raise ServiceError(f"{file}: {error}; {way_out}") from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genvd.exit_status import WRONG
+from genvd.common.output import WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -6,10 +6,10 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from genvd.common.text import RESERVED
 from genvd.ledger.bounds import Bounds, kept
 from genvd.ledger.store import HOUR, Batch, Stored
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from genvd.common.text import RESERVED
 from genvd.ledger.use import Consumer
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

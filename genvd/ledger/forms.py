@@ -11,9 +11,9 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from genvd.common.text import harmless
+from genvd.common.text_width import fill, width
 from genvd.ledger.report import LABELS, Report, Row
-from genvd.terminal.columns import fill, width
-from genvd.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from genvd.error_log import ErrorLog
+from genvd.common.clock import Waker
+from genvd.common.error_log import ErrorLog
+from genvd.common.safe_tree import UnsafePathError
 from genvd.ledger import place
 from genvd.ledger.clock import ClockState, LedgerClock
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
 from genvd.ledger.store import Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import Pace, keep_up
-from genvd.publish.safe_tree import UnsafePathError
-from genvd.waker import Waker
 
 if TYPE_CHECKING:
     from pathlib import Path

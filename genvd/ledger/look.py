@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.common.text import harmless
 from genvd.device_identity import device_keys
 from genvd.ledger.use import Consumer
-from genvd.text import harmless
 
 if TYPE_CHECKING:
     from genvd.model import Device, Environment, Snapshot

@@ -12,7 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from genvd.publish.safe_tree import UnsafePathError, own_directory, user_name
+from genvd.common.safe_tree import UnsafePathError, own_directory, user_name
 
 FILE = "ledger.db"
 _BESIDE = ("-wal", "-shm", "-journal")

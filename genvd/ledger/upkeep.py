@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from genvd.common.text import RESERVED
 from genvd.ledger import accounts
 from genvd.ledger.bounds import kept
 from genvd.ledger.schema import transaction
 from genvd.ledger.store import ADD_DAY
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     import sqlite3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from genvd.text import RESERVED
+from genvd.common.text import RESERVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from genvd.common.text import RESERVED
 from genvd.metrics.samples import Value
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from genvd.metrics.service import SERIES_DROPPED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.error_log import ErrorLog
+    from genvd.common.error_log import ErrorLog
     from genvd.metrics.caps import Limits
     from genvd.metrics.samples import Value
     from genvd.metrics.spec import Metric

@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.metrics.samples import Family
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as MetricFamily
 
-    from genvd.error_log import ErrorLog
+    from genvd.common.error_log import ErrorLog
     from genvd.metrics.caps import Limits
     from genvd.metrics.samples import Family
     from genvd.model import Snapshot

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd import policy
+from genvd.common.text import RESERVED
 from genvd.overview.people import idle_seconds
-from genvd.text import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

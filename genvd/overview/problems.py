@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from genvd import policy
 from genvd.certificates import invalidity
+from genvd.common.text import gpus
 from genvd.doubt import ADVICE, unknown_words
 from genvd.overview import driver_help
-from genvd.text import gpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

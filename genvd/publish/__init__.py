@@ -9,9 +9,9 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.config import DEFAULT_PROMETHEUS_URL
 from genvd.places import publish_directory, state_directory
-from genvd.publish.safe_tree import UnsafePathError, write_file
 from genvd.publish.scraping import scrape_job
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from genvd.crew import WorkerPool
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
+from genvd.common.worker_pool import WorkerPool
 from genvd.publish import PublishError, publication_for
 from genvd.publish.watch import Watch
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
 from genvd.config import TLS_KEYS
-from genvd.localhost import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
 from genvd.web.web_config import WebConfig, read
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from genvd import regular_file
+from genvd.common import files
+from genvd.common.safe_tree import has_fit_mode, user_name
 from genvd.publish import published_files
-from genvd.publish.safe_tree import has_fit_mode, user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +38,13 @@ class Watch:
                 if now == mark:
                     continue
                 expected = self._publication.content(relative)
-                found = regular_file.content(path, len(expected))
+                found = files.content(path, len(expected))
                 wrong = _access(path)
             except FileNotFoundError:
                 return f"{path} is gone after it was published"
             except OSError as error:
                 return f"{path} cannot be read any more ({error.strerror})"
-            except regular_file.UnfitFileError:
+            except files.UnfitFileError:
                 found, wrong = b"", None
             if found != expected:
                 return f"{path} was changed{_by(path)} after it was published"

@@ -12,9 +12,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from genvd.common.text import clean
 from genvd.model import AccountFacts, AccountQuestion
 from genvd.sources import SourceError
-from genvd.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-from genvd.text import decode
+from genvd.common.text import decode
 
 CgroupKind = Literal["container", "slurm", "session", "service"]
 """Those that tell most of a process first."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from genvd.collector import HUNG, STEADY_TICKS, Runner
-from genvd.crew import WorkerPool
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
+from genvd.common.worker_pool import WorkerPool
 from genvd.model import Context, Device, GpuFacts
 from genvd.sources import SourceError
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from genvd.exit_status import WRONG
+from genvd.common.output import WRONG
 
 _SETTLED_SECONDS = 2.0
 """After which a directory that changes again has another time."""

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from genvd.collector import STEADY_TICKS
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.sources.devices import DeviceLostError
 
 if TYPE_CHECKING:

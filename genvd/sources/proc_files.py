@@ -9,8 +9,8 @@ import re
 import struct
 from typing import NamedTuple
 
+from genvd.common.text import decode
 from genvd.sources import SourceError
-from genvd.text import decode
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)

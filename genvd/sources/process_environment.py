@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from genvd.common.text import decode
 from genvd.model import EnvironmentRecord, UnknownEnvironment
 from genvd.sources import proc_files
 from genvd.sources.process_table import ProcessTable
-from genvd.text import decode
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 

@@ -7,13 +7,13 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from genvd.common.text import decode
 from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
 from genvd.sources import cgroups, owner_evidence, proc_files, process_table
 from genvd.sources.cgroups import cgroup
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers
 from genvd.sources.process_environment import Claim, Records, inherited, own_claim, records_of
 from genvd.sources.process_table import LiveProcess, ProcessTable
-from genvd.text import decode
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
 """A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from genvd.terminal.columns import cut, width
-from genvd.text import harmless
+from genvd.common.text import harmless
+from genvd.common.text_width import cut, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.terminal.columns import width, wrap
+from genvd.common.text import harmless
+from genvd.common.text_width import width, wrap
 from genvd.terminal.paint import Line, Piece, Style, line
-from genvd.text import harmless
 
 if TYPE_CHECKING:
     from genvd.overview.problems import Problem, Severity

@@ -11,8 +11,8 @@ import tty
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from genvd.common.text_width import width
 from genvd.leaving import leave
-from genvd.terminal.columns import width
 from genvd.terminal.keys import Key, pressed
 from genvd.terminal.paint import ISOLATES, painted, takes
 from genvd.terminal.size import terminal_size

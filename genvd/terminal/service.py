@@ -14,8 +14,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genvd import regular_file, snapshot_json
-from genvd.text import clean
+from genvd import snapshot_json
+from genvd.common import files
+from genvd.common.text import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,10 +184,10 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
 
 def _content(path: Path, way_out: str) -> bytes:
     try:
-        return regular_file.content(path, _MOST_PEM_BYTES)
+        return files.content(path, _MOST_PEM_BYTES)
     except OSError as error:
         raise ServiceError(f"{path}: cannot be read: {error.strerror}; {way_out}") from None
-    except regular_file.UnfitFileError as error:
+    except files.UnfitFileError as error:
         raise ServiceError(f"{path}: {error}; {way_out}") from None
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genvd.terminal.columns import fill, width
+from genvd.common.text import harmless
+from genvd.common.text_width import fill, width
 from genvd.terminal.paint import Line, Piece, Style
-from genvd.text import harmless
 
 _GAP = 2
 _NARROWEST = 6

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from genvd.common.output import write_output
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
-from genvd.streams import write_output
 from genvd.terminal.keys import Key
 from genvd.terminal.looks import Looks, Source
 from genvd.terminal.paint import ISOLATES, has_cursor, painted, takes, wants_colors

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from genvd.text import clean
+from genvd.common.text import clean
 from genvd.web.connections import MOST_TLS, SECONDS, Connections, Stage
 from genvd.web.login_queue import Outcome
 from genvd.web.request import MAX_HEAD_BYTES, BadRequestError, Request, from_event
@@ -19,7 +19,7 @@ from genvd.web.streams import PlainStream, TlsStream
 if TYPE_CHECKING:
     import socket
 
-    from genvd.error_log import ErrorLog
+    from genvd.common.error_log import ErrorLog
     from genvd.web.request_handler import RequestHandler
     from genvd.web.security import Security
     from genvd.web.streams import Stream

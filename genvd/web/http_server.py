@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.web.connections import Stage, room
 from genvd.web.http_connection import Context, HttpConnection
 from genvd.web.request_handler import RequestHandler

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from genvd.localhost import LOOPBACK, is_localhost
+from genvd.common.host_names import LOOPBACK, is_localhost
 from genvd.web.listening import ListenError, listen
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.localhost import LOCALHOST, LOOPBACK, is_localhost
+from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

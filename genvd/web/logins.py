@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.web.bcrypt_hash import cost
 from genvd.web.login_queue import Credentials, Entry, LoginQueue, Outcome, line_of
 

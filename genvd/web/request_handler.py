@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.web.login_queue import Outcome
 from genvd.web.logins import PasswordChecks, credentials
 from genvd.web.response import Job, Response, problem

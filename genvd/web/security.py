@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.certificates import invalidity
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.web.limiter import RateLimit
 from genvd.web.logins import Logins
 from genvd.web.tls import Tls, TlsError

@@ -10,11 +10,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from genvd.common.host_names import Hosts
 from genvd.history import NO_PAST, Past
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web import documents
 from genvd.web.assets import assets
-from genvd.web.hosts import Hosts
 from genvd.web.manual import Manual
 from genvd.web.negotiation import accepts_gzip, is_current, preferred
 from genvd.web.response import Headers, Job, Response, problem

@@ -9,9 +9,9 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from genvd import regular_file
+from genvd.common import files
+from genvd.common.files import UnfitFileError
 from genvd.model import CertificateEnd
-from genvd.regular_file import UnfitFileError
 from genvd.web.certificate_end import validity
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 
@@ -208,7 +208,7 @@ def _read(pem: Pem) -> bytes:
     if pem.path is None:
         return pem.text.encode(errors="replace")
     try:
-        return regular_file.content(pem.path, _MOST_BYTES)
+        return files.content(pem.path, _MOST_BYTES)
     except OSError as error:
         text = f"{_what(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
         raise TlsError(pem.line, text) from None

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from genvd.common.text import clean
 from genvd.config_values import sum_of_units
-from genvd.text import clean
 from genvd.web import tls_names
 from genvd.web.bcrypt_hash import cost
 from genvd.yaml_file import ConfigError, compose, is_null, nearest, unexpected

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from genvd.collector import GRACE_TICKS
-from genvd.text import clean
+from genvd.common.text import clean
 from tests.standin import Gpu, Process, Scenario
 from tests.support.genv import ExistingMonitor, Shell, install_genv
 from tests.support.monitor import Monitor, series

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genvd.common.text import MAX_TEXT, decode
 from genvd.config import Config, as_yaml
 from genvd.config_file import ConfigError, load
 from genvd.sources import SourceError, genv_format, proc_files
 from genvd.sources.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.sources.state_files import StateFile
-from genvd.text import MAX_TEXT, decode
 from genvd.web import web_config
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from genvd.common.text import MAX_TEXT, clean, harmless
 from genvd.sources.process_environment import ENVIRONMENT_VARIABLE
-from genvd.text import MAX_TEXT, clean, harmless
 from tests.property import holds
 
 NAME = ENVIRONMENT_VARIABLE

@@ -17,8 +17,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from genvd import snapshot_json
+from genvd.common.error_log import ErrorLog
+from genvd.common.text import RESERVED as OTHER
+from genvd.common.text import clean, harmless
 from genvd.config import Config
-from genvd.error_log import ErrorLog
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
 from genvd.metrics.registry import Registry
@@ -45,8 +47,6 @@ from genvd.sources.assembly import Sources
 from genvd.terminal.paint import painted
 from genvd.terminal.picture import Frame, picture
 from genvd.terminal.window import Window
-from genvd.text import RESERVED as OTHER
-from genvd.text import clean, harmless
 from genvd.web import documents
 from tests.support import debian
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.metrics.caps import Limits
 from genvd.metrics.registry import Registry
 

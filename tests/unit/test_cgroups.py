@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from genvd.common.text import MAX_TEXT
 from genvd.sources.cgroups import Cgroup, cgroup
-from genvd.text import MAX_TEXT
 
 ID = "3f1c" * 16
 OTHER = "0a9b" * 16

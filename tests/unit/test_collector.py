@@ -11,7 +11,7 @@ from unittest.mock import ANY
 import pytest
 
 from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
-from genvd.crew import WorkerPool
+from genvd.common.worker_pool import WorkerPool
 from genvd.model import CollectorStatus
 from genvd.sources import SourceError
 from tests.support.waiting import wait_for

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvd.crew import WorkerPool
+from genvd.common.worker_pool import WorkerPool
 
 DEADLINE_SECONDS = 20.0
 
@@ -53,7 +53,7 @@ def test_calls_go_on_in_another_thread_while_one_hangs(pool: WorkerPool, name: s
 
 
 def test_a_call_has_a_head_start(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genvd.crew.HEAD_START_SECONDS", DEADLINE_SECONDS)
+    monkeypatch.setattr("genvd.common.worker_pool.HEAD_START_SECONDS", DEADLINE_SECONDS)
     order: list[str] = []
 
     def call() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.config import Config
-from genvd.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.monitor import Monitor
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     """The time, which passes when a test says so."""
     caplog.set_level(logging.DEBUG)
     clock = Clock()
-    monkeypatch.setattr("genvd.error_log.time.monotonic", clock)
+    monkeypatch.setattr("genvd.common.error_log.time.monotonic", clock)
     return clock
 
 

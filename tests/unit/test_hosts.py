@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvd.web.hosts import Hosts
+from genvd.common.host_names import Hosts
 from genvd.web.site import Site
 from tests.support.waiting import wait_for
 

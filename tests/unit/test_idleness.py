@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from genvd.common.clock import Moment
 from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
 from genvd.model import Environment, Holding
-from genvd.moment import Moment
 
 NOW = 1_800_000_000.0
 BOOT = 40_000.0

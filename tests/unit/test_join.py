@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from genvd import join
+from genvd.common.text import decode
 from genvd.model import (
     AccountFacts,
     Attachment,
@@ -19,7 +20,6 @@ from genvd.model import (
 )
 from genvd.ownership import owned_records
 from genvd.sources import genv_format
-from genvd.text import decode
 
 
 def facts(**eids: str | None) -> ProcessFacts:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from genvd import config as configuration
+from genvd.common.text import RESERVED, clean
 from genvd.config import Config
 from genvd.idleness import LastWork
 from genvd.known_accounts import KnownAccount
@@ -37,7 +38,6 @@ from genvd.model import LedgerStatus, Snapshot, UserUse
 from genvd.remembered import Remembered
 from genvd.renumbering import KeptDevice
 from genvd.sightings import KeptTime
-from genvd.text import RESERVED, clean
 from tests.support.exported import exported
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
 from tests.support.waiting import wait_for

@@ -14,7 +14,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.metrics import ALL
 from genvd.metrics.caps import Limits
 from genvd.metrics.collector import SnapshotCollector

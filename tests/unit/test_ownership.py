@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
+from genvd.common.text import RESERVED
 from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
 from genvd.ownership import (
     MOST_MEMBERS,
@@ -19,7 +20,6 @@ from genvd.ownership import (
     username,
     with_names_of_records,
 )
-from genvd.text import RESERVED
 
 ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
 RECORD = EnvironmentRecord("e", ALICE, "alice", pids=(1, 2), kernel_ids=("k",))

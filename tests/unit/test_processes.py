@@ -16,6 +16,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from genvd.common.text import MAX_TEXT, decode
 from genvd.model import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
@@ -23,7 +24,6 @@ from genvd.sources.proc_files import in_first_pid_namespace, layout
 from genvd.sources.process_environment import environment_variable, own_claim
 from genvd.sources.process_table import LiveProcess, ProcessTable, has_ended
 from genvd.sources.processes import ProcessSource, _kernels_of
-from genvd.text import MAX_TEXT, decode
 from tests.support.needs import need, need_command, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for

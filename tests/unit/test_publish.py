@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.publish import PublishError, publish
-from genvd.publish.safe_tree import UnsafePathError, write_file
 from genvd.publish.scraping import target_for, targets
 from tests.support.needs import need, need_command, need_root
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from genvd.common.clock import Moment
 from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
-from genvd.moment import Moment
 from genvd.remembered import Remembered
 from genvd.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
 

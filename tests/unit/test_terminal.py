@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from genvd.common.text_width import cut, fill, width, wrap
 from genvd.device_model import Activity, MigInstance
 from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
 from genvd.overview import overview
-from genvd.terminal.columns import cut, fill, width, wrap
 from genvd.terminal.keys import HELP, Key, pressed
 from genvd.terminal.paint import ISOLATES, Piece, Style, painted
 from genvd.terminal.picture import Frame, picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.text import MAX_TEXT, clean, decode
+from genvd.common.text import MAX_TEXT, clean, decode
 
 
 @pytest.mark.parametrize(

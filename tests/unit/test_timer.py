@@ -6,8 +6,8 @@ import statistics
 import threading
 import time
 
+from genvd.common.clock import Waker
 from genvd.timer import Timer
-from genvd.waker import Waker
 from tests.support.waiting import wait_for
 
 

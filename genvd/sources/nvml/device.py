@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.common.error_log import ErrorLog
 from genvd.device_model import Activity, DeviceDetails, MemoryHealth
-from genvd.error_log import ErrorLog
 from genvd.model import Device
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.devices import DeviceFacts, DeviceLostError

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from genvd.collector import STEADY_TICKS
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.sources.devices import DeviceLostError
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pynvml
 
 from genvd.collector import Runner
-from genvd.crew import WorkerPool
+from genvd.common.worker_pool import WorkerPool
 from genvd.device_model import PcieThroughput
 from genvd.sources.devices import DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.collector import STEADY_TICKS
-from genvd.error_log import ErrorLog
+from genvd.common.error_log import ErrorLog
 from genvd.model import MigPlace
 from genvd.sources.nvml.errors import NOT_SUPPORTED
 from genvd.sources.nvml.library import function

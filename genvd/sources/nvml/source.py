@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.common.error_log import ErrorLog
 from genvd.device_model import PcieThroughput
-from genvd.error_log import ErrorLog
 from genvd.model import Device, DriverVersions, GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion

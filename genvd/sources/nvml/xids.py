@@ -13,9 +13,9 @@ from typing import Any
 import pynvml
 
 from genvd.collector import Runner
-from genvd.crew import WorkerPool
+from genvd.common.error_log import ErrorLog
+from genvd.common.worker_pool import WorkerPool
 from genvd.device_model import XidErrors
-from genvd.error_log import ErrorLog
 from genvd.sources import SourceError
 from genvd.sources.nvml.asked import text
 

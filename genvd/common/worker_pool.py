@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from genvd.waker import Waker
+from genvd.common.clock import Waker
 
 T = TypeVar("T")
 

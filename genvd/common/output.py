@@ -1,4 +1,4 @@
-"""Standard input, output and error, which may be closed, full, or read by nobody."""
+"""What a command gives to its caller: standard output, which may be closed, full or read by nobody, and exit status."""
 
 from __future__ import annotations
 
@@ -34,3 +34,19 @@ def write_output(content: bytes) -> None:
         # What is left in the buffer would be tried again when the interpreter ends, with a message of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputError(f"cannot write the output: {error.strerror}; send it elsewhere") from None
+
+
+OK = 0
+"""Asked to stop, or done."""
+
+
+FAILED = 1
+"""Could not run."""
+
+
+WRONG = 2
+"""Wrong command line or configuration."""
+
+
+START_AGAIN = 75
+"""A new process is needed (EX_TEMPFAIL of sysexits.h); the units have it started."""

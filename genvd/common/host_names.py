@@ -1,6 +1,7 @@
-"""Which names in a request mean this machine: what keeps a page of another site from reading ours by DNS rebinding.
+"""Names of this machine: what localhost means, and which names a request may have in its Host field.
 
-Such an attacker has a browser ask this server by a name of the attacker's own, so what tells him is the Host field.
+A page of another site can read ours by DNS rebinding: its owner has a browser ask this server by a name of his own. So
+only names that are ours are served.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_HOST_CHARACTERS = 300
 """A name has at most 253 (RFC 1035, section 2.3.4), and an address with its zone and the port are shorter."""
+
 
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
@@ -68,3 +70,22 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+LOCALHOST = "localhost"
+
+
+LOOPBACK = ("127.0.0.1", "::1")
+"""What localhost means here, whatever it resolves to: RFC 6761, section 6.3."""
+
+
+def is_localhost(name: str) -> bool:
+    """Tell whether a host name means this machine."""
+    return name.lower().removesuffix(".") == LOCALHOST
+
+
+def resolved_localhost() -> frozenset[str]:
+    """Return the numeric addresses that localhost resolves to on this machine; none if it does not resolve."""
+    with suppress(OSError, UnicodeError):
+        return frozenset(str(where[0]) for *_, where in socket.getaddrinfo(LOCALHOST, None, type=socket.SOCK_STREAM))
+    return frozenset()

@@ -1,8 +1,12 @@
-"""Instants that stay comparable when somebody sets the clock, also over a restart of the monitor."""
+"""Time: instants that stay comparable when somebody sets the clock, and waits that another thread can end."""
 
 from __future__ import annotations
 
+import math
+import os
+import select
 import time
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,3 +44,28 @@ def boot_id() -> str | None:
         return _BOOT_ID.read_text(encoding="ascii").strip() or None
     except (OSError, ValueError):
         return None
+
+
+class Waker:
+    """A wait that ends early when another thread calls :meth:`wake`. One thread waits at a time.
+
+    The locks, and so all waits, of :mod:`threading` and :mod:`concurrent.futures` use the wall clock before Python 3.11
+    and where the C library has no sem_clockwait(3): setting the clock back extends them. poll(2) is not affected.
+    """
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._event).atexit = False
+        self._poll = select.poll()
+        self._poll.register(self._event, select.POLLIN)
+
+    def wake(self) -> None:
+        """End the current wait, or the next one if there is none."""
+        os.eventfd_write(self._event, 1)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this long; return whether :meth:`wake` was called."""
+        if not self._poll.poll(max(0, math.ceil(seconds * 1000))):
+            return False
+        os.eventfd_read(self._event)
+        return True
