@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.doubt import NO_DOUBT
-from genvd.model import EnvironmentUse, Holding, memory_limit
+from genvd.model.snapshot import EnvironmentUse, Holding, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from genvd.doubt import Doubt
-    from genvd.model import Attachment, Device, DeviceUse, Environment, MigPlace, Process
+    from genvd.model.device import Device
+    from genvd.model.facts import Attachment, MigPlace
+    from genvd.model.snapshot import DeviceUse, Environment, Process
 
 MOST_UNSEEN_DEVICES = 64
 """Of one environment, while the devices of the machine are not known: a state file can name thousands."""

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.model import CertificateEnd
+    from genvd.model.snapshot import CertificateEnd
 
 
 def invalidity(certificate: CertificateEnd, now: float) -> str | None:

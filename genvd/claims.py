@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
-from genvd.model import RejectedClaims
+from genvd.model.snapshot import RejectedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.model import CollectorStatus
+from genvd.model.snapshot import CollectorStatus
 from genvd.sources import Source, SourceError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.output import FAILED, OK, START_AGAIN
 from genvd.config_file import ConfigError
 from genvd.config_values import show_duration
-from genvd.model import ListenAddress
+from genvd.model.snapshot import ListenAddress
 from genvd.monitor import Monitor
 from genvd.places import state_directory
 from genvd.publish.publisher import Publisher

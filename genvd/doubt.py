@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.model import ProcessOwner, UnknownEnvironment
+from genvd.model.facts import ProcessOwner, UnknownEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.model import AccountFacts, DeviceUse, Process, ProcessFacts
+    from genvd.model.facts import AccountFacts, ProcessFacts
+    from genvd.model.snapshot import DeviceUse, Process
     from genvd.ownership import OwnedRecord
 
 Place = tuple[str, int]

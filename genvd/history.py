@@ -7,12 +7,13 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.device_identity import device_keys
+from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.model import Device, Snapshot
+    from genvd.model.device import Device
+    from genvd.model.snapshot import Snapshot
 
 SPAN_SECONDS = 3600.0
 POINTS = 120
@@ -39,7 +40,7 @@ class Past:
     times: array[float]
     """Unix time in seconds of the first collection of each point."""
     curves: Mapping[str, Curves]
-    """By device: see :func:`genvd.device_identity.device_keys`."""
+    """By device: see :func:`genvd.model.identity.device_keys`."""
 
 
 NO_PAST = Past(array("d"), {})

@@ -13,7 +13,7 @@ from genvd.common.text import harmless
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.model import Environment, Holding
+    from genvd.model.snapshot import Environment, Holding
 
 LONGEST_GAP_SECONDS = 300.0
 """For so long nothing may be known of an environment's work without its time beginning anew: it may have worked."""

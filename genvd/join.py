@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING
 
 from genvd import ownership
 from genvd.doubt import NO_DOUBT
-from genvd.model import (
-    CONTEXT_TYPES,
-    AccountQuestion,
-    DeviceUse,
-    EngineShares,
-    Environment,
-    Process,
-    ProcessOwner,
-    User,
-    memory_limit,
-)
+from genvd.model.facts import CONTEXT_TYPES, AccountQuestion, EngineShares, ProcessOwner
+from genvd.model.snapshot import DeviceUse, Environment, Process, User, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.claims import Rejection
     from genvd.doubt import Doubt
-    from genvd.model import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
+    from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
     from genvd.ownership import OwnedRecord
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from genvd.model import AccountFacts
+from genvd.model.facts import AccountFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.model import AccountQuestion
+    from genvd.model.facts import AccountQuestion
 
 K = TypeVar("K", int, str)
 V = TypeVar("V", int, str)

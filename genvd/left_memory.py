@@ -8,13 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from genvd.activity import memory
-from genvd.device_identity import device_keys
-from genvd.model import UnseenMemory
+from genvd.model.identity import device_keys
+from genvd.model.snapshot import UnseenMemory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from genvd.model import Device, DeviceUse, GpuFacts, Process
+    from genvd.model.device import Device
+    from genvd.model.facts import GpuFacts
+    from genvd.model.snapshot import DeviceUse, Process
 
 NEGLIGIBLE_BYTES = 512 * 2**20
 """What the driver itself may take beyond its reserve; docs/metrics.md says why not less."""

@@ -13,21 +13,14 @@ from genvd.collector import Runner
 from genvd.common.clock import Moment, boot_id
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.device_identity import Identity, LastUuids
 from genvd.doubt import ADVICE, doubt, unknown_words
 from genvd.idleness import IdleClock
 from genvd.known_accounts import KnownAccounts
 from genvd.left_memory import LeftMemory, is_unclear
 from genvd.missing_devices import MissingDevices
-from genvd.model import (
-    AccountFacts,
-    GenvFacts,
-    GpuFacts,
-    ProcessFacts,
-    ProcessQuestion,
-    ServiceStatus,
-    Snapshot,
-)
+from genvd.model.facts import AccountFacts, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
+from genvd.model.identity import Identity, LastUuids
+from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.ownership import memberships, owned_records, with_names_of_records
 from genvd.peaks import MemoryPeaks
 from genvd.remembered import Remembered
@@ -37,16 +30,8 @@ from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
     from genvd.claims import Rejection
-    from genvd.model import (
-        AccountQuestion,
-        CollectorStatus,
-        Environment,
-        Holding,
-        Process,
-        UnknownEnvironment,
-        UnseenMemory,
-        User,
-    )
+    from genvd.model.facts import AccountQuestion, UnknownEnvironment
+    from genvd.model.snapshot import CollectorStatus, Environment, Holding, Process, UnseenMemory, User
     from genvd.ownership import Memberships, OwnedRecord
     from genvd.sources.assembly import Sources
 

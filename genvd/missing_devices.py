@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean
-from genvd.device_identity import Identity, identities
-from genvd.model import MissingDevice
+from genvd.model.identity import Identity, identities
+from genvd.model.snapshot import MissingDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.model import Device
+    from genvd.model.device import Device
 
 log = logging.getLogger(__name__)
 

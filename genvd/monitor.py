@@ -20,7 +20,7 @@ from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.registry import Registry
-from genvd.model import ServiceStatus
+from genvd.model.snapshot import ServiceStatus
 from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
 from genvd.sources.genv_state import GenvStateSource
@@ -29,7 +29,7 @@ from genvd.web.site import Latest, Site
 if TYPE_CHECKING:
     from genvd.config import Config
     from genvd.metrics.samples import Family
-    from genvd.model import CertificateEnd, ListenAddress, Snapshot
+    from genvd.model.snapshot import CertificateEnd, ListenAddress, Snapshot
     from genvd.sources.assembly import Sources
 
 log = logging.getLogger(__name__)

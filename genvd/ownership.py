@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
 from genvd.common.text import RESERVED
-from genvd.model import AccountFacts
+from genvd.model.facts import AccountFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.model import EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
+    from genvd.model.facts import EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
 
 ROOT = 0
 """Root may act for anybody: it can be anybody."""

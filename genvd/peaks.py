@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.collector import STEADY_TICKS
-from genvd.device_identity import device_keys
+from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.model import Device, DeviceUse, Environment, EnvironmentUse, Process
+    from genvd.model.device import Device
+    from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Process
 
 _Place = tuple[str, int, float]
 """A process on a device: what stays the same of the device, the pid, and when the process was started."""

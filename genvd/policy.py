@@ -9,12 +9,15 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from genvd.left_memory import unaccounted
-from genvd.model import UNKNOWN_ENVIRONMENT, memory_limit
+from genvd.model.facts import UNKNOWN_ENVIRONMENT
+from genvd.model.snapshot import memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.model import Device, Environment, EnvironmentUse, Holding, Process, Snapshot, UnknownEnvironment
+    from genvd.model.device import Device
+    from genvd.model.facts import UnknownEnvironment
+    from genvd.model.snapshot import Environment, EnvironmentUse, Holding, Process, Snapshot
 
 MEMORY_LIMIT = "memory_limit"
 UNATTACHED_DEVICE = "unattached_device"

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.common.text import clean
-from genvd.device_identity import Identity, identities
-from genvd.model import Holding
+from genvd.model.identity import Identity, identities
+from genvd.model.snapshot import Holding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.model import Attachment, Device, Environment
+    from genvd.model.device import Device
+    from genvd.model.facts import Attachment
+    from genvd.model.snapshot import Environment
 
 Place = tuple[str, int]
 """The identifier of an environment, and the index of a device."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.common.clock import Moment
-    from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
+    from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
+    from genvd.model.snapshot import Environment, Holding
 
 MOST_GONE = 2048
 """So many that are gone are remembered, as state files may be away for a while and come back as they were."""

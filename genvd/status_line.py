@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 
 def status_line(snapshot: Snapshot, seconds: float) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
     from genvd.monitor import Monitor
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:
 
 
 def _as_json(_: Monitor, snapshot: Snapshot) -> bytes:
-    from genvd import snapshot_json
+    from genvd.model import snapshot_json
 
     return snapshot_json.dump(snapshot)
 

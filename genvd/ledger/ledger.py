@@ -11,7 +11,7 @@ from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
 from genvd.ledger.store import Stored
 from genvd.ledger.use import thousandth
-from genvd.model import LedgerStatus, UserUse
+from genvd.model.snapshot import LedgerStatus, UserUse
 from genvd.places import ledger_directory
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from genvd.config import Config
     from genvd.ledger.use import Total
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
     from genvd.remembered import Remembered
 
 LONGEST_INTERVALS = 3

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.common.text import harmless
-from genvd.device_identity import device_keys
 from genvd.ledger.use import Consumer
+from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
-    from genvd.model import Device, Environment, Snapshot
+    from genvd.model.device import Device
+    from genvd.model.snapshot import Environment, Snapshot
 
 _MOST_TIME = 2**37
 """Unix times beyond are nonsense that somebody wrote into a state file; they would not fit everywhere."""
@@ -25,7 +26,7 @@ class Held:
 
     consumer: Consumer
     device: str
-    """See :func:`genvd.device_identity.device_keys`."""
+    """See :func:`genvd.model.identity.device_keys`."""
     active: bool | None = None
     """Whether the environment worked on it since the last look."""
     share: float | None = None

@@ -119,7 +119,7 @@ class Total:
 
 
 Key = tuple[Consumer, str]
-"""Who, and what the device is called; see :func:`genvd.device_identity.device_keys`."""
+"""Who, and what the device is called; see :func:`genvd.model.identity.device_keys`."""
 
 Totals = dict[str, Total]
 """By username, in the order in which they came."""

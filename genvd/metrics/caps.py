@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from genvd.metrics.spec import Sample
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 Kind = Literal["environment", "user", "process"]
 Entity = tuple[int | None, tuple[object, ...], object]

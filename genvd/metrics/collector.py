@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genvd.metrics.caps import Limits
     from genvd.metrics.samples import Value
     from genvd.metrics.spec import Metric
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 
 class SnapshotCollector(Collector):

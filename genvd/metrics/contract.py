@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from genvd.metrics.spec import Sample
-    from genvd.model import Environment, Process, Snapshot, User
+    from genvd.model.snapshot import Environment, Process, Snapshot, User
 
 
 def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:

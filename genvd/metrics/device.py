@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:
-    from genvd.device_model import Device
     from genvd.metrics.samples import Value
     from genvd.metrics.spec import Sample
-    from genvd.model import Snapshot
+    from genvd.model.device import Device
+    from genvd.model.snapshot import Snapshot
 
 
 def of_device(

@@ -9,8 +9,8 @@ from genvd.metrics.device import of_device, of_parts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.device_model import DeviceDetails, Sessions
     from genvd.metrics.spec import Metric
+    from genvd.model.device import DeviceDetails, Sessions
 
 
 def _of_sessions(sessions: Callable[[DeviceDetails], Sessions], name: str, what: str) -> tuple[Metric, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genvd.metrics.spec import Metric
-from genvd.model import DRIVER_STATES
+from genvd.model.facts import DRIVER_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.metrics.spec import Sample
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 
 def _driver_states(snapshot: Snapshot) -> Iterator[Sample]:

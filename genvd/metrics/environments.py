@@ -9,7 +9,7 @@ from genvd.metrics.spec import Metric
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.model import Environment, EnvironmentUse, Snapshot
+    from genvd.model.snapshot import Environment, EnvironmentUse, Snapshot
 
 
 def _environments(snapshot: Snapshot) -> Iterable[Environment]:

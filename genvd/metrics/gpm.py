@@ -9,8 +9,8 @@ from genvd.metrics.device import of_device, of_parts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from genvd.device_model import Activity, Device
     from genvd.metrics.spec import Metric, Sample
+    from genvd.model.device import Activity, Device
 
 
 def _of_instances(name: str, help_: str, value: Callable[[Activity], float | None]) -> Metric:

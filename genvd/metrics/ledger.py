@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from genvd.metrics.spec import Sample
-    from genvd.model import LedgerStatus, Snapshot, UserUse
+    from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
 
 
 def _users(amount: Callable[[UserUse], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:

@@ -9,8 +9,8 @@ from genvd.metrics.device import of_parts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.device_model import Device
     from genvd.metrics.spec import Sample
+    from genvd.model.device import Device
 
 
 def _fabric_info(device: Device) -> Iterator[Sample]:

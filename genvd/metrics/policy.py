@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.metrics.spec import Sample
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Sample]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from genvd.metrics.samples import Value
     from genvd.metrics.spec import Sample
-    from genvd.model import DeviceUse, Process, Snapshot
+    from genvd.model.snapshot import DeviceUse, Process, Snapshot
 
 
 def _processes(snapshot: Snapshot) -> Iterable[Process]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from genvd.common.error_log import ErrorLog
     from genvd.metrics.caps import Limits
     from genvd.metrics.samples import Family
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 _OWN_PROCESS = "metrics of the monitor's own process"
 

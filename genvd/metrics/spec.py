@@ -10,7 +10,7 @@ from genvd.metrics.samples import Value
 
 if TYPE_CHECKING:
     from genvd.metrics.caps import Caps
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 Sample = tuple[tuple[object, ...], Value | None]
 """The values of the labels, in their order, and the value; None for a value that is not known.

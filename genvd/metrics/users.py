@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.metrics.spec import Sample
-    from genvd.model import DeviceUse, Snapshot
+    from genvd.model.snapshot import DeviceUse, Snapshot
 
 
 def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:

@@ -10,7 +10,8 @@ from genvd.overview.people import EnvironmentRow, ProcessRow, UserRow, environme
 from genvd.overview.problems import Problem, problems
 
 if TYPE_CHECKING:
-    from genvd.model import DriverVersions, Snapshot
+    from genvd.model.device import DriverVersions
+    from genvd.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

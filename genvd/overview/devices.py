@@ -13,8 +13,8 @@ from genvd.overview.people import idle_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.device_model import Device, MigInstance
-    from genvd.model import Environment, Holding, Process, Snapshot
+    from genvd.model.device import Device, MigInstance
+    from genvd.model.snapshot import Environment, Holding, Process, Snapshot
 
 _UNCLEAR = "\0"
 """Stands for the environment of processes of which it is not known; no identifier has a NUL in it."""

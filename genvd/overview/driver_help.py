@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.device_model import Device
+    from genvd.model.device import Device
 
 Words = tuple[str, str]
 """What is wrong, and what to do."""

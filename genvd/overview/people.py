@@ -10,7 +10,8 @@ from genvd import join, policy
 from genvd.activity import memory
 
 if TYPE_CHECKING:
-    from genvd.model import ContextType, Environment, Process, Snapshot, User
+    from genvd.model.facts import ContextType
+    from genvd.model.snapshot import Environment, Process, Snapshot, User
 
 _CONTAINER_CHARACTERS = 12
 """Of a container's identifier, as other tools show it."""

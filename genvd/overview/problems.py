@@ -15,7 +15,8 @@ from genvd.overview import driver_help
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from genvd.model import CollectorStatus, Device, Environment, Snapshot
+    from genvd.model.device import Device
+    from genvd.model.snapshot import CollectorStatus, Environment, Snapshot
 
 ORPHAN_BYTES = 512 * 2**20
 """On a device, from which on orphan memory is a problem; docs/metrics.md says why not less."""

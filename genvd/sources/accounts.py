@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from genvd.common.text import clean
-from genvd.model import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountQuestion
 from genvd.sources import SourceError
 
 if TYPE_CHECKING:

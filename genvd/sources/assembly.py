@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genvd.config import Config
-    from genvd.model import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
+    from genvd.model.facts import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
     from genvd.sources import Source
     from genvd.sources.device_groups import GpuQuestion
 

@@ -11,23 +11,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from genvd.model import (
-    AccountFacts,
-    Attachment,
-    Context,
-    DriverVersions,
-    EnvironmentRecord,
-    GenvFacts,
-    GpuFacts,
-    ProcessFacts,
-)
+from genvd.model.device import DriverVersions
+from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, GenvFacts, GpuFacts, ProcessFacts
 from genvd.sources import demo_devices, demo_people
 from genvd.sources.demo_devices import DEVICE_MEMORY, Wear
 from genvd.sources.demo_people import Job
 from genvd.sources.device_groups import GpuQuestion
 
 if TYPE_CHECKING:
-    from genvd.model import AccountQuestion, ProcessQuestion
+    from genvd.model.facts import AccountQuestion, ProcessQuestion
 
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROJECTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd.device_model import (
+from genvd.model.device import (
     Activity,
     Banks,
     Board,
@@ -29,7 +29,7 @@ from genvd.device_model import (
     Throttling,
     XidErrors,
 )
-from genvd.model import EngineShares, MigPlace
+from genvd.model.facts import EngineShares, MigPlace
 
 if TYPE_CHECKING:
     import random

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.model import Context, ProcessOwner
+from genvd.model.facts import Context, ProcessOwner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from genvd.collector import HUNG, STEADY_TICKS, Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.model import Context, Device, GpuFacts
+from genvd.model.device import Device
+from genvd.model.facts import Context, GpuFacts
 from genvd.sources import SourceError
 
 if TYPE_CHECKING:

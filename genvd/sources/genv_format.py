@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from genvd.common.text import clean
-from genvd.model import Attachment, EnvironmentRecord
+from genvd.model.facts import Attachment, EnvironmentRecord
 from genvd.sources.proc_files import MAX_PID
 
 if TYPE_CHECKING:

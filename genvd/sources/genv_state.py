@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from genvd.model import GenvFacts
+from genvd.model.facts import GenvFacts
 from genvd.sources import genv_format
 from genvd.sources.state_directory import open_directory
 from genvd.sources.state_files import StateFile, shared_lock

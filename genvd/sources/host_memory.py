@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from genvd.model import HostMemory
+from genvd.model.facts import HostMemory
 
 
 def host_memory() -> HostMemory | None:

@@ -16,7 +16,7 @@ from genvd.sources import proc_files, process_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from genvd.model import EnvironmentRecord
+    from genvd.model.facts import EnvironmentRecord
     from genvd.sources.process_table import ProcessTable
 
 Claim = tuple[str, int]

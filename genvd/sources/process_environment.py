@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from genvd.common.text import decode
-from genvd.model import EnvironmentRecord, UnknownEnvironment
+from genvd.model.facts import EnvironmentRecord, UnknownEnvironment
 from genvd.sources import proc_files
 from genvd.sources.process_table import ProcessTable
 

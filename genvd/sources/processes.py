@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from genvd.common.text import decode
-from genvd.model import ProcessFacts, ProcessOwner, ProcessQuestion
+from genvd.model.facts import ProcessFacts, ProcessOwner, ProcessQuestion
 from genvd.sources import cgroups, owner_evidence, proc_files, process_table
 from genvd.sources.cgroups import cgroup
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers

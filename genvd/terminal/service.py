@@ -14,14 +14,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from genvd import snapshot_json
 from genvd.common import files
 from genvd.common.text import clean
+from genvd.model import snapshot_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 _PATH = "/api/v1/snapshot"
 _SECONDS = 5.0

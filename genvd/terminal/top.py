@@ -22,7 +22,7 @@ from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
     from genvd.config import Config
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
     from genvd.terminal.screen import Screen
 
 

@@ -7,14 +7,15 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from genvd import snapshot_json
-from genvd.device_identity import device_keys
 from genvd.history import QUANTITIES, values_of
+from genvd.model import snapshot_json
+from genvd.model.identity import device_keys
 from genvd.overview import overview
 
 if TYPE_CHECKING:
     from genvd.history import Past
-    from genvd.model import Device, Snapshot
+    from genvd.model.device import Device
+    from genvd.model.snapshot import Snapshot
 
 _DIGITS = {"utilization": 3, "memory": 3, "temperature": 1, "power": 1}
 

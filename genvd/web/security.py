@@ -20,7 +20,7 @@ from genvd.yaml_file import ConfigError, unexpected
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.model import CertificateEnd
+    from genvd.model.snapshot import CertificateEnd
 
 log = logging.getLogger(__name__)
 

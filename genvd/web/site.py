@@ -21,7 +21,7 @@ from genvd.web.response import Headers, Job, Response, problem
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
     from genvd.web.request import Request
 
 Make = Callable[["Snapshot", Past], bytes]

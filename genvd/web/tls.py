@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genvd.common import files
 from genvd.common.files import UnfitFileError
-from genvd.model import CertificateEnd
+from genvd.model.snapshot import CertificateEnd
 from genvd.web.certificate_end import validity
 from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 

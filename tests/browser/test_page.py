@@ -12,9 +12,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
-from genvd.device_model import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
 from genvd.history import NO_PAST, POINT_SECONDS, History, Past
-from genvd.model import CollectorStatus, Context, LedgerStatus, ProcessOwner, Snapshot
+from genvd.model.device import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
+from genvd.model.facts import Context, ProcessOwner
+from genvd.model.snapshot import CollectorStatus, LedgerStatus, Snapshot
 from tests.browser.conftest import OpenPage
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine
 

@@ -599,7 +599,7 @@ def started_until(module: str, *arguments: str | Path, **environment: str) -> It
         process.communicate()
 
 
-@pytest.mark.parametrize("module", ["genvd.model", "genvd.daemon"])
+@pytest.mark.parametrize("module", ["genvd.model.snapshot", "genvd.daemon"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_asked_to_while_it_starts(published: Path, number: int, module: str) -> None:
     with started_until(module, "--demo", "-p", "0", "--config-dir", published) as process:
@@ -609,7 +609,7 @@ def test_it_stops_when_asked_to_while_it_starts(published: Path, number: int, mo
         assert process.returncode == 0
 
 
-@pytest.mark.parametrize("module", ["genvd.model", "pynvml"])
+@pytest.mark.parametrize("module", ["genvd.model.snapshot", "pynvml"])
 def test_once_is_interrupted_without_a_traceback(scenario: Scenario, nvml_library: Path, module: str) -> None:
     scenario.hangs["*"] = 60_000
     scenario.write()

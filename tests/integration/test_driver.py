@@ -14,7 +14,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from genvd.model import DRIVER_STATES
+from genvd.model.facts import DRIVER_STATES
 from tests.standin import Mig, Process, Scenario
 from tests.support.gpus import DEVICE_METRICS, MIB, Start, gpu
 from tests.support.monitor import PROGRAM, Monitor, Series, named, parse, series

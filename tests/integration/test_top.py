@@ -17,8 +17,9 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from genvd import snapshot_json
-from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
+from genvd.model import snapshot_json
+from genvd.model.facts import Context, ProcessOwner
+from genvd.model.snapshot import CollectorStatus, Snapshot
 from genvd.web.security import Security, load
 from tests.standin import Scenario
 from tests.support.certificates import issue

@@ -16,7 +16,7 @@ from genvd.sources.state_files import StateFile
 from genvd.web import web_config
 
 if TYPE_CHECKING:
-    from genvd.model import Attachment, EnvironmentRecord
+    from genvd.model.facts import Attachment, EnvironmentRecord
 
 _LONGEST_ESCAPE = len(r"\U0010ffff")
 _LINE = re.compile(r":[1-9][0-9]*: ")

@@ -16,7 +16,6 @@ from prometheus_client.metrics_core import Metric as FamilyOfClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from genvd import snapshot_json
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
 from genvd.common.text import clean, harmless
@@ -25,22 +24,19 @@ from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
 from genvd.metrics.registry import Registry
 from genvd.metrics.samples import Family
-from genvd.model import (
+from genvd.model import snapshot_json
+from genvd.model.device import Device
+from genvd.model.facts import (
     AccountFacts,
     Attachment,
     Context,
-    Device,
-    DeviceUse,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
-    Process,
     ProcessFacts,
     ProcessOwner,
-    ServiceStatus,
-    Snapshot,
-    User,
 )
+from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
 from genvd.monitor import Monitor
 from genvd.overview import overview
 from genvd.sources.assembly import Sources

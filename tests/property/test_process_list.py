@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvd.model import MigPlace
+from genvd.model.facts import MigPlace
 from genvd.sources.nvml.processes import RunningProcess, _decode
 
 # As nvml.h has them (nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t), and as that of driver 535.43 had the last.

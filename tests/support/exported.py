@@ -12,7 +12,7 @@ from genvd.metrics.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.model import Snapshot
+    from genvd.model.snapshot import Snapshot
 
 _MANY = Limits(1000, 1000, 1000)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from genvd.config import Config
 from genvd.ledger.ledger import Ledger
-from genvd.model import Device, Environment, Holding, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.snapshot import Environment, Holding, ServiceStatus, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

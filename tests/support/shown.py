@@ -12,7 +12,9 @@ from genvd import activity, join
 from genvd.config import Config
 from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
-from genvd.model import Context, Device, Environment, Process, ProcessFacts, ProcessOwner, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.facts import Context, ProcessFacts, ProcessOwner
+from genvd.model.snapshot import Environment, Process, ServiceStatus, Snapshot
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
 from genvd.web.http_server import Server

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from genvd.model import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountQuestion
 from genvd.sources import SourceError, accounts
 from genvd.sources.accounts import NEW_NAMES, AccountSource
 from tests.support.scarcity import no_descriptors

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from genvd import activity
-from genvd.device_model import Activity, MigInstance
-from genvd.model import Attachment, Device, DeviceUse, Environment, EnvironmentUse, Holding, MigPlace, Process
+from genvd.model.device import Activity, Device, MigInstance
+from genvd.model.facts import Attachment, MigPlace
+from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Holding, Process
 
 NO = DeviceUse(0, 10, utilization=0.0)
 SOME = DeviceUse(0, 20, utilization=0.7)

@@ -9,7 +9,7 @@ import pytest
 from genvd.metrics import GROUPS
 from genvd.metrics.caps import Caps, Limits
 from genvd.metrics.spec import Metric
-from genvd.model import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
+from genvd.model.snapshot import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
 from tests.support.exported import exported
 
 MANY = 10_000

@@ -12,7 +12,7 @@ import pytest
 
 from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
 from genvd.common.worker_pool import WorkerPool
-from genvd.model import CollectorStatus
+from genvd.model.snapshot import CollectorStatus
 from genvd.sources import SourceError
 from tests.support.waiting import wait_for
 

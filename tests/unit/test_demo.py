@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from genvd.config import Config
-from genvd.device_model import DeviceDetails, MemoryHealth
 from genvd.machine import Machine
 from genvd.metrics import GROUPS
-from genvd.model import ServiceStatus, Snapshot
+from genvd.model.device import DeviceDetails, MemoryHealth
+from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.monitor import Monitor
 from genvd.policy import violations
 from genvd.sources.assembly import Sources, make_sources

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.device_model import DeviceDetails, MemoryHealth
-from genvd.model import Device, ServiceStatus, Snapshot
+from genvd.model.device import Device, DeviceDetails, MemoryHealth
+from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.overview.problems import problems
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from genvd.collector import STEADY_TICKS
-from genvd.model import Device
+from genvd.model.device import Device
 from genvd.sources import SourceError
 from genvd.sources.devices import MOST_LOGGED, DeviceFacts, Devices
 

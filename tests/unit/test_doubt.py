@@ -6,17 +6,9 @@ import pytest
 
 from genvd import activity, join, policy
 from genvd.doubt import NO_DOUBT, Doubt, doubt
-from genvd.model import (
-    AccountFacts,
-    Attachment,
-    Context,
-    Device,
-    EnvironmentRecord,
-    ProcessFacts,
-    ProcessOwner,
-    ServiceStatus,
-    Snapshot,
-)
+from genvd.model.device import Device
+from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, ProcessFacts, ProcessOwner
+from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.ownership import OwnedRecord
 
 ALICE, BOB, NAMELESS = 1001, 1002, 70_001

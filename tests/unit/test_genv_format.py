@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genvd.model import Attachment, EnvironmentRecord
+from genvd.model.facts import Attachment, EnvironmentRecord
 from genvd.sources import genv_format
 
 ENVIRONMENT: dict[str, Any] = {

@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 
 from genvd.history import MOST_DEVICES, POINT_SECONDS, POINTS, SPAN_SECONDS, History, Past
-from genvd.model import Device, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.snapshot import ServiceStatus, Snapshot
 
 START = 1_000_000 * POINT_SECONDS
 SERVICE = ServiceStatus("1", "live", "3", "12")

@@ -8,7 +8,7 @@ import pytest
 
 from genvd.common.clock import Moment
 from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
-from genvd.model import Environment, Holding
+from genvd.model.snapshot import Environment, Holding
 
 NOW = 1_800_000_000.0
 BOOT = 40_000.0

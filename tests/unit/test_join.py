@@ -6,18 +6,16 @@ import os
 
 from genvd import join
 from genvd.common.text import decode
-from genvd.model import (
+from genvd.model.facts import (
     AccountFacts,
     Attachment,
     Context,
-    DeviceUse,
-    Environment,
     EnvironmentRecord,
     GenvFacts,
-    Process,
     ProcessFacts,
     ProcessOwner,
 )
+from genvd.model.snapshot import DeviceUse, Environment, Process
 from genvd.ownership import owned_records
 from genvd.sources import genv_format
 

@@ -8,7 +8,7 @@ import pytest
 
 from genvd import known_accounts
 from genvd.known_accounts import KnownAccount, KnownAccounts
-from genvd.model import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountQuestion
 from genvd.sources import accounts as source
 from genvd.sources.accounts import AccountSource
 

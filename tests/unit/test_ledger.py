@@ -34,7 +34,7 @@ from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
 from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Consumer, Total, Use
 from genvd.metrics.caps import Limits
-from genvd.model import LedgerStatus, Snapshot, UserUse
+from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
 from genvd.remembered import Remembered
 from genvd.renumbering import KeptDevice
 from genvd.sightings import KeptTime

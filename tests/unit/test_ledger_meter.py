@@ -9,7 +9,8 @@ import pytest
 from genvd.ledger.look import Held, Look, Outside, Reading, look_of
 from genvd.ledger.meter import Meter, shared
 from genvd.ledger.use import Consumer, Key, Total, Use
-from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
 ALICE, ALICE_2, BOB = Consumer("alice", "1"), Consumer("alice", "2"), Consumer("bob", "3")
 LONGEST = 30.0

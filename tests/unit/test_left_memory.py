@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from genvd.left_memory import NEGLIGIBLE_BYTES, LeftMemory
-from genvd.model import Device, DeviceUse, Process, UnseenMemory
+from genvd.model.device import Device
+from genvd.model.snapshot import DeviceUse, Process, UnseenMemory
 
 GIB = 2**30
 

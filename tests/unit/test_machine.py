@@ -7,15 +7,8 @@ import threading
 import time
 
 from genvd.machine import Machine
-from genvd.model import (
-    AccountFacts,
-    AccountQuestion,
-    EnvironmentRecord,
-    GenvFacts,
-    GpuFacts,
-    RejectedClaims,
-    ServiceStatus,
-)
+from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
+from genvd.model.snapshot import RejectedClaims, ServiceStatus
 from genvd.sources.assembly import Sources
 from genvd.sources.device_groups import GpuQuestion
 from genvd.sources.processes import ProcessSource

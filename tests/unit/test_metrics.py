@@ -25,7 +25,8 @@ from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, rend
 from genvd.metrics.registry import Registry
 from genvd.metrics.samples import Family
 from genvd.metrics.spec import Metric
-from genvd.model import Device, DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
 ERRORS = ErrorLog(logging.getLogger(__name__))
 

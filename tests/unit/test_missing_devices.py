@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from genvd.missing_devices import MOST_MISSING, MissingDevices
-from genvd.model import Device, MissingDevice, ServiceStatus, Snapshot
+from genvd.model.device import Device
+from genvd.model.snapshot import MissingDevice, ServiceStatus, Snapshot
 from genvd.overview import overview
 
 

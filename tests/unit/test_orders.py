@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genvd.model import Context, ProcessOwner
+from genvd.model.facts import Context, ProcessOwner
 from genvd.overview import Overview, overview
 from genvd.terminal.paint import painted
 from genvd.terminal.picture import Frame, picture

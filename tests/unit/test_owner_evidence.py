@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genvd.model import EnvironmentRecord
+from genvd.model.facts import EnvironmentRecord
 from genvd.sources import owner_evidence, proc_files, process_table
 from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
 from genvd.sources.process_table import ProcessTable

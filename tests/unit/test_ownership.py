@@ -8,7 +8,7 @@ import pytest
 
 from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
 from genvd.common.text import RESERVED
-from genvd.model import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
+from genvd.model.facts import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
 from genvd.ownership import (
     MOST_MEMBERS,
     Membership,

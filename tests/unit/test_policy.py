@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from genvd import activity, join, policy
-from genvd.model import (
-    AccountFacts,
-    Attachment,
-    Device,
+from genvd.model.device import Device
+from genvd.model.facts import AccountFacts, Attachment, EnvironmentRecord
+from genvd.model.snapshot import (
     DeviceUse,
     Environment,
-    EnvironmentRecord,
     EnvironmentUse,
     Holding,
     Process,

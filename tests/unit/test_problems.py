@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from genvd.device_model import Board, Device
-from genvd.model import CertificateEnd, ServiceStatus, Snapshot
+from genvd.model.device import Board, Device
+from genvd.model.snapshot import CertificateEnd, ServiceStatus, Snapshot
 from genvd.overview import overview
 
 GIB = 2**30

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.model import EnvironmentRecord, ProcessOwner, ProcessQuestion
+from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessQuestion
 from genvd.sources.process_environment import Claim, inherited, own_claim
 from genvd.sources.processes import ProcessSource
 from tests.support.needs import need_root

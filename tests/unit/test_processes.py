@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from genvd.common.text import MAX_TEXT, decode
-from genvd.model import ProcessQuestion
+from genvd.model.facts import ProcessQuestion
 from genvd.sources import SourceError
 from genvd.sources.cgroups import cgroup
 from genvd.sources.proc_files import in_first_pid_namespace, layout

@@ -5,26 +5,24 @@ from __future__ import annotations
 import pytest
 
 from genvd import policy
-from genvd.device_identity import Identity, LastUuids, device_keys
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
 from genvd.machine import Machine
-from genvd.model import (
+from genvd.model.device import Device
+from genvd.model.facts import (
     AccountFacts,
     AccountQuestion,
     Attachment,
     Context,
-    Device,
-    Environment,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,
     ProcessFacts,
     ProcessOwner,
     ProcessQuestion,
-    ServiceStatus,
-    Snapshot,
 )
+from genvd.model.identity import Identity, LastUuids, device_keys
+from genvd.model.snapshot import Environment, ServiceStatus, Snapshot
 from genvd.overview import overview
 from genvd.renumbering import Renumbering
 from genvd.sources.assembly import Sources

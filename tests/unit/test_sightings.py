@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from genvd.common.clock import Moment
-from genvd.model import Attachment, Environment, EnvironmentRecord, GenvFacts, Holding, ProcessFacts
+from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
+from genvd.model.snapshot import Environment, Holding
 from genvd.remembered import Remembered
 from genvd.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from genvd import snapshot_json
 from genvd.config import Config
-from genvd.model import Snapshot
+from genvd.model import snapshot_json
+from genvd.model.snapshot import Snapshot
+from genvd.model.snapshot_json import NoSnapshotError
 from genvd.monitor import Monitor
-from genvd.snapshot_json import NoSnapshotError
 from genvd.sources.assembly import make_sources
 
 

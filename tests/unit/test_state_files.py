@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.model import GenvFacts
+from genvd.model.facts import GenvFacts
 from genvd.sources import SourceError
 from genvd.sources.genv_state import GenvStateSource
 from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from genvd.common.text_width import cut, fill, width, wrap
-from genvd.device_model import Activity, MigInstance
-from genvd.model import CollectorStatus, Context, ProcessOwner, Snapshot
+from genvd.model.device import Activity, MigInstance
+from genvd.model.facts import Context, ProcessOwner
+from genvd.model.snapshot import CollectorStatus, Snapshot
 from genvd.overview import overview
 from genvd.terminal.keys import HELP, Key, pressed
 from genvd.terminal.paint import ISOLATES, Piece, Style, painted

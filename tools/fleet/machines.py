@@ -20,7 +20,7 @@ from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Format, render
 from genvd.metrics.registry import Registry
-from genvd.model import ServiceStatus, Snapshot
+from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.sources.assembly import Sources
 from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import device_groups

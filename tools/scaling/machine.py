@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genvd.model import (
+from genvd.model.device import DriverVersions
+from genvd.model.facts import (
     AccountFacts,
     AccountQuestion,
     Attachment,
     Context,
-    DriverVersions,
     EnvironmentRecord,
     GenvFacts,
     GpuFacts,

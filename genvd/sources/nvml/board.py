@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import Board
+from genvd.model.device import Board
 from genvd.sources.nvml.asked import text
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.own import gsp_firmware_version

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from genvd.device_model import C2cLink, ErrorCount
+from genvd.model.device import C2cLink, ErrorCount
 from genvd.sources.nvml.fields import supported_values
 from genvd.sources.nvml.sane import within
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.device_model import Clock, Throttling
+from genvd.model.device import Clock, Throttling
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.sane import within
 

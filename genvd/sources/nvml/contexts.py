@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genvd.model import Context, ContextType, EngineShares
+from genvd.model.facts import Context, ContextType, EngineShares
 from genvd.sources.nvml.processes import ProcessLists, RunningProcess
 from genvd.sources.nvml.utilization import ProcessUtilization, Work
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import DeviceDetails, ErrorCount, Fan, Sessions
+from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
 from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.fields import supported_values

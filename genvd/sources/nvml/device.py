@@ -10,8 +10,7 @@ import pynvml
 
 from genvd.collector import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
-from genvd.device_model import Activity, DeviceDetails, MemoryHealth
-from genvd.model import Device
+from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.devices import DeviceFacts, DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
@@ -32,7 +31,7 @@ from genvd.sources.parts import Parts
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from genvd.device_model import MigInstance
+    from genvd.model.device import MigInstance
     from genvd.sources.nvml.mig import MigMode
 
 log = logging.getLogger(__name__)

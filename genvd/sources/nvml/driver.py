@@ -39,7 +39,7 @@ _WHY_NOT = {
 
 
 def problem_of(error: pynvml.NVMLError) -> SourceError:
-    """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.DRIVER_STATES`)."""
+    """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return SourceError(_mismatch(), "mismatch")
     reason, text = _WHY_NOT.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))

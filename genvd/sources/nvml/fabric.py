@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.device_model import Fabric, FabricProblem
+from genvd.model.device import Fabric, FabricProblem
 from genvd.sources.nvml.own import fabric_info, fabric_info_3
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import Activity, PipeActivity
+from genvd.model.device import Activity, PipeActivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.device_model import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
+from genvd.model.device import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.own import repair_status, retired_pages, sram_errors, unrepairable_memory
 from genvd.sources.nvml.sane import within

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pynvml
 
-from genvd.device_model import ErrorCount, NvLink
+from genvd.model.device import ErrorCount, NvLink
 from genvd.sources.nvml.fields import field_values
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
-from genvd.device_model import Activity, MigInstance
+from genvd.model.device import Activity, MigInstance
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.errors import known
 from genvd.sources.nvml.health import placed_errors

@@ -8,7 +8,7 @@ import pynvml
 
 from genvd.collector import Runner
 from genvd.common.worker_pool import WorkerPool
-from genvd.device_model import PcieThroughput
+from genvd.model.device import PcieThroughput
 from genvd.sources.devices import DeviceLostError
 from genvd.sources.nvml.asked import Asked, Constants, text
 from genvd.sources.nvml.errors import NvmlCalls

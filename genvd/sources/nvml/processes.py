@@ -20,7 +20,7 @@ import pynvml
 
 from genvd.collector import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
-from genvd.model import MigPlace
+from genvd.model.facts import MigPlace
 from genvd.sources.nvml.errors import NOT_SUPPORTED
 from genvd.sources.nvml.library import function
 from genvd.sources.proc_files import MAX_PID

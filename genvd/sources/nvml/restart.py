@@ -31,7 +31,7 @@ class RestartRule:
         """Return why a new process is needed, or None if this one will do or a new one would fare no better.
 
         Args:
-            driver_state: one of :data:`genvd.model.DRIVER_STATES`.
+            driver_state: one of :data:`genvd.model.snapshot.DRIVER_STATES`.
         """
         self._worked = self._worked or driver_state == "ok"
         if self._library is None and driver_state != "missing":  # else none is loaded, which takes long to find out

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pynvml
 
 from genvd.common.error_log import ErrorLog
-from genvd.device_model import PcieThroughput
-from genvd.model import Device, DriverVersions, GpuFacts
+from genvd.model.device import Device, DriverVersions, PcieThroughput
+from genvd.model.facts import GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices

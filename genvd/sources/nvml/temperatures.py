@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.device_model import Threshold
+from genvd.model.device import Threshold
 from genvd.sources.nvml.fields import supported_values
 from genvd.sources.nvml.sane import celsius
 

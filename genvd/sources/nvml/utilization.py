@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from genvd.model import EngineShares
+from genvd.model.facts import EngineShares
 from genvd.sources.nvml.library import function
 from genvd.sources.proc_files import MAX_PID
 

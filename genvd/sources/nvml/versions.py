@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from genvd.model import DriverVersions
+from genvd.model.device import DriverVersions
 from genvd.sources.nvml.asked import text
 from genvd.sources.nvml.sane import within
 

@@ -15,7 +15,7 @@ import pynvml
 from genvd.collector import Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.device_model import XidErrors
+from genvd.model.device import XidErrors
 from genvd.sources import SourceError
 from genvd.sources.nvml.asked import text
 

@@ -14,7 +14,7 @@ from genvd.common.text import harmless
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.device_model import Device
+    from genvd.model.device import Device
 
 
 class Identity(NamedTuple):

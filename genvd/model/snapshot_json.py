@@ -8,7 +8,7 @@ import types
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from genvd.model import Snapshot
+from genvd.model.snapshot import Snapshot
 
 
 class NoSnapshotError(ValueError):

@@ -1,0 +1,1 @@
+"""What is known of the machine: frozen dataclasses that collectors fill and all others read."""
