@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from genvd import interpreter, logs
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import FAILED, OK, START_AGAIN
-from genvd.config_file import ConfigError
-from genvd.config_values import show_duration
+from genvd.config.loader import ConfigError
+from genvd.config.paths import state_directory
+from genvd.config.values import show_duration
+from genvd.config.yaml_reader import unexpected
 from genvd.model.snapshot import ListenAddress
 from genvd.monitor import Monitor
-from genvd.places import state_directory
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
 from genvd.signals import WAKE, hold_signals, next_signal, wake_main_thread
@@ -29,12 +30,11 @@ from genvd.web.http_server import Server
 from genvd.web.listening import ListenError, Listening, adopt, listen
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
-from genvd.yaml_file import unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.web.security import Loaded
 
 log = logging.getLogger(__name__)

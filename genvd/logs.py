@@ -20,7 +20,7 @@ def set_up(level: str) -> None:
     """Send the log to standard error.
 
     Args:
-        level: one of :data:`genvd.config.LOG_LEVELS`.
+        level: one of :data:`genvd.config.schema.LOG_LEVELS`.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JournalFormatter() if _stderr_is_journal() else _TERMINAL_FORMATTER)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from genvd import __version__, interpreter
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
+from genvd.config.paths import state_directory
 from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.ledger.recall import recalled
@@ -21,13 +22,12 @@ from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
-from genvd.places import state_directory
 from genvd.sources.device_groups import device_groups
 from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.metrics.samples import Family
     from genvd.model.snapshot import CertificateEnd, ListenAddress, Snapshot
     from genvd.sources.assembly import Sources

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd import config
 from genvd.cli.arguments import parsers
+from genvd.config import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _INTRODUCTION = """\
 # Configuration
 
-Made by `make generate` from `genvd/config.py`. The same is in the manual page monitor.yaml(5), in the commented
+Made by `make generate` from `genvd/config/schema.py`. The same is in the manual page monitor.yaml(5), in the commented
 [sample](../packaging/monitor.yaml) and, for editors, in the [JSON Schema](../packaging/monitor.schema.json).
 
 `/etc/genv/monitor.yaml` is read if it is there; `--config FILE` names another. It is YAML: sections, and in each of
@@ -59,23 +59,23 @@ _ENVIRONMENT = """\
 
 def configuration_reference() -> str:
     """Return docs/configuration.md."""
-    sections = (_section(name, text) for name, text in config.SECTIONS.items())
+    sections = (_section(name, text) for name, text in schema.SECTIONS.items())
     return "\n".join((_INTRODUCTION, *sections, _OPTIONS + "".join(_option_rows()), _ENVIRONMENT))
 
 
 def _section(name: str, text: str) -> str:
-    rows = "".join(_row(setting) for setting in config.settings() if setting.section == name)
+    rows = "".join(_row(setting) for setting in schema.settings() if setting.section == name)
     return f"## {name}\n\n{text}\n\n| key | default | meaning |\n| --- | --- | --- |\n{rows}"
 
 
-def _row(setting: config.Setting) -> str:
+def _row(setting: schema.Setting) -> str:
     default = f"`{setting.default_text}`" if setting.default_text else "empty"
     meaning = f"{setting.description} Takes {setting.expected}.".replace("|", "\\|")
     return f"| `{setting.section}.{setting.key}` | {default} | {meaning} |\n"
 
 
 def _option_rows() -> Iterator[str]:
-    keys = {setting.field: f"{setting.section}.{setting.key}" for setting in config.settings()}
+    keys = {setting.field: f"{setting.section}.{setting.key}" for setting in schema.settings()}
     for action in parsers("genv monitor")[0].options:
         if action.dest in keys:
             yield f"| `{', '.join(action.option_strings)}` | `{keys[action.dest]}` |\n"

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from genvd import config
+from genvd.config import schema
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
 from genvd.metrics.device_details import DETAILS
@@ -199,8 +199,8 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
         ROOT / "docs" / "configuration.md": configuration_reference(),
-        ROOT / "packaging" / "monitor.yaml": config.sample(),
-        ROOT / "packaging" / "monitor.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
+        ROOT / "packaging" / "monitor.yaml": schema.sample(),
+        ROOT / "packaging" / "monitor.schema.json": json.dumps(schema.json_schema(), indent=2) + "\n",
     }
 
 

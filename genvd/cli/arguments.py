@@ -11,8 +11,8 @@ from typing import Any
 
 from genvd import __version__
 from genvd.cli.parser import FILE, PID, Parser
-from genvd.config import DEFAULT_FILE, LOG_LEVELS, Config
-from genvd.config_file import parse_option
+from genvd.config.loader import parse_option
+from genvd.config.schema import DEFAULT_FILE, LOG_LEVELS, Config
 from genvd.ledger.period import parse_moment
 
 _DEMO_DEVICES = 8

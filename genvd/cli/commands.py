@@ -12,8 +12,8 @@ from genvd.cli.arguments import parsers
 from genvd.cli.parser import parse
 from genvd.common import files
 from genvd.common.output import FAILED, OK, START_AGAIN, WRONG, OutputError, open_closed_ones, write_output
-from genvd.config import DEFAULT_FILE, Config, as_yaml
-from genvd.config_file import ConfigError, load
+from genvd.config.loader import ConfigError, load
+from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
 from genvd.leaving import leave, start_again
 from genvd.signals import end_when_interrupted, hold_signals
 
@@ -203,8 +203,8 @@ def _password(file: Path | None) -> str:
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
+    from genvd.config.web import read
     from genvd.publish import PublishError, publish_as_configured
-    from genvd.web.web_config import read
 
     if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
         raise ConfigError(problems)
@@ -221,10 +221,10 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
 
 
 def _report(config: Config, options: argparse.Namespace) -> int:
+    from genvd.config.paths import ledger_to_read
     from genvd.ledger.forms import FORMATS
     from genvd.ledger.place import FILE
     from genvd.ledger.report import ReportError, make
-    from genvd.places import ledger_to_read
 
     if options.since >= options.until:
         log.error("--since is not before --until: there is no time in between; exchange them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from genvd.config.paths import ledger_directory
 from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.ledger.look import look_of
@@ -12,12 +13,11 @@ from genvd.ledger.meter import Meter
 from genvd.ledger.store import Stored
 from genvd.ledger.use import thousandth
 from genvd.model.snapshot import LedgerStatus, UserUse
-from genvd.places import ledger_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.ledger.use import Total
     from genvd.model.snapshot import Snapshot
     from genvd.remembered import Remembered

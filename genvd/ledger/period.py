@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from genvd.config_values import SECONDS, sum_of_units
+from genvd.config.values import SECONDS, sum_of_units
 
 EXPECTED = (
     "expected how long ago (7d, 12h), a day (today, yesterday, 2026-11-23) or a time (2026-11-23T08:00,"

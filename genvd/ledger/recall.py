@@ -9,14 +9,14 @@ import stat
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from genvd.config.paths import ledger_to_read
 from genvd.ledger import place, schema
 from genvd.ledger.store import read_remembered
-from genvd.places import ledger_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.remembered import Remembered
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from genvd.common.safe_tree import UnsafePathError, write_file
-from genvd.config import DEFAULT_PROMETHEUS_URL
-from genvd.places import publish_directory, state_directory
+from genvd.config.paths import publish_directory, state_directory
+from genvd.config.schema import DEFAULT_PROMETHEUS_URL
 from genvd.publish.scraping import scrape_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
 
 _FILES = Path(__file__).parent / "files"
 

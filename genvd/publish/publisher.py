@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
 
 log = logging.getLogger(__name__)
 

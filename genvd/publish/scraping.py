@@ -12,13 +12,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
-from genvd.config import TLS_KEYS
-from genvd.web.web_config import WebConfig, read
+from genvd.config.schema import TLS_KEYS
+from genvd.config.web import WebConfig, read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
 
 _CERTIFICATE_WANTED = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 

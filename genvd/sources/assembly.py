@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.places import state_directory
+from genvd.config.paths import state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.model.facts import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
     from genvd.sources import Source
     from genvd.sources.device_groups import GpuQuestion

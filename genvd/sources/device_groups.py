@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.config import Config
+    from genvd.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from genvd.terminal.size import terminal_size
 from genvd.terminal.window import Window
 
 if TYPE_CHECKING:
-    from genvd.config import Config
+    from genvd.config.schema import Config
     from genvd.model.snapshot import Snapshot
     from genvd.terminal.screen import Screen
 
@@ -112,7 +112,7 @@ def _first(service: Service, seconds: float) -> Seen:
 
 
 def _own_url(config: Config) -> str:
-    from genvd.web.web_config import read
+    from genvd.config.web import read
 
     tls = config.listen_web_config_file and read(config.listen_web_config_file).config.tls
     return f"{'https' if tls else 'http'}://{target_for(config.listen_address, config.listen_port)}"

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
-from genvd.web.bcrypt_hash import cost
+from genvd.config.web import bcrypt_cost
 from genvd.web.login_queue import Credentials, Entry, LoginQueue, Outcome, line_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Logins:
     def let_in(self, users: Mapping[str, str]) -> None:
         """Say who may come in: names, and passwords hashed with bcrypt."""
         self._users = users
-        self._most_cost = max(map(cost, users.values()), default=0)
+        self._most_cost = max(map(bcrypt_cost, users.values()), default=0)
 
     def known(self, given: Credentials) -> Outcome | None:
         """Return what these credentials were found to be before, if that still holds; None if it is not known."""
@@ -92,7 +92,7 @@ class Logins:
             return True
         # A cheaper hash must not tell that there is such a user: what is missing to the dearest one is added. Each
         # step of cost doubles the work.
-        for step in range(cost(stored) if stored else self._most_cost, self._most_cost):
+        for step in range(bcrypt_cost(stored) if stored else self._most_cost, self._most_cost):
             _matches(given.password, _hash_of(step))
         return False
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from genvd.certificates import invalidity
 from genvd.common.error_log import ErrorLog
+from genvd.config.web import WebConfig, read
+from genvd.config.yaml_reader import ConfigError, unexpected
 from genvd.web.limiter import RateLimit
 from genvd.web.logins import Logins
 from genvd.web.tls import Tls, TlsError
-from genvd.web.web_config import WebConfig, read
-from genvd.yaml_file import ConfigError, unexpected
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,8 +1,8 @@
-"""Prints monitor.yaml(5), made from the settings in genvd/config.py: ``monitor_yaml.py VERSION DATE``."""
+"""Prints monitor.yaml(5), made from the settings in genvd/config/schema.py: ``monitor_yaml.py VERSION DATE``."""
 
 import sys
 
-from genvd import config
+from genvd.config import schema
 
 
 def page(version: str, date: str) -> str:
@@ -14,13 +14,13 @@ def page(version: str, date: str) -> str:
     """
     settings = "".join(
         f".SS {escaped(section)}\n{escaped(text)}\n"
-        + "".join(_entry(setting) for setting in config.settings() if setting.section == section)
-        for section, text in config.SECTIONS.items()
+        + "".join(_entry(setting) for setting in schema.settings() if setting.section == section)
+        for section, text in schema.SECTIONS.items()
     )
     return TEMPLATE.format(
         version=version,
         date=date,
-        file=escaped(str(config.DEFAULT_FILE)),
+        file=escaped(str(schema.DEFAULT_FILE)),
         settings=settings,
         sample=escaped(SAMPLE),
     )
@@ -40,7 +40,7 @@ def escaped(text: str) -> str:
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in text.split("\n"))
 
 
-def _entry(setting: config.Setting) -> str:
+def _entry(setting: schema.Setting) -> str:
     return (
         f".TP\n.B {escaped(setting.section)}.{escaped(setting.key)}\n{escaped(setting.description)}\n"
         f"Takes {escaped(setting.expected)}.\nDefault: {escaped(setting.default_text or 'empty')}.\n"
@@ -56,7 +56,7 @@ publish:
   prometheus_url: http://prometheus.example.org:9090"""
 
 TEMPLATE = """\
-.\\" Made by packaging/man/monitor_yaml.py from genvd/config.py.
+.\\" Made by packaging/man/monitor_yaml.py from genvd/config/schema.py.
 .TH MONITOR.YAML 5 "{date}" "genv\\-monitor {version}" "File formats"
 .SH NAME
 monitor.yaml \\- configuration of genv\\-monitor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genvd import interpreter, logs
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources

@@ -17,7 +17,7 @@ import bcrypt
 import pytest
 import yaml
 
-from genvd.config import settings
+from genvd.config.schema import settings
 from genvd.metrics import GROUPS
 from tests.standin import Mig, NvLink, Process, Scenario
 from tests.support.genv_state import write_state

@@ -21,11 +21,11 @@ import bcrypt
 import pytest
 import yaml
 
+from genvd.config.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
+from genvd.config.web import read
+from genvd.config.yaml_reader import ConfigError
 from genvd.web.connections import MOST_TLS
 from genvd.web.security import Security, load
-from genvd.web.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
-from genvd.web.web_config import read
-from genvd.yaml_file import ConfigError
 from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
 from tests.support import debian
 from tests.support.certificates import Certificate, issue, trusting
@@ -315,7 +315,7 @@ def test_whatever_reading_raises_the_service_goes_on(
     def fail(*_: object) -> None:
         raise error
 
-    for target in (("genvd.web.web_config._Reader.config", fail), ("genvd.web.security._signature", fail)):
+    for target in (("genvd.config.web._Reader.config", fail), ("genvd.web.security._signature", fail)):
         security = Security(load(web))
         users = dict(security.policy.users)
         with monkeypatch.context() as patched:

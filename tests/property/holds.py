@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd.common.text import MAX_TEXT, decode
-from genvd.config import Config, as_yaml
-from genvd.config_file import ConfigError, load
+from genvd.config import web
+from genvd.config.loader import ConfigError, load
+from genvd.config.schema import Config, as_yaml
 from genvd.sources import SourceError, genv_format, proc_files
 from genvd.sources.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.sources.state_files import StateFile
-from genvd.web import web_config
 
 if TYPE_CHECKING:
     from genvd.model.facts import Attachment, EnvironmentRecord
@@ -107,7 +107,7 @@ def web_configuration(content: bytes, file: Path) -> None:
         file: where to write it.
     """
     file.write_bytes(content)
-    reading = web_config.read(file)
+    reading = web.read(file)
     assert reading.files[0] == file
     for problem in reading.problems:
         _assert_has_place(problem, file)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvd.config import Config, as_yaml, settings
-from genvd.config_file import load
-from genvd.config_values import parse_duration, show_duration
+from genvd.config.loader import load
+from genvd.config.schema import Config, as_yaml, settings
+from genvd.config.values import parse_duration, show_duration
 from tests.property import holds
 
 SETTINGS = list(settings())

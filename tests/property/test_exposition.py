@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
 from genvd.common.text import clean, harmless
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
 from genvd.metrics.registry import Registry

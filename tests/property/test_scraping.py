@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genvd.config_file import ConfigError, load
+from genvd.config.loader import ConfigError, load
 from genvd.publish import publish_as_configured
 from tests.support import debian
 from tests.support.certificates import issue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.ledger.ledger import Ledger
 from genvd.model.device import Device
 from genvd.model.snapshot import Environment, Holding, ServiceStatus, Snapshot

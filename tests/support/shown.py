@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genvd import activity, join
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 import genvd
-from genvd.config import SECTIONS, Config, as_yaml, json_schema, sample, settings
-from genvd.config_file import ConfigError, load, parse_option
-from genvd.config_values import parse_duration, show_duration
-from genvd.yaml_file import MAX_BYTES
+from genvd.config.loader import ConfigError, load, parse_option
+from genvd.config.schema import SECTIONS, Config, as_yaml, json_schema, sample, settings
+from genvd.config.values import parse_duration, show_duration
+from genvd.config.yaml_reader import MAX_BYTES
 from tests.support.monitor import PROGRAM
 from tests.support.needs import need_command
 

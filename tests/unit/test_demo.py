@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.machine import Machine
 from genvd.metrics import GROUPS
 from genvd.model.device import DeviceDetails, MemoryHealth

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.ledger.book import Book
 from genvd.ledger.keeper import Keeper, Retention
 from genvd.monitor import Monitor

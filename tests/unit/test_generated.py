@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd import config
+from genvd.config import schema
 from genvd.metrics import ALL
 from tools.reference import generated
 
@@ -25,7 +25,7 @@ def test_every_metric_is_in_the_reference() -> None:
 
 def test_every_setting_is_in_the_reference() -> None:
     reference = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    for setting in config.settings():
+    for setting in schema.settings():
         (row,) = (line for line in reference.splitlines() if line.startswith(f"| `{setting.section}.{setting.key}` |"))
         assert setting.description.replace("|", "\\|") in row
         assert len(re.split(r"(?<!\\)\|", row)) == len(("", "key", "default", "meaning", ""))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.interpreter import undisturbed
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from genvd import config as configuration
 from genvd.common.text import RESERVED, clean
-from genvd.config import Config
+from genvd.config import schema as configuration
+from genvd.config.schema import Config
 from genvd.idleness import LastWork
 from genvd.known_accounts import KnownAccount
 from genvd.ledger import book as book_module

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import bcrypt
 import pytest
 
+from genvd.config.web import bcrypt_cost
 from genvd.web import login_queue, logins
-from genvd.web.bcrypt_hash import cost
 from genvd.web.login_queue import MOST_CREDENTIALS, MOST_WAITERS, Credentials, Outcome, line_of
 from genvd.web.logins import Logins, PasswordChecks, credentials
 from genvd.web.request import Headers
@@ -178,7 +178,7 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
     work: list[int] = []
 
     def matches(_: bytes, stored: str) -> bool:
-        work.append(1 << cost(stored))
+        work.append(1 << bcrypt_cost(stored))
         return False
 
     monkeypatch.setattr(logins, "_matches", matches)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import genvd
-from genvd import config
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import Parser
+from genvd.config import schema
 from tools.links.document import documents
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_long_options_are_completed(command: str) -> None:
 
 def test_commands_and_levels_are_completed() -> None:
     assert set(_commands()) - {""} <= _complete("genv-monitor ")
-    assert _complete("genv-monitor run --log-level ") == set(config.LOG_LEVELS)
+    assert _complete("genv-monitor run --log-level ") == set(schema.LOG_LEVELS)
 
 
 def test_what_an_option_can_be_is_completed() -> None:
@@ -136,7 +136,7 @@ def test_the_manual_of_the_configuration_has_every_setting() -> None:
     command = [sys.executable, str(PACKAGING / "man" / "monitor_yaml.py"), "1.2.3", "2026-11-23"]
     page = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
-    for setting in config.settings():
+    for setting in schema.settings():
         assert f".TP\n.B {setting.section}.{setting.key}\n" in page
     assert [line for line in page.splitlines() if line.startswith("'")] == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.publish import publish
 from genvd.publish.publisher import LASTING_SECONDS, RESTORE_SECONDS, Publisher
 from genvd.publish.scraping import targets

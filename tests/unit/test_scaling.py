@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genvd.config import Config
-from genvd.config_file import load
+from genvd.config.loader import load
+from genvd.config.schema import Config
 from tools.scaling.__main__ import DOCUMENT, between
 from tools.scaling.tables import SHAPES, TABLES, parts, table
 

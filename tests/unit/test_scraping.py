@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from genvd.config import Config
-from genvd.config_file import load
+from genvd.config.loader import load
+from genvd.config.schema import Config
 from genvd.publish import publish_as_configured
 
 CERTIFICATES = {"ca_file": "/p/ca.pem", "cert_file": "/p/c.pem", "key_file": "/p/c.key"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.model import snapshot_json
 from genvd.model.snapshot import Snapshot
 from genvd.model.snapshot_json import NoSnapshotError

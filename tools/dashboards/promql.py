@@ -6,7 +6,7 @@ job, pod or other label a scrape configuration adds, and a machine that two jobs
 
 from collections.abc import Sequence
 
-from genvd.config import Config
+from genvd.config.schema import Config
 
 DEFAULT_GRACE = Config().idle_grace
 """Seconds for which an environment without work is in use, where a machine does not tell its own."""

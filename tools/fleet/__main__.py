@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.publish import publish_as_configured
 from tests.support.prometheus import Prometheus
 from tools.fleet.history import add_history

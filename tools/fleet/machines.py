@@ -13,7 +13,7 @@ from typing import TypeVar
 from genvd import __version__
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.ledger.ledger import Ledger
 from genvd.machine import Machine
 from genvd.metrics import GROUPS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from genvd.config_values import parse_duration
+from genvd.config.values import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS
 from tests.support import debian
 from tools.fleet.machines import SimulatedMachine, Watched

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.config import Config
-from genvd.config_file import load
+from genvd.config.loader import load
+from genvd.config.schema import Config
 from tools.scaling.machine import Shape
 from tools.scaling.measure import Cost, cost
 

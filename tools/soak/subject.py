@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from genvd import interpreter, logs
-from genvd.config import Config
+from genvd.config.schema import Config
 from genvd.monitor import Monitor
 from genvd.sources.assembly import make_sources
 from genvd.web.http_server import Server

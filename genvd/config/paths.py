@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.config import Config
+    from genvd.config.schema import Config
 
 
 GENV_STATE = Path("/var/tmp/genv")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genvd import config_values as kinds
+from genvd.config import values as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config_values import sum_of_units
-from genvd.web import tls_names
-from genvd.web.bcrypt_hash import cost
-from genvd.yaml_file import ConfigError, compose, is_null, nearest, unexpected
+from genvd.config import tls_names
+from genvd.config.values import sum_of_units
+from genvd.config.yaml_reader import ConfigError, compose, is_null, nearest, unexpected
+
+# IMPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 
 MOST_COST = 16
 """Of a bcrypt hash. At this one a login takes several seconds; with each step twice as long."""
@@ -258,7 +260,7 @@ class _Reader:
         """Return a bcrypt hash; it is a secret, so no message shows it."""
         hashed = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
         try:
-            steps = cost(hashed)
+            steps = bcrypt_cost(hashed)
         except ValueError:
             self._problem(_line(node), f"{name}: is no bcrypt hash; make one with htpasswd -nBC 10 NAME")
             return hashed
@@ -398,3 +400,18 @@ def _is_empty_text(node: yaml.Node) -> bool:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+
+
+def bcrypt_cost(hashed: str) -> int:
+    """Return the cost of a bcrypt hash, of which each step doubles the work.
+
+    Raises:
+        ValueError: it is no bcrypt hash.
+    """
+    match = _HASH.fullmatch(hashed)
+    if not match:
+        raise ValueError("no bcrypt hash")
+    return int(match[1])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config import SECTIONS, Config, Setting, contradictions, settings
-from genvd.yaml_file import ConfigError as ConfigError
-from genvd.yaml_file import compose, is_null, nearest, unexpected
+from genvd.config.schema import SECTIONS, Config, Setting, contradictions, settings
+from genvd.config.yaml_reader import ConfigError as ConfigError
+from genvd.config.yaml_reader import compose, is_null, nearest, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,1 @@
+"""What operators write: monitor.yaml, the web configuration file, and where things are on this machine."""
