@@ -41,7 +41,7 @@ class Sources:
 
 def make_sources(config: Config, demo: int | None) -> Sources:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
-    from genvd.sources.nvml.versions import bindings_version
+    from genvd.collectors.nvml.driver import bindings_version
 
     if demo is not None:
         from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
@@ -58,11 +58,11 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             bindings_version=bindings_version(),
             keep_pace=machine.keep_pace,
         )
+    from genvd.collectors.nvml.restart import RestartRule
+    from genvd.collectors.nvml.source import NvmlSource
     from genvd.sources.accounts import AccountSource
     from genvd.sources.genv_command import GenvCommandSource
     from genvd.sources.genv_state import GenvStateSource
-    from genvd.sources.nvml.restart import RestartRule
-    from genvd.sources.nvml.source import NvmlSource
     from genvd.sources.processes import ProcessSource
 
     genv = GenvStateSource(state_directory(config))

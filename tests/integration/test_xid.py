@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from genvd.sources.nvml.xids import COMMON_XIDS
+from genvd.collectors.nvml.xid import COMMON_XIDS
 from tests.standin import Scenario
 from tests.support.gpus import Start, gpu
 from tests.support.monitor import Monitor, Series, named, series

@@ -7,8 +7,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genvd.collectors.nvml.process_list import RunningProcess, _decode
 from genvd.model.facts import MigPlace
-from genvd.sources.nvml.processes import RunningProcess, _decode
 
 # As nvml.h has them (nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t), and as that of driver 535.43 had the last.
 SHORT, NORMAL, LONG = struct.Struct("=I4xQ"), struct.Struct("=I4xQII"), struct.Struct("=I4xQIIQ")

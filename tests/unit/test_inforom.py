@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.sources.nvml import own
-from genvd.sources.nvml.asked import Asked, Constants
-from genvd.sources.nvml.errors import NvmlCalls
-from genvd.sources.nvml.inforom import ASKED_AGAIN_SECONDS, inforom_corrupted
+from genvd.collectors.nvml import extra_calls
+from genvd.collectors.nvml.errors import NvmlCalls
+from genvd.collectors.nvml.inforom import ASKED_AGAIN_SECONDS, inforom_corrupted
+from genvd.collectors.nvml.query import Asked, Constants
 
 
 def test_the_inforom_is_read_once_in_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_the_inforom_is_read_once_in_ten_minutes(monkeypatch: pytest.MonkeyPatch
     def inforom(handle: object) -> bool:
         return next(answers)
 
-    monkeypatch.setattr(own, "inforom_corrupted", inforom)
+    monkeypatch.setattr(extra_calls, "inforom_corrupted", inforom)
     device = Asked("device 0", None, NvmlCalls(), Constants())
     times = (0.0, 1.0, ASKED_AGAIN_SECONDS - 1, ASKED_AGAIN_SECONDS, ASKED_AGAIN_SECONDS + 1)
     assert [inforom_corrupted(device, now) for now in times] == [False, False, False, True, True]

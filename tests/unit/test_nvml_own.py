@@ -7,7 +7,7 @@ import ctypes
 import pynvml
 import pytest
 
-from genvd.sources.nvml import own as own
+from genvd.collectors.nvml import extra_calls as own
 from tests.support.needs import need
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
-from genvd.sources.nvml.errors import known
+from genvd.collectors.nvml.errors import known
 
 N = TypeVar("N", int, float)
 

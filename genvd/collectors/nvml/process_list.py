@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.collectors.nvml.errors import NOT_SUPPORTED
+from genvd.collectors.nvml.extra_calls import function
 from genvd.common.error_log import ErrorLog
 from genvd.model.facts import MigPlace
-from genvd.sources.nvml.errors import NOT_SUPPORTED
-from genvd.sources.nvml.library import function
 from genvd.sources.proc_files import MAX_PID
 
 log = logging.getLogger(__name__)

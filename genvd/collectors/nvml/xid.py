@@ -13,11 +13,11 @@ from typing import Any
 import pynvml
 
 from genvd.collector import Runner
+from genvd.collectors.nvml.query import text
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import XidErrors
 from genvd.sources import SourceError
-from genvd.sources.nvml.asked import text
 
 log = logging.getLogger(__name__)
 

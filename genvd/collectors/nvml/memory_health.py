@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import within
+from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.extra_calls import repair_status, retired_pages, sram_errors, unrepairable_memory
 from genvd.model.device import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.own import repair_status, retired_pages, sram_errors, unrepairable_memory
-from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 _SEVERITIES = {
     "corrected": pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED,

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collector import STEADY_TICKS
+from genvd.collectors.nvml.board import board
+from genvd.collectors.nvml.bounds import celsius, percentage, ratio
+from genvd.collectors.nvml.c2c import c2c_links
+from genvd.collectors.nvml.contexts import Contexts
+from genvd.collectors.nvml.details import details
+from genvd.collectors.nvml.errors import NvmlCalls, known
+from genvd.collectors.nvml.fabric import fabric
+from genvd.collectors.nvml.gpm import GpmReader
+from genvd.collectors.nvml.memory import memory
+from genvd.collectors.nvml.memory_health import memory_health
+from genvd.collectors.nvml.mig import MigDevice, MigReader
+from genvd.collectors.nvml.nvlink import nvlinks
+from genvd.collectors.nvml.query import Asked, Constants, text
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
 from genvd.sources.device_groups import DeviceGroups
 from genvd.sources.devices import DeviceFacts, DeviceLostError
-from genvd.sources.nvml.asked import Asked, Constants, text
-from genvd.sources.nvml.board import board
-from genvd.sources.nvml.c2c import c2c_links
-from genvd.sources.nvml.contexts import Contexts
-from genvd.sources.nvml.details import details
-from genvd.sources.nvml.errors import NvmlCalls, known
-from genvd.sources.nvml.fabric import fabric
-from genvd.sources.nvml.gpm import GpmReader
-from genvd.sources.nvml.health import memory_health
-from genvd.sources.nvml.links import nvlinks
-from genvd.sources.nvml.memory import memory
-from genvd.sources.nvml.mig import MigDevice, MigReader
-from genvd.sources.nvml.sane import celsius, percentage, ratio
 from genvd.sources.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
+    from genvd.collectors.nvml.mig import MigMode
     from genvd.model.device import MigInstance
-    from genvd.sources.nvml.mig import MigMode
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.sane import part_of
+from genvd.collectors.nvml.bounds import part_of
+from genvd.collectors.nvml.errors import known
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 _WILL_NOT_DO = frozenset({pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_UNKNOWN})
 """What drivers have been seen to answer that have the second version of the call, but not for this device."""

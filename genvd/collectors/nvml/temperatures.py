@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import celsius
+from genvd.collectors.nvml.fields import supported_values
 from genvd.model.device import Threshold
-from genvd.sources.nvml.fields import supported_values
-from genvd.sources.nvml.sane import celsius
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml.asked import Asked
-    from genvd.sources.nvml.fields import Field
+    from genvd.collectors.nvml.fields import Field
+    from genvd.collectors.nvml.query import Asked
 
 _THRESHOLDS = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}
 """``nvmlTemperatureThresholds_t``."""

@@ -19,7 +19,7 @@ from genvd.model.device import Activity, PipeActivity
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 _RATIOS = {"graphics_ratio": 1, "sm_ratio": 2, "sm_occupancy_ratio": 3, "dram_ratio": 10}
 _PIPES = {"tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}

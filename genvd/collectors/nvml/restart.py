@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from genvd.sources.nvml.driver import library_on_disk
+from genvd.collectors.nvml.driver import library_on_disk
 
 CONTROL_DEVICE = Path("/dev/nvidiactl")
 DEVICE_CLASSES = Path("/proc/devices")

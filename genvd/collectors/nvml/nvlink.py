@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pynvml
 
+from genvd.collectors.nvml.fields import field_values
 from genvd.model.device import ErrorCount, NvLink
-from genvd.sources.nvml.fields import field_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.sources.nvml.asked import Asked
-    from genvd.sources.nvml.fields import Field
+    from genvd.collectors.nvml.fields import Field
+    from genvd.collectors.nvml.query import Asked
 
 _LINKS = {(link,): (link,) for link in range(36)}
 """All that there can be, ``NVML_NVLINK_MAX_LINKS``: nvidia-ml-py has had smaller ones."""

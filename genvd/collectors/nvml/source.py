@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.nvml.device import DeviceQuestion, DeviceSource
+from genvd.collectors.nvml.driver import driver_versions, gpus_of_driver, problem_of
+from genvd.collectors.nvml.pcie import PcieSampler
+from genvd.collectors.nvml.xid import XidWatch
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Device, DriverVersions, PcieThroughput
 from genvd.model.facts import GpuFacts
@@ -17,11 +21,6 @@ from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
 from genvd.sources.host_memory import host_memory
-from genvd.sources.nvml.device import DeviceQuestion, DeviceSource
-from genvd.sources.nvml.driver import gpus_of_driver, problem_of
-from genvd.sources.nvml.pcie import PcieSampler
-from genvd.sources.nvml.versions import driver_versions
-from genvd.sources.nvml.xids import XidWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

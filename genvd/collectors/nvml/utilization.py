@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from genvd.collectors.nvml.extra_calls import function
 from genvd.model.facts import EngineShares
-from genvd.sources.nvml.library import function
 from genvd.sources.proc_files import MAX_PID
 
 _SAMPLE = struct.Struct("=I4xQIIII")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import within
+from genvd.collectors.nvml.errors import known
 from genvd.model.device import Clock, Throttling
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml.asked import Asked
-    from genvd.sources.nvml.fields import Field
+    from genvd.collectors.nvml.fields import Field
+    from genvd.collectors.nvml.query import Asked
 
 _HERTZ_PER_MHZ = 1_000_000
 _NANOSECOND = 1e-9

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from genvd.collectors.nvml.bounds import within
+from genvd.collectors.nvml.fields import supported_values
 from genvd.model.device import C2cLink, ErrorCount
-from genvd.sources.nvml.fields import supported_values
-from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.sources.nvml.asked import Asked
-    from genvd.sources.nvml.fields import Field
+    from genvd.collectors.nvml.fields import Field
+    from genvd.collectors.nvml.query import Asked
 
 _COUNT = (170, 0)
 """``NVML_FI_DEV_C2C_LINK_COUNT``."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import pynvml
 
-from genvd.sources.nvml.library import function
+# IMPORT
+
 
 _GSP_VERSION_SIZE = 0x40
 
@@ -162,3 +163,18 @@ def inforom_corrupted(handle: Any) -> bool:
 def _check(result: int) -> None:
     if result != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(result)
+
+
+def function(name: str) -> Any:
+    """Return a function of the library that nvidia-ml-py has loaded.
+
+    Raises:
+        pynvml.NVMLError: none is loaded, or it has no such function.
+    """
+    library = pynvml.nvmlLib
+    if library is None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
+    try:
+        return getattr(library, name)
+    except AttributeError:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND) from None

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from genvd.collectors.nvml.errors import REFUSED, Call, NvmlCalls, known
 from genvd.common.text import clean, decode
-from genvd.sources.nvml.errors import REFUSED, Call, NvmlCalls, known
 
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[object, ...])

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import within
+from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.extra_calls import gsp_firmware_version
+from genvd.collectors.nvml.query import text
 from genvd.model.device import Board
-from genvd.sources.nvml.asked import text
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.own import gsp_firmware_version
-from genvd.sources.nvml.sane import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 _TEXTS: dict[str, Callable[..., Any]] = {
     "serial": pynvml.nvmlDeviceGetSerial,

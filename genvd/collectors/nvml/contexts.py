@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genvd.collectors.nvml.process_list import ProcessLists, RunningProcess
+from genvd.collectors.nvml.utilization import ProcessUtilization, Work
 from genvd.model.facts import Context, ContextType, EngineShares
-from genvd.sources.nvml.processes import ProcessLists, RunningProcess
-from genvd.sources.nvml.utilization import ProcessUtilization, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.sources.nvml.errors import NvmlCalls
+    from genvd.collectors.nvml.errors import NvmlCalls
 
 
 _UNKNOWN = Work(None, beside=False, engines=EngineShares())

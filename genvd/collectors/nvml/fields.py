@@ -1,4 +1,4 @@
-"""Field values by one call, taken from what the driver wrote without making an object of each.
+"""Field values: what NVML has no function of its own for, by one call. The numbers are ``NVML_FI_...`` of nvml.h.
 
 nvidia-ml-py has this call too, but looks up each member of each entry by name, which is most of what a tick costs on
 devices with many NVLinks. The layout is ``nvmlFieldValue_t`` of nvml.h, and of the union in it ``nvmlValue_t``.
@@ -6,16 +6,56 @@ devices with many NVLinks. The layout is ``nvmlFieldValue_t`` of nvml.h, and of 
 
 from __future__ import annotations
 
+# IMPORT
 import ctypes
 import struct
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.sources.nvml.errors import NOT_AVAILABLE
-from genvd.sources.nvml.library import function
-from genvd.sources.nvml.sane import whole
+from genvd.collectors.nvml.bounds import whole
+from genvd.collectors.nvml.errors import NOT_AVAILABLE, REFUSED
+from genvd.collectors.nvml.extra_calls import function
+
+if TYPE_CHECKING:
+    from genvd.collectors.nvml.query import Asked
+    # IMPORT
+
+
+Field = tuple[int, int]
+"""A field and its ``scopeId``: the number of an NVLink, or 0."""
+
+
+def field_values(device: Asked, fields: Iterable[Field], about: str) -> list[int | None]:
+    """Return the values of the fields by one call, in their order; None for each that the device has not.
+
+    Args:
+        device: the device.
+        fields: what is wanted.
+        about: what they are about, for the log.
+
+    Raises:
+        DeviceLostError: the device does not answer any more.
+    """
+    return [value for _, value in _answers(device, tuple(fields), about)]
+
+
+def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int]:
+    """Return those of the fields that the device has; one that it has not is not asked for again."""
+    refused = device.constants.get(f"{about} refused", set[Field])
+    fields = tuple(field for field in wanted if field not in (refused or ()))
+    answers = list(zip(fields, _answers(device, fields, about), strict=True))
+    if refused is not None:
+        refused.update(field for field, (result, _) in answers if result in REFUSED)
+    return {field: value for field, (_, value) in answers if value is not None}
+
+
+def _answers(device: Asked, fields: tuple[Field, ...], about: str) -> Sequence[Answer]:
+    told: list[Answer] | None = device.ask(field_list, fields, about=about) if fields else []
+    return [(pynvml.NVML_ERROR_UNKNOWN, None)] * len(fields) if told is None else told
+
 
 _ENTRY = struct.Struct("=IIqqIIQ")
 """Field, ``scopeId``, timestamp, latency, ``nvmlValueType_t``, ``nvmlReturn_t``, value."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.nvml.extra_calls import fabric_info, fabric_info_3
 from genvd.model.device import Fabric, FabricProblem
-from genvd.sources.nvml.own import fabric_info, fabric_info_3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 _STATES = {1: "not_started", 2: "in_progress", 3: "completed"}
 """``NVML_GPU_FABRIC_STATE_...``; 0 is that there is none."""

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
+from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.memory import bar1, memory
+from genvd.collectors.nvml.memory_health import placed_errors
+from genvd.collectors.nvml.query import Asked, Constants, text
 from genvd.model.device import Activity, MigInstance
-from genvd.sources.nvml.asked import Asked, Constants, text
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.health import placed_errors
-from genvd.sources.nvml.memory import bar1, memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.sources.nvml.gpm import GpmReader
+    from genvd.collectors.nvml.gpm import GpmReader
 
 _MOST_INSTANCES = 64
 """Of one device; today's have at most 7."""

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import MILLI, celsius, ratio, watts, within
+from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
+from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.extra_calls import fan_rpm, margin_temperature
+from genvd.collectors.nvml.fields import supported_values
+from genvd.collectors.nvml.inforom import inforom_corrupted
+from genvd.collectors.nvml.memory import bar1
+from genvd.collectors.nvml.temperatures import margin_thresholds, thresholds
 from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
-from genvd.sources.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
-from genvd.sources.nvml.errors import known
-from genvd.sources.nvml.fields import supported_values
-from genvd.sources.nvml.inforom import inforom_corrupted
-from genvd.sources.nvml.memory import bar1
-from genvd.sources.nvml.own import fan_rpm, margin_temperature
-from genvd.sources.nvml.sane import MILLI, celsius, ratio, watts, within
-from genvd.sources.nvml.temperatures import margin_thresholds, thresholds
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml.asked import Asked
-    from genvd.sources.nvml.fields import Field
+    from genvd.collectors.nvml.fields import Field
+    from genvd.collectors.nvml.query import Asked
 
 _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""

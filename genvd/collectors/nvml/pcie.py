@@ -7,11 +7,11 @@ from typing import NamedTuple
 import pynvml
 
 from genvd.collector import Runner
+from genvd.collectors.nvml.errors import NvmlCalls
+from genvd.collectors.nvml.query import Asked, Constants, text
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import PcieThroughput
 from genvd.sources.devices import DeviceLostError
-from genvd.sources.nvml.asked import Asked, Constants, text
-from genvd.sources.nvml.errors import NvmlCalls
 
 _BYTES_PER_KB = 1024
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.sources.nvml import own
+from genvd.collectors.nvml import extra_calls
 
 if TYPE_CHECKING:
-    from genvd.sources.nvml.asked import Asked
+    from genvd.collectors.nvml.query import Asked
 
 ASKED_AGAIN_SECONDS = 600.0
 """NVML reads the whole InfoROM from flash memory to answer, and it hardly ever changes."""
@@ -35,7 +35,7 @@ def inforom_corrupted(device: Asked, now: float | None = None) -> bool | None:
     answer: _Answer | None = device.constants.told("InfoROM")
     if answer is not None and now < answer.until:
         return answer.corrupted
-    corrupted: bool | None = device.ask(own.inforom_corrupted)
+    corrupted: bool | None = device.ask(extra_calls.inforom_corrupted)
     if corrupted is not None:
         device.constants.keep("InfoROM", _Answer(corrupted, now + ASKED_AGAIN_SECONDS))
     return corrupted
