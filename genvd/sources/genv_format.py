@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from genvd.collectors.host.procfs import MAX_PID
 from genvd.common.text import clean
 from genvd.model.facts import Attachment, EnvironmentRecord
-from genvd.sources.proc_files import MAX_PID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from genvd.sources.proc_files import MAX_PID, in_first_pid_namespace
-from genvd.sources.process_table import has_ended
+from genvd.collectors.host.process_table import has_ended
+from genvd.collectors.host.procfs import MAX_PID, in_first_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series

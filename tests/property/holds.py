@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genvd.collectors.host import procfs
+from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.common.text import MAX_TEXT, decode
 from genvd.config import web
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import Config, as_yaml
-from genvd.sources import SourceError, genv_format, proc_files
-from genvd.sources.process_environment import ENVIRONMENT_VARIABLE, environment_variable
+from genvd.sources import SourceError, genv_format
 from genvd.sources.state_files import StateFile
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _assert_sound_environment(environment: EnvironmentRecord) -> None:
     for text in (environment.eid, environment.username, environment.name, *environment.kernel_ids):
         if text is not None:
             assert_is_label(text)
-    assert all(0 < pid <= proc_files.MAX_PID for pid in environment.pids)
+    assert all(0 < pid <= procfs.MAX_PID for pid in environment.pids)
     assert environment.uid is None or 0 <= environment.uid < 2**32
     for amount in (environment.gpu_memory_bytes, environment.gpus, environment.created):
         _assert_amount(amount)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE
 from genvd.common.text import MAX_TEXT, clean, harmless
-from genvd.sources.process_environment import ENVIRONMENT_VARIABLE
 from tests.property import holds
 
 NAME = ENVIRONMENT_VARIABLE

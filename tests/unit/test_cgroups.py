@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from genvd.collectors.host.cgroups import Cgroup, cgroup
 from genvd.common.text import MAX_TEXT
-from genvd.sources.cgroups import Cgroup, cgroup
 
 ID = "3f1c" * 16
 OTHER = "0a9b" * 16

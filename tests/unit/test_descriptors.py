@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from genvd.sources import SourceError, proc_files
-from genvd.sources.proc_files import namespace_owner
+from genvd.collectors.host import procfs
+from genvd.collectors.host.procfs import namespace_owner
+from genvd.sources import SourceError
 from genvd.sources.state_files import StateFile, shared_lock
 from tests.support.needs import need, need_command
 from tests.support.waiting import wait_for
@@ -40,7 +41,7 @@ def test_who_made_a_namespace_is_asked_without_a_trace(namespaced: int, monkeypa
     before = descriptors()
     assert namespace_owner(namespaced) == os.getuid()
     assert descriptors() == before
-    monkeypatch.setattr(proc_files, "_OWNER_OF_NAMESPACE", 0xB7FF)  # what an older kernel says to the right one
+    monkeypatch.setattr(procfs, "_OWNER_OF_NAMESPACE", 0xB7FF)  # what an older kernel says to the right one
     assert namespace_owner(namespaced) is None
     assert descriptors() == before
 

@@ -7,10 +7,10 @@ import pwd
 import pytest
 
 from genvd import known_accounts
+from genvd.collectors.host import accounts as source
+from genvd.collectors.host.accounts import AccountSource
 from genvd.known_accounts import KnownAccount, KnownAccounts
 from genvd.model.facts import AccountFacts, AccountQuestion
-from genvd.sources import accounts as source
-from genvd.sources.accounts import AccountSource
 
 ALICE, BOB, NOBODYS = 1001, 1002, 5000
 QUESTION = AccountQuestion(frozenset({ALICE, BOB, NOBODYS}), frozenset({(ALICE, "ally"), (NOBODYS, "bob")}))

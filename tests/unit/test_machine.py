@@ -6,12 +6,12 @@ import os
 import threading
 import time
 
+from genvd.collectors.host.processes import ProcessSource
 from genvd.machine import Machine
 from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
 from genvd.model.snapshot import RejectedClaims, ServiceStatus
 from genvd.sources.assembly import Sources
 from genvd.sources.device_groups import GpuQuestion
-from genvd.sources.processes import ProcessSource
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 

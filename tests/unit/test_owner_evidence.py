@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from genvd.collectors.host import owner_evidence, process_table, procfs
+from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
+from genvd.collectors.host.process_table import ProcessTable
 from genvd.model.facts import EnvironmentRecord
-from genvd.sources import owner_evidence, proc_files, process_table
-from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
-from genvd.sources.process_table import ProcessTable
 from tests.support.needs import need_root
 from tests.support.waiting import wait_for
 
@@ -58,7 +58,7 @@ def table() -> ProcessTable:
 
 
 def named_by(pid: int) -> str | None:
-    block = (proc_files.read(pid, "environ", 4096) or b"").split(b"\0")
+    block = (procfs.read(pid, "environ", 4096) or b"").split(b"\0")
     return next((entry[20:].decode() or None for entry in block if entry.startswith(b"GENV_ENVIRONMENT_ID=")), None)
 
 

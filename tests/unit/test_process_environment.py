@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.host.process_environment import Claim, inherited, own_claim
+from genvd.collectors.host.processes import ProcessSource
 from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessQuestion
-from genvd.sources.process_environment import Claim, inherited, own_claim
-from genvd.sources.processes import ProcessSource
 from tests.support.needs import need_root
 from tests.support.users import temporary_users
 from tests.support.waiting import wait_for
@@ -189,7 +189,7 @@ def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
 def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     pid = run(TITLE, "wiped", variables=LONG)
     source, tries = ProcessSource(), itertools.count()
-    monkeypatch.setattr("genvd.sources.processes.inherited", lambda *to: (next(tries), inherited(*to))[1])
+    monkeypatch.setattr("genvd.collectors.host.processes.inherited", lambda *to: (next(tries), inherited(*to))[1])
     for _ in range(10):
         source.read(ProcessQuestion(gpu_pids=frozenset({pid})))
     assert next(tries) == 1

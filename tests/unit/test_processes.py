@@ -16,14 +16,14 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from genvd.collectors.host.cgroups import cgroup
+from genvd.collectors.host.process_environment import environment_variable, own_claim
+from genvd.collectors.host.process_table import LiveProcess, ProcessTable, has_ended
+from genvd.collectors.host.processes import ProcessSource, _kernels_of
+from genvd.collectors.host.procfs import in_first_pid_namespace, layout
 from genvd.common.text import MAX_TEXT, decode
 from genvd.model.facts import ProcessQuestion
 from genvd.sources import SourceError
-from genvd.sources.cgroups import cgroup
-from genvd.sources.proc_files import in_first_pid_namespace, layout
-from genvd.sources.process_environment import environment_variable, own_claim
-from genvd.sources.process_table import LiveProcess, ProcessTable, has_ended
-from genvd.sources.processes import ProcessSource, _kernels_of
 from tests.support.needs import need, need_command, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
@@ -76,7 +76,9 @@ def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.Mon
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     source = ProcessSource()
     first = source.read(gpu(process)).owners[process.pid]
-    monkeypatch.setattr("genvd.sources.processes.ProcessSource._read_process", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "genvd.collectors.host.processes.ProcessSource._read_process", lambda *_: pytest.fail("read again")
+    )
     assert source.read(gpu(process)).owners[process.pid] is first
 
 
@@ -243,7 +245,7 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
 def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
     source, tries = ProcessSource(), itertools.count()
-    monkeypatch.setattr("genvd.sources.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
+    monkeypatch.setattr("genvd.collectors.host.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
     assert {source.read(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
     assert next(tries) == 2
 
@@ -264,7 +266,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
     before = look(first, boot)
     assert look(first, boot + 3600) == before
     monkeypatch.setattr(
-        "genvd.sources.process_table.proc_files.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
+        "genvd.collectors.host.process_table.proc_files.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
     )
     again = look(first, boot - 1)  # as where the kernel had no memory left to remember the directory
     assert (again.since_boot, again.started) == (before.since_boot, before.started)
@@ -376,7 +378,7 @@ def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argumen
     ],
 )
 def test_what_is_a_kernels_file(monkeypatch: pytest.MonkeyPatch, arguments: bytes, kernels: set[str]) -> None:
-    monkeypatch.setattr("genvd.sources.proc_files.read", lambda *_: arguments)
+    monkeypatch.setattr("genvd.collectors.host.procfs.read", lambda *_: arguments)
     assert _kernels_of(1) == kernels
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.host.procfs import host_memory
 from genvd.collectors.nvml.device import DeviceQuestion, DeviceSource
 from genvd.collectors.nvml.driver import driver_versions, gpus_of_driver, problem_of
 from genvd.collectors.nvml.pcie import PcieSampler
@@ -20,7 +21,6 @@ from genvd.model.facts import GpuFacts
 from genvd.sources import SourceError
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from genvd.sources.devices import Devices, all_hang, deadline_for_devices
-from genvd.sources.host_memory import host_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

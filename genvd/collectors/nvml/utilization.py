@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.extra_calls import function
 from genvd.model.facts import EngineShares
-from genvd.sources.proc_files import MAX_PID
 
 _SAMPLE = struct.Struct("=I4xQIIII")
 """pid; time in microseconds since the epoch; percent of SM, memory, encoder and decoder time."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.sources import proc_files, process_table
+from genvd.collectors.host import process_table, procfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from genvd.collectors.host.process_table import ProcessTable
     from genvd.model.facts import EnvironmentRecord
-    from genvd.sources.process_table import ProcessTable
 
 Claim = tuple[str, int]
 """The identifier of an environment, and the uid that its record names."""
@@ -95,7 +95,7 @@ class OwnerSearch:
         uids = {uid for _, uid in claims}
         pids = sorted(process_table.pids())
         for pid in (*(pid for pid in pids if pid > self._last), *(pid for pid in pids if pid <= self._last)):
-            directory = proc_files.directory(pid)
+            directory = procfs.directory(pid)
             if directory and directory.st_uid in uids and (witness := self._witness(pid)):
                 for claim in [claim for claim in claims if witness.confirms(claim, claims[claim])]:
                     self._confirmed_by[claim] = pid
@@ -106,7 +106,7 @@ class OwnerSearch:
 
     def _witness(self, pid: int) -> _Witness | None:
         uid = self._table.uid(pid)
-        return None if uid is None else _Witness(uid, frozenset(proc_files.inner_pids(pid)), self._named_by(pid))
+        return None if uid is None else _Witness(uid, frozenset(procfs.inner_pids(pid)), self._named_by(pid))
 
 
 class _Witness(NamedTuple):
@@ -139,7 +139,7 @@ class RootLaunchers:
         before, self._started_by = self._started_by, {}
         found, looked_up = {}, 0
         for pid in pids:
-            uid = proc_files.login_uid(pid)
+            uid = procfs.login_uid(pid)
             process = self._table.get(pid) if uid is None else None
             if process is not None:
                 known = before.get(pid)

@@ -7,13 +7,13 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from genvd.collectors.host import cgroups, owner_evidence, process_table, procfs
+from genvd.collectors.host.cgroups import cgroup
+from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers
+from genvd.collectors.host.process_environment import Claim, Records, inherited, own_claim, records_of
+from genvd.collectors.host.process_table import LiveProcess, ProcessTable
 from genvd.common.text import decode
 from genvd.model.facts import ProcessFacts, ProcessOwner, ProcessQuestion
-from genvd.sources import cgroups, owner_evidence, proc_files, process_table
-from genvd.sources.cgroups import cgroup
-from genvd.sources.owner_evidence import OwnerSearch, RootLaunchers
-from genvd.sources.process_environment import Claim, Records, inherited, own_claim, records_of
-from genvd.sources.process_table import LiveProcess, ProcessTable
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
 """A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
@@ -86,7 +86,7 @@ class ProcessSource:
             confirmed=self._owner_search.confirmed(unconfirmed),
             gone=gone,
             all_seen=not question.all_seen or self._all_seen(),
-            sees_machine=proc_files.sees_machine(),
+            sees_machine=procfs.sees_machine(),
             starts={pid: process.since_boot for pid in uids if (process := self._table.get(pid))},
             kernel_starts=kernel_starts,
         )
@@ -95,8 +95,8 @@ class ProcessSource:
         """Return whether every process is in the pid namespace of the service, which sees the whole machine."""
         if self._namespaces_read is None or self._readings - self._namespaces_read >= _RETRY_READINGS:
             self._namespaces_read = self._readings
-            first = proc_files.in_first_pid_namespace()
-            self._no_namespaces = first and not any(map(proc_files.inner_pids, process_table.pids()))
+            first = procfs.in_first_pid_namespace()
+            self._no_namespaces = first and not any(map(procfs.inner_pids, process_table.pids()))
         return self._no_namespaces
 
     def _gone(self, pids: frozenset[int]) -> frozenset[int]:
@@ -105,7 +105,7 @@ class ProcessSource:
         A process whose environment has just been read has not ended: that goes before a zombie is left.
         """
         doubtful = [pid for pid in pids if not ((known := self._known.get(pid)) and known.complete)]
-        if not doubtful or not proc_files.in_first_pid_namespace():
+        if not doubtful or not procfs.in_first_pid_namespace():
             return frozenset()
         return frozenset(filter(process_table.has_ended, doubtful))
 
@@ -142,7 +142,7 @@ class ProcessSource:
             known = None  # the pid is another's now
         rests = known is not None and known.own.large and self._readings < known.retry_at
         own = known.own if known is not None and rests else own_claim(pid)  # exec leaves no other certain trace
-        command = proc_files.command(pid)
+        command = procfs.command(pid)
         if known is not None and known.is_current(own, command, self._readings):
             return known.owner
         read = self._read_process(pid, process, own, command, known)
@@ -164,7 +164,7 @@ class ProcessSource:
         uid = self._table.uid(pid)
         claim = own if own.unknown is None or uid is None else self._found_otherwise(pid, uid, own, before)
         claims = claim.eid or claim.unknown
-        group = cgroup(proc_files.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
+        group = cgroup(procfs.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
         owner = ProcessOwner(
             uid=uid,
             eid=claim.eid,
@@ -172,8 +172,8 @@ class ProcessSource:
             started=process.started,
             cgroup_kind=group.kind if group else None,
             cgroup=group.name if group else None,
-            namespace_uid=proc_files.namespace_owner(pid) if claims else None,
-            login_uid=proc_files.login_uid(pid) if claims else None,
+            namespace_uid=procfs.namespace_owner(pid) if claims else None,
+            login_uid=procfs.login_uid(pid) if claims else None,
             ancestors=frozenset(self._table.ancestors(pid)) if claims else frozenset(),
             environment_unknown=claim.unknown,
         )
@@ -217,7 +217,7 @@ class _Known:
 
 
 def _kernels_of(pid: int) -> set[str]:
-    arguments = proc_files.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
+    arguments = procfs.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
     names = itertools.islice(_KERNEL_FILE.finditer(arguments), _MAX_KERNEL_FILES) if b".json" in arguments else ()
     kernels = (_kernel_in(match[1], arguments[match.end() : match.end() + 1]) for match in names)
     return {decode(kernel) for kernel in kernels if kernel and len(kernel) <= _MAX_KERNEL_BYTES}

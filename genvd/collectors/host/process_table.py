@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psutil
 
-from genvd.sources import SourceError, proc_files
-from genvd.sources.proc_files import give_up_if_exhausted
+from genvd.collectors.host import procfs
+from genvd.collectors.host.procfs import give_up_if_exhausted
+from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class ProcessTable:
 
     def is_same(self, pid: int, process: LiveProcess) -> bool:
         """Return whether a process that was returned by :meth:`get` has not been replaced by another since."""
-        directory = proc_files.directory(pid)
+        directory = procfs.directory(pid)
         return directory is not None and directory.st_ino == process.inode
 
     def uid(self, pid: int) -> int | None:
@@ -85,7 +86,7 @@ class ProcessTable:
         return next((uid for ancestor in self.ancestors(pid) if (uid := self.uid(ancestor))), None)
 
     def _find(self, pid: int) -> LiveProcess | None:
-        directory, before = proc_files.directory(pid), self._before.get(pid)
+        directory, before = procfs.directory(pid), self._before.get(pid)
         if directory is None:
             return None
         if before is not None and before.inode == directory.st_ino:

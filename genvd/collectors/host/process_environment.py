@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from genvd.collectors.host import procfs
+from genvd.collectors.host.process_table import ProcessTable
 from genvd.common.text import decode
 from genvd.model.facts import EnvironmentRecord, UnknownEnvironment
-from genvd.sources import proc_files
-from genvd.sources.process_table import ProcessTable
 
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 
@@ -58,7 +58,7 @@ def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
     """
     block, closed = b"", False
     try:
-        block = proc_files.read_or_fail(pid, "environ", most)
+        block = procfs.read_or_fail(pid, "environ", most)
     except OSError as error:  # without rights, also of a process whose first thread has ended
         closed = error.errno in (errno.EACCES, errno.EPERM)
     if not block:
@@ -121,15 +121,15 @@ def _environment_of_a_thread(pid: int) -> bytes:
         with os.scandir(f"/proc/{pid}/task") as entries:
             threads = [entry.name for entry in islice(entries, _MOST_THREADS + 1) if entry.name != str(pid)]
     except OSError as error:
-        proc_files.give_up_if_exhausted(error)
+        procfs.give_up_if_exhausted(error)
         return b""
-    blocks = (proc_files.read(pid, f"task/{thread}/environ", MAX_ENVIRONMENT_BYTES) for thread in threads)
+    blocks = (procfs.read(pid, f"task/{thread}/environ", MAX_ENVIRONMENT_BYTES) for thread in threads)
     return next((block for block in blocks if block), b"")
 
 
 def _has_empty_environment(pid: int) -> bool:
     """Return whether the process was started without any variable, which is not the same as having no memory (yet)."""
-    layout = proc_files.layout(pid)
+    layout = procfs.layout(pid)
     return layout is not None and layout.variables_start == layout.variables_end != 0
 
 
@@ -142,8 +142,8 @@ def _is_intact(pid: int, block: bytes) -> bool:
     """
     if block.startswith(b"\0") or b"\0\0" in block:
         return False
-    layout = proc_files.layout(pid)
+    layout = procfs.layout(pid)
     if layout is None:
         return False
     length = layout.arguments_end - layout.arguments_start
-    return length <= 0 or proc_files.read(pid, "cmdline", 1, length - 1) == b"\0"
+    return length <= 0 or procfs.read(pid, "cmdline", 1, length - 1) == b"\0"

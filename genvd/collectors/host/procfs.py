@@ -9,7 +9,10 @@ import re
 import struct
 from typing import NamedTuple
 
+import psutil
+
 from genvd.common.text import decode
+from genvd.model.facts import HostMemory
 from genvd.sources import SourceError
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -182,3 +185,12 @@ def _owner_of(descriptor: int) -> int | None:
         return None
     number: int = struct.unpack("=I", uid)[0]
     return number
+
+
+def host_memory() -> HostMemory | None:
+    """Return how much memory the host has and how much of it programs could take; None where it cannot be read."""
+    try:
+        memory = psutil.virtual_memory()
+    except (OSError, ValueError, KeyError):  # /proc/meminfo that cannot be read, or lacks lines
+        return None
+    return HostMemory(memory.total, memory.available) if 0 <= memory.available <= memory.total else None
