@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
+from genvd.collectors.genv.state import GenvStateSource
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
 from genvd.config.paths import state_directory
@@ -23,7 +24,6 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
 from genvd.sources.device_groups import device_groups
-from genvd.sources.genv_state import GenvStateSource
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from genvd.collectors.genv.command import find_genv
 from genvd.common.output import WRONG
-from genvd.sources.locate import find_genv
 
 
 def main() -> int:

@@ -58,12 +58,12 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             bindings_version=bindings_version(),
             keep_pace=machine.keep_pace,
         )
+    from genvd.collectors.genv.command import GenvCommandSource
+    from genvd.collectors.genv.state import GenvStateSource
     from genvd.collectors.host.accounts import AccountSource
     from genvd.collectors.host.processes import ProcessSource
     from genvd.collectors.nvml.restart import RestartRule
     from genvd.collectors.nvml.source import NvmlSource
-    from genvd.sources.genv_command import GenvCommandSource
-    from genvd.sources.genv_state import GenvStateSource
 
     genv = GenvStateSource(state_directory(config))
     return Sources(

@@ -7,14 +7,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genvd.collectors.genv import format
+from genvd.collectors.genv.files import StateFile
 from genvd.collectors.host import procfs
 from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.common.text import MAX_TEXT, decode
 from genvd.config import web
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import Config, as_yaml
-from genvd.sources import SourceError, genv_format
-from genvd.sources.state_files import StateFile
+from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from genvd.model.facts import Attachment, EnvironmentRecord
@@ -40,12 +41,12 @@ def state(content: bytes, file: Path) -> tuple[tuple[EnvironmentRecord, ...], tu
     except SourceError as error:
         assert_is_line(str(error))
         return None
-    environments, attachments = genv_format.environments(document), genv_format.attachments(document)
+    environments, attachments = format.environments(document), format.attachments(document)
     for environment in environments:
         _assert_sound_environment(environment)
     for attachment in attachments:
         assert_is_label(attachment.eid)
-        assert 0 <= attachment.device_index <= genv_format.MAX_DEVICE_INDEX
+        assert 0 <= attachment.device_index <= format.MAX_DEVICE_INDEX
         _assert_amount(attachment.gpu_memory_bytes)
         _assert_amount(attachment.attached)
     return environments, attachments

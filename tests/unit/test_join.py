@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from genvd import join
+from genvd.collectors.genv import format
 from genvd.common.text import decode
 from genvd.model.facts import (
     AccountFacts,
@@ -17,7 +18,6 @@ from genvd.model.facts import (
 )
 from genvd.model.snapshot import DeviceUse, Environment, Process
 from genvd.ownership import owned_records
-from genvd.sources import genv_format
 
 
 def facts(**eids: str | None) -> ProcessFacts:
@@ -28,7 +28,7 @@ def test_odd_identifiers_are_joined_as_they_are_written() -> None:
     """What a file has and what the environment of a process has is one text, and two texts are never one."""
     texts = ["job\n1", "job\\n1", "job\\x0a1", "caf\udce9", "caf\\udce9", "caf\\xe9", "x" * 300, "x" * 301]
     entries = [{"eid": text, "uid": 1001, "username": text, "pids": [1]} for text in texts]
-    genv = GenvFacts(genv_format.environments({"envs": entries}))
+    genv = GenvFacts(format.environments({"envs": entries}))
     owners = {pid: ProcessOwner(1001, decode(os.fsencode(text))) for pid, text in enumerate(texts, 10)}
     known = ProcessFacts(owners, frozenset({1}), {1: 1001})
     owned, rejections = owned_records(genv, known, {})

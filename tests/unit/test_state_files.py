@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.genv.files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
+from genvd.collectors.genv.state import GenvStateSource
 from genvd.model.facts import GenvFacts
 from genvd.sources import SourceError
-from genvd.sources.genv_state import GenvStateSource
-from genvd.sources.state_files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
 

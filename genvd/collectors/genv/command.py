@@ -15,6 +15,9 @@ from functools import lru_cache
 
 from genvd.common.output import WRONG
 
+# IMPORT
+
+
 _SETTLED_SECONDS = 2.0
 """After which a directory that changes again has another time."""
 
@@ -108,3 +111,17 @@ def _is_ours(command: str) -> bool:
             return _OUR_MARK.search(file.read(4096)) is not None
     except OSError:
         return False
+
+
+class GenvCommandSource:
+    """The genv command that is not this package's own.
+
+    A source of its own: it does not depend on genv's state files, which any user can break, and a directory of PATH
+    can hang.
+    """
+
+    name = "genv_command"
+
+    def read(self, question: None = None) -> bool:
+        """Tell whether there is one."""
+        return find_genv() is not None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from genvd.collectors.genv import format
+from genvd.collectors.genv.directory import open_directory
+from genvd.collectors.genv.files import StateFile, shared_lock
 from genvd.model.facts import GenvFacts
-from genvd.sources import genv_format
-from genvd.sources.state_directory import open_directory
-from genvd.sources.state_files import StateFile, shared_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,15 +62,15 @@ class GenvStateSource:
 
 def _environments(document: Any) -> GenvFacts:
     _expect(document, "envs")
-    oddities = genv_format.Oddities()
-    found = genv_format.environments(document, oddities)
+    oddities = format.Oddities()
+    found = format.environments(document, oddities)
     return GenvFacts(environments=found, malformed=oddities.malformed)
 
 
 def _devices(document: Any) -> GenvFacts:
     _expect(document, "devices")
-    oddities = genv_format.Oddities()
-    found = genv_format.attachments(document, oddities)
+    oddities = format.Oddities()
+    found = format.attachments(document, oddities)
     return GenvFacts(attachments=found, malformed=oddities.malformed, impossible_devices=oddities.devices)
 
 

@@ -1,0 +1,1 @@
+"""What genv leaves on disk, and where the genv command is."""
