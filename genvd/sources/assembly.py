@@ -44,7 +44,14 @@ def make_sources(config: Config, demo: int | None) -> Sources:
     from genvd.collectors.nvml.driver import bindings_version
 
     if demo is not None:
-        from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
+        from genvd.collectors.demo.machine import (
+            DemoAccounts,
+            DemoGenv,
+            DemoGenvCommand,
+            DemoGpus,
+            DemoMachine,
+            DemoProcesses,
+        )
 
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())

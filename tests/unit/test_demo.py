@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.config.schema import Config
 from genvd.machine import Machine
 from genvd.metrics import GROUPS
@@ -15,7 +16,6 @@ from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.monitor import Monitor
 from genvd.policy import violations
 from genvd.sources.assembly import Sources, make_sources
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 from tests.support.exported import exported
 

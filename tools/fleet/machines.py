@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
+from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.config.schema import Config
@@ -22,7 +23,6 @@ from genvd.metrics.exposition import TEXT, Format, render
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.sources.assembly import Sources
-from genvd.sources.demo import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.sources.device_groups import device_groups
 
 T = TypeVar("T")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genvd.collectors.demo import devices as demo_devices
+from genvd.collectors.demo.devices import Wear
 from genvd.model.device import DriverVersions
 from genvd.model.facts import (
     AccountFacts,
@@ -17,9 +19,7 @@ from genvd.model.facts import (
     ProcessOwner,
     ProcessQuestion,
 )
-from genvd.sources import demo_devices
 from genvd.sources.assembly import Sources
-from genvd.sources.demo_devices import Wear
 from genvd.sources.device_groups import GpuQuestion
 
 _STARTED = 1_790_000_000.0

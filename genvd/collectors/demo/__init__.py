@@ -1,0 +1,1 @@
+"""A simulated machine, for who has no GPUs and for screenshots."""
