@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd import interpreter, logs
+from genvd.collectors.registry import make_sources
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import FAILED, OK, START_AGAIN
 from genvd.config.loader import ConfigError
@@ -21,7 +22,6 @@ from genvd.monitor import Monitor
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
 from genvd.signals import WAKE, hold_signals, next_signal, wake_main_thread
-from genvd.sources.assembly import make_sources
 from genvd.status_line import status_line
 from genvd.systemd import ServiceManager, passed_sockets, watchdog_seconds
 from genvd.timer import Timer

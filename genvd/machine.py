@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from genvd import activity, join, policy
 from genvd.claims import DEVICE, MALFORMED, ClaimAccount
-from genvd.collector import Runner
+from genvd.collectors.base import DeviceGroups, GpuQuestion
+from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
@@ -26,14 +27,13 @@ from genvd.peaks import MemoryPeaks
 from genvd.remembered import Remembered
 from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.sightings import Sightings
-from genvd.sources.device_groups import DeviceGroups, GpuQuestion
 
 if TYPE_CHECKING:
     from genvd.claims import Rejection
+    from genvd.collectors.registry import Sources
     from genvd.model.facts import AccountQuestion, UnknownEnvironment
     from genvd.model.snapshot import CollectorStatus, Environment, Holding, Process, UnseenMemory, User
     from genvd.ownership import Memberships, OwnedRecord
-    from genvd.sources.assembly import Sources
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
+from genvd.collectors.base import device_groups
 from genvd.collectors.genv.state import GenvStateSource
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
@@ -23,14 +24,13 @@ from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
-from genvd.sources.device_groups import device_groups
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
+    from genvd.collectors.registry import Sources
     from genvd.config.schema import Config
     from genvd.metrics.samples import Family
     from genvd.model.snapshot import CertificateEnd, ListenAddress, Snapshot
-    from genvd.sources.assembly import Sources
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd.collector import STEADY_TICKS
+from genvd.collectors.runner import STEADY_TICKS
 from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:

@@ -136,8 +136,8 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
+    from genvd.collectors.registry import make_sources
     from genvd.monitor import Monitor
-    from genvd.sources.assembly import make_sources
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_sources(patient, options.demo))

@@ -21,8 +21,6 @@ from genvd.config import tls_names
 from genvd.config.values import sum_of_units
 from genvd.config.yaml_reader import ConfigError, compose, is_null, nearest, unexpected
 
-# IMPORT
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

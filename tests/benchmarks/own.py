@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from genvd import interpreter, logs
+from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
 from genvd.monitor import Monitor
-from genvd.sources.assembly import make_sources
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load

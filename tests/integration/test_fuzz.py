@@ -14,13 +14,13 @@ from tools.fuzz.harness import TARGETS
 
 # Defects that were there once, or might be: each is what is done to the code when it is imported.
 DEFECTS = {
-    "state": "from genvd.sources import genv_format; genv_format.clean = str",
+    "state": "from genvd.collectors.base import genv_format; genv_format.clean = str",
     "environment": (
-        "from genvd.sources import processes; from tests.property import holds;"
+        "from genvd.collectors.host import processes; from tests.property import holds;"
         "holds.environment_variable = lambda block, name: processes.environment_variable(block[:64], name)"
     ),
-    "configuration": "import yaml; from genvd import yaml_file; yaml_file._tree = yaml.compose",
-    "web_configuration": "import yaml; from genvd import yaml_file; yaml_file._tree = yaml.compose",
+    "configuration": "import yaml; from genvd.config import yaml_reader; yaml_reader._tree = yaml.compose",
+    "web_configuration": "import yaml; from genvd.config import yaml_reader; yaml_reader._tree = yaml.compose",
 }
 HARNESS = """
 import sys

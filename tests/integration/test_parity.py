@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from genvd.collector import GRACE_TICKS
+from genvd.collectors.runner import GRACE_TICKS
 from genvd.common.text import clean
 from tests.standin import Gpu, Process, Scenario
 from tests.support.genv import ExistingMonitor, Shell, install_genv

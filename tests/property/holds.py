@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.genv import format
 from genvd.collectors.genv.files import StateFile
 from genvd.collectors.host import procfs
@@ -15,7 +16,6 @@ from genvd.common.text import MAX_TEXT, decode
 from genvd.config import web
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import Config, as_yaml
-from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from genvd.model.facts import Attachment, EnvironmentRecord

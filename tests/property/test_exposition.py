@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric as FamilyOfClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from genvd.collectors.registry import Sources
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
 from genvd.common.text import clean, harmless
@@ -39,7 +40,6 @@ from genvd.model.facts import (
 from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
 from genvd.monitor import Monitor
 from genvd.overview import overview
-from genvd.sources.assembly import Sources
 from genvd.terminal.paint import painted
 from genvd.terminal.picture import Frame, picture
 from genvd.terminal.window import Window

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genvd import activity, join
+from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
@@ -16,7 +17,6 @@ from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner
 from genvd.model.snapshot import Environment, Process, ServiceStatus, Snapshot
 from genvd.monitor import Monitor
-from genvd.sources.assembly import make_sources
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.host import accounts
 from genvd.collectors.host.accounts import NEW_NAMES, AccountSource
 from genvd.model.facts import AccountFacts, AccountQuestion
-from genvd.sources import SourceError
 from tests.support.scarcity import no_descriptors
 
 ROOT = pwd.getpwuid(0).pw_name

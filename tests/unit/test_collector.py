@@ -10,10 +10,10 @@ from unittest.mock import ANY
 
 import pytest
 
-from genvd.collector import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
+from genvd.collectors.base import SourceError
+from genvd.collectors.runner import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.snapshot import CollectorStatus
-from genvd.sources import SourceError
 from tests.support.waiting import wait_for
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.genv.files import StateFile, shared_lock
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import namespace_owner
-from genvd.sources import SourceError
 from tests.support.needs import need, need_command
 from tests.support.waiting import wait_for
 

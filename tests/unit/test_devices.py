@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from genvd.collector import STEADY_TICKS
+from genvd.collectors.base import SourceError
+from genvd.collectors.device_set import MOST_LOGGED, DeviceFacts, Devices
+from genvd.collectors.runner import STEADY_TICKS
 from genvd.model.device import Device
-from genvd.sources import SourceError
-from genvd.sources.devices import MOST_LOGGED, DeviceFacts, Devices
 
 
 class Failing:

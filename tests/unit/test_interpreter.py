@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.interpreter import undisturbed
 from genvd.monitor import Monitor
-from genvd.sources.assembly import make_sources
 
 AT_THE_EDGES = 10
 """So often is it looked for just before and after a tick; in a tick it would be hundreds of times."""
@@ -57,12 +57,12 @@ def test_it_stays_as_it_was() -> None:
 
 GAPS = """
 from pathlib import Path
-from genvd import interpreter
+from genvd.service import process
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-interpreter.adapt()
+process.adapt()
 kept = []
 for number in range(40):
     room = bytearray(8 << 20)

@@ -6,12 +6,12 @@ import os
 import threading
 import time
 
+from genvd.collectors.base import GpuQuestion
 from genvd.collectors.host.processes import ProcessSource
+from genvd.collectors.registry import Sources
 from genvd.machine import Machine
 from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
 from genvd.model.snapshot import RejectedClaims, ServiceStatus
-from genvd.sources.assembly import Sources
-from genvd.sources.device_groups import GpuQuestion
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 

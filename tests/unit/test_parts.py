@@ -6,8 +6,7 @@ import logging
 
 import pytest
 
-from genvd.sources.devices import DeviceLostError
-from genvd.sources.parts import Parts
+from genvd.collectors.device_set import DeviceLostError, Parts
 
 
 def fail() -> int:

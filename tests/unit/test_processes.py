@@ -16,6 +16,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.host.cgroups import cgroup
 from genvd.collectors.host.process_environment import environment_variable, own_claim
 from genvd.collectors.host.process_table import LiveProcess, ProcessTable, has_ended
@@ -23,7 +24,6 @@ from genvd.collectors.host.processes import ProcessSource, _kernels_of
 from genvd.collectors.host.procfs import in_first_pid_namespace, layout
 from genvd.common.text import MAX_TEXT, decode
 from genvd.model.facts import ProcessQuestion
-from genvd.sources import SourceError
 from tests.support.needs import need, need_command, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
@@ -266,7 +266,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
     before = look(first, boot)
     assert look(first, boot + 3600) == before
     monkeypatch.setattr(
-        "genvd.collectors.host.process_table.proc_files.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
+        "genvd.collectors.host.process_table.procfs.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
     )
     again = look(first, boot - 1)  # as where the kernel had no memory left to remember the directory
     assert (again.since_boot, again.started) == (before.since_boot, before.started)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from genvd import policy
+from genvd.collectors.base import GpuQuestion
+from genvd.collectors.registry import Sources
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
 from genvd.machine import Machine
@@ -25,8 +27,6 @@ from genvd.model.identity import Identity, LastUuids, device_keys
 from genvd.model.snapshot import Environment, ServiceStatus, Snapshot
 from genvd.overview import overview
 from genvd.renumbering import Renumbering
-from genvd.sources.assembly import Sources
-from genvd.sources.device_groups import GpuQuestion
 
 A, B, C = ("GPU-a", "1:00"), ("GPU-b", "2:00"), ("GPU-c", "3:00")
 Devices = tuple[tuple[str | None, str | None], ...]

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.model import snapshot_json
 from genvd.model.snapshot import Snapshot
 from genvd.model.snapshot_json import NoSnapshotError
 from genvd.monitor import Monitor
-from genvd.sources.assembly import make_sources
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.genv.files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
 from genvd.collectors.genv.state import GenvStateSource
 from genvd.model.facts import GenvFacts
-from genvd.sources import SourceError
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
 
@@ -194,7 +194,7 @@ WORST = {
 MEASURE = """
 import resource, sys, time
 from pathlib import Path
-from genvd.sources.genv_state import GenvStateSource
+from genvd.collectors.genv.state import GenvStateSource
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()
 GenvStateSource(Path(sys.argv[1])).read()

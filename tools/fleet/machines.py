@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
+from genvd.collectors.base import device_groups
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
+from genvd.collectors.registry import Sources
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.config.schema import Config
@@ -22,8 +24,6 @@ from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Format, render
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus, Snapshot
-from genvd.sources.assembly import Sources
-from genvd.sources.device_groups import device_groups
 
 T = TypeVar("T")
 

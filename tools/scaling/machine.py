@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genvd.collectors.base import GpuQuestion
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo.devices import Wear
+from genvd.collectors.registry import Sources
 from genvd.model.device import DriverVersions
 from genvd.model.facts import (
     AccountFacts,
@@ -19,8 +21,6 @@ from genvd.model.facts import (
     ProcessOwner,
     ProcessQuestion,
 )
-from genvd.sources.assembly import Sources
-from genvd.sources.device_groups import GpuQuestion
 
 _STARTED = 1_790_000_000.0
 _MEMORY = 17 * 2**30 + 2**20

@@ -10,9 +10,9 @@ import argparse
 import sys
 
 from genvd import interpreter, logs
+from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.monitor import Monitor
-from genvd.sources.assembly import make_sources
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load

@@ -34,7 +34,7 @@ from genvd.model.facts import EngineShares, MigPlace
 if TYPE_CHECKING:
     import random
 
-    from genvd.sources.device_groups import DeviceGroups
+    from genvd.collectors.base import DeviceGroups
 
 DEVICE_MEMORY = 80 * 2**30
 RESERVED_MEMORY = 600 * 2**20

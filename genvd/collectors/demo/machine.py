@@ -11,13 +11,13 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from genvd.collectors.base import GpuQuestion
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo import jobs as demo_people
 from genvd.collectors.demo.devices import DEVICE_MEMORY, Wear
 from genvd.collectors.demo.jobs import Job
 from genvd.model.device import DriverVersions
 from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, GenvFacts, GpuFacts, ProcessFacts
-from genvd.sources.device_groups import GpuQuestion
 
 if TYPE_CHECKING:
     from genvd.model.facts import AccountQuestion, ProcessQuestion

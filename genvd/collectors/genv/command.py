@@ -15,9 +15,6 @@ from functools import lru_cache
 
 from genvd.common.output import WRONG
 
-# IMPORT
-
-
 _SETTLED_SECONDS = 2.0
 """After which a directory that changes again has another time."""
 

@@ -12,7 +12,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from genvd.sources import SourceError
+from genvd.collectors.base import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.genv.directory import open_problem
-from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

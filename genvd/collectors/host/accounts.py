@@ -12,9 +12,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from genvd.collectors.base import SourceError
 from genvd.common.text import clean
 from genvd.model.facts import AccountFacts, AccountQuestion
-from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

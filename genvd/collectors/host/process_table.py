@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psutil
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import give_up_if_exhausted
-from genvd.sources import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import psutil
 
+from genvd.collectors.base import SourceError
 from genvd.common.text import decode
 from genvd.model.facts import HostMemory
-from genvd.sources import SourceError
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)

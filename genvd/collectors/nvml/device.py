@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collector import STEADY_TICKS
+from genvd.collectors.base import DeviceGroups
+from genvd.collectors.device_set import DeviceFacts, DeviceLostError, Parts
 from genvd.collectors.nvml.board import board
 from genvd.collectors.nvml.bounds import celsius, percentage, ratio
 from genvd.collectors.nvml.c2c import c2c_links
@@ -22,11 +23,9 @@ from genvd.collectors.nvml.memory_health import memory_health
 from genvd.collectors.nvml.mig import MigDevice, MigReader
 from genvd.collectors.nvml.nvlink import nvlinks
 from genvd.collectors.nvml.query import Asked, Constants, text
+from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
-from genvd.sources.device_groups import DeviceGroups
-from genvd.sources.devices import DeviceFacts, DeviceLostError
-from genvd.sources.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence

@@ -9,10 +9,10 @@ from typing import Any
 
 import pynvml
 
+from genvd.collectors.base import SourceError
 from genvd.collectors.nvml.bounds import within
 from genvd.collectors.nvml.query import text
 from genvd.model.device import DriverVersions
-from genvd.sources import SourceError
 
 _MODULE_VERSION = Path("/sys/module/nvidia/version")
 _GPUS = Path("/proc/driver/nvidia/gpus")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from genvd.collector import STEADY_TICKS
+from genvd.collectors.device_set import DeviceLostError
+from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
-from genvd.sources.devices import DeviceLostError
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,6 @@ from typing import Any
 
 import pynvml
 
-# IMPORT
-
-
 _GSP_VERSION_SIZE = 0x40
 
 _UNTOUCHED = 0xA5A5A5A5

@@ -6,7 +6,6 @@ devices with many NVLinks. The layout is ``nvmlFieldValue_t`` of nvml.h, and of 
 
 from __future__ import annotations
 
-# IMPORT
 import ctypes
 import struct
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,6 @@ from genvd.collectors.nvml.extra_calls import function
 
 if TYPE_CHECKING:
     from genvd.collectors.nvml.query import Asked
-    # IMPORT
 
 
 Field = tuple[int, int]

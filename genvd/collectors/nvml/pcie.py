@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pynvml
 
-from genvd.collector import Runner
+from genvd.collectors.device_set import DeviceLostError
 from genvd.collectors.nvml.errors import NvmlCalls
 from genvd.collectors.nvml.query import Asked, Constants, text
+from genvd.collectors.runner import Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import PcieThroughput
-from genvd.sources.devices import DeviceLostError
 
 _BYTES_PER_KB = 1024
 

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from genvd.collector import STEADY_TICKS
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.errors import NOT_SUPPORTED
 from genvd.collectors.nvml.extra_calls import function
+from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
 from genvd.model.facts import MigPlace
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
+from genvd.collectors.base import DeviceGroups, GpuQuestion, SourceError
+from genvd.collectors.device_set import Devices, all_hang, deadline_for_devices
 from genvd.collectors.host.procfs import host_memory
 from genvd.collectors.nvml.device import DeviceQuestion, DeviceSource
 from genvd.collectors.nvml.driver import driver_versions, gpus_of_driver, problem_of
@@ -18,9 +20,6 @@ from genvd.collectors.nvml.xid import XidWatch
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Device, DriverVersions, PcieThroughput
 from genvd.model.facts import GpuFacts
-from genvd.sources import SourceError
-from genvd.sources.device_groups import DeviceGroups, GpuQuestion
-from genvd.sources.devices import Devices, all_hang, deadline_for_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,12 +12,12 @@ from typing import Any
 
 import pynvml
 
-from genvd.collector import Runner
+from genvd.collectors.base import SourceError
 from genvd.collectors.nvml.query import text
+from genvd.collectors.runner import Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import XidErrors
-from genvd.sources import SourceError
 
 log = logging.getLogger(__name__)
 

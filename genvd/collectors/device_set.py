@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from genvd.collector import HUNG, STEADY_TICKS, Runner
+from genvd.collectors.base import SourceError
+from genvd.collectors.runner import HUNG, STEADY_TICKS, Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import Device
 from genvd.model.facts import Context, GpuFacts
-from genvd.sources import SourceError
 
 if TYPE_CHECKING:
-    from genvd.sources import Source
+    from genvd.collectors.base import Source
+
 
 log = logging.getLogger(__name__)
 
@@ -158,3 +159,41 @@ def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
         for facts in told  # one that is down was at its index when it last answered; it may be elsewhere by now
     )
     return GpuFacts(tuple(devices), tuple(contexts) if listed else None)
+
+
+T = TypeVar("T")
+
+
+class Parts:
+    """Reads the parts of one device."""
+
+    def __init__(self, name: str) -> None:
+        """Make it ready to read.
+
+        Args:
+            name: of the device, for the log.
+        """
+        self._name = name
+        self._errors = ErrorLog(log, STEADY_TICKS)
+
+    def read(self, part: str, read: Callable[[], T], nothing: T) -> T:
+        """Return what is read, or ``nothing`` if that fails as nobody expects.
+
+        Args:
+            part: what is read, for the log.
+            read: reads it.
+            nothing: stands for a part of which nothing is known.
+
+        Raises:
+            DeviceLostError: the device does not answer any more.
+        """
+        try:
+            value = read()
+        except DeviceLostError:
+            raise
+        except Exception as error:
+            self._errors.defect(part, f"{self._name}: its {part}", error, " and is left out")
+            return nothing
+        if part in self._errors.active:
+            self._errors.clear(part, f"{self._name}: its {part} can be read again")
+        return value

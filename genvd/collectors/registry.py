@@ -12,10 +12,9 @@ from genvd.config.paths import state_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from genvd.collectors.base import GpuQuestion, Source
     from genvd.config.schema import Config
     from genvd.model.facts import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
-    from genvd.sources import Source
-    from genvd.sources.device_groups import GpuQuestion
 
 log = logging.getLogger(__name__)
 

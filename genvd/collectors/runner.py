@@ -8,10 +8,10 @@ import traceback
 from concurrent.futures import Future
 from typing import Generic, TypeVar, cast
 
+from genvd.collectors.base import Source, SourceError
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.snapshot import CollectorStatus
-from genvd.sources import Source, SourceError
 
 log = logging.getLogger(__name__)
 
