@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__, interpreter
+from genvd.analysis.history import History
+from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import device_groups
 from genvd.collectors.genv.state import GenvStateSource
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
 from genvd.config.paths import state_directory
-from genvd.history import History
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.ledger.recall import recalled
-from genvd.machine import Machine
 from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition

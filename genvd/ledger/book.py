@@ -14,7 +14,7 @@ from genvd.ledger.use import Consumer, Key, Total, Totals, Use
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from genvd.remembered import Remembered
+    from genvd.analysis.remembered import Remembered
 
 MOST_PENDING = 50_000
 """Amounts that wait to be written. More come together only when that fails for days; then they lose detail."""

@@ -17,10 +17,10 @@ from genvd.model.snapshot import LedgerStatus, UserUse
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genvd.analysis.remembered import Remembered
     from genvd.config.schema import Config
     from genvd.ledger.use import Total
     from genvd.model.snapshot import Snapshot
-    from genvd.remembered import Remembered
 
 LONGEST_INTERVALS = 3
 """Intervals that count at most between two ticks: more went by only if the monitor or the machine was suspended."""

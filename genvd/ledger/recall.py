@@ -16,8 +16,8 @@ from genvd.ledger.store import read_remembered
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genvd.analysis.remembered import Remembered
     from genvd.config.schema import Config
-    from genvd.remembered import Remembered
 
 log = logging.getLogger(__name__)
 

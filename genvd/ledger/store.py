@@ -8,14 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.idleness import LastWork
+from genvd.analysis.idleness import LastWork
+from genvd.analysis.remembered import Remembered
+from genvd.analysis.renumbering import KeptDevice
+from genvd.analysis.sightings import KeptTime
 from genvd.ledger import accounts, place, schema
 from genvd.ledger.clock import ClockState
 from genvd.ledger.schema import CorruptError, TakenError, transaction
 from genvd.ledger.use import Consumer, Key, Total, Totals, Use
-from genvd.remembered import Remembered
-from genvd.renumbering import KeptDevice
-from genvd.sightings import KeptTime
 
 if TYPE_CHECKING:
     import sqlite3

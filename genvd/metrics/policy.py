@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd import policy
+from genvd.analysis import policy
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd import policy
-from genvd.activity import memory
+from genvd.analysis import policy
+from genvd.analysis.activity import memory
 from genvd.metrics.spec import Metric
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class DeviceUse:
     """Where it is on a device in MIG mode, as far as the driver tells."""
     engines: EngineShares = EngineShares()
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.peaks`."""
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class EnvironmentUse:
     attached_memory_bytes: int | None = None
     """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.peaks`."""
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +120,19 @@ class Environment:
     gpu_memory_bytes: int | None
     gpus: int | None
     created: float | None
-    """Unix time in seconds; see :mod:`genvd.sightings`."""
+    """Unix time in seconds; see :mod:`genvd.analysis.sightings`."""
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
     """Its processes that have a compute context; None while the GPU processes are not known."""
     uses: tuple[EnvironmentUse, ...] | None = None
     """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
     idle_seconds: float | None = None
-    """Since it last worked on a device that it holds; see :mod:`genvd.idleness`."""
+    """Since it last worked on a device that it holds; see :mod:`genvd.analysis.idleness`."""
     named: bool = True
     """Whether its record has a username; else it counts for no user in the sixteen metrics."""
     devices_known: bool = True
     """Whether each of its attachments is known to be of the device that has the index now; see
-    :mod:`genvd.renumbering`."""
+    :mod:`genvd.analysis.renumbering`."""
     possible_device_indices: tuple[int, ...] = ()
     """Devices on which a process computes of which it is not known whether it is in this environment."""
     attached_memory_bytes: int | None = None
@@ -165,7 +165,7 @@ class Holding:
     share: float | None
     """Of the device's SM time since the collection before, by all processes of the environment, 0 to 1."""
     attached: float | None
-    """Unix time in seconds of the attachment; see :mod:`genvd.sightings`."""
+    """Unix time in seconds of the attachment; see :mod:`genvd.analysis.sightings`."""
     gpu_memory_bytes: int | None = None
     """Memory that the environment may use on the device; None for all of it."""
     device_up: bool | None = None
@@ -318,7 +318,7 @@ class Snapshot:
     not known."""
     holders_unknown: tuple[int, ...] = ()
     """Indices of the devices of which it is not known who holds them, since indices moved; see
-    :mod:`genvd.renumbering`."""
+    :mod:`genvd.analysis.renumbering`."""
     missing_devices: tuple[MissingDevice, ...] = ()
     """Those that were there since the monitor started."""
     sees_machine: bool = True

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd import policy
+from genvd.analysis import policy
 from genvd.common.text import RESERVED
 from genvd.overview.people import idle_seconds
 

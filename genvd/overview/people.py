@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd import join, policy
-from genvd.activity import memory
+from genvd.analysis import join, policy
+from genvd.analysis.activity import memory
 
 if TYPE_CHECKING:
     from genvd.model.facts import ContextType

@@ -6,10 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from genvd import policy
-from genvd.certificates import invalidity
+from genvd.analysis import policy
+from genvd.analysis.certificates import invalidity
+from genvd.analysis.doubt import ADVICE, unknown_words
 from genvd.common.text import gpus
-from genvd.doubt import ADVICE, unknown_words
 from genvd.overview import driver_help
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from genvd.history import QUANTITIES, values_of
+from genvd.analysis.history import QUANTITIES, values_of
 from genvd.model import snapshot_json
 from genvd.model.identity import device_keys
 from genvd.overview import overview
 
 if TYPE_CHECKING:
-    from genvd.history import Past
+    from genvd.analysis.history import Past
     from genvd.model.device import Device
     from genvd.model.snapshot import Snapshot
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.certificates import invalidity
+from genvd.analysis.certificates import invalidity
 from genvd.common.error_log import ErrorLog
 from genvd.config.web import WebConfig, read
 from genvd.config.yaml_reader import ConfigError, unexpected

@@ -10,8 +10,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from genvd.analysis.history import NO_PAST, Past
 from genvd.common.host_names import Hosts
-from genvd.history import NO_PAST, Past
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web import documents
 from genvd.web.assets import assets

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
-from genvd.history import NO_PAST, POINT_SECONDS, History, Past
+from genvd.analysis.history import NO_PAST, POINT_SECONDS, History, Past
 from genvd.model.device import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, LedgerStatus, Snapshot

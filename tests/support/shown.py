@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genvd import activity, join
+from genvd.analysis import activity, join
+from genvd.analysis.history import NO_PAST, History, Past
 from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
-from genvd.history import NO_PAST, History, Past
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner

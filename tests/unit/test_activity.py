@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd import activity
+from genvd.analysis import activity
 from genvd.model.device import Activity, Device, MigInstance
 from genvd.model.facts import Attachment, MigPlace
 from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Holding, Process

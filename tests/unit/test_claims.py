@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from genvd.claims import DUPLICATE, MALFORMED, MOST_REMEMBERED, REASONS, USERNAME, ClaimAccount, Rejection
+from genvd.analysis.claims import DUPLICATE, MALFORMED, MOST_REMEMBERED, REASONS, USERNAME, ClaimAccount, Rejection
 
 
 def totals(account: ClaimAccount) -> dict[str, int]:

@@ -7,16 +7,16 @@ from itertools import pairwise
 
 import pytest
 
+from genvd.analysis.policy import violations
+from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import DeviceGroups, GpuQuestion
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.collectors.registry import Sources, make_sources
 from genvd.config.schema import Config
-from genvd.machine import Machine
 from genvd.metrics import GROUPS
 from genvd.model.device import DeviceDetails, MemoryHealth
 from genvd.model.snapshot import ServiceStatus, Snapshot
 from genvd.monitor import Monitor
-from genvd.policy import violations
 from tests.support.exported import exported
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")

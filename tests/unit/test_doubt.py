@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from genvd import activity, join, policy
-from genvd.doubt import NO_DOUBT, Doubt, doubt
+from genvd.analysis import activity, join, policy
+from genvd.analysis.doubt import NO_DOUBT, Doubt, doubt
+from genvd.analysis.ownership import OwnedRecord
 from genvd.model.device import Device
 from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, ProcessFacts, ProcessOwner
 from genvd.model.snapshot import ServiceStatus, Snapshot
-from genvd.ownership import OwnedRecord
 
 ALICE, BOB, NAMELESS = 1001, 1002, 70_001
 ACCOUNTS = AccountFacts({ALICE: "alice", BOB: "bob", 0: "root", NAMELESS: None})

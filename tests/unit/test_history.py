@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from genvd.history import MOST_DEVICES, POINT_SECONDS, POINTS, SPAN_SECONDS, History, Past
+from genvd.analysis.history import MOST_DEVICES, POINT_SECONDS, POINTS, SPAN_SECONDS, History, Past
 from genvd.model.device import Device
 from genvd.model.snapshot import ServiceStatus, Snapshot
 

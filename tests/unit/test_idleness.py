@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from genvd.analysis.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
 from genvd.common.clock import Moment
-from genvd.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
 from genvd.model.snapshot import Environment, Holding
 
 NOW = 1_800_000_000.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from genvd import join
+from genvd.analysis import join
+from genvd.analysis.ownership import owned_records
 from genvd.collectors.genv import format
 from genvd.common.text import decode
 from genvd.model.facts import (
@@ -17,7 +18,6 @@ from genvd.model.facts import (
     ProcessOwner,
 )
 from genvd.model.snapshot import DeviceUse, Environment, Process
-from genvd.ownership import owned_records
 
 
 def facts(**eids: str | None) -> ProcessFacts:

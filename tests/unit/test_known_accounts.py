@@ -6,10 +6,10 @@ import pwd
 
 import pytest
 
-from genvd import known_accounts
+from genvd.analysis import known_accounts
+from genvd.analysis.known_accounts import KnownAccount, KnownAccounts
 from genvd.collectors.host import accounts as source
 from genvd.collectors.host.accounts import AccountSource
-from genvd.known_accounts import KnownAccount, KnownAccounts
 from genvd.model.facts import AccountFacts, AccountQuestion
 
 ALICE, BOB, NOBODYS = 1001, 1002, 5000

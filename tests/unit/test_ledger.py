@@ -16,11 +16,14 @@ from typing import Any
 
 import pytest
 
+from genvd.analysis.idleness import LastWork
+from genvd.analysis.known_accounts import KnownAccount
+from genvd.analysis.remembered import Remembered
+from genvd.analysis.renumbering import KeptDevice
+from genvd.analysis.sightings import KeptTime
 from genvd.common.text import RESERVED, clean
 from genvd.config import schema as configuration
 from genvd.config.schema import Config
-from genvd.idleness import LastWork
-from genvd.known_accounts import KnownAccount
 from genvd.ledger import book as book_module
 from genvd.ledger import keeper, place, schema, upkeep
 from genvd.ledger.book import Book
@@ -35,9 +38,6 @@ from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
 from genvd.ledger.use import Consumer, Total, Use
 from genvd.metrics.caps import Limits
 from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
-from genvd.remembered import Remembered
-from genvd.renumbering import KeptDevice
-from genvd.sightings import KeptTime
 from tests.support.exported import exported
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot
 from tests.support.waiting import wait_for

@@ -6,10 +6,10 @@ import os
 import threading
 import time
 
+from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import GpuQuestion
 from genvd.collectors.host.processes import ProcessSource
 from genvd.collectors.registry import Sources
-from genvd.machine import Machine
 from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
 from genvd.model.snapshot import RejectedClaims, ServiceStatus
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.missing_devices import MOST_MISSING, MissingDevices
+from genvd.analysis.missing_devices import MOST_MISSING, MissingDevices
 from genvd.model.device import Device
 from genvd.model.snapshot import MissingDevice, ServiceStatus, Snapshot
 from genvd.overview import overview

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from genvd.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
-from genvd.common.text import RESERVED
-from genvd.model.facts import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
-from genvd.ownership import (
+from genvd.analysis.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
+from genvd.analysis.ownership import (
     MOST_MEMBERS,
     Membership,
     OwnedRecord,
@@ -20,6 +18,8 @@ from genvd.ownership import (
     username,
     with_names_of_records,
 )
+from genvd.common.text import RESERVED
+from genvd.model.facts import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
 
 ROOT, ALICE, BOB, CAROL = 0, 1001, 1002, 1003
 RECORD = EnvironmentRecord("e", ALICE, "alice", pids=(1, 2), kernel_ids=("k",))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from genvd.analysis.peaks import MemoryPeaks
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Process
-from genvd.peaks import MemoryPeaks
 
 DEVICES = (Device(0, "GPU-a", processes_listed=True), Device(1, "GPU-b", processes_listed=True))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genvd import activity, join, policy
+from genvd.analysis import activity, join, policy
+from genvd.analysis.ownership import OwnedRecord
 from genvd.model.device import Device
 from genvd.model.facts import AccountFacts, Attachment, EnvironmentRecord
 from genvd.model.snapshot import (
@@ -17,7 +18,6 @@ from genvd.model.snapshot import (
     Snapshot,
     UnseenMemory,
 )
-from genvd.ownership import OwnedRecord
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from genvd import policy
+from genvd.analysis import policy
+from genvd.analysis.renumbering import Renumbering
+from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import GpuQuestion
 from genvd.collectors.registry import Sources
 from genvd.ledger.look import look_of
 from genvd.ledger.meter import Meter
-from genvd.machine import Machine
 from genvd.model.device import Device
 from genvd.model.facts import (
     AccountFacts,
@@ -26,7 +27,6 @@ from genvd.model.facts import (
 from genvd.model.identity import Identity, LastUuids, device_keys
 from genvd.model.snapshot import Environment, ServiceStatus, Snapshot
 from genvd.overview import overview
-from genvd.renumbering import Renumbering
 
 A, B, C = ("GPU-a", "1:00"), ("GPU-b", "2:00"), ("GPU-c", "3:00")
 Devices = tuple[tuple[str | None, str | None], ...]

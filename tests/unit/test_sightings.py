@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from genvd.analysis.remembered import Remembered
+from genvd.analysis.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
 from genvd.common.clock import Moment
 from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
 from genvd.model.snapshot import Environment, Holding
-from genvd.remembered import Remembered
-from genvd.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
 
 NOW = 1_800_000_000.0
 BOOT = 50_000.0

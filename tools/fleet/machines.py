@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
+from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import device_groups
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.collectors.registry import Sources
@@ -18,7 +19,6 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.config.schema import Config
 from genvd.ledger.ledger import Ledger
-from genvd.machine import Machine
 from genvd.metrics import GROUPS
 from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Format, render

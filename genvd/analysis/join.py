@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd import ownership
-from genvd.doubt import NO_DOUBT
+from genvd.analysis import ownership
+from genvd.analysis.doubt import NO_DOUBT
 from genvd.model.facts import CONTEXT_TYPES, AccountQuestion, EngineShares, ProcessOwner
 from genvd.model.snapshot import DeviceUse, Environment, Process, User, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from genvd.claims import Rejection
-    from genvd.doubt import Doubt
+    from genvd.analysis.claims import Rejection
+    from genvd.analysis.doubt import Doubt
+    from genvd.analysis.ownership import OwnedRecord
     from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
-    from genvd.ownership import OwnedRecord
 
 
 def account_question(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> AccountQuestion:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from genvd.activity import memory
+from genvd.analysis.activity import memory
 from genvd.model.identity import device_keys
 from genvd.model.snapshot import UnseenMemory
 

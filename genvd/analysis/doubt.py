@@ -12,9 +12,9 @@ from genvd.model.facts import ProcessOwner, UnknownEnvironment
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from genvd.analysis.ownership import OwnedRecord
     from genvd.model.facts import AccountFacts, ProcessFacts
     from genvd.model.snapshot import DeviceUse, Process
-    from genvd.ownership import OwnedRecord
 
 Place = tuple[str, int]
 """The identifier of an environment, and the index of a device."""

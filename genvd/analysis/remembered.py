@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.idleness import LastWork
-    from genvd.known_accounts import KnownAccount
-    from genvd.renumbering import KeptDevice
-    from genvd.sightings import KeptTime
+    from genvd.analysis.idleness import LastWork
+    from genvd.analysis.known_accounts import KnownAccount
+    from genvd.analysis.renumbering import KeptDevice
+    from genvd.analysis.sightings import KeptTime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,33 +7,33 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd import activity, join, policy
-from genvd.claims import DEVICE, MALFORMED, ClaimAccount
+from genvd.analysis import activity, join, policy
+from genvd.analysis.claims import DEVICE, MALFORMED, ClaimAccount
+from genvd.analysis.doubt import ADVICE, doubt, unknown_words
+from genvd.analysis.idleness import IdleClock
+from genvd.analysis.known_accounts import KnownAccounts
+from genvd.analysis.left_memory import LeftMemory, is_unclear
+from genvd.analysis.missing_devices import MissingDevices
+from genvd.analysis.ownership import memberships, owned_records, with_names_of_records
+from genvd.analysis.peaks import MemoryPeaks
+from genvd.analysis.remembered import Remembered
+from genvd.analysis.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
+from genvd.analysis.sightings import Sightings
 from genvd.collectors.base import DeviceGroups, GpuQuestion
 from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.doubt import ADVICE, doubt, unknown_words
-from genvd.idleness import IdleClock
-from genvd.known_accounts import KnownAccounts
-from genvd.left_memory import LeftMemory, is_unclear
-from genvd.missing_devices import MissingDevices
 from genvd.model.facts import AccountFacts, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
 from genvd.model.identity import Identity, LastUuids
 from genvd.model.snapshot import ServiceStatus, Snapshot
-from genvd.ownership import memberships, owned_records, with_names_of_records
-from genvd.peaks import MemoryPeaks
-from genvd.remembered import Remembered
-from genvd.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
-from genvd.sightings import Sightings
 
 if TYPE_CHECKING:
-    from genvd.claims import Rejection
+    from genvd.analysis.claims import Rejection
+    from genvd.analysis.ownership import Memberships, OwnedRecord
     from genvd.collectors.registry import Sources
     from genvd.model.facts import AccountQuestion, UnknownEnvironment
     from genvd.model.snapshot import CollectorStatus, Environment, Holding, Process, UnseenMemory, User
-    from genvd.ownership import Memberships, OwnedRecord
 
 log = logging.getLogger(__name__)
 
