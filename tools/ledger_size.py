@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from unittest.mock import patch
 
-from genvd.ledger.book import Book
+from genvd.ledger.amounts import Consumer, Key, Use
+from genvd.ledger.pending import Book
 from genvd.ledger.report import LABELS, make
+from genvd.ledger.retention import DAY, keep_up
 from genvd.ledger.store import HOUR, Store, Stored
-from genvd.ledger.upkeep import DAY, keep_up
-from genvd.ledger.use import Consumer, Key, Use
 
 END = 1_790_000_000 // DAY * DAY
 

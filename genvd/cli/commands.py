@@ -222,9 +222,9 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
 
 def _report(config: Config, options: argparse.Namespace) -> int:
     from genvd.config.paths import ledger_to_read
-    from genvd.ledger.forms import FORMATS
-    from genvd.ledger.place import FILE
+    from genvd.ledger.paths import FILE
     from genvd.ledger.report import ReportError, make
+    from genvd.ledger.report_formats import FORMATS
 
     if options.since >= options.until:
         log.error("--since is not before --until: there is no time in between; exchange them")

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd.config.paths import ledger_directory
-from genvd.ledger.book import Book
-from genvd.ledger.keeper import Keeper, Retention
-from genvd.ledger.look import look_of
-from genvd.ledger.meter import Meter
+from genvd.ledger.accounting import Meter
+from genvd.ledger.amounts import thousandth
+from genvd.ledger.observation import look_of
+from genvd.ledger.pending import Book
 from genvd.ledger.store import Stored
-from genvd.ledger.use import thousandth
+from genvd.ledger.writer import Keeper, Retention
 from genvd.model.snapshot import LedgerStatus, UserUse
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from genvd.analysis.remembered import Remembered
     from genvd.config.schema import Config
-    from genvd.ledger.use import Total
+    from genvd.ledger.amounts import Total
     from genvd.model.snapshot import Snapshot
 
 LONGEST_INTERVALS = 3

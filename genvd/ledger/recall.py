@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from genvd.config.paths import ledger_to_read
-from genvd.ledger import place, schema
+from genvd.ledger import paths, schema
 from genvd.ledger.store import read_remembered
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def recalled(config: Config) -> Remembered | None:
     """
     if not config.ledger_enabled:
         return None
-    path = ledger_to_read(config) / place.FILE
+    path = ledger_to_read(config) / paths.FILE
     try:
         if not _is_file(path):
             return None

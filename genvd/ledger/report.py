@@ -10,10 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.ledger.amounts import thousandth
+from genvd.ledger.retention import midnight, next_midnight
 from genvd.ledger.schema import RefusedError, open_for_reading
 from genvd.ledger.store import HOUR
-from genvd.ledger.upkeep import midnight, next_midnight
-from genvd.ledger.use import thousandth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

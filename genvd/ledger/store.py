@@ -12,10 +12,10 @@ from genvd.analysis.idleness import LastWork
 from genvd.analysis.remembered import Remembered
 from genvd.analysis.renumbering import KeptDevice
 from genvd.analysis.sightings import KeptTime
-from genvd.ledger import accounts, place, schema
-from genvd.ledger.clock import ClockState
+from genvd.ledger import account_names, paths, schema
+from genvd.ledger.amounts import Consumer, Key, Total, Totals, Use
 from genvd.ledger.schema import CorruptError, TakenError, transaction
-from genvd.ledger.use import Consumer, Key, Total, Totals, Use
+from genvd.ledger.wall_clock import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -97,8 +97,8 @@ class Store:
             OSError: the system does not let it be opened.
             sqlite3.Error: SQLite does not.
         """
-        self.path = place.prepare(directory)
-        lock = place.lock(self.path)
+        self.path = paths.prepare(directory)
+        lock = paths.lock(self.path)
         if lock is None:
             raise TakenError("another genv-monitor writes it; stop that one or choose another directory")
         self._lock = lock
@@ -111,7 +111,7 @@ class Store:
                 self._inode = self._current_inode()
                 self._times: tuple[KeptTime, ...] | None = None
                 self._attachments: tuple[KeptDevice, ...] | None = None
-                self._accounts: accounts.Written | None = None
+                self._accounts: account_names.Written | None = None
             except BaseException:
                 self.connection.close()
                 raise
@@ -183,7 +183,7 @@ class Store:
         self.connection.execute("UPDATE state SET boot_id = ?", (remembered.boot_id,))
         self._write_times(remembered.times)
         self._write_attachments(remembered.devices)
-        self._accounts = accounts.write(self.connection, remembered.accounts, self._accounts)
+        self._accounts = account_names.write(self.connection, remembered.accounts, self._accounts)
 
     def _write_attachments(self, attachments: tuple[KeptDevice, ...]) -> None:
         if attachments == self._attachments:
@@ -261,7 +261,7 @@ def read_remembered(connection: sqlite3.Connection) -> Remembered:
     )
     (boot_id,) = connection.execute("SELECT boot_id FROM state").fetchone()
     times = tuple(KeptTime(*row) for row in rows)
-    return Remembered(last_work, times, attachments, accounts.read(connection), boot_id)
+    return Remembered(last_work, times, attachments, account_names.read(connection), boot_id)
 
 
 def _attachments(connection: sqlite3.Connection, version: int) -> tuple[KeptDevice, ...]:

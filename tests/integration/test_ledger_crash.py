@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from genvd.ledger.book import Book
-from genvd.ledger.keeper import Retention
+from genvd.ledger.amounts import Consumer, Total, Use
 from genvd.ledger.ledger import LONGEST_INTERVALS, Ledger
+from genvd.ledger.pending import Book
 from genvd.ledger.store import Batch, Store, Stored
-from genvd.ledger.use import Consumer, Total, Use
+from genvd.ledger.writer import Retention
 from tests.support.ledger import DEVICES, INTERVAL, WRITE_INTERVAL, Counting, allocated, config, integrity, snapshot
 from tests.support.waiting import wait_for
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvd.ledger.book import Book
+from genvd.ledger.amounts import Consumer, Use
+from genvd.ledger.pending import Book
 from genvd.ledger.report import LABELS, Report, make
+from genvd.ledger.retention import DAY, keep_up
 from genvd.ledger.store import HOUR, Store, Stored
-from genvd.ledger.upkeep import DAY, keep_up
-from genvd.ledger.use import Consumer, Use
 
 NOW = 1_793_530_800  # 2026-11-01: the zones with summer time end it in these days
 HOURS = 12 * 24

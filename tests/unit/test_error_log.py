@@ -12,8 +12,8 @@ import pytest
 from genvd.collectors.registry import make_sources
 from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.config.schema import Config
-from genvd.ledger.book import Book
-from genvd.ledger.keeper import Keeper, Retention
+from genvd.ledger.pending import Book
+from genvd.ledger.writer import Keeper, Retention
 from genvd.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen

@@ -24,18 +24,18 @@ from genvd.analysis.sightings import KeptTime
 from genvd.common.text import RESERVED, clean
 from genvd.config import schema as configuration
 from genvd.config.schema import Config
-from genvd.ledger import book as book_module
-from genvd.ledger import keeper, place, schema, upkeep
-from genvd.ledger.book import Book
-from genvd.ledger.bounds import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Bounds, kept
-from genvd.ledger.clock import ClockState, LedgerClock
-from genvd.ledger.keeper import Retention
+from genvd.ledger import paths, schema, writer
+from genvd.ledger import pending as book_module
+from genvd.ledger import retention as upkeep
+from genvd.ledger.amounts import Consumer, Total, Use
 from genvd.ledger.ledger import Ledger
+from genvd.ledger.pending import MOST_ENVIRONMENTS, MOST_OF_A_USER, MOST_USERS, Book, Bounds, kept
 from genvd.ledger.recall import recalled
 from genvd.ledger.report import Report, make
+from genvd.ledger.retention import DAY, Pace, keep_up, midnight
 from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
-from genvd.ledger.upkeep import DAY, Pace, keep_up, midnight
-from genvd.ledger.use import Consumer, Total, Use
+from genvd.ledger.wall_clock import ClockState, LedgerClock
+from genvd.ledger.writer import Retention
 from genvd.metrics.caps import Limits
 from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
 from tests.support.exported import exported
@@ -211,9 +211,9 @@ def test_what_it_remembers_is_read_where_it_can_be(store: Store, tmp_path: Path)
     assert recalled(config(tmp_path / "nowhere")) is None
     for what in ("pipe", "text", "demo"):
         (tmp_path / what).mkdir()
-    os.mkfifo(tmp_path / "pipe" / place.FILE)
-    (tmp_path / "text" / place.FILE).write_text("no ledger " * 1000)
-    schema.open_for_writing(tmp_path / "demo" / place.FILE, "demo").close()
+    os.mkfifo(tmp_path / "pipe" / paths.FILE)
+    (tmp_path / "text" / paths.FILE).write_text("no ledger " * 1000)
+    schema.open_for_writing(tmp_path / "demo" / paths.FILE, "demo").close()
     for what in ("pipe", "text", "demo"):
         assert recalled(config(tmp_path / what)) is None
 
@@ -228,7 +228,7 @@ def test_names_of_accounts_are_kept_until_others_have_them(store: Store, monkeyp
     assert kept() == [(1, "alice", True), (2, "bob", True)], "she may come back"
     assert kept((2, "bob", False), (1, "ally", False))[-1] == (2, "bob", True), "it is still what that uid is called"
     assert kept((1, "bob", True), (2, "alice", True)) == [(2, "alice", True), (1, "ally", False), (1, "bob", True)]
-    monkeypatch.setattr("genvd.ledger.accounts.MOST_KEPT", 2)
+    monkeypatch.setattr("genvd.ledger.account_names.MOST_KEPT", 2)
     assert len(kept((3, "carol", True))) == 2
     keep_up(store.connection, time.time() + 40 * DAY, 35 * DAY, 30 * DAY, lambda: True)
     assert store.stored().remembered.accounts == ()
@@ -506,7 +506,7 @@ def test_a_clock_that_is_years_ahead_costs_nothing(
         seen.append(arguments[1])
         return keep_up(*arguments)
 
-    monkeypatch.setattr(keeper, "keep_up", upkeeps)
+    monkeypatch.setattr(writer, "keep_up", upkeeps)
     try:
         wait_for(lambda: ledger.take(machine) and allocated(tmp_path / "ledger.db", "hour") > 0, "it is written")
         had, right = allocated(tmp_path / "ledger.db", "hour"), time.time
@@ -525,9 +525,9 @@ def test_a_clock_that_is_years_ahead_costs_nothing(
 def test_the_damaged_file_that_is_set_aside_stays_whatever_the_clock_says(tmp_path: Path, label: str) -> None:
     for number in range(5):
         (tmp_path / "ledger.db").write_text("damaged")
-        place.set_aside(tmp_path / "ledger.db", f"2026010{number}T000000Z")
+        paths.set_aside(tmp_path / "ledger.db", f"2026010{number}T000000Z")
     (tmp_path / "ledger.db").write_text("damaged")
-    target = place.set_aside(tmp_path / "ledger.db", label)
+    target = paths.set_aside(tmp_path / "ledger.db", label)
     assert target.exists()
     assert len(list(tmp_path.iterdir())) == 3
 

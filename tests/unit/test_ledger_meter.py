@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from genvd.ledger.look import Held, Look, Outside, Reading, look_of
-from genvd.ledger.meter import Meter, shared
-from genvd.ledger.use import Consumer, Key, Total, Use
+from genvd.ledger.accounting import Meter, shared
+from genvd.ledger.amounts import Consumer, Key, Total, Use
+from genvd.ledger.observation import Held, Look, Outside, Reading, look_of
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 

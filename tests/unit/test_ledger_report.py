@@ -13,9 +13,9 @@ import pytest
 
 from genvd.cli.arguments import parsers
 from genvd.common.text import clean
-from genvd.ledger.forms import FORMATS, as_csv, as_json, as_table
 from genvd.ledger.period import parse_moment
 from genvd.ledger.report import LABELS, Report, Row
+from genvd.ledger.report_formats import FORMATS, as_csv, as_json, as_table
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
 

@@ -9,8 +9,8 @@ from genvd.analysis.renumbering import Renumbering
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import GpuQuestion
 from genvd.collectors.registry import Sources
-from genvd.ledger.look import look_of
-from genvd.ledger.meter import Meter
+from genvd.ledger.accounting import Meter
+from genvd.ledger.observation import look_of
 from genvd.model.device import Device
 from genvd.model.facts import (
     AccountFacts,

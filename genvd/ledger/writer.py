@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from genvd.common.clock import Waker
 from genvd.common.error_log import ErrorLog
 from genvd.common.safe_tree import UnsafePathError
-from genvd.ledger import place
-from genvd.ledger.clock import ClockState, LedgerClock
+from genvd.ledger import paths
+from genvd.ledger.retention import Pace, keep_up
 from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
 from genvd.ledger.store import Batch, Store, Stored, read_unwritable
-from genvd.ledger.upkeep import Pace, keep_up
+from genvd.ledger.wall_clock import ClockState, LedgerClock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.ledger.book import Book
-    from genvd.ledger.use import Totals
+    from genvd.ledger.amounts import Totals
+    from genvd.ledger.pending import Book
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ class Keeper:
         self._close()
         self._checked = True
         label = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        path = place.set_aside(self.directory / place.FILE, label)
+        path = paths.set_aside(self.directory / paths.FILE, label)
         text = f"ledger: it is damaged ({error}); it is now {path}, and a new one is begun"
         self._errors.report("damaged", text, kind=str(error), level=logging.ERROR)
 
@@ -230,7 +230,7 @@ class Keeper:
         if isinstance(error, RefusedError | UnsafePathError):
             self._book.begin(Stored())
             return
-        path = self.directory / place.FILE
+        path = self.directory / paths.FILE
         with suppress(sqlite3.Error, OSError):
             try:
                 stored = read_unwritable(path) if path.exists() else Stored()
@@ -241,7 +241,7 @@ class Keeper:
 
 def _told(error: Exception, directory: Path) -> str:
     """Return an error in one line: the thing, the reason, the way out."""
-    path = directory / place.FILE
+    path = directory / paths.FILE
     if isinstance(error, UnsafePathError):
         return f"cannot be written: {error} with ledger.directory"
     if isinstance(error, RefusedError):

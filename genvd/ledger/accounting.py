@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.ledger.use import Consumer, Key, Use
+from genvd.ledger.amounts import Consumer, Key, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.ledger.look import Held, Look, Outside, Reading
+    from genvd.ledger.observation import Held, Look, Outside, Reading
 
 MOST_WATTS = 20_000.0
 """No device draws more; a counter that says so has jumped, and what was counted once stays counted for ever."""

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
-from genvd.ledger import accounts
-from genvd.ledger.bounds import kept
+from genvd.ledger import account_names
+from genvd.ledger.pending import kept
 from genvd.ledger.schema import transaction
 from genvd.ledger.store import ADD_DAY
 
@@ -154,7 +154,7 @@ def _throw_away_names(connection: sqlite3.Connection, oldest: int) -> set[str]:
         connection.execute("DELETE FROM environment WHERE last < ?", (oldest,))
         names = {name for (name,) in connection.execute(f"SELECT username FROM person WHERE {unused}", (oldest,))}
         connection.execute(f"DELETE FROM person WHERE {unused}", (oldest,))
-        accounts.forget(connection, oldest)
+        account_names.forget(connection, oldest)
     return names
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.common.text import harmless
-from genvd.ledger.use import Consumer
+from genvd.ledger.amounts import Consumer
 from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
