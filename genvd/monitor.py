@@ -20,8 +20,8 @@ from genvd.config.paths import state_directory
 from genvd.ledger.ledger import Ledger, directory_for
 from genvd.ledger.recall import recalled
 from genvd.metrics import GROUPS
-from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import Exposition
+from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
 from genvd.web.site import Latest, Site

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
-from genvd.metrics.device_details import DETAILS
+from genvd.metrics.device_details import DETAILS, PCIE_THROUGHPUT, XID
 from genvd.metrics.driver import DRIVER
-from genvd.metrics.environments import ENVIRONMENTS
-from genvd.metrics.gpm import GPM
+from genvd.metrics.environments import ENVIRONMENTS, USERS
+from genvd.metrics.gpm import GPM, MIG
 from genvd.metrics.ledger import LEDGER, LEDGER_STATUS
 from genvd.metrics.memory_health import MEMORY_HEALTH
-from genvd.metrics.mig import MIG
 from genvd.metrics.nvlink import NVLINK
-from genvd.metrics.pcie_throughput import PCIE_THROUGHPUT
 from genvd.metrics.policy import POLICY
 from genvd.metrics.processes import PROCESSES
 from genvd.metrics.service import SERVICE
-from genvd.metrics.users import USERS
-from genvd.metrics.xid import XID
 
 GROUPS = {
     "device_details": DETAILS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.registry import Collector
 
 from genvd.metrics import ALL
-from genvd.metrics.caps import Caps
+from genvd.metrics.limits import Caps
 from genvd.metrics.samples import Family
 from genvd.metrics.service import SERIES_DROPPED
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from genvd.common.error_log import ErrorLog
-    from genvd.metrics.caps import Limits
+    from genvd.metrics.limits import Limits
+    from genvd.metrics.metric import Metric
     from genvd.metrics.samples import Value
-    from genvd.metrics.spec import Metric
     from genvd.model.snapshot import Snapshot
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.metrics.spec import Metric
+from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample
     from genvd.model.snapshot import Environment, Process, Snapshot, User
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from genvd.metrics.spec import Metric
+from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from genvd.metrics.samples import Value
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample, Value
     from genvd.model.device import Device
     from genvd.model.snapshot import Snapshot
 

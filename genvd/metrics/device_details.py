@@ -1,4 +1,4 @@
-"""Metrics of the devices in detail: power, clocks, fans, video engines, PCI Express."""
+"""Metrics of the devices in detail: power, clocks, fans, video engines, PCI Express, XID errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genvd.metrics.device import of_device, of_parts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.metrics.spec import Metric
+    from genvd.metrics.metric import Metric
     from genvd.model.device import DeviceDetails, Sessions
 
 
@@ -251,3 +251,34 @@ DETAILS = (
     ),
 )
 """The group ``device_details``."""
+
+XID = (
+    of_parts(
+        "genv_device_xid_errors_total",
+        "XID errors of the device since the monitor started; the common ones are counted from 0.",
+        ("xid",),
+        lambda d: (((x.xid,), x.count) for x in d.xids),
+        "counter",
+    ),
+    of_parts(
+        "genv_device_xid_last_seen_timestamp_seconds",
+        "When the XID error last occurred, in seconds since the epoch; absent if it has not since the monitor started.",
+        ("xid",),
+        lambda d: (((x.xid,), x.last_seen) for x in d.xids),
+    ),
+)
+"""The group ``xid``."""
+
+PCIE_THROUGHPUT = (
+    of_device(
+        "genv_device_pcie_receive_bytes_per_second",
+        "Bytes per second that the device received over PCI Express, in 20 ms since the collection before.",
+        lambda d: d.pcie_throughput.receive,
+    ),
+    of_device(
+        "genv_device_pcie_transmit_bytes_per_second",
+        "Bytes per second that the device sent over PCI Express, in 20 ms since the collection before.",
+        lambda d: d.pcie_throughput.transmit,
+    ),
+)
+"""The group ``pcie_throughput``."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.metrics.spec import Metric
+from genvd.metrics.metric import Metric
 from genvd.model.facts import DRIVER_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample
     from genvd.model.snapshot import Snapshot
 
 

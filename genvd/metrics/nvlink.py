@@ -9,7 +9,7 @@ from genvd.metrics.device import of_parts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample
     from genvd.model.device import Device
 
 

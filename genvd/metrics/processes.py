@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.metrics.spec import Metric
+from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from genvd.metrics.samples import Value
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample, Value
     from genvd.model.snapshot import DeviceUse, Process, Snapshot
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as MetricFamily
 
     from genvd.common.error_log import ErrorLog
-    from genvd.metrics.caps import Limits
+    from genvd.metrics.limits import Limits
     from genvd.metrics.samples import Family
     from genvd.model.snapshot import Snapshot
 

@@ -63,3 +63,10 @@ class Family(MetricFamily):
     @samples.setter
     def samples(self, _: object) -> None:
         """Ignore the empty list with which the base class begins."""
+
+
+Sample = tuple[tuple[object, ...], Value | None]
+"""The values of the labels, in their order, and the value; None for a value that is not known.
+
+A label is of one type throughout a row: a number and the same digits as text would be two series of one name.
+"""

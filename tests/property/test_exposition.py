@@ -21,8 +21,8 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
 from genvd.common.text import clean, harmless
 from genvd.config.schema import Config
-from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
+from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 from genvd.metrics.samples import Family
 from genvd.model import snapshot_json

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
-from genvd.metrics.caps import Limits
+from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 
 if TYPE_CHECKING:

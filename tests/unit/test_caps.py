@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from genvd.metrics import GROUPS
-from genvd.metrics.caps import Caps, Limits
-from genvd.metrics.spec import Metric
+from genvd.metrics.limits import Caps, Limits
+from genvd.metrics.metric import Metric
 from genvd.model.snapshot import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
 from tests.support.exported import exported
 

@@ -36,7 +36,7 @@ from genvd.ledger.retention import DAY, Pace, keep_up, midnight
 from genvd.ledger.store import HOUR, Batch, Store, Stored, read_unwritable
 from genvd.ledger.wall_clock import ClockState, LedgerClock
 from genvd.ledger.writer import Retention
-from genvd.metrics.caps import Limits
+from genvd.metrics.limits import Limits
 from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
 from tests.support.exported import exported
 from tests.support.ledger import SERVICE, allocated, config, integrity, snapshot

@@ -16,15 +16,15 @@ from prometheus_client.registry import Collector
 
 from genvd.common.error_log import ErrorLog
 from genvd.metrics import ALL
-from genvd.metrics.caps import Limits
 from genvd.metrics.collector import SnapshotCollector
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
 from genvd.metrics.environments import ENVIRONMENTS
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
+from genvd.metrics.limits import Limits
+from genvd.metrics.metric import Metric
 from genvd.metrics.registry import Registry
 from genvd.metrics.samples import Family
-from genvd.metrics.spec import Metric
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 

@@ -20,8 +20,8 @@ from genvd.common.worker_pool import WorkerPool
 from genvd.config.schema import Config
 from genvd.ledger.ledger import Ledger
 from genvd.metrics import GROUPS
-from genvd.metrics.caps import Limits
 from genvd.metrics.exposition import TEXT, Format, render
+from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus, Snapshot
 

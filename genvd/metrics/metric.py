@@ -6,17 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from genvd.metrics.samples import Value
+from genvd.metrics.samples import Sample, Value
 
 if TYPE_CHECKING:
-    from genvd.metrics.caps import Caps
+    from genvd.metrics.limits import Caps
     from genvd.model.snapshot import Snapshot
-
-Sample = tuple[tuple[object, ...], Value | None]
-"""The values of the labels, in their order, and the value; None for a value that is not known.
-
-A label is of one type throughout a row: a number and the same digits as text would be two series of one name.
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from genvd.metrics.samples import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.metrics.spec import Sample
+    from genvd.metrics.samples import Sample
     from genvd.model.snapshot import Snapshot
 
 Kind = Literal["environment", "user", "process"]
