@@ -172,7 +172,7 @@ _ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
 
 
 def _top(config: Config, options: argparse.Namespace) -> int:
-    from genvd.terminal.service import Access, ServiceError
+    from genvd.terminal.client import Access, ServiceError
     from genvd.terminal.top import Wanted, run
 
     try:
@@ -188,7 +188,7 @@ def _top(config: Config, options: argparse.Namespace) -> int:
 
 
 def _password(file: Path | None) -> str:
-    from genvd.terminal.service import ServiceError
+    from genvd.terminal.client import ServiceError
 
     if file is None:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import sys
 import termios
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from genvd.common.text_width import width
 from genvd.leaving import leave
-from genvd.terminal.keys import Key, pressed
-from genvd.terminal.paint import ISOLATES, painted, takes
-from genvd.terminal.size import terminal_size
+from genvd.terminal.pager import Key, pressed
+from genvd.terminal.style import ISOLATES, painted, takes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from genvd.terminal.paint import Line
+    from genvd.terminal.style import Line
+
 
 # xterm's control sequences: the alternate screen, the cursor, and whether lines wrap.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
@@ -118,3 +119,15 @@ class Screen:
         left = text.encode(self._encoding, "replace")
         while left:
             left = left[os.write(sys.stdout.fileno(), left) :]
+
+
+def terminal_size() -> tuple[int, int]:
+    """Return columns and lines of the terminal just now; of one that says 0, those of the environment."""
+    try:
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        columns = lines = 0
+    if columns > 0 and lines > 0:
+        return columns, lines
+    usual = shutil.get_terminal_size()  # which looks at COLUMNS and LINES first
+    return columns or usual.columns or 80, lines or usual.lines or 24

@@ -8,7 +8,7 @@ from typing import Any
 
 from genvd.common.text import harmless
 from genvd.common.text_width import fill, width
-from genvd.terminal.paint import Line, Piece, Style
+from genvd.terminal.style import Line, Piece, Style
 
 _GAP = 2
 _NARROWEST = 6

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from genvd.common.output import write_output
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
-from genvd.terminal.keys import Key
-from genvd.terminal.looks import Looks, Source
-from genvd.terminal.paint import ISOLATES, has_cursor, painted, takes, wants_colors
-from genvd.terminal.picture import Frame, picture
+from genvd.terminal.client import Access, NobodyThereError, NotYetError, Seen, Service
+from genvd.terminal.pager import Key, Window
+from genvd.terminal.poller import Looks, Source
+from genvd.terminal.screen import terminal_size
 from genvd.terminal.sections import BLOCKS
-from genvd.terminal.service import Access, NobodyThereError, NotYetError, Seen, Service
-from genvd.terminal.size import terminal_size
-from genvd.terminal.window import Window
+from genvd.terminal.style import ISOLATES, has_cursor, painted, takes, wants_colors
+from genvd.terminal.view import Frame, picture
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config

@@ -40,9 +40,9 @@ from genvd.model.facts import (
 from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
 from genvd.monitor import Monitor
 from genvd.overview import overview
-from genvd.terminal.paint import painted
-from genvd.terminal.picture import Frame, picture
-from genvd.terminal.window import Window
+from genvd.terminal.pager import Window
+from genvd.terminal.style import painted
+from genvd.terminal.view import Frame, picture
 from genvd.web import documents
 from tests.support import debian
 

@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from genvd.terminal.looks import Looks
-from genvd.terminal.service import Seen, ServiceError
+from genvd.terminal.client import Seen, ServiceError
+from genvd.terminal.poller import Looks
 from tests.support.shown import machine
 
 PATIENCE = 30.0

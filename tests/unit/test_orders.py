@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from genvd.model.facts import Context, ProcessOwner
 from genvd.overview import Overview, overview
-from genvd.terminal.paint import painted
-from genvd.terminal.picture import Frame, picture
+from genvd.terminal.style import painted
+from genvd.terminal.view import Frame, picture
 from tests.support.shown import GIB, device, environment, inhabited
 
 ALICE, BOB = 1001, 1002

@@ -11,12 +11,11 @@ from genvd.model.device import Activity, MigInstance
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, Snapshot
 from genvd.overview import overview
-from genvd.terminal.keys import HELP, Key, pressed
-from genvd.terminal.paint import ISOLATES, Piece, Style, painted
-from genvd.terminal.picture import Frame, picture
+from genvd.terminal.pager import HELP, Key, Window, pressed
+from genvd.terminal.sections import duration, gib, percent
+from genvd.terminal.style import ISOLATES, Piece, Style, painted
 from genvd.terminal.table import Column, table
-from genvd.terminal.values import duration, gib, percent
-from genvd.terminal.window import Window
+from genvd.terminal.view import Frame, picture
 from tests.support.shown import GIB, Demo, device, environment, inhabited, machine
 
 HEBREW = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"

@@ -1,4 +1,4 @@
-"""Looks at a machine, in a thread: one may take longer than anybody waits for a key to do something."""
+"""Asks for the Snapshot in a thread: an answer can take longer than anybody waits for a key to do something."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from genvd.terminal.service import Seen, ServiceError
+from genvd.terminal.client import Seen, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
