@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
+from genvd.web.basic_auth import PasswordChecks, credentials
 from genvd.web.login_queue import Outcome
-from genvd.web.logins import PasswordChecks, credentials
 from genvd.web.response import Job, Response, problem
 
 if TYPE_CHECKING:

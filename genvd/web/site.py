@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from genvd.analysis.history import NO_PAST, Past
 from genvd.common.host_names import Hosts
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
-from genvd.web import documents
-from genvd.web.assets import assets
-from genvd.web.manual import Manual
+from genvd.web import json_documents
 from genvd.web.negotiation import accepts_gzip, is_current, preferred
 from genvd.web.response import Headers, Job, Response, problem
+from genvd.web.static_files import Manual, assets
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
@@ -75,8 +74,8 @@ class Site:
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
-            "/api/v1/snapshot": lambda request: self._once_a_tick(documents.snapshot, request),
-            "/page/data.json": lambda request: self._once_a_tick(documents.page_data, request, _NOTHING_YET),
+            "/api/v1/snapshot": lambda request: self._once_a_tick(json_documents.snapshot, request),
+            "/page/data.json": lambda request: self._once_a_tick(json_documents.page_data, request, _NOTHING_YET),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -103,7 +102,7 @@ class Site:
 
     def _root(self, request: Request) -> Response | Job:
         if preferred(request.accept, (_HTML, _JSON)) == _JSON:
-            return self._once_a_tick(documents.snapshot, request)
+            return self._once_a_tick(json_documents.snapshot, request)
         return self._asset(request)
 
     def _asset(self, request: Request) -> Response:

@@ -13,7 +13,7 @@ from genvd.common import files
 from genvd.common.files import UnfitFileError
 from genvd.config.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.model.snapshot import CertificateEnd
-from genvd.web.certificate_end import validity
+from genvd.web.certificate_dates import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

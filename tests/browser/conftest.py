@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from genvd.web import manual
+from genvd.web import static_files
 from tests.support.chromium import chromium
 from tests.support.shown import Shown, serving
 from tools import documents
@@ -32,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     pages = tmp_path_factory.mktemp("docs")
     documents.write(documents.ROOT / "docs", pages)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manual, "PAGES", pages)
+        patch.setattr(static_files, "PAGES", pages)
         with serving() as shown:
             yield shown
 

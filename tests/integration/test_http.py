@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from genvd.web.assets import DIRECTORY
 from genvd.web.connections import MOST
-from genvd.web.manual import PAGES
+from genvd.web.static_files import DIRECTORY, PAGES
 from tests.standin import Gpu, Scenario
 from tests.support.monitor import Monitor, Series, parse, series
 from tests.support.needs import need, need_command, need_localhost

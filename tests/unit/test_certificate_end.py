@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.web.certificate_end import Validity, validity
+from genvd.web.certificate_dates import Validity, validity
 from tests.support.certificates import issue
 from tests.support.needs import need_command
 

@@ -12,9 +12,9 @@ import bcrypt
 import pytest
 
 from genvd.config.web import bcrypt_cost
-from genvd.web import login_queue, logins
+from genvd.web import basic_auth, login_queue
+from genvd.web.basic_auth import Logins, PasswordChecks, credentials
 from genvd.web.login_queue import MOST_CREDENTIALS, MOST_WAITERS, Credentials, Outcome, line_of
-from genvd.web.logins import Logins, PasswordChecks, credentials
 from genvd.web.request import Headers
 from tests.support.waiting import wait_for
 
@@ -181,7 +181,7 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
         work.append(1 << bcrypt_cost(stored))
         return False
 
-    monkeypatch.setattr(logins, "_matches", matches)
+    monkeypatch.setattr(basic_auth, "_matches", matches)
     door = Logins()
     door.let_in({"cheap": hashed("a", 4), "dear": hashed("b", 8)})
     assert not door.check(Credentials(user, b"x"))
@@ -190,7 +190,7 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
 
 def test_the_hash_of_nobody_is_one_that_bcrypt_takes() -> None:
     for steps in (4, 5):
-        assert not logins._matches(b"x", logins._hash_of(steps))
+        assert not basic_auth._matches(b"x", basic_auth._hash_of(steps))
 
 
 def test_what_is_remembered_is_no_password_and_ends_with_its_hash() -> None:
@@ -209,7 +209,7 @@ def test_what_is_remembered_is_no_password_and_ends_with_its_hash() -> None:
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logins, "MOST_KNOWN", 2)
+    monkeypatch.setattr(basic_auth, "MOST_KNOWN", 2)
     door = Logins()
     door.let_in({name: hashed(name) for name in "abc"})
     for name in "abc":

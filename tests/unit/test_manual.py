@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genvd.web.manual import SOURCES, Manual
 from genvd.web.response import Job, Response
+from genvd.web.static_files import SOURCES, Manual
 from tools.documents import to_page, write
 
 FILES = sorted(SOURCES.glob("*.md"))

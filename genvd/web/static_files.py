@@ -1,0 +1,85 @@
+"""What is the same for everybody: the files of the page, and the documents for those who see it.
+
+Each is read once: those of the page at the start, a document when somebody first asks for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from genvd import __version__
+from genvd.web.response import NO_CONTENT_POLICY, Headers, Job, Response
+
+DIRECTORY = Path(__file__).parent / "page"
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+_POLICY = (
+    f"{NO_CONTENT_POLICY}; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""What the page may do (CSP level 3): use its own files and ask its own server. With trusted types and no policy for
+them, no text can become a script or markup, whatever a name consists of."""
+
+
+def assets() -> dict[str, Response]:
+    """Return the files of the page by their paths; the page itself is at ``/``."""
+    found = {f"/page/{file.name}": _asset(file) for file in sorted(DIRECTORY.iterdir()) if file.suffix in _TYPES}
+    return {"/": found.pop("/page/index.html"), **found}
+
+
+def _asset(file: Path) -> Response:
+    body = file.read_bytes()
+    tag = f"{__version__}-{zlib.crc32(body):08x}"  # a real digest takes megabytes, for OpenSSL
+    headers: Headers = (("ETag", f'"{tag}"'), ("Cache-Control", "no-cache"), ("Vary", "Accept"))
+    if file.suffix == ".html":
+        headers = (*headers, ("Content-Security-Policy", _POLICY))
+    return Response(body, _TYPES[file.suffix], headers=headers)
+
+
+PAGES = Path(__file__).parent / "docs"
+"""The documents as HTML, which the build makes (tools/documents.py)."""
+SOURCES = Path(__file__).parents[2] / "docs"
+"""The documents as text, which only a checkout has here."""
+
+_DOCUMENT_POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
+
+
+class Manual:
+    """The documents by their paths. Each is read when somebody first asks for it, and then kept."""
+
+    def __init__(self, pages: Path | None = None, sources: Path | None = None) -> None:
+        """Find the documents.
+
+        Args:
+            pages: the directory with them as HTML; the default is :data:`PAGES`.
+            sources: the directory with them as Markdown, which is served as text if there are no pages; the default
+                is :data:`SOURCES`.
+        """
+        files = sorted((pages or PAGES).glob("*.html")) or sorted((sources or SOURCES).glob("*.md"))
+        self._files = {f"/page/docs/{file.stem}.html": file for file in files}
+        self._read: dict[str, Response] = {}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the documents are."""
+        return tuple(self._files)
+
+    def at(self, path: str) -> Response | Job:
+        """Return the document, or what reads it."""
+        return self._read.get(path) or Job(path, lambda: self._load(path))
+
+    def _load(self, path: str) -> Response:
+        file = self._files[path]
+        body = file.read_bytes()
+        kind = "text/html" if file.suffix == ".html" else "text/plain"
+        tag = f'"{__version__}-{zlib.crc32(body):08x}"'
+        headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", _DOCUMENT_POLICY))
+        self._read[path] = Response(body, f"{kind}; charset=utf-8", headers=headers)
+        return self._read[path]
