@@ -7,15 +7,15 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genvd import logs
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import parse
 from genvd.common import files
 from genvd.common.output import FAILED, OK, START_AGAIN, WRONG, OutputError, open_closed_ones, write_output
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
-from genvd.leaving import leave, start_again
-from genvd.signals import end_when_interrupted, hold_signals
+from genvd.service import logging_setup
+from genvd.service.process import leave, start_again
+from genvd.service.signals import end_when_interrupted, hold_signals
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genvd.model.snapshot import Snapshot
-    from genvd.monitor import Monitor
+    from genvd.service.monitor import Monitor
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _execute(arguments: list[str] | None, program: str) -> int:
         return _reload(options)
     try:
         config = _config(options)
-        logs.set_up(config.logging_level)
+        logging_setup.set_up(config.logging_level)
         return _COMMANDS[options.command](config, options)
     except ConfigError as error:  # of the configuration, or of a file that it names
         _complain(error.problems, in_log=options.command != "check")
@@ -71,7 +71,7 @@ def _execute(arguments: list[str] | None, program: str) -> int:
 def _complain(problems: list[str], *, in_log: bool) -> None:
     """Say what is wrong: in the log of a service, else one line each, in the form that editors jump to."""
     if in_log:
-        logs.set_up("info")
+        logging_setup.set_up("info")
     for problem in problems:
         if in_log:
             log.error("%s", problem)
@@ -80,7 +80,7 @@ def _complain(problems: list[str], *, in_log: bool) -> None:
 
 
 def _run(config: Config, options: argparse.Namespace) -> int:
-    from genvd.daemon import Daemon
+    from genvd.service.daemon import Daemon
 
     daemon = Daemon(lambda: _config(options), config, options.demo)
     status = daemon.run()
@@ -106,11 +106,11 @@ def _reload(options: argparse.Namespace) -> int:
     Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics
     say so.
     """
-    from genvd.running import NotRunningError, arguments_of, reload
+    from genvd.service.running import NotRunningError, arguments_of, reload
     from genvd.web.listen_check import why_not_listen
     from genvd.web.security import load as load_web_config
 
-    logs.set_up("info")
+    logging_setup.set_up("info")
     if options.pid is None:
         log.error("reload needs the number of a process; give it, or use 'systemctl reload genv-monitor'")
         return WRONG
@@ -137,7 +137,7 @@ def _reload(options: argparse.Namespace) -> int:
 
 def _once(config: Config, options: argparse.Namespace) -> int:
     from genvd.collectors.registry import make_sources
-    from genvd.monitor import Monitor
+    from genvd.service.monitor import Monitor
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_sources(patient, options.demo))

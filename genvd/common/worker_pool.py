@@ -24,7 +24,7 @@ class WorkerPool:
 
     Threads that run at the same time compete for the interpreter, so a call usually has the time until it is done to
     itself. The threads of the executor are joined when the interpreter exits: a process in which a call may hang has to
-    end by :func:`genvd.leaving.leave`.
+    end by :func:`genvd.service.process.leave`.
     """
 
     def __init__(self, name: str) -> None:

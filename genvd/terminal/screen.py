@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from genvd.common.text_width import width
-from genvd.leaving import leave
+from genvd.service.process import leave
 from genvd.terminal.pager import Key, pressed
 from genvd.terminal.style import ISOLATES, painted, takes
 

@@ -122,7 +122,7 @@ class _OwnLook:
 
     def __init__(self, config: Config, wanted: Wanted) -> None:
         from genvd.collectors.registry import make_sources
-        from genvd.monitor import Monitor
+        from genvd.service.monitor import Monitor
 
         # Sources have the time that the service would give them, however often somebody wants to look.
         own = replace(config, collect_interval=max(wanted.interval, config.collect_timeout))

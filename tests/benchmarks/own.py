@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from genvd import interpreter, logs
 from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
-from genvd.monitor import Monitor
+from genvd.service import logging_setup, process
+from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load
@@ -23,14 +23,14 @@ from tests.benchmarks.orders import obey
 
 def main(directory: str, *settings: str) -> None:
     """Serve, and tick when told to."""
-    logs.set_up("error")
+    logging_setup.set_up("error")
     values = {key: ast.literal_eval(value) for key, _, value in (setting.partition("=") for setting in settings)}
     config = Config(ledger_directory=Path(directory), **values)
     monitor = Monitor(config, make_sources(config, None))
     monitor.keep_ledger(config)
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
-    interpreter.adapt()
+    process.adapt()
     rendered = _count_renderings()
 
     def look(times: int) -> None:

@@ -599,7 +599,7 @@ def started_until(module: str, *arguments: str | Path, **environment: str) -> It
         process.communicate()
 
 
-@pytest.mark.parametrize("module", ["genvd.model.snapshot", "genvd.daemon"])
+@pytest.mark.parametrize("module", ["genvd.model.snapshot", "genvd.service.daemon"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_asked_to_while_it_starts(published: Path, number: int, module: str) -> None:
     with started_until(module, "--demo", "-p", "0", "--config-dir", published) as process:

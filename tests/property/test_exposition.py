@@ -38,8 +38,8 @@ from genvd.model.facts import (
     ProcessOwner,
 )
 from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
-from genvd.monitor import Monitor
 from genvd.overview import overview
+from genvd.service.monitor import Monitor
 from genvd.terminal.pager import Window
 from genvd.terminal.style import painted
 from genvd.terminal.view import Frame, picture

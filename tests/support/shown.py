@@ -16,7 +16,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner
 from genvd.model.snapshot import Environment, Process, ServiceStatus, Snapshot
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security

@@ -16,7 +16,7 @@ from genvd.config.schema import Config
 from genvd.metrics import GROUPS
 from genvd.model.device import DeviceDetails, MemoryHealth
 from genvd.model.snapshot import ServiceStatus, Snapshot
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 from tests.support.exported import exported
 
 SERVICE = ServiceStatus("1", "demo", "3", "13")

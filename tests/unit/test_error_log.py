@@ -14,7 +14,7 @@ from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.config.schema import Config
 from genvd.ledger.pending import Book
 from genvd.ledger.writer import Keeper, Retention
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security

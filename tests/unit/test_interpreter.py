@@ -11,8 +11,8 @@ import pytest
 
 from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
-from genvd.interpreter import undisturbed
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
+from genvd.service.process import undisturbed
 
 AT_THE_EDGES = 10
 """So often is it looked for just before and after a tick; in a tick it would be hundreds of times."""

@@ -11,7 +11,7 @@ from genvd.config.schema import Config
 from genvd.model import snapshot_json
 from genvd.model.snapshot import Snapshot
 from genvd.model.snapshot_json import NoSnapshotError
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 
 
 @pytest.fixture(scope="module")

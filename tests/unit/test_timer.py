@@ -7,7 +7,7 @@ import threading
 import time
 
 from genvd.common.clock import Waker
-from genvd.timer import Timer
+from genvd.service.timer import Timer
 from tests.support.waiting import wait_for
 
 

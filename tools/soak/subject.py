@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from genvd import interpreter, logs
 from genvd.collectors.registry import make_sources
 from genvd.config.schema import Config
-from genvd.monitor import Monitor
+from genvd.service import logging_setup, process
+from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security, load
@@ -23,12 +23,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.soak.subject", description=__doc__)
     parser.add_argument("--demo", type=int, help="devices of a simulated machine; without it: this machine")
     options = parser.parse_args(arguments)
-    logs.set_up("error")
+    logging_setup.set_up("error")
     config = Config()
     monitor = Monitor(config, make_sources(config, options.demo))
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
-    interpreter.adapt()
+    process.adapt()
     print(server.port, flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from genvd import __version__, interpreter
+from genvd import __version__
 from genvd.analysis.history import History
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import device_groups
@@ -24,6 +24,7 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
+from genvd.service import process
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Monitor:
         self._ledger.stop()
         return self._ledger.wait(seconds)
 
-    @interpreter.undisturbed()
+    @process.undisturbed()
     def tick(self, skipped: int) -> None:
         """Make one collection and render it; never raises.
 

@@ -9,7 +9,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from genvd import interpreter, logs
 from genvd.collectors.registry import make_sources
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import FAILED, OK, START_AGAIN
@@ -18,13 +17,13 @@ from genvd.config.paths import state_directory
 from genvd.config.values import show_duration
 from genvd.config.yaml_reader import unexpected
 from genvd.model.snapshot import ListenAddress
-from genvd.monitor import Monitor
 from genvd.publish.publisher import Publisher
 from genvd.publish.scraping import target_for
-from genvd.signals import WAKE, hold_signals, next_signal, wake_main_thread
-from genvd.status_line import status_line
-from genvd.systemd import ServiceManager, passed_sockets, watchdog_seconds
-from genvd.timer import Timer
+from genvd.service import logging_setup, process
+from genvd.service.monitor import Monitor
+from genvd.service.signals import WAKE, hold_signals, next_signal, wake_main_thread
+from genvd.service.systemd import ServiceManager, passed_sockets, status_line, watchdog_seconds
+from genvd.service.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
 from genvd.web.http_server import Server
 from genvd.web.listening import ListenError, Listening, adopt, listen
@@ -89,7 +88,7 @@ class Daemon:
         """Serve until SIGINT or SIGTERM; return the exit status."""
         hold_signals()
         raise_descriptor_limit()
-        interpreter.adapt()
+        process.adapt()
         try:
             self._take_up(self._serve(self._passed or listen(*_place(self._config))))
         except ListenError as error:
@@ -205,7 +204,7 @@ class Daemon:
         self._monitor.reloaded(successful=False)
 
     def _apply(self, config: Config) -> None:
-        logs.set_up(config.logging_level)
+        logging_setup.set_up(config.logging_level)
         self._config = config
         self._monitor.reconfigure(config)
         self._monitor.keep_ledger(config)

@@ -1,12 +1,15 @@
-"""How the Python interpreter runs a service that does little, and answers at once while it does it."""
+"""The process: how the interpreter runs a service that does little and answers at once, and how it ends."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 _NEW_OBJECTS, _YOUNG, _MIDDLE = 50_000, 20, 100
 """Objects that there are more of than the last time; what these are is in the documentation of :mod:`gc`."""
@@ -63,3 +66,27 @@ def undisturbed() -> Iterator[None]:
     finally:
         if there:
             gc.enable()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once.
+
+    sys.exit() would wait for the worker threads, and run the exit handlers of loaded libraries, of which the driver's
+    may wait as well: for a call that hangs.
+    """
+    _flush()
+    os._exit(status)
+
+
+def start_again() -> NoReturn:
+    """Put a new process in the place of this one, with the same command line, and the same number."""
+    _flush()
+    os.execv(sys.executable, sys.orig_argv)
+
+
+def _flush() -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()
