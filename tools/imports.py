@@ -18,22 +18,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "genvd"
 
 FLOORS = (
-    "__main__ cli real_genv",
+    "__main__ cli",
     "terminal",
-    "service daemon interpreter leaving logs monitor running signals status_line systemd timer",
+    "service",
     "web",
     "metrics overview ledger",
-    "analysis machine activity certificates claims doubt history idleness join known_accounts left_memory"
-    " missing_devices ownership peaks policy remembered renumbering sightings",
-    "collectors publish sources collector",
-    "config config_file config_values places yaml_file web.bcrypt_hash web.tls_names web.web_config",
-    "model device_identity device_model snapshot_json",
+    "analysis",
+    "collectors publish",
+    "config",
+    "model",
     "common",
 )
 """The modules and packages of each floor, from the top down; a module that is not named is on that of its package."""
-
-EXCEPTIONS: frozenset[str] = frozenset()
-"""Imports that are wrong and are still to go."""
 
 
 def imports(root: Path = ROOT) -> dict[str, set[str]]:
@@ -66,30 +62,23 @@ def _prefixes(name: str) -> Iterator[str]:
     yield ""
 
 
-def problems(
-    graph: Mapping[str, Collection[str]],
-    floors: Sequence[str] = FLOORS,
-    exceptions: Collection[str] = EXCEPTIONS,
-) -> list[str]:
+def problems(graph: Mapping[str, Collection[str]], floors: Sequence[str] = FLOORS) -> list[str]:
     """Return what is wrong with the imports, a line each.
 
     Args:
         graph: the modules, and what each of them imports.
         floors: in the form of :data:`FLOORS`.
-        exceptions: in the form of :data:`EXCEPTIONS`.
     """
     floor_of = _floors(graph, floors)
-    arrows = {f"{name} -> {other}": (name, other) for name in graph for other in graph[name]}
-    kept = {text: arrow for text, arrow in sorted(arrows.items()) if text not in exceptions}
+    arrows = [(name, other) for name in sorted(graph) for other in sorted(graph[name])]
     return [
         *(f"{name}: is on no floor; add it to FLOORS" for name in graph if name and name not in floor_of),
-        *(f"{text}: is no import; remove it from EXCEPTIONS" for text in exceptions if text not in arrows),
         *(
-            f"{text}: runs upwards"
-            for text, (name, other) in kept.items()
+            f"{name} -> {other}: runs upwards"
+            for name, other in arrows
             if floor_of.get(name, 0) > floor_of.get(other, 99)
         ),
-        *_circle(kept.values()),
+        *_circle(arrows),
     ]
 
 

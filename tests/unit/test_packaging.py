@@ -162,7 +162,7 @@ def test_the_vendored_module_is_what_was_released() -> None:
 
 @pytest.mark.parametrize("name", ["genv", "genv-monitor"])
 def test_launchers_are_isolated_and_known_as_ours(name: str) -> None:
-    """real_genv.py knows our launchers by the letters; -I keeps out what lies around."""
+    """The genv wrapper knows our launchers by the letters; -I keeps out what lies around."""
     text = (PACKAGING / "bin" / name).read_text()
     assert text.startswith("#!/usr/bin/python3 -I\n")
     assert "genvd" in text
