@@ -23,17 +23,9 @@ FLOORS = ("cli", "web service", "common web.names")
     ],
 )
 def test_what_is_wrong_with_imports_is_found(graph: dict[str, set[str]], found: list[str]) -> None:
-    actual = problems(graph, FLOORS, ())
+    actual = problems(graph, FLOORS)
     assert len(actual) == len(found)
     assert all(expected in text for expected, text in zip(found, actual, strict=True))
-
-
-def test_an_exception_holds_as_long_as_there_is_the_import() -> None:
-    graph = {"common": {"cli"}, "cli": ()}
-    assert problems(graph, FLOORS, ["common -> cli"]) == []
-    assert problems(graph, FLOORS, ["common -> cli", "common -> web"]) == [
-        "common -> web: is no import; remove it from EXCEPTIONS"
-    ]
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
