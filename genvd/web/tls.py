@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from genvd.common import files
 from genvd.common.files import UnfitFileError
-from genvd.config.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
+from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.model.snapshot import CertificateEnd
 from genvd.web.certificate_dates import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.config.web import Pem, TlsSettings
+    from genvd.config.web_tls import Pem, TlsSettings
 
 _MOST_BYTES = 1024 * 1024
 """Of a file with certificates."""

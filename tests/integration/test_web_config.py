@@ -21,8 +21,8 @@ import bcrypt
 import pytest
 import yaml
 
-from genvd.config.tls_names import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.config.web import read
+from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.config.yaml_reader import ConfigError
 from genvd.web.connections import MOST_TLS
 from genvd.web.security import Security, load

@@ -1,0 +1,148 @@
+"""Reads a YAML mapping as the web configuration needs it: values of a kind, and problems with their lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from genvd.common.text import clean
+from genvd.config.values import sum_of_units
+from genvd.config.yaml_reader import is_null, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WORDS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+"""In each unit that time.ParseDuration of Go knows."""
+_MOST_SECONDS = 2**63 / 1e9
+"""That a time.Duration of Go holds."""
+_OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
+"""Keys of tls_server_config that are as good as not there when their text is empty."""
+
+Read = Callable[[yaml.Node, str], Any]
+"""Returns the value of a node; the text is the name of its key, for problems."""
+
+
+class Reader:
+    """Walks the tree of the document, and collects values and problems."""
+
+    def __init__(self, path: Path, root: yaml.Node | None) -> None:
+        """Begin with no problems; the paths in the document are relative to the directory of the file."""
+        self.problems: list[tuple[int, str]] = []
+        self._directory = path.parent
+        self._root = root
+
+    # --- Values ----------------------------------------------------------------------------------------------
+
+    def _text(self, node: yaml.Node, name: str) -> str | None:
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value)
+        self._wrong_value(node, name, "expected text")
+        return None
+
+    def _boolean(self, node: yaml.Node, name: str) -> bool:
+        value = _WORDS.get(node.value.lower()) if isinstance(node, yaml.ScalarNode) and node.style is None else None
+        if value is None:
+            self._wrong_value(node, name, "expected true or false")
+        return bool(value)
+
+    def _duration(self, node: yaml.Node, name: str) -> float:
+        value = node.value.removeprefix("+") if isinstance(node, yaml.ScalarNode) else ""
+        with suppress(ValueError):
+            seconds = 0.0 if value == "0" else sum_of_units(value, _SECONDS)
+            if seconds <= _MOST_SECONDS:
+                return seconds
+        self._wrong_value(node, name, "expected a duration such as 1s or 500ms")
+        return 0.0
+
+    def _count(self, node: yaml.Node, name: str) -> int:
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and re.fullmatch(r"\+?[0-9][0-9_]{0,17}", node.value)
+        ):
+            return int(node.value.replace("_", ""))
+        self._wrong_value(node, name, "expected a whole number")
+        return 0
+
+    def _one_of(self, *words: str) -> Read:
+        def read(node: yaml.Node, name: str) -> str | None:
+            if isinstance(node, yaml.ScalarNode) and node.value in words:
+                return str(node.value)
+            self._wrong_value(node, name, f"expected one of {', '.join(words)}")
+            return None
+
+        return read
+
+    def _list(self, read: Read) -> Read:
+        def read_all(node: yaml.Node, name: str) -> list[Any]:
+            if not isinstance(node, yaml.SequenceNode):
+                self._wrong_value(node, name, "expected a list")
+                return []
+            return [read(each, name) for each in node.value]
+
+        return read_all
+
+    # --- Structure -------------------------------------------------------------------------------------------
+
+    def _mapping(
+        self, node: yaml.Node | None, name: str, known: dict[str, Read]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return values and lines of the keys that are said."""
+        values: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key, line, value in self._entries(node, name):
+            full_name = f"{name}.{clean(key)}" if name else clean(key)
+            if key not in known:
+                self._problem(line, f"{full_name}: unknown key; {nearest(key, list(known))}")
+            elif key in lines:
+                self._problem(line, f"{full_name}: is there twice; expected once")
+            elif not is_null(value) and not (key in _OR_EMPTY and _is_empty_text(value)):
+                lines[key] = line
+                result = known[key](value, full_name)
+                if result is not None:
+                    values[key] = result
+        return values, lines
+
+    def _entries(self, node: yaml.Node | None, name: str) -> list[tuple[str, int, yaml.Node]]:
+        if is_null(node):
+            return []
+        assert node
+        if not isinstance(node, yaml.MappingNode):
+            self._problem(line_of(node), f"{name or 'the file'}{':' if name else ''} is no mapping; expected keys")
+            return []
+        return [
+            (str(key.value) if isinstance(key, yaml.ScalarNode) else "?", line_of(key), value)
+            for key, value in node.value
+        ]
+
+    def _empty_texts(self, node: yaml.Node) -> bool:
+        return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
+
+    def _wrong(self, lines: dict[str, int]) -> set[str]:
+        """Return the keys that something is wrong with already."""
+        found = {line for line, _ in self.problems}
+        return {key for key, line in lines.items() if line in found}
+
+    def _wrong_value(self, node: yaml.Node, name: str, expected: str) -> None:
+        shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+        if isinstance(node, yaml.ScalarNode) and "-----BEGIN" in node.value:
+            shown = "text in PEM form"  # a key may be in it, and everybody may get to see a problem
+        self._problem(line_of(node), f"{name}: {shown} is wrong; {expected}")
+
+    def _problem(self, line: int, text: str) -> None:
+        self.problems.append((line, text))
+
+
+def _is_empty_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not is_null(node) and not node.value
+
+
+def line_of(node: yaml.Node) -> int:
+    """Return the number of the line where a node begins, from 1."""
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,182 @@
+"""``tls_server_config`` of the web configuration: how to encrypt, and whose certificates are asked for.
+
+The file calls things of TLS as Go does (crypto/tls, constants); OpenSSL has names of its own (openssl-ciphers(1),
+SSL_CTX_set1_groups(3)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from genvd.config.web_reader import Reader, line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
+
+CIPHERS = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+}
+"""Of TLS 1.2, those that Go 1.22 and later still count as secure, which is what promtool goes by."""
+
+CIPHERS_OF_TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
+"""Go accepts them in the list, and offers all of them anyway with TLS 1.3."""
+
+CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+
+CLIENT_AUTH = (
+    "NoClientCert",
+    "RequestClientCert",
+    "VerifyClientCertIfGiven",
+    "RequireAndVerifyClientCert",
+)
+UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
+"""Any certificate will do for these, even one that the client made a moment ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """Text in PEM form, or the file that it is in."""
+
+    key: str
+    """Of the configuration."""
+    line: int
+    text: str = ""
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How to encrypt."""
+
+    certificate: Pem
+    private_key: Pem
+    client_ca: Pem | None = None
+    client_auth: str = "NoClientCert"
+    allowed_sans: frozenset[str] | None = None
+    min_version: str = "TLS12"
+    max_version: str = "TLS13"
+    ciphers: tuple[str, ...] = ()
+    prefer_server_ciphers: bool = True
+    curves: tuple[str, ...] = ()
+    line: int = 0
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+class TlsReader(Reader):
+    """Reads the section."""
+
+    def __init__(self, path: Path, root: yaml.Node | None) -> None:
+        """Begin with no files; see :class:`Reader`."""
+        super().__init__(path, root)
+        self.files: list[Path] = []
+
+    def _tls(self, node: yaml.Node, name: str) -> TlsSettings | None:
+        before = len(self.problems)
+        values, lines = self._mapping(
+            node,
+            name,
+            {
+                "cert": self._inline,
+                "key": self._inline,
+                "client_ca": self._inline,
+                "cert_file": self._file,
+                "key_file": self._file,
+                "client_ca_file": self._file,
+                "client_auth_type": self._client_auth,
+                "client_allowed_sans": self._list(self._text),
+                "min_version": self._one_of(*VERSIONS),
+                "max_version": self._one_of(*VERSIONS),
+                "cipher_suites": self._list(self._one_of(*CIPHERS, *sorted(CIPHERS_OF_TLS13))),
+                "prefer_server_cipher_suites": self._boolean,
+                "curve_preferences": self._list(self._one_of(*CURVES)),
+            },
+        )
+        if not lines and not self._empty_texts(node):
+            return None
+        self._check_tls(node, name, values, lines)
+        if len(self.problems) > before:
+            return None
+        sans = values.get("client_allowed_sans")
+        return TlsSettings(
+            certificate=values.get("cert_file") or values["cert"],
+            private_key=values.get("key_file") or values["key"],
+            client_ca=values.get("client_ca_file") or values.get("client_ca"),
+            client_auth=values.get("client_auth_type", "NoClientCert"),
+            allowed_sans=None if sans is None else frozenset(sans),
+            min_version=values.get("min_version", "TLS12"),
+            max_version=values.get("max_version", "TLS13"),
+            ciphers=tuple(values.get("cipher_suites", ())),
+            prefer_server_ciphers=values.get("prefer_server_cipher_suites", True),
+            curves=tuple(values.get("curve_preferences", ())),
+            line=line_of(node),
+            lines=lines,
+        )
+
+    def _check_tls(self, node: yaml.Node, name: str, values: dict[str, Any], lines: dict[str, int]) -> None:
+        """Find what does not go together."""
+        for what in ("cert", "key"):
+            if not {what, f"{what}_file"} & lines.keys():
+                self._problem(line_of(node), f"{name}: has no {what}_file; give one, or take the section away")
+        for what in ("cert", "key", "client_ca"):
+            if {what, f"{what}_file"} <= lines.keys():
+                self._problem(lines[what], f"{name}.{what}: is there beside {what}_file; give one of them")
+        kind = values.get("client_auth_type", "NoClientCert")
+        verifies = kind in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
+        given = {"client_ca", "client_ca_file"} & lines.keys()
+        if verifies and not given:
+            where = lines["client_auth_type"]
+            self._problem(where, f"{name}.client_auth_type: {kind} needs client_ca_file, which says whom to trust")
+        if given and kind == "NoClientCert" and not {"client_auth_type", *given} & self._wrong(lines):
+            where = min(lines[key] for key in given)
+            self._problem(where, f"{name}: has client CAs but no client_auth_type; expected RequireAndVerifyClientCert")
+        if "client_allowed_sans" in lines and kind != "RequireAndVerifyClientCert":
+            where = lines["client_allowed_sans"]
+            self._problem(where, f"{name}.client_allowed_sans: needs client_auth_type RequireAndVerifyClientCert")
+        self._check_versions(name, values, lines)
+
+    def _check_versions(self, name: str, values: dict[str, Any], lines: dict[str, int]) -> None:
+        least, most = values.get("min_version", "TLS12"), values.get("max_version", "TLS13")
+        if most < "TLS12":
+            text = f"{name}.max_version: {most} is not offered here any more; expected TLS12 or TLS13"
+            self._problem(lines["max_version"], text)
+        elif least > most:
+            text = f"{name}.max_version: {most} is less than min_version, {least}; nobody could connect"
+            self._problem(lines["max_version"], text)
+
+    def _client_auth(self, node: yaml.Node, name: str) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.value in UNVERIFIED:
+            better = "which lets anybody in who makes one; expected RequireAndVerifyClientCert"
+            self._problem(line_of(node), f"{name}: {node.value} takes a certificate from nowhere, {better}")
+            return None
+        kind: str | None = self._one_of(*CLIENT_AUTH)(node, name)
+        return kind
+
+    def _inline(self, node: yaml.Node, name: str) -> Pem | None:
+        text = self._text(node, name)
+        return None if text is None else Pem(name, line_of(node), text=text)
+
+    def _file(self, node: yaml.Node, name: str) -> Pem | None:
+        text = self._text(node, name)
+        if text is not None and (not text or not text.isprintable()):
+            self._wrong_value(node, name, "expected the path of a file")
+            return None
+        if text is None:
+            return None
+        path = self._directory / text
+        self.files.append(path)
+        return Pem(name, line_of(node), path=path)
