@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from genvd.model.device import Device, DriverVersions
 from genvd.model.facts import (
@@ -249,6 +250,18 @@ class CertificateEnd:
     """Of the same one."""
     all_begun: float | None = None
     """When the last of several certificates begins."""
+
+    def invalidity(self, now: float) -> str | None:
+        """Return in words why it is not valid now, in Unix time; None if it is valid."""
+        if self.not_after <= now:
+            return f"ended on {_utc(self.not_after)}"
+        if self.all_begun is not None and self.all_begun > now:
+            return f"is not valid before {_utc(self.all_begun)}"
+        return None
+
+
+def _utc(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 @dataclass(frozen=True, slots=True)

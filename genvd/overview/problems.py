@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd.analysis import policy
-from genvd.analysis.certificates import invalidity
 from genvd.analysis.doubt import ADVICE, unknown_words
 from genvd.common.text import gpus
 from genvd.overview import driver_help
@@ -131,7 +130,7 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
 
 def _certificates(snapshot: Snapshot) -> Iterator[Problem]:
     for one in snapshot.service.certificate_ends:
-        if wrong := invalidity(one, snapshot.timestamp):
+        if wrong := one.invalidity(snapshot.timestamp):
             yield Problem("error", *_invalid(one.certificate, wrong))
 
 

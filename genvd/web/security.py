@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.analysis.certificates import invalidity
 from genvd.common.error_log import ErrorLog
 from genvd.config.web import WebConfig, read
 from genvd.config.yaml_reader import ConfigError, unexpected
@@ -71,7 +70,7 @@ class Loaded:
     def invalid_certificates(self) -> dict[str, str]:
         """Return ``server`` and ``client_ca``, if they are not valid now, with a line about each."""
         now = time.time()
-        found = {one.certificate: invalidity(one, now) for one in self.policy.certificate_ends}
+        found = {one.certificate: one.invalidity(now) for one in self.policy.certificate_ends}
         return {
             name: f"{self.path}: {self.policy.tls.names[name]}: {wrong}; {_IF_INVALID[name]}"
             for name, wrong in found.items()
