@@ -35,7 +35,7 @@ _INTRODUCTION = """\
 Made by `make generate` from the table in `genvd/metrics/`.
 
 A value that is not known is an absent series: never 0, never NaN. A series is there as long as what it describes is;
-after a source has failed for three collections in a row, what it feeds goes away.
+after a collector has failed for three collections in a row, what it feeds goes away.
 Memory is in bytes, and `index` and `device` are NVML's device index, the one that nvidia-smi shows.
 
 The label `eid` of a process is the environment in which it counts. It is empty where the process names none, or one

@@ -1,4 +1,4 @@
-"""One look at the machine: ask the sources, join what they tell, give a Snapshot."""
+"""One look at the machine: ask the collectors, join what they tell, give a Snapshot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from genvd.model.snapshot import ServiceStatus, Snapshot
 if TYPE_CHECKING:
     from genvd.analysis.claims import Rejection
     from genvd.analysis.ownership import Memberships, OwnedRecord
-    from genvd.collectors.registry import Sources
+    from genvd.collectors.registry import Collectors
     from genvd.model.facts import AccountQuestion, UnknownEnvironment
     from genvd.model.snapshot import CollectorStatus, Environment, Holding, Process, UnseenMemory, User
 
@@ -42,14 +42,14 @@ class Machine:
     """Looks at the machine; one thread at a time."""
 
     timeout: float
-    """Seconds after which a look goes on without a source that has not answered; may be changed."""
+    """Seconds after which a look goes on without a collector that has not answered; may be changed."""
 
     groups: DeviceGroups
     """Which values of the devices are wanted; may be changed."""
 
     def __init__(
         self,
-        sources: Sources,
+        collectors: Collectors,
         timeout: float,
         groups: DeviceGroups | None = None,
         pool: WorkerPool | None = None,
@@ -57,19 +57,19 @@ class Machine:
         """Make it ready to look.
 
         Args:
-            sources: what to look at.
+            collectors: what to look at.
             timeout: initial value of the attribute.
             groups: likewise; None for the default.
-            pool: the threads that the sources run in; None for a pool of its own.
+            pool: the threads that the collectors run in; None for a pool of its own.
         """
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
-        pool = pool or WorkerPool("sources")
-        self._gpus: Runner[GpuQuestion, GpuFacts] = Runner(sources.gpus, pool)
-        self._genv: Runner[None, GenvFacts] = Runner(sources.genv, pool)
-        self._genv_command: Runner[None, bool] = Runner(sources.genv_command, pool)
-        self._processes: Runner[ProcessQuestion, ProcessFacts] = Runner(sources.processes, pool)
-        self._accounts: Runner[AccountQuestion, AccountFacts] = Runner(sources.accounts, pool)
+        pool = pool or WorkerPool("collectors")
+        self._gpus: Runner[GpuQuestion, GpuFacts] = Runner(collectors.gpus, pool)
+        self._genv: Runner[None, GenvFacts] = Runner(collectors.genv, pool)
+        self._genv_command: Runner[None, bool] = Runner(collectors.genv_command, pool)
+        self._processes: Runner[ProcessQuestion, ProcessFacts] = Runner(collectors.processes, pool)
+        self._accounts: Runner[AccountQuestion, AccountFacts] = Runner(collectors.accounts, pool)
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._left_memory = LeftMemory()
@@ -86,7 +86,7 @@ class Machine:
         """Of which devices the attachments are; likewise."""
         self.known_accounts = KnownAccounts()
         """What people are called while the name service does not say so; likewise."""
-        self._times_are_claims = sources.mode == "live"
+        self._times_are_claims = collectors.mode == "live"
 
     def look(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
@@ -152,7 +152,7 @@ class Machine:
         self.known_accounts.recall(remembered.accounts)
 
     def _ask(self) -> _Facts:
-        """Ask all sources: who can be asked at once, and then who can be asked only by what those have told."""
+        """Ask all collectors: who can be asked at once, and then who can be asked only by what those have told."""
         began, deadline = Moment.now(), time.monotonic() + self.timeout
         self._gpus.ask(GpuQuestion(deadline, self.groups), deadline)
         self._genv.ask(None, deadline)
@@ -178,7 +178,7 @@ class Machine:
         return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
 
     def _people(self, facts: _Facts) -> _People:
-        """Join what the sources told into who does what; count the claims that do not hold."""
+        """Join what the collectors told into who does what; count the claims that do not hold."""
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
         processes, rejections = None, facts.rejections
         accounts = with_names_of_records(facts.owned, facts.accounts)
@@ -216,7 +216,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the sources told in one look; None where one does not answer."""
+    """What the collectors told in one look; None where one does not answer."""
 
     gpu: GpuFacts | None
     genv: GenvFacts | None

@@ -136,11 +136,11 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _once(config: Config, options: argparse.Namespace) -> int:
-    from genvd.collectors.registry import make_sources
+    from genvd.collectors.registry import make_collectors
     from genvd.service.monitor import Monitor
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
-    monitor = Monitor(patient, make_sources(patient, options.demo))
+    monitor = Monitor(patient, make_collectors(patient, options.demo))
     monitor.recall_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
     return OK

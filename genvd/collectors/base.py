@@ -16,7 +16,7 @@ QuestionT = TypeVar("QuestionT", contravariant=True)
 FactsT = TypeVar("FactsT", covariant=True)
 
 
-class SourceError(Exception):
+class CollectorError(Exception):
     """The outside does not answer as it should. The text is one line: the thing, the reason, the way out."""
 
     def __init__(self, text: str, reason: str | None = None, partial: object = None) -> None:
@@ -32,15 +32,15 @@ class SourceError(Exception):
         self.partial = partial
 
 
-class Source(Protocol[QuestionT, FactsT]):
+class Collector(Protocol[QuestionT, FactsT]):
     """One kind of outside thing."""
 
     @property
     def name(self) -> str:
-        """What the source is called in metrics and in the log."""
+        """What the collector is called in metrics and in the log."""
 
     def read(self, question: QuestionT) -> FactsT:
-        """Return what the outside tells now; raise :class:`SourceError` when it tells nothing usable."""
+        """Return what the outside tells now; raise :class:`CollectorError` when it tells nothing usable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,4 @@ class GpuQuestion:
     deadline: float
     """When the answer is wanted, of :func:`time.monotonic`."""
     groups: DeviceGroups = DeviceGroups()
-    """What is not wanted is absent in the answer; a source that can do without asking for it does."""
+    """What is not wanted is absent in the answer; a collector that can do without asking for it does."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.runner import HUNG, STEADY_TICKS, Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
@@ -16,7 +16,7 @@ from genvd.model.device import Device
 from genvd.model.facts import Context, GpuFacts
 
 if TYPE_CHECKING:
-    from genvd.collectors.base import Source
+    from genvd.collectors.base import Collector
 
 
 log = logging.getLogger(__name__)
@@ -59,14 +59,14 @@ class DeviceFacts:
 class Devices(Generic[Q]):
     """All devices of a driver, by their places."""
 
-    def __init__(self, source: Callable[[int], Source[Q, DeviceFacts]]) -> None:
+    def __init__(self, collector: Callable[[int], Collector[Q, DeviceFacts]]) -> None:
         """Make it ready to ask.
 
         Args:
-            source: gives what asks the device at an index.
+            collector: gives what asks the device at an index.
         """
         self.pool = WorkerPool("devices")
-        self._source = source
+        self._collector = collector
         self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
         self._errors = ErrorLog(log, STEADY_TICKS, most=MOST_LOGGED)
         self._more = ErrorLog(log, STEADY_TICKS)
@@ -92,7 +92,7 @@ class Devices(Generic[Q]):
                 del self._devices[index]
         for index in range(count):
             if index not in self._devices:
-                self._devices[index] = Runner(self._source(index), self.pool, self._errors)
+                self._devices[index] = Runner(self._collector(index), self.pool, self._errors)
             self._devices[index].ask(question, deadline)
 
     def facts(self, count: int) -> tuple[GpuFacts, bool]:
@@ -125,9 +125,9 @@ def deadline_for_devices(deadline: float) -> float:
     return now + _SHARE_FOR_DEVICES * max(0.0, deadline - now)
 
 
-def all_hang(facts: GpuFacts) -> SourceError:
+def all_hang(facts: GpuFacts) -> CollectorError:
     """Return why the driver gives nothing usable."""
-    return SourceError(
+    return CollectorError(
         "no device answers in time; the monitor waits for the driver, and only a restart of the machine may help it",
         HUNG,
         facts,

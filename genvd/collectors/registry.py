@@ -1,4 +1,4 @@
-"""Which sources there are, and which of them are asked: those of this machine, or of a simulated one."""
+"""Which collectors there are, and which of them are asked: those of this machine, or of a simulated one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genvd.config.paths import state_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.collectors.base import GpuQuestion, Source
+    from genvd.collectors.base import Collector, GpuQuestion
     from genvd.config.schema import Config
     from genvd.model.facts import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
 
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class Collectors:
     """The outside things that a machine consists of, real or simulated."""
 
     mode: str
     """``live`` or ``demo``."""
-    gpus: Source[GpuQuestion, GpuFacts]
-    genv: Source[None, GenvFacts]
-    genv_command: Source[None, bool]
-    processes: Source[ProcessQuestion, ProcessFacts]
-    accounts: Source[AccountQuestion, AccountFacts]
+    gpus: Collector[GpuQuestion, GpuFacts]
+    genv: Collector[None, GenvFacts]
+    genv_command: Collector[None, bool]
+    processes: Collector[ProcessQuestion, ProcessFacts]
+    accounts: Collector[AccountQuestion, AccountFacts]
     bindings_version: str = "unknown"
     """Of the Python library through which the GPUs are asked."""
     why_start_again: Callable[[str], str | None] = lambda driver_state: None
@@ -38,7 +38,7 @@ class Sources:
     """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
 
 
-def make_sources(config: Config, demo: int | None) -> Sources:
+def make_collectors(config: Config, demo: int | None) -> Collectors:
     """Return what to look at: the real machine, or a simulated one with so many devices."""
     from genvd.collectors.nvml.driver import bindings_version
 
@@ -54,7 +54,7 @@ def make_sources(config: Config, demo: int | None) -> Sources:
 
         log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
-        return Sources(
+        return Collectors(
             "demo",
             DemoGpus(machine),
             DemoGenv(machine),
@@ -64,21 +64,21 @@ def make_sources(config: Config, demo: int | None) -> Sources:
             bindings_version=bindings_version(),
             keep_pace=machine.keep_pace,
         )
-    from genvd.collectors.genv.command import GenvCommandSource
-    from genvd.collectors.genv.state import GenvStateSource
-    from genvd.collectors.host.accounts import AccountSource
-    from genvd.collectors.host.processes import ProcessSource
+    from genvd.collectors.genv.command import GenvCommandCollector
+    from genvd.collectors.genv.state import GenvStateCollector
+    from genvd.collectors.host.accounts import AccountCollector
+    from genvd.collectors.host.processes import ProcessCollector
+    from genvd.collectors.nvml.collector import NvmlCollector
     from genvd.collectors.nvml.restart import RestartRule
-    from genvd.collectors.nvml.source import NvmlSource
 
-    genv = GenvStateSource(state_directory(config))
-    return Sources(
+    genv = GenvStateCollector(state_directory(config))
+    return Collectors(
         "live",
-        NvmlSource(),
+        NvmlCollector(),
         genv,
-        GenvCommandSource(),
-        ProcessSource(),
-        AccountSource(),
+        GenvCommandCollector(),
+        ProcessCollector(),
+        AccountCollector(),
         bindings_version=bindings_version(),
         why_start_again=RestartRule().why_start_again,
     )

@@ -1,4 +1,4 @@
-"""Runs any source the same way: in a worker thread, timed, with a deadline, its failures caught and logged."""
+"""Runs any collector the same way: in a worker thread, timed, with a deadline, its failures caught and logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from concurrent.futures import Future
 from typing import Generic, TypeVar, cast
 
-from genvd.collectors.base import Source, SourceError
+from genvd.collectors.base import Collector, CollectorError
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.snapshot import CollectorStatus
@@ -19,14 +19,14 @@ Q = TypeVar("Q")
 F = TypeVar("F")
 
 GRACE_TICKS = 3
-"""Failed ticks in a row for which the last good facts of a source are kept. After that, stale is worse than
+"""Failed ticks in a row for which the last good facts of a collector are kept. After that, stale is worse than
 absent."""
 
 STEADY_TICKS = 3
-"""Good ticks in a row after which a source is said to work again; one that is now late and now not stays quiet."""
+"""Good ticks in a row after which a collector is said to work again; one that is now late and now not stays quiet."""
 
 HUNG = "hung"
-"""The reason of a source that does not answer in time."""
+"""The reason of a collector that does not answer in time."""
 
 _NO_ANSWER = (
     "does not answer in time; its metrics go away if that lasts, everything else goes on; see 'dmesg' for what hangs,"
@@ -35,23 +35,23 @@ _NO_ANSWER = (
 
 
 class Runner(Generic[Q, F]):
-    """One source, and the last good facts from it.
+    """One collector, and the last good facts from it.
 
-    A source can hang: an NVML call does when a GPU is broken, reading /proc/PID/environ does when the process is stuck
-    in the kernel. So it runs in a worker thread, and is not called again until that call has returned. The result of a
-    call that was late still counts for a few ticks; after that it describes the past, and the source is called again.
+    A collector can hang: an NVML call does when a GPU is broken, reading /proc/PID/environ does when the process is
+    stuck in the kernel. So it runs in a worker thread, and is not called again until that call has returned. A late
+    result still counts for a few ticks; after that it describes the past, and the collector is called again.
     """
 
-    def __init__(self, source: Source[Q, F], pool: WorkerPool, errors: ErrorLog | None = None) -> None:
-        """Create a runner that has not called its source yet.
+    def __init__(self, collector: Collector[Q, F], pool: WorkerPool, errors: ErrorLog | None = None) -> None:
+        """Create a runner that has not called its collector yet.
 
         Args:
-            source: the source to call.
-            pool: the threads that it runs in; usually shared with other sources.
-            errors: where failures are logged, by the name of the source; None for a log of its own.
+            collector: the collector to call.
+            pool: the threads that it runs in; usually shared with other collectors.
+            errors: where failures are logged, by the name of the collector; None for a log of its own.
         """
-        self.name = source.name
-        self._source = source
+        self.name = collector.name
+        self._collector = collector
         self._pool = pool
         self._call: Future[tuple[F | Exception, float]] | None = None  # whose result was not taken yet
         self._started = self._deadline = 0.0
@@ -66,7 +66,7 @@ class Runner(Generic[Q, F]):
         return self._call is not None and not self._call.done()
 
     def ask(self, question: Q, deadline: float) -> None:
-        """Call the source, unless an earlier call is still running.
+        """Call the collector, unless an earlier call is still running.
 
         Args:
             question: what to ask it.
@@ -81,15 +81,15 @@ class Runner(Generic[Q, F]):
         self._call = self._pool.submit(lambda: self._timed_answer(question), deadline)
 
     def facts(self) -> tuple[F | None, CollectorStatus]:
-        """Return the facts from the source, waiting for them until the deadline at most.
+        """Return the facts from the collector, waiting for them until the deadline at most.
 
         Returns:
-            The facts, which are the last good ones for a few ticks after the source began to fail and None
-            afterwards; and whether the source works.
+            The facts, which are the last good ones for a few ticks after the collector began to fail and None
+            afterwards; and whether the collector works.
         """
         call = self._call
         if call is None or not self._pool.wait(call, 0.0 if self._late_ticks else self._deadline):
-            return self._failed(SourceError(_NO_ANSWER, HUNG), time.monotonic() - self._started)
+            return self._failed(CollectorError(_NO_ANSWER, HUNG), time.monotonic() - self._started)
         self._call = None
         answer, seconds = call.result()
         if isinstance(answer, Exception):
@@ -107,17 +107,17 @@ class Runner(Generic[Q, F]):
 
     def _answer(self, question: Q) -> F | Exception:
         try:
-            return self._source.read(question)
-        except SourceError as error:
+            return self._collector.read(question)
+        except CollectorError as error:
             return _without_frames(error)
-        except Exception as error:  # a defect of ours must cost the metrics of this source only
+        except Exception as error:  # a defect of ours must cost the metrics of this collector only
             traceback.clear_frames(error.__traceback__)
             return error
 
     def _failed(self, error: Exception, seconds: float) -> tuple[F | None, CollectorStatus]:
         self._failures += 1
         problem, reason, partial = str(error), None, None
-        if isinstance(error, SourceError):
+        if isinstance(error, CollectorError):
             reason, partial = error.reason, error.partial
             self._errors.report(self.name, f"{self.name}: {problem}")
         else:
@@ -135,10 +135,10 @@ class Runner(Generic[Q, F]):
         return facts, CollectorStatus(self.name, True, seconds)
 
 
-def _without_frames(error: SourceError) -> SourceError:
+def _without_frames(error: CollectorError) -> CollectorError:
     """Return the error without the frames that it went through.
 
-    They keep all that the source had read, and one of them keeps the error, until Python looks for garbage.
+    They keep all that the collector had read, and one of them keeps the error, until Python looks for garbage.
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error

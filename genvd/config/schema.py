@@ -67,7 +67,7 @@ class Config:
     collect_timeout: float = _setting(
         5.0,
         kinds.duration(0.05, 20),
-        "Time after which a collection goes on without a source that does not answer, such as a stuck driver; never"
+        "Time after which a collection goes on without a collector that does not answer, such as a stuck driver; never"
         " more than the interval.",
     )
     genv_state_directory: Path | None = _setting(

@@ -219,14 +219,14 @@ class LedgerStatus:
 
 @dataclass(frozen=True, slots=True)
 class CollectorStatus:
-    """How one source did in this tick."""
+    """How one collector did in this tick."""
 
     name: str
     success: bool
     duration_seconds: float
     error: str | None = None
     reason: str | None = None
-    """The kind of failure in one word: ``hung``, or what the source calls it; None where it has no word for it."""
+    """The kind of failure in one word: ``hung``, or what the collector calls it; None where it has no word for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ _RULES = {
 }
 
 _SAID_ALREADY = frozenset({"missing", "not_loaded", "no_permission"})
-"""States of the driver to which the source has nothing to add."""
+"""States of the driver to which the collector has nothing to add."""
 
 _SLOW = {
     "hw_slowdown": "the hardware protects itself",
@@ -88,14 +88,14 @@ def problems(snapshot: Snapshot) -> tuple[Problem, ...]:
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
 
 
-def _sources(snapshot: Snapshot) -> Iterator[Problem]:
+def _collectors(snapshot: Snapshot) -> Iterator[Problem]:
     for status in snapshot.collectors:
         if not status.success:
-            what, todo = _of_source(snapshot, status)
+            what, todo = _of_collector(snapshot, status)
             yield Problem("error", what, todo, detail=None if _says_all(snapshot, status) else status.error)
 
 
-def _of_source(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
+def _of_collector(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
     if status.name == _GPU_COLLECTOR:
         return driver_help.DRIVER.get(snapshot.driver_state, driver_help.DRIVER_FAILED)
     return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
@@ -319,7 +319,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
-    _sources,
+    _collectors,
     _service,
     _certificates,
     _no_devices,

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import FAILED, OK, START_AGAIN
 from genvd.config.loader import ConfigError
@@ -64,9 +64,9 @@ class Daemon:
         self._demo = demo is not None
         self._config = config
         self._manager = ServiceManager()
-        sources = make_sources(config, demo)
-        self._monitor = Monitor(config, sources)
-        self._why_start_again = sources.why_start_again
+        collectors = make_collectors(config, demo)
+        self._monitor = Monitor(config, collectors)
+        self._why_start_again = collectors.why_start_again
         self._monitor.site.hosts.allow(_names(config))
         self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False

@@ -13,7 +13,7 @@ from genvd import __version__
 from genvd.analysis.history import History
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import device_groups
-from genvd.collectors.genv.state import GenvStateSource
+from genvd.collectors.genv.state import GenvStateCollector
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
 from genvd.config.paths import state_directory
@@ -28,7 +28,7 @@ from genvd.service import process
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
-    from genvd.collectors.registry import Sources
+    from genvd.collectors.registry import Collectors
     from genvd.config.schema import Config
     from genvd.metrics.samples import Family
     from genvd.model.snapshot import CertificateEnd, ListenAddress, Snapshot
@@ -47,17 +47,17 @@ _OLD_LEDGER_SECONDS = 1.0
 class Monitor:
     """The machine, and the site that shows it."""
 
-    def __init__(self, config: Config, sources: Sources) -> None:
+    def __init__(self, config: Config, collectors: Collectors) -> None:
         self.site = Site()
-        self._genv = sources.genv
-        self._keep_pace = sources.keep_pace
-        self._machine = Machine(sources, _timeout(config), device_groups(config))
-        self._mode = sources.mode
+        self._genv = collectors.genv
+        self._keep_pace = collectors.keep_pace
+        self._machine = Machine(collectors, _timeout(config), device_groups(config))
+        self._mode = collectors.mode
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
         self._history = History()
-        self._bindings_version = sources.bindings_version
+        self._bindings_version = collectors.bindings_version
         self._collections = 0
         self._skipped = 0
         self._reload_successful = True
@@ -187,7 +187,7 @@ class Monitor:
         self._keep_pace(config.collect_interval)
         self._registry.configure(_limits(config), _left_out(config))
         self._machine.groups = device_groups(config)
-        if isinstance(self._genv, GenvStateSource) and self._genv.directory != state_directory(config):
+        if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
             self._machine.sightings.begin_again()
 

@@ -44,7 +44,7 @@ _AGAIN_SECONDS = 0.2
 """After which a service that has nothing to show yet is asked again."""
 
 _TIMEOUTS = 2
-"""Of a collection, for which the first one is waited for: one source may not answer, and there are others."""
+"""Of a collection, for which the first one is waited for: one collector may not answer, and there are others."""
 
 
 def run(config: Config, wanted: Wanted) -> None:
@@ -121,12 +121,12 @@ class _OwnLook:
     """Collects by itself."""
 
     def __init__(self, config: Config, wanted: Wanted) -> None:
-        from genvd.collectors.registry import make_sources
+        from genvd.collectors.registry import make_collectors
         from genvd.service.monitor import Monitor
 
-        # Sources have the time that the service would give them, however often somebody wants to look.
+        # Collectors have the time that the service would give them, however often somebody wants to look.
         own = replace(config, collect_interval=max(wanted.interval, config.collect_timeout))
-        self._monitor = Monitor(own, make_sources(own, wanted.demo))
+        self._monitor = Monitor(own, make_collectors(own, wanted.demo))
         self._monitor.recall_from_service(config)
 
     def look(self) -> Seen:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format
 from genvd.service import logging_setup, process
@@ -26,7 +26,7 @@ def main(directory: str, *settings: str) -> None:
     logging_setup.set_up("error")
     values = {key: ast.literal_eval(value) for key, _, value in (setting.partition("=") for setting in settings)}
     config = Config(ledger_directory=Path(directory), **values)
-    monitor = Monitor(config, make_sources(config, None))
+    monitor = Monitor(config, make_collectors(config, None))
     monitor.keep_ledger(config)
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()

@@ -270,7 +270,7 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
 
 
 @pytest.mark.parametrize("call", ["nvmlDeviceGetUtilizationRates", "nvmlDeviceGetCount_v2", "nvmlInit*", "*"])
-def test_a_driver_that_hangs_costs_its_source_only(start: Start, scenario: Scenario, call: str) -> None:
+def test_a_driver_that_hangs_costs_its_collector_only(start: Start, scenario: Scenario, call: str) -> None:
     scenario.gpus = [gpu(0)]
     scenario.write()
     monitor = start()

@@ -125,9 +125,9 @@ def watch(place: Place, *arguments: str) -> Monitor:
 
 
 def complete(monitor: Monitor) -> Monitor:
-    """Return the monitor once every source has answered in time, which one may not at first on a busy machine."""
+    """Return the monitor once every collector has answered in time, which one may not at first on a busy machine."""
     answered = "genv_monitor_collector_success"
-    wait_for(lambda: all(named(monitor.metrics(), answered).values()), "every source has answered")
+    wait_for(lambda: all(named(monitor.metrics(), answered).values()), "every collector has answered")
     return monitor
 
 

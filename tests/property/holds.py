@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.genv import format
 from genvd.collectors.genv.files import StateFile
 from genvd.collectors.host import procfs
@@ -38,7 +38,7 @@ def state(content: bytes, file: Path) -> tuple[tuple[EnvironmentRecord, ...], tu
     file.write_bytes(content)
     try:
         document = StateFile(lambda parsed: parsed).read(file, deadline=0)
-    except SourceError as error:
+    except CollectorError as error:
         assert_is_line(str(error))
         return None
     environments, attachments = format.environments(document), format.attachments(document)

@@ -1,4 +1,4 @@
-"""Any facts of the sources, through the join, to what Prometheus reads and what people see."""
+"""Any facts of the collectors, through the join, to what Prometheus reads and what people see."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric as FamilyOfClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from genvd.collectors.registry import Sources
+from genvd.collectors.registry import Collectors
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
 from genvd.common.text import clean, harmless
@@ -100,7 +100,7 @@ ACCOUNTS = st.builds(
 
 @dataclass(frozen=True)
 class Machine:
-    """What all sources tell."""
+    """What all collectors tell."""
 
     gpu: GpuFacts
     genv: GenvFacts
@@ -113,7 +113,7 @@ MACHINE = st.builds(Machine, GPU, GENV, PROCESSES, ACCOUNTS)
 
 @dataclass
 class Told:
-    """A source that gives what it was told to."""
+    """A collector that gives what it was told to."""
 
     name: str
     facts: Any = None
@@ -123,10 +123,10 @@ class Told:
 
 
 NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD = map(Told, ("nvml", "genv", "genv_command", "processes", "accounts"))
-SOURCES = Sources("live", NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD)
+COLLECTORS = Collectors("live", NVML, GENV_STATE, GENV_COMMAND, PROC, PASSWD)
 PATIENT = Config(collect_interval=60.0, collect_timeout=20.0)
-MONITOR = Monitor(PATIENT, SOURCES)
-CROWDED = Monitor(replace(PATIENT, limits_environments=1, limits_users=1, limits_processes=1), SOURCES)
+MONITOR = Monitor(PATIENT, COLLECTORS)
+CROWDED = Monitor(replace(PATIENT, limits_environments=1, limits_users=1, limits_processes=1), COLLECTORS)
 
 
 def exposed(machine: Machine, format_: Format, monitor: Monitor = MONITOR) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from genvd.analysis import activity, join
 from genvd.analysis.history import NO_PAST, History, Past
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
@@ -122,7 +122,7 @@ class Demo:
 
     def __init__(self, devices: int = 8) -> None:
         config = Config(collect_interval=INTERVAL)
-        self._monitor = Monitor(config, make_sources(config, devices))
+        self._monitor = Monitor(config, make_collectors(config, devices))
         self._history = History()
 
     def hour(self) -> tuple[Snapshot, Past]:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.host import accounts
-from genvd.collectors.host.accounts import NEW_NAMES, AccountSource
+from genvd.collectors.host.accounts import NEW_NAMES, AccountCollector
 from genvd.model.facts import AccountFacts, AccountQuestion
 from tests.support.scarcity import no_descriptors
 
@@ -17,18 +17,18 @@ ROOT = pwd.getpwuid(0).pw_name
 NOBODYS = 4_000_321
 
 
-def ask(source: AccountSource, *uids: int, claims: tuple[tuple[int, str], ...] = ()) -> AccountFacts:
-    return source.read(AccountQuestion(frozenset(uids), frozenset(claims)))
+def ask(collector: AccountCollector, *uids: int, claims: tuple[tuple[int, str], ...] = ()) -> AccountFacts:
+    return collector.read(AccountQuestion(frozenset(uids), frozenset(claims)))
 
 
 def test_names_of_uids() -> None:
-    assert ask(AccountSource(), 0, NOBODYS, 2**32 - 1).names == {0: ROOT, NOBODYS: None, 2**32 - 1: None}
+    assert ask(AccountCollector(), 0, NOBODYS, 2**32 - 1).names == {0: ROOT, NOBODYS: None, 2**32 - 1: None}
 
 
 def test_a_name_is_looked_up_only_where_it_is_not_the_accounts() -> None:
     other = next(entry for entry in pwd.getpwall() if entry.pw_uid != 0)
     claims = ((0, ROOT), (0, other.pw_name), (NOBODYS, "no-such-account-here"), (NOBODYS, ROOT))
-    found = ask(AccountSource(), 0, NOBODYS, claims=claims)
+    found = ask(AccountCollector(), 0, NOBODYS, claims=claims)
     assert found.uids == {other.pw_name: other.pw_uid, "no-such-account-here": None, ROOT: 0}
 
 
@@ -36,25 +36,25 @@ def test_a_name_is_looked_up_only_where_it_is_not_the_accounts() -> None:
 def test_what_cannot_be_a_name_is_not_looked_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name != "\ud800":
         monkeypatch.setattr(pwd, "getpwnam", lambda _: pytest.fail("looked up"))
-    assert ask(AccountSource(), 0, claims=((0, name),)).uids == {name: None}
+    assert ask(AccountCollector(), 0, claims=((0, name),)).uids == {name: None}
 
 
 def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = AccountSource()
-    ask(source, 0, NOBODYS)
+    collector = AccountCollector()
+    ask(collector, 0, NOBODYS)
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(["new"] * 7))
-    assert ask(source, 0, NOBODYS).names == {0: ROOT, NOBODYS: None}
+    assert ask(collector, 0, NOBODYS).names == {0: ROOT, NOBODYS: None}
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_NOTHING_SECONDS)
-    assert ask(source, 0, NOBODYS).names == {0: ROOT, NOBODYS: "new"}
+    assert ask(collector, 0, NOBODYS).names == {0: ROOT, NOBODYS: "new"}
     monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_SECONDS)
-    assert ask(source, 0).names == {0: "new"}
+    assert ask(collector, 0).names == {0: "new"}
 
 
 def test_names_that_people_make_up_are_looked_up_little_by_little() -> None:
-    source = AccountSource()
+    collector = AccountCollector()
     claims = tuple((0, f"made-up-{number}") for number in range(3 * NEW_NAMES))
-    assert [len(ask(source, 0, claims=claims).uids) for _ in range(4)] == [
+    assert [len(ask(collector, 0, claims=claims).uids) for _ in range(4)] == [
         NEW_NAMES,
         2 * NEW_NAMES,
         3 * NEW_NAMES,
@@ -71,20 +71,20 @@ def test_slow_answers_leave_the_others_for_later(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(pwd, "getpwuid", slow)
-    source = AccountSource()
-    assert [len(ask(source, *range(10)).names) for _ in range(4)] == [3, 6, 9, 10]
+    collector = AccountCollector()
+    assert [len(ask(collector, *range(10)).names) for _ in range(4)] == [3, 6, 9, 10]
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "_MOST_KEPT", 10)
-    source = AccountSource()
+    collector = AccountCollector()
     for first in range(0, 100, 5):
-        assert len(ask(source, *range(first, first + 5)).names) == 5
-    assert len(source._names._kept) == 10
+        assert len(ask(collector, *range(first, first + 5)).names) == 5
+    assert len(collector._names._kept) == 10
 
 
 def test_without_descriptors_it_fails_and_says_so() -> None:
-    source = AccountSource()
-    with no_descriptors(), pytest.raises(SourceError, match=r"^cannot be looked up: Too many open files; "):
-        ask(source, NOBODYS)
-    assert ask(source, NOBODYS).names == {NOBODYS: None}
+    collector = AccountCollector()
+    with no_descriptors(), pytest.raises(CollectorError, match=r"^cannot be looked up: Too many open files; "):
+        ask(collector, NOBODYS)
+    assert ask(collector, NOBODYS).names == {NOBODYS: None}

@@ -11,7 +11,7 @@ from genvd.analysis.policy import violations
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import DeviceGroups, GpuQuestion
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
-from genvd.collectors.registry import Sources, make_sources
+from genvd.collectors.registry import Collectors, make_collectors
 from genvd.config.schema import Config
 from genvd.metrics import GROUPS
 from genvd.model.device import DeviceDetails, MemoryHealth
@@ -29,7 +29,7 @@ EVERYTHING = DeviceGroups(pcie_throughput=True)
 def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
     demo = DemoMachine(devices=devices, seed=seed)
     machine = Machine(
-        Sources("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+        Collectors("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
         timeout=30,
         groups=EVERYTHING,
     )
@@ -155,7 +155,7 @@ def test_somebody_should_look_after_something_now_and_then(history: list[Snapsho
 
 def test_after_a_reload_it_goes_at_the_new_pace_and_the_past_stays() -> None:
     config = Config(collect_interval=10, publish_enabled=False)
-    monitor = Monitor(config, make_sources(config, 4))
+    monitor = Monitor(config, make_collectors(config, 4))
     before = [monitor.look() for _ in range(3)]
     monitor.reconfigure(replace(config, collect_interval=1))
     after = [before[-1], *(monitor.look() for _ in range(3))]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.genv.files import StateFile, shared_lock
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import namespace_owner
@@ -52,7 +52,7 @@ def lock(path: Path) -> None:
 
 
 def content(path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no regular file|larger"):
+    with pytest.raises(CollectorError, match=r"no regular file|larger"):
         StateFile(lambda document: document).read(path, time.monotonic())
 
 

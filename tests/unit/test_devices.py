@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.device_set import MOST_LOGGED, DeviceFacts, Devices
 from genvd.collectors.runner import STEADY_TICKS
 from genvd.model.device import Device
@@ -22,7 +22,7 @@ class Failing:
 
     def read(self, question: None) -> DeviceFacts:
         if self._index in self._failing:
-            raise SourceError("does not answer")
+            raise CollectorError("does not answer")
         return DeviceFacts(Device(self._index, up=True), ())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
 from genvd.config.schema import Config
 from genvd.ledger.pending import Book
@@ -81,7 +81,7 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
-    monitor = Monitor(config, make_sources(config, 1))
+    monitor = Monitor(config, make_collectors(config, 1))
     defect = Defect(monitor.look)
     monkeypatch.setattr(monitor, "look", defect)
     caplog.clear()
@@ -154,7 +154,7 @@ def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixtur
 
 def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
-    monitor = Monitor(config, make_sources(config, 1))
+    monitor = Monitor(config, make_collectors(config, 1))
     defect = Defect(monitor.look)
     monkeypatch.setattr(monitor, "look", defect)
     for number in range(50):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.service.monitor import Monitor
 from genvd.service.process import undisturbed
@@ -36,7 +36,7 @@ def eager() -> Iterator[list[str]]:
 
 def test_nobody_looks_for_garbage_during_a_tick(eager: list[str]) -> None:
     config = Config(ledger_enabled=False)
-    monitor = Monitor(config, make_sources(config, 2))
+    monitor = Monitor(config, make_collectors(config, 2))
     for _ in range(3):
         eager.clear()
         monitor.tick(0)

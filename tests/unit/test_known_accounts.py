@@ -8,8 +8,8 @@ import pytest
 
 from genvd.analysis import known_accounts
 from genvd.analysis.known_accounts import KnownAccount, KnownAccounts
-from genvd.collectors.host import accounts as source
-from genvd.collectors.host.accounts import AccountSource
+from genvd.collectors.host import accounts as collector
+from genvd.collectors.host.accounts import AccountCollector
 from genvd.model.facts import AccountFacts, AccountQuestion
 
 ALICE, BOB, NOBODYS = 1001, 1002, 5000
@@ -87,8 +87,8 @@ def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_n
 
 
 def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "KEPT_SECONDS", -1.0)
-    accounts, known = AccountSource(), KnownAccounts()
+    monkeypatch.setattr(collector, "KEPT_SECONDS", -1.0)
+    accounts, known = AccountCollector(), KnownAccounts()
     question = AccountQuestion(frozenset({0}))
     name = pwd.getpwuid(0).pw_name
     assert known.take(accounts.read(question), question).names == {0: name}

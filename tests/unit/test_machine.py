@@ -8,8 +8,8 @@ import time
 
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import GpuQuestion
-from genvd.collectors.host.processes import ProcessSource
-from genvd.collectors.registry import Sources
+from genvd.collectors.host.processes import ProcessCollector
+from genvd.collectors.registry import Collectors
 from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
 from genvd.model.snapshot import RejectedClaims, ServiceStatus
 
@@ -53,7 +53,7 @@ class Accounts:
 
 def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:
     accounts = Accounts()
-    machine = Machine(Sources("live", Gpus(), Genv(), Command(), ProcessSource(), accounts), timeout=0.5)
+    machine = Machine(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=0.5)
     try:
         for most in (2.0, 0.4, 0.4, 0.4, 0.4, 0.4):
             started = time.monotonic()
@@ -71,7 +71,7 @@ def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> 
 def test_claims_are_counted_from_one_look_to_the_next() -> None:
     accounts = Accounts()
     accounts.goes_on.set()
-    machine = Machine(Sources("live", Gpus(), Genv(), Command(), ProcessSource(), accounts), timeout=20)
+    machine = Machine(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=20)
     for _ in range(3):
         counted = machine.look(SERVICE).rejected_claims
         assert RejectedClaims("username", 1) in counted

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genvd.collectors.host.process_environment import Claim, inherited, own_claim
-from genvd.collectors.host.processes import ProcessSource
+from genvd.collectors.host.processes import ProcessCollector
 from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessQuestion
 from tests.support.needs import need_root
 from tests.support.users import temporary_users
@@ -82,7 +82,7 @@ def record(eid: str, pid: int, uid: int | None = None) -> EnvironmentRecord:
 
 def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
     question = ProcessQuestion(gpu_pids=frozenset({pid}), environments=records)
-    return ProcessSource().read(question).owners[pid]
+    return ProcessCollector().read(question).owners[pid]
 
 
 @pytest.mark.parametrize("how", ["wiped", "long", "spaces"])
@@ -161,37 +161,37 @@ def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Ru
             assert process.stdin
             assert process.stdout
             process.stdout.readline()
-            source, question = ProcessSource(), ProcessQuestion(gpu_pids=frozenset({process.pid}))
-            assert source.read(question).owners[process.pid].eid == "E1"
+            collector, question = ProcessCollector(), ProcessQuestion(gpu_pids=frozenset({process.pid}))
+            assert collector.read(question).owners[process.pid].eid == "E1"
             process.stdin.write(b"\n")
             process.stdin.flush()
             process.stdout.readline()
             assert own_claim(process.pid).unknown == "overwritten"
-            assert source.read(question).owners[process.pid].eid == "E1"
+            assert collector.read(question).owners[process.pid].eid == "E1"
         finally:
             process.kill()
 
 
 def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
-    source = ProcessSource()
+    collector = ProcessCollector()
     with subprocess.Popen(["sleep", "600"], env={"GENV_ENVIRONMENT_ID": "E1"}) as process:
         question = ProcessQuestion(gpu_pids=frozenset({process.pid}))
         try:
-            wait_for(lambda: source.read(question).owners[process.pid].eid == "E1", "it was read")
+            wait_for(lambda: collector.read(question).owners[process.pid].eid == "E1", "it was read")
         finally:
             process.kill()
-    facts = source.read(question)
+    facts = collector.read(question)
     assert facts.owners[process.pid].eid == "E1"
-    assert source.read(ProcessQuestion()).owners == {}
-    assert process.pid not in source.read(question).owners or facts.gone == {process.pid}
+    assert collector.read(ProcessQuestion()).owners == {}
+    assert process.pid not in collector.read(question).owners or facts.gone == {process.pid}
 
 
 def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     pid = run(TITLE, "wiped", variables=LONG)
-    source, tries = ProcessSource(), itertools.count()
+    collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr("genvd.collectors.host.processes.inherited", lambda *to: (next(tries), inherited(*to))[1])
     for _ in range(10):
-        source.read(ProcessQuestion(gpu_pids=frozenset({pid})))
+        collector.read(ProcessQuestion(gpu_pids=frozenset({pid})))
     assert next(tries) == 1
-    facts = source.read(ProcessQuestion(gpu_pids=frozenset({pid}), environments=(record("E1", pid),)))
+    facts = collector.read(ProcessQuestion(gpu_pids=frozenset({pid}), environments=(record("E1", pid),)))
     assert facts.owners[pid].eid == "E1", "a new record is looked at at once"

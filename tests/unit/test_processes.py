@@ -16,11 +16,11 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.host.cgroups import cgroup
 from genvd.collectors.host.process_environment import environment_variable, own_claim
 from genvd.collectors.host.process_table import LiveProcess, ProcessTable, has_ended
-from genvd.collectors.host.processes import ProcessSource, _kernels_of
+from genvd.collectors.host.processes import ProcessCollector, _kernels_of
 from genvd.collectors.host.procfs import in_first_pid_namespace, layout
 from genvd.common.text import MAX_TEXT, decode
 from genvd.model.facts import ProcessQuestion
@@ -51,15 +51,15 @@ def gpu(*processes: subprocess.Popen[bytes]) -> ProcessQuestion:
     return ProcessQuestion(gpu_pids=frozenset(process.pid for process in processes))
 
 
-def command_of(source: ProcessSource, process: subprocess.Popen[bytes]) -> str | None:
+def command_of(collector: ProcessCollector, process: subprocess.Popen[bytes]) -> str | None:
     """Return its name; None while it starts another program, when what was read may belong to neither."""
-    owner = source.read(gpu(process)).owners.get(process.pid)
+    owner = collector.read(gpu(process)).owners.get(process.pid)
     return owner.command if owner else None
 
 
 def test_owner_and_environment(start: Start) -> None:
     process = start(environment={"A": "1", "GENV_ENVIRONMENT_ID": "42"})
-    owner = ProcessSource().read(gpu(process)).owners[process.pid]
+    owner = ProcessCollector().read(gpu(process)).owners[process.pid]
     assert owner.eid == "42"
     assert owner.uid == os.getuid()
     group = cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
@@ -69,30 +69,30 @@ def test_owner_and_environment(start: Start) -> None:
 @pytest.mark.parametrize("environment", [{}, {"GENV_ENVIRONMENT_ID": ""}, {"MY_GENV_ENVIRONMENT_ID": "1"}])
 def test_outside_any_environment(start: Start, environment: dict[str, str]) -> None:
     process = start(environment=environment)
-    assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
+    assert ProcessCollector().read(gpu(process)).owners[process.pid].eid is None
 
 
 def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
-    source = ProcessSource()
-    first = source.read(gpu(process)).owners[process.pid]
+    collector = ProcessCollector()
+    first = collector.read(gpu(process)).owners[process.pid]
     monkeypatch.setattr(
-        "genvd.collectors.host.processes.ProcessSource._read_process", lambda *_: pytest.fail("read again")
+        "genvd.collectors.host.processes.ProcessCollector._read_process", lambda *_: pytest.fail("read again")
     )
-    assert source.read(gpu(process)).owners[process.pid] is first
+    assert collector.read(gpu(process)).owners[process.pid] is first
 
 
 def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Start) -> None:
     need(can_choose_pids(), f"needs root: chooses the next pid, and the kernel has to let it ({LAST_PID})")
     first = start(environment={"GENV_ENVIRONMENT_ID": "1"})
-    source = ProcessSource()
-    assert source.read(gpu(first)).owners[first.pid].eid == "1"
+    collector = ProcessCollector()
+    assert collector.read(gpu(first)).owners[first.pid].eid == "1"
     started = psutil.Process(first.pid).create_time()
     first.kill()
     first.wait()
     # The start time counts in hundredths of a second; pids do not come round within one.
     second = wait_for(lambda: later_process(start, first.pid, started), "a later process with that pid")
-    assert source.read(gpu(second)).owners[second.pid].eid == "2"
+    assert collector.read(gpu(second)).owners[second.pid].eid == "2"
 
 
 def can_choose_pids() -> bool:
@@ -118,23 +118,23 @@ def test_a_process_that_is_gone_is_missing(start: Start) -> None:
     process, other = start(), start()
     process.kill()
     process.wait()
-    assert set(ProcessSource().read(gpu(process, other)).owners) == {other.pid}
+    assert set(ProcessCollector().read(gpu(process, other)).owners) == {other.pid}
 
 
 def test_a_zombie_has_no_environment(start: Start) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    assert ProcessSource().read(gpu(process)).owners[process.pid].eid is None
+    assert ProcessCollector().read(gpu(process)).owners[process.pid].eid is None
 
 
 def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
     need(in_first_pid_namespace(), "needs to see all processes of the machine", optional=True)
-    source, process, other = ProcessSource(), start(), start()
-    assert not source.read(gpu(process, other)).gone
+    collector, process, other = ProcessCollector(), start(), start()
+    assert not collector.read(gpu(process, other)).gone
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    assert source.read(gpu(process, other)).gone == {process.pid}
+    assert collector.read(gpu(process, other)).gone == {process.pid}
 
 
 def test_a_process_whose_first_thread_has_ended_is_there() -> None:
@@ -171,40 +171,40 @@ def test_the_command_is_the_short_name_made_fit_to_be_shown(start: Start, tmp_pa
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
     process = start(str(program), "600")
-    command = ProcessSource().read(gpu(process)).owners[process.pid].command
+    command = ProcessCollector().read(gpu(process)).owners[process.pid].command
     assert command == decode(Path(f"/proc/{process.pid}/comm").read_bytes()[:-1])
     assert command.isprintable()
 
 
 def test_a_process_may_call_itself_something_else(start: Start) -> None:
-    source = ProcessSource()
+    collector = ProcessCollector()
     script = "read _; printf other >/proc/$$/comm; echo done; read _"
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
         assert shell.stdin
         assert shell.stdout
-        wait_for(lambda: command_of(source, shell) == "sh", "the shell runs")
+        wait_for(lambda: command_of(collector, shell) == "sh", "the shell runs")
         shell.stdin.write(b"go\n")
         assert shell.stdout.readline() == b"done\n"
-        assert source.read(gpu(shell)).owners[shell.pid].command == "other"
+        assert collector.read(gpu(shell)).owners[shell.pid].command == "other"
         shell.kill()
 
 
 def test_when_a_process_was_started(start: Start) -> None:
     process = start()
-    started = ProcessSource().read(gpu(process)).owners[process.pid].started
+    started = ProcessCollector().read(gpu(process)).owners[process.pid].started
     assert started == pytest.approx(time.time(), abs=30)
     assert started == pytest.approx(psutil.Process(process.pid).create_time(), abs=1.1)
-    assert ProcessSource().read(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
+    assert ProcessCollector().read(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
 
 
 def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> None:
     script = "read _; exec env GENV_ENVIRONMENT_ID=2 sleep 600"
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, env={"GENV_ENVIRONMENT_ID": "1"}) as process:
         try:
-            source = ProcessSource()
+            collector = ProcessCollector()
 
             def eid() -> str | None:
-                owner = source.read(gpu(process)).owners.get(process.pid)  # missing while it executes
+                owner = collector.read(gpu(process)).owners.get(process.pid)  # missing while it executes
                 return owner.eid if owner else None
 
             wait_for(lambda: eid() == "1", "the first environment")
@@ -232,21 +232,21 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
         try:
             assert process.stdin and process.stdout
             process.stdout.readline()
-            source, before = ProcessSource(), layout(process.pid)
-            assert source.read(gpu(process)).owners[process.pid].eid == "1"
+            collector, before = ProcessCollector(), layout(process.pid)
+            assert collector.read(gpu(process)).owners[process.pid].eid == "1"
             process.stdin.write(b"\n")
             process.stdout.readline()
             assert layout(process.pid) == before
-            assert source.read(gpu(process)).owners[process.pid].eid == "2"
+            assert collector.read(gpu(process)).owners[process.pid].eid == "2"
         finally:
             process.kill()
 
 
 def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
-    source, tries = ProcessSource(), itertools.count()
+    collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr("genvd.collectors.host.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
-    assert {source.read(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
+    assert {collector.read(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
     assert next(tries) == 2
 
 
@@ -287,7 +287,7 @@ def test_what_psutil_cannot_say_costs_one_process(
     question = ProcessQuestion(
         gpu_pids=frozenset({odd.pid, other.pid}), environment_pids=frozenset({odd.pid, other.pid})
     )
-    facts = ProcessSource().read(question)
+    facts = ProcessCollector().read(question)
     assert facts.uids == {other.pid: os.getuid()}
     assert {pid: owner.uid for pid, owner in facts.owners.items()} == {odd.pid: None, other.pid: os.getuid()}
 
@@ -301,7 +301,7 @@ def test_live_processes(start: Start) -> None:
     dead.kill()
     dead.wait()
     question = ProcessQuestion(environment_pids=frozenset({alive.pid, dead.pid, 2**22}))
-    assert ProcessSource().read(question).live_pids == {alive.pid}
+    assert ProcessCollector().read(question).live_pids == {alive.pid}
 
 
 CHANGES_ITS_USER = """
@@ -315,32 +315,32 @@ for change in (lambda: os.setuid(60001), lambda: os.execvp("sleep", ["sleep", "6
 
 def test_an_environment_whose_process_changes_its_user_is_looked_at_anew() -> None:
     need_root("a process can change its user")
-    source, pipe = ProcessSource(), subprocess.PIPE
+    collector, pipe = ProcessCollector(), subprocess.PIPE
     with subprocess.Popen(["/usr/bin/python3", "-c", CHANGES_ITS_USER], stdin=pipe, stdout=pipe) as process:
         question = ProcessQuestion(environment_pids=frozenset({process.pid}))
         assert process.stdin and process.stdout
         for uid in (0, 60001):
             process.stdout.readline()
-            assert source.read(question).uids == {process.pid: uid}
+            assert collector.read(question).uids == {process.pid: uid}
             process.stdin.write(b"\n")
             process.stdin.flush()
-        wait_for(lambda: command_of(source, process) == "sleep", "execution of another program")
-        assert source.read(question).uids == {process.pid: 60001}
+        wait_for(lambda: command_of(collector, process) == "sleep", "execution of another program")
+        assert collector.read(question).uids == {process.pid: 60001}
         process.kill()
 
 
 def test_live_kernels(start: Start) -> None:
-    source = ProcessSource()
+    collector = ProcessCollector()
     question = ProcessQuestion(kernel_ids=frozenset({"1-a", "2-b", "3", "4"}))
     program = [sys.executable, "-c", "import time; time.sleep(600)", "-f"]
     process = start(*program, "/home/x/.local/share/jupyter/runtime/kernel-1-a.json")
     start(*program, "/run/kernel-22-b.json", "kernel-3.json.bak")
     start(*program, "run('/x/kernel-4.json')")
-    assert source.read(question).kernel_uids.keys() == {"1-a", "4"}
-    assert source.read(question).kernel_uids.keys() == {"1-a", "4"}
+    assert collector.read(question).kernel_uids.keys() == {"1-a", "4"}
+    assert collector.read(question).kernel_uids.keys() == {"1-a", "4"}
     process.kill()
     process.wait()
-    assert source.read(question).kernel_uids.keys() == {"4"}
+    assert collector.read(question).kernel_uids.keys() == {"4"}
 
 
 @pytest.mark.parametrize(
@@ -414,8 +414,8 @@ def test_a_thread_is_no_process(start: Start) -> None:
         threads = wait_for(lambda: {int(task.name) for task in tasks.iterdir()} - {process.pid}, "a thread")
         few = ProcessQuestion(environment_pids=frozenset({*threads, process.pid}))
         many = ProcessQuestion(environment_pids=few.environment_pids | frozenset(range(2**22 - 1000, 2**22)))
-        assert ProcessSource().read(few).live_pids == {process.pid}
-        assert ProcessSource().read(many).live_pids == {process.pid}
+        assert ProcessCollector().read(few).live_pids == {process.pid}
+        assert ProcessCollector().read(many).live_pids == {process.pid}
         process.kill()
 
 
@@ -423,14 +423,14 @@ def test_a_zombie_lives_as_it_does_for_genv(start: Start) -> None:
     process = start()
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    facts = ProcessSource().read(ProcessQuestion(environment_pids=frozenset({process.pid})))
+    facts = ProcessCollector().read(ProcessQuestion(environment_pids=frozenset({process.pid})))
     assert facts.uids == {process.pid: os.getuid()}
 
 
 def test_hundreds_of_thousands_of_pids_are_not_looked_up_one_by_one() -> None:
     question = ProcessQuestion(environment_pids=frozenset(range(1, 2**22, 8)) | {os.getpid()})
     started = time.process_time()
-    assert ProcessSource().read(question).uids[os.getpid()] == os.getuid()
+    assert ProcessCollector().read(question).uids[os.getpid()] == os.getuid()
     assert time.process_time() - started < 1, "one by one it takes about five seconds"
 
 
@@ -443,8 +443,8 @@ def test_all_who_hold_a_kernels_file_are_told() -> None:
     ):
         try:
             question = ProcessQuestion(kernel_ids=frozenset({"1"}))
-            source = ProcessSource()
-            wait_for(lambda: source.read(question).kernel_uids == {"1": {0, 65534}}, "both are seen")
+            collector = ProcessCollector()
+            wait_for(lambda: collector.read(question).kernel_uids == {"1": {0, 65534}}, "both are seen")
         finally:
             first.kill()
             other.kill()
@@ -459,8 +459,8 @@ def test_who_logged_in_is_told_of_root_only() -> None:
     with subprocess.Popen(["sh", "-c", script]) as root, subprocess.Popen(["sh", "-c", f"{script}"]) as other:
         question = ProcessQuestion(environment_pids=frozenset({root.pid, other.pid, os.getpid()}))
         try:
-            source = ProcessSource()
-            wait_for(lambda: source.read(question).login_uids == {root.pid: 4711, other.pid: 4711}, "both logged in")
+            collector = ProcessCollector()
+            wait_for(lambda: collector.read(question).login_uids == {root.pid: 4711, other.pid: 4711}, "both logged in")
         finally:
             root.kill()
             other.kill()
@@ -469,7 +469,7 @@ def test_who_logged_in_is_told_of_root_only() -> None:
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "while processes are read"])
 def test_without_descriptors_nobody_seems_gone(start: Start, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
-    source = ProcessSource()
+    collector = ProcessCollector()
     questions = (
         gpu(process),
         ProcessQuestion(environment_pids=frozenset({process.pid})),
@@ -481,9 +481,9 @@ def test_without_descriptors_nobody_seems_gone(start: Start, monkeypatch: pytest
         monkeypatch.setattr(psutil, "boot_time", lambda: boot_time)
         monkeypatch.setattr(psutil, "pids", lambda: pids)
     for question in questions:
-        with no_descriptors(), pytest.raises(SourceError, match=r"^/proc: .*Too many open files; "):
-            source.read(question)
-    assert source.read(gpu(process)).owners[process.pid].eid == "42"
+        with no_descriptors(), pytest.raises(CollectorError, match=r"^/proc: .*Too many open files; "):
+            collector.read(question)
+    assert collector.read(gpu(process)).owners[process.pid].eid == "42"
 
 
 EXECUTE = """
@@ -512,7 +512,7 @@ def test_environments_that_people_can_make(start: Start, block: str, eid: str | 
     process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
     wait_for(lambda: own_claim(process.pid).unknown is None, "the kernel has written its variables")
-    found = ProcessSource().read(gpu(process)).owners[process.pid].eid
+    found = ProcessCollector().read(gpu(process)).owners[process.pid].eid
     assert found == eid if eid else found and found.startswith("zzz") and len(found) <= MAX_TEXT
 
 
@@ -536,8 +536,8 @@ def test_a_process_that_rewrites_its_environment_and_name() -> None:
         try:
             assert process.stdout
             process.stdout.readline()
-            source = ProcessSource()
-            for owner in [source.read(gpu(process)).owners[process.pid] for _ in range(50)]:
+            collector = ProcessCollector()
+            for owner in [collector.read(gpu(process)).owners[process.pid] for _ in range(50)]:
                 assert owner.uid == os.getuid()
                 assert owner.eid is not None
                 assert len(owner.eid) == 8
@@ -549,12 +549,12 @@ def test_a_process_that_executes_all_the_time() -> None:
     script = 'export GENV_ENVIRONMENT_ID=x; exec sh -c "$1" sh "$1"'
     with subprocess.Popen(["sh", "-c", script, "sh", script], env={"GENV_ENVIRONMENT_ID": "x"}) as process:
         try:
-            source = ProcessSource()
-            found = [source.read(gpu(process)).owners.get(process.pid) for _ in range(300)]
+            collector = ProcessCollector()
+            found = [collector.read(gpu(process)).owners.get(process.pid) for _ in range(300)]
             known = [owner for owner in found if owner]  # it is missing while it executes
             assert {owner.uid for owner in known} <= {os.getuid(), None}
             assert {owner.eid for owner in known} <= {"x", None}
-            assert len(source._known) <= 1
+            assert len(collector._known) <= 1
         finally:
             process.kill()
 
@@ -565,4 +565,4 @@ def test_arguments_of_megabytes_are_read_in_part(start: Start) -> None:
     start(*program, *many, "kernel-late.json")
     start(*program, "kernel-early.json", *many)
     question = ProcessQuestion(kernel_ids=frozenset({"late", "early"}))
-    assert ProcessSource().read(question).kernel_uids == {"early": {os.getuid()}}
+    assert ProcessCollector().read(question).kernel_uids == {"early": {os.getuid()}}

@@ -8,7 +8,7 @@ from genvd.analysis import policy
 from genvd.analysis.renumbering import Renumbering
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import GpuQuestion
-from genvd.collectors.registry import Sources
+from genvd.collectors.registry import Collectors
 from genvd.ledger.accounting import Meter
 from genvd.ledger.observation import look_of
 from genvd.model.device import Device
@@ -150,7 +150,7 @@ class Accounts:
 def test_nobody_is_accused_nor_charged_after_a_move() -> None:
     """Two programs go on where they are, while the device before theirs falls off the bus."""
     gpus, genv = Gpus(), Genv()
-    machine = Machine(Sources("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
+    machine = Machine(Collectors("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
 
     def look() -> Snapshot:
         return machine.look(ServiceStatus("1", "live", "3", "13"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.model import snapshot_json
 from genvd.model.snapshot import Snapshot
@@ -16,7 +16,7 @@ from genvd.service.monitor import Monitor
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    return Monitor(Config(), make_sources(Config(), 8)).look()
+    return Monitor(Config(), make_collectors(Config(), 8)).look()
 
 
 def test_nothing_is_lost(snapshot: Snapshot) -> None:

@@ -14,7 +14,7 @@ from genvd import __version__
 from genvd.analysis.snapshot_builder import Machine
 from genvd.collectors.base import device_groups
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
-from genvd.collectors.registry import Sources
+from genvd.collectors.registry import Collectors
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.config.schema import Config
@@ -35,15 +35,15 @@ _LIMITS = Limits(_DEFAULTS.limits_environments, _DEFAULTS.limits_users, _DEFAULT
 class Watched:
     """A machine that is looked at without any thread, and its exposition."""
 
-    def __init__(self, sources: Sources, config: Config) -> None:
+    def __init__(self, collectors: Collectors, config: Config) -> None:
         """Make it ready to look.
 
         Args:
-            sources: the machine.
+            collectors: the machine.
             config: which groups of metrics there are, and how often it is looked at.
         """
-        self._mode = sources.mode
-        self._machine = Machine(sources, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
+        self._mode = collectors.mode
+        self._machine = Machine(collectors, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._registry = Registry(ErrorLog(logging.getLogger(__name__)), _LIMITS, left_out)
@@ -84,7 +84,7 @@ class SimulatedMachine(Watched):
         """
         demo = DemoMachine(devices, seed, seconds, epoch=time.time())
         super().__init__(
-            Sources("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
+            Collectors("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
             Config(collect_interval=seconds),
         )
 
@@ -99,5 +99,5 @@ class _InThisThread(WorkerPool):
         return future
 
 
-_IN_THIS_THREAD = _InThisThread("sources")
-"""Of a thousand machines, each source would have a thread."""
+_IN_THIS_THREAD = _InThisThread("collectors")
+"""Of a thousand machines, each collector would have a thread."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from genvd.collectors.base import GpuQuestion
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo.devices import Wear
-from genvd.collectors.registry import Sources
+from genvd.collectors.registry import Collectors
 from genvd.model.device import DriverVersions
 from genvd.model.facts import (
     AccountFacts,
@@ -42,9 +42,9 @@ class Shape:
         return process % self.environments % self.devices
 
 
-def sources(shape: Shape) -> Sources:
+def collectors(shape: Shape) -> Collectors:
     """Return what to look at: so many of everything."""
-    return Sources("live", _Gpus(shape), _Genv(shape), _Command(), _Processes(shape), _Accounts())
+    return Collectors("live", _Gpus(shape), _Genv(shape), _Command(), _Processes(shape), _Accounts())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from genvd.config.schema import Config
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS
 from tests.support import debian
 from tools.fleet.machines import SimulatedMachine, Watched
-from tools.scaling.machine import Shape, sources
+from tools.scaling.machine import Shape, collectors
 
 _STARTED = 1_790_000_000
 _LOOKS = 3
@@ -43,7 +43,7 @@ def cost(shape: Shape, config: Config | None = None) -> Cost:
         config: which groups of metrics there are; as shipped if there is none.
     """
     config = config or Config()
-    machine = Watched(sources(shape), config)
+    machine = Watched(collectors(shape), config)
     for _ in range(_LOOKS):
         snapshot = machine.look()
     body = machine.exposition(snapshot, OPENMETRICS)

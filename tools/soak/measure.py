@@ -21,8 +21,8 @@ TOLERATED_BYTES = 3 * MIB
 
 TOLERATED_THREADS = 4
 """Pools keep their workers, and start one more when more calls than ever before go on at the same time. On a busy
-machine that happens late, but hardly more often than there are sources and devices. In 100,000 ticks this is one thread
-in 15,000 ticks."""
+machine that happens late, but hardly more often than there are collectors and devices. In 100,000 ticks this is one
+thread in 15,000 ticks."""
 
 EARLY_TICKS = 100
 """After which the first of everything has happened."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from genvd.collectors.registry import make_sources
+from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging_setup.set_up("error")
     config = Config()
-    monitor = Monitor(config, make_sources(config, options.demo))
+    monitor = Monitor(config, make_collectors(config, options.demo))
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
     process.adapt()

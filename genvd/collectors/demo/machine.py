@@ -73,7 +73,7 @@ class _Pace:
 
 @dataclass
 class DemoMachine:
-    """What the simulated sources have in common."""
+    """What the simulated collectors have in common."""
 
     devices: int = 8
     seed: int = 0

@@ -110,10 +110,10 @@ def _is_ours(command: str) -> bool:
         return False
 
 
-class GenvCommandSource:
+class GenvCommandCollector:
     """The genv command that is not this package's own.
 
-    A source of its own: it does not depend on genv's state files, which any user can break, and a directory of PATH
+    A collector of its own: it does not depend on genv's state files, which any user can break, and a directory of PATH
     can hang.
     """
 

@@ -12,7 +12,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def open_directory(path: Path) -> Iterator[int]:
 
     Raises:
         FileNotFoundError: it is not there.
-        SourceError: it is no directory, or cannot be reached, or a link of somebody else is on the way.
+        CollectorError: it is no directory, or cannot be reached, or a link of somebody else is on the way.
     """
     walk = _Walk(path)
     try:
@@ -65,7 +65,7 @@ class _Walk:
         if not stat.S_ISLNK(status.st_mode):
             self._move(found)
             if not stat.S_ISDIR(status.st_mode):
-                raise SourceError(f"{self._path}: is no directory; remove it, genv makes it again")
+                raise CollectorError(f"{self._path}: is no directory; remove it, genv makes it again")
             return
         try:
             target = self._target(found, name, status.st_uid)
@@ -78,9 +78,9 @@ class _Walk:
     def _target(self, link: int, name: str, owner: int) -> str:
         self._links += 1
         if self._links > _MAX_LINKS:
-            raise SourceError(f"{self._path}: leads through too many symbolic links; remove them")
+            raise CollectorError(f"{self._path}: leads through too many symbolic links; remove them")
         if owner not in (0, os.geteuid()):
-            raise SourceError(
+            raise CollectorError(
                 f"{self._path}: leads through {name!a}, a symbolic link of user {owner}, which is not followed;"
                 " remove it, or make it as root"
             )
@@ -96,7 +96,7 @@ class _Walk:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise SourceError(f"{self._path}: {open_problem(error)}") from None
+            raise CollectorError(f"{self._path}: {open_problem(error)}") from None
 
 
 def open_problem(error: OSError) -> str:

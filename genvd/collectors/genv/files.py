@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.genv.directory import open_problem
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class StateFile(Generic[T]):
             directory: descriptor of the directory that the file is in, where that was opened before.
 
         Raises:
-            SourceError: no regular file, not readable, too large, or no such JSON when the deadline has passed.
+            CollectorError: no regular file, not readable, too large, or no such JSON when the deadline has passed.
         """
         while True:
             try:
@@ -73,7 +73,7 @@ class StateFile(Generic[T]):
                 meaning = self._interpret(_parsed(content))
             except ValueError as error:
                 if time.monotonic() >= deadline:
-                    raise SourceError(f"{path}: {error}; remove it, genv makes it again") from None
+                    raise CollectorError(f"{path}: {error}; remove it, genv makes it again") from None
             else:
                 self._last = (content, meaning)
                 return meaning
@@ -115,7 +115,7 @@ def shared_lock(path: Path, deadline: float, directory: int | None = None) -> It
     """
     try:
         descriptor = _open_regular_file(path, directory)
-    except (OSError, SourceError):
+    except (OSError, CollectorError):
         yield False
         return
     try:
@@ -140,13 +140,13 @@ def _read_regular_file(path: Path, directory: int | None) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise SourceError(f"{path}: {open_problem(error)}") from None
+        raise CollectorError(f"{path}: {open_problem(error)}") from None
     with open(descriptor, "rb", buffering=0) as file:
         content = b""
         while len(content) <= MAX_BYTES and (chunk := file.read(MAX_BYTES + 1 - len(content))):
             content += chunk
     if len(content) > MAX_BYTES:
-        raise SourceError(f"{path}: is larger than {MAX_BYTES} bytes; remove it, no genv command writes that much")
+        raise CollectorError(f"{path}: is larger than {MAX_BYTES} bytes; remove it, no genv command writes that much")
     return content
 
 
@@ -154,5 +154,5 @@ def _open_regular_file(path: Path, directory: int | None) -> int:
     descriptor = os.open(path if directory is None else path.name, _OPEN_FLAGS, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceError(f"{path}: is no regular file; remove it, genv makes it again")
+        raise CollectorError(f"{path}: is no regular file; remove it, genv makes it again")
     return descriptor

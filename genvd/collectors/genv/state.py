@@ -17,7 +17,7 @@ _LOCK_SECONDS = 0.04
 _READ_SECONDS = 0.04
 
 
-class GenvStateSource:
+class GenvStateCollector:
     """The state directory of genv on this machine.
 
     A directory or file that is not there means that no environment was ever activated: no failure, but no
@@ -39,7 +39,7 @@ class GenvStateSource:
         """Return the environments and attachments on disk, active or not.
 
         Raises:
-            SourceError: the directory or a state file is there but cannot be read, or a file is no JSON.
+            CollectorError: the directory or a state file is there but cannot be read, or a file is no JSON.
         """
         try:
             with open_directory(self.directory) as directory:

@@ -1,6 +1,6 @@
 """Accounts of the machine: which username a uid has, and which uid a username.
 
-They may come over the network (LDAP), so an answer can take long or never come; that is why this is a source of its
+They may come over the network (LDAP), so an answer can take long or never come; that is why this is a collector of its
 own. Names are asked for sparingly, as users can make up any number of them.
 """
 
@@ -12,7 +12,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.common.text import clean
 from genvd.model.facts import AccountFacts, AccountQuestion
 
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[^\s:/\x00-\x1f\x7f]{1,256}")
 """What may be an account's name somewhere: no separator of /etc/passwd or of paths."""
 
 
-class AccountSource:
+class AccountCollector:
     """The accounts of this machine, through the name service switch (getpwuid(3), getpwnam(3))."""
 
     name = "accounts"
@@ -104,10 +104,10 @@ def _uid_of(name: str) -> int | None:
 
 
 def _check_that_files_can_be_opened() -> None:
-    """Raise SourceError where there is no descriptor left: then nobody seems to have an account."""
+    """Raise CollectorError where there is no descriptor left: then nobody seems to have an account."""
     try:
         os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
-        raise SourceError(
+        raise CollectorError(
             f"cannot be looked up: {error.strerror}; see who has so many files open, or raise LimitNOFILE"
         ) from None

@@ -54,7 +54,7 @@ def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
         most: so many bytes of its variables are read at most.
 
     Raises:
-        SourceError: this service or the machine has run out of descriptors or memory.
+        CollectorError: this service or the machine has run out of descriptors or memory.
     """
     block, closed = b"", False
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import psutil
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import give_up_if_exhausted
 
@@ -48,7 +48,7 @@ class ProcessTable:
         started after the clock was set get the right time.
 
         Raises:
-            SourceError: /proc cannot be read.
+            CollectorError: /proc cannot be read.
         """
         self._before, self._now, self._parents = self._now, {}, {}
         self._boot_time = _or_fail(psutil.boot_time)
@@ -110,7 +110,7 @@ def pids() -> frozenset[int]:
     """Return the pids of all processes, zombies among them, but of no threads.
 
     Raises:
-        SourceError: /proc cannot be listed.
+        CollectorError: /proc cannot be listed.
     """
     return frozenset(_or_fail(psutil.pids))
 
@@ -138,7 +138,7 @@ def known(ask: Callable[[], T]) -> T | None:
     """Return what psutil says of a process; None if that is gone, or hidden from this user.
 
     Raises:
-        SourceError: this service or the machine has run out of descriptors or memory, so nothing is known.
+        CollectorError: this service or the machine has run out of descriptors or memory, so nothing is known.
     """
     try:
         return ask()
@@ -154,6 +154,6 @@ def _or_fail(ask: Callable[[], T]) -> T:
         return ask()
     except OSError as error:
         give_up_if_exhausted(error)
-        raise SourceError(f"/proc: cannot be read: {error.strerror}; mount it") from None
+        raise CollectorError(f"/proc: cannot be read: {error.strerror}; mount it") from None
     except (IndexError, RuntimeError):  # no process, or no time of boot
-        raise SourceError("/proc: is empty; mount it") from None
+        raise CollectorError("/proc: is empty; mount it") from None

@@ -19,7 +19,7 @@ _MAX_ARGUMENT_BYTES = 16 * 1024
 """A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
 
 _RETRY_READINGS = 10
-"""After so many readings of the source, what a process keeps closed, or what is very large, is read again."""
+"""After so many readings of the collector, what a process keeps closed, or what is very large, is read again."""
 
 _LASTING = frozenset({"no_permission", "overwritten"})
 """Reasons for which an environment is not known that hardly ever go away."""
@@ -35,7 +35,7 @@ _MAX_KERNEL_FILES = 64
 _MAX_KERNEL_BYTES = 256
 
 
-class ProcessSource:
+class ProcessCollector:
     """The processes of this machine.
 
     The name and the environment variables of a GPU process are read at each reading, as a process can execute another
@@ -59,7 +59,7 @@ class ProcessSource:
         """Answer the question; a process that is gone is simply missing in the answer.
 
         Raises:
-            SourceError: /proc cannot be read, so nothing is known: nobody is to seem gone, or outside of any
+            CollectorError: /proc cannot be read, so nothing is known: nobody is to seem gone, or outside of any
                 environment.
         """
         self._table.begin()

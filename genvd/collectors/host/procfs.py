@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.common.text import decode
 from genvd.model.facts import HostMemory
 
@@ -64,7 +64,7 @@ def read(pid: int, name: str, most: int, offset: int = 0) -> bytes | None:
         offset: of the first byte.
 
     Raises:
-        SourceError: this service or the machine has run out of descriptors or memory, so nothing is known.
+        CollectorError: this service or the machine has run out of descriptors or memory, so nothing is known.
     """
     try:
         return read_or_fail(pid, name, most, offset)
@@ -77,7 +77,7 @@ def read_or_fail(pid: int, name: str, most: int, offset: int = 0) -> bytes:
 
     Raises:
         OSError: the process is gone, or does not let this user read the file.
-        SourceError: as for :func:`read`.
+        CollectorError: as for :func:`read`.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -94,9 +94,9 @@ def read_or_fail(pid: int, name: str, most: int, offset: int = 0) -> bytes:
 
 
 def give_up_if_exhausted(error: OSError) -> None:
-    """Raise SourceError if the error is not about the process: this service can open no file at all."""
+    """Raise CollectorError if the error is not about the process: this service can open no file at all."""
     if error.errno in _EXHAUSTED:
-        raise SourceError(
+        raise CollectorError(
             f"/proc: cannot be read: {error.strerror}; see who has so many files open, or raise LimitNOFILE, MemoryMax"
         ) from None
 

@@ -62,7 +62,7 @@ class DeviceQuestion:
     groups: DeviceGroups
 
 
-class DeviceSource:
+class DeviceCollector:
     """The device at an index, whichever that is.
 
     What may change is asked anew each time, which costs microseconds: handles, since the device at an index may

@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.nvml.bounds import within
 from genvd.collectors.nvml.query import text
 from genvd.model.device import DriverVersions
@@ -42,12 +42,12 @@ _WHY_NOT = {
 }
 
 
-def problem_of(error: pynvml.NVMLError) -> SourceError:
+def problem_of(error: pynvml.NVMLError) -> CollectorError:
     """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-        return SourceError(_mismatch(), "mismatch")
+        return CollectorError(_mismatch(), "mismatch")
     reason, text = _WHY_NOT.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))
-    return SourceError(text, reason)
+    return CollectorError(text, reason)
 
 
 def gpus_of_driver() -> frozenset[str]:

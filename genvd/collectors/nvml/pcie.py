@@ -24,7 +24,7 @@ class _Sample(NamedTuple):
     throughput: PcieThroughput
 
 
-class _PcieSource:
+class _PcieCollector:
     """The PCIe link of the device at an index."""
 
     def __init__(self, index: int) -> None:
@@ -71,7 +71,7 @@ class PcieSampler:
         """Return the last sample of a device, if it is not old, and start the next one."""
         device = self._devices.get(index)
         if device is None:
-            device = self._devices[index] = Runner(_PcieSource(index), self._pool)
+            device = self._devices[index] = Runner(_PcieCollector(index), self._pool)
             sample = None
         else:
             sample, _ = device.facts()

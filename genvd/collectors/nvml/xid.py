@@ -12,7 +12,7 @@ from typing import Any
 
 import pynvml
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.nvml.query import text
 from genvd.collectors.runner import Runner
 from genvd.common.error_log import ErrorLog
@@ -64,8 +64,8 @@ class XidWatch:
         Args:
             pool: the threads that NVML is called in.
         """
-        self._source = _XidSource()
-        self._runner = Runner(self._source, pool)
+        self._collector = _XidCollector()
+        self._runner = Runner(self._collector, pool)
         self._counts = _Counts()
 
     def ask(self, devices: int, deadline: float) -> None:
@@ -89,7 +89,7 @@ class XidWatch:
         """
         if self._runner.busy:
             return False
-        self._source.close()
+        self._collector.close()
         return True
 
     def of(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
@@ -100,7 +100,7 @@ class XidWatch:
         return self._counts.by_device.get(key or "", ())
 
 
-class _XidSource:
+class _XidCollector:
     """The XIDs of all devices that report them."""
 
     name = "XID errors"
@@ -115,7 +115,7 @@ class _XidSource:
         """Return what has occurred on so many devices so far.
 
         Raises:
-            SourceError: NVML does not tell.
+            CollectorError: NVML does not tell.
         """
         try:
             if self._session is None or self._devices != question:
@@ -125,7 +125,7 @@ class _XidSource:
         except pynvml.NVMLError as error:
             self.close()  # a lost device may end every wait at once: the next set does without it
             problem = f"{error}; they are not counted until NVML tells of them again; 'dmesg' has them"
-            raise SourceError(problem, partial=self._counted()) from None
+            raise CollectorError(problem, partial=self._counted()) from None
         return self._counted()
 
     def close(self) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.collectors.base import DeviceGroups, GpuQuestion, SourceError
+from genvd.collectors.base import CollectorError, DeviceGroups, GpuQuestion
 from genvd.collectors.device_set import Devices, all_hang, deadline_for_devices
 from genvd.collectors.host.procfs import host_memory
-from genvd.collectors.nvml.device import DeviceQuestion, DeviceSource
+from genvd.collectors.nvml.device import DeviceCollector, DeviceQuestion
 from genvd.collectors.nvml.driver import driver_versions, gpus_of_driver, problem_of
 from genvd.collectors.nvml.pcie import PcieSampler
 from genvd.collectors.nvml.xid import XidWatch
@@ -33,7 +33,7 @@ _MOST_DEVICES = 4096
 """That a driver can have: more is nonsense, and each of them would take memory and a call."""
 
 
-class NvmlSource:
+class NvmlCollector:
     """The GPUs of this machine.
 
     Each device is asked by itself in another thread, so that one which hangs hides no other. A driver that is not
@@ -48,7 +48,7 @@ class NvmlSource:
         self._count = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
-        self._devices: Devices[DeviceQuestion] = Devices(DeviceSource)
+        self._devices: Devices[DeviceQuestion] = Devices(DeviceCollector)
         self._xids = XidWatch(self._devices.pool)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
@@ -59,7 +59,7 @@ class NvmlSource:
         """Return all devices and compute contexts; what a device does not tell is absent.
 
         Raises:
-            SourceError: there is no working driver, it tells nonsense, or no device answers in time.
+            CollectorError: there is no working driver, it tells nonsense, or no device answers in time.
         """
         deadline = deadline_for_devices(question.deadline)
         try:
@@ -67,7 +67,7 @@ class NvmlSource:
         except pynvml.NVMLError as error:
             self._shut_down()
             raise problem_of(error) from None
-        except SourceError:  # the count is nonsense; another initialisation may find the devices
+        except CollectorError:  # the count is nonsense; another initialisation may find the devices
             self._shut_down()
             raise
         return self._ask_devices(count, deadline, question.groups)
@@ -157,11 +157,11 @@ def _device_count() -> int:
 
     Raises:
         pynvml.NVMLError: NVML does not tell.
-        SourceError: it tells of more than there can be.
+        CollectorError: it tells of more than there can be.
     """
     count = int(pynvml.nvmlDeviceGetCount())
     if count > _MOST_DEVICES:
-        raise SourceError(
+        raise CollectorError(
             f"the NVIDIA driver reports {count} GPUs, which is more than any machine has ({_MOST_DEVICES});"
             " see 'nvidia-smi -L', reload the driver or restart the machine",
             "failed",

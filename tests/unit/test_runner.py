@@ -1,4 +1,4 @@
-"""How any source is run."""
+"""How any collector is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from genvd.collectors.base import SourceError
+from genvd.collectors.base import CollectorError
 from genvd.collectors.runner import GRACE_TICKS, HUNG, STEADY_TICKS, Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.snapshot import CollectorStatus
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 
 
 class Outside:
-    """A source that does as it is told."""
+    """A collector that does as it is told."""
 
     name = "outside"
 
@@ -45,7 +45,7 @@ def outside() -> Iterator[Outside]:
 
 @pytest.fixture
 def runner(outside: Outside) -> Runner[int, int]:
-    return Runner(outside, WorkerPool("sources"))
+    return Runner(outside, WorkerPool("collectors"))
 
 
 def ask(runner: Runner[int, int], question: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
@@ -65,7 +65,7 @@ def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
     outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     ask(runner, 1)
-    outside.error = SourceError("it is broken; mend it")
+    outside.error = CollectorError("it is broken; mend it")
     with caplog.at_level(logging.INFO):
         given = [ask(runner, 2) for _ in range(GRACE_TICKS + 2)]
         assert [facts for facts, _ in given] == [10] * GRACE_TICKS + [None, None]
@@ -75,7 +75,7 @@ def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
         for _ in range(STEADY_TICKS):
             assert ask(runner, 3)[0] == 30
     assert caplog.records[-1].message.startswith("outside: works again")
-    outside.error = SourceError("again")
+    outside.error = CollectorError("again")
     assert ask(runner, 4)[0] == 30
 
 
@@ -90,7 +90,7 @@ def test_a_defect_is_logged_once_with_its_traceback(
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
 
 
-def test_a_source_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon(
+def test_a_collector_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon(
     outside: Outside, runner: Runner[int, int]
 ) -> None:
     outside.go_on.clear()
@@ -107,7 +107,7 @@ def test_a_source_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soo
     assert ask(runner, 2) == (10, CollectorStatus("outside", True, ANY))
 
 
-def test_a_source_that_hung_for_long_is_asked_anew(outside: Outside, runner: Runner[int, int]) -> None:
+def test_a_collector_that_hung_for_long_is_asked_anew(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
     for _ in range(GRACE_TICKS + 3):
         ask(runner, 1, seconds=0.01)
@@ -128,17 +128,17 @@ def test_what_is_forgotten_does_not_count_when_it_is_told_later(outside: Outside
     assert ask(runner, 4)[0] == 40
 
 
-def test_what_a_failing_source_tells_all_the_same_takes_the_place_of_the_last_facts(
+def test_what_a_failing_collector_tells_all_the_same_takes_the_place_of_the_last_facts(
     outside: Outside, runner: Runner[int, int]
 ) -> None:
     ask(runner, 1)
-    outside.error = SourceError("half of it is broken; mend it", "half", partial=5)
+    outside.error = CollectorError("half of it is broken; mend it", "half", partial=5)
     for _ in range(GRACE_TICKS + 2):
         facts, status = ask(runner, 2)
         assert (facts, status.success, status.reason) == (5, False, "half")
 
 
-def test_nobody_waits_twice_for_a_source_that_hangs(outside: Outside, runner: Runner[int, int]) -> None:
+def test_nobody_waits_twice_for_a_collector_that_hangs(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
     ask(runner, 1, seconds=0.01)
     started = time.monotonic()
@@ -147,12 +147,12 @@ def test_nobody_waits_twice_for_a_source_that_hangs(outside: Outside, runner: Ru
     outside.go_on.set()
 
 
-def test_a_source_that_comes_and_goes_is_logged_once(
+def test_a_collector_that_comes_and_goes_is_logged_once(
     outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(10):
-            outside.error = SourceError("now and then; see to it")
+            outside.error = CollectorError("now and then; see to it")
             ask(runner, 1)
             outside.error = None
             ask(runner, 1)
@@ -164,7 +164,7 @@ def test_what_fails_recovers_and_fails_again_is_told_each_time(
 ) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            outside.error = SourceError("it is broken; mend it")
+            outside.error = CollectorError("it is broken; mend it")
             for _ in range(3):
                 ask(runner, 1)
             outside.error = None
