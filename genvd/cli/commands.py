@@ -93,9 +93,9 @@ def _check(config: Config, options: argparse.Namespace) -> int:
     from genvd.web.security import load as load_web_config
 
     loaded = load_web_config(config.listen_web_config_file)
-    for remark in (loaded.remark, *loaded.invalid_certificates().values()):
-        if remark:
-            print(remark, file=sys.stderr)
+    for warning in (loaded.warning, *loaded.invalid_certificates().values()):
+        if warning:
+            print(warning, file=sys.stderr)
     write_output(as_yaml(config).encode())
     return OK
 
@@ -107,7 +107,7 @@ def _reload(options: argparse.Namespace) -> int:
     say so.
     """
     from genvd.service.running import NotRunningError, arguments_of, reload
-    from genvd.web.listen_check import why_not_listen
+    from genvd.web.listen_check import find_listen_problem
     from genvd.web.security import load as load_web_config
 
     logging_setup.set_up("info")
@@ -123,7 +123,7 @@ def _reload(options: argparse.Namespace) -> int:
             config = _config(theirs)
             for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
                 log.warning("%s", invalid)
-            if reason := why_not_listen(options.pid, config.listen_address, config.listen_port):
+            if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
                 raise ConfigError([reason])
         except ConfigError as error:
             _complain(error.problems, in_log=True)

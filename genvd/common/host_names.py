@@ -23,16 +23,16 @@ _MAX_HOST_CHARACTERS = 300
 _HOST = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 
-class Hosts:
+class HostNames:
     """The names that are ours. Numeric addresses are always: nobody rebinds those."""
 
     def __init__(self) -> None:
-        self._names = _own_names()
+        self._allowed = _own_names()
         self._full_names: frozenset[str] = frozenset()
 
-    def allow(self, names: Iterable[str]) -> None:
+    def set_configured(self, names: Iterable[str]) -> None:
         """Take these names beside localhost and those of the machine, in place of those that were given before."""
-        self._names = _own_names() | set(map(_plain, names))
+        self._allowed = _own_names() | set(map(_plain, names))
         # What the machine's full name is may be in the DNS, and that may take its time: never during a request.
         with suppress(RuntimeError):  # there can be no more threads; then the name of before stands
             threading.Thread(target=self._look_up_full_names, name="full name", daemon=True).start()
@@ -44,7 +44,7 @@ class Hosts:
             full = frozenset(_plain(name) for name in found if "." in name and not _is_address(name))
             self._full_names = full or self._full_names
 
-    def include(self, host: str | None) -> bool:
+    def allows(self, host: str | None) -> bool:
         """Tell whether a Host field, with a port or without, names this machine; none at all comes from no browser."""
         if host is None:
             return True
@@ -52,7 +52,7 @@ class Hosts:
         if not match:
             return False
         name = match[1] if match[1] is not None else match[2]
-        return _is_address(name) or _plain(name) in self._names | self._full_names
+        return _is_address(name) or _plain(name) in self._allowed | self._full_names
 
 
 def _own_names() -> frozenset[str]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config.schema import SECTIONS, Config, Setting, contradictions, settings
+from genvd.config.schema import SECTIONS, Config, Setting, find_conflicts, settings
 from genvd.config.yaml_reader import ConfigError as ConfigError
-from genvd.config.yaml_reader import compose, is_null, nearest, unexpected
+from genvd.config.yaml_reader import compose, is_null, suggest_key, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[
     overrides = overrides or {}
     config = dataclasses.replace(config, **overrides)
     problems = []
-    for field, text in contradictions(config, lines.keys() - overrides.keys()):
+    for field, text in find_conflicts(config, lines.keys() - overrides.keys()):
         where = f"{place}:{lines[field]}" if field in lines else place
         problems.append(f"{where}: {field.replace('_', '.', 1)}: {text}")
     if problems:
@@ -104,7 +104,7 @@ class _Reader:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             full_name = f"{name}.{clean(key)}" if name else clean(key)
             if key not in known:
-                self._problem(key_node, f"{full_name}: unknown key; {nearest(key, known)}")
+                self._problem(key_node, f"{full_name}: unknown key; {suggest_key(key, known)}")
             elif key in entries:
                 self._problem(key_node, f"{full_name}: is there twice; expected once")
             else:

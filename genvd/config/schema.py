@@ -240,7 +240,7 @@ def settings() -> Iterator[Setting]:
         yield Setting(section, key, field.name, field.metadata["kind"], field.default, field.metadata["description"])
 
 
-def contradictions(config: Config, given: Collection[str]) -> Iterator[tuple[str, str]]:
+def find_conflicts(config: Config, given: Collection[str]) -> Iterator[tuple[str, str]]:
     """Return fields whose values do not go together with others, each with what is wrong and what is expected.
 
     Args:
@@ -254,7 +254,7 @@ def contradictions(config: Config, given: Collection[str]) -> Iterator[tuple[str
     if {"ledger_hourly_retention", "ledger_retention"} <= set(given) and hourly > retention:
         shown, most = map(kinds.show_duration, (hourly, retention))
         yield "ledger_hourly_retention", f"{shown} is longer than ledger.retention; expected at most {most}"
-    yield from _half_said(config)
+    yield from _incomplete_pairs(config)
     if config.scrape_username and config.scrape_credentials_file:
         yield "scrape_credentials_file", "is one way to get in, and scrape.username another; expected one of them"
     if config.scrape_scheme == "http":
@@ -267,7 +267,7 @@ TLS_KEYS = ("scrape_ca_file", "scrape_server_name", "scrape_cert_file", "scrape_
 """Fields that mean nothing without TLS."""
 
 
-def _half_said(config: Config) -> Iterator[tuple[str, str]]:
+def _incomplete_pairs(config: Config) -> Iterator[tuple[str, str]]:
     """Return of two fields that need each other the one that is given, where the other one is not."""
     for pair in (("scrape_cert_file", "scrape_key_file"), ("scrape_username", "scrape_password_file")):
         for field, other in (pair, pair[::-1]):

@@ -184,10 +184,10 @@ def absolute_path() -> Kind:
 def parse_duration(value: str) -> float:
     """Return a duration such as ``1m30s``, or a plain number of seconds, in seconds; raise ValueError if it is none."""
     value = value.strip()
-    return float(value) if re.fullmatch(_PLAIN, value) else sum_of_units(value)
+    return float(value) if re.fullmatch(_PLAIN, value) else parse_units(value)
 
 
-def sum_of_units(value: str, seconds: Mapping[str, float] = SECONDS) -> float:
+def parse_units(value: str, seconds: Mapping[str, float] = SECONDS) -> float:
     """Return numbers with units, such as ``1m30s``, in seconds.
 
     Args:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-MOST_COST = 16
+MAX_BCRYPT_COST = 16
 """Of a bcrypt hash. At this one a login takes several seconds; with each step twice as long."""
 
 HEADERS: dict[str, tuple[str, ...]] = {
@@ -50,7 +50,7 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WebConfigFile:
     """What came of reading a file."""
 
     config: WebConfig
@@ -60,17 +60,17 @@ class Reading:
     """All files that count, the configuration itself first."""
 
 
-def read(path: Path) -> Reading:
+def read(path: Path) -> WebConfigFile:
     """Return what a web configuration file says, without the certificates and keys that it names; never raises."""
     try:
         reader = _Reader(path, compose(path))
         config = reader.config()
     except ConfigError as error:
-        return Reading(WebConfig(), error.problems, (path,))
+        return WebConfigFile(WebConfig(), error.problems, (path,))
     except Exception as error:  # whatever is in the file, a service that runs must go on
-        return Reading(WebConfig(), [unexpected(path, error)], (path,))
+        return WebConfigFile(WebConfig(), [unexpected(path, error)], (path,))
     problems = [f"{path}:{line}: {text}" for line, text in sorted(reader.problems)]
-    return Reading(config, problems, (path, *reader.files))
+    return WebConfigFile(config, problems, (path, *reader.files))
 
 
 class _Reader(TlsReader):
@@ -112,7 +112,7 @@ class _Reader(TlsReader):
 
     def _users(self, node: yaml.Node, name: str) -> dict[str, str]:
         users: dict[str, str] = {}
-        for user, line, value in self._entries(node, name):
+        for user, line, value in self._items(node, name):
             if user in users:
                 self._problem(line, f"{name}.{clean(user)}: is there twice; expected once")
             users[user] = self._hash(value, f"{name}.{clean(user)}")
@@ -131,15 +131,15 @@ class _Reader(TlsReader):
         except ValueError:
             self._problem(line_of(node), f"{name}: is no bcrypt hash; make one with htpasswd -nBC 10 NAME")
             return hashed
-        if not 4 <= steps <= MOST_COST:
-            text = f"{name}: is a bcrypt hash of cost {steps}; expected 4 to {MOST_COST}: htpasswd -nBC 10 NAME"
+        if not 4 <= steps <= MAX_BCRYPT_COST:
+            text = f"{name}: is a bcrypt hash of cost {steps}; expected 4 to {MAX_BCRYPT_COST}: htpasswd -nBC 10 NAME"
             self._problem(line_of(node), text)
         return hashed
 
     def _rate_limit(self, node: yaml.Node, name: str) -> tuple[float, int]:
         values, lines = self._mapping(node, name, {"interval": self._duration, "burst": self._count})
         interval, burst = values.get("interval") or 0.0, values.get("burst") or 0
-        if interval and not burst and "burst" not in self._wrong(lines):
+        if interval and not burst and "burst" not in self._keys_with_problems(lines):
             where = lines.get("burst", lines["interval"])
             self._problem(where, f"{name}.burst: without one nobody is served; expected 1 or more")
         return interval, burst

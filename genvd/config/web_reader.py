@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config.values import sum_of_units
-from genvd.config.yaml_reader import is_null, nearest
+from genvd.config.values import parse_units
+from genvd.config.yaml_reader import is_null, suggest_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WORDS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 """In each unit that time.ParseDuration of Go knows."""
-_MOST_SECONDS = 2**63 / 1e9
+_MAX_SECONDS = 2**63 / 1e9
 """That a time.Duration of Go holds."""
 _OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
 """Keys of tls_server_config that are as good as not there when their text is empty."""
@@ -54,8 +54,8 @@ class Reader:
     def _duration(self, node: yaml.Node, name: str) -> float:
         value = node.value.removeprefix("+") if isinstance(node, yaml.ScalarNode) else ""
         with suppress(ValueError):
-            seconds = 0.0 if value == "0" else sum_of_units(value, _SECONDS)
-            if seconds <= _MOST_SECONDS:
+            seconds = 0.0 if value == "0" else parse_units(value, _SECONDS)
+            if seconds <= _MAX_SECONDS:
                 return seconds
         self._wrong_value(node, name, "expected a duration such as 1s or 500ms")
         return 0.0
@@ -96,10 +96,10 @@ class Reader:
         """Return values and lines of the keys that are said."""
         values: dict[str, Any] = {}
         lines: dict[str, int] = {}
-        for key, line, value in self._entries(node, name):
+        for key, line, value in self._items(node, name):
             full_name = f"{name}.{clean(key)}" if name else clean(key)
             if key not in known:
-                self._problem(line, f"{full_name}: unknown key; {nearest(key, list(known))}")
+                self._problem(line, f"{full_name}: unknown key; {suggest_key(key, list(known))}")
             elif key in lines:
                 self._problem(line, f"{full_name}: is there twice; expected once")
             elif not is_null(value) and not (key in _OR_EMPTY and _is_empty_text(value)):
@@ -109,7 +109,7 @@ class Reader:
                     values[key] = result
         return values, lines
 
-    def _entries(self, node: yaml.Node | None, name: str) -> list[tuple[str, int, yaml.Node]]:
+    def _items(self, node: yaml.Node | None, name: str) -> list[tuple[str, int, yaml.Node]]:
         if is_null(node):
             return []
         assert node
@@ -124,7 +124,7 @@ class Reader:
     def _empty_texts(self, node: yaml.Node) -> bool:
         return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
 
-    def _wrong(self, lines: dict[str, int]) -> set[str]:
+    def _keys_with_problems(self, lines: dict[str, int]) -> set[str]:
         """Return the keys that something is wrong with already."""
         found = {line for line, _ in self.problems}
         return {key for key, line in lines.items() if line in found}

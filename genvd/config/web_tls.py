@@ -141,7 +141,7 @@ class TlsReader(Reader):
         if verifies and not given:
             where = lines["client_auth_type"]
             self._problem(where, f"{name}.client_auth_type: {kind} needs client_ca_file, which says whom to trust")
-        if given and kind == "NoClientCert" and not {"client_auth_type", *given} & self._wrong(lines):
+        if given and kind == "NoClientCert" and not {"client_auth_type", *given} & self._keys_with_problems(lines):
             where = min(lines[key] for key in given)
             self._problem(where, f"{name}: has client CAs but no client_auth_type; expected RequireAndVerifyClientCert")
         if "client_allowed_sans" in lines and kind != "RequireAndVerifyClientCert":

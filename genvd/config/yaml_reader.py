@@ -62,7 +62,7 @@ def compose(path: Path) -> yaml.Node | None:
     try:
         return _tree(_decode(files.content(path, MAX_BYTES, or_device=True)))
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_way_out(error)}"]) from None
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_hint(error)}"]) from None
     except _YamlError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from None
     except UnfitFileError as error:
@@ -92,13 +92,13 @@ def _tree(text: str) -> yaml.Node | None:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:
         reason = f"unacceptable character {chr(error.character)!a}"
-        raise _YamlError(_line(text, error.position), f"is not valid YAML: {reason}") from None
+        raise _YamlError(_line_number(text, error.position), f"is not valid YAML: {reason}") from None
     try:
         node: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line if mark else loader.line
-        raise _YamlError(line + 1, f"is not valid YAML: {_harmless(error.problem or error.context)}") from None
+        raise _YamlError(line + 1, f"is not valid YAML: {_without_names(error.problem or error.context)}") from None
     except RecursionError:
         raise _YamlError(loader.line + 1, "is nested too deep") from None
     except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML checks no bounds of what it makes of digits
@@ -110,12 +110,12 @@ def _tree(text: str) -> yaml.Node | None:
     return node
 
 
-def _harmless(problem: str | None) -> str:
+def _without_names(problem: str | None) -> str:
     """Return what PyYAML says is wrong, without names from the file: a password that begins with * looks like one."""
     return _NAMES.sub(r"\1", problem or "cannot be read")
 
 
-def _line(text: str, position: int) -> int:
+def _line_number(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
@@ -124,7 +124,7 @@ def is_null(node: yaml.Node | None) -> bool:
     return node is None or bool(node.tag == _NULL_TAG)
 
 
-def nearest(key: str, known: list[str]) -> str:
+def suggest_key(key: str, known: list[str]) -> str:
     """Return what somebody who wrote an unknown key may have meant."""
     import difflib  # only for what is wrong
 
@@ -132,7 +132,7 @@ def nearest(key: str, known: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
 
 
-def _way_out(error: OSError) -> str:
+def _hint(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "see who may read it, and the directories above it"
     return "expected a YAML file that is there"

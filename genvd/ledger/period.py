@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from genvd.config.values import SECONDS, sum_of_units
+from genvd.config.values import SECONDS, parse_units
 
 EXPECTED = (
     "expected how long ago (7d, 12h), a day (today, yesterday, 2026-11-23) or a time (2026-11-23T08:00,"
@@ -32,7 +32,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
     if text in ("today", "yesterday"):
         return (today - timedelta(days=text == "yesterday")).astimezone()
     try:
-        seconds = sum_of_units(text, _UNITS)
+        seconds = parse_units(text, _UNITS)
     except ValueError:
         return _written_out(text)
     if seconds > _MOST_SECONDS:

@@ -26,7 +26,7 @@ from genvd.service.systemd import ServiceManager, passed_sockets, status_line, w
 from genvd.service.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
 from genvd.web.http_server import Server
-from genvd.web.listening import ListenError, Listening, adopt, listen
+from genvd.web.listening import ListenError, ListenSockets, listen, wrap_inherited
 from genvd.web.security import Security
 from genvd.web.security import load as load_web_config
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genvd.config.schema import Config
-    from genvd.web.security import Loaded
+    from genvd.web.security import LoadedWebConfig
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Daemon:
         collectors = make_collectors(config, demo)
         self._monitor = Monitor(config, collectors)
         self._why_start_again = collectors.why_start_again
-        self._monitor.site.hosts.allow(_names(config))
+        self._monitor.site.host_names.set_configured(_names(config))
         self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False
         self._address_came = False
@@ -75,7 +75,7 @@ class Daemon:
         self._exit_status = OK
         beat_interval = (watchdog_seconds() or math.inf) / 2
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, beat_interval)
-        self._passed = adopt(passed_sockets())
+        self._passed = wrap_inherited(passed_sockets())
         self._server: Server
         self._target = ""
 
@@ -103,12 +103,12 @@ class Daemon:
         self._say_why_it_stops(self._work_until_told_to_stop())
         self._manager.stopping()
         self._timer.stop()
-        self._server.stop(take_queued=self._passed is None)
+        self._server.stop(accept_queued=self._passed is None)
         if not self._monitor.close_ledger(_LAST_WRITE_SECONDS):
             log.warning("the ledger could not be written in time; use of the last half minute may be lost")
         return self._exit_status
 
-    def _serve(self, listening: Listening) -> Server:
+    def _serve(self, listening: ListenSockets) -> Server:
         return Server(self._monitor.site, self._security, listening)
 
     def _take_up(self, server: Server) -> None:
@@ -117,7 +117,7 @@ class Daemon:
 
     def _say_where_it_does_not_listen(self) -> None:
         listening = self._server.listening
-        for address in listening.held:
+        for address in listening.taken:
             log.warning(
                 "%s port %d is held by another program, which may pretend to be this monitor, so %s is published as the"
                 " target; stop that program, then reload",
@@ -127,7 +127,7 @@ class Daemon:
     def _found_target(self) -> str:
         """Return the ``host:port`` under which a Prometheus on this machine reaches this server and nobody else."""
         listening = self._server.listening
-        return target_for(listening.name, listening.port, (*listening.addresses, *listening.absent))
+        return target_for(listening.name, listening.port, (*listening.addresses, *listening.unavailable))
 
     def _work_until_told_to_stop(self) -> signal.Signals:
         while True:
@@ -143,10 +143,10 @@ class Daemon:
 
     def _tick(self, skipped: int) -> None:
         started = time.monotonic()
-        self._security.look()
+        self._security.reload_if_changed()
         self._monitor.web_config_successful = self._security.successful
         self._monitor.certificate_ends = self._security.policy.certificate_ends
-        if self._passed is None and self._server.listening.has_come():
+        if self._passed is None and self._server.listening.missing_address_available():
             self._address_came = True
             wake_main_thread()
         if self._ready:
@@ -226,11 +226,11 @@ class Daemon:
             if not same:
                 log.warning("listen.address and listen.port do not count here: the socket unit decides; edit that one")
             return None
-        if same and not now.held and not now.absent:
+        if same and not now.taken and not now.unavailable:
             return None
-        with now.beside():
+        with now.allow_reuse():
             found = listen(config.listen_address, now.port if same else config.listen_port, now)
-        if same and found.is_as(now):
+        if same and found.same_addresses(now):
             found.close()
             return None
         return self._serve(found)
@@ -244,22 +244,22 @@ class Daemon:
             self._errors.report(_LISTEN, str(error), level=logging.ERROR)
             return
         if more is not None:
-            self._server.stop(take_queued=True, heir=more)
+            self._server.stop(accept_queued=True, successor=more)
             more.start()
             self._take_up(more)
             self._publish()
             self._say_what_runs()
 
-    def _admit(self, config: Config, web_config: Loaded, elsewhere: Server | None) -> None:
+    def _admit(self, config: Config, web_config: LoadedWebConfig, elsewhere: Server | None) -> None:
         """Serve where the configuration says, and whom it says.
 
         Neither address is ever served by the rules of the other one: these change when the old server is gone and the
         new one has not begun. Whoever connects meanwhile waits in the new socket.
         """
         if elsewhere:
-            self._server.stop(take_queued=True, heir=elsewhere)
-        self._security.adopt(web_config)
-        self._monitor.site.hosts.allow(_names(config))
+            self._server.stop(accept_queued=True, successor=elsewhere)
+        self._security.apply(web_config)
+        self._monitor.site.host_names.set_configured(_names(config))
         if elsewhere:
             elsewhere.start()
             self._take_up(elsewhere)
@@ -286,10 +286,10 @@ def _names(config: Config) -> tuple[str, ...]:
     return config.listen_address, *config.listen_names
 
 
-def _listen_addresses(listening: Listening) -> tuple[ListenAddress, ...]:
+def _listen_addresses(listening: ListenSockets) -> tuple[ListenAddress, ...]:
     """Return what the metrics say of them."""
     served = [ListenAddress(address, served=True) for address in listening.addresses]
-    return (*served, *(ListenAddress(address, served=False) for address in listening.held))
+    return (*served, *(ListenAddress(address, served=False) for address in listening.taken))
 
 
 def _place(config: Config) -> tuple[str, int]:

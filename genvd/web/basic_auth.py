@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
 from genvd.config.web import bcrypt_cost
-from genvd.web.login_queue import Credentials, Entry, LoginQueue, Outcome, line_of
+from genvd.web.login_queue import Credentials, Entry, LoginQueue, Outcome, client_group
 
 if TYPE_CHECKING:
     from genvd.web.request import Headers
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-SHARE = 0.25
+MAX_CPU_SHARE = 0.25
 """Of one processor core, at most, goes into wrong passwords."""
 
-MOST_KNOWN = 1024
+MAX_CACHED = 1024
 """Passwords that were right and are remembered, as digests; and as many that were wrong."""
 
-_MOST_BYTES = 72
+_MAX_PASSWORD_BYTES = 72
 """Of a password count; bcrypt sees no more."""
 
 _MAX_AUTHORIZATION_CHARACTERS = 1024
 """Of the field. A name and the bytes of a password that count need a fraction of it."""
 
-_NOBODYS = "." * 53
+_UNMATCHABLE_DIGEST = "." * 53
 
 
-def credentials(headers: Headers) -> Credentials | None:
+def parse_credentials(headers: Headers) -> Credentials | None:
     """Return what a client says in the Authorization field (RFC 7617), None if that is nothing of use."""
     fields = headers.get_all("authorization")
     if len(fields) != 1 or len(fields[0]) > _MAX_AUTHORIZATION_CHARACTERS:
@@ -58,76 +58,76 @@ def credentials(headers: Headers) -> Credentials | None:
         return None
     if not colon or b"\0" in password:  # which bcrypt cannot have hashed
         return None
-    return Credentials(user.decode("utf-8", "backslashreplace"), password[:_MOST_BYTES])
+    return Credentials(user.decode("utf-8", "backslashreplace"), password[:_MAX_PASSWORD_BYTES])
 
 
-class Logins:
+class BasicAuth:
     """Who may come in, and which credentials were right or wrong before."""
 
     def __init__(self) -> None:
         self._users: Mapping[str, str] = {}
         self._most_cost = 0
         self._key = os.urandom(32)
-        self._known: OrderedDict[bytes, bool] = OrderedDict()
+        self._right: OrderedDict[bytes, bool] = OrderedDict()
         self._wrong: OrderedDict[bytes, bool] = OrderedDict()
 
-    def let_in(self, users: Mapping[str, str]) -> None:
+    def set_users(self, users: Mapping[str, str]) -> None:
         """Say who may come in: names, and passwords hashed with bcrypt."""
         self._users = users
         self._most_cost = max(map(bcrypt_cost, users.values()), default=0)
 
-    def known(self, given: Credentials) -> Outcome | None:
+    def cached_outcome(self, credentials: Credentials) -> Outcome | None:
         """Return what these credentials were found to be before, if that still holds; None if it is not known."""
-        digest = self.digest(given)
-        for known, outcome in ((self._known, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
+        digest = self.digest(credentials)
+        for known, outcome in ((self._right, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
             with suppress(KeyError):
                 known.move_to_end(digest)
                 return outcome
         return None
 
-    def check(self, given: Credentials) -> bool:
+    def verify(self, credentials: Credentials) -> bool:
         """Tell whether the password is right, which takes as long whether there is such a user or not."""
-        stored = self._users.get(given.user)
-        if _matches(given.password, stored or _hash_of(self._most_cost)) and stored is not None:
+        stored = self._users.get(credentials.user)
+        if _matches(credentials.password, stored or _decoy_hash(self._most_cost)) and stored is not None:
             return True
         # A cheaper hash must not tell that there is such a user: what is missing to the dearest one is added. Each
         # step of cost doubles the work.
         for step in range(bcrypt_cost(stored) if stored else self._most_cost, self._most_cost):
-            _matches(given.password, _hash_of(step))
+            _matches(credentials.password, _decoy_hash(step))
         return False
 
-    def remember(self, digest: bytes, *, right: bool) -> None:
+    def cache(self, digest: bytes, *, right: bool) -> None:
         """Remember what was found of credentials, whose digest was made before they were checked."""
-        remembered = self._known if right else self._wrong
+        remembered = self._right if right else self._wrong
         remembered[digest] = right
-        while len(remembered) > MOST_KNOWN:
+        while len(remembered) > MAX_CACHED:
             remembered.popitem(last=False)
 
-    def digest(self, given: Credentials) -> bytes:
+    def digest(self, credentials: Credentials) -> bytes:
         """Return what is remembered of credentials; it is of no use to anybody, and ends with the hash."""
         digest = hashlib.blake2b(key=self._key, digest_size=16)
-        for part in (given.user.encode(), self._users.get(given.user, "").encode(), given.password):
+        for part in (credentials.user.encode(), self._users.get(credentials.user, "").encode(), credentials.password):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()
 
 
-class PasswordChecks:
+class PasswordChecker:
     """Checks what is not known yet, one after the other, for the requests of one event loop."""
 
-    def __init__(self, logins: Logins) -> None:
-        self._logins = logins
+    def __init__(self, basic_auth: BasicAuth) -> None:
+        self._basic_auth = basic_auth
         self._queue = LoginQueue()
         self._executor = ThreadPoolExecutor(1, "passwords")
         self._running: asyncio.Task[None] | None = None
         self._errors = ErrorLog(log)
 
-    async def outcome(self, given: Credentials, address: str) -> Outcome:
+    async def check(self, credentials: Credentials, address: str) -> Outcome:
         """Return what becomes of credentials that a client at this address gives, once it is their turn."""
-        known = self._logins.known(given)
+        known = self._basic_auth.cached_outcome(credentials)
         if known is not None:
             return known
         waiter = asyncio.get_running_loop().create_future()
-        entry = Entry(self._logins.digest(given), given, line_of(address))
+        entry = Entry(self._basic_auth.digest(credentials), credentials, client_group(address))
         waits, left = self._queue.join(entry, waiter)
         if left:
             _resolve(left, Outcome.UNCHECKED)
@@ -144,26 +144,26 @@ class PasswordChecks:
         loop = asyncio.get_running_loop()
         while self._queue:
             entry = self._queue.take()
-            outcome, seconds = await loop.run_in_executor(self._executor, self._check, entry.given)
+            outcome, seconds = await loop.run_in_executor(self._executor, self._check, entry.credentials)
             _resolve(entry, outcome)
             if outcome is not Outcome.RIGHT:
-                await asyncio.sleep(seconds * (1 / SHARE - 1))
+                await asyncio.sleep(seconds * (1 / MAX_CPU_SHARE - 1))
         self._running = None
 
-    def _check(self, given: Credentials) -> tuple[Outcome, float]:
+    def _check(self, credentials: Credentials) -> tuple[Outcome, float]:
         """Return the outcome, and the seconds of a processor core that it took."""
-        if known := self._logins.known(given):  # since it came into the line
+        if known := self._basic_auth.cached_outcome(credentials):  # since it came into the line
             return known, 0.0
         started = time.thread_time()
-        digest = self._logins.digest(given)
+        digest = self._basic_auth.digest(credentials)
         try:
-            right = self._logins.check(given)
+            right = self._basic_auth.verify(credentials)
         except Exception as error:
             self._errors.defect("check", "checking a password", error)
             right = False
         else:
             self._errors.clear("check", "passwords are checked again")
-            self._logins.remember(digest, right=right)
+            self._basic_auth.cache(digest, right=right)
         return (Outcome.RIGHT if right else Outcome.WRONG), time.thread_time() - started
 
     def close(self) -> None:
@@ -171,9 +171,9 @@ class PasswordChecks:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _hash_of(steps: int) -> str:
+def _decoy_hash(steps: int) -> str:
     """Return a hash of that cost, of no password that anybody has."""
-    return f"$2b${steps:02}${_NOBODYS}"
+    return f"$2b${steps:02}${_UNMATCHABLE_DIGEST}"
 
 
 def _matches(password: bytes, hashed: str) -> bool:

@@ -10,42 +10,42 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST = 3072
-"""Connections at a time. Each takes 4 KiB, and up to 30 more for a request that has not come as a whole."""
+MAX_CONNECTIONS = 3072
+"""Connections at a time. Each takes 4 KiB, and up to 30 more for a request that has not come as a complete."""
 
-MOST_TLS = 1024
+MAX_TLS_CONNECTIONS = 1024
 """Connections on which TLS has begun, each of which takes tens of KiB. There are more as long as nothing has come."""
 
 _RESERVE = 128
 """Descriptors that are left to everything else: files of genv and of /proc, the driver's devices, children."""
 
-_WANTED_DESCRIPTORS = MOST + 2 * _RESERVE
+_WANTED_DESCRIPTORS = MAX_CONNECTIONS + 2 * _RESERVE
 
 
 class Stage(enum.IntEnum):  # numbers are looked up faster, and each request comes into several stages
     """What a connection waits for. The order is that in which they have to go."""
 
-    LEAVING = 0
+    LINGERING = 0
     """It is refused already; what the client still sends is thrown away, so that it can read why."""
     NEW = 1
-    """It has not sent one whole request yet."""
-    LOGIN = 2
+    """It has not sent one complete request yet."""
+    AUTHENTICATING = 2
     """Its password is being checked."""
-    TAKING = 3
+    SENDING = 3
     """It gets an answer and has not taken all of it."""
-    ASKING = 4
+    RECEIVING = 4
     """It had an answer, and has begun to send the next request."""
-    RESTING = 5
+    IDLE = 5
     """It had an answer, and may ask again."""
 
 
-SECONDS = {
-    Stage.LEAVING: 2.0,
+TIMEOUTS = {
+    Stage.LINGERING: 2.0,
     Stage.NEW: 10.0,
-    Stage.LOGIN: 10.0,
-    Stage.TAKING: 10.0,
-    Stage.ASKING: 10.0,
-    Stage.RESTING: 120.0,  # longer than scrape intervals, so that the connection is used again
+    Stage.AUTHENTICATING: 10.0,
+    Stage.SENDING: 10.0,
+    Stage.RECEIVING: 10.0,
+    Stage.IDLE: 120.0,  # longer than scrape intervals, so that the connection is used again
 }
 """How long a connection may stay in a stage."""
 
@@ -95,32 +95,32 @@ class Connections(Generic[_Connection]):
         """Return the connections that are in one of the stages, the oldest of each first."""
         return [connection for stage in stages for connection in self._stages[stage]]
 
-    def surplus(self, most: int) -> _Connection | None:
+    def victim_if_full(self, limit: int) -> _Connection | None:
         """Return the connection that has to go before another can come; None while there is room.
 
         Args:
-            most: how many connections there may be.
+            limit: how many connections there may be.
         """
-        return self.victim(most) if len(self) >= most else None
+        return self.victim(limit) if len(self) >= limit else None
 
-    def victim(self, most: int) -> _Connection | None:
+    def victim(self, limit: int) -> _Connection | None:
         """Return the connection that is missed the least, None if there is none.
 
         Args:
-            most: how many connections there may be.
+            limit: how many connections there may be.
         """
         for stage in Stage:
-            if len(self._stages[stage]) > most // _SHARE:
+            if len(self._stages[stage]) > limit // _SHARE:
                 return next(iter(self._stages[stage]))
         return next((next(iter(members)) for members in self._stages.values() if members), None)
 
 
-def room() -> int:
+def connection_limit() -> int:
     """Return how many connections there may be with the limit on descriptors as it is now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return MOST
-    return max(1, min(MOST, soft - min(_RESERVE, soft // 2)))
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, soft - min(_RESERVE, soft // 2)))
 
 
 def raise_descriptor_limit() -> None:

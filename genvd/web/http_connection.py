@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from genvd.common.text import clean
-from genvd.web.connections import MOST_TLS, SECONDS, Connections, Stage
+from genvd.web.connections import MAX_TLS_CONNECTIONS, TIMEOUTS, Connections, Stage
 from genvd.web.login_queue import Outcome
 from genvd.web.request import MAX_HEAD_BYTES, BadRequestError, Request, from_event
 from genvd.web.response import Response, problem
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_DISCARDED = 1024 * 1024
+_MAX_DISCARDED = 1024 * 1024
 """Bytes that a client may still send after it was refused, so that it gets to read why."""
 
 
@@ -68,9 +68,9 @@ class HttpConnection:
         self._http: h11.Connection | None = None
         """None while nothing of a request has come, so that who rests costs little."""
         self._wants_body = True
-        self._garbled = False
+        self._unread_body = False
         """Whether bytes may come that are no request."""
-        self._refusal: Response | None = None
+        self._rejection: Response | None = None
         """The answer to a client that was too slow, or sent no request."""
         self._timer: asyncio.TimerHandle | None = None
         self.enter(Stage.NEW)
@@ -81,10 +81,10 @@ class HttpConnection:
         self._table.put(self, stage)
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(SECONDS[stage], self._too_late)
+        self._timer = asyncio.get_running_loop().call_later(TIMEOUTS[stage], self._on_timeout)
 
     def _begin_tls(self) -> None:
-        if victim := self._context.encrypted.surplus(MOST_TLS):
+        if victim := self._context.encrypted.victim_if_full(MAX_TLS_CONNECTIONS):
             victim.close()
         self._table.remove(self)
         self._table = self._context.encrypted
@@ -101,13 +101,13 @@ class HttpConnection:
         self._stream.close()
         self._http = None
 
-    def _too_late(self) -> None:
-        if self._refusal is None:
-            if self.stage is Stage.LOGIN:
-                self._refusal = self._context.handler.turned_away(Outcome.UNCHECKED)
+    def _on_timeout(self) -> None:
+        if self._rejection is None:
+            if self.stage is Stage.AUTHENTICATING:
+                self._rejection = self._context.handler.rejection(Outcome.UNCHECKED)
             elif self.stage is Stage.NEW and self._http:
-                self._refusal = problem(HTTPStatus.REQUEST_TIMEOUT)
-            if self._refusal:
+                self._rejection = problem(HTTPStatus.REQUEST_TIMEOUT)
+            if self._rejection:
                 self.task.cancel()
                 return
         self.close()
@@ -130,22 +130,22 @@ class HttpConnection:
         try:
             while event := await self._next_request(stream):
                 await self._answer(stream, event)
-                if not self._is_ready_for_another():
+                if not self._prepare_for_next_request():
                     break
                 await asyncio.sleep(0)  # what is there already is read without waiting, and others want their turn
             else:
                 return
         except h11.RemoteProtocolError as error:
-            self._refusal = problem(self._status_of(error))
+            self._rejection = problem(self._status_of(error))
             error.__traceback__ = None  # of which h11 makes one too
         except BadRequestError as error:
-            self._refusal = problem(error.status)
+            self._rejection = problem(error.status)
         except asyncio.CancelledError:
-            if self._refusal is None or self.stage is None:
+            if self._rejection is None or self.stage is None:
                 raise
-        if self._refusal:
-            await self._refuse(stream, self._refusal)
-        await self._leave(stream)
+        if self._rejection:
+            await self._reject(stream, self._rejection)
+        await self._linger(stream)
 
     # --- Reading -----------------------------------------------------------------------------------------------
 
@@ -159,11 +159,11 @@ class HttpConnection:
             received = await stream.read() if event is h11.NEED_DATA else b""
             if not received:
                 return None
-            self._take(received)
+            self._feed(received)
 
-    def _take(self, received: bytes) -> None:
-        if self.stage is Stage.RESTING:
-            self.enter(Stage.ASKING)
+    def _feed(self, received: bytes) -> None:
+        if self.stage is Stage.IDLE:
+            self.enter(Stage.RECEIVING)
         if self._http is None:
             received = received.lstrip(b"\r\n")  # RFC 9112, section 2.2
             if not received:
@@ -189,9 +189,9 @@ class HttpConnection:
         request = from_event(event)
         security = self._context.security
         outdated = security.policy.tls is not self._tls
-        if outdated and not security.is_as_safe(self._tls):
+        if outdated and not security.still_allows(self._tls):
             raise ConnectionAbortedError("the client came before TLS was configured anew")
-        self._garbled = request.has_body
+        self._unread_body = request.has_body
         if not request.has_body:
             self._http.next_event()  # its end
         response, closes = await self._response(request)
@@ -203,12 +203,12 @@ class HttpConnection:
     async def _response(self, request: Request) -> tuple[Response, bool]:
         """Return the response, and whether the connection has to end with it."""
         handler, errors = self._context.handler, self._context.errors
-        self.enter(Stage.LOGIN)
+        self.enter(Stage.AUTHENTICATING)
         try:
-            outcome = await handler.login(request, self._address)
-            self.enter(Stage.TAKING)
+            outcome = await handler.authenticate(request, self._address)
+            self.enter(Stage.SENDING)
             if outcome is not Outcome.RIGHT:
-                return handler.turned_away(outcome), True
+                return handler.rejection(outcome), True
             response = await handler.respond(request)
         except Exception as error:
             errors.defect("request", "a request", error)
@@ -216,10 +216,10 @@ class HttpConnection:
         errors.clear("request", "requests succeed again")
         return response, False
 
-    async def _refuse(self, stream: Stream, response: Response) -> None:
+    async def _reject(self, stream: Stream, response: Response) -> None:
         """Answer what is no request. Where the next one begins is anybody's guess, so there is none."""
-        self._garbled = True
-        self.enter(Stage.TAKING)
+        self._unread_body = True
+        self.enter(Stage.SENDING)
         await self._send(stream, response, closes=True)
 
     async def _send(self, stream: Stream, response: Response, *, closes: bool) -> None:
@@ -235,26 +235,26 @@ class HttpConnection:
         self._http.send(h11.EndOfMessage())
         await stream.write(head or b"", body)
 
-    def _is_ready_for_another(self) -> bool:
+    def _prepare_for_next_request(self) -> bool:
         """Get ready for the next request, which may be there already; tell whether there may be one."""
         assert self._http
         if self._http.our_state is not h11.DONE:
             return False
         unread, self._http = self._unread, None
-        self.enter(Stage.RESTING)
+        self.enter(Stage.IDLE)
         if unread:
-            self._take(unread)
+            self._feed(unread)
         return True
 
-    async def _leave(self, stream: Stream) -> None:
+    async def _linger(self, stream: Stream) -> None:
         """End a connection; if more may come, only once it is read and thrown away.
 
         Closing with bytes unread would reset the connection before the client has read the answer.
         """
         stream.end()
-        if not self._garbled and not self._unread:
+        if not self._unread_body and not self._unread:
             return
-        self.enter(Stage.LEAVING)
+        self.enter(Stage.LINGERING)
         discarded = 0
-        while discarded <= _MOST_DISCARDED and (came := await stream.discard()):
+        while discarded <= _MAX_DISCARDED and (came := await stream.discard()):
             discarded += came

@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from genvd.common.error_log import ErrorLog
-from genvd.web.connections import Stage, room
+from genvd.web.connections import Stage, connection_limit
 from genvd.web.http_connection import Context, HttpConnection
 from genvd.web.request_handler import RequestHandler
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from genvd.web.listening import Listening
+    from genvd.web.listening import ListenSockets
     from genvd.web.security import Security
     from genvd.web.site import Site
 
@@ -38,7 +38,7 @@ _SEND_BUFFER = 64 * 1024
 _RECEIVE_BUFFER = 16 * 1024
 """Bytes of the kernel's memory for each connection (socket(7) doubles them). By itself it lets a client that never
 reads have megabytes."""
-_FEW, _SEND_BUFFER_OF_FEW = 64, 256 * 1024
+_FEW_CONNECTIONS, _SEND_BUFFER_IF_FEW = 64, 256 * 1024
 """So many connections, which are more than usually scrape, get larger ones: a large body goes in fewer turns, each of
 which has to wait for its own when a tick is going on."""
 
@@ -46,7 +46,7 @@ which has to wait for its own when a tick is going on."""
 class Server:
     """Serves a site on listening sockets."""
 
-    def __init__(self, site: Site, security: Security, listening: Listening) -> None:
+    def __init__(self, site: Site, security: Security, listening: ListenSockets) -> None:
         self.listening = listening
         self._port = listening.port
         self._security = security
@@ -55,7 +55,7 @@ class Server:
         self._tables = (self._context.connections, self._context.encrypted)
         self._listeners: list[socket.socket] = list(listening.all)
         self._kept: Collection[socket.socket] = ()
-        self._told_to_stop = asyncio.Event()
+        self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -76,30 +76,32 @@ class Server:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(self._failed)
+        self._loop.set_exception_handler(self._on_loop_error)
         self._thread.start()
 
-    def stop(self, *, take_queued: bool, heir: Server | None = None) -> None:
+    def stop(self, *, accept_queued: bool, successor: Server | None = None) -> None:
         """Take no further connections, answer what was asked already, and close.
 
         Args:
-            take_queued: answer also who has connected and was not accepted yet; not so where the sockets live on and
+            accept_queued: answer also who has connected and was not accepted yet; not so where the sockets live on and
                 somebody else will accept them.
-            heir: who goes on with some of the sockets, and with who waits in these.
+            successor: who goes on with some of the sockets, and with who waits in these.
         """
         if not self.started:
-            if not take_queued:
+            if not accept_queued:
                 self.listening.close()
                 return
             self.start()
-        self._kept = [one for one in self._listeners if not take_queued or (heir and heir.has(one.getsockname()))]
+        self._kept = [
+            one for one in self._listeners if not accept_queued or (successor and successor.serves(one.getsockname()))
+        ]
         assert self._loop
-        self._loop.call_soon_threadsafe(self._told_to_stop.set)
+        self._loop.call_soon_threadsafe(self._stop_requested.set)
         self._thread.join()
 
-    def has(self, place: tuple[object, ...]) -> bool:
+    def serves(self, address: tuple[object, ...]) -> bool:
         """Tell whether it serves on this address and port."""
-        return self.listening.of(place) is not None
+        return self.listening.find(address) is not None
 
     def _run(self) -> None:
         assert self._loop
@@ -113,7 +115,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._listen()
-        await self._told_to_stop.wait()
+        await self._stop_requested.wait()
         self._context.stopping = True
         self._stop_listening(self._kept)
         if self._listeners:
@@ -122,13 +124,13 @@ class Server:
                 while self._accept(listener):
                     await asyncio.sleep(0)
         self._stop_listening(list(self._listeners))
-        await self._answer_what_was_asked()
+        await self._finish_requests()
 
-    async def _answer_what_was_asked(self) -> None:
+    async def _finish_requests(self) -> None:
         await asyncio.sleep(0)  # what has come by now is read
         await asyncio.sleep(0)
         for table in self._tables:
-            for connection in table.in_stage(Stage.RESTING, Stage.LEAVING):
+            for connection in table.in_stage(Stage.IDLE, Stage.LINGERING):
                 connection.close()
         if tasks := [connection.task for table in self._tables for connection in table]:
             await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
@@ -140,7 +142,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
 
-    def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_loop_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take note of what went wrong in the event loop, which goes on."""
         error = context.get("exception")
         if not isinstance(error, Exception):
@@ -163,7 +165,7 @@ class Server:
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept some of those who wait; return whether there may be more."""
-        most = room()
+        limit = connection_limit()
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 accepted, address = listener.accept()
@@ -175,22 +177,22 @@ class Server:
             except OSError as error:
                 self._pause(error)
                 return False
-            if sum(map(len, self._tables)) >= most:
-                self._make_room(most)
-            self._welcome(accepted, str(address[0]))
+            if sum(map(len, self._tables)) >= limit:
+                self._evict_one(limit)
+            self._start_connection(accepted, str(address[0]))
         return True
 
-    def _welcome(self, accepted: socket.socket, address: str) -> None:
+    def _start_connection(self, accepted: socket.socket, address: str) -> None:
         accepted.setblocking(False)
         with suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sum(map(len, self._tables)) < _FEW:
-                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_OF_FEW)
-        self._security.look()
+            if sum(map(len, self._tables)) < _FEW_CONNECTIONS:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_IF_FEW)
+        self._security.reload_if_changed()
         HttpConnection(self._context, accepted, address, self._security.policy.tls)
 
-    def _make_room(self, most: int) -> None:
-        victims = (table.victim(most) for table in self._tables)
+    def _evict_one(self, limit: int) -> None:
+        victims = (table.victim(limit) for table in self._tables)
         if victim := next(filter(None, victims), None):
             victim.close()
 
@@ -201,7 +203,7 @@ class Server:
             self._errors.report("accept", f"no connection can be accepted: {error.strerror}; {advice}")
         else:
             log.debug("no connection can be accepted: %s", error)
-        self._make_room(0)
+        self._evict_one(0)
         assert self._loop
         for listener in self._listeners:
             self._loop.remove_reader(listener)

@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 _DIGITS = {"utilization": 3, "memory": 3, "temperature": 1, "power": 1}
 
 
-def snapshot(machine: Snapshot, past: Past) -> bytes:
+def snapshot_document(snapshot: Snapshot, past: Past) -> bytes:
     """Return the Snapshot."""
-    return snapshot_json.dump(machine)
+    return snapshot_json.dump(snapshot)
 
 
-def page_data(machine: Snapshot, past: Past) -> bytes:
+def page_data(snapshot: Snapshot, past: Past) -> bytes:
     """Return the overview with the last hour of each device, up to now.
 
     The last point of an hour is the mean since it began, so what is shown beside the curve would be elsewhere.
     """
-    shown = dataclasses.asdict(overview(machine))
-    keys = device_keys(machine.devices or ())
+    shown = dataclasses.asdict(overview(snapshot))
+    keys = device_keys(snapshot.devices or ())
     shown["history"] = {
-        "times": [round(time) for time in (*past.times, machine.timestamp)],
-        "devices": [_curves(past, device, keys[device.index]) for device in machine.devices or ()],
+        "times": [round(time) for time in (*past.times, snapshot.timestamp)],
+        "devices": [_curves(past, device, keys[device.index]) for device in snapshot.devices or ()],
     }
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 

@@ -15,7 +15,7 @@ from genvd.web.listening import ListenError, listen
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 
-def why_not_listen(pid: int, name: str, port: int) -> str | None:
+def find_listen_problem(pid: int, name: str, port: int) -> str | None:
     """Return why the monitor with this pid could not listen there; None if it could, or that is not known.
 
     What it listens on already is no obstacle to it. The port is taken for an instant where it is free.

@@ -30,17 +30,17 @@ class ListenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenSockets:
     """The listening sockets of one server, at least one. All have the same port."""
 
     name: str
     """The address as the configuration has it."""
     sockets: tuple[socket.socket, ...]
-    held: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
     """Loopback addresses that are missing because another program listens there."""
-    absent: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
     """Loopback addresses that are missing because the machine does not have them."""
-    narrower: tuple[socket.socket, ...] = ()
+    carried_over: tuple[socket.socket, ...] = ()
     """Sockets of the server before, on addresses that one of ``sockets`` has as well. The kernel gives them the
     connections to these addresses, and closing them would reset who is just connecting, so they are served too."""
 
@@ -57,22 +57,22 @@ class Listening:
     @property
     def all(self) -> tuple[socket.socket, ...]:
         """All sockets that are to be served."""
-        return self.sockets + self.narrower
+        return self.sockets + self.carried_over
 
-    def has_come(self) -> bool:
+    def missing_address_available(self) -> bool:
         """Tell whether the machine has an address by now that was missing. This takes two system calls for each."""
-        return any(_is_here(address) for address in self.absent)
+        return any(_is_here(address) for address in self.unavailable)
 
-    def is_as(self, other: Listening) -> bool:
+    def same_addresses(self, other: ListenSockets) -> bool:
         """Tell whether both serve the same addresses, and the same are missing for the same reasons."""
-        return (self.addresses, self.held, self.absent) == (other.addresses, other.held, other.absent)
+        return (self.addresses, self.taken, self.unavailable) == (other.addresses, other.taken, other.unavailable)
 
-    def of(self, place: tuple[object, ...]) -> socket.socket | None:
+    def find(self, place: tuple[object, ...]) -> socket.socket | None:
         """Return the socket that is bound to this address and port, if any."""
         return next((one for one in self.all if one.getsockname() == place), None)
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
+    def allow_reuse(self) -> Iterator[None]:
         """Let this process listen on the same port on a wider or narrower address meanwhile."""
         self._share(1)
         try:
@@ -100,41 +100,41 @@ def _is_here(address: str) -> bool:
     return True
 
 
-def adopt(sockets: Iterable[socket.socket]) -> Listening | None:
+def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
     """Return the sockets that somebody else opened as those of a server; None if none of them is of IP."""
     found = tuple(one for one in sockets if one.family in (socket.AF_INET, socket.AF_INET6))
     if not found:
         return None
     addresses = [str(one.getsockname()[0]) for one in found]
-    return Listening(LOCALHOST if set(LOOPBACK) <= set(addresses) else addresses[0], found)
+    return ListenSockets(LOCALHOST if set(LOOPBACK) <= set(addresses) else addresses[0], found)
 
 
-def listen(name: str, port: int, beside: Listening | None = None) -> Listening:
+def listen(name: str, port: int, existing: ListenSockets | None = None) -> ListenSockets:
     """Return listening sockets.
 
     Args:
         name: a name or a numeric address, IPv4 or IPv6; localhost for both loopback addresses, of which one is enough.
         port: 0 for one that is free.
-        beside: what this process listens on already. A socket of it that is bound to the same place is taken too, with
-            the connections that wait in it.
+        existing: what this process listens on already. A socket of it that is bound to the same address and port is
+            used again, with the connections that wait in it.
 
     Raises:
         ListenError: the address is not one of this machine, or the port is taken or not allowed.
     """
     if not is_localhost(name):
-        wide = _listen_on(name, name, port, beside)
-        return Listening(name, (wide,), narrower=_narrower(wide, beside) if beside else ())
+        wide = _listen_on(name, name, port, existing)
+        return ListenSockets(name, (wide,), carried_over=_covered_sockets(wide, existing) if existing else ())
     for _ in range(_PORTS_TRIED if port == 0 else 1):
-        found = _listen_on_loopback(name, port, beside)
-        if not found.held or port:
+        found = _listen_on_loopback(name, port, existing)
+        if not found.taken or port:
             break
         found.close()
     else:
-        found = _listen_on_loopback(name, port, beside)
+        found = _listen_on_loopback(name, port, existing)
     return found
 
 
-def _narrower(wide: socket.socket, before: Listening) -> tuple[socket.socket, ...]:
+def _covered_sockets(wide: socket.socket, before: ListenSockets) -> tuple[socket.socket, ...]:
     """Return those of the sockets of before that are on addresses which this one has as well, and on its port."""
     address, port, *_ = wide.getsockname()
     if address not in _WILDCARDS:
@@ -150,39 +150,39 @@ def _narrower(wide: socket.socket, before: Listening) -> tuple[socket.socket, ..
     )
 
 
-def _listen_on_loopback(name: str, port: int, beside: Listening | None) -> Listening:
+def _listen_on_loopback(name: str, port: int, existing: ListenSockets | None) -> ListenSockets:
     found: list[socket.socket] = []
     problems: dict[str, ListenError] = {}
-    held, absent = [], []
+    taken, unavailable = [], []
     for address in LOOPBACK:
         try:
-            found.append(_listen_on(name, address, port, beside))
+            found.append(_listen_on(name, address, port, existing))
             port = int(found[0].getsockname()[1])
         except ListenError as error:
             number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
             if number == errno.EADDRINUSE:
-                held.append(address)
+                taken.append(address)
             elif number in _NOT_HERE:
-                absent.append(address)
+                unavailable.append(address)
             else:
-                Listening(name, tuple(found)).close()
+                ListenSockets(name, tuple(found)).close()
                 raise
             problems[address] = error
     if not found:
-        raise problems[(held or absent)[0]]
-    return Listening(name, tuple(found), tuple(held), tuple(absent))
+        raise problems[(taken or unavailable)[0]]
+    return ListenSockets(name, tuple(found), tuple(taken), tuple(unavailable))
 
 
-def _listen_on(name: str, address: str, port: int, beside: Listening | None) -> socket.socket:
+def _listen_on(name: str, address: str, port: int, existing: ListenSockets | None) -> socket.socket:
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
-        if beside and (same := beside.of(where)):
+        if existing and (same := existing.find(where)):
             return same.dup()
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, beside is not None)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, existing is not None)
             listener.bind(where)
             listener.listen(_BACKLOG)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

@@ -3,7 +3,7 @@
 Checking a password is slow on purpose, so a flood of wrong ones has to wait, and must not make a scraper wait whose
 password is not known yet, even where both come from one address. A scraper comes back with the same credentials after
 a while. Who floods either comes back at once, or has other credentials each time. So a place in a line goes to the
-credentials that have not been given for the longest time since they were turned away.
+credentials that have not been credentials for the longest time since they were turned away.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     Waiter = asyncio.Future["Outcome"]
 
-MOST_CREDENTIALS = 16
+MAX_CREDENTIALS = 16
 """That wait in the line of one address."""
 
-MOST_WAITERS = 8
+MAX_WAITERS = 8
 """Requests that wait for the same credentials."""
 
 _LONGEST_PAUSE = 60.0
@@ -54,7 +54,7 @@ class Entry:
 
     digest: bytes
     """Of the credentials, with a key that nobody knows."""
-    given: Credentials
+    credentials: Credentials
     line: str
     pause: float = 0.0
     """Seconds between the last time that these credentials were turned away and this one; 0 if they are new."""
@@ -67,7 +67,7 @@ class LoginQueue:
     def __init__(self) -> None:
         self._lines: dict[str, dict[bytes, Entry]] = {}
         self._entries: dict[Waiter, Entry] = {}
-        self._turned_away = _TurnedAway()
+        self._rejections = _RejectionTimes()
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -81,18 +81,18 @@ class LoginQueue:
         line = self._lines.get(entry.line, {})
         left = None
         if same := line.get(entry.digest):
-            if len(same.waiting) >= MOST_WAITERS:
+            if len(same.waiting) >= MAX_WAITERS:
                 return False, None
             entry = same
         else:
-            entry.pause = self._turned_away.pause(entry.digest)
-            if len(line) >= MOST_CREDENTIALS:
+            entry.pause = self._rejections.pause(entry.digest)
+            if len(line) >= MAX_CREDENTIALS:
                 left = min(line.values(), key=_pause)
                 if left.pause >= entry.pause:
-                    self._turned_away.note(entry.digest)
+                    self._rejections.note(entry.digest)
                     return False, None
                 self._take_out(left)
-                self._turned_away.note(left.digest)
+                self._rejections.note(left.digest)
             self._lines.setdefault(entry.line, {})[entry.digest] = entry
         entry.waiting.add(waiter)
         self._entries[waiter] = entry
@@ -106,7 +106,7 @@ class LoginQueue:
         entry.waiting.discard(waiter)
         if not entry.waiting:
             self._take_out(entry)
-            self._turned_away.note(entry.digest)
+            self._rejections.note(entry.digest)
 
     def take(self) -> Entry:
         """Take out what is to be checked next; there has to be something.
@@ -132,7 +132,7 @@ class LoginQueue:
             del self._lines[entry.line]
 
 
-class _TurnedAway:
+class _RejectionTimes:
     """When credentials were turned away unchecked the last time.
 
     A table of fixed size: two credentials that fall into one place make each other new, which costs an attempt.
@@ -173,7 +173,7 @@ def _pause(entry: Entry) -> float:
     return entry.pause
 
 
-def line_of(address: str) -> str:
+def client_group(address: str) -> str:
     """Return in which line an address waits.
 
     Whoever is on this machine has all of 127.0.0.0/8, and whoever is in an IPv6 network has many addresses of it.

@@ -28,7 +28,7 @@ def list_items(values: Sequence[str]) -> list[str] | None:
     return None if len(items) > MAX_LIST_ITEMS else [item.strip() for item in items]
 
 
-def preferred(accept: Sequence[str], offered: Sequence[str]) -> str:
+def preferred_media_type(accept: Sequence[str], offered: Sequence[str]) -> str:
     """Return which of the offered media types the client likes best; the first one if it likes none or all.
 
     Of what it likes alike, it wants what it names more than what it merely takes: Accept of axios is
@@ -39,8 +39,8 @@ def preferred(accept: Sequence[str], offered: Sequence[str]) -> str:
         offered: media types, the server's own favourite first.
     """
     weights = _weights(accept)
-    liked = [(*_liking(weights, media_type), -place) for place, media_type in enumerate(offered)]
-    weight, _, place = max(liked)
+    preferences = [(*_preference(weights, media_type), -place) for place, media_type in enumerate(offered)]
+    weight, _, place = max(preferences)
     return offered[-place] if weight > 0 else offered[0]
 
 
@@ -63,7 +63,7 @@ def is_current(if_none_match: Sequence[str], tag: str) -> bool:
     return "*" in had or tag.removeprefix("W/") in had
 
 
-def _liking(weights: Sequence[tuple[str, float]], media_type: str) -> tuple[float, int]:
+def _preference(weights: Sequence[tuple[str, float]], media_type: str) -> tuple[float, int]:
     """Return how much the client likes the media type, 0 to 1, and how exactly it says so; the most exact counts."""
     ranges = {media_type: 3, media_type.split("/")[0] + "/*": 2, "*/*": 1}
     matching = [(ranges[name], weight) for name, weight in weights if name in ranges]

@@ -63,10 +63,10 @@ class Request:
     @property
     def from_browser(self) -> bool:
         """Whether the header fields show that a browser asks. No scraper sends any of them."""
-        return any(name in _OF_BROWSERS or name.startswith("sec-fetch-") for name, _ in self.headers.fields)
+        return any(name in _BROWSER_FIELDS or name.startswith("sec-fetch-") for name, _ in self.headers.fields)
 
 
-_OF_BROWSERS = frozenset({"origin", "referer", "accept-language"})
+_BROWSER_FIELDS = frozenset({"origin", "referer", "accept-language"})
 """A page can keep its browser from sending Origin and Referer, and Sec-Fetch-* (Fetch Metadata, W3C) is sent through
 TLS or to this machine only; but no page can make it leave out Accept-Language (Fetch, section 4.5)."""
 

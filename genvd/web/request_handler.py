@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
-from genvd.web.basic_auth import PasswordChecks, credentials
+from genvd.web.basic_auth import PasswordChecker, parse_credentials
 from genvd.web.login_queue import Outcome
 from genvd.web.response import Job, Response, problem
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_JOBS = 32
+MAX_JOBS = 32
 """That are being rendered or wait for it. Each tick has but a handful, so this is never reached unless it hangs."""
 
 _METHODS = ("GET", "HEAD")
@@ -43,29 +43,29 @@ class RequestHandler:
     def __init__(self, site: Site, security: Security) -> None:
         self._site = site
         self._security = security
-        self._passwords = PasswordChecks(security.logins)
+        self._passwords = PasswordChecker(security.basic_auth)
         self._renderer = ThreadPoolExecutor(1, "renderer")
         self._rendering: dict[Hashable, asyncio.Future[Response]] = {}
         self._errors = ErrorLog(log)  # of the renderer's thread
 
-    async def login(self, request: Request, address: str) -> Outcome:
+    async def authenticate(self, request: Request, address: str) -> Outcome:
         """Return whether a client may come in; it may have to wait until its password is checked."""
         if not self._security.policy.users:
             return Outcome.RIGHT
-        given = credentials(request.headers)
-        return await self._passwords.outcome(given, address) if given else Outcome.WRONG
+        given = parse_credentials(request.headers)
+        return await self._passwords.check(given, address) if given else Outcome.WRONG
 
-    def turned_away(self, outcome: Outcome) -> Response:
+    def rejection(self, outcome: Outcome) -> Response:
         """Return the response to who may not come in."""
-        limit = self._security.policy.limiter
-        if limit and not limit.turned_away.allows():
+        limit = self._security.policy.rate_limiter
+        if limit and not limit.rejected.try_acquire():
             return _TOO_MANY_REQUESTS
         return UNAUTHORIZED if outcome is Outcome.WRONG else TOO_MANY_LOGINS
 
     async def respond(self, request: Request) -> Response:
         """Return the response to who may come in."""
-        limit = self._security.policy.limiter
-        if limit and not limit.let_in.allows():
+        limit = self._security.policy.rate_limiter
+        if limit and not limit.admitted.try_acquire():
             return _TOO_MANY_REQUESTS
         if request.method not in _METHODS:
             return _NOT_ALLOWED
@@ -76,7 +76,7 @@ class RequestHandler:
         """Return the response of a job; who asks for what is being made already waits with the others."""
         running = self._rendering.get(job.key)
         if running is None:
-            if len(self._rendering) >= MOST_JOBS:
+            if len(self._rendering) >= MAX_JOBS:
                 return _TOO_MUCH_TO_RENDER
             running = asyncio.get_running_loop().run_in_executor(self._renderer, self._make, job)
             self._rendering[job.key] = running

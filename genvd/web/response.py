@@ -44,14 +44,14 @@ class Response:
         fields = (
             ("Server", _SERVER),
             ("Date", formatdate(usegmt=True)),
-            *self._of_body(),
+            *self._body_fields(),
             *own,
             *(field for field in configured if field not in own),
             *((("Connection", "close"),) if closes else ()),
         )
         return [(name.encode("latin-1"), value.strip().encode("latin-1", "replace")) for name, value in fields]
 
-    def _of_body(self) -> Headers:
+    def _body_fields(self) -> Headers:
         if self.status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
             return ()
         return ("Content-Type", self.content_type), ("Content-Length", str(len(self.body)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from genvd.common.error_log import ErrorLog
 from genvd.config.web import WebConfig, read
 from genvd.config.yaml_reader import ConfigError, unexpected
-from genvd.web.basic_auth import Logins
+from genvd.web.basic_auth import BasicAuth
 from genvd.web.tls import Tls, TlsError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _RELOAD, _CERTIFICATE = "reload", "certificate"
 """What can go wrong."""
 
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 """From one look at the files to the next, at least. There is none without a new connection or a collection."""
 
 
@@ -43,7 +43,7 @@ class Policy:
     tls: Tls | None = None
     users: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
-    limiter: RateLimit | None = None
+    rate_limiter: RateLimiter | None = None
 
     @property
     def certificate_ends(self) -> tuple[CertificateEnd, ...]:
@@ -52,7 +52,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedWebConfig:
     """A configuration that can be put in force."""
 
     path: Path | None
@@ -62,23 +62,23 @@ class Loaded:
     """What the files looked like."""
 
     @property
-    def remark(self) -> str:
+    def warning(self) -> str:
         """What is not as the configuration says, though it can be used, in one line; empty for nothing."""
         tls = self.policy.tls
-        return f"{self.path}: {tls.remark}" if tls and tls.remark else ""
+        return f"{self.path}: {tls.warning}" if tls and tls.warning else ""
 
     def invalid_certificates(self) -> dict[str, str]:
         """Return ``server`` and ``client_ca``, if they are not valid now, with a line about each."""
         now = time.time()
         found = {one.certificate: one.invalidity(now) for one in self.policy.certificate_ends}
         return {
-            name: f"{self.path}: {self.policy.tls.names[name]}: {wrong}; {_IF_INVALID[name]}"
+            name: f"{self.path}: {self.policy.tls.labels[name]}: {wrong}; {_IF_INVALID[name]}"
             for name, wrong in found.items()
             if wrong and self.policy.tls
         }
 
 
-def load(path: Path | None) -> Loaded:
+def load(path: Path | None) -> LoadedWebConfig:
     """Return what the web configuration file says; without a file everybody may connect.
 
     Raises:
@@ -93,57 +93,57 @@ def load(path: Path | None) -> Loaded:
 class Security:
     """The policy in force. Each request asks for it anew."""
 
-    def __init__(self, loaded: Loaded | None = None) -> None:
+    def __init__(self, loaded: LoadedWebConfig | None = None) -> None:
         self._loaded = loaded or load(None)
-        self._looked = self._loaded.signature
+        self._seen_signature = self._loaded.signature
         self._files = self._loaded.files
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._lock = threading.Lock()
         self._errors = ErrorLog(log)
         self.successful = True
         """Whether the configuration could be used when it was last read."""
-        self.logins = Logins()
-        self.adopt(self._loaded)
+        self.basic_auth = BasicAuth()
+        self.apply(self._loaded)
 
     @property
     def policy(self) -> Policy:
         """What holds now."""
         return self._loaded.policy
 
-    def adopt(self, loaded: Loaded) -> None:
+    def apply(self, loaded: LoadedWebConfig) -> None:
         """Put a configuration in force."""
         with self._lock:
-            self._adopt(loaded)
+            self._apply(loaded)
 
-    def _adopt(self, loaded: Loaded) -> None:
-        if loaded.remark:
-            log.warning("%s", loaded.remark)
-        self.logins.let_in(loaded.policy.users)
+    def _apply(self, loaded: LoadedWebConfig) -> None:
+        if loaded.warning:
+            log.warning("%s", loaded.warning)
+        self.basic_auth.set_users(loaded.policy.users)
         self._loaded = loaded
-        self._looked, self._files = loaded.signature, loaded.files
+        self._seen_signature, self._files = loaded.signature, loaded.files
         self._errors.clear(_RELOAD, "the web configuration can be used again")
         self.successful = True
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Read the files again if they have changed; what is broken leaves all as it is.
 
         So does what would let in whoever was kept out: a file that is just being written, or could not be written on a
         full disk, is shorter than it should be. Only :meth:`adopt` takes that.
         """
-        if self._loaded.path is None or time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+        if self._loaded.path is None or time.monotonic() < self._next_check or not self._lock.acquire(blocking=False):
             return
         try:
-            self._next_look = time.monotonic() + _LOOK_SECONDS
+            self._next_check = time.monotonic() + _CHECK_SECONDS
             signature = _signature(self._files)
-            if signature != self._looked:
+            if signature != self._seen_signature:
                 self._read_again()
-            self._look_at_certificates()
+            self._check_certificates()
         except Exception as error:  # connections and collections go on by the rules of before, whatever it is
             self._failed([unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
 
-    def _look_at_certificates(self) -> None:
+    def _check_certificates(self) -> None:
         """Say which certificates in force are not valid, once, and when they are again."""
         invalid = self._loaded.invalid_certificates()
         for name, line in invalid.items():
@@ -154,11 +154,11 @@ class Security:
 
     def _read_again(self) -> None:
         loaded, problems = _try(self._loaded.path, self._files)
-        self._looked, self._files = loaded.signature, loaded.files
+        self._seen_signature, self._files = loaded.signature, loaded.files
         if problems:
             self._failed(problems)
             return
-        if lost := _lost(self._loaded.policy, loaded.policy):
+        if lost := _lost_protections(self._loaded.policy, loaded.policy):
             self.successful = False
             text = (
                 f"{loaded.path}: has no {' and no '.join(lost)} any more; the version before holds until a reload:"
@@ -166,7 +166,7 @@ class Security:
             )
             self._errors.report(_RELOAD, text)
             return
-        self._adopt(loaded)
+        self._apply(loaded)
         log.info("the web configuration was read anew")
 
     def _failed(self, problems: list[str]) -> None:
@@ -177,30 +177,30 @@ class Security:
             for problem in problems:
                 log.error("%s", problem)
 
-    def is_as_safe(self, tls: Tls | None) -> bool:
+    def still_allows(self, tls: Tls | None) -> bool:
         """Tell whether a connection that was made under an older configuration would be let in by this one as well."""
         now = self.policy.tls
-        return now is None or (tls is not None and tls.demands == now.demands)
+        return now is None or (tls is not None and tls.client_requirements == now.client_requirements)
 
 
-def _lost(before: Policy, after: Policy) -> list[str]:
+def _lost_protections(before: Policy, after: Policy) -> list[str]:
     """Return in words what kept people out by the policy before, and is missing in the one after it."""
     lost = []
     if before.tls and not after.tls:
         lost.append("TLS")
-    elif before.tls and after.tls and before.tls.verifies > after.tls.verifies:
-        lost.append("client_auth_type RequireAndVerifyClientCert" if after.tls.verifies else "client_auth_type")
-    elif before.tls and after.tls and before.tls.checks_names > after.tls.checks_names:
+    elif before.tls and after.tls and before.tls.verify_level > after.tls.verify_level:
+        lost.append("client_auth_type RequireAndVerifyClientCert" if after.tls.verify_level else "client_auth_type")
+    elif before.tls and after.tls and before.tls.checks_sans > after.tls.checks_sans:
         lost.append("client_allowed_sans")
     if before.users and not after.users:
         lost.append("users")
     return lost
 
 
-def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]:
+def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, list[str]]:
     """Read the configuration; the signature is never younger than what was read."""
     if path is None:
-        return Loaded(None, Policy(), (), ()), []
+        return LoadedWebConfig(None, Policy(), (), ()), []
     files = files or (path,)
     for _ in range(3):  # until the files whose signature was taken are those that were read
         signature = _signature(files)
@@ -209,7 +209,7 @@ def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[Loaded, list[str]]
         if reading.files == files:
             break
         files = reading.files
-    return Loaded(path, policy, files, signature), problems
+    return LoadedWebConfig(path, policy, files, signature), problems
 
 
 def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy, list[str]]:
@@ -221,15 +221,15 @@ def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy,
             problems = [*problems, f"{path}:{error.line}: {error}"]
         except Exception as error:
             problems = [*problems, unexpected(path, error)]
-    limiter = RateLimit(config.request_interval, config.request_burst) if config.request_interval else None
-    return Policy(tls, config.users, config.headers, limiter), problems
+    rate_limiter = RateLimiter(config.request_interval, config.request_burst) if config.request_interval else None
+    return Policy(tls, config.users, config.headers, rate_limiter), problems
 
 
 def _signature(files: tuple[Path, ...]) -> tuple[object, ...]:
-    return tuple(map(_look_of, files))
+    return tuple(map(_file_state, files))
 
 
-def _look_of(path: Path) -> object:
+def _file_state(path: Path) -> object:
     try:
         status = path.stat()
     except OSError as error:
@@ -237,7 +237,7 @@ def _look_of(path: Path) -> object:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-class Limiter:
+class TokenBucket:
     """A bucket of tokens: each request takes one, each interval brings one."""
 
     def __init__(self, interval: float, burst: int) -> None:
@@ -252,7 +252,7 @@ class Limiter:
         self._tokens = float(burst)
         self._counted = time.monotonic()
 
-    def allows(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take a token; tell whether there was one."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted) / self._interval)
@@ -263,10 +263,10 @@ class Limiter:
         return True
 
 
-class RateLimit:
+class RateLimiter:
     """``rate_limit``, for who is let in and for who is not: a flood of wrong passwords takes nobody else's tokens."""
 
     def __init__(self, interval: float, burst: int) -> None:
-        """Make one of which nothing is used; the arguments are those of :class:`Limiter`, and hold for each."""
-        self.let_in = Limiter(interval, burst)
-        self.turned_away = Limiter(interval, burst)
+        """Make one of which nothing is used; the arguments are those of :class:`TokenBucket`, and hold for each."""
+        self.admitted = TokenBucket(interval, burst)
+        self.rejected = TokenBucket(interval, burst)

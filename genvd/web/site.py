@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from genvd.analysis.history import NO_PAST, Past
-from genvd.common.host_names import Hosts
+from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web import json_documents
-from genvd.web.negotiation import accepts_gzip, is_current, preferred
+from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
 from genvd.web.response import Headers, Job, Response, problem
-from genvd.web.static_files import Manual, assets
+from genvd.web.static_files import Docs, assets
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
@@ -44,10 +44,10 @@ _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
 _NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
-_NOTHING_YET = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
+_NO_PAGE_DATA = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
 """What the page gets instead, which waits and is no program that would take it for a fault."""
 _NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
-_NOT_OURS = problem(
+_UNKNOWN_HOST = problem(
     HTTPStatus.MISDIRECTED_REQUEST,
     "This name is not known to be one of this machine. Ask by its address, or add the name to listen.names in"
     " monitor.yaml.",
@@ -63,19 +63,19 @@ class Site:
 
     def __init__(self) -> None:
         self.latest: Latest | None = None
-        self.hosts = Hosts()
+        self.host_names = HostNames()
         self._run = os.urandom(4).hex()
         self._assets = assets()
-        self._manual = Manual()
+        self._docs = Docs()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             **dict.fromkeys(self._assets, self._asset),
-            **dict.fromkeys(self._manual.paths, self._document),
+            **dict.fromkeys(self._docs.paths, self._document),
             "/": self._root,
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
-            "/api/v1/snapshot": lambda request: self._once_a_tick(json_documents.snapshot, request),
-            "/page/data.json": lambda request: self._once_a_tick(json_documents.page_data, request, _NOTHING_YET),
+            "/api/v1/snapshot": lambda request: self._json_document(json_documents.snapshot_document, request),
+            "/page/data.json": lambda request: self._json_document(json_documents.page_data, request, _NO_PAGE_DATA),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -87,8 +87,8 @@ class Site:
         return Response(b"Ready.\n") if self.latest else _NOT_READY
 
     def _metrics(self, request: Request) -> Response | Job:
-        if request.from_browser and not self.hosts.include(request.host):
-            return _NOT_OURS
+        if request.from_browser and not self.host_names.allows(request.host):
+            return _UNKNOWN_HOST
         latest = self.latest
         if latest is None:
             return _NOT_READY
@@ -101,25 +101,25 @@ class Site:
         return latest.scrapes[variant]
 
     def _root(self, request: Request) -> Response | Job:
-        if preferred(request.accept, (_HTML, _JSON)) == _JSON:
-            return self._once_a_tick(json_documents.snapshot, request)
+        if preferred_media_type(request.accept, (_HTML, _JSON)) == _JSON:
+            return self._json_document(json_documents.snapshot_document, request)
         return self._asset(request)
 
     def _asset(self, request: Request) -> Response:
-        if not self.hosts.include(request.host):
-            return _NOT_OURS
+        if not self.host_names.allows(request.host):
+            return _UNKNOWN_HOST
         asset = self._assets[request.path]
-        return _unless_current(request, asset.headers) or asset
+        return _not_modified(request, asset.headers) or asset
 
     def _document(self, request: Request) -> Response | Job:
-        if not self.hosts.include(request.host):
-            return _NOT_OURS
-        document = self._manual.at(request.path)
-        return document if isinstance(document, Job) else _unless_current(request, document.headers) or document
+        if not self.host_names.allows(request.host):
+            return _UNKNOWN_HOST
+        document = self._docs.get(request.path)
+        return document if isinstance(document, Job) else _not_modified(request, document.headers) or document
 
-    def _once_a_tick(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
-        if not self.hosts.include(request.host):
-            return _NOT_OURS
+    def _json_document(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
+        if not self.host_names.allows(request.host):
+            return _UNKNOWN_HOST
         latest = self.latest
         if latest is None:
             return before
@@ -128,13 +128,13 @@ class Site:
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)
         variant = (make, accepts_gzip(request.accept_encoding))
         return (
-            _unless_current(request, headers)
+            _not_modified(request, headers)
             or latest.rendered.get(variant)
             or Job((id(latest), variant), lambda: _render(latest, variant, headers))
         )
 
 
-def _unless_current(request: Request, headers: Headers) -> Response | None:
+def _not_modified(request: Request, headers: Headers) -> Response | None:
     """Return that nothing has changed, if the client has what has these header fields already."""
     if not is_current(request.headers.get_all("if-none-match"), dict(headers)["ETag"]):
         return None
@@ -155,7 +155,7 @@ def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Res
 @lru_cache(maxsize=64)
 def _variant(accept: tuple[str, ...], accept_encoding: tuple[str, ...]) -> Variant:
     """Return what to send; a scraper says the same each time."""
-    media_type = preferred(accept, (TEXT.media_type, OPENMETRICS.media_type))
+    media_type = preferred_media_type(accept, (TEXT.media_type, OPENMETRICS.media_type))
     return (OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT), accepts_gzip(accept_encoding)
 
 

@@ -51,7 +51,7 @@ SOURCES = Path(__file__).parents[2] / "docs"
 _DOCUMENT_POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
 
 
-class Manual:
+class Docs:
     """The documents by their paths. Each is read when somebody first asks for it, and then kept."""
 
     def __init__(self, pages: Path | None = None, sources: Path | None = None) -> None:
@@ -71,7 +71,7 @@ class Manual:
         """Where the documents are."""
         return tuple(self._files)
 
-    def at(self, path: str) -> Response | Job:
+    def get(self, path: str) -> Response | Job:
         """Return the document, or what reads it."""
         return self._read.get(path) or Job(path, lambda: self._load(path))
 

@@ -61,16 +61,16 @@ class PlainStream:
         self._socket = connected
         self._loop = asyncio.get_running_loop()
 
-    async def read(self, most: int = CHUNK) -> bytes:
+    async def read(self, max_bytes: int = CHUNK) -> bytes:
         """Return what came."""
-        return await self._loop.sock_recv(self._socket, most)
+        return await self._loop.sock_recv(self._socket, max_bytes)
 
     async def write(self, head: bytes, body: bytes = b"") -> None:
         """Send it. The body is not copied, but for its beginning."""
-        room = max(0, _FIRST - len(head))
-        await self._loop.sock_sendall(self._socket, head + body[:room])
-        if len(body) > room:
-            await self._loop.sock_sendall(self._socket, memoryview(body)[room:])
+        space = max(0, _FIRST - len(head))
+        await self._loop.sock_sendall(self._socket, head + body[:space])
+        if len(body) > space:
+            await self._loop.sock_sendall(self._socket, memoryview(body)[space:])
 
     def end(self, last: bytes = b"") -> None:
         """Close this direction, after a few more bytes if they go at once."""
@@ -99,17 +99,17 @@ class TlsStream:
     get them.
     """
 
-    def __init__(self, plain: PlainStream, tls: Tls, begins: Callable[[], None]) -> None:
+    def __init__(self, plain: PlainStream, tls: Tls, on_begin: Callable[[], None]) -> None:
         """Make one that has not begun.
 
         Args:
             plain: what is below.
             tls: how it is encrypted.
-            begins: called before memory is taken for it.
+            on_begin: called before memory is taken for it.
         """
         self._plain = plain
         self._tls = tls
-        self._begins: Callable[[], None] | None = begins
+        self._on_begin: Callable[[], None] | None = on_begin
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session: ssl.SSLObject | None = None
@@ -119,31 +119,31 @@ class TlsStream:
     async def read(self) -> bytes:
         """Return what came, after the handshake if there was none yet."""
         if self._session is None:
-            first = await self._first_record()
+            first = await self._read_first_record()
             if not first:
                 return b""
-            if self._begins:
-                self._begins()
+            if self._on_begin:
+                self._on_begin()
             self._incoming.write(first)
             self._session = self._tls.session(self._incoming, self._outgoing)
-            await self._do(self._session.do_handshake)
-            self._tls.check_names(self._session)
+            await self._drive(self._session.do_handshake)
+            self._tls.check_sans(self._session)
         try:
-            received = await self._do(lambda: self._opened.read(CHUNK))
+            received = await self._drive(lambda: self._tls_session.read(CHUNK))
         except ssl.SSLZeroReturnError:
             return b""
         self._unproductive = 0
         return received
 
     @property
-    def _opened(self) -> ssl.SSLObject:
+    def _tls_session(self) -> ssl.SSLObject:
         assert self._session
         return self._session
 
-    async def _first_record(self) -> bytes:
+    async def _read_first_record(self) -> bytes:
         """Return the first record, nothing if there is none of TLS."""
         first = b""
-        while len(first) < min(_length(first), _MOST_AWAITED):
+        while len(first) < min(_record_length(first), _MAX_FIRST_RECORD):
             received = await self._plain.read()
             if not received:
                 return b""
@@ -154,7 +154,7 @@ class TlsStream:
                 return b""
         return first
 
-    async def _do(self, operation: Callable[[], _Result]) -> _Result:
+    async def _drive(self, operation: Callable[[], _Result]) -> _Result:
         """Return the result of something that OpenSSL does, once it has got and sent all that it needs for it."""
         while True:
             try:
@@ -165,7 +165,7 @@ class TlsStream:
                 await self._flush()  # after an error: what is wrong
             received = await self._plain.read(_TURN)
             self._unproductive += len(received)
-            if not received or self._unproductive > _MOST_UNPRODUCTIVE:
+            if not received or self._unproductive > _MAX_UNPRODUCTIVE:
                 raise ConnectionAbortedError("the client ends the connection, or sends nothing but TLS messages")
             self._incoming.write(received)
             await asyncio.sleep(0)  # what is there already is read without waiting, and others want their turn
@@ -176,18 +176,18 @@ class TlsStream:
 
     async def write(self, head: bytes, body: bytes) -> None:
         """Send it, a record at a time, so that the buffer stays small; the first one has the head and what fits."""
-        room = max(0, CHUNK - len(head))
-        self._opened.write(head + body[:room])
+        space = max(0, CHUNK - len(head))
+        self._tls_session.write(head + body[:space])
         await self._flush()
         rest = memoryview(body)
-        for start in range(room, len(body), CHUNK):
-            self._opened.write(rest[start : start + CHUNK])
+        for start in range(space, len(body), CHUNK):
+            self._tls_session.write(rest[start : start + CHUNK])
             await self._flush()
 
     def end(self) -> None:
         """Say so in TLS, then close this direction."""
         with suppress(OSError, ValueError):
-            self._opened.unwrap()  # which wants the client's answer, for which nobody waits
+            self._tls_session.unwrap()  # which wants the client's answer, for which nobody waits
         self._plain.end(self._outgoing.read())
 
     async def discard(self) -> int:
@@ -197,10 +197,10 @@ class TlsStream:
     def close(self) -> None:
         """Close the connection."""
         self._plain.close()
-        self._session = self._begins = None
+        self._session = self._on_begin = None
 
 
-def _length(first: bytes) -> int:
+def _record_length(first: bytes) -> int:
     """Return how long the record is of which this is the beginning, as far as it is known."""
     if len(first) < _RECORD_HEADER:
         return _RECORD_HEADER
@@ -213,13 +213,13 @@ _HANDSHAKE = b"\x16"
 _RECORD_HEADER = 5
 """Bytes: the type, two of version, two of length (RFC 8446, section 5.1)."""
 
-_MOST_AWAITED = 4096
+_MAX_FIRST_RECORD = 4096
 """Bytes of the first record. It is hardly ever larger; if it is, OpenSSL waits for the rest."""
 
 _TURN = 4096
 """Bytes that OpenSSL gets at once: each 22 of them may be a message that costs it the derivation of a key."""
 
-_MOST_UNPRODUCTIVE = 64 * 1024
+_MAX_UNPRODUCTIVE = 64 * 1024
 """Bytes that may come without anything for HTTP. A certificate of a client, with those above it, takes a tenth."""
 
 _TEXT = b"This port speaks HTTPS: ask for https://.\n"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genvd.config.web_tls import Pem, TlsSettings
 
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 """Of a file with certificates."""
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -49,18 +49,18 @@ class Tls:
             TlsError: something is wrong with them, or this Python cannot do what is asked for.
         """
         authorities = _read(settings.client_ca) if settings.client_ca else b""
-        self.demands = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
+        self.client_requirements = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
         """What is asked of clients."""
-        self.verifies = _VERIFIES.get(settings.client_auth, 0)
+        self.verify_level = _VERIFIES.get(settings.client_auth, 0)
         """How strictly client certificates are checked; 0 for not at all."""
-        self.checks_names = settings.allowed_sans is not None
+        self.checks_sans = settings.allowed_sans is not None
         """Whether only client certificates with certain names are taken."""
         self.certificate_ends: tuple[CertificateEnd, ...] = ()
         """When the certificates are valid, ``server`` and ``client_ca``."""
-        self.names: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
         """What each of them is called in messages."""
         self._allowed_sans = settings.allowed_sans
-        self.remark = ""
+        self.warning = ""
         """What is not as the configuration says, though connections can be made; empty for nothing."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
@@ -72,28 +72,28 @@ class Tls:
 
     def _set_up(self, settings: TlsSettings, authorities: bytes) -> None:
         _set_versions(self._context, settings)
-        self.remark = _set_curves(self._context, settings)
-        self._take_note("server", settings.certificate, _load_certificate(self._context, settings))
-        if self.verifies and settings.client_ca:
+        self.warning = _set_curves(self._context, settings)
+        self._store_validity("server", settings.certificate, _load_certificate(self._context, settings))
+        if self.verify_level and settings.client_ca:
             _load_authorities(self._context, settings.client_ca, authorities)
-            self._take_note("client_ca", settings.client_ca, authorities)
+            self._store_validity("client_ca", settings.client_ca, authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"
             self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         self._context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which costs the server more than the client
         self._context.set_alpn_protocols(["http/1.1"])
 
-    def _take_note(self, name: str, pem: Pem, content: bytes) -> None:
+    def _store_validity(self, name: str, pem: Pem, content: bytes) -> None:
         """Keep when certificates are valid, if they say it."""
         if times := validity(content):
             end = CertificateEnd(name, times.not_after, times.not_before, times.all_begun)
             self.certificate_ends += (end,)
-            self.names[name] = _what(pem)
+            self.labels[name] = _label(pem)
 
     def session(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """Return the server's side of a new connection, whose encrypted bytes go through these buffers."""
         return self._context.wrap_bio(incoming, outgoing, server_side=True)
 
-    def check_names(self, session: ssl.SSLObject) -> None:
+    def check_sans(self, session: ssl.SSLObject) -> None:
         """Check the certificate of the client, once the handshake is done.
 
         Raises:
@@ -102,11 +102,11 @@ class Tls:
         if self._allowed_sans is None:
             return
         names = (session.getpeercert() or {}).get("subjectAltName", ())
-        if not any(_same_form(*pair) in self._allowed_sans for pair in names):
+        if not any(_normalized_name(*pair) in self._allowed_sans for pair in names):
             raise ConnectionAbortedError("the client's certificate has none of the allowed names")
 
 
-def _same_form(kind: str, value: str) -> str:
+def _normalized_name(kind: str, value: str) -> str:
     """Return a name of a certificate as Go writes it, which is what client_allowed_sans is compared with."""
     if kind == "IP Address":
         with suppress(ValueError):
@@ -160,17 +160,17 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
     certificate, key = settings.certificate, settings.private_key
     chain, secret = _read(certificate), _read(key)
     if b"-----BEGIN CERTIFICATE-----" not in chain:
-        raise TlsError(certificate.line, f"{_what(certificate)}: no certificate in PEM form; see openssl-req(1)")
+        raise TlsError(certificate.line, f"{_label(certificate)}: no certificate in PEM form; see openssl-req(1)")
     if b"PRIVATE KEY-----" not in secret:
-        raise TlsError(key.line, f"{_what(key)}: no private key in PEM form; see openssl-pkey(1)")
+        raise TlsError(key.line, f"{_label(key)}: no private key in PEM form; see openssl-pkey(1)")
     if b"ENCRYPTED" in secret:
-        raise TlsError(key.line, f"{_what(key)}: has a passphrase, and nobody is there to type it; openssl pkey")
+        raise TlsError(key.line, f"{_label(key)}: has a passphrase, and nobody is there to type it; openssl pkey")
     try:
         with _as_file(chain) as chain_path, _as_file(secret) as key_path:
             context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
     except ssl.SSLError as error:
         if "MISMATCH" in (error.reason or ""):
-            text = f"{_what(key)}: does not belong to the certificate of {certificate.key}; expected its key"
+            text = f"{_label(key)}: does not belong to the certificate of {certificate.key}; expected its key"
             raise TlsError(key.line, text) from None
         raise _unusable(certificate, key, chain, error) from None
     return chain
@@ -179,13 +179,13 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
 def _unusable(certificate: Pem, key: Pem, chain: bytes, error: ssl.SSLError) -> TlsError:
     """Return which of the two files OpenSSL does not take, and why."""
     if "TOO_SMALL" in (error.reason or "") or "TOO_WEAK" in (error.reason or ""):
-        text = f"{_what(certificate)}: its key or signature is too weak for OpenSSL ({_reason(error)})"
+        text = f"{_label(certificate)}: its key or signature is too weak for OpenSSL ({_reason(error)})"
         return TlsError(certificate.line, f"{text}; make a new one, such as by openssl req -newkey rsa:3072")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=chain.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
-        return TlsError(certificate.line, f"{_what(certificate)}: {_DAMAGED.format('certificate')}")
-    return TlsError(key.line, f"{_what(key)}: {_DAMAGED.format('private key')}")
+        return TlsError(certificate.line, f"{_label(certificate)}: {_DAMAGED.format('certificate')}")
+    return TlsError(key.line, f"{_label(key)}: {_DAMAGED.format('private key')}")
 
 
 def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None:
@@ -201,19 +201,19 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
             text = _DAMAGED.format("certificate")
         else:
             text = "no certificate in PEM form; expected certificates of CAs"
-        raise TlsError(pem.line, f"{_what(pem)}: {text}") from None
+        raise TlsError(pem.line, f"{_label(pem)}: {text}") from None
 
 
 def _read(pem: Pem) -> bytes:
     if pem.path is None:
         return pem.text.encode(errors="replace")
     try:
-        return files.content(pem.path, _MOST_BYTES)
+        return files.content(pem.path, _MAX_BYTES)
     except OSError as error:
-        text = f"{_what(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
+        text = f"{_label(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
         raise TlsError(pem.line, text) from None
     except UnfitFileError as error:
-        raise TlsError(pem.line, f"{_what(pem)}: {error}; expected a file in PEM form") from None
+        raise TlsError(pem.line, f"{_label(pem)}: {error}; expected a file in PEM form") from None
 
 
 @contextmanager
@@ -231,7 +231,7 @@ def _no_passphrase() -> str:
     return ""  # else OpenSSL asks the terminal
 
 
-def _what(pem: Pem) -> str:
+def _label(pem: Pem) -> str:
     return pem.key if pem.path is None else f"{pem.key}: {pem.path}"
 
 

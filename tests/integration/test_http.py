@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from genvd.web.connections import MOST
+from genvd.web.connections import MAX_CONNECTIONS
 from genvd.web.static_files import DIRECTORY, PAGES
 from tests.standin import Gpu, Scenario
 from tests.support.monitor import Monitor, Series, parse, series
@@ -598,13 +598,13 @@ def test_a_client_need_not_read(monitor: Monitor) -> None:
 
 
 def test_silent_connections_shut_out_nobody(monitor: Monitor) -> None:
-    with many_descriptors(MOST + 50), ExitStack() as stack:
-        for _ in range(MOST + 50):
+    with many_descriptors(MAX_CONNECTIONS + 50), ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS + 50):
             stack.enter_context(closing(connect(monitor)))
         for _ in range(20):
             assert monitor.get("/metrics").status == 200
         assert threads(monitor) < 20
-        assert descriptors(monitor) <= MOST + 100
+        assert descriptors(monitor) <= MAX_CONNECTIONS + 100
     wait_for(lambda: descriptors(monitor) < 50, "the descriptors of the connections are free again")
 
 

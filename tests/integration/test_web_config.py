@@ -24,7 +24,7 @@ import yaml
 from genvd.config.web import read
 from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.config.yaml_reader import ConfigError
-from genvd.web.connections import MOST_TLS
+from genvd.web.connections import MAX_TLS_CONNECTIONS
 from genvd.web.security import Security, load
 from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
 from tests.support import debian
@@ -271,7 +271,7 @@ def test_x25519_is_offered_where_python_refuses_to_set_it(
     web.write_text(f"{TLS}, curve_preferences: [X25519]}}")
     monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refused_by_an_old_python)
     monkeypatch.delattr(ssl.SSLContext, "set_groups", raising=False)
-    assert "OpenSSL's list, which has X25519, is used" in load(web).remark
+    assert "OpenSSL's list, which has X25519, is used" in load(web).warning
     web.write_text(f"{TLS}, curve_preferences: [CurveP384]}}")
     with pytest.raises(ConfigError, match=r"web\.yml:1: curve_preferences: this OpenSSL does not have CurveP384"):
         load(web)
@@ -322,13 +322,13 @@ def test_whatever_reading_raises_the_service_goes_on(
             patched.setattr(*target)
             for _ in range(3):
                 web.write_text(f"{TLS}}}\n{with_users}")
-                security._next_look = 0.0
-                security.look()
+                security._next_check = 0.0
+                security.reload_if_changed()
         successful = [security.successful]
         assert security.policy.users == users
         web.write_text(f"{TLS}}}\n{with_users} ")
-        security._next_look = 0.0
-        security.look()
+        security._next_check = 0.0
+        security.reload_if_changed()
         assert [*successful, security.successful] == [False, True]
         assert security.policy.tls
         web.write_text(with_users)
@@ -568,9 +568,9 @@ def test_many_connections_with_tls_take_bounded_memory(web: Path, made: dict[str
     """They have done the handshake, and begun the largest request there is; some scraped before, and go on."""
     web.write_text(f"{TLS}}}")
     context = trusting(made["server"])
-    with service(web, tls=context) as monitor, many_descriptors(MOST_TLS + 200), ExitStack() as stack:
+    with service(web, tls=context) as monitor, many_descriptors(MAX_TLS_CONNECTIONS + 200), ExitStack() as stack:
         kept = stack.enter_context(secured(monitor, context))
-        for number in range(MOST_TLS + 100):
+        for number in range(MAX_TLS_CONNECTIONS + 100):
             if number % 100 == 0:
                 kept.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
                 assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")

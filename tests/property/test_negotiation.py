@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvd.metrics.exposition import OPENMETRICS, TEXT
-from genvd.web.negotiation import accepts_gzip, preferred
+from genvd.web.negotiation import accepts_gzip, preferred_media_type
 
 OFFERED = (TEXT.media_type, OPENMETRICS.media_type)
 PIECES = [*OFFERED, "text/*", "*/*", "gzip", "*", ",", ";", ";q=", "q", "=", "0", "1", "0.5", "nan", "1e999", "-1", " "]
@@ -16,7 +16,7 @@ WEIGHTS = st.integers(1, 1000)
 
 @given(headers=st.lists(HEADER, max_size=3))
 def test_any_header_is_answered(headers: list[str]) -> None:
-    assert preferred(headers, OFFERED) in OFFERED
+    assert preferred_media_type(headers, OFFERED) in OFFERED
     assert accepts_gzip(headers) in (True, False)
 
 
@@ -26,8 +26,8 @@ def test_what_is_liked_best_is_sent(weights: list[int], others: list[str]) -> No
     said = [f"{name};q={weight / 1000}" for name, weight in zip(OFFERED, weights, strict=True)]
     irrelevant = [other for other in others if not any(name in other.lower() for name in OFFERED)]
     expected = OFFERED[weights[1] > weights[0]]
-    assert preferred([*said, *irrelevant], OFFERED) == expected
-    assert preferred([*reversed(said), *irrelevant], OFFERED) == expected
+    assert preferred_media_type([*said, *irrelevant], OFFERED) == expected
+    assert preferred_media_type([*reversed(said), *irrelevant], OFFERED) == expected
 
 
 @given(others=st.lists(HEADER, max_size=2))

@@ -60,7 +60,7 @@ def serving(security: Security | None = None) -> Iterator[Shown]:
     try:
         yield Shown(site, server.port)
     finally:
-        server.stop(take_queued=False)
+        server.stop(accept_queued=False)
 
 
 def machine(**parts: Any) -> Snapshot:

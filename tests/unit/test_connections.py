@@ -30,37 +30,37 @@ def put(table: Connections[Member], stage: Stage, number: int = 1) -> list[Membe
 
 def test_nobody_goes_while_there_is_room(table: Connections[Member]) -> None:
     put(table, Stage.NEW, MOST - 1)
-    assert table.surplus(MOST) is None
-    put(table, Stage.RESTING)
-    assert table.surplus(MOST) is not None
+    assert table.victim_if_full(MOST) is None
+    put(table, Stage.IDLE)
+    assert table.victim_if_full(MOST) is not None
 
 
 @pytest.mark.parametrize("bad", list(Stage)[:-1])
 def test_who_lies_about_goes_before_who_had_answers(table: Connections[Member], bad: Stage) -> None:
-    put(table, Stage.RESTING, MOST // 2)
+    put(table, Stage.IDLE, MOST // 2)
     oldest, *_ = put(table, bad, MOST // 2)
-    assert table.surplus(MOST) is oldest
+    assert table.victim_if_full(MOST) is oldest
 
 
 def test_the_oldest_goes_first_and_each_stage_counts_anew(table: Connections[Member]) -> None:
     first, second, *_ = put(table, Stage.NEW, MOST)
-    assert table.surplus(MOST) is first
-    table.put(first, Stage.RESTING)
-    assert table.surplus(MOST) is second
+    assert table.victim_if_full(MOST) is first
+    table.put(first, Stage.IDLE)
+    assert table.victim_if_full(MOST) is second
     table.remove(second)
     assert second.stage is None
-    assert table.surplus(MOST) is None
+    assert table.victim_if_full(MOST) is None
 
 
 def test_who_comes_new_is_not_shut_out_by_those_who_rest(table: Connections[Member]) -> None:
-    resting, *_ = put(table, Stage.RESTING, MOST - 1)
+    resting, *_ = put(table, Stage.IDLE, MOST - 1)
     put(table, Stage.NEW)
-    assert table.surplus(MOST) is resting
+    assert table.victim_if_full(MOST) is resting
 
 
 def test_somebody_goes_where_descriptors_are_used_up(table: Connections[Member]) -> None:
     assert table.victim(0) is None
-    (resting,) = put(table, Stage.RESTING)
+    (resting,) = put(table, Stage.IDLE)
     (new,) = put(table, Stage.NEW)
     assert table.victim(0) is new
     table.remove(new)

@@ -132,7 +132,7 @@ def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
     assert [status() for _ in range(5)] == [b"500"] * 5
     defect.kind = None
     assert status() == b"200"
-    server.stop(take_queued=False)
+    server.stop(accept_queued=False)
     assert without_counts(caplog) == [f"a request {UNEXPECTED}", "requests succeed again"]
 
 
@@ -148,7 +148,7 @@ def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixtur
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
-    server.stop(take_queued=False)
+    server.stop(accept_queued=False)
     assert without_counts(caplog) == [f"serving {UNEXPECTED}"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.web.negotiation import accepts_gzip, is_current, preferred
+from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
 
 TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
 HTML, JSON = "text/html", "application/json"
@@ -61,12 +61,12 @@ JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
     ],
 )
 def test_media_type(accept: list[str], expected: str) -> None:
-    assert preferred(accept, (TEXT, OPENMETRICS)) == expected
+    assert preferred_media_type(accept, (TEXT, OPENMETRICS)) == expected
 
 
 def test_the_servers_own_favourite_wins_a_tie() -> None:
-    assert preferred(["*/*"], (OPENMETRICS, TEXT)) == OPENMETRICS
-    assert preferred([], (OPENMETRICS, TEXT)) == OPENMETRICS
+    assert preferred_media_type(["*/*"], (OPENMETRICS, TEXT)) == OPENMETRICS
+    assert preferred_media_type([], (OPENMETRICS, TEXT)) == OPENMETRICS
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_servers_own_favourite_wins_a_tie() -> None:
     ],
 )
 def test_of_what_is_liked_alike_the_one_that_is_named_wins(accept: str, expected: str) -> None:
-    assert preferred([accept], (HTML, JSON)) == expected
+    assert preferred_media_type([accept], (HTML, JSON)) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,6 @@ def test_the_default_is_taken_for_a_list_that_is_too_long(filler: list[str], fit
         size = -(-len(items) // fields)
         return [",".join(items[start : start + size]) for start in range(0, len(items), size)]
 
-    assert preferred(split(OPENMETRICS), (TEXT, OPENMETRICS)) == (OPENMETRICS if fits else TEXT)
+    assert preferred_media_type(split(OPENMETRICS), (TEXT, OPENMETRICS)) == (OPENMETRICS if fits else TEXT)
     assert accepts_gzip(split("gzip")) is fits
     assert is_current(split(TAG), TAG) is fits

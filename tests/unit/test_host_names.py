@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from genvd.common.host_names import Hosts
+from genvd.common.host_names import HostNames
 from genvd.web.site import Site
 from tests.support.waiting import wait_for
 
@@ -48,39 +48,39 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     resolver.release()
 
 
-def known(hosts: Hosts) -> Hosts:
+def wait_for_full_name(host_names: HostNames) -> HostNames:
     """Return it once it has its full name."""
-    wait_for(lambda: hosts.include(FULL), "the full name is known")
-    return hosts
+    wait_for(lambda: host_names.allows(FULL), "the full name is known")
+    return host_names
 
 
 def test_the_full_name_stays_known_while_it_is_looked_up_again(resolver: Resolver) -> None:
-    hosts = Hosts()
-    hosts.allow(("a.example.org",))
-    assert not hosts.include(FULL)
+    host_names = HostNames()
+    host_names.set_configured(("a.example.org",))
+    assert not host_names.allows(FULL)
     resolver.answer()
-    known(hosts).allow(("b.example.org",))
-    assert hosts.include(f"{FULL.upper()}.:8000")
-    assert (hosts.include("a.example.org"), hosts.include("b.example.org")) == (False, True)
+    wait_for_full_name(host_names).set_configured(("b.example.org",))
+    assert host_names.allows(f"{FULL.upper()}.:8000")
+    assert (host_names.allows("a.example.org"), host_names.allows("b.example.org")) == (False, True)
 
 
 def test_a_lookup_without_an_answer_takes_no_name_away_and_a_new_one_does(resolver: Resolver) -> None:
-    hosts = Hosts()
+    host_names = HostNames()
     for answer in (FULL, ""):
-        hosts.allow(())
+        host_names.set_configured(())
         resolver.answer(answer)
         _wait_for_lookups()
-        assert hosts.include(FULL)
-    hosts.allow(())
+        assert host_names.allows(FULL)
+    host_names.set_configured(())
     resolver.answer("other.example.org")
-    wait_for(lambda: hosts.include("other.example.org"), "the new name is known")
-    assert not hosts.include(FULL)
+    wait_for(lambda: host_names.allows("other.example.org"), "the new name is known")
+    assert not host_names.allows(FULL)
 
 
 def test_nothing_is_looked_up_until_it_is_known_which_names_are_allowed(resolver: Resolver) -> None:
     site = Site()
-    assert site.hosts.include("localhost")
-    assert site.hosts.include(socket.gethostname())
+    assert site.host_names.allows("localhost")
+    assert site.host_names.allows(socket.gethostname())
     assert resolver.asked == 0
 
 

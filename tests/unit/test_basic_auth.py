@@ -13,8 +13,8 @@ import pytest
 
 from genvd.config.web import bcrypt_cost
 from genvd.web import basic_auth, login_queue
-from genvd.web.basic_auth import Logins, PasswordChecks, credentials
-from genvd.web.login_queue import MOST_CREDENTIALS, MOST_WAITERS, Credentials, Outcome, line_of
+from genvd.web.basic_auth import BasicAuth, PasswordChecker, parse_credentials
+from genvd.web.login_queue import MAX_CREDENTIALS, MAX_WAITERS, Credentials, Outcome, client_group
 from genvd.web.request import Headers
 from tests.support.waiting import wait_for
 
@@ -25,29 +25,29 @@ def hashed(password: str, rounds: int = 4) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-class Door(Logins):
+class Door(BasicAuth):
     """One that checks nothing until it is opened, and the event loop of those who wait for it."""
 
     def __init__(self, users: dict[str, str]) -> None:
         super().__init__()
-        self.let_in(users)
+        self.set_users(users)
         self.opened = threading.Event()
         self.ended = False
-        self.checks = PasswordChecks(self)
+        self.checks = PasswordChecker(self)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
 
-    def check(self, given: Credentials) -> bool:
+    def verify(self, credentials: Credentials) -> bool:
         assert self.opened.wait(30)
-        return not self.ended and super().check(given)
+        return not self.ended and super().verify(credentials)
 
     def knock(self, *who: tuple[str, str]) -> list[Waiting]:
         """Ask to be let in from each address with each password; return what waits, or has its answer already."""
 
         async def begin() -> list[Waiting]:
             given = [(address, Credentials("good", password.encode())) for address, password in who]
-            tasks = [asyncio.create_task(self.checks.outcome(one, address)) for address, one in given]
+            tasks = [asyncio.create_task(self.checks.check(one, address)) for address, one in given]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             return tasks
@@ -89,7 +89,7 @@ def door() -> Iterator[Door]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in the queue, which stands still unless a test moves it."""
     now = [1000.0]
-    monkeypatch.setattr(login_queue._TurnedAway, "_now", lambda table: int(now[0] * table._TICKS))
+    monkeypatch.setattr(login_queue._RejectionTimes, "_now", lambda table: int(now[0] * table._TICKS))
     return now
 
 
@@ -105,10 +105,10 @@ def waits(tasks: list[Waiting]) -> list[bool]:
 def test_the_line_of_an_address_is_bounded(door: Door) -> None:
     """All of 127.0.0.0/8 is one address; who comes from elsewhere is not concerned."""
     taken = door.knock(*((f"127.{number % 256}.0.1", f"wrong {number}") for number in range(450)))
-    assert waits(taken) == [True] * MOST_CREDENTIALS + [False] * (450 - MOST_CREDENTIALS)
+    assert waits(taken) == [True] * MAX_CREDENTIALS + [False] * (450 - MAX_CREDENTIALS)
     assert {task.result() for task in taken if task.done()} == {Outcome.UNCHECKED}
     same = door.knock(*[("192.0.2.1", "wrong")] * 450)
-    assert waits(same) == [True] * MOST_WAITERS + [False] * (450 - MOST_WAITERS)
+    assert waits(same) == [True] * MAX_WAITERS + [False] * (450 - MAX_WAITERS)
     (other,) = door.knock(("192.0.2.2", "right"))
     assert not other.done()
     door.opened.set()
@@ -151,10 +151,10 @@ def test_who_is_known_to_be_wrong_delays_nobody_again(door: Door) -> None:
     door.opened.set()
     assert outcome(wrong) is Outcome.WRONG
     assert waits(door.knock(("127.0.0.1", "wrong"))) == [False]
-    assert door.known(Credentials("good", b"wrong")) is Outcome.WRONG
-    assert door.known(Credentials("late", b"wrong")) is None
-    door.let_in({"good": hashed("wrong")})
-    assert door.known(Credentials("good", b"wrong")) is None, "it is right by now"
+    assert door.cached_outcome(Credentials("good", b"wrong")) is Outcome.WRONG
+    assert door.cached_outcome(Credentials("late", b"wrong")) is None
+    door.set_users({"good": hashed("wrong")})
+    assert door.cached_outcome(Credentials("good", b"wrong")) is None, "it is right by now"
 
 
 def test_who_goes_away_is_not_checked(door: Door) -> None:
@@ -162,7 +162,7 @@ def test_who_goes_away_is_not_checked(door: Door) -> None:
     door.go_away(gone)
     door.opened.set()
     assert outcome(last) is Outcome.WRONG
-    assert door.known(Credentials("good", b"x")) is None
+    assert door.cached_outcome(Credentials("good", b"x")) is None
     assert not door.checks._queue
 
 
@@ -182,41 +182,41 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
         return False
 
     monkeypatch.setattr(basic_auth, "_matches", matches)
-    door = Logins()
-    door.let_in({"cheap": hashed("a", 4), "dear": hashed("b", 8)})
-    assert not door.check(Credentials(user, b"x"))
+    door = BasicAuth()
+    door.set_users({"cheap": hashed("a", 4), "dear": hashed("b", 8)})
+    assert not door.verify(Credentials(user, b"x"))
     assert sum(work) == 1 << 8
 
 
 def test_the_hash_of_nobody_is_one_that_bcrypt_takes() -> None:
     for steps in (4, 5):
-        assert not basic_auth._matches(b"x", basic_auth._hash_of(steps))
+        assert not basic_auth._matches(b"x", basic_auth._decoy_hash(steps))
 
 
 def test_what_is_remembered_is_no_password_and_ends_with_its_hash() -> None:
-    door = Logins()
-    door.let_in({"good": hashed("right")})
+    door = BasicAuth()
+    door.set_users({"good": hashed("right")})
     given = Credentials("good", b"right")
-    assert door.known(given) is None
-    door.remember(door.digest(given), right=door.check(given))
-    assert door.known(given) is Outcome.RIGHT
-    assert not any(b"right" in remembered for remembered in door._known)
-    assert door.known(Credentials("good", b"wrong")) is None
-    door.let_in({"good": hashed("right")})
-    assert door.known(given) is None
-    door.let_in({})
-    assert door.known(given) is None
+    assert door.cached_outcome(given) is None
+    door.cache(door.digest(given), right=door.verify(given))
+    assert door.cached_outcome(given) is Outcome.RIGHT
+    assert not any(b"right" in remembered for remembered in door._right)
+    assert door.cached_outcome(Credentials("good", b"wrong")) is None
+    door.set_users({"good": hashed("right")})
+    assert door.cached_outcome(given) is None
+    door.set_users({})
+    assert door.cached_outcome(given) is None
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(basic_auth, "MOST_KNOWN", 2)
-    door = Logins()
-    door.let_in({name: hashed(name) for name in "abc"})
+    monkeypatch.setattr(basic_auth, "MAX_CACHED", 2)
+    door = BasicAuth()
+    door.set_users({name: hashed(name) for name in "abc"})
     for name in "abc":
-        door.remember(door.digest(Credentials(name, name.encode())), right=True)
-        door.remember(door.digest(Credentials(name, b"wrong")), right=False)
+        door.cache(door.digest(Credentials(name, name.encode())), right=True)
+        door.cache(door.digest(Credentials(name, b"wrong")), right=False)
     for password, outcome in ((None, Outcome.RIGHT), (b"wrong", Outcome.WRONG)):
-        known = [door.known(Credentials(name, password or name.encode())) for name in "abc"]
+        known = [door.cached_outcome(Credentials(name, password or name.encode())) for name in "abc"]
         assert known == [None, outcome, outcome]
 
 
@@ -236,7 +236,7 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_everybody_of_a_network_is_in_one_line(address: str, line: str) -> None:
-    assert line_of(address) == line
+    assert client_group(address) == line
 
 
 @pytest.mark.parametrize(
@@ -254,10 +254,10 @@ def test_everybody_of_a_network_is_in_one_line(address: str, line: str) -> None:
     ],
 )
 def test_credentials(value: str, expected: Credentials | None) -> None:
-    assert credentials(Headers((("authorization", value),))) == expected
+    assert parse_credentials(Headers((("authorization", value),))) == expected
 
 
 def test_credentials_are_given_once() -> None:
     value = "Basic " + base64.b64encode(b"a:b").decode()
-    assert credentials(Headers((("authorization", value),) * 2)) is None
-    assert credentials(Headers()) is None
+    assert parse_credentials(Headers((("authorization", value),) * 2)) is None
+    assert parse_credentials(Headers()) is None

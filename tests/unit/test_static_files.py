@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genvd.web.response import Job, Response
-from genvd.web.static_files import SOURCES, Manual
+from genvd.web.static_files import SOURCES, Docs
 from tools.documents import to_page, write
 
 FILES = sorted(SOURCES.glob("*.md"))
@@ -47,19 +47,19 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def manual(tmp_path_factory: pytest.TempPathFactory) -> Manual:
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Docs:
     directory = tmp_path_factory.mktemp("pages")
     write(SOURCES, directory)
-    return Manual(directory)
+    return Docs(directory)
 
 
 @pytest.fixture(scope="module")
-def pages(manual: Manual) -> dict[str, Page]:
-    return {path.rpartition("/")[2]: Page(loaded(manual, path).body.decode()) for path in manual.paths}
+def pages(docs: Docs) -> dict[str, Page]:
+    return {path.rpartition("/")[2]: Page(loaded(docs, path).body.decode()) for path in docs.paths}
 
 
-def loaded(manual: Manual, path: str) -> Response:
-    answer = manual.at(path)
+def loaded(docs: Docs, path: str) -> Response:
+    answer = docs.get(path)
     return answer.make() if isinstance(answer, Job) else answer
 
 
@@ -161,20 +161,20 @@ def test_the_title_is_the_first_heading() -> None:
     assert "<title>A b &amp; &lt;c&gt; &ndash;" in to_page("# A `b` & <c>\n\ntext\n\n# D")
 
 
-def test_a_page_is_read_once_and_may_load_nothing_from_elsewhere(manual: Manual) -> None:
-    path = manual.paths[0]
-    first = loaded(manual, path)
-    assert manual.at(path) is first
+def test_a_page_is_read_once_and_may_load_nothing_from_elsewhere(docs: Docs) -> None:
+    path = docs.paths[0]
+    first = loaded(docs, path)
+    assert docs.get(path) is first
     assert first.content_type == "text/html; charset=utf-8"
     assert "default-src 'none'" in dict(first.headers)["Content-Security-Policy"]
 
 
 def test_before_they_are_built_documents_are_served_as_text(tmp_path: Path) -> None:
-    manual = Manual(tmp_path / "not-built")
-    assert len(manual.paths) == len(FILES)
-    answer = loaded(manual, "/page/docs/runbook.html")
+    docs = Docs(tmp_path / "not-built")
+    assert len(docs.paths) == len(FILES)
+    answer = loaded(docs, "/page/docs/runbook.html")
     assert (answer.content_type, answer.body) == ("text/plain; charset=utf-8", (SOURCES / "runbook.md").read_bytes())
 
 
 def test_without_documents_there_are_none(tmp_path: Path) -> None:
-    assert Manual(tmp_path / "gone", tmp_path / "gone").paths == ()
+    assert Docs(tmp_path / "gone", tmp_path / "gone").paths == ()
