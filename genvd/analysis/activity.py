@@ -6,13 +6,13 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from genvd.analysis.doubt import NO_DOUBT
+from genvd.analysis.unknown_environments import NO_DOUBT
 from genvd.model.snapshot import EnvironmentUse, Holding, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.analysis.doubt import Doubt
+    from genvd.analysis.unknown_environments import Doubt
     from genvd.model.device import Device
     from genvd.model.facts import Attachment, MigPlace
     from genvd.model.snapshot import DeviceUse, Environment, Process

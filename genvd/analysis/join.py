@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from genvd.analysis import ownership
-from genvd.analysis.doubt import NO_DOUBT
+from genvd.analysis.unknown_environments import NO_DOUBT
 from genvd.model.facts import CONTEXT_TYPES, AccountQuestion, EngineShares, ProcessOwner
 from genvd.model.snapshot import DeviceUse, Environment, Process, User, memory_limit
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.analysis.claims import Rejection
-    from genvd.analysis.doubt import Doubt
     from genvd.analysis.ownership import OwnedRecord
+    from genvd.analysis.unknown_environments import Doubt
     from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.analysis.left_memory import unaccounted
+from genvd.analysis.orphan_memory import unaccounted
 from genvd.model.facts import UNKNOWN_ENVIRONMENT
 from genvd.model.snapshot import memory_limit
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis import activity, join, policy
 from genvd.analysis.claims import DEVICE, MALFORMED, ClaimAccount
-from genvd.analysis.doubt import ADVICE, doubt, unknown_words
+from genvd.analysis.first_seen import Sightings
 from genvd.analysis.idleness import IdleClock
 from genvd.analysis.known_accounts import KnownAccounts
-from genvd.analysis.left_memory import LeftMemory, is_unclear
+from genvd.analysis.memory_peaks import MemoryPeaks
 from genvd.analysis.missing_devices import MissingDevices
+from genvd.analysis.orphan_memory import LeftMemory, is_unclear
 from genvd.analysis.ownership import memberships, owned_records, with_names_of_records
-from genvd.analysis.peaks import MemoryPeaks
-from genvd.analysis.remembered import Remembered
 from genvd.analysis.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
-from genvd.analysis.sightings import Sightings
+from genvd.analysis.restart_state import Remembered
+from genvd.analysis.unknown_environments import ADVICE, doubt, unknown_words
 from genvd.collectors.base import DeviceGroups, GpuQuestion
 from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id

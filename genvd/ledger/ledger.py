@@ -17,7 +17,7 @@ from genvd.model.snapshot import LedgerStatus, UserUse
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.analysis.remembered import Remembered
+    from genvd.analysis.restart_state import Remembered
     from genvd.config.schema import Config
     from genvd.ledger.amounts import Total
     from genvd.model.snapshot import Snapshot

@@ -17,7 +17,7 @@ from genvd.ledger.store import HOUR, Batch, Stored
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from genvd.analysis.remembered import Remembered
+    from genvd.analysis.restart_state import Remembered
 
 
 MOST_PENDING = 50_000

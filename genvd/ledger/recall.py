@@ -16,7 +16,7 @@ from genvd.ledger.store import read_remembered
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.analysis.remembered import Remembered
+    from genvd.analysis.restart_state import Remembered
     from genvd.config.schema import Config
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from genvd.analysis.first_seen import KeptTime
 from genvd.analysis.idleness import LastWork
-from genvd.analysis.remembered import Remembered
 from genvd.analysis.renumbering import KeptDevice
-from genvd.analysis.sightings import KeptTime
+from genvd.analysis.restart_state import Remembered
 from genvd.ledger import account_names, paths, schema
 from genvd.ledger.amounts import Consumer, Key, Total, Totals, Use
 from genvd.ledger.schema import CorruptError, TakenError, transaction

@@ -95,7 +95,7 @@ class EnvironmentRecord:
     gpus: int | None = None
     """Devices that the environment asked for."""
     created: float | None = None
-    """Unix time in seconds: as the file says, and then as :mod:`genvd.analysis.sightings` believes it."""
+    """Unix time in seconds: as the file says, and then as :mod:`genvd.analysis.first_seen` believes it."""
     pids: tuple[int, ...] = ()
     kernel_ids: tuple[str, ...] = ()
     claimed: float | None = None

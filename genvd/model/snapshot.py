@@ -37,7 +37,7 @@ class DeviceUse:
     """Where it is on a device in MIG mode, as far as the driver tells."""
     engines: EngineShares = EngineShares()
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.peaks`."""
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.memory_peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class EnvironmentUse:
     attached_memory_bytes: int | None = None
     """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.peaks`."""
+    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.memory_peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Environment:
     gpu_memory_bytes: int | None
     gpus: int | None
     created: float | None
-    """Unix time in seconds; see :mod:`genvd.analysis.sightings`."""
+    """Unix time in seconds; see :mod:`genvd.analysis.first_seen`."""
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
     """Its processes that have a compute context; None while the GPU processes are not known."""
@@ -166,7 +166,7 @@ class Holding:
     share: float | None
     """Of the device's SM time since the collection before, by all processes of the environment, 0 to 1."""
     attached: float | None
-    """Unix time in seconds of the attachment; see :mod:`genvd.analysis.sightings`."""
+    """Unix time in seconds of the attachment; see :mod:`genvd.analysis.first_seen`."""
     gpu_memory_bytes: int | None = None
     """Memory that the environment may use on the device; None for all of it."""
     device_up: bool | None = None

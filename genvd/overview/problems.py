@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd.analysis import policy
-from genvd.analysis.doubt import ADVICE, unknown_words
+from genvd.analysis.unknown_environments import ADVICE, unknown_words
 from genvd.common.text import gpus
 from genvd.overview import driver_help
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from genvd.analysis.first_seen import KeptTime
 from genvd.analysis.idleness import LastWork
 from genvd.analysis.known_accounts import KnownAccount
-from genvd.analysis.remembered import Remembered
 from genvd.analysis.renumbering import KeptDevice
-from genvd.analysis.sightings import KeptTime
+from genvd.analysis.restart_state import Remembered
 from genvd.common.text import RESERVED, clean
 from genvd.config import schema as configuration
 from genvd.config.schema import Config

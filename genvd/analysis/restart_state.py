@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genvd.analysis.first_seen import KeptTime
     from genvd.analysis.idleness import LastWork
     from genvd.analysis.known_accounts import KnownAccount
     from genvd.analysis.renumbering import KeptDevice
-    from genvd.analysis.sightings import KeptTime
 
 
 @dataclass(frozen=True, slots=True)

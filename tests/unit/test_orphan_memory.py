@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genvd.analysis.left_memory import NEGLIGIBLE_BYTES, LeftMemory
+from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES, LeftMemory
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Process, UnseenMemory
 

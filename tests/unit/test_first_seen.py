@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from genvd.analysis.remembered import Remembered
-from genvd.analysis.sightings import MOST_GONE, NO_DEVICE, KeptTime, Sightings
+from genvd.analysis.first_seen import MOST_GONE, NO_DEVICE, KeptTime, Sightings
+from genvd.analysis.restart_state import Remembered
 from genvd.common.clock import Moment
 from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
 from genvd.model.snapshot import Environment, Holding

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from genvd.analysis import activity, join, policy
-from genvd.analysis.doubt import NO_DOUBT, Doubt, doubt
 from genvd.analysis.ownership import OwnedRecord
+from genvd.analysis.unknown_environments import NO_DOUBT, Doubt, doubt
 from genvd.model.device import Device
 from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, ProcessFacts, ProcessOwner
 from genvd.model.snapshot import ServiceStatus, Snapshot

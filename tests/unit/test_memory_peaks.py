@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genvd.analysis.peaks import MemoryPeaks
+from genvd.analysis.memory_peaks import MemoryPeaks
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Process
 
