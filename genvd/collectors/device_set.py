@@ -77,7 +77,7 @@ class Devices(Generic[Q]):
         """Whether a device still works on a question."""
         return any(device.busy for device in self._devices.values())
 
-    def begin_anew(self) -> None:
+    def forget_identities(self) -> None:
         """Take no device any more for the one that was at its index before."""
         self._last.clear()
 

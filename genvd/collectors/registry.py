@@ -32,7 +32,7 @@ class Collectors:
     accounts: Collector[AccountQuestion, AccountFacts]
     bindings_version: str = "unknown"
     """Of the Python library through which the GPUs are asked."""
-    why_start_again: Callable[[str], str | None] = lambda driver_state: None
+    restart_reason: Callable[[str], str | None] = lambda driver_state: None
     """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
     keep_pace: Callable[[float], None] = lambda seconds: None
     """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
@@ -80,5 +80,5 @@ def make_collectors(config: Config, demo: int | None) -> Collectors:
         ProcessCollector(),
         AccountCollector(),
         bindings_version=bindings_version(),
-        why_start_again=RestartRule().why_start_again,
+        restart_reason=RestartRule().restart_reason,
     )

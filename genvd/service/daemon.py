@@ -66,7 +66,7 @@ class Daemon:
         self._manager = ServiceManager()
         collectors = make_collectors(config, demo)
         self._monitor = Monitor(config, collectors)
-        self._why_start_again = collectors.why_start_again
+        self._restart_reason = collectors.restart_reason
         self._monitor.site.host_names.set_configured(_names(config))
         self._publisher = Publisher(self._monitor.published, demo=self._demo, wake=wake_main_thread)
         self._ready = False
@@ -161,7 +161,7 @@ class Daemon:
             if not self._server.started:
                 self._server.start()
             self._manager.ready()
-        if reason := self._why_start_again(latest.snapshot.driver_state):
+        if reason := self._restart_reason(latest.snapshot.driver_state):
             self._start_again(reason)
 
     def _start_again(self, reason: str) -> None:

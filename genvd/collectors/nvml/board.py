@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collectors.nvml.bounds import within
-from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import gsp_firmware_version
 from genvd.collectors.nvml.query import text
 from genvd.model.device import Board
@@ -16,7 +16,7 @@ from genvd.model.device import Board
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _TEXTS: dict[str, Callable[..., Any]] = {
     "serial": pynvml.nvmlDeviceGetSerial,
@@ -25,11 +25,11 @@ _TEXTS: dict[str, Callable[..., Any]] = {
     "gsp_firmware_version": gsp_firmware_version,
 }
 
-_MOST_MINOR = 2**20 - 1
+_MAX_MINOR = 2**20 - 1
 """Minor numbers of Linux have 20 bits."""
 
 
-def board(device: Asked, pci: Any, last: Board) -> Board:
+def read_board(device: DeviceQuery, pci: Any, last: Board) -> Board:
     """Return what the device tells, or told last where it does not tell it now.
 
     Args:
@@ -40,10 +40,10 @@ def board(device: Asked, pci: Any, last: Board) -> Board:
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    get = device.constants.get
+    get = device.cache.get_or_fetch
     told = {name: get(name, partial(_text, device, call)) for name, call in _TEXTS.items()}
-    capability = get("capability", lambda: device.ask(pynvml.nvmlDeviceGetCudaComputeCapability))
-    minor = get("minor", lambda: within(device.number(pynvml.nvmlDeviceGetMinorNumber), 0, _MOST_MINOR))
+    capability = get("capability", lambda: device.call(pynvml.nvmlDeviceGetCudaComputeCapability))
+    minor = get("minor", lambda: within(device.call_int(pynvml.nvmlDeviceGetMinorNumber), 0, _MAX_MINOR))
     return Board(
         **{name: getattr(last, name) if value is None else value for name, value in told.items()},
         minor_number=last.minor_number if minor is None else minor,
@@ -53,9 +53,9 @@ def board(device: Asked, pci: Any, last: Board) -> Board:
     )
 
 
-def _text(device: Asked, call: Callable[..., Any]) -> str | None:
-    return text(device.ask(call))
+def _text(device: DeviceQuery, call: Callable[..., Any]) -> str | None:
+    return text(device.call(call))
 
 
 def _hexadecimal(number: int) -> str | None:
-    return f"{number:08X}" if known(number) else None
+    return f"{number:08X}" if value_or_none(number) else None

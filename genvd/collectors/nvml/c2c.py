@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from genvd.collectors.nvml.fields import Field
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _COUNT = (170, 0)
 """``NVML_FI_DEV_C2C_LINK_COUNT``."""
@@ -23,27 +23,27 @@ _STATUS, _MEGABYTES_PER_SECOND = 171, 172
 _ERRORS = {231: "crc", 232: "replay", 233: "replay_back_to_back"}
 
 _MB = 1_000_000
-_MOST_LINKS = 64
+_MAX_LINKS = 64
 """Of one device; GH200 has 10."""
 
 _ACTIVE = {0: False, 1: True}
 
 
-def c2c_links(device: Asked) -> tuple[C2cLink, ...]:
+def read_c2c_links(device: DeviceQuery) -> tuple[C2cLink, ...]:
     """Return the links of the device; of those that are not active, no bandwidth.
 
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    count = device.constants.get("C2C links", lambda: _count(device))
+    count = device.cache.get_or_fetch("C2C links", lambda: _count(device))
     if not count:
         return ()
     values = supported_values(device, _fields(count), "C2C")
     return tuple(_link(number, values) for number in range(count))
 
 
-def _count(device: Asked) -> int | None:
-    return within(supported_values(device, (_COUNT,), "C2C").get(_COUNT), 0, _MOST_LINKS)
+def _count(device: DeviceQuery) -> int | None:
+    return within(supported_values(device, (_COUNT,), "C2C").get(_COUNT), 0, _MAX_LINKS)
 
 
 @lru_cache(maxsize=8)

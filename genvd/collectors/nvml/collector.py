@@ -14,9 +14,9 @@ from genvd.collectors.base import CollectorError, DeviceGroups, GpuQuestion
 from genvd.collectors.device_set import Devices, all_hang, deadline_for_devices
 from genvd.collectors.host.procfs import host_memory
 from genvd.collectors.nvml.device import DeviceCollector, DeviceQuestion
-from genvd.collectors.nvml.driver import driver_versions, gpus_of_driver, problem_of
+from genvd.collectors.nvml.driver import driver_error, driver_gpus, read_driver_versions
 from genvd.collectors.nvml.pcie import PcieSampler
-from genvd.collectors.nvml.xid import XidWatch
+from genvd.collectors.nvml.xid import XidCounter
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Device, DriverVersions, PcieThroughput
 from genvd.model.facts import GpuFacts
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 """After which NVML is initialised anew for a device that is down; the time doubles."""
 
-_MOST_DEVICES = 4096
+_MAX_DEVICES = 4096
 """That a driver can have: more is nonsense, and each of them would take memory and a call."""
 
 
@@ -49,11 +49,11 @@ class NvmlCollector:
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
         self._devices: Devices[DeviceQuestion] = Devices(DeviceCollector)
-        self._xids = XidWatch(self._devices.pool)
+        self._xids = XidCounter(self._devices.pool)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
-        self._news = ErrorLog(log)
+        self._log_once = ErrorLog(log)
 
     def read(self, question: GpuQuestion) -> GpuFacts:
         """Return all devices and compute contexts; what a device does not tell is absent.
@@ -63,18 +63,18 @@ class NvmlCollector:
         """
         deadline = deadline_for_devices(question.deadline)
         try:
-            count = self._begin_reading()
+            count = self._count_devices()
         except pynvml.NVMLError as error:
             self._shut_down()
-            raise problem_of(error) from None
+            raise driver_error(error) from None
         except CollectorError:  # the count is nonsense; another initialisation may find the devices
             self._shut_down()
             raise
-        return self._ask_devices(count, deadline, question.groups)
+        return self._collect_devices(count, deadline, question.groups)
 
-    def _begin_reading(self) -> int:
+    def _count_devices(self) -> int:
         """Have NVML initialised, anew where it will not do any more as it was; return the number of devices."""
-        if self._initialised and self._worth_initialising_anew():
+        if self._initialised and self._should_reinitialise():
             self._shut_down()
         if self._initialised:
             with suppress(pynvml.NVMLError):
@@ -88,19 +88,19 @@ class NvmlCollector:
         pynvml.nvmlInit()
         self._initialised = True
         self._session += 1
-        self._devices.begin_anew()
-        self._gpus = gpus_of_driver()
-        self._driver = driver_versions()
+        self._devices.forget_identities()
+        self._gpus = driver_gpus()
+        self._driver = read_driver_versions()
         text = f"NVIDIA driver {self._driver.driver or 'of unknown version'}: NVML is initialised"
-        if not self._news.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
+        if not self._log_once.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
             log.debug("%s", text)
 
-    def _worth_initialising_anew(self) -> bool:
+    def _should_reinitialise(self) -> bool:
         """Tell whether NVML may find other devices than it knows: it looks for them only when it is initialised."""
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
             self._retry_at = None
             return True
-        return gpus_of_driver() != self._gpus
+        return driver_gpus() != self._gpus
 
     def _shut_down(self) -> None:
         if self._devices.busy or self._pcie.busy or not self._xids.stop():
@@ -110,17 +110,17 @@ class NvmlCollector:
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
-    def _ask_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
+    def _collect_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         if count != self._count:  # no index is known any more to be that of the same device
             self._session, self._count = self._session + 1, count
         self._devices.ask(count, DeviceQuestion(self._session, groups), deadline)
         if groups.xid:
-            self._xids.ask(count, deadline)
+            self._xids.start(count, deadline)
         facts, hung = self._devices.facts(count)
-        self._plan_retry(facts.devices)
+        self._schedule_retry(facts.devices)
         facts = replace(
             facts,
-            devices=tuple(self._beside(facts.devices, groups)),
+            devices=tuple(self._with_background_results(facts.devices, groups)),
             driver=self._driver,
             host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
         )
@@ -128,23 +128,23 @@ class NvmlCollector:
             raise all_hang(facts)
         return facts
 
-    def _beside(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
+    def _with_background_results(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""
         if groups.xid:
-            self._xids.take()
+            self._xids.finish()
         else:
             self._xids.stop()
-        self._pcie.keep({device.index for device in devices if device.up} if groups.pcie_throughput else set())
+        self._pcie.keep_only({device.index for device in devices if device.up} if groups.pcie_throughput else set())
         for device in devices:
             yield replace(
                 device,
-                xids=self._xids.of(device.index, device.uuid) if groups.xid else (),
+                xids=self._xids.counts(device.index, device.uuid) if groups.xid else (),
                 pcie_throughput=self._pcie.sample(device.index, device.uuid)
                 if groups.pcie_throughput and device.up
                 else PcieThroughput(),
             )
 
-    def _plan_retry(self, devices: Iterable[Device]) -> None:
+    def _schedule_retry(self, devices: Iterable[Device]) -> None:
         if all(device.up is not False for device in devices):
             self._retry_seconds, self._retry_at = _FIRST_RETRY_SECONDS, None
         elif self._retry_at is None:
@@ -160,9 +160,9 @@ def _device_count() -> int:
         CollectorError: it tells of more than there can be.
     """
     count = int(pynvml.nvmlDeviceGetCount())
-    if count > _MOST_DEVICES:
+    if count > _MAX_DEVICES:
         raise CollectorError(
-            f"the NVIDIA driver reports {count} GPUs, which is more than any machine has ({_MOST_DEVICES});"
+            f"the NVIDIA driver reports {count} GPUs, which is more than any machine has ({_MAX_DEVICES});"
             " see 'nvidia-smi -L', reload the driver or restart the machine",
             "failed",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genvd.collectors.nvml.process_list import ProcessLists, RunningProcess
-from genvd.collectors.nvml.utilization import ProcessUtilization, Work
+from genvd.collectors.nvml.utilization import ProcessUtilization, ProcessWork
 from genvd.model.facts import Context, ContextType, EngineShares
 
 if TYPE_CHECKING:
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from genvd.collectors.nvml.errors import NvmlCalls
 
 
-_UNKNOWN = Work(None, beside=False, engines=EngineShares())
-_NOTHING = Work(0.0, beside=False, engines=EngineShares(0.0, 0.0, 0.0))
+_UNKNOWN = ProcessWork(None, beside=False, engines=EngineShares())
+_NOTHING = ProcessWork(0.0, beside=False, engines=EngineShares(0.0, 0.0, 0.0))
 
 
-class Contexts:
+class ContextReader:
     """The contexts on one device and its MIG instances."""
 
     def __init__(self, name: str, index: int, calls: NvmlCalls) -> None:
@@ -27,7 +27,7 @@ class Contexts:
         Args:
             name: of the device, for the log.
             index: of the device.
-            calls: through which it is asked.
+            calls: through which it is query.
         """
         self._name = name
         self._index = index
@@ -59,9 +59,9 @@ class Contexts:
             processes, complete = self._all(call, handle, instances)
             found[kind] = processes or []
             all_of_it = all_of_it and complete
-        work: Mapping[int, Work] | None = None
+        work: Mapping[int, ProcessWork] | None = None
         if any(found.values()):
-            work = self._calls.ask(self._name, self._utilization.process_utilization, handle)
+            work = self._calls.call(self._name, self._utilization.process_utilization, handle)
         contexts = (
             Context(
                 process.pid,
@@ -82,9 +82,9 @@ class Contexts:
     def _all(
         self, call: Any, handle: Any, instances: list[tuple[str, Any]]
     ) -> tuple[list[RunningProcess] | None, bool]:
-        of_parent: list[RunningProcess] | None = self._calls.ask(self._name, call, handle)
+        of_parent: list[RunningProcess] | None = self._calls.call(self._name, call, handle)
         of_instances: list[list[RunningProcess] | None] = [
-            self._calls.ask(name, call, instance) for name, instance in instances
+            self._calls.call(name, call, instance) for name, instance in instances
         ]
         told = [processes for processes in (of_parent, *of_instances) if processes is not None]
         if not told:
@@ -95,7 +95,7 @@ class Contexts:
         return running, len(told) == 1 + len(of_instances)
 
 
-def _work(pid: int, kind: ContextType, work: Mapping[int, Work] | None) -> Work:
+def _work(pid: int, kind: ContextType, work: Mapping[int, ProcessWork] | None) -> ProcessWork:
     """Return what a process did of which there may be no sample.
 
     The driver has samples of those only that did something. What clients of the Multi-Process Service do may be

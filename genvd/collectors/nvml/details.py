@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collectors.nvml.bounds import MILLI, celsius, ratio, watts, within
-from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, clocks, performance_state, throttling
-from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, read_clocks, read_performance_state, read_throttling
+from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import fan_rpm, margin_temperature
 from genvd.collectors.nvml.fields import supported_values
 from genvd.collectors.nvml.inforom import inforom_corrupted
-from genvd.collectors.nvml.memory import bar1
-from genvd.collectors.nvml.temperatures import margin_thresholds, thresholds
+from genvd.collectors.nvml.memory import read_bar1
+from genvd.collectors.nvml.temperatures import read_margin_thresholds, read_thresholds
 from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
 
 if TYPE_CHECKING:
     from genvd.collectors.nvml.fields import Field
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""
@@ -71,58 +71,58 @@ _FIELDS: tuple[Field, ...] = (
 _MICRO = 1e-6
 """NVML counts microseconds."""
 
-_MOST_SESSIONS = 10_000
+_MAX_SESSIONS = 10_000
 
-_MOST_FANS = 16
+_MAX_FANS = 16
 """Of one device; today's have at most 4."""
 
-_MOST_FAN_PERCENT = 200
+_MAX_FAN_PERCENT = 200
 """A fan may be meant to run faster than the full speed of its product (nvml.h)."""
 
-_MOST_RPM = 100_000
+_MAX_RPM = 100_000
 """Those of blades of servers, the fastest there are, stay below 40,000."""
 
-_MOST_GENERATION, _MOST_LANES = 15, 64
+_MAX_GENERATION, _MAX_LANES = 15, 64
 """Of PCI Express."""
 
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 """By ``nvmlComputeMode_t``."""
 
 
-def details(device: Asked) -> DeviceDetails:
+def read_details(device: DeviceQuery) -> DeviceDetails:
     """Return what the device tells.
 
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    get, fields = device.constants.get, supported_values(device, _FIELDS, "details")
-    window = bar1(device)
-    limits = get("power limits", lambda: device.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
+    get, fields = device.cache.get_or_fetch, supported_values(device, _FIELDS, "details")
+    window = read_bar1(device)
+    limits = get("power limits", lambda: device.call(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
         None,
         None,
     )
     return DeviceDetails(
-        power_watts=watts(device.number(pynvml.nvmlDeviceGetPowerUsage)),
+        power_watts=watts(device.call_int(pynvml.nvmlDeviceGetPowerUsage)),
         power_instant_watts=watts(fields.get(_POWER_INSTANT)),
         module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),
         module_power_limit_watts=watts(fields.get(_MODULE_POWER_LIMIT)),
         memory_power_watts=watts(fields.get(_MEMORY_POWER, fields.get(_MEMORY_POWER_AVERAGE))),
-        power_limit_watts=watts(device.number(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
+        power_limit_watts=watts(device.call_int(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         power_limit_default_watts=get(
-            "default power limit", lambda: watts(device.number(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
+            "default power limit", lambda: watts(device.call_int(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
         ),
         power_limit_min_watts=watts(limits[0]),
         power_limit_max_watts=watts(limits[1]),
-        energy_joules=device.scaled(MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
-        clocks=clocks(device),
-        throttling=throttling(device, fields),
-        performance_state=performance_state(device),
+        energy_joules=device.call_scaled(MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
+        clocks=read_clocks(device),
+        throttling=read_throttling(device, fields),
+        performance_state=read_performance_state(device),
         fans=_fans(device),
         # Devices without the sensor have been seen to say 0.
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
-        thresholds=thresholds(device),
-        temperature_margin_celsius=celsius(device.ask(margin_temperature)),
-        margin_thresholds=margin_thresholds(device),
+        thresholds=read_thresholds(device),
+        temperature_margin_celsius=celsius(device.call(margin_temperature)),
+        margin_thresholds=read_margin_thresholds(device),
         recovery_action=_RECOVERY_ACTIONS.get(fields.get(_RECOVERY_ACTION, -1)),
         encoder_sessions=_encoder_sessions(device),
         capture_sessions=_capture_sessions(device),
@@ -141,65 +141,65 @@ def details(device: Asked) -> DeviceDetails:
             "PCIe generation", lambda: _generation(device, pynvml.nvmlDeviceGetMaxPcieLinkGeneration)
         ),
         pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
-        pcie_replays=device.number(pynvml.nvmlDeviceGetPcieReplayCounter),
+        pcie_replays=device.call_int(pynvml.nvmlDeviceGetPcieReplayCounter),
         pcie_replay_rollovers=fields.get(_REPLAY_ROLLOVERS),
         pcie_errors=tuple(ErrorCount(kind, fields[field]) for kind, field in _PCIE_ERRORS.items() if field in fields),
     )
 
 
-def _engine(device: Asked, call: Any) -> float | None:
+def _engine(device: DeviceQuery, call: Any) -> float | None:
     """Return the share of time in which an engine worked; the call tells its sampling period too."""
-    answer = device.ask(call)
+    answer = device.call(call)
     return ratio(answer[0]) if answer else None
 
 
-def _encoder_sessions(device: Asked) -> Sessions:
-    return _sessions(*(device.ask(pynvml.nvmlDeviceGetEncoderStats) or (None, None, None)))
+def _encoder_sessions(device: DeviceQuery) -> Sessions:
+    return _sessions(*(device.call(pynvml.nvmlDeviceGetEncoderStats) or (None, None, None)))
 
 
-def _capture_sessions(device: Asked) -> Sessions:
-    told = device.ask(pynvml.nvmlDeviceGetFBCStats)
+def _capture_sessions(device: DeviceQuery) -> Sessions:
+    told = device.call(pynvml.nvmlDeviceGetFBCStats)
     return _sessions(told.sessionsCount, told.averageFPS, told.averageLatency) if told else Sessions()
 
 
 def _sessions(count: int | None, frames: int | None, microseconds: int | None) -> Sessions:
-    count = within(known(count), 0, _MOST_SESSIONS)
+    count = within(value_or_none(count), 0, _MAX_SESSIONS)
     if not count:  # there is no mean of nothing
         return Sessions(count)
-    latency = known(microseconds)
-    return Sessions(count, known(frames), None if latency is None else latency * _MICRO)
+    latency = value_or_none(microseconds)
+    return Sessions(count, value_or_none(frames), None if latency is None else latency * _MICRO)
 
 
-def _generation(device: Asked, call: Any) -> int | None:
-    return within(device.number(call), 1, _MOST_GENERATION)
+def _generation(device: DeviceQuery, call: Any) -> int | None:
+    return within(device.call_int(call), 1, _MAX_GENERATION)
 
 
-def _lanes(device: Asked, call: Any) -> int | None:
-    return within(device.number(call), 1, _MOST_LANES)
+def _lanes(device: DeviceQuery, call: Any) -> int | None:
+    return within(device.call_int(call), 1, _MAX_LANES)
 
 
-def _fans(device: Asked) -> tuple[Fan, ...]:
-    count = device.number(pynvml.nvmlDeviceGetNumFans)
+def _fans(device: DeviceQuery) -> tuple[Fan, ...]:
+    count = device.call_int(pynvml.nvmlDeviceGetNumFans)
     if count is None:  # drivers before 465 know of one fan, and not whether there are more
-        speeds = {0: device.number(pynvml.nvmlDeviceGetFanSpeed)}
+        speeds = {0: device.call_int(pynvml.nvmlDeviceGetFanSpeed)}
     else:
         speeds = {
-            number: device.number(pynvml.nvmlDeviceGetFanSpeed_v2, number, about=f"fan {number}")
-            for number in range(min(count, _MOST_FANS))
+            number: device.call_int(pynvml.nvmlDeviceGetFanSpeed_v2, number, about=f"fan {number}")
+            for number in range(min(count, _MAX_FANS))
         }
-    fans = (Fan(number, ratio(speed, _MOST_FAN_PERCENT), _rpm(device, number)) for number, speed in speeds.items())
+    fans = (Fan(number, ratio(speed, _MAX_FAN_PERCENT), _rpm(device, number)) for number, speed in speeds.items())
     return tuple(fan for fan in fans if fan.speed_ratio is not None or fan.rpm is not None)
 
 
-def _rpm(device: Asked, fan: int) -> int | None:
-    return within(device.number(fan_rpm, fan, about=f"fan {fan}"), 0, _MOST_RPM)
+def _rpm(device: DeviceQuery, fan: int) -> int | None:
+    return within(device.call_int(fan_rpm, fan, about=f"fan {fan}"), 0, _MAX_RPM)
 
 
-def _persistence(device: Asked) -> bool | None:
-    mode = device.number(pynvml.nvmlDeviceGetPersistenceMode)
+def _persistence(device: DeviceQuery) -> bool | None:
+    mode = device.call_int(pynvml.nvmlDeviceGetPersistenceMode)
     return None if mode is None else bool(mode)
 
 
-def _compute_mode(device: Asked) -> str | None:
-    mode = device.number(pynvml.nvmlDeviceGetComputeMode)
+def _compute_mode(device: DeviceQuery) -> str | None:
+    mode = device.call_int(pynvml.nvmlDeviceGetComputeMode)
     return None if mode is None or mode >= len(_COMPUTE_MODES) else _COMPUTE_MODES[mode]

@@ -10,19 +10,19 @@ import pynvml
 
 from genvd.collectors.base import DeviceGroups
 from genvd.collectors.device_set import DeviceFacts, DeviceLostError, Parts
-from genvd.collectors.nvml.board import board
+from genvd.collectors.nvml.board import read_board
 from genvd.collectors.nvml.bounds import celsius, percentage, ratio
-from genvd.collectors.nvml.c2c import c2c_links
-from genvd.collectors.nvml.contexts import Contexts
-from genvd.collectors.nvml.details import details
-from genvd.collectors.nvml.errors import NvmlCalls, known
-from genvd.collectors.nvml.fabric import fabric
+from genvd.collectors.nvml.c2c import read_c2c_links
+from genvd.collectors.nvml.contexts import ContextReader
+from genvd.collectors.nvml.details import read_details
+from genvd.collectors.nvml.errors import NvmlCalls, value_or_none
+from genvd.collectors.nvml.fabric import read_fabric
 from genvd.collectors.nvml.gpm import GpmReader
-from genvd.collectors.nvml.memory import memory
-from genvd.collectors.nvml.memory_health import memory_health
+from genvd.collectors.nvml.memory import read_memory
+from genvd.collectors.nvml.memory_health import read_memory_health
 from genvd.collectors.nvml.mig import MigDevice, MigReader
-from genvd.collectors.nvml.nvlink import nvlinks
-from genvd.collectors.nvml.query import Asked, Constants, text
+from genvd.collectors.nvml.nvlink import read_nvlinks
+from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
 from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
@@ -73,8 +73,8 @@ class DeviceCollector:
         self.name = f"device {index}"
         self._index = index
         self._calls = NvmlCalls()
-        self._contexts = Contexts(self.name, index, self._calls)
-        self._constants = Constants()
+        self._contexts = ContextReader(self.name, index, self._calls)
+        self._cache = DeviceCache()
         self._mig = MigReader()
         self._gpm = GpmReader()
         self._parts = Parts(self.name)
@@ -87,14 +87,14 @@ class DeviceCollector:
 
         One that does not answer is down, and of one that this user may not ask that is not known: facts as well.
         """
-        self._calls.begin()
+        self._calls.start_reading()
         try:
             handle = self._handle()
             if handle is None:
                 return DeviceFacts(Device(self._index), None)
             facts = self._read(handle, question)
         except DeviceLostError as error:
-            return self._down(error)
+            return self._mark_down(error)
         self._errors.clear(_ANSWERS, f"{self.name}: answers again")
         return facts
 
@@ -111,116 +111,117 @@ class DeviceCollector:
             raise DeviceLostError(f"NVML gives no handle for it: {error}", error.value) from None
 
     def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
-        asked = Asked(self.name, handle, self._calls, self._constants)
-        last, mig = self._recognise(asked, question.session)
-        temperature = asked.first(
+        query = DeviceQuery(self.name, handle, self._calls, self._cache)
+        last, mig = self._match_identity(query, question.session)
+        temperature = query.call_first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
-            *_newer("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
+            *_if_available("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
-        utilization = asked.ask(pynvml.nvmlDeviceGetUtilizationRates)
-        has = memory(asked)
-        mig_devices = list(self._mig.devices(asked)) if mig.now == "enabled" else []
+        utilization = query.call(pynvml.nvmlDeviceGetUtilizationRates)
+        mem = read_memory(query)
+        mig_devices = list(self._mig.list_devices(query)) if mig.current == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
-        if not self._calls.answers:  # to what is asked below, NVML may know the answer without the device
+        if not self._calls.device_answers:  # to what is asked below, NVML may know the answer without the device
             raise DeviceLostError("every call fails")
         device = replace(
-            self._identify(asked, last, mig.now),
+            self._read_identity(query, last, mig.current),
             mig_pending=mig.pending,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
-            memory_used_bytes=has.used,
-            memory_total_bytes=has.total,
-            memory_free_bytes=has.free,
-            memory_reserved_bytes=has.reserved,
-            shares_host_memory=has.of_host,
+            memory_used_bytes=mem.used,
+            memory_total_bytes=mem.total,
+            memory_free_bytes=mem.free,
+            memory_reserved_bytes=mem.reserved,
+            shares_host_memory=mem.shares_host_memory,
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
-        return DeviceFacts(self._with_groups(device, asked, question, mig_devices), contexts)
+        return DeviceFacts(self._with_groups(device, query, question, mig_devices), contexts)
 
     def _with_groups(
-        self, device: Device, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+        self, device: Device, query: DeviceQuery, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
     ) -> Device:
         groups = question.groups
         if groups.gpm:
-            self._gpm.begin(question.session, device.uuid, device.mig_mode)
+            self._gpm.clear_on_change(question.session, device.uuid, device.mig_mode)
         else:
-            self._gpm.stop()
+            self._gpm.free_samples()
         read = self._parts.read
         return replace(
             device,
-            details=read("details", lambda: details(asked), DeviceDetails())
+            details=read("details", lambda: read_details(query), DeviceDetails())
             if groups.device_details
             else DeviceDetails(),
-            health=read("memory health", lambda: memory_health(asked), MemoryHealth())
+            health=read("memory health", lambda: read_memory_health(query), MemoryHealth())
             if groups.memory_health
             else MemoryHealth(),
-            nvlinks=read("NVLinks", lambda: nvlinks(asked), ()) if groups.nvlink else (),
-            c2c_links=read("C2C", lambda: c2c_links(asked), ()) if groups.nvlink else (),
-            fabric=read("fabric", lambda: fabric(asked), None) if groups.nvlink else None,
-            activity=read("GPM", lambda: self._gpm.device(asked), Activity()) if groups.gpm else Activity(),
-            mig_instances=read("MIG", lambda: self._mig_instances(asked, question, mig_devices), ())
+            nvlinks=read("NVLinks", lambda: read_nvlinks(query), ()) if groups.nvlink else (),
+            c2c_links=read("C2C", lambda: read_c2c_links(query), ()) if groups.nvlink else (),
+            fabric=read("fabric", lambda: read_fabric(query), None) if groups.nvlink else None,
+            activity=read("GPM", lambda: self._gpm.read_device(query), Activity()) if groups.gpm else Activity(),
+            mig_instances=read("MIG", lambda: self._mig_instances(query, question, mig_devices), ())
             if groups.mig
             else (),
         )
 
     def _mig_instances(
-        self, asked: Asked, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+        self, query: DeviceQuery, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
     ) -> tuple[MigInstance, ...]:
         gpm = self._gpm if question.groups.gpm else None
-        return tuple(self._mig.instance(asked, mig_device, question.session, gpm) for mig_device in mig_devices)
+        return tuple(self._mig.read_instance(query, mig_device, question.session, gpm) for mig_device in mig_devices)
 
-    def _recognise(self, asked: Asked, session: int) -> tuple[Device, MigMode]:
+    def _match_identity(self, query: DeviceQuery, session: int) -> tuple[Device, MigMode]:
         """Return which device it is, as far as is known before it is asked anything else, and its MIG mode.
 
         Of another one than before, forget what this one does not support or told.
         """
-        told = text(asked.ask(pynvml.nvmlDeviceGetUUID))
-        same = self._is_still_there(asked, session) if told is None else told == self._identity.uuid
+        told = text(query.call(pynvml.nvmlDeviceGetUUID))
+        same = self._is_same_device(query, session) if told is None else told == self._identity.uuid
         last = self._identity if same else Device(self._index, told)  # a missing answer makes no other device of it
         self._session = session
-        self._calls.disregard()
+        self._calls.ignore_so_far()
         if not same:
-            self._calls.forget()
-        mig = self._mig.mode(asked)
-        if mig.now != self._identity.mig_mode:
-            self._calls.forget()
-        self._constants.of(session, last.uuid, mig.now or "")
+            self._calls.retry_unsupported()
+        mig = self._mig.read_mode(query)
+        if mig.current != self._identity.mig_mode:
+            self._calls.retry_unsupported()
+        self._cache.clear_on_change(session, last.uuid, mig.current or "")
         return last, mig
 
-    def _is_still_there(self, asked: Asked, session: int) -> bool:
+    def _is_same_device(self, query: DeviceQuery, session: int) -> bool:
         """Tell whether the device is the one that answered last: by its PCI address, else by its index.
 
         NVML looks for devices only when it is initialised, so within one session an index stays that of one device.
         """
-        pci = asked.ask(pynvml.nvmlDeviceGetPciInfo)
+        pci = query.call(pynvml.nvmlDeviceGetPciInfo)
         address = text(pci.busId) if pci else None
         if address is not None and self._identity.pci_bus_id is not None:
             return address == self._identity.pci_bus_id
         return session == self._session
 
-    def _identify(self, asked: Asked, last: Device, mig_mode: str | None) -> Device:
+    def _read_identity(self, query: DeviceQuery, last: Device, mig_mode: str | None) -> Device:
         """Return which device it is. What it does not tell now, and told before, is as it was."""
         if last.uuid and last.uuid != self._identity.uuid and self._identity.uuid:
             line = f"{self.name}: is {last.uuid} now, and was {self._identity.uuid}"
             self._errors.report("identity", line, level=logging.INFO)
-        get = self._constants.get
-        pci = get("PCI address", lambda: asked.ask(pynvml.nvmlDeviceGetPciInfo))
-        architecture = get("architecture", lambda: known(asked.ask(pynvml.nvmlDeviceGetArchitecture)))
+        get = self._cache.get_or_fetch
+        pci = get("PCI address", lambda: query.call(pynvml.nvmlDeviceGetPciInfo))
+        architecture = get("architecture", lambda: value_or_none(query.call(pynvml.nvmlDeviceGetArchitecture)))
         self._identity = Device(
             index=self._index,
             uuid=last.uuid,
             up=True,
-            name=get("name", lambda: text(asked.ask(pynvml.nvmlDeviceGetName))) or last.name,
+            name=get("name", lambda: text(query.call(pynvml.nvmlDeviceGetName))) or last.name,
             pci_bus_id=(text(pci.busId) if pci else None) or last.pci_bus_id,
             architecture=last.architecture if architecture is None else _ARCHITECTURES.get(architecture),
-            vbios_version=get("VBIOS", lambda: text(asked.ask(pynvml.nvmlDeviceGetVbiosVersion))) or last.vbios_version,
+            vbios_version=get("VBIOS", lambda: text(query.call(pynvml.nvmlDeviceGetVbiosVersion)))
+            or last.vbios_version,
             mig_mode=mig_mode,
-            board=board(asked, pci, last.board),
+            board=read_board(query, pci, last.board),
         )
         return self._identity
 
-    def _down(self, error: DeviceLostError) -> DeviceFacts:
+    def _mark_down(self, error: DeviceLostError) -> DeviceFacts:
         line = f"{error}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md"
         self._report(line, error.code if error.code is not None else str(error))
         return DeviceFacts(replace(self._identity, up=False), None)
@@ -229,8 +230,8 @@ class DeviceCollector:
         self._errors.report(_ANSWERS, f"{self.name}: {line}", kind=kind, level=logging.ERROR)
 
 
-def _newer(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Return a call that not every nvidia-ml-py has."""
+def _if_available(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Return a call that not every nvidia-ml-py mem."""
     call = getattr(pynvml, name, None)
     if call is not None:
         yield call, arguments

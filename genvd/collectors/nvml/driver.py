@@ -21,7 +21,7 @@ _LIBRARY = "libnvidia-ml.so.1"
 _MAPPED_LIBRARY = re.compile(rb" (/[^\n]*/libnvidia-ml\.so[.\d]*)(?: \(deleted\))?$", re.MULTILINE)
 _LIBRARY_VERSION = re.compile(r"\.so\.(\d+\.\d[\d.]*)$")
 
-_WHY_NOT = {
+_DRIVER_ERRORS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         "missing",
         "no NVIDIA driver: libnvidia-ml.so.1 is not found;"
@@ -42,15 +42,15 @@ _WHY_NOT = {
 }
 
 
-def problem_of(error: pynvml.NVMLError) -> CollectorError:
+def driver_error(error: pynvml.NVMLError) -> CollectorError:
     """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return CollectorError(_mismatch(), "mismatch")
-    reason, text = _WHY_NOT.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))
+    reason, text = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))
     return CollectorError(text, reason)
 
 
-def gpus_of_driver() -> frozenset[str]:
+def driver_gpus() -> frozenset[str]:
     """Return the PCI addresses of the devices that the kernel module has, as far as it tells."""
     try:
         return frozenset(path.name for path in _GPUS.iterdir())
@@ -58,7 +58,7 @@ def gpus_of_driver() -> frozenset[str]:
         return frozenset()
 
 
-def library_on_disk() -> tuple[int, ...] | None:
+def library_identity() -> tuple[int, ...] | None:
     """Return the identity of the NVML library that a new process would load; None before this one has loaded any."""
     loaded = _loaded_library()
     if loaded is None:
@@ -96,14 +96,14 @@ def _module_version() -> str | None:
         return None
 
 
-_MOST_CUDA = 999_999
+_MAX_CUDA = 999_999
 """CUDA 999.99, as the call counts."""
 
 
-def driver_versions() -> DriverVersions:
+def read_driver_versions() -> DriverVersions:
     """Return the versions that NVML tells; it has to be initialised."""
     told = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _ask(pynvml.nvmlSystemGetCudaDriverVersion)
-    cuda = within(told, 1, _MOST_CUDA)
+    cuda = within(told, 1, _MAX_CUDA)
     return DriverVersions(
         driver=text(_ask(pynvml.nvmlSystemGetDriverVersion)),
         # nvml.h: NVML_CUDA_DRIVER_VERSION_MAJOR and _MINOR

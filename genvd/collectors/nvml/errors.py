@@ -27,13 +27,13 @@ NOT_SUPPORTED = frozenset(
 )
 """The device or the driver does not have it, for now: what it has changes with its MIG mode, for one."""
 
-REFUSED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
+PART_NOT_SUPPORTED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
 """What is said of a part or a field that the device or the driver does not have, as long as it is the same one."""
 
-_READINGS_OF_REFUSAL = 30
+_RETRY_AFTER_READINGS = 30
 """For so many readings a call that the device does not support is not made again; drivers may change their mind."""
 
-_NOTHING_THERE = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
+_EMPTY_ANSWER = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
 """A plain answer: there is nothing just now."""
 
 _DEVICE_LOST = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
@@ -54,39 +54,39 @@ class NvmlCalls:
         self._errors = ErrorLog(log, STEADY_TICKS)
         self._refused: dict[tuple[str, str], int] = {}
         self._readings = 0
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._answered = False
         self._failed = False
 
-    def begin(self) -> None:
+    def start_reading(self) -> None:
         """Begin a new reading of the device."""
         self._readings += 1
         self._answered = self._failed = False
-        self._said.clear()
+        self._logged.clear()
 
-    def forget(self) -> None:
+    def retry_unsupported(self) -> None:
         """Ask for everything again: the device is another one, or in another mode."""
         self._refused.clear()
 
-    def disregard(self) -> None:
+    def ignore_so_far(self) -> None:
         """Take what was asked so far in this reading for no sign of life: NVML may know it without the device."""
         self._answered = self._failed = False
 
     @property
-    def answers(self) -> bool:
+    def device_answers(self) -> bool:
         """Whether the device, in this reading, answered anything or at least failed nothing."""
         return self._answered or not self._failed
 
     @property
-    def fail(self) -> bool:
+    def has_failures(self) -> bool:
         """Whether one of the calls has failed lately."""
         return bool(self._errors.active)
 
-    def refused(self, subject: str, call: Callable[..., Any]) -> bool:
+    def is_unsupported(self, subject: str, call: Callable[..., Any]) -> bool:
         """Tell whether a call is one that was said not to be supported."""
         return (subject, call.__name__) in self._refused
 
-    def ask(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what the call gives, or None where it gives nothing.
 
         Args:
@@ -97,9 +97,9 @@ class NvmlCalls:
         Raises:
             DeviceLostError: the device does not answer any more.
         """
-        return self.first(subject, (call, arguments))
+        return self.call_first(subject, (call, arguments))
 
-    def first(self, subject: str, *calls: Call, also: Collection[int] = ()) -> Any:
+    def call_first(self, subject: str, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return what the first call gives that the device supports, or None where it gives nothing.
 
         Errors, but for that of a call that is not supported, are logged when they first occur, and of several calls
@@ -121,11 +121,11 @@ class NvmlCalls:
                 value = call(*arguments)
             except pynvml.NVMLError as error:
                 if error.value in NOT_SUPPORTED:
-                    self._refused[key] = self._readings + _READINGS_OF_REFUSAL
+                    self._refused[key] = self._readings + _RETRY_AFTER_READINGS
                     continue
                 if error.value in also and number < len(calls):
                     continue
-                self._judge(key, error)
+                self._handle_error(key, error)
             except (ValueError, OSError) as error:  # a name that is not UTF-8, a library torn down under us
                 self._report(key, str(error))
             else:
@@ -136,10 +136,10 @@ class NvmlCalls:
             return None
         return None
 
-    def _judge(self, key: tuple[str, str], error: pynvml.NVMLError) -> None:
+    def _handle_error(self, key: tuple[str, str], error: pynvml.NVMLError) -> None:
         if error.value in _DEVICE_LOST:
             raise DeviceLostError(str(error), error.value) from None
-        if error.value in _NOTHING_THERE:
+        if error.value in _EMPTY_ANSWER:
             self._answered = True
         else:
             self._report(key, str(error))
@@ -147,12 +147,12 @@ class NvmlCalls:
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
         subject, call = key
-        level = logging.DEBUG if problem in self._said else logging.WARNING
+        level = logging.DEBUG if problem in self._logged else logging.WARNING
         text = f"{subject}: {call}: {problem}; its value is left out, as are others that fail so; see 'dmesg' for more"
         if self._errors.report(key, text, kind=problem, level=level):
-            self._said.add(problem)
+            self._logged.add(problem)
 
 
-def known(value: Number | None) -> Number | None:
+def value_or_none(value: Number | None) -> Number | None:
     """Return the number, or None where it is NVML's way to say that there is none."""
     return None if value is None or value in NOT_AVAILABLE else value

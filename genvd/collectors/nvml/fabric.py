@@ -13,7 +13,7 @@ from genvd.model.device import Fabric, FabricProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _STATES = {1: "not_started", 2: "in_progress", 3: "completed"}
 """``NVML_GPU_FABRIC_STATE_...``; 0 is that there is none."""
@@ -32,13 +32,13 @@ _CONFIGURATION_SHIFT, _CONFIGURATION_MASK = 8, 0xF
 """Of ``INCORRECT_CONFIGURATION``: 0 that the device cannot tell, 1 that it is correct, else what is wrong with it."""
 
 
-def fabric(device: Asked) -> Fabric | None:
+def read_fabric(device: DeviceQuery) -> Fabric | None:
     """Return what the device tells; None where there is no fabric.
 
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    info = device.first((fabric_info, (device.handle,)), (fabric_info_3, (device.handle,)))
+    info = device.call_first((fabric_info, (device.handle,)), (fabric_info_3, (device.handle,)))
     state = _STATES.get(info.state) if info else None
     if state is None:
         return None

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collectors.nvml.bounds import whole
-from genvd.collectors.nvml.errors import NOT_AVAILABLE, REFUSED
+from genvd.collectors.nvml.bounds import integer
+from genvd.collectors.nvml.errors import NOT_AVAILABLE, PART_NOT_SUPPORTED
 from genvd.collectors.nvml.extra_calls import function
 
 if TYPE_CHECKING:
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 
 Field = tuple[int, int]
 """A field and its ``scopeId``: the number of an NVLink, or 0."""
 
 
-def field_values(device: Asked, fields: Iterable[Field], about: str) -> list[int | None]:
+def field_values(device: DeviceQuery, fields: Iterable[Field], about: str) -> list[int | None]:
     """Return the values of the fields by one call, in their order; None for each that the device has not.
 
     Args:
@@ -40,18 +40,18 @@ def field_values(device: Asked, fields: Iterable[Field], about: str) -> list[int
     return [value for _, value in _answers(device, tuple(fields), about)]
 
 
-def supported_values(device: Asked, wanted: Iterable[Field], about: str) -> dict[Field, int]:
+def supported_values(device: DeviceQuery, wanted: Iterable[Field], about: str) -> dict[Field, int]:
     """Return those of the fields that the device has; one that it has not is not asked for again."""
-    refused = device.constants.get(f"{about} refused", set[Field])
+    refused = device.cache.get_or_fetch(f"{about} refused", set[Field])
     fields = tuple(field for field in wanted if field not in (refused or ()))
     answers = list(zip(fields, _answers(device, fields, about), strict=True))
     if refused is not None:
-        refused.update(field for field, (result, _) in answers if result in REFUSED)
+        refused.update(field for field, (result, _) in answers if result in PART_NOT_SUPPORTED)
     return {field: value for field, (_, value) in answers if value is not None}
 
 
-def _answers(device: Asked, fields: tuple[Field, ...], about: str) -> Sequence[Answer]:
-    told: list[Answer] | None = device.ask(field_list, fields, about=about) if fields else []
+def _answers(device: DeviceQuery, fields: tuple[Field, ...], about: str) -> Sequence[Answer]:
+    told: list[Answer] | None = device.call(field_list, fields, about=about) if fields else []
     return [(pynvml.NVML_ERROR_UNKNOWN, None)] * len(fields) if told is None else told
 
 
@@ -92,7 +92,7 @@ def _converted(field: int, value: int, kind: int) -> int | None:
     """Return what the bytes of a value are in another type; what the type does not name is undefined."""
     if kind >= len(_TYPES):
         return None
-    number = whole(_TYPES[kind].unpack_from(_BYTES.pack(value))[0])
+    number = integer(_TYPES[kind].unpack_from(_BYTES.pack(value))[0])
     return number if number is None or number >= 0 or field in _SIGNED else None
 
 

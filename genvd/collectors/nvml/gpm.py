@@ -19,7 +19,7 @@ from genvd.model.device import Activity, PipeActivity
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _RATIOS = {"graphics_ratio": 1, "sm_ratio": 2, "sm_occupancy_ratio": 3, "dram_ratio": 10}
 _PIPES = {"tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
@@ -31,17 +31,17 @@ _METRIC = struct.Struct("@IId3P")
 """``nvmlGpmMetric_t``: id, ``nvmlReturn_t``, value, names. Taken apart at once: members one by one cost more."""
 
 _MIB = 2**20
-_MOST_PERCENT = 101.0
+_MAX_PERCENT = 101.0
 """Counters that are not read at one instant may add up to a little more than all there is."""
 
-_MOST_WINDOWS = 65
+_MAX_PAIRS = 65
 """Of a device and its GPU instances, whose numbers may change with each of them that is made."""
 
-_MOST_MIB = 2**20
+_MAX_MIB = 2**20
 """Each second, over PCI Express: a terabyte."""
 
 
-class _Window:
+class _SamplePair:
     """The last sample of a device or GPU instance, and a buffer for the next one."""
 
     def __init__(self) -> None:
@@ -54,25 +54,25 @@ class GpmReader:
 
     def __init__(self) -> None:
         self._identity: object = None
-        self._windows: dict[int | None, _Window] = {}
-        self._question: Any = None
+        self._pairs: dict[int | None, _SamplePair] = {}
+        self._request: Any = None
 
-    def begin(self, *identity: object) -> None:
+    def clear_on_change(self, *identity: object) -> None:
         """Begin a reading; samples of another device, or of other instances, say nothing of this one."""
         if identity != self._identity:
             self._identity = identity
-            self.stop()
+            self.free_samples()
 
-    def stop(self) -> None:
+    def free_samples(self) -> None:
         """Forget all samples."""
-        for window in self._windows.values():
-            for sample in (window.last, window.spare):
+        for pair in self._pairs.values():
+            for sample in (pair.last, pair.spare):
                 if sample is not None:
                     with suppress(pynvml.NVMLError):
                         pynvml.nvmlGpmSampleFree(sample)
-        self._windows.clear()
+        self._pairs.clear()
 
-    def device(self, device: Asked) -> Activity:
+    def read_device(self, device: DeviceQuery) -> Activity:
         """Return what the device did since the last reading; nothing is known at the first one.
 
         Raises:
@@ -80,7 +80,7 @@ class GpmReader:
         """
         return self._read(device, None, pynvml.nvmlGpmSampleGet)
 
-    def instance(self, parent: Asked, gpu_instance: int | None) -> Activity:
+    def read_instance(self, parent: DeviceQuery, gpu_instance: int | None) -> Activity:
         """Return what a GPU instance of the device did; its compute instances have no counters of their own.
 
         Raises:
@@ -90,39 +90,39 @@ class GpmReader:
             return Activity()
         return self._read(parent, gpu_instance, pynvml.nvmlGpmMigSampleGet, gpu_instance)
 
-    def _read(self, device: Asked, key: int | None, take: Callable[..., Any], *instance: int) -> Activity:
-        if not device.constants.get("GPM", lambda: _supported(device)):
+    def _read(self, device: DeviceQuery, key: int | None, take: Callable[..., Any], *instance: int) -> Activity:
+        if not device.cache.get_or_fetch("GPM", lambda: _supported(device)):
             return Activity()
-        if key not in self._windows and len(self._windows) >= _MOST_WINDOWS:
-            self.stop()
-        window = self._windows.setdefault(key, _Window())
+        if key not in self._pairs and len(self._pairs) >= _MAX_PAIRS:
+            self.free_samples()
+        pair = self._pairs.setdefault(key, _SamplePair())
         about = "" if key is None else f"GPU instance {key}"
-        if window.spare is None:
-            window.spare = device.ask(gpm_sample, about=about)
-        if window.spare is None or device.ask(take, *instance, window.spare, about=about) is None:
+        if pair.spare is None:
+            pair.spare = device.call(gpm_sample, about=about)
+        if pair.spare is None or device.call(take, *instance, pair.spare, about=about) is None:
             return Activity()
-        window.last, window.spare = window.spare, window.last
-        if window.spare is None:  # that was the first one
+        pair.last, pair.spare = pair.spare, pair.last
+        if pair.spare is None:  # that was the first one
             return Activity()
-        return _activity(device.ask(self.gpm_metrics, window.spare, window.last, about=about) or {})
+        return _activity(device.call(self.gpm_metrics, pair.spare, pair.last, about=about) or {})
 
     def gpm_metrics(self, _: Any, earlier: Any, later: Any) -> dict[int, float]:
         """Return the metrics that the device has, from one sample to a later one. The name stands in the log."""
-        question = self._question = self._question or _question()
-        question.sample1, question.sample2 = earlier, later
-        pynvml.nvmlGpmMetricsGet(question)
-        told = _METRIC.iter_unpack(ctypes.string_at(ctypes.addressof(question.metrics), len(_METRICS) * _METRIC.size))
+        request = self._request = self._request or _request()
+        request.sample1, request.sample2 = earlier, later
+        pynvml.nvmlGpmMetricsGet(request)
+        told = _METRIC.iter_unpack(ctypes.string_at(ctypes.addressof(request.metrics), len(_METRICS) * _METRIC.size))
         return {metric: value for metric, result, value, *_ in told if result == pynvml.NVML_SUCCESS}
 
 
-def _question() -> Any:
+def _request() -> Any:
     """Return what asks for all metrics; the same each time."""
-    question = pynvml.c_nvmlGpmMetricsGet_t()
-    question.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-    question.numMetrics = len(_METRICS)
+    request = pynvml.c_nvmlGpmMetricsGet_t()
+    request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    request.numMetrics = len(_METRICS)
     for number, metric in enumerate(_METRICS):
-        question.metrics[number].metricId = metric
-    return question
+        request.metrics[number].metricId = metric
+    return request
 
 
 def gpm_sample(_: Any) -> Any:
@@ -130,9 +130,9 @@ def gpm_sample(_: Any) -> Any:
     return pynvml.nvmlGpmSampleAlloc()
 
 
-def _supported(device: Asked) -> bool | None:
+def _supported(device: DeviceQuery) -> bool | None:
     """Tell whether the device has GPM; None where it does not tell."""
-    support = device.ask(pynvml.nvmlGpmQueryDeviceSupport)
+    support = device.call(pynvml.nvmlGpmQueryDeviceSupport)
     return None if support is None else bool(support.isSupportedDevice)
 
 
@@ -146,12 +146,12 @@ def _activity(told: Mapping[int, float]) -> Activity:
 
 
 def _ratio(percent: float | None) -> float | None:
-    if percent is None or not math.isfinite(percent) or not 0 <= percent <= _MOST_PERCENT:
+    if percent is None or not math.isfinite(percent) or not 0 <= percent <= _MAX_PERCENT:
         return None
     return min(percent / 100, 1.0)
 
 
 def _bytes(mebibytes: float | None) -> float | None:
-    if mebibytes is None or not math.isfinite(mebibytes) or not 0 <= mebibytes <= _MOST_MIB:
+    if mebibytes is None or not math.isfinite(mebibytes) or not 0 <= mebibytes <= _MAX_MIB:
         return None
     return mebibytes * _MIB

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from genvd.collectors.nvml import extra_calls
 
 if TYPE_CHECKING:
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 ASKED_AGAIN_SECONDS = 600.0
 """NVML reads the whole InfoROM from flash memory to answer, and it hardly ever changes."""
@@ -21,7 +21,7 @@ class _Answer(NamedTuple):
     until: float
 
 
-def inforom_corrupted(device: Asked, now: float | None = None) -> bool | None:
+def inforom_corrupted(device: DeviceQuery, now: float | None = None) -> bool | None:
     """Return whether its checksums are wrong, as of the last ten minutes; None where the device does not tell.
 
     Args:
@@ -32,10 +32,10 @@ def inforom_corrupted(device: Asked, now: float | None = None) -> bool | None:
         DeviceLostError: the device does not answer any more.
     """
     now = time.monotonic() if now is None else now
-    answer: _Answer | None = device.constants.told("InfoROM")
+    answer: _Answer | None = device.cache.get("InfoROM")
     if answer is not None and now < answer.until:
         return answer.corrupted
-    corrupted: bool | None = device.ask(extra_calls.inforom_corrupted)
+    corrupted: bool | None = device.call(extra_calls.inforom_corrupted)
     if corrupted is not None:
-        device.constants.keep("InfoROM", _Answer(corrupted, now + ASKED_AGAIN_SECONDS))
+        device.cache.set("InfoROM", _Answer(corrupted, now + ASKED_AGAIN_SECONDS))
     return corrupted

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collectors.nvml.bounds import within
-from genvd.collectors.nvml.errors import known
+from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import repair_status, retired_pages, sram_errors, unrepairable_memory
 from genvd.model.device import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _SEVERITIES = {
     "corrected": pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED,
@@ -41,31 +41,31 @@ _PLACES = {(*total, place): (*_TOTALS[total], _LOCATIONS[place]) for total in _T
 _SRAM_SOURCES = ("l2", "sm", "pcie", "microcontroller", "other")
 _AVAILABILITIES = ("max", "high", "partial", "low", "none")
 
-_MOST_PAGES = 100_000
+_MAX_PAGES = 100_000
 """That can be retired; devices with 64 of them are to be replaced."""
 
 
-def memory_health(device: Asked) -> MemoryHealth:
+def read_memory_health(device: DeviceQuery) -> MemoryHealth:
     """Return what the device tells.
 
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    mode = device.ask(pynvml.nvmlDeviceGetEccMode)
+    mode = device.call(pynvml.nvmlDeviceGetEccMode)
     enabled = _flag(mode[0]) if mode else None
-    sram = device.ask(sram_errors)
-    banks = device.ask(pynvml.nvmlDeviceGetRowRemapperHistogram)
-    rows = device.ask(pynvml.nvmlDeviceGetRemappedRows) or (None, None, None, None)
-    repairs = device.ask(repair_status)
+    sram = device.call(sram_errors)
+    banks = device.call(pynvml.nvmlDeviceGetRowRemapperHistogram)
+    rows = device.call(pynvml.nvmlDeviceGetRemappedRows) or (None, None, None, None)
+    repairs = device.call(repair_status)
     return MemoryHealth(
         ecc_enabled=enabled,
         ecc_pending=_flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device) if enabled is not False else (),
-        placed_errors=placed_errors(device, _PLACES) if enabled else (),
+        placed_errors=read_placed_errors(device, _PLACES) if enabled else (),
         sram_errors=tuple(ErrorCount(*one) for one in _told(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
-        remapped_rows_corrected=known(rows[0]),
-        remapped_rows_uncorrected=known(rows[1]),
+        remapped_rows_corrected=value_or_none(rows[0]),
+        remapped_rows_uncorrected=value_or_none(rows[1]),
         remap_pending=_flag(rows[2]),
         remap_failed=_flag(rows[3]),
         remap_banks=tuple(Banks(*one) for one in _told(banks, _AVAILABILITIES)),
@@ -75,19 +75,19 @@ def memory_health(device: Asked) -> MemoryHealth:
         retired_pages_double_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR, "double bit"
         ),
-        retirement_pending=_flag(device.number(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
+        retirement_pending=_flag(device.call_int(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
         channel_repair_pending=_yes(repairs.channel) if repairs else None,
         tpc_repair_pending=_yes(repairs.tpc) if repairs else None,
-        unrepairable_memory=_yes(device.ask(unrepairable_memory)),
+        unrepairable_memory=_yes(device.call(unrepairable_memory)),
     )
 
 
-def _ecc_errors(device: Asked) -> tuple[EccErrors, ...]:
-    counts = device.of_each(pynvml.nvmlDeviceGetTotalEccErrors, _TOTALS, "errors")
+def _ecc_errors(device: DeviceQuery) -> tuple[EccErrors, ...]:
+    counts = device.call_each(pynvml.nvmlDeviceGetTotalEccErrors, _TOTALS, "errors")
     return tuple(EccErrors(*which, count) for which, count in counts.items())
 
 
-def placed_errors(device: Asked, wanted: Iterable[tuple[str, str, str]]) -> tuple[PlacedErrors, ...]:
+def read_placed_errors(device: DeviceQuery, wanted: Iterable[tuple[str, str, str]]) -> tuple[PlacedErrors, ...]:
     """Return counts by kind of memory, of which each generation has others.
 
     Args:
@@ -97,18 +97,18 @@ def placed_errors(device: Asked, wanted: Iterable[tuple[str, str, str]]) -> tupl
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    counts = device.of_each(pynvml.nvmlDeviceGetMemoryErrorCounter, {one: _PLACES[one] for one in wanted}, "errors")
+    counts = device.call_each(pynvml.nvmlDeviceGetMemoryErrorCounter, {one: _PLACES[one] for one in wanted}, "errors")
     return tuple(PlacedErrors(*which, count) for which, count in counts.items())
 
 
-def _retired_pages(device: Asked, cause: int, about: str) -> int | None:
-    return within(device.number(retired_pages, cause, about=about), 0, _MOST_PAGES)
+def _retired_pages(device: DeviceQuery, cause: int, about: str) -> int | None:
+    return within(device.call_int(retired_pages, cause, about=about), 0, _MAX_PAGES)
 
 
 def _told(answer: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
     """Return those of the members of a structure that are known; none of None."""
     for name in names if answer else ():
-        count = known(getattr(answer, name))
+        count = value_or_none(getattr(answer, name))
         if count is not None:
             yield name, count
 
@@ -119,5 +119,5 @@ def _yes(value: int | None) -> bool | None:
 
 
 def _flag(value: int | None) -> bool | None:
-    value = known(value)
+    value = value_or_none(value)
     return None if value is None else bool(value)

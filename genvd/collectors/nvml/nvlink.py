@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from genvd.collectors.nvml.fields import Field
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _LINKS = {(link,): (link,) for link in range(36)}
 """All that there can be, ``NVML_NVLINK_MAX_LINKS``: nvidia-ml-py has had smaller ones."""
@@ -54,20 +54,20 @@ class _Fields(NamedTuple):
     errors: tuple[int, ...] = ()
 
 
-def nvlinks(device: Asked) -> tuple[NvLink, ...]:
+def read_nvlinks(device: DeviceQuery) -> tuple[NvLink, ...]:
     """Return the links of the device; of those that are not active, only that.
 
     Raises:
         DeviceLostError: it does not answer any more.
     """
-    states = device.of_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
+    states = device.call_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
     active = tuple(link for (link,), state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
     working = {link.number: link for link in _working(device, active)} if active else {}
     return tuple(working[link] if link in working else NvLink(link, active=False) for (link,) in states)
 
 
-def _working(device: Asked, active: tuple[int, ...]) -> Iterator[NvLink]:
-    amounts, errors = device.constants.get("NVLink fields", lambda: _supported(device, active[0])) or _Fields()
+def _working(device: DeviceQuery, active: tuple[int, ...]) -> Iterator[NvLink]:
+    amounts, errors = device.cache.get_or_fetch("NVLink fields", lambda: _supported(device, active[0])) or _Fields()
     values = field_values(device, _of_each(active, amounts + errors), "NVLink")
     speed = None if _SPEED in amounts else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
     counters = () if errors else _counters(device, active[0])
@@ -84,7 +84,7 @@ def _working(device: Asked, active: tuple[int, ...]) -> Iterator[NvLink]:
         )
 
 
-def _supported(device: Asked, link: int) -> _Fields | None:
+def _supported(device: DeviceQuery, link: int) -> _Fields | None:
     wanted = (*_AMOUNTS, *_ERRORS)
     values = field_values(device, [(field, link) for field in wanted], "NVLink")
     there = {field for field, value in zip(wanted, values, strict=True) if value is not None}
@@ -116,14 +116,14 @@ def _errors(fields: tuple[int, ...], counts: tuple[int | None, ...]) -> tuple[Er
     )
 
 
-def _counters(device: Asked, link: int) -> tuple[str, ...]:
+def _counters(device: DeviceQuery, link: int) -> tuple[str, ...]:
     """Return the error counters that the device has."""
     return tuple(errors.kind for errors in _counted(device, link, tuple(_ERROR_COUNTERS)))
 
 
-def _counted(device: Asked, link: int, kinds: Iterable[str]) -> Iterable[ErrorCount]:
+def _counted(device: DeviceQuery, link: int, kinds: Iterable[str]) -> Iterable[ErrorCount]:
     for kind in kinds:
         about = f"NVLink {link} {kind}"
-        count = device.number(pynvml.nvmlDeviceGetNvLinkErrorCounter, link, _ERROR_COUNTERS[kind], about=about)
+        count = device.call_int(pynvml.nvmlDeviceGetNvLinkErrorCounter, link, _ERROR_COUNTERS[kind], about=about)
         if count is not None:
             yield ErrorCount(kind, count)

@@ -8,7 +8,7 @@ import pynvml
 
 from genvd.collectors.device_set import DeviceLostError
 from genvd.collectors.nvml.errors import NvmlCalls
-from genvd.collectors.nvml.query import Asked, Constants, text
+from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
 from genvd.collectors.runner import Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import PcieThroughput
@@ -34,11 +34,11 @@ class _PcieCollector:
 
     def read(self, question: None = None) -> _Sample:
         """Return what the device tells: NVML counts for 20 ms in each direction."""
-        self._calls.begin()
+        self._calls.start_reading()
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            device = Asked(self.name, handle, self._calls, Constants())
-            uuid = text(device.ask(pynvml.nvmlDeviceGetUUID))
+            device = DeviceQuery(self.name, handle, self._calls, DeviceCache())
+            uuid = text(device.call(pynvml.nvmlDeviceGetUUID))
             return _Sample(
                 uuid,
                 PcieThroughput(
@@ -50,8 +50,8 @@ class _PcieCollector:
             return _Sample(None, PcieThroughput())  # whoever asks for the rest of the device says what is wrong
 
     @staticmethod
-    def _bytes(device: Asked, counter: int, about: str) -> int | None:
-        kilobytes = device.number(pynvml.nvmlDeviceGetPcieThroughput, counter, about=about)
+    def _bytes(device: DeviceQuery, counter: int, about: str) -> int | None:
+        kilobytes = device.call_int(pynvml.nvmlDeviceGetPcieThroughput, counter, about=about)
         return None if kilobytes is None else kilobytes * _BYTES_PER_KB
 
 
@@ -64,7 +64,7 @@ class PcieSampler:
 
     @property
     def busy(self) -> bool:
-        """Whether NVML is being asked."""
+        """Whether NVML is being query."""
         return any(device.busy for device in self._devices.values())
 
     def sample(self, index: int, uuid: str | None) -> PcieThroughput:
@@ -78,7 +78,7 @@ class PcieSampler:
         device.ask(None, _NOT_AWAITED)
         return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
 
-    def keep(self, indices: set[int]) -> None:
+    def keep_only(self, indices: set[int]) -> None:
         """Sample no other devices than these."""
         for index in [index for index in self._devices if index not in indices]:
             if not self._devices[index].busy:

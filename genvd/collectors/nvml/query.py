@@ -10,30 +10,30 @@ from typing import Any, TypeVar
 
 import pynvml
 
-from genvd.collectors.nvml.errors import REFUSED, Call, NvmlCalls, known
+from genvd.collectors.nvml.errors import PART_NOT_SUPPORTED, Call, NvmlCalls, value_or_none
 from genvd.common.text import clean, decode
 
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[object, ...])
 
-_NOT_THERE = -1
+_NOT_PRESENT = -1
 
 
-class Constants:
+class DeviceCache:
     """What does not change while a device is the same one, in one session of NVML. It is asked until it is told."""
 
     def __init__(self) -> None:
         self._identity: object = None
         self._values: dict[str, Any] = {}
 
-    def of(self, *identity: object) -> Constants:
+    def clear_on_change(self, *identity: object) -> DeviceCache:
         """Return itself, without anything of another device or session; nothing is kept of one that is not known."""
         if identity != self._identity or None in identity:
             self._identity = identity
             self._values.clear()
         return self
 
-    def get(self, key: str, ask: Callable[[], T | None]) -> T | None:
+    def get_or_fetch(self, key: str, ask: Callable[[], T | None]) -> T | None:
         """Return what was told before, else what ``ask`` gives; None is asked for again the next time."""
         value: T | None = self._values.get(key)
         if value is None:
@@ -42,25 +42,25 @@ class Constants:
                 self._values[key] = value
         return value
 
-    def told(self, key: str) -> Any:
+    def get(self, key: str) -> Any:
         """Return what was told before, or None."""
         return self._values.get(key)
 
-    def keep(self, key: str, value: object) -> None:
+    def set(self, key: str, value: object) -> None:
         """Remember what was told."""
         self._values[key] = value
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DeviceQuery:
     """A device, or a MIG device, in one reading."""
 
     name: str
     handle: Any
     calls: NvmlCalls
-    constants: Constants
+    cache: DeviceCache
 
-    def ask(self, call: Callable[..., Any], *arguments: Any, about: str = "") -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, about: str = "") -> Any:
         """Return what the call gives for this device, or None.
 
         Args:
@@ -71,14 +71,16 @@ class Asked:
         Raises:
             DeviceLostError: the device does not answer any more.
         """
-        return self.calls.first(f"{self.name} {about}" if about else self.name, (call, (self.handle, *arguments)))
+        return self.calls.call_first(
+            f"{self.name} {about}" if about else self.name, (function, (self.handle, *arguments))
+        )
 
-    def number(self, call: Callable[..., Any], *arguments: Any, about: str = "") -> int | None:
-        """Return the number that the call gives for this device, or None; see :meth:`ask`."""
-        value: int | None = self.ask(call, *arguments, about=about)
-        return known(value)
+    def call_int(self, call: Callable[..., Any], *arguments: Any, about: str = "") -> int | None:
+        """Return the number that the call gives for this device, or None; see :meth:`call`."""
+        value: int | None = self.call(call, *arguments, about=about)
+        return value_or_none(value)
 
-    def of_each(self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str) -> dict[P, int]:
+    def call_each(self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str) -> dict[P, int]:
         """Return the number that the call gives for each part of the device that there is.
 
         Which ones there are is asked once, as soon as each has answered: the others are refused for good.
@@ -92,37 +94,37 @@ class Asked:
             DeviceLostError: the device does not answer any more.
         """
         key = f"{call.__name__} parts"
-        there: Mapping[P, tuple[int, ...]] | None = self.constants.told(key)
-        if there is not None and not self.calls.fail:
+        there: Mapping[P, tuple[int, ...]] | None = self.cache.get(key)
+        if there is not None and not self.calls.has_failures:
             with suppress(pynvml.NVMLError, ValueError, OSError):  # then one by one: that tells which it is
-                told = {part: known(call(self.handle, *arguments)) for part, arguments in there.items()}
+                told = {part: value_or_none(call(self.handle, *arguments)) for part, arguments in there.items()}
                 return {part: number for part, number in told.items() if number is not None}
         return self._one_by_one(call, parts if there is None else there, about, key)
 
     def _one_by_one(
         self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str, key: str
     ) -> dict[P, int]:
-        ask = _unless_refused(call)
-        answers = {part: self.number(ask, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
+        ask = _not_present_if_unsupported(call)
+        answers = {part: self.call_int(ask, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
         if None not in answers.values():
-            self.constants.keep(key, {part: parts[part] for part, number in answers.items() if number != _NOT_THERE})
-        return {part: number for part, number in answers.items() if number is not None and number != _NOT_THERE}
+            self.cache.set(key, {part: parts[part] for part, number in answers.items() if number != _NOT_PRESENT})
+        return {part: number for part, number in answers.items() if number is not None and number != _NOT_PRESENT}
 
-    def first(self, *calls: Call, also: Collection[int] = ()) -> Any:
-        """Return what the first call gives that the device supports; see :meth:`NvmlCalls.first`."""
-        return self.calls.first(self.name, *calls, also=also)
+    def call_first(self, *calls: Call, also: Collection[int] = ()) -> Any:
+        """Return what the first call gives that the device supports; see :meth:`NvmlCalls.call_first`."""
+        return self.calls.call_first(self.name, *calls, also=also)
 
-    def refused(self, *calls: Callable[..., Any]) -> bool:
+    def is_unsupported(self, *calls: Callable[..., Any]) -> bool:
         """Tell whether the device does not support any of these, as it said itself and not long ago."""
-        return all(self.calls.refused(self.name, call) for call in calls)
+        return all(self.calls.is_unsupported(self.name, call) for call in calls)
 
-    def scaled(self, factor: float, call: Callable[..., Any], *arguments: Any, about: str = "") -> float | None:
+    def call_scaled(self, factor: float, call: Callable[..., Any], *arguments: Any, about: str = "") -> float | None:
         """Return the number that the call gives, in another unit."""
-        value = self.number(call, *arguments, about=about)
+        value = self.call_int(call, *arguments, about=about)
         return None if value is None else value * factor
 
 
-def _unless_refused(call: Callable[..., Any]) -> Callable[..., Any]:
+def _not_present_if_unsupported(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a call that says of what is refused that it is not there."""
 
     @wraps(call)
@@ -130,8 +132,8 @@ def _unless_refused(call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return call(*arguments)
         except pynvml.NVMLError as error:
-            if error.value in REFUSED:
-                return _NOT_THERE
+            if error.value in PART_NOT_SUPPORTED:
+                return _NOT_PRESENT
             raise
 
     return ask

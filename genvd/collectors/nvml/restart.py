@@ -7,12 +7,12 @@ import os
 import time
 from pathlib import Path
 
-from genvd.collectors.nvml.driver import library_on_disk
+from genvd.collectors.nvml.driver import library_identity
 
 CONTROL_DEVICE = Path("/dev/nvidiactl")
 DEVICE_CLASSES = Path("/proc/devices")
 
-LEAST_SECONDS = 5.0
+MIN_PROCESS_SECONDS = 5.0
 """That a process lives at least, so that whatever the driver does, processes do not chase each other."""
 
 
@@ -22,12 +22,12 @@ class RestartRule:
     def __init__(self, device: Path = CONTROL_DEVICE) -> None:
         self._device = device
         self._started = time.monotonic()
-        self._there_at_start = device.exists()
+        self._present_at_start = device.exists()
         self._classes_at_start = _nvidia_classes()
         self._worked = False
         self._library: tuple[int, ...] | None = None
 
-    def why_start_again(self, driver_state: str) -> str | None:
+    def restart_reason(self, driver_state: str) -> str | None:
         """Return why a new process is needed, or None if this one will do or a new one would fare no better.
 
         Args:
@@ -35,10 +35,10 @@ class RestartRule:
         """
         self._worked = self._worked or driver_state == "ok"
         if self._library is None and driver_state != "missing":  # else none is loaded, which takes long to find out
-            self._library = library_on_disk()
-        if time.monotonic() - self._started < LEAST_SECONDS:
+            self._library = library_identity()
+        if time.monotonic() - self._started < MIN_PROCESS_SECONDS:
             return None
-        if driver_state == "mismatch" and (self._worked or library_on_disk() != self._library):
+        if driver_state == "mismatch" and (self._worked or library_identity() != self._library):
             # Not so for the new process, if it meets the same: NVML never worked there, and it loads what is on disk.
             return "the NVIDIA driver was upgraded, and only a new process loads its new library"
         if driver_state != "ok" and self._driver_came_later():
@@ -52,7 +52,7 @@ class RestartRule:
         loaded later stay shut (systemd.resource-control(5), DeviceAllow=). A new process finds the driver there when
         it starts, so this cannot go round in circles.
         """
-        appeared = not self._there_at_start or _nvidia_classes() - self._classes_at_start
+        appeared = not self._present_at_start or _nvidia_classes() - self._classes_at_start
         if not appeared or not self._device.exists():
             return False
         try:

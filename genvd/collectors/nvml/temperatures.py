@@ -12,7 +12,7 @@ from genvd.model.device import Threshold
 
 if TYPE_CHECKING:
     from genvd.collectors.nvml.fields import Field
-    from genvd.collectors.nvml.query import Asked
+    from genvd.collectors.nvml.query import DeviceQuery
 
 _THRESHOLDS = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}
 """``nvmlTemperatureThresholds_t``."""
@@ -21,7 +21,7 @@ _MARGINS: dict[str, Field] = {"shutdown": (193, 0), "slowdown": (194, 0), "memor
 """``NVML_FI_DEV_TEMPERATURE_..._TLIMIT``."""
 
 
-def thresholds(device: Asked) -> tuple[Threshold, ...]:
+def read_thresholds(device: DeviceQuery) -> tuple[Threshold, ...]:
     """Return the thresholds as temperatures: NVML has them of devices before Ada for good, of later ones for now.
 
     Raises:
@@ -31,14 +31,14 @@ def thresholds(device: Asked) -> tuple[Threshold, ...]:
     return tuple(Threshold(name, celsius) for name, celsius in told if celsius is not None)
 
 
-def _threshold(device: Asked, name: str, kind: int) -> int | None:
+def _threshold(device: DeviceQuery, name: str, kind: int) -> int | None:
     about = f"{name} temperature"
-    return device.constants.get(
-        about, lambda: celsius(device.number(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
+    return device.cache.get_or_fetch(
+        about, lambda: celsius(device.call_int(pynvml.nvmlDeviceGetTemperatureThreshold, kind, about=about))
     )
 
 
-def margin_thresholds(device: Asked) -> tuple[Threshold, ...]:
+def read_margin_thresholds(device: DeviceQuery) -> tuple[Threshold, ...]:
     """Return the thresholds of Ada and later as margins (T.Limit): at or below 0, since the margin falls with heat.
 
     Each field is asked for until the device has given it or refused it.
@@ -46,7 +46,7 @@ def margin_thresholds(device: Asked) -> tuple[Threshold, ...]:
     Raises:
         DeviceLostError: the device does not answer any more.
     """
-    known = device.constants.get("margin thresholds", dict[str, int])
+    known = device.cache.get_or_fetch("margin thresholds", dict[str, int])
     if known is None:
         return ()
     missing = {name: field for name, field in _MARGINS.items() if name not in known}

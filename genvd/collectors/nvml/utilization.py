@@ -27,13 +27,13 @@ _FIRST_WINDOW = 5_000_000
 _AHEAD = 1_000_000
 """Microseconds by which a sample may be later than now; after a step of the clock it can be hours."""
 
-_MOST_PERCENT = 100
-_LEAST_CAPACITY = 32
+_MAX_PERCENT = 100
+_MIN_CAPACITY = 32
 _MAX_CAPACITY = 2**16
 _MAX_ATTEMPTS = 12
 
 
-class Work(NamedTuple):
+class ProcessWork(NamedTuple):
     """What one process did."""
 
     share: float | None
@@ -44,13 +44,13 @@ class Work(NamedTuple):
 
 
 class ProcessUtilization:
-    """Asks one device for the samples since it was last asked."""
+    """Asks one device for the samples since it was last query."""
 
     def __init__(self) -> None:
         self._device: object = None
         self._seen = 0
 
-    def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, Work]:
+    def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, ProcessWork]:
         """Return what each process did of which there are samples.
 
         Of several samples the mean of each share counts: it is what adds up over time. There are samples only of times
@@ -84,15 +84,15 @@ class ProcessUtilization:
         return {pid: _work(told) for pid, told in percents.items()}
 
 
-def _work(samples: Iterable[tuple[int, ...]]) -> Work:
+def _work(samples: Iterable[tuple[int, ...]]) -> ProcessWork:
     """Return what a process did by its samples: percent of SM, memory, encoder and decoder time in each."""
     share, *others = map(_mean, zip(*samples, strict=True))
-    return Work(share, any(others), EngineShares(*others))
+    return ProcessWork(share, any(others), EngineShares(*others))
 
 
 def _mean(percents: Iterable[int]) -> float | None:
     """Return the mean as a share of 1, of those that can be."""
-    possible = [percent for percent in percents if percent <= _MOST_PERCENT]
+    possible = [percent for percent in percents if percent <= _MAX_PERCENT]
     return sum(possible) / len(possible) / 100 if possible else None
 
 
@@ -117,5 +117,5 @@ def _read(handle: Any, since: int) -> Iterable[tuple[int, ...]]:
             return _SAMPLE.iter_unpack(raw[: min(count.value, capacity) * _SAMPLE.size])
         if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
             raise pynvml.NVMLError(result)
-        capacity = min(max(2 * capacity, count.value + count.value // 2, _LEAST_CAPACITY), _MAX_CAPACITY)
+        capacity = min(max(2 * capacity, count.value + count.value // 2, _MIN_CAPACITY), _MAX_CAPACITY)
     raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)

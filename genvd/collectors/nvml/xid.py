@@ -24,19 +24,19 @@ log = logging.getLogger(__name__)
 COMMON_XIDS = (13, 31, 32, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 121, 140, 149, 154)
 """That are counted from 0, so that Prometheus sees the first one. See NVIDIA's "XID Errors" for what they mean."""
 
-_MOST_EVENTS = 1000
+_MAX_EVENTS = 1000
 """That are taken at once; the next look takes more."""
 
-_MOST_XID = 65_535
+_MAX_XID = 65_535
 """That is counted; NVIDIA's numbers have three digits."""
 
-_MOST_KINDS = 256
+_MAX_KINDS = 256
 """Of one device; further ones are logged only."""
 
-_MOST_KEYS = 4096
+_MAX_KEYS = 4096
 """Devices of which something is remembered, with those that are gone."""
 
-_MOST_USELESS = 64
+_MAX_UNREGISTRABLE = 64
 """Devices that spoil an event set, each of which costs another set; with more of them XIDs are not counted."""
 
 
@@ -51,7 +51,7 @@ class _Counts:
     """What the devices are known by, by their index."""
 
 
-class XidWatch:
+class XidCounter:
     """Counts XIDs by device. They wait in the driver until somebody looks, so a look at each tick finds them all.
 
     What is counted belongs to a device, by its UUID, and outlives sessions of NVML. NVML tells nothing of events from
@@ -68,16 +68,16 @@ class XidWatch:
         self._runner = Runner(self._collector, pool)
         self._counts = _Counts()
 
-    def ask(self, devices: int, deadline: float) -> None:
+    def start(self, devices: int, deadline: float) -> None:
         """Begin to look at so many devices; NVML has to be initialised.
 
         Args:
             devices: how many.
-            deadline: when :meth:`take` stops waiting, as :func:`time.monotonic` counts.
+            deadline: when :meth:`finish` stops waiting, as :func:`time.monotonic` counts.
         """
         self._runner.ask(devices, deadline)
 
-    def take(self) -> None:
+    def finish(self) -> None:
         """Take what the look has found, waiting for it until the deadline at most."""
         self._counts = self._runner.facts()[0] or _Counts()
 
@@ -92,7 +92,7 @@ class XidWatch:
         self._collector.close()
         return True
 
-    def of(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
+    def counts(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
         """Return what was counted for a device; nothing for one that reports no events."""
         key = uuid if uuid in self._counts.by_device else self._counts.keys.get(index)
         if uuid is not None and key not in (uuid, _key_without_uuid(index)):
@@ -138,7 +138,7 @@ class _XidCollector:
         self._session = _Session(devices)
         self._devices = devices
         present = {key for _, key in self._session.keys.values()}
-        for key in list(self._counts)[: max(0, len(self._counts.keys() | present) - _MOST_KEYS)]:
+        for key in list(self._counts)[: max(0, len(self._counts.keys() | present) - _MAX_KEYS)]:
             if key not in present:
                 del self._counts[key]
         for key in present:
@@ -149,7 +149,7 @@ class _XidCollector:
             return
         events: Counter[tuple[str, int]] = Counter()
         try:
-            for _ in range(_MOST_EVENTS):
+            for _ in range(_MAX_EVENTS):
                 event = self._session.next_event()
                 if event is None:
                     return
@@ -162,9 +162,9 @@ class _XidCollector:
         times = "" if number == 1 else f" ({number} times)"
         text = f"{key}: XID {xid}{times}, see 'dmesg' and NVIDIA's \"XID Errors\""
         self._errors.report((key, xid), text, kind=xid)
-        counts = self._counts.setdefault(key, {}) if len(self._counts) < _MOST_KEYS else self._counts.get(key, {})
+        counts = self._counts.setdefault(key, {}) if len(self._counts) < _MAX_KEYS else self._counts.get(key, {})
         before = counts.get(xid)
-        if xid <= _MOST_XID and (before is not None or len(counts) < _MOST_KINDS):
+        if xid <= _MAX_XID and (before is not None or len(counts) < _MAX_KINDS):
             counts[xid] = XidErrors(xid, (before.count if before else 0) + number, time.time())
 
     def _counted(self) -> _Counts:
@@ -182,11 +182,11 @@ class _Session:
         self.keys: dict[int, tuple[int, str]] = {}
         """The index of each device and what it is known by, by the address that its handle is."""
         self._set: Any = pynvml.nvmlEventSetCreate()
-        useless: set[int] = set()
-        while (index := self._register_all(set(range(devices)) - useless)) is not None:
-            useless.add(index)
+        unregistrable: set[int] = set()
+        while (index := self._register_all(set(range(devices)) - unregistrable)) is not None:
+            unregistrable.add(index)
             self.close()
-            if len(useless) > _MOST_USELESS:
+            if len(unregistrable) > _MAX_UNREGISTRABLE:
                 raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
             self._set = pynvml.nvmlEventSetCreate()
 
@@ -205,10 +205,10 @@ class _Session:
                     return index
                 continue
             self.keys[_address(handle)] = index, _uuid(handle) or _key_without_uuid(index)
-        self._tell_equal_ones_apart()
+        self._replace_duplicate_uuids()
         return None
 
-    def _tell_equal_ones_apart(self) -> None:
+    def _replace_duplicate_uuids(self) -> None:
         """Take no UUID for a key that several devices have."""
         devices = Counter(key for _, key in self.keys.values())
         for address, (index, key) in self.keys.items():
