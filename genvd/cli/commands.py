@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import parse
 from genvd.common import files
-from genvd.common.output import FAILED, OK, START_AGAIN, WRONG, OutputError, open_closed_ones, write_output
+from genvd.common.output import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_RESTART,
+    EXIT_USAGE,
+    OutputError,
+    open_closed_ones,
+    write_output,
+)
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
 from genvd.service import logging_setup
@@ -39,7 +47,7 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> N
         arguments: those after the program's name; None for those of this process.
         program: how the user calls this.
     """
-    status = FAILED
+    status = EXIT_FAILED
     try:
         status = _execute(arguments, program)
     except Exception:  # even then the process must not wait for a call that hangs
@@ -62,10 +70,10 @@ def _execute(arguments: list[str] | None, program: str) -> int:
         return _COMMANDS[options.command](config, options)
     except ConfigError as error:  # of the configuration, or of a file that it names
         _complain(error.problems, in_log=options.command != "check")
-        return WRONG
+        return EXIT_USAGE
     except OutputError as error:
         log.error("%s", error)
-        return FAILED
+        return EXIT_FAILED
 
 
 def _complain(problems: list[str], *, in_log: bool) -> None:
@@ -84,7 +92,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
     daemon = Daemon(lambda: _config(options), config, options.demo)
     status = daemon.run()
-    if status == START_AGAIN and not daemon.supervised:
+    if status == EXIT_RESTART and not daemon.supervised:
         start_again()
     return status
 
@@ -97,7 +105,7 @@ def _check(config: Config, options: argparse.Namespace) -> int:
         if warning:
             print(warning, file=sys.stderr)
     write_output(as_yaml(config).encode())
-    return OK
+    return EXIT_OK
 
 
 def _reload(options: argparse.Namespace) -> int:
@@ -113,8 +121,8 @@ def _reload(options: argparse.Namespace) -> int:
     logging_setup.set_up("info")
     if options.pid is None:
         log.error("reload needs the number of a process; give it, or use 'systemctl reload genv-monitor'")
-        return WRONG
-    status = OK
+        return EXIT_USAGE
+    status = EXIT_OK
     try:
         theirs = parse(*parsers("genv-monitor"), arguments_of(options.pid))
         if theirs.command != "run":
@@ -127,11 +135,11 @@ def _reload(options: argparse.Namespace) -> int:
                 raise ConfigError([reason])
         except ConfigError as error:
             _complain(error.problems, in_log=True)
-            status = WRONG
+            status = EXIT_USAGE
         reload(options.pid)
     except NotRunningError as error:
         log.error("%s", error)
-        return FAILED
+        return EXIT_FAILED
     return status
 
 
@@ -143,7 +151,7 @@ def _once(config: Config, options: argparse.Namespace) -> int:
     monitor = Monitor(patient, make_collectors(patient, options.demo))
     monitor.recall_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
-    return OK
+    return EXIT_OK
 
 
 def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
@@ -183,8 +191,8 @@ def _top(config: Config, options: argparse.Namespace) -> int:
         run(config, Wanted(options.url, access, options.refresh, options.demo))
     except ServiceError as error:
         log.error("%s", error)
-        return FAILED
-    return OK
+        return EXIT_FAILED
+    return EXIT_OK
 
 
 def _password(file: Path | None) -> str:
@@ -210,14 +218,14 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
         raise ConfigError(problems)
     if config.listen_port == 0:
         log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
-        return WRONG
+        return EXIT_USAGE
     try:
         directory = publish_as_configured(config, config.listen_port)
     except PublishError as error:
         log.error("%s", error)
-        return FAILED
+        return EXIT_FAILED
     write_output(f"{directory}\n".encode())
-    return OK
+    return EXIT_OK
 
 
 def _report(config: Config, options: argparse.Namespace) -> int:
@@ -228,14 +236,14 @@ def _report(config: Config, options: argparse.Namespace) -> int:
 
     if options.since >= options.until:
         log.error("--since is not before --until: there is no time in between; exchange them")
-        return WRONG
+        return EXIT_USAGE
     try:
         report = make(options.ledger or ledger_to_read(config) / FILE, options.since, options.until, options.by)
     except ReportError as error:
         log.error("%s", error)
-        return FAILED
+        return EXIT_FAILED
     write_output(FORMATS[options.format](report).encode())
-    return OK
+    return EXIT_OK
 
 
 _COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int]] = {

@@ -1,15 +1,20 @@
 """The ``genv`` command: ``genv monitor`` is ours, every other subcommand belongs to the real genv.
 
-The users of genv must never notice that this package is there, so nothing heavy is imported before it is
-known whose subcommand it is.
+Users of genv must not notice this package, so nothing slow is imported before the subcommand is known.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from typing import TYPE_CHECKING
 
-from genvd.collectors.genv.command import find_genv
-from genvd.common.output import WRONG
+from genvd.collectors.genv.command import TRIED_VARIABLE, find_genv, tried_commands
+from genvd.common.output import EXIT_USAGE
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 def main() -> int:
@@ -19,11 +24,28 @@ def main() -> int:
         from genvd.cli.commands import main as monitor
 
         return monitor(arguments[1:], program="genv monitor")
-    start = find_genv()
-    if start is None:
+    genv = find_genv()
+    if genv is None:
         print(
             "genv: only 'genv monitor' is installed here, genv itself is not; install it with 'pip install genv'",
             file=sys.stderr,
         )
-        return WRONG
-    return start(arguments)
+        return EXIT_USAGE
+    return _execute(genv, arguments) if isinstance(genv, str) else _call(genv)
+
+
+def _call(entry_point: EntryPoint) -> int:
+    """Run genv in this process. It reads its arguments from ``sys.argv``."""
+    return int(entry_point.load()() or 0)
+
+
+def _execute(command: str, arguments: list[str]) -> int:
+    """Replace this process with the command; return only if that fails."""
+    os.environ[TRIED_VARIABLE] = os.pathsep.join((str(os.getpid()), *tried_commands(), command))
+    try:
+        os.execv(command, [command, *arguments])
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:  # a script without a shebang line: shells run it nevertheless
+            os.execv("/bin/sh", ["/bin/sh", command, *arguments])
+        print(f"genv: cannot run {command}: {error.strerror}; reinstall genv or remove that file", file=sys.stderr)
+        return EXIT_USAGE

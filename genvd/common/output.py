@@ -36,17 +36,17 @@ def write_output(content: bytes) -> None:
         raise OutputError(f"cannot write the output: {error.strerror}; send it elsewhere") from None
 
 
-OK = 0
+EXIT_OK = 0
 """Asked to stop, or done."""
 
 
-FAILED = 1
+EXIT_FAILED = 1
 """Could not run."""
 
 
-WRONG = 2
+EXIT_USAGE = 2
 """Wrong command line or configuration."""
 
 
-START_AGAIN = 75
+EXIT_RESTART = 75
 """A new process is needed (EX_TEMPFAIL of sysexits.h); the units have it started."""

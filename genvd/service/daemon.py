@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genvd.collectors.registry import make_collectors
 from genvd.common.error_log import ErrorLog
-from genvd.common.output import FAILED, OK, START_AGAIN
+from genvd.common.output import EXIT_FAILED, EXIT_OK, EXIT_RESTART
 from genvd.config.loader import ConfigError
 from genvd.config.paths import state_directory
 from genvd.config.values import show_duration
@@ -72,7 +72,7 @@ class Daemon:
         self._ready = False
         self._address_came = False
         self._errors = ErrorLog(log)  # of the main thread
-        self._exit_status = OK
+        self._exit_status = EXIT_OK
         beat_interval = (watchdog_seconds() or math.inf) / 2
         self._timer = Timer(config.collect_interval, self._tick, self._manager.alive, beat_interval)
         self._passed = wrap_inherited(passed_sockets())
@@ -93,7 +93,7 @@ class Daemon:
             self._take_up(self._serve(self._passed or listen(*_place(self._config))))
         except ListenError as error:
             log.error("%s", error)
-            return FAILED
+            return EXIT_FAILED
         self._publish()
         if self._passed is None:  # else connections wait in the socket, so that a restart loses no scrape
             self._server.start()
@@ -166,11 +166,11 @@ class Daemon:
 
     def _start_again(self, reason: str) -> None:
         log.warning("%s: starting again", reason)
-        self._exit_status = START_AGAIN
+        self._exit_status = EXIT_RESTART
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _say_why_it_stops(self, caught: signal.Signals) -> None:
-        if self._exit_status == START_AGAIN:  # the signal is this process's own
+        if self._exit_status == EXIT_RESTART:  # the signal is this process's own
             log.info("stopping, for a new process to take over")
         else:
             log.info("%s: stopping", caught.name)

@@ -1,19 +1,20 @@
 """Where the real genv is: not the command ``genv`` of this package, which may be installed under the same name.
 
-The command ``genv`` hands its arguments to what is found here, so nothing heavy is imported.
+The ``genv`` command of this package imports this at each start, so nothing slow is imported here.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from genvd.common.output import WRONG
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
 
 _SETTLED_SECONDS = 2.0
 """After which a directory that changes again has another time."""
@@ -21,18 +22,16 @@ _SETTLED_SECONDS = 2.0
 _OUR_MARK = re.compile(rb"^\s*(?:from|import) genvd\b", re.MULTILINE)
 """Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
 
-_TRIED = "GENVD_HANDED_OVER"
-"""This variable holds the pid of a process that was handed over, and to which commands it was."""
-
-Start = Callable[[list[str]], int]
+TRIED_VARIABLE = "GENVD_HANDED_OVER"
+"""Environment variable with the pid of a process that this package replaced by genv, and the commands it tried."""
 
 
-def find_genv() -> Start | None:
-    """Return what starts the real genv: its installed distribution, else the next genv on PATH; else None."""
+def find_genv() -> EntryPoint | str | None:
+    """Return the real genv: the entry point of its distribution, or the path of the next genv on PATH, or None."""
     return _installed_distribution() or _next_on_path()
 
 
-def _installed_distribution() -> Start | None:
+def _installed_distribution() -> EntryPoint | None:
     if not any(map(_has_genv, sys.path)):
         return None
     from importlib import metadata  # takes longer than all the rest of this
@@ -41,15 +40,7 @@ def _installed_distribution() -> Start | None:
         entry_points = metadata.distribution("genv").entry_points
     except metadata.PackageNotFoundError:
         return None
-    for entry_point in entry_points:
-        if entry_point.group == "console_scripts" and entry_point.name == "genv":
-
-            def start(arguments: list[str], entry_point: metadata.EntryPoint = entry_point) -> int:
-                sys.argv[1:] = arguments
-                return int(entry_point.load()() or 0)
-
-            return start
-    return None
+    return next((one for one in entry_points if one.group == "console_scripts" and one.name == "genv"), None)
 
 
 def _has_genv(directory: str) -> bool:
@@ -69,29 +60,15 @@ def _holds_genv(directory: str, state: tuple[int, ...]) -> bool:
     return any(name.startswith("genv-") and name.endswith(("-info", ".egg")) for name in names)
 
 
-def _next_on_path() -> Start | None:
-    tried = _tried()
-    for candidate in _on_path("genv"):
-        if candidate not in tried and not _is_ours(candidate):
-            return lambda arguments: _execute(candidate, arguments, tried)
-    return None
+def _next_on_path() -> str | None:
+    tried = tried_commands()
+    return next((one for one in _on_path("genv") if one not in tried and not _is_ours(one)), None)
 
 
-def _tried() -> list[str]:
-    """Return the commands that led back to us: wrappers and shims that execute whatever genv is next on PATH."""
-    pid, *commands = os.environ.get(_TRIED, "").split(os.pathsep)
+def tried_commands() -> list[str]:
+    """Return the commands that led back to this package, such as shims that execute the next genv on PATH."""
+    pid, *commands = os.environ.get(TRIED_VARIABLE, "").split(os.pathsep)
     return commands if pid == str(os.getpid()) else []
-
-
-def _execute(command: str, arguments: list[str], tried: list[str]) -> int:
-    os.environ[_TRIED] = os.pathsep.join((str(os.getpid()), *tried, command))
-    try:
-        os.execv(command, [command, *arguments])
-    except OSError as error:
-        if error.errno == errno.ENOEXEC:  # a script without its first line: shells run it all the same
-            os.execv("/bin/sh", ["/bin/sh", command, *arguments])
-        print(f"genv: cannot run {command}: {error.strerror}; reinstall genv or remove that file", file=sys.stderr)
-        return WRONG
 
 
 def _on_path(command: str) -> Iterator[str]:
