@@ -158,7 +158,7 @@ def test_each_alert_says_what_it_is_about(alert: Json) -> None:
         assert "held_by" in annotations and "Labels.username" in annotations["summary"]
     if "name, username" in by:
         assert "$labels.username" in annotations["summary"] and "$labels.eid" in annotations["summary"]
-        assert "devices" in annotations and re.search(r"device {{|; devices:", annotations["summary"])
+        assert "devices" in annotations and re.search(r"GPU {{|; GPUs:", annotations["summary"])
     # What changes from one evaluation to the next would make a new alert of it each time.
     assert "$value" not in "".join(alert["labels"].values())
 
