@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis import ownership
 from genvd.analysis.unknown_environments import NO_DOUBT
-from genvd.model.facts import CONTEXT_TYPES, AccountQuestion, EngineShares, ProcessOwner
+from genvd.model.facts import CONTEXT_TYPES, AccountRequest, EngineShares, ProcessOwner
 from genvd.model.snapshot import DeviceUse, Environment, Process, User, memory_limit
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
 
 
-def account_question(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> AccountQuestion:
+def account_request(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> AccountRequest:
     """Return what has to be known of accounts, to name the owners of processes and environments."""
     owned = tuple(owned)
-    return AccountQuestion(
+    return AccountRequest(
         uids=frozenset(
             uid
             for uid in (*(owner.uid for owner in facts.owners.values()), *(one.uid for one in owned))

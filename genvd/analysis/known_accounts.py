@@ -15,7 +15,7 @@ from genvd.model.facts import AccountFacts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.model.facts import AccountQuestion
+    from genvd.model.facts import AccountRequest
 
 K = TypeVar("K", int, str)
 V = TypeVar("V", int, str)
@@ -51,23 +51,23 @@ class KnownAccounts:
             else:
                 self._uids.recall(name, uid)
 
-    def take(self, facts: AccountFacts | None, question: AccountQuestion) -> AccountFacts:
+    def take(self, facts: AccountFacts | None, request: AccountRequest) -> AccountFacts:
         """Return what is known of what is asked for.
 
         Args:
             facts: the answer of the name service; None while it gives none.
-            question: what it was asked.
+            request: what it was asked.
         """
         facts = facts or AccountFacts()
         holders = {name: uid for uid, name in facts.names.items() if name is not None}
         names = {}
-        for uid in question.uids:
+        for uid in request.uids:
             known = self._names.take(uid, facts.names)
             if known and holders.get(known[0] or "", uid) != uid:
                 known = self._names.forget(uid)
             if known:
                 names[uid] = known[0]
-        odd = {name for uid, name in question.claims if name in facts.uids or names.get(uid) != name}
+        odd = {name for uid, name in request.claims if name in facts.uids or names.get(uid) != name}
         uids = self._uids_of(odd, facts.uids)
         self.kept = tuple(sorted(_accounts(names, uids)))
         return AccountFacts(names, uids)

@@ -19,12 +19,12 @@ from genvd.analysis.ownership import memberships, owned_records, with_names_of_r
 from genvd.analysis.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
 from genvd.analysis.restart_state import Remembered
 from genvd.analysis.unknown_environments import ADVICE, doubt, unknown_words
-from genvd.collectors.base import DeviceGroups, GpuQuestion
+from genvd.collectors.base import DeviceGroups, GpuRequest
 from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
-from genvd.model.facts import AccountFacts, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
+from genvd.model.facts import AccountFacts, GenvFacts, GpuFacts, ProcessFacts, ProcessRequest
 from genvd.model.identity import Identity, LastUuids
 from genvd.model.snapshot import ServiceStatus, Snapshot
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from genvd.analysis.claims import Rejection
     from genvd.analysis.ownership import Memberships, OwnedRecord
     from genvd.collectors.registry import Collectors
-    from genvd.model.facts import AccountQuestion, UnknownEnvironment
+    from genvd.model.facts import AccountRequest, UnknownEnvironment
     from genvd.model.snapshot import CollectorStatus, Environment, Holding, Process, UnseenMemory, User
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,11 @@ class Machine:
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
         pool = pool or WorkerPool("collectors")
-        self._gpus: Runner[GpuQuestion, GpuFacts] = Runner(collectors.gpus, pool)
+        self._gpus: Runner[GpuRequest, GpuFacts] = Runner(collectors.gpus, pool)
         self._genv: Runner[None, GenvFacts] = Runner(collectors.genv, pool)
         self._genv_command: Runner[None, bool] = Runner(collectors.genv_command, pool)
-        self._processes: Runner[ProcessQuestion, ProcessFacts] = Runner(collectors.processes, pool)
-        self._accounts: Runner[AccountQuestion, AccountFacts] = Runner(collectors.accounts, pool)
+        self._processes: Runner[ProcessRequest, ProcessFacts] = Runner(collectors.processes, pool)
+        self._accounts: Runner[AccountRequest, AccountFacts] = Runner(collectors.accounts, pool)
         self._memberships: Memberships = {}
         self._claims = ClaimAccount()
         self._left_memory = LeftMemory()
@@ -154,25 +154,25 @@ class Machine:
     def _ask(self) -> _Facts:
         """Ask all collectors: who can be asked at once, and then who can be asked only by what those have told."""
         began, deadline = Moment.now(), time.monotonic() + self.timeout
-        self._gpus.ask(GpuQuestion(deadline, self.groups), deadline)
-        self._genv.ask(None, deadline)
-        self._genv_command.ask(None, deadline)
-        gpu, gpu_status = self._gpus.facts()
+        self._gpus.start(GpuRequest(deadline, self.groups), deadline)
+        self._genv.start(None, deadline)
+        self._genv_command.start(None, deadline)
+        gpu, gpu_status = self._gpus.result()
         gpu = replace(gpu, devices=self._last_uuids.take(gpu.devices)) if gpu else None
-        genv, genv_status = self._genv.facts()
+        genv, genv_status = self._genv.result()
         # By the times as genv's files have them, which tell one attachment from a later one.
         unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
-        command, command_status = self._genv_command.facts()
+        command, command_status = self._genv_command.result()
         deadline = time.monotonic() + self.timeout
-        self._processes.ask(_question(gpu, genv, self._left_memory), deadline)
-        processes, processes_status = self._processes.facts()
+        self._processes.start(_process_request(gpu, genv, self._left_memory), deadline)
+        processes, processes_status = self._processes.result()
         if genv and processes and self._times_are_claims:
             genv = self.sightings.take(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
-        question = join.account_question(processes or ProcessFacts(), owned)
-        self._accounts.ask(question, deadline)
-        answer, accounts_status = self._accounts.facts()
-        accounts = self.known_accounts.take(answer, question)
+        request = join.account_request(processes or ProcessFacts(), owned)
+        self._accounts.start(request, deadline)
+        answer, accounts_status = self._accounts.result()
+        accounts = self.known_accounts.take(answer, request)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
         return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
@@ -242,10 +242,10 @@ class _People:
     unseen_memory: tuple[UnseenMemory, ...] = ()
 
 
-def _question(gpu: GpuFacts | None, genv: GenvFacts | None, left_memory: LeftMemory) -> ProcessQuestion:
+def _process_request(gpu: GpuFacts | None, genv: GenvFacts | None, left_memory: LeftMemory) -> ProcessRequest:
     environments = genv.environments if genv else ()
     gpu_pids = frozenset(context.pid for context in (gpu.contexts if gpu else None) or ())
-    return ProcessQuestion(
+    return ProcessRequest(
         gpu_pids=gpu_pids,
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids)
         | left_memory.vanished(gpu_pids),

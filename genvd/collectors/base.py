@@ -39,7 +39,7 @@ class Collector(Protocol[QuestionT, FactsT]):
     def name(self) -> str:
         """What the collector is called in metrics and in the log."""
 
-    def read(self, question: QuestionT) -> FactsT:
+    def collect(self, request: QuestionT) -> FactsT:
         """Return what the outside tells now; raise :class:`CollectorError` when it tells nothing usable."""
 
 
@@ -62,7 +62,7 @@ def device_groups(config: Config) -> DeviceGroups:
 
 
 @dataclass(frozen=True, slots=True)
-class GpuQuestion:
+class GpuRequest:
     """What a tick wants to know of the GPUs."""
 
     deadline: float

@@ -26,8 +26,8 @@ Q = TypeVar("Q")
 _SHARE_FOR_DEVICES = 0.8
 """Of the time for a reading; the rest is for telling in time what the devices told."""
 
-MOST_LOGGED = 16
-"""Devices that fail at a time and have a line each in the log."""
+MAX_LOGGED_DEVICES = 16
+"""DeviceSet that fail at a time and have a line each in the log."""
 
 _MORE = "more"
 """What can go wrong besides: more devices than these."""
@@ -56,7 +56,7 @@ class DeviceFacts:
     """None when it does not tell who computes on it."""
 
 
-class Devices(Generic[Q]):
+class DeviceSet(Generic[Q]):
     """All devices of a driver, by their places."""
 
     def __init__(self, collector: Callable[[int], Collector[Q, DeviceFacts]]) -> None:
@@ -68,34 +68,34 @@ class Devices(Generic[Q]):
         self.pool = WorkerPool("devices")
         self._collector = collector
         self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
-        self._errors = ErrorLog(log, STEADY_TICKS, most=MOST_LOGGED)
+        self._errors = ErrorLog(log, STEADY_TICKS, most=MAX_LOGGED_DEVICES)
         self._more = ErrorLog(log, STEADY_TICKS)
         self._last: dict[int, Device] = {}  # of each index, as it answered last
 
     @property
     def busy(self) -> bool:
-        """Whether a device still works on a question."""
+        """Whether a device still works on a request."""
         return any(device.busy for device in self._devices.values())
 
     def forget_identities(self) -> None:
         """Take no device any more for the one that was at its index before."""
         self._last.clear()
 
-    def ask(self, count: int, question: Q, deadline: float) -> None:
+    def start(self, count: int, request: Q, deadline: float) -> None:
         """Ask the first ``count`` devices, and forget the others."""
         for index in [index for index in self._devices if index >= count]:
             self._last.pop(index, None)
             self._errors.drop(self._devices[index].name)
             if self._devices[index].busy:
-                self._devices[index].forget()
+                self._devices[index].discard()
             else:
                 del self._devices[index]
         for index in range(count):
             if index not in self._devices:
                 self._devices[index] = Runner(self._collector(index), self.pool, self._errors)
-            self._devices[index].ask(question, deadline)
+            self._devices[index].start(request, deadline)
 
-    def facts(self, count: int) -> tuple[GpuFacts, bool]:
+    def result(self, count: int) -> tuple[GpuFacts, bool]:
         """Return the facts from the devices, waiting until the deadline, and whether all of them hang."""
         told = [self._told(index) for index in range(count)]
         self._log_how_many_more()
@@ -111,7 +111,7 @@ class Devices(Generic[Q]):
 
     def _told(self, index: int) -> tuple[DeviceFacts, bool]:
         """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""
-        facts, status = self._devices[index].facts()
+        facts, status = self._devices[index].result()
         if status.success and facts:
             self._last[index] = facts.device
             return facts, False
@@ -119,13 +119,13 @@ class Devices(Generic[Q]):
         return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
 
 
-def deadline_for_devices(deadline: float) -> float:
+def device_deadline(deadline: float) -> float:
     """Return until when devices are waited for, so that what they told is told in time."""
     now = time.monotonic()
     return now + _SHARE_FOR_DEVICES * max(0.0, deadline - now)
 
 
-def all_hang(facts: GpuFacts) -> CollectorError:
+def all_devices_hung(facts: GpuFacts) -> CollectorError:
     """Return why the driver gives nothing usable."""
     return CollectorError(
         "no device answers in time; the monitor waits for the driver, and only a restart of the machine may help it",
@@ -164,7 +164,7 @@ def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
 T = TypeVar("T")
 
 
-class Parts:
+class PartReader:
     """Reads the parts of one device."""
 
     def __init__(self, name: str) -> None:

@@ -12,9 +12,9 @@ from genvd.config.paths import state_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genvd.collectors.base import Collector, GpuQuestion
+    from genvd.collectors.base import Collector, GpuRequest
     from genvd.config.schema import Config
-    from genvd.model.facts import AccountFacts, AccountQuestion, GenvFacts, GpuFacts, ProcessFacts, ProcessQuestion
+    from genvd.model.facts import AccountFacts, AccountRequest, GenvFacts, GpuFacts, ProcessFacts, ProcessRequest
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,16 @@ class Collectors:
 
     mode: str
     """``live`` or ``demo``."""
-    gpus: Collector[GpuQuestion, GpuFacts]
+    gpus: Collector[GpuRequest, GpuFacts]
     genv: Collector[None, GenvFacts]
     genv_command: Collector[None, bool]
-    processes: Collector[ProcessQuestion, ProcessFacts]
-    accounts: Collector[AccountQuestion, AccountFacts]
+    processes: Collector[ProcessRequest, ProcessFacts]
+    accounts: Collector[AccountRequest, AccountFacts]
     bindings_version: str = "unknown"
     """Of the Python library through which the GPUs are asked."""
     restart_reason: Callable[[str], str | None] = lambda driver_state: None
     """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
-    keep_pace: Callable[[float], None] = lambda seconds: None
+    set_interval: Callable[[float], None] = lambda seconds: None
     """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
 
 
@@ -62,7 +62,7 @@ def make_collectors(config: Config, demo: int | None) -> Collectors:
             DemoProcesses(machine),
             DemoAccounts(),
             bindings_version=bindings_version(),
-            keep_pace=machine.keep_pace,
+            set_interval=machine.set_interval,
         )
     from genvd.collectors.genv.command import GenvCommandCollector
     from genvd.collectors.genv.state import GenvStateCollector

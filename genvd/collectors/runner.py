@@ -65,12 +65,12 @@ class Runner(Generic[Q, F]):
         """Whether a call has not returned yet."""
         return self._call is not None and not self._call.done()
 
-    def ask(self, question: Q, deadline: float) -> None:
+    def start(self, request: Q, deadline: float) -> None:
         """Call the collector, unless an earlier call is still running.
 
         Args:
-            question: what to ask it.
-            deadline: when :meth:`facts` stops waiting for the result, as :func:`time.monotonic` counts.
+            request: what to ask it.
+            deadline: when :meth:`result` stops waiting for the result, as :func:`time.monotonic` counts.
         """
         if self._call is not None:
             self._late_ticks += 1
@@ -78,9 +78,9 @@ class Runner(Generic[Q, F]):
                 return
         self._late_ticks = 0
         self._started, self._deadline = time.monotonic(), deadline
-        self._call = self._pool.submit(lambda: self._timed_answer(question), deadline)
+        self._call = self._pool.submit(lambda: self._timed_collect(request), deadline)
 
-    def facts(self) -> tuple[F | None, CollectorStatus]:
+    def result(self) -> tuple[F | None, CollectorStatus]:
         """Return the facts from the collector, waiting for them until the deadline at most.
 
         Returns:
@@ -96,18 +96,18 @@ class Runner(Generic[Q, F]):
             return self._failed(answer, seconds)
         return self._succeeded(answer, seconds)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Ignore all results up to now, and that of the running call."""
         self._facts = None
         self._late_ticks = GRACE_TICKS
 
-    def _timed_answer(self, question: Q) -> tuple[F | Exception, float]:
+    def _timed_collect(self, request: Q) -> tuple[F | Exception, float]:
         started = time.monotonic()
-        return self._answer(question), time.monotonic() - started
+        return self._collect(request), time.monotonic() - started
 
-    def _answer(self, question: Q) -> F | Exception:
+    def _collect(self, request: Q) -> F | Exception:
         try:
-            return self._collector.read(question)
+            return self._collector.collect(request)
         except CollectorError as error:
             return _without_frames(error)
         except Exception as error:  # a defect of ours must cost the metrics of this collector only

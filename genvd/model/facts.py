@@ -162,7 +162,7 @@ class ProcessOwner:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessQuestion:
+class ProcessRequest:
     """What a tick wants to know of the machine's processes."""
 
     gpu_pids: frozenset[int] = frozenset()
@@ -176,7 +176,7 @@ class ProcessQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """The answer to a :class:`ProcessQuestion`."""
+    """The answer to a :class:`ProcessRequest`."""
 
     owners: Mapping[int, ProcessOwner] = field(default_factory=dict)
     """By pid, for the GPU processes of which anything is known; of one that has ended, what was known last."""
@@ -206,7 +206,7 @@ class ProcessFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountQuestion:
+class AccountRequest:
     """What a tick wants to know of the accounts of the machine."""
 
     uids: frozenset[int] = frozenset()
@@ -216,7 +216,7 @@ class AccountQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """The answer to an :class:`AccountQuestion`; what is missing could not be found out yet."""
+    """The answer to an :class:`AccountRequest`; what is missing could not be found out yet."""
 
     names: Mapping[int, str | None] = field(default_factory=dict)
     """By uid; None for one without an account."""

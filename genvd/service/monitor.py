@@ -50,7 +50,7 @@ class Monitor:
     def __init__(self, config: Config, collectors: Collectors) -> None:
         self.site = Site()
         self._genv = collectors.genv
-        self._keep_pace = collectors.keep_pace
+        self._set_interval = collectors.set_interval
         self._machine = Machine(collectors, _timeout(config), device_groups(config))
         self._mode = collectors.mode
         self._host = clean(socket.gethostname())
@@ -184,7 +184,7 @@ class Monitor:
         self._machine.timeout = _timeout(config)
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
-        self._keep_pace(config.collect_interval)
+        self._set_interval(config.collect_interval)
         self._registry.configure(_limits(config), _left_out(config))
         self._machine.groups = device_groups(config)
         if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):

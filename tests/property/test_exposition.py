@@ -118,7 +118,7 @@ class Told:
     name: str
     facts: Any = None
 
-    def read(self, question: Any) -> Any:
+    def collect(self, request: Any) -> Any:
         return self.facts
 
 

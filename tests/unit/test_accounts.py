@@ -10,7 +10,7 @@ import pytest
 from genvd.collectors.base import CollectorError
 from genvd.collectors.host import accounts
 from genvd.collectors.host.accounts import NEW_NAMES, AccountCollector
-from genvd.model.facts import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountRequest
 from tests.support.scarcity import no_descriptors
 
 ROOT = pwd.getpwuid(0).pw_name
@@ -18,7 +18,7 @@ NOBODYS = 4_000_321
 
 
 def ask(collector: AccountCollector, *uids: int, claims: tuple[tuple[int, str], ...] = ()) -> AccountFacts:
-    return collector.read(AccountQuestion(frozenset(uids), frozenset(claims)))
+    return collector.collect(AccountRequest(frozenset(uids), frozenset(claims)))
 
 
 def test_names_of_uids() -> None:

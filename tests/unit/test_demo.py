@@ -9,7 +9,7 @@ import pytest
 
 from genvd.analysis.policy import violations
 from genvd.analysis.snapshot_builder import Machine
-from genvd.collectors.base import DeviceGroups, GpuQuestion
+from genvd.collectors.base import DeviceGroups, GpuRequest
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.collectors.registry import Collectors, make_collectors
 from genvd.config.schema import Config
@@ -94,7 +94,7 @@ def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
 
 def test_groups_that_are_off_are_absent() -> None:
     off = DeviceGroups(False, False, False, False, False, False, False)
-    (first, *_) = DemoGpus(DemoMachine(devices=8)).read(GpuQuestion(0.0, off)).devices
+    (first, *_) = DemoGpus(DemoMachine(devices=8)).collect(GpuRequest(0.0, off)).devices
     assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
     assert first.temperature_celsius
 

@@ -10,10 +10,10 @@ from genvd.analysis import known_accounts
 from genvd.analysis.known_accounts import KnownAccount, KnownAccounts
 from genvd.collectors.host import accounts as collector
 from genvd.collectors.host.accounts import AccountCollector
-from genvd.model.facts import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountRequest
 
 ALICE, BOB, NOBODYS = 1001, 1002, 5000
-QUESTION = AccountQuestion(frozenset({ALICE, BOB, NOBODYS}), frozenset({(ALICE, "ally"), (NOBODYS, "bob")}))
+REQUEST = AccountRequest(frozenset({ALICE, BOB, NOBODYS}), frozenset({(ALICE, "ally"), (NOBODYS, "bob")}))
 KNOWN = AccountFacts({ALICE: "alice", BOB: "bob", NOBODYS: None}, {"ally": ALICE, "bob": BOB})
 
 
@@ -23,52 +23,52 @@ KNOWN = AccountFacts({ALICE: "alice", BOB: "bob", NOBODYS: None}, {"ally": ALICE
 )
 def test_a_missing_answer_replaces_no_known_one(missing: AccountFacts | None) -> None:
     known = KnownAccounts()
-    assert known.take(missing, QUESTION).names.get(ALICE) is None
-    assert known.take(KNOWN, QUESTION) == KNOWN
+    assert known.take(missing, REQUEST).names.get(ALICE) is None
+    assert known.take(KNOWN, REQUEST) == KNOWN
     for _ in range(2):
-        assert known.take(missing, QUESTION) == KNOWN
+        assert known.take(missing, REQUEST) == KNOWN
 
 
 def test_another_answer_does() -> None:
     known = KnownAccounts()
-    known.take(KNOWN, QUESTION)
+    known.take(KNOWN, REQUEST)
     new = AccountFacts({ALICE: "carol", BOB: None, NOBODYS: "nora"}, {"ally": BOB, "bob": None})
-    assert known.take(new, QUESTION) == AccountFacts(
+    assert known.take(new, REQUEST) == AccountFacts(
         {ALICE: "carol", BOB: "bob", NOBODYS: "nora"}, {"ally": BOB, "bob": BOB}
     )
 
 
 def test_a_name_that_is_that_of_another_uid_by_now_is_forgotten() -> None:
     known = KnownAccounts()
-    known.take(KNOWN, QUESTION)
-    assert known.take(AccountFacts({ALICE: None, BOB: "alice"}), QUESTION).names[ALICE] is None
-    assert known.take(None, QUESTION).names == {ALICE: None, BOB: "alice", NOBODYS: None}
+    known.take(KNOWN, REQUEST)
+    assert known.take(AccountFacts({ALICE: None, BOB: "alice"}), REQUEST).names[ALICE] is None
+    assert known.take(None, REQUEST).names == {ALICE: None, BOB: "alice", NOBODYS: None}
 
 
 def test_a_restart_while_the_name_service_is_away_renames_nobody() -> None:
     before, after = KnownAccounts(), KnownAccounts()
-    before.take(KNOWN, QUESTION)
+    before.take(KNOWN, REQUEST)
     assert set(before.kept) == {
         KnownAccount(ALICE, "alice", main=True),
         KnownAccount(BOB, "bob", main=True),
         KnownAccount(ALICE, "ally", main=False),
     }
     away = AccountFacts(dict.fromkeys((ALICE, BOB, NOBODYS)), {"ally": None, "bob": None})
-    assert after.take(away, QUESTION).names[ALICE] is None, "the file of the ledger is not read yet"
+    assert after.take(away, REQUEST).names[ALICE] is None, "the file of the ledger is not read yet"
     after.recall(before.kept)
     for _ in range(2):
-        assert after.take(away, QUESTION) == KNOWN
+        assert after.take(away, REQUEST) == KNOWN
     assert after.kept == before.kept, "and again after the next restart"
     after = KnownAccounts()
-    after.take(AccountFacts({ALICE: "alicia", BOB: None}), QUESTION)
+    after.take(AccountFacts({ALICE: "alicia", BOB: None}), REQUEST)
     after.recall(before.kept)
-    assert after.take(None, QUESTION).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
+    assert after.take(None, REQUEST).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
 
 
 def test_a_known_name_is_not_free_for_others_while_the_name_service_is_away() -> None:
     known = KnownAccounts()
-    known.take(AccountFacts({ALICE: "alice"}), AccountQuestion(frozenset({ALICE})))
-    claim = AccountQuestion(frozenset({NOBODYS}), frozenset({(NOBODYS, "alice")}))
+    known.take(AccountFacts({ALICE: "alice"}), AccountRequest(frozenset({ALICE})))
+    claim = AccountRequest(frozenset({NOBODYS}), frozenset({(NOBODYS, "alice")}))
     assert known.take(AccountFacts({NOBODYS: None}, {"alice": None}), claim).uids == {"alice": ALICE}
 
 
@@ -77,26 +77,26 @@ def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_n
 ) -> None:
     monkeypatch.setattr(known_accounts, "MOST_KEPT", 3)
     known = KnownAccounts()
-    known.take(KNOWN, QUESTION)
+    known.take(KNOWN, REQUEST)
     nobodys = dict.fromkeys(range(6000, 6100))
-    assert known.take(AccountFacts(nobodys), AccountQuestion(frozenset(nobodys))).names == nobodys
-    assert known.take(None, QUESTION).names == {ALICE: "alice", BOB: "bob"}
+    assert known.take(AccountFacts(nobodys), AccountRequest(frozenset(nobodys))).names == nobodys
+    assert known.take(None, REQUEST).names == {ALICE: "alice", BOB: "bob"}
     people = {uid: f"user{uid}" for uid in range(6000, 6100)}
-    known.take(AccountFacts(people), AccountQuestion(frozenset(people)))
-    assert known.take(None, QUESTION).names == {}
+    known.take(AccountFacts(people), AccountRequest(frozenset(people)))
+    assert known.take(None, REQUEST).names == {}
 
 
 def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "KEPT_SECONDS", -1.0)
     accounts, known = AccountCollector(), KnownAccounts()
-    question = AccountQuestion(frozenset({0}))
+    request = AccountRequest(frozenset({0}))
     name = pwd.getpwuid(0).pw_name
-    assert known.take(accounts.read(question), question).names == {0: name}
+    assert known.take(accounts.collect(request), request).names == {0: name}
 
     def away(uid: int) -> pwd.struct_passwd:
         raise KeyError(uid)
 
     with monkeypatch.context() as directory:
         directory.setattr(pwd, "getpwuid", away)
-        assert accounts.read(question).names == {0: None}
-        assert known.take(accounts.read(question), question).names == {0: name}
+        assert accounts.collect(request).names == {0: None}
+        assert known.take(accounts.collect(request), request).names == {0: name}

@@ -14,7 +14,7 @@ import pytest
 
 from genvd.collectors.host.process_environment import Claim, inherited, own_claim
 from genvd.collectors.host.processes import ProcessCollector
-from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessQuestion
+from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessRequest
 from tests.support.needs import need_root
 from tests.support.users import temporary_users
 from tests.support.waiting import wait_for
@@ -81,8 +81,8 @@ def record(eid: str, pid: int, uid: int | None = None) -> EnvironmentRecord:
 
 
 def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
-    question = ProcessQuestion(gpu_pids=frozenset({pid}), environments=records)
-    return ProcessCollector().read(question).owners[pid]
+    request = ProcessRequest(gpu_pids=frozenset({pid}), environments=records)
+    return ProcessCollector().collect(request).owners[pid]
 
 
 @pytest.mark.parametrize("how", ["wiped", "long", "spaces"])
@@ -161,13 +161,13 @@ def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Ru
             assert process.stdin
             assert process.stdout
             process.stdout.readline()
-            collector, question = ProcessCollector(), ProcessQuestion(gpu_pids=frozenset({process.pid}))
-            assert collector.read(question).owners[process.pid].eid == "E1"
+            collector, request = ProcessCollector(), ProcessRequest(gpu_pids=frozenset({process.pid}))
+            assert collector.collect(request).owners[process.pid].eid == "E1"
             process.stdin.write(b"\n")
             process.stdin.flush()
             process.stdout.readline()
             assert own_claim(process.pid).unknown == "overwritten"
-            assert collector.read(question).owners[process.pid].eid == "E1"
+            assert collector.collect(request).owners[process.pid].eid == "E1"
         finally:
             process.kill()
 
@@ -175,15 +175,15 @@ def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Ru
 def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
     collector = ProcessCollector()
     with subprocess.Popen(["sleep", "600"], env={"GENV_ENVIRONMENT_ID": "E1"}) as process:
-        question = ProcessQuestion(gpu_pids=frozenset({process.pid}))
+        request = ProcessRequest(gpu_pids=frozenset({process.pid}))
         try:
-            wait_for(lambda: collector.read(question).owners[process.pid].eid == "E1", "it was read")
+            wait_for(lambda: collector.collect(request).owners[process.pid].eid == "E1", "it was read")
         finally:
             process.kill()
-    facts = collector.read(question)
+    facts = collector.collect(request)
     assert facts.owners[process.pid].eid == "E1"
-    assert collector.read(ProcessQuestion()).owners == {}
-    assert process.pid not in collector.read(question).owners or facts.gone == {process.pid}
+    assert collector.collect(ProcessRequest()).owners == {}
+    assert process.pid not in collector.collect(request).owners or facts.gone == {process.pid}
 
 
 def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -191,7 +191,7 @@ def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.Monk
     collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr("genvd.collectors.host.processes.inherited", lambda *to: (next(tries), inherited(*to))[1])
     for _ in range(10):
-        collector.read(ProcessQuestion(gpu_pids=frozenset({pid})))
+        collector.collect(ProcessRequest(gpu_pids=frozenset({pid})))
     assert next(tries) == 1
-    facts = collector.read(ProcessQuestion(gpu_pids=frozenset({pid}), environments=(record("E1", pid),)))
+    facts = collector.collect(ProcessRequest(gpu_pids=frozenset({pid}), environments=(record("E1", pid),)))
     assert facts.owners[pid].eid == "E1", "a new record is looked at at once"

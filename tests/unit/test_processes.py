@@ -23,7 +23,7 @@ from genvd.collectors.host.process_table import LiveProcess, ProcessTable, has_e
 from genvd.collectors.host.processes import ProcessCollector, _kernels_of
 from genvd.collectors.host.procfs import in_first_pid_namespace, layout
 from genvd.common.text import MAX_TEXT, decode
-from genvd.model.facts import ProcessQuestion
+from genvd.model.facts import ProcessRequest
 from tests.support.needs import need, need_command, need_root
 from tests.support.scarcity import no_descriptors
 from tests.support.waiting import wait_for
@@ -47,19 +47,19 @@ def start() -> Iterator[Start]:
         yield start_one
 
 
-def gpu(*processes: subprocess.Popen[bytes]) -> ProcessQuestion:
-    return ProcessQuestion(gpu_pids=frozenset(process.pid for process in processes))
+def gpu(*processes: subprocess.Popen[bytes]) -> ProcessRequest:
+    return ProcessRequest(gpu_pids=frozenset(process.pid for process in processes))
 
 
 def command_of(collector: ProcessCollector, process: subprocess.Popen[bytes]) -> str | None:
     """Return its name; None while it starts another program, when what was read may belong to neither."""
-    owner = collector.read(gpu(process)).owners.get(process.pid)
+    owner = collector.collect(gpu(process)).owners.get(process.pid)
     return owner.command if owner else None
 
 
 def test_owner_and_environment(start: Start) -> None:
     process = start(environment={"A": "1", "GENV_ENVIRONMENT_ID": "42"})
-    owner = ProcessCollector().read(gpu(process)).owners[process.pid]
+    owner = ProcessCollector().collect(gpu(process)).owners[process.pid]
     assert owner.eid == "42"
     assert owner.uid == os.getuid()
     group = cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
@@ -69,30 +69,30 @@ def test_owner_and_environment(start: Start) -> None:
 @pytest.mark.parametrize("environment", [{}, {"GENV_ENVIRONMENT_ID": ""}, {"MY_GENV_ENVIRONMENT_ID": "1"}])
 def test_outside_any_environment(start: Start, environment: dict[str, str]) -> None:
     process = start(environment=environment)
-    assert ProcessCollector().read(gpu(process)).owners[process.pid].eid is None
+    assert ProcessCollector().collect(gpu(process)).owners[process.pid].eid is None
 
 
 def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     collector = ProcessCollector()
-    first = collector.read(gpu(process)).owners[process.pid]
+    first = collector.collect(gpu(process)).owners[process.pid]
     monkeypatch.setattr(
         "genvd.collectors.host.processes.ProcessCollector._read_process", lambda *_: pytest.fail("read again")
     )
-    assert collector.read(gpu(process)).owners[process.pid] is first
+    assert collector.collect(gpu(process)).owners[process.pid] is first
 
 
 def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Start) -> None:
     need(can_choose_pids(), f"needs root: chooses the next pid, and the kernel has to let it ({LAST_PID})")
     first = start(environment={"GENV_ENVIRONMENT_ID": "1"})
     collector = ProcessCollector()
-    assert collector.read(gpu(first)).owners[first.pid].eid == "1"
+    assert collector.collect(gpu(first)).owners[first.pid].eid == "1"
     started = psutil.Process(first.pid).create_time()
     first.kill()
     first.wait()
     # The start time counts in hundredths of a second; pids do not come round within one.
     second = wait_for(lambda: later_process(start, first.pid, started), "a later process with that pid")
-    assert collector.read(gpu(second)).owners[second.pid].eid == "2"
+    assert collector.collect(gpu(second)).owners[second.pid].eid == "2"
 
 
 def can_choose_pids() -> bool:
@@ -118,23 +118,23 @@ def test_a_process_that_is_gone_is_missing(start: Start) -> None:
     process, other = start(), start()
     process.kill()
     process.wait()
-    assert set(ProcessCollector().read(gpu(process, other)).owners) == {other.pid}
+    assert set(ProcessCollector().collect(gpu(process, other)).owners) == {other.pid}
 
 
 def test_a_zombie_has_no_environment(start: Start) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    assert ProcessCollector().read(gpu(process)).owners[process.pid].eid is None
+    assert ProcessCollector().collect(gpu(process)).owners[process.pid].eid is None
 
 
 def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
     need(in_first_pid_namespace(), "needs to see all processes of the machine", optional=True)
     collector, process, other = ProcessCollector(), start(), start()
-    assert not collector.read(gpu(process, other)).gone
+    assert not collector.collect(gpu(process, other)).gone
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    assert collector.read(gpu(process, other)).gone == {process.pid}
+    assert collector.collect(gpu(process, other)).gone == {process.pid}
 
 
 def test_a_process_whose_first_thread_has_ended_is_there() -> None:
@@ -171,7 +171,7 @@ def test_the_command_is_the_short_name_made_fit_to_be_shown(start: Start, tmp_pa
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
     process = start(str(program), "600")
-    command = ProcessCollector().read(gpu(process)).owners[process.pid].command
+    command = ProcessCollector().collect(gpu(process)).owners[process.pid].command
     assert command == decode(Path(f"/proc/{process.pid}/comm").read_bytes()[:-1])
     assert command.isprintable()
 
@@ -185,16 +185,16 @@ def test_a_process_may_call_itself_something_else(start: Start) -> None:
         wait_for(lambda: command_of(collector, shell) == "sh", "the shell runs")
         shell.stdin.write(b"go\n")
         assert shell.stdout.readline() == b"done\n"
-        assert collector.read(gpu(shell)).owners[shell.pid].command == "other"
+        assert collector.collect(gpu(shell)).owners[shell.pid].command == "other"
         shell.kill()
 
 
 def test_when_a_process_was_started(start: Start) -> None:
     process = start()
-    started = ProcessCollector().read(gpu(process)).owners[process.pid].started
+    started = ProcessCollector().collect(gpu(process)).owners[process.pid].started
     assert started == pytest.approx(time.time(), abs=30)
     assert started == pytest.approx(psutil.Process(process.pid).create_time(), abs=1.1)
-    assert ProcessCollector().read(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
+    assert ProcessCollector().collect(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
 
 
 def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> None:
@@ -204,7 +204,7 @@ def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> N
             collector = ProcessCollector()
 
             def eid() -> str | None:
-                owner = collector.read(gpu(process)).owners.get(process.pid)  # missing while it executes
+                owner = collector.collect(gpu(process)).owners.get(process.pid)  # missing while it executes
                 return owner.eid if owner else None
 
             wait_for(lambda: eid() == "1", "the first environment")
@@ -233,11 +233,11 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
             assert process.stdin and process.stdout
             process.stdout.readline()
             collector, before = ProcessCollector(), layout(process.pid)
-            assert collector.read(gpu(process)).owners[process.pid].eid == "1"
+            assert collector.collect(gpu(process)).owners[process.pid].eid == "1"
             process.stdin.write(b"\n")
             process.stdout.readline()
             assert layout(process.pid) == before
-            assert collector.read(gpu(process)).owners[process.pid].eid == "2"
+            assert collector.collect(gpu(process)).owners[process.pid].eid == "2"
         finally:
             process.kill()
 
@@ -246,7 +246,7 @@ def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: 
     process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
     collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr("genvd.collectors.host.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
-    assert {collector.read(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
+    assert {collector.collect(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
     assert next(tries) == 2
 
 
@@ -284,10 +284,8 @@ def test_what_psutil_cannot_say_costs_one_process(
     odd, other = start(), start()
     uids = psutil.Process.uids
     monkeypatch.setattr(psutil.Process, "uids", lambda self: fail(error) if self.pid == odd.pid else uids(self))
-    question = ProcessQuestion(
-        gpu_pids=frozenset({odd.pid, other.pid}), environment_pids=frozenset({odd.pid, other.pid})
-    )
-    facts = ProcessCollector().read(question)
+    request = ProcessRequest(gpu_pids=frozenset({odd.pid, other.pid}), environment_pids=frozenset({odd.pid, other.pid}))
+    facts = ProcessCollector().collect(request)
     assert facts.uids == {other.pid: os.getuid()}
     assert {pid: owner.uid for pid, owner in facts.owners.items()} == {odd.pid: None, other.pid: os.getuid()}
 
@@ -300,8 +298,8 @@ def test_live_processes(start: Start) -> None:
     alive, dead = start(), start()
     dead.kill()
     dead.wait()
-    question = ProcessQuestion(environment_pids=frozenset({alive.pid, dead.pid, 2**22}))
-    assert ProcessCollector().read(question).live_pids == {alive.pid}
+    request = ProcessRequest(environment_pids=frozenset({alive.pid, dead.pid, 2**22}))
+    assert ProcessCollector().collect(request).live_pids == {alive.pid}
 
 
 CHANGES_ITS_USER = """
@@ -317,30 +315,30 @@ def test_an_environment_whose_process_changes_its_user_is_looked_at_anew() -> No
     need_root("a process can change its user")
     collector, pipe = ProcessCollector(), subprocess.PIPE
     with subprocess.Popen(["/usr/bin/python3", "-c", CHANGES_ITS_USER], stdin=pipe, stdout=pipe) as process:
-        question = ProcessQuestion(environment_pids=frozenset({process.pid}))
+        request = ProcessRequest(environment_pids=frozenset({process.pid}))
         assert process.stdin and process.stdout
         for uid in (0, 60001):
             process.stdout.readline()
-            assert collector.read(question).uids == {process.pid: uid}
+            assert collector.collect(request).uids == {process.pid: uid}
             process.stdin.write(b"\n")
             process.stdin.flush()
         wait_for(lambda: command_of(collector, process) == "sleep", "execution of another program")
-        assert collector.read(question).uids == {process.pid: 60001}
+        assert collector.collect(request).uids == {process.pid: 60001}
         process.kill()
 
 
 def test_live_kernels(start: Start) -> None:
     collector = ProcessCollector()
-    question = ProcessQuestion(kernel_ids=frozenset({"1-a", "2-b", "3", "4"}))
+    request = ProcessRequest(kernel_ids=frozenset({"1-a", "2-b", "3", "4"}))
     program = [sys.executable, "-c", "import time; time.sleep(600)", "-f"]
     process = start(*program, "/home/x/.local/share/jupyter/runtime/kernel-1-a.json")
     start(*program, "/run/kernel-22-b.json", "kernel-3.json.bak")
     start(*program, "run('/x/kernel-4.json')")
-    assert collector.read(question).kernel_uids.keys() == {"1-a", "4"}
-    assert collector.read(question).kernel_uids.keys() == {"1-a", "4"}
+    assert collector.collect(request).kernel_uids.keys() == {"1-a", "4"}
+    assert collector.collect(request).kernel_uids.keys() == {"1-a", "4"}
     process.kill()
     process.wait()
-    assert collector.read(question).kernel_uids.keys() == {"4"}
+    assert collector.collect(request).kernel_uids.keys() == {"4"}
 
 
 @pytest.mark.parametrize(
@@ -412,10 +410,10 @@ def test_a_thread_is_no_process(start: Start) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
         tasks = Path(f"/proc/{process.pid}/task")
         threads = wait_for(lambda: {int(task.name) for task in tasks.iterdir()} - {process.pid}, "a thread")
-        few = ProcessQuestion(environment_pids=frozenset({*threads, process.pid}))
-        many = ProcessQuestion(environment_pids=few.environment_pids | frozenset(range(2**22 - 1000, 2**22)))
-        assert ProcessCollector().read(few).live_pids == {process.pid}
-        assert ProcessCollector().read(many).live_pids == {process.pid}
+        few = ProcessRequest(environment_pids=frozenset({*threads, process.pid}))
+        many = ProcessRequest(environment_pids=few.environment_pids | frozenset(range(2**22 - 1000, 2**22)))
+        assert ProcessCollector().collect(few).live_pids == {process.pid}
+        assert ProcessCollector().collect(many).live_pids == {process.pid}
         process.kill()
 
 
@@ -423,14 +421,14 @@ def test_a_zombie_lives_as_it_does_for_genv(start: Start) -> None:
     process = start()
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
-    facts = ProcessCollector().read(ProcessQuestion(environment_pids=frozenset({process.pid})))
+    facts = ProcessCollector().collect(ProcessRequest(environment_pids=frozenset({process.pid})))
     assert facts.uids == {process.pid: os.getuid()}
 
 
 def test_hundreds_of_thousands_of_pids_are_not_looked_up_one_by_one() -> None:
-    question = ProcessQuestion(environment_pids=frozenset(range(1, 2**22, 8)) | {os.getpid()})
+    request = ProcessRequest(environment_pids=frozenset(range(1, 2**22, 8)) | {os.getpid()})
     started = time.process_time()
-    assert ProcessCollector().read(question).uids[os.getpid()] == os.getuid()
+    assert ProcessCollector().collect(request).uids[os.getpid()] == os.getuid()
     assert time.process_time() - started < 1, "one by one it takes about five seconds"
 
 
@@ -442,9 +440,9 @@ def test_all_who_hold_a_kernels_file_are_told() -> None:
         subprocess.Popen(program, stdin=subprocess.PIPE, user=65534) as other,
     ):
         try:
-            question = ProcessQuestion(kernel_ids=frozenset({"1"}))
+            request = ProcessRequest(kernel_ids=frozenset({"1"}))
             collector = ProcessCollector()
-            wait_for(lambda: collector.read(question).kernel_uids == {"1": {0, 65534}}, "both are seen")
+            wait_for(lambda: collector.collect(request).kernel_uids == {"1": {0, 65534}}, "both are seen")
         finally:
             first.kill()
             other.kill()
@@ -457,10 +455,12 @@ def test_who_logged_in_is_told_of_root_only() -> None:
     need(logged_in, "needs a kernel with auditing, and CAP_AUDIT_CONTROL")
     script = f"{login} && exec sleep 600"
     with subprocess.Popen(["sh", "-c", script]) as root, subprocess.Popen(["sh", "-c", f"{script}"]) as other:
-        question = ProcessQuestion(environment_pids=frozenset({root.pid, other.pid, os.getpid()}))
+        request = ProcessRequest(environment_pids=frozenset({root.pid, other.pid, os.getpid()}))
         try:
             collector = ProcessCollector()
-            wait_for(lambda: collector.read(question).login_uids == {root.pid: 4711, other.pid: 4711}, "both logged in")
+            wait_for(
+                lambda: collector.collect(request).login_uids == {root.pid: 4711, other.pid: 4711}, "both logged in"
+            )
         finally:
             root.kill()
             other.kill()
@@ -470,20 +470,20 @@ def test_who_logged_in_is_told_of_root_only() -> None:
 def test_without_descriptors_nobody_seems_gone(start: Start, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     collector = ProcessCollector()
-    questions = (
+    requests = (
         gpu(process),
-        ProcessQuestion(environment_pids=frozenset({process.pid})),
-        ProcessQuestion(environment_pids=frozenset(range(1, 1000))),
-        ProcessQuestion(kernel_ids=frozenset({"1"})),
+        ProcessRequest(environment_pids=frozenset({process.pid})),
+        ProcessRequest(environment_pids=frozenset(range(1, 1000))),
+        ProcessRequest(kernel_ids=frozenset({"1"})),
     )
     if late:
         boot_time, pids = psutil.boot_time(), psutil.pids()
         monkeypatch.setattr(psutil, "boot_time", lambda: boot_time)
         monkeypatch.setattr(psutil, "pids", lambda: pids)
-    for question in questions:
+    for request in requests:
         with no_descriptors(), pytest.raises(CollectorError, match=r"^/proc: .*Too many open files; "):
-            collector.read(question)
-    assert collector.read(gpu(process)).owners[process.pid].eid == "42"
+            collector.collect(request)
+    assert collector.collect(gpu(process)).owners[process.pid].eid == "42"
 
 
 EXECUTE = """
@@ -512,7 +512,7 @@ def test_environments_that_people_can_make(start: Start, block: str, eid: str | 
     process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
     wait_for(lambda: own_claim(process.pid).unknown is None, "the kernel has written its variables")
-    found = ProcessCollector().read(gpu(process)).owners[process.pid].eid
+    found = ProcessCollector().collect(gpu(process)).owners[process.pid].eid
     assert found == eid if eid else found and found.startswith("zzz") and len(found) <= MAX_TEXT
 
 
@@ -537,7 +537,7 @@ def test_a_process_that_rewrites_its_environment_and_name() -> None:
             assert process.stdout
             process.stdout.readline()
             collector = ProcessCollector()
-            for owner in [collector.read(gpu(process)).owners[process.pid] for _ in range(50)]:
+            for owner in [collector.collect(gpu(process)).owners[process.pid] for _ in range(50)]:
                 assert owner.uid == os.getuid()
                 assert owner.eid is not None
                 assert len(owner.eid) == 8
@@ -550,7 +550,7 @@ def test_a_process_that_executes_all_the_time() -> None:
     with subprocess.Popen(["sh", "-c", script, "sh", script], env={"GENV_ENVIRONMENT_ID": "x"}) as process:
         try:
             collector = ProcessCollector()
-            found = [collector.read(gpu(process)).owners.get(process.pid) for _ in range(300)]
+            found = [collector.collect(gpu(process)).owners.get(process.pid) for _ in range(300)]
             known = [owner for owner in found if owner]  # it is missing while it executes
             assert {owner.uid for owner in known} <= {os.getuid(), None}
             assert {owner.eid for owner in known} <= {"x", None}
@@ -564,5 +564,5 @@ def test_arguments_of_megabytes_are_read_in_part(start: Start) -> None:
     program = (sys.executable, "-c", "import time; time.sleep(600)")
     start(*program, *many, "kernel-late.json")
     start(*program, "kernel-early.json", *many)
-    question = ProcessQuestion(kernel_ids=frozenset({"late", "early"}))
-    assert ProcessCollector().read(question).kernel_uids == {"early": {os.getuid()}}
+    request = ProcessRequest(kernel_ids=frozenset({"late", "early"}))
+    assert ProcessCollector().collect(request).kernel_uids == {"early": {os.getuid()}}

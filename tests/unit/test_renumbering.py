@@ -7,14 +7,14 @@ import pytest
 from genvd.analysis import policy
 from genvd.analysis.renumbering import Renumbering
 from genvd.analysis.snapshot_builder import Machine
-from genvd.collectors.base import GpuQuestion
+from genvd.collectors.base import GpuRequest
 from genvd.collectors.registry import Collectors
 from genvd.ledger.accounting import Meter
 from genvd.ledger.observation import look_of
 from genvd.model.device import Device
 from genvd.model.facts import (
     AccountFacts,
-    AccountQuestion,
+    AccountRequest,
     Attachment,
     Context,
     EnvironmentRecord,
@@ -22,7 +22,7 @@ from genvd.model.facts import (
     GpuFacts,
     ProcessFacts,
     ProcessOwner,
-    ProcessQuestion,
+    ProcessRequest,
 )
 from genvd.model.identity import Identity, LastUuids, device_keys
 from genvd.model.snapshot import Environment, ServiceStatus, Snapshot
@@ -111,7 +111,7 @@ class Gpus:
     present = devices(A, B, C)
     contexts: tuple[Context, ...] = ()
 
-    def read(self, question: GpuQuestion) -> GpuFacts:
+    def collect(self, request: GpuRequest) -> GpuFacts:
         return GpuFacts(self.present, self.contexts)
 
 
@@ -119,7 +119,7 @@ class Genv:
     name = "genv"
     attachments: tuple[Attachment, ...] = ()
 
-    def read(self, question: None) -> GenvFacts:
+    def collect(self, request: None) -> GenvFacts:
         return GenvFacts(
             tuple(EnvironmentRecord(str(n), n, f"user{n}", pids=(n,), gpus=1, created=1.0) for n in (1, 2)),
             self.attachments,
@@ -129,21 +129,21 @@ class Genv:
 class Command:
     name = "genv_command"
 
-    def read(self, question: None) -> bool:
+    def collect(self, request: None) -> bool:
         return True
 
 
 class Processes:
     name = "processes"
 
-    def read(self, question: ProcessQuestion) -> ProcessFacts:
+    def collect(self, request: ProcessRequest) -> ProcessFacts:
         return ProcessFacts({n: ProcessOwner(n, str(n)) for n in (1, 2)}, frozenset({1, 2}), {1: 1, 2: 2})
 
 
 class Accounts:
     name = "accounts"
 
-    def read(self, question: AccountQuestion) -> AccountFacts:
+    def collect(self, request: AccountRequest) -> AccountFacts:
         return AccountFacts({n: f"user{n}" for n in (1, 2)})
 
 

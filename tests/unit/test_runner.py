@@ -26,14 +26,14 @@ class Outside:
         self.error: Exception | None = None
         self.go_on = threading.Event()
         self.go_on.set()
-        self.questions: list[int] = []
+        self.requests: list[int] = []
 
-    def read(self, question: int) -> int:
-        self.questions.append(question)
+    def collect(self, request: int) -> int:
+        self.requests.append(request)
         self.go_on.wait()
         if self.error:
             raise self.error
-        return question * 10
+        return request * 10
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def runner(outside: Outside) -> Runner[int, int]:
     return Runner(outside, WorkerPool("collectors"))
 
 
-def ask(runner: Runner[int, int], question: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
-    runner.ask(question, time.monotonic() + seconds)
-    return runner.facts()
+def run(runner: Runner[int, int], request: int, seconds: float = 10) -> tuple[int | None, CollectorStatus]:
+    runner.start(request, time.monotonic() + seconds)
+    return runner.result()
 
 
 def test_facts_are_given_and_timed(outside: Outside, runner: Runner[int, int]) -> None:
-    facts, status = ask(runner, 4)
+    facts, status = run(runner, 4)
     assert facts == 40
     assert status.success
     assert status.name == "outside"
@@ -64,19 +64,19 @@ def test_facts_are_given_and_timed(outside: Outside, runner: Runner[int, int]) -
 def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
     outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ask(runner, 1)
+    run(runner, 1)
     outside.error = CollectorError("it is broken; mend it")
     with caplog.at_level(logging.INFO):
-        given = [ask(runner, 2) for _ in range(GRACE_TICKS + 2)]
+        given = [run(runner, 2) for _ in range(GRACE_TICKS + 2)]
         assert [facts for facts, _ in given] == [10] * GRACE_TICKS + [None, None]
         assert not any(status.success for _, status in given)
         assert [record.message for record in caplog.records] == ["outside: it is broken; mend it"]
         outside.error = None
         for _ in range(STEADY_TICKS):
-            assert ask(runner, 3)[0] == 30
+            assert run(runner, 3)[0] == 30
     assert caplog.records[-1].message.startswith("outside: works again")
     outside.error = CollectorError("again")
-    assert ask(runner, 4)[0] == 30
+    assert run(runner, 4)[0] == 30
 
 
 def test_a_defect_is_logged_once_with_its_traceback(
@@ -84,7 +84,7 @@ def test_a_defect_is_logged_once_with_its_traceback(
 ) -> None:
     outside.error = KeyError("x")
     for _ in range(3):
-        facts, status = ask(runner, 1)
+        facts, status = run(runner, 1)
         assert facts is None
         assert status.error and "KeyError" in status.error
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
@@ -96,53 +96,53 @@ def test_a_collector_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_
     outside.go_on.clear()
     threads = threading.active_count()
     for _ in range(GRACE_TICKS):
-        facts, status = ask(runner, 1, seconds=0.01)
+        facts, status = run(runner, 1, seconds=0.01)
         assert facts is None
         assert (status.success, status.reason) == (False, HUNG)
         assert status.duration_seconds > 0
-    assert outside.questions == [1]
+    assert outside.requests == [1]
     assert threading.active_count() == threads + 1
     outside.go_on.set()
     wait_for(lambda: not runner.busy, "it has answered")
-    assert ask(runner, 2) == (10, CollectorStatus("outside", True, ANY))
+    assert run(runner, 2) == (10, CollectorStatus("outside", True, ANY))
 
 
 def test_a_collector_that_hung_for_long_is_asked_anew(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
     for _ in range(GRACE_TICKS + 3):
-        ask(runner, 1, seconds=0.01)
-    assert outside.questions == [1]
+        run(runner, 1, seconds=0.01)
+    assert outside.requests == [1]
     outside.go_on.set()
     wait_for(lambda: not runner.busy, "it has answered")
-    assert ask(runner, 2)[0] == 20
+    assert run(runner, 2)[0] == 20
 
 
 def test_what_is_forgotten_does_not_count_when_it_is_told_later(outside: Outside, runner: Runner[int, int]) -> None:
-    ask(runner, 1)
+    run(runner, 1)
     outside.go_on.clear()
-    ask(runner, 2, seconds=0.01)
-    runner.forget()
-    assert ask(runner, 3, seconds=0.01)[0] is None
+    run(runner, 2, seconds=0.01)
+    runner.discard()
+    assert run(runner, 3, seconds=0.01)[0] is None
     outside.go_on.set()
     wait_for(lambda: not runner.busy, "it has answered")
-    assert ask(runner, 4)[0] == 40
+    assert run(runner, 4)[0] == 40
 
 
 def test_what_a_failing_collector_tells_all_the_same_takes_the_place_of_the_last_facts(
     outside: Outside, runner: Runner[int, int]
 ) -> None:
-    ask(runner, 1)
+    run(runner, 1)
     outside.error = CollectorError("half of it is broken; mend it", "half", partial=5)
     for _ in range(GRACE_TICKS + 2):
-        facts, status = ask(runner, 2)
+        facts, status = run(runner, 2)
         assert (facts, status.success, status.reason) == (5, False, "half")
 
 
 def test_nobody_waits_twice_for_a_collector_that_hangs(outside: Outside, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
-    ask(runner, 1, seconds=0.01)
+    run(runner, 1, seconds=0.01)
     started = time.monotonic()
-    ask(runner, 2, seconds=60)
+    run(runner, 2, seconds=60)
     assert time.monotonic() - started < 30
     outside.go_on.set()
 
@@ -153,9 +153,9 @@ def test_a_collector_that_comes_and_goes_is_logged_once(
     with caplog.at_level(logging.INFO):
         for _ in range(10):
             outside.error = CollectorError("now and then; see to it")
-            ask(runner, 1)
+            run(runner, 1)
             outside.error = None
-            ask(runner, 1)
+            run(runner, 1)
     assert len(caplog.records) == 1
 
 
@@ -166,10 +166,10 @@ def test_what_fails_recovers_and_fails_again_is_told_each_time(
         for _ in range(2):
             outside.error = CollectorError("it is broken; mend it")
             for _ in range(3):
-                ask(runner, 1)
+                run(runner, 1)
             outside.error = None
             for _ in range(STEADY_TICKS + 1):
-                ask(runner, 1)
+                run(runner, 1)
     assert [(record.levelname, record.message.partition("; it failed")[0]) for record in caplog.records] == [
         ("WARNING", "outside: it is broken; mend it"),
         ("INFO", "outside: works again"),

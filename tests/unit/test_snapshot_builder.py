@@ -7,10 +7,10 @@ import threading
 import time
 
 from genvd.analysis.snapshot_builder import Machine
-from genvd.collectors.base import GpuQuestion
+from genvd.collectors.base import GpuRequest
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.collectors.registry import Collectors
-from genvd.model.facts import AccountFacts, AccountQuestion, EnvironmentRecord, GenvFacts, GpuFacts
+from genvd.model.facts import AccountFacts, AccountRequest, EnvironmentRecord, GenvFacts, GpuFacts
 from genvd.model.snapshot import RejectedClaims, ServiceStatus
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
@@ -19,7 +19,7 @@ SERVICE = ServiceStatus("1", "live", "3", "13")
 class Gpus:
     name = "nvml"
 
-    def read(self, question: GpuQuestion) -> GpuFacts:
+    def collect(self, request: GpuRequest) -> GpuFacts:
         return GpuFacts()
 
 
@@ -27,14 +27,14 @@ class Genv:
     name = "genv"
     record = EnvironmentRecord("1", os.getuid(), "somebody", pids=(os.getpid(),))
 
-    def read(self, question: None) -> GenvFacts:
+    def collect(self, request: None) -> GenvFacts:
         return GenvFacts((self.record,), malformed=3)
 
 
 class Command:
     name = "genv_command"
 
-    def read(self, question: None) -> bool:
+    def collect(self, request: None) -> bool:
         return True
 
 
@@ -46,9 +46,9 @@ class Accounts:
     def __init__(self) -> None:
         self.goes_on = threading.Event()
 
-    def read(self, question: AccountQuestion) -> AccountFacts:
+    def collect(self, request: AccountRequest) -> AccountFacts:
         self.goes_on.wait()
-        return AccountFacts(dict.fromkeys(question.uids, "real"), {name: 1 for _, name in question.claims})
+        return AccountFacts(dict.fromkeys(request.uids, "real"), {name: 1 for _, name in request.claims})
 
 
 def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:

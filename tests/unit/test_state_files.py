@@ -157,12 +157,12 @@ def test_a_lock_that_somebody_holds_for_ever_does_not_keep_the_facts_away(tmp_pa
     (tmp_path / "envs.json").write_text(json.dumps({"envs": [{"eid": "1"}]}))
     with open(tmp_path / "genv.lock") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        facts = GenvStateCollector(tmp_path).read()
+        facts = GenvStateCollector(tmp_path).collect()
     assert [environment.eid for environment in facts.environments] == ["1"]
 
 
 def test_no_directory_means_no_environments_and_none_is_made(tmp_path: Path) -> None:
-    facts = GenvStateCollector(tmp_path / "genv").read()
+    facts = GenvStateCollector(tmp_path / "genv").collect()
     assert (facts.environments, facts.attachments) == ((), ())
     assert not (tmp_path / "genv").exists()
 
@@ -170,7 +170,7 @@ def test_no_directory_means_no_environments_and_none_is_made(tmp_path: Path) -> 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "envs.json").write_text('{"envs": []}')
     before = {path: path.stat() for path in (tmp_path, tmp_path / "envs.json")}
-    assert isinstance(GenvStateCollector(tmp_path).read(), GenvFacts)
+    assert isinstance(GenvStateCollector(tmp_path).collect(), GenvFacts)
     for path, status in before.items():
         now = path.stat()
         assert (now.st_mtime_ns, now.st_ino, now.st_size) == (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -180,7 +180,7 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
 def test_a_file_of_another_shape_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "envs.json").write_text(content)
     with pytest.raises(CollectorError, match=r"envs\.json"):
-        GenvStateCollector(tmp_path).read()
+        GenvStateCollector(tmp_path).collect()
 
 
 WORST = {
@@ -197,7 +197,7 @@ from pathlib import Path
 from genvd.collectors.genv.state import GenvStateCollector
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()
-GenvStateCollector(Path(sys.argv[1])).read()
+GenvStateCollector(Path(sys.argv[1])).collect()
 print((peak() - before) * 1024, time.process_time() - started)
 """
 
@@ -237,7 +237,7 @@ def test_numbers_that_are_none_cost_their_entry_only(tmp_path: Path) -> None:
                         {"eid": NaN}, {"eid": -Infinity}, {"eid": "2", "pids": {"1": 2}}, null, 3, "x"],
                "envs ": 1, "x": "\\ud800"}"""
     (tmp_path / "envs.json").write_text(text)
-    facts = GenvStateCollector(tmp_path).read()
+    facts = GenvStateCollector(tmp_path).collect()
     assert [(record.eid, record.uid, record.pids) for record in facts.environments] == [
         ("1", None, (7,)),
         ("2", None, ()),
@@ -250,7 +250,7 @@ def test_devices_that_none_can_have(tmp_path: Path) -> None:
     indices = [-1, 10**9, 10**30, 3, "4", None]
     devices = [{"index": index, "attachments": attached} for index in indices]
     (tmp_path / "devices.json").write_text(json.dumps({"devices": devices}))
-    facts = GenvStateCollector(tmp_path).read()
+    facts = GenvStateCollector(tmp_path).collect()
     assert [attachment.device_index for attachment in facts.attachments] == [3]
     assert (facts.impossible_devices, facts.malformed) == (3, 2)
 
@@ -258,13 +258,13 @@ def test_devices_that_none_can_have(tmp_path: Path) -> None:
 def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     """As with genv itself, the last one counts."""
     (tmp_path / "envs.json").write_text('{"envs": [{"eid": "1"}], "envs": [{"eid": "2", "eid": "3"}]}')
-    assert [record.eid for record in GenvStateCollector(tmp_path).read().environments] == ["3"]
+    assert [record.eid for record in GenvStateCollector(tmp_path).collect().environments] == ["3"]
 
 
 def test_a_list_of_pids_has_each_once(tmp_path: Path) -> None:
     pids = [1] * 100_000 + [2, 1]
     (tmp_path / "envs.json").write_text(json.dumps({"envs": [{"eid": "1", "pids": pids}]}, separators=(",", ":")))
-    (record,) = GenvStateCollector(tmp_path).read().environments
+    (record,) = GenvStateCollector(tmp_path).collect().environments
     assert record.pids == (1, 2)
 
 
@@ -280,7 +280,7 @@ def directory_that_leads_to_itself(path: Path) -> None:
 def test_a_directory_that_is_none(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "genv")
     with pytest.raises(CollectorError, match=r"/genv: .*; "):
-        GenvStateCollector(tmp_path / "genv").read()
+        GenvStateCollector(tmp_path / "genv").collect()
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_links_of_the_operator_are_followed(
     (tmp_path / "also").symlink_to("there")
     (tmp_path / "genv").symlink_to(LINKS[name].format(here=tmp_path))
     for directory in (tmp_path / "genv", Path("genv"), Path("there/../genv")):
-        assert len(GenvStateCollector(directory).read().environments) == 1
+        assert len(GenvStateCollector(directory).collect().environments) == 1
 
 
 @pytest.mark.parametrize("name", LINKS)
@@ -325,12 +325,12 @@ def test_links_of_others_are_not_followed(
     os.lchown(tmp_path / whose, 60001, 60001)
     collector = GenvStateCollector(tmp_path / "genv")
     if whose == "also" and name != "through another":
-        assert len(collector.read().environments) == 1
+        assert len(collector.collect().environments) == 1
         return
     with pytest.raises(
         CollectorError, match=rf"^{tmp_path}/genv: .*'{whose}', a symbolic link of user 60001.*; remove"
     ):
-        collector.read()
+        collector.collect()
 
 
 def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path) -> None:
@@ -356,7 +356,7 @@ def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path)
         collector = GenvStateCollector(state)
         for _ in range(2000):
             with suppress(CollectorError):
-                seen.update(record.eid for record in collector.read().environments)
+                seen.update(record.eid for record in collector.collect().environments)
     finally:
         done.set()
         thread.join()
@@ -370,7 +370,7 @@ def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path)
 def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "envs.json").write_bytes(content)
     with pytest.raises(CollectorError) as caught:
-        GenvStateCollector(tmp_path).read()
+        GenvStateCollector(tmp_path).collect()
     text = str(caught.value).removeprefix(str(tmp_path))
     assert re.fullmatch(
         r"/envs\.json: (is not valid JSON|is not UTF-8 text|is nested too deep|has no list of envs);"
@@ -382,7 +382,7 @@ def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Pat
 def test_without_descriptors_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "envs.json").write_text('{"envs": []}')
     with no_descriptors(), pytest.raises(CollectorError, match="Too many open files; see who"):
-        GenvStateCollector(tmp_path).read()
+        GenvStateCollector(tmp_path).collect()
 
 
 def test_a_file_that_is_rewritten_all_the_time(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_a_file_that_is_rewritten_all_the_time(tmp_path: Path) -> None:
     try:
         for _ in range(200):
             try:
-                seen.add(tuple(record.eid for record in collector.read().environments))
+                seen.add(tuple(record.eid for record in collector.collect().environments))
             except CollectorError as error:
                 assert "envs.json" in str(error)
     finally:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genvd.collectors.base import GpuQuestion
+from genvd.collectors.base import GpuRequest
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo.devices import Wear
 from genvd.collectors.registry import Collectors
 from genvd.model.device import DriverVersions
 from genvd.model.facts import (
     AccountFacts,
-    AccountQuestion,
+    AccountRequest,
     Attachment,
     Context,
     EnvironmentRecord,
@@ -19,7 +19,7 @@ from genvd.model.facts import (
     GpuFacts,
     ProcessFacts,
     ProcessOwner,
-    ProcessQuestion,
+    ProcessRequest,
 )
 
 _STARTED = 1_790_000_000.0
@@ -52,12 +52,12 @@ class _Gpus:
     shape: Shape
     name: str = "nvml"
 
-    def read(self, question: GpuQuestion) -> GpuFacts:
+    def collect(self, request: GpuRequest) -> GpuFacts:
         devices = tuple(
             demo_devices.device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, wear=_WEAR, mig=False)
             for index in range(self.shape.devices)
         )
-        devices = tuple(demo_devices.only(device, question.groups) for device in devices)
+        devices = tuple(demo_devices.only(device, request.groups) for device in devices)
         contexts = tuple(
             Context(
                 *(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number),
@@ -74,7 +74,7 @@ class _Genv:
     shape: Shape
     name: str = "genv"
 
-    def read(self, question: None = None) -> GenvFacts:
+    def collect(self, request: None = None) -> GenvFacts:
         environments, attachments = [], []
         for number in range(self.shape.environments):
             uid = _FIRST_UID + number % self.shape.users
@@ -89,7 +89,7 @@ class _Genv:
 class _Command:
     name = "genv_command"
 
-    def read(self, question: None = None) -> bool:
+    def collect(self, request: None = None) -> bool:
         return True
 
 
@@ -98,11 +98,11 @@ class _Processes:
     shape: Shape
     name: str = "processes"
 
-    def read(self, question: ProcessQuestion) -> ProcessFacts:
-        shells = {shell: _FIRST_UID + (shell - _FIRST_SHELL) % self.shape.users for shell in question.environment_pids}
+    def collect(self, request: ProcessRequest) -> ProcessFacts:
+        shells = {shell: _FIRST_UID + (shell - _FIRST_SHELL) % self.shape.users for shell in request.environment_pids}
         return ProcessFacts(
-            owners={pid: self._owner(pid - _FIRST_PROCESS) for pid in question.gpu_pids},
-            live_pids=question.environment_pids,
+            owners={pid: self._owner(pid - _FIRST_PROCESS) for pid in request.gpu_pids},
+            live_pids=request.environment_pids,
             uids=shells,
         )
 
@@ -115,8 +115,8 @@ class _Processes:
 class _Accounts:
     name = "accounts"
 
-    def read(self, question: AccountQuestion) -> AccountFacts:
-        return AccountFacts({uid: _name(uid) for uid in question.uids})
+    def collect(self, request: AccountRequest) -> AccountFacts:
+        return AccountFacts({uid: _name(uid) for uid in request.uids})
 
 
 def _name(uid: int) -> str:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from genvd.collectors.base import GpuQuestion
+from genvd.collectors.base import GpuRequest
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo import jobs as demo_people
 from genvd.collectors.demo.devices import DEVICE_MEMORY, Wear
@@ -20,7 +20,7 @@ from genvd.model.device import DriverVersions
 from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, GenvFacts, GpuFacts, ProcessFacts
 
 if TYPE_CHECKING:
-    from genvd.model.facts import AccountQuestion, ProcessQuestion
+    from genvd.model.facts import AccountRequest, ProcessRequest
 
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROJECTS = (
@@ -78,7 +78,7 @@ class DemoMachine:
     devices: int = 8
     seed: int = 0
     seconds_per_tick: float = 10.0
-    """Until :meth:`keep_pace` says something else."""
+    """Until :meth:`set_interval` says something else."""
     epoch: float = 0.0
     """Unix time of the first reading."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -100,7 +100,7 @@ class DemoMachine:
         pace = next((pace for pace in reversed(self._paces) if pace.tick <= tick), self._paces[0])
         return pace.moment + (tick - pace.tick) * pace.seconds
 
-    def keep_pace(self, seconds: float) -> None:
+    def set_interval(self, seconds: float) -> None:
         """Have the ticks from now on so far apart; what was before stays when it was."""
         with self._lock:
             if seconds != self._paces[-1].seconds:
@@ -176,7 +176,7 @@ class DemoGpus:
         self._machine = machine
         self._reading = 0
 
-    def read(self, question: GpuQuestion) -> GpuFacts:
+    def collect(self, request: GpuRequest) -> GpuFacts:
         """Return the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
@@ -214,7 +214,7 @@ class DemoGpus:
             for index in used
         )
         driver = DriverVersions("570.86.15", "12.8", "12.570.86.15")
-        return GpuFacts(tuple(demo_devices.only(device, question.groups) for device in described), contexts, driver)
+        return GpuFacts(tuple(demo_devices.only(device, request.groups) for device in described), contexts, driver)
 
 
 def _share(job: Job, utilization: float, *, mig: bool) -> float | None:
@@ -233,7 +233,7 @@ class DemoGenv:
         self._machine = machine
         self._reading = 0
 
-    def read(self, question: None = None) -> GenvFacts:
+    def collect(self, request: None = None) -> GenvFacts:
         """Return the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
@@ -270,7 +270,7 @@ class DemoGenvCommand:
 
     name = "genv_command"
 
-    def read(self, question: None = None) -> bool:
+    def collect(self, request: None = None) -> bool:
         """Tell that there is one."""
         return True
 
@@ -284,7 +284,7 @@ class DemoProcesses:
         self._machine = machine
         self._reading = 0
 
-    def read(self, question: ProcessQuestion) -> ProcessFacts:
+    def collect(self, request: ProcessRequest) -> ProcessFacts:
         """Answer as of the next moment of the simulation."""
         state = self._machine.state(self._reading)
         self._reading += 1
@@ -295,11 +295,11 @@ class DemoProcesses:
         }
         owners[demo_people.DESKTOP_PID] = demo_people.display_server(self._machine.time_of(0))
         return ProcessFacts(
-            owners={pid: owner for pid, owner in owners.items() if pid in question.gpu_pids},
-            live_pids=frozenset(job.shell for job in state.jobs) & question.environment_pids,
-            uids={job.shell: _uid(job) for job in state.jobs if job.shell in question.environment_pids},
-            gone=question.gpu_pids & {demo_people.ENDED_PID},
-            all_seen=not question.all_seen,  # there is a container with a pid namespace of its own
+            owners={pid: owner for pid, owner in owners.items() if pid in request.gpu_pids},
+            live_pids=frozenset(job.shell for job in state.jobs) & request.environment_pids,
+            uids={job.shell: _uid(job) for job in state.jobs if job.shell in request.environment_pids},
+            gone=request.gpu_pids & {demo_people.ENDED_PID},
+            all_seen=not request.all_seen,  # there is a container with a pid namespace of its own
         )
 
 
@@ -308,9 +308,9 @@ class DemoAccounts:
 
     name = "accounts"
 
-    def read(self, question: AccountQuestion) -> AccountFacts:
+    def collect(self, request: AccountRequest) -> AccountFacts:
         """Tell the names of its users."""
-        return AccountFacts({uid: USERS[uid - _FIRST_UID] if uid else "root" for uid in question.uids})
+        return AccountFacts({uid: USERS[uid - _FIRST_UID] if uid else "root" for uid in request.uids})
 
 
 def _lasting_jobs(devices: int) -> tuple[Job, ...]:

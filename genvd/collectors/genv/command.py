@@ -96,6 +96,6 @@ class GenvCommandCollector:
 
     name = "genv_command"
 
-    def read(self, question: None = None) -> bool:
+    def collect(self, request: None = None) -> bool:
         """Tell whether there is one."""
         return find_genv() is not None

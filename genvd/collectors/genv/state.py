@@ -35,7 +35,7 @@ class GenvStateCollector:
         self._environments = StateFile(_environments)
         self._devices = StateFile(_devices)
 
-    def read(self, question: None = None) -> GenvFacts:
+    def collect(self, request: None = None) -> GenvFacts:
         """Return the environments and attachments on disk, active or not.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from genvd.collectors.base import CollectorError
 from genvd.common.text import clean
-from genvd.model.facts import AccountFacts, AccountQuestion
+from genvd.model.facts import AccountFacts, AccountRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,12 +45,12 @@ class AccountCollector:
         self._names = _Answers[int, str](_name_of, NEW_UIDS)
         self._uids = _Answers[str, int](_uid_of, NEW_NAMES)
 
-    def read(self, question: AccountQuestion) -> AccountFacts:
-        """Answer the question as far as there is time for."""
+    def collect(self, request: AccountRequest) -> AccountFacts:
+        """Answer the request as far as there is time for."""
         deadline = time.monotonic() + _LOOKUP_SECONDS
-        names = self._names.to(sorted(question.uids), deadline)
+        names = self._names.to(sorted(request.uids), deadline)
         # The name that the account has needs no second look; another one may be its alias, or of another account.
-        odd = sorted({name for uid, name in question.claims if uid in names and names[uid] != name})
+        odd = sorted({name for uid, name in request.claims if uid in names and names[uid] != name})
         return AccountFacts(names, self._uids.to(odd, deadline))
 
 

@@ -13,7 +13,7 @@ from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers
 from genvd.collectors.host.process_environment import Claim, Records, inherited, own_claim, records_of
 from genvd.collectors.host.process_table import LiveProcess, ProcessTable
 from genvd.common.text import decode
-from genvd.model.facts import ProcessFacts, ProcessOwner, ProcessQuestion
+from genvd.model.facts import ProcessFacts, ProcessOwner, ProcessRequest
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
 """A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
@@ -55,28 +55,28 @@ class ProcessCollector:
         self._root_launchers = RootLaunchers(self._table)
         self._owner_search = OwnerSearch(self._table, lambda pid: own_claim(pid).eid)
 
-    def read(self, question: ProcessQuestion) -> ProcessFacts:
-        """Answer the question; a process that is gone is simply missing in the answer.
+    def collect(self, request: ProcessRequest) -> ProcessFacts:
+        """Answer the request; a process that is gone is simply missing in the answer.
 
         Raises:
             CollectorError: /proc cannot be read, so nothing is known: nobody is to seem gone, or outside of any
                 environment.
         """
         self._table.begin()
-        self._known = {pid: known for pid, known in self._known.items() if pid in question.gpu_pids}
+        self._known = {pid: known for pid, known in self._known.items() if pid in request.gpu_pids}
         self._readings += 1
-        records = records_of(question.environments)
+        records = records_of(request.environments)
         if records != self._records:
             self._records = records
             unsure = {pid: known for pid, known in self._known.items() if known.own.unknown}
             self._known |= {pid: replace(known, retry_at=0) for pid, known in unsure.items()}
-        owners = {pid: owner for pid in question.gpu_pids if (owner := self._owner(pid)) is not None}
-        gone = self._gone(question.gpu_pids)
-        hidden = question.gpu_pids - owners.keys() - gone
-        uids = self._live_uids(question.environment_pids)
+        owners = {pid: owner for pid in request.gpu_pids if (owner := self._owner(pid)) is not None}
+        gone = self._gone(request.gpu_pids)
+        hidden = request.gpu_pids - owners.keys() - gone
+        uids = self._live_uids(request.environment_pids)
         login_uids = self._root_launchers.read(pid for pid, uid in uids.items() if uid == 0)
-        kernel_uids, kernel_starts = self._live_kernels(question.kernel_ids)
-        unconfirmed = owner_evidence.unconfirmed(question.environments, uids, login_uids, kernel_uids)
+        kernel_uids, kernel_starts = self._live_kernels(request.kernel_ids)
+        unconfirmed = owner_evidence.unconfirmed(request.environments, uids, login_uids, kernel_uids)
         return ProcessFacts(
             owners=owners | dict.fromkeys(hidden, _HIDDEN),
             live_pids=frozenset(uids),
@@ -85,7 +85,7 @@ class ProcessCollector:
             kernel_uids=kernel_uids,
             confirmed=self._owner_search.confirmed(unconfirmed),
             gone=gone,
-            all_seen=not question.all_seen or self._all_seen(),
+            all_seen=not request.all_seen or self._all_seen(),
             sees_machine=procfs.sees_machine(),
             starts={pid: process.since_boot for pid in uids if (process := self._table.get(pid))},
             kernel_starts=kernel_starts,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pynvml
 
-from genvd.collectors.base import CollectorError, DeviceGroups, GpuQuestion
-from genvd.collectors.device_set import Devices, all_hang, deadline_for_devices
+from genvd.collectors.base import CollectorError, DeviceGroups, GpuRequest
+from genvd.collectors.device_set import DeviceSet, all_devices_hung, device_deadline
 from genvd.collectors.host.procfs import host_memory
-from genvd.collectors.nvml.device import DeviceCollector, DeviceQuestion
+from genvd.collectors.nvml.device import DeviceCollector, DeviceRequest
 from genvd.collectors.nvml.driver import driver_error, driver_gpus, read_driver_versions
 from genvd.collectors.nvml.pcie import PcieSampler
 from genvd.collectors.nvml.xid import XidCounter
@@ -48,20 +48,20 @@ class NvmlCollector:
         self._count = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
-        self._devices: Devices[DeviceQuestion] = Devices(DeviceCollector)
+        self._devices: DeviceSet[DeviceRequest] = DeviceSet(DeviceCollector)
         self._xids = XidCounter(self._devices.pool)
         self._pcie = PcieSampler()
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._log_once = ErrorLog(log)
 
-    def read(self, question: GpuQuestion) -> GpuFacts:
+    def collect(self, request: GpuRequest) -> GpuFacts:
         """Return all devices and compute contexts; what a device does not tell is absent.
 
         Raises:
             CollectorError: there is no working driver, it tells nonsense, or no device answers in time.
         """
-        deadline = deadline_for_devices(question.deadline)
+        deadline = device_deadline(request.deadline)
         try:
             count = self._count_devices()
         except pynvml.NVMLError as error:
@@ -70,7 +70,7 @@ class NvmlCollector:
         except CollectorError:  # the count is nonsense; another initialisation may find the devices
             self._shut_down()
             raise
-        return self._collect_devices(count, deadline, question.groups)
+        return self._collect_devices(count, deadline, request.groups)
 
     def _count_devices(self) -> int:
         """Have NVML initialised, anew where it will not do any more as it was; return the number of devices."""
@@ -113,10 +113,10 @@ class NvmlCollector:
     def _collect_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
         if count != self._count:  # no index is known any more to be that of the same device
             self._session, self._count = self._session + 1, count
-        self._devices.ask(count, DeviceQuestion(self._session, groups), deadline)
+        self._devices.start(count, DeviceRequest(self._session, groups), deadline)
         if groups.xid:
             self._xids.start(count, deadline)
-        facts, hung = self._devices.facts(count)
+        facts, hung = self._devices.result(count)
         self._schedule_retry(facts.devices)
         facts = replace(
             facts,
@@ -125,7 +125,7 @@ class NvmlCollector:
             host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
         )
         if hung:
-            raise all_hang(facts)
+            raise all_devices_hung(facts)
         return facts
 
     def _with_background_results(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:

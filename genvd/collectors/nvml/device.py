@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from genvd.collectors.base import DeviceGroups
-from genvd.collectors.device_set import DeviceFacts, DeviceLostError, Parts
+from genvd.collectors.device_set import DeviceFacts, DeviceLostError, PartReader
 from genvd.collectors.nvml.board import read_board
 from genvd.collectors.nvml.bounds import celsius, percentage, ratio
 from genvd.collectors.nvml.c2c import read_c2c_links
@@ -54,7 +54,7 @@ _ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceQuestion:
+class DeviceRequest:
     """What is asked of a device."""
 
     session: int
@@ -77,12 +77,12 @@ class DeviceCollector:
         self._cache = DeviceCache()
         self._mig = MigReader()
         self._gpm = GpmReader()
-        self._parts = Parts(self.name)
+        self._parts = PartReader(self.name)
         self._identity = Device(index)
         self._session: int | None = None
         self._errors = ErrorLog(log, STEADY_TICKS)
 
-    def read(self, question: DeviceQuestion) -> DeviceFacts:
+    def collect(self, request: DeviceRequest) -> DeviceFacts:
         """Return what the device tells.
 
         One that does not answer is down, and of one that this user may not ask that is not known: facts as well.
@@ -92,7 +92,7 @@ class DeviceCollector:
             handle = self._handle()
             if handle is None:
                 return DeviceFacts(Device(self._index), None)
-            facts = self._read(handle, question)
+            facts = self._read(handle, request)
         except DeviceLostError as error:
             return self._mark_down(error)
         self._errors.clear(_ANSWERS, f"{self.name}: answers again")
@@ -110,9 +110,9 @@ class DeviceCollector:
                 return None
             raise DeviceLostError(f"NVML gives no handle for it: {error}", error.value) from None
 
-    def _read(self, handle: Any, question: DeviceQuestion) -> DeviceFacts:
+    def _read(self, handle: Any, request: DeviceRequest) -> DeviceFacts:
         query = DeviceQuery(self.name, handle, self._calls, self._cache)
-        last, mig = self._match_identity(query, question.session)
+        last, mig = self._match_identity(query, request.session)
         temperature = query.call_first(
             (pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)),
             *_if_available("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
@@ -136,14 +136,14 @@ class DeviceCollector:
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
-        return DeviceFacts(self._with_groups(device, query, question, mig_devices), contexts)
+        return DeviceFacts(self._with_groups(device, query, request, mig_devices), contexts)
 
     def _with_groups(
-        self, device: Device, query: DeviceQuery, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+        self, device: Device, query: DeviceQuery, request: DeviceRequest, mig_devices: Sequence[MigDevice]
     ) -> Device:
-        groups = question.groups
+        groups = request.groups
         if groups.gpm:
-            self._gpm.clear_on_change(question.session, device.uuid, device.mig_mode)
+            self._gpm.clear_on_change(request.session, device.uuid, device.mig_mode)
         else:
             self._gpm.free_samples()
         read = self._parts.read
@@ -159,16 +159,16 @@ class DeviceCollector:
             c2c_links=read("C2C", lambda: read_c2c_links(query), ()) if groups.nvlink else (),
             fabric=read("fabric", lambda: read_fabric(query), None) if groups.nvlink else None,
             activity=read("GPM", lambda: self._gpm.read_device(query), Activity()) if groups.gpm else Activity(),
-            mig_instances=read("MIG", lambda: self._mig_instances(query, question, mig_devices), ())
+            mig_instances=read("MIG", lambda: self._mig_instances(query, request, mig_devices), ())
             if groups.mig
             else (),
         )
 
     def _mig_instances(
-        self, query: DeviceQuery, question: DeviceQuestion, mig_devices: Sequence[MigDevice]
+        self, query: DeviceQuery, request: DeviceRequest, mig_devices: Sequence[MigDevice]
     ) -> tuple[MigInstance, ...]:
-        gpm = self._gpm if question.groups.gpm else None
-        return tuple(self._mig.read_instance(query, mig_device, question.session, gpm) for mig_device in mig_devices)
+        gpm = self._gpm if request.groups.gpm else None
+        return tuple(self._mig.read_instance(query, mig_device, request.session, gpm) for mig_device in mig_devices)
 
     def _match_identity(self, query: DeviceQuery, session: int) -> tuple[Device, MigMode]:
         """Return which device it is, as far as is known before it is asked anything else, and its MIG mode.

@@ -32,7 +32,7 @@ class _PcieCollector:
         self._index = index
         self._calls = NvmlCalls()
 
-    def read(self, question: None = None) -> _Sample:
+    def collect(self, request: None = None) -> _Sample:
         """Return what the device tells: NVML counts for 20 ms in each direction."""
         self._calls.start_reading()
         try:
@@ -74,8 +74,8 @@ class PcieSampler:
             device = self._devices[index] = Runner(_PcieCollector(index), self._pool)
             sample = None
         else:
-            sample, _ = device.facts()
-        device.ask(None, _NOT_AWAITED)
+            sample, _ = device.result()
+        device.start(None, _NOT_AWAITED)
         return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
 
     def keep_only(self, indices: set[int]) -> None:

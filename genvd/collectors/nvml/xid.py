@@ -75,11 +75,11 @@ class XidCounter:
             devices: how many.
             deadline: when :meth:`finish` stops waiting, as :func:`time.monotonic` counts.
         """
-        self._runner.ask(devices, deadline)
+        self._runner.start(devices, deadline)
 
     def finish(self) -> None:
         """Take what the look has found, waiting for it until the deadline at most."""
-        self._counts = self._runner.facts()[0] or _Counts()
+        self._counts = self._runner.result()[0] or _Counts()
 
     def stop(self) -> bool:
         """Give back what NVML has for this.
@@ -111,16 +111,16 @@ class _XidCollector:
         self._session: _Session | None = None
         self._errors = ErrorLog(log, quiet_seconds=_QUIET_SECONDS)
 
-    def read(self, question: int) -> _Counts:
+    def collect(self, request: int) -> _Counts:
         """Return what has occurred on so many devices so far.
 
         Raises:
             CollectorError: NVML does not tell.
         """
         try:
-            if self._session is None or self._devices != question:
+            if self._session is None or self._devices != request:
                 self.close()
-                self._begin(question)
+                self._begin(request)
             self._count_events()
         except pynvml.NVMLError as error:
             self.close()  # a lost device may end every wait at once: the next set does without it

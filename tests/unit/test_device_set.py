@@ -7,7 +7,7 @@ import time
 import pytest
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.device_set import MOST_LOGGED, DeviceFacts, Devices
+from genvd.collectors.device_set import MAX_LOGGED_DEVICES, DeviceFacts, DeviceSet
 from genvd.collectors.runner import STEADY_TICKS
 from genvd.model.device import Device
 
@@ -20,7 +20,7 @@ class Failing:
         self._index = index
         self._failing = failing
 
-    def read(self, question: None) -> DeviceFacts:
+    def collect(self, request: None) -> DeviceFacts:
         if self._index in self._failing:
             raise CollectorError("does not answer")
         return DeviceFacts(Device(self._index, up=True), ())
@@ -29,21 +29,21 @@ class Failing:
 def test_many_devices_that_fail_are_a_few_lines_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     failing = set(range(200))
-    devices: Devices[None] = Devices(lambda index: Failing(index, failing))
+    devices: DeviceSet[None] = DeviceSet(lambda index: Failing(index, failing))
 
     def look(count: int) -> list[str]:
         caplog.clear()
-        devices.ask(count, None, time.monotonic() + 20)
-        devices.facts(count)
+        devices.start(count, None, time.monotonic() + 20)
+        devices.result(count)
         return [record.getMessage() for record in caplog.records]
 
     said = look(200)
-    assert len(said) == MOST_LOGGED + 1
-    assert said[-1].startswith(f"{200 - MOST_LOGGED} more devices cannot be read; see ")
+    assert len(said) == MAX_LOGGED_DEVICES + 1
+    assert said[-1].startswith(f"{200 - MAX_LOGGED_DEVICES} more devices cannot be read; see ")
     assert [look(200) for _ in range(3)] == [[], [], []]
     failing.clear()
     said = [line for _ in range(STEADY_TICKS) for line in look(200)]
-    assert len(said) == MOST_LOGGED + 1
+    assert len(said) == MAX_LOGGED_DEVICES + 1
     failing.update(range(100, 200))
     look(200)
     assert [line for _ in range(STEADY_TICKS + 1) for line in look(2)] == [

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from genvd.collectors.device_set import DeviceLostError, Parts
+from genvd.collectors.device_set import DeviceLostError, PartReader
 
 
 def fail() -> int:
@@ -14,7 +14,7 @@ def fail() -> int:
 
 
 def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    parts = Parts("device 3")
+    parts = PartReader("device 3")
     with caplog.at_level(logging.WARNING):
         assert [parts.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
         assert parts.read("fabric", lambda: 7, -1) == 7
@@ -30,4 +30,4 @@ def test_a_lost_device_is_no_defect() -> None:
         raise DeviceLostError("gone")
 
     with pytest.raises(DeviceLostError, match="gone"):
-        Parts("device 3").read("NVLinks", lose, -1)
+        PartReader("device 3").read("NVLinks", lose, -1)
