@@ -6,18 +6,18 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from genvd.analysis.unknown_environments import NO_DOUBT
+from genvd.analysis.unknown_environments import NO_POSSIBLE_USE
 from genvd.model.snapshot import EnvironmentUse, Holding, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from genvd.analysis.unknown_environments import Doubt
+    from genvd.analysis.unknown_environments import PossibleUse
     from genvd.model.device import Device
     from genvd.model.facts import Attachment, MigPlace
     from genvd.model.snapshot import DeviceUse, Environment, Process
 
-MOST_UNSEEN_DEVICES = 64
+MAX_UNVERIFIED_DEVICES = 64
 """Of one environment, while the devices of the machine are not known: a state file can name thousands."""
 
 _UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
@@ -29,7 +29,7 @@ def with_activity(
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
     idle: Mapping[str, float] | None = None,
-    doubt: Doubt = NO_DOUBT,
+    possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[Environment, ...]:
     """Return the environments with what their processes have on each device, and for how long they are idle.
 
@@ -39,7 +39,7 @@ def with_activity(
         processes: None while the GPU processes are not known; then the uses are not either.
         devices: None while they are not known.
         idle: the seconds by identifier, of those of which it is known.
-        doubt: what processes may do of which it is not known in which environment they are.
+        possible_use: what processes may do of which it is not known in which environment they are.
     """
     idle = idle or {}
     if processes is None or devices is None:
@@ -59,8 +59,8 @@ def with_activity(
                     uses.get((environment.eid, index), []),
                     index in environment.device_indices,
                     attached.get((environment.eid, index)),
-                    memory_known=(environment.eid, index) not in doubt.present,
-                    share_known=(environment.eid, index) not in doubt.working,
+                    memory_known=(environment.eid, index) not in possible_use.present,
+                    share_known=(environment.eid, index) not in possible_use.working,
                 )
                 for index in sorted({*environment.device_indices, *used[environment.eid]} & by_index.keys())
             ),
@@ -75,7 +75,7 @@ def holdings(
     attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
     devices: tuple[Device, ...] | None,
-    doubt: Doubt = NO_DOUBT,
+    possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[Holding, ...]:
     """Return which environment holds which device, and whether it works on it.
 
@@ -86,7 +86,7 @@ def holdings(
         attachments: of active ones and others. Of several to one device the first counts, and its memory.
         processes: None while the GPU processes are not known.
         devices: None while they are not known; then devices are taken as the attachments name them.
-        doubt: what processes may do of which it is not known in which environment they are.
+        possible_use: what processes may do of which it is not known in which environment they are.
     """
     by_index = None if devices is None else {device.index: device for device in devices}
     uses = None if processes is None else _by_place(processes)
@@ -98,7 +98,7 @@ def holdings(
             index,
             by_index.get(index) if by_index else None,
             None if uses is None else uses.get((environment.eid, index), []),
-            doubted=(environment.eid, index) in doubt.working,
+            uncertain=(environment.eid, index) in possible_use.working,
         )
         for environment in environments
         for index in _held(environment, by_index)
@@ -107,7 +107,7 @@ def holdings(
 
 def _held(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:
     if by_index is None:
-        yield from environment.device_indices[:MOST_UNSEEN_DEVICES]
+        yield from environment.device_indices[:MAX_UNVERIFIED_DEVICES]
     else:
         yield from (index for index in environment.device_indices if index in by_index)
 
@@ -119,7 +119,7 @@ def _holding(
     device: Device | None,
     uses: list[DeviceUse] | None,
     *,
-    doubted: bool,
+    uncertain: bool,
 ) -> Holding:
     listed = device is not None and device.processes_listed and uses is not None
     return Holding(
@@ -128,8 +128,8 @@ def _holding(
         username=environment.username,
         device_index=index,
         device_uuid=device.uuid if device else None,
-        active=_active(device, uses, known=listed and not doubted) if device and uses is not None else None,
-        share=share(uses) if listed and uses is not None and not doubted else None,
+        active=_active(device, uses, known=listed and not uncertain) if device and uses is not None else None,
+        share=total_share(uses) if listed and uses is not None and not uncertain else None,
         attached=attachment.attached if attachment else None,
         gpu_memory_bytes=memory_limit(
             attachment.gpu_memory_bytes if attachment else None, environment.gpu_memory_bytes
@@ -183,7 +183,7 @@ def _any_of(answers: Iterable[bool | None]) -> bool | None:
     return None if None in known else False
 
 
-def share(uses: Iterable[DeviceUse]) -> float | None:
+def total_share(uses: Iterable[DeviceUse]) -> float | None:
     """Return the share of a device's SM time that these have together; None if it is not known of one of them.
 
     Each is measured by itself, so that the sum can come out above all there is; then it is all.
@@ -196,7 +196,7 @@ def share(uses: Iterable[DeviceUse]) -> float | None:
     return min(1.0, together)
 
 
-def memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
+def total_memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
     """Return the bytes that these take together; None if that is not known of one of them."""
     together = 0
     for use in uses:
@@ -218,8 +218,8 @@ def _environment_use(
     known = bool(uses) or device.processes_listed
     return EnvironmentUse(
         device_index=device.index,
-        memory_bytes=memory(uses) if known and memory_known else None,
-        share=share(uses) if known and share_known else None,
+        memory_bytes=total_memory(uses) if known and memory_known else None,
+        share=total_share(uses) if known and share_known else None,
         attached=attached,
         computes=any(use.type != "graphics" or use.computes for use in uses),
         least_memory_bytes=sum(use.memory_bytes or 0 for use in uses),

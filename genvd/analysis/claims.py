@@ -34,7 +34,7 @@ REASONS = {
 }
 """In words, for the log."""
 
-MOST_REMEMBERED = 20_000
+MAX_TRACKED = 20_000
 """Claims that are told apart. A state file has room for more, whose author gets no better count than this."""
 
 
@@ -47,7 +47,7 @@ class Rejection:
     """What tells it from all others, fit to be logged."""
 
 
-class ClaimAccount:
+class RejectedClaimCounter:
     """Counts each claim that does not hold once, when it appears; one that goes and comes back counts anew."""
 
     def __init__(self) -> None:
@@ -56,14 +56,14 @@ class ClaimAccount:
         self._left_out: dict[str, int] = defaultdict(int)
         self._errors = ErrorLog(log)
 
-    def take(self, rejections: Iterable[Rejection], left_out: dict[str, int]) -> None:
+    def update(self, rejections: Iterable[Rejection], left_out: dict[str, int]) -> None:
         """Count what was not there at the last call.
 
         Args:
             rejections: all claims that do not hold now.
             left_out: how many more there are by reason, which nothing tells apart; more than before are new.
         """
-        there = frozenset(rejection for _, rejection in zip(range(MOST_REMEMBERED), rejections, strict=False))
+        there = frozenset(rejection for _, rejection in zip(range(MAX_TRACKED), rejections, strict=False))
         for rejection in there - self._there:
             self._totals[rejection.reason] += 1
             self._report(rejection.reason, ", ".join(map(repr, rejection.claim)))

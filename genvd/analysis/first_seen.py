@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
     from genvd.model.snapshot import Environment, Holding
 
-MOST_GONE = 2048
+MAX_GONE = 2048
 """So many that are gone are remembered, as state files may be away for a while and come back as they were."""
 
-MOST_KEPT = 8192
+MAX_SAVED = 8192
 """So many are kept for the next start of the monitor."""
 
 _TRUNCATED_SECONDS = 1.0
@@ -45,7 +45,7 @@ Key = tuple[str, int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class KeptTime:
+class SavedTime:
     """A time that was found, for the next start of the monitor in the same boot of the machine.
 
     With the bounds by a clock that nobody sets, as the clock of the machine may be set meanwhile.
@@ -90,28 +90,28 @@ class _Sighting:
         return self.found
 
 
-class Sightings:
+class FirstSeenTracker:
     """Remembers when each environment and attachment was seen first."""
 
     def __init__(self) -> None:
         self._seen: dict[Key, _Sighting] = {}
         self._gone: dict[Key, _Sighting] = {}
-        self._kept: dict[Key, KeptTime] = {}
+        self._kept: dict[Key, SavedTime] = {}
         self._last: float | None = None
         """When the files were last read, in seconds of CLOCK_BOOTTIME; None before the first time."""
         self._claims: dict[tuple[str, int], float] = {}
 
-    def recall(self, kept: Iterable[KeptTime]) -> None:
+    def restore(self, kept: Iterable[SavedTime]) -> None:
         """Take in what was found before the monitor was started, in this boot of the machine."""
         self._kept = {one.key: one for one in kept if one.earliest <= one.latest}
         for key in self._kept.keys() & self._seen.keys():
             del self._seen[key]  # it is found again, with what is known now
 
-    def begin_again(self) -> None:
+    def reset(self) -> None:
         """Take what is there at the next time for what was there before, as where other files are read."""
         self._last = None
 
-    def take(
+    def update(
         self, genv: GenvFacts, processes: ProcessFacts, began: Moment, now: Moment, *, fresh: bool = True
     ) -> GenvFacts:
         """Return what genv's files say, with times that can be true.
@@ -136,18 +136,18 @@ class Sightings:
             self._last = began.boot
         return replace(genv, environments=environments, attachments=attachments)
 
-    def kept(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[KeptTime, ...]:
+    def to_save(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[SavedTime, ...]:
         """Return what the next start of the monitor should know of these."""
         environments = tuple(environments)
         places = [(harmless(one.eid), NO_DEVICE) for one in environments]
         places += [(harmless(one.eid), one.device_index) for one in holdings]
         found = []
-        for eid, index in places[:MOST_KEPT]:
+        for eid, index in places[:MAX_SAVED]:
             claimed = self._claims.get((eid, index))
             sighting = None if claimed is None else self._seen.get((eid, index, claimed))
             if claimed is not None and sighting is not None and sighting.found is not None:
                 bounds = sighting.earliest, sighting.latest
-                found.append(KeptTime(eid, index, claimed, sighting.found, *bounds, sighting.clock))
+                found.append(SavedTime(eid, index, claimed, sighting.found, *bounds, sighting.clock))
         return tuple(found)
 
     def _environment(
@@ -201,7 +201,7 @@ class Sightings:
     def _remember_gone(self, before: dict[Key, _Sighting]) -> None:
         for key in before.keys() - self._seen.keys():
             self._gone[key] = before[key]
-        while len(self._gone) > MOST_GONE:
+        while len(self._gone) > MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
 

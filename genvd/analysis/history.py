@@ -21,7 +21,7 @@ POINTS = 120
 
 POINT_SECONDS = SPAN_SECONDS / POINTS
 
-MOST_DEVICES = 128
+MAX_DEVICES = 128
 """That have curves. With all of them it is 240 KiB, and as much again for the copy that requests read."""
 
 QUANTITIES = ("utilization", "memory", "temperature", "power")
@@ -34,7 +34,7 @@ _UNKNOWN = math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class History:
     """The last hour as it was after one tick."""
 
     times: array[float]
@@ -43,7 +43,7 @@ class Past:
     """By device: see :func:`genvd.model.identity.device_keys`."""
 
 
-NO_PAST = Past(array("d"), {})
+EMPTY_HISTORY = History(array("d"), {})
 
 
 def values_of(device: Device) -> tuple[float, ...]:
@@ -58,7 +58,7 @@ def values_of(device: Device) -> tuple[float, ...]:
     return tuple(_UNKNOWN if value is None else float(value) for value in told)
 
 
-class History:
+class HistoryRecorder:
     """The last hour, a point for each half minute. One thread feeds it; what it returns is for all."""
 
     def __init__(self) -> None:
@@ -69,12 +69,12 @@ class History:
         self._curves: dict[str, Curves] = {}
         self._known: dict[str, list[int]] = {}  # readings in the last point that told something, of each curve
 
-    def take(self, snapshot: Snapshot) -> Past:
+    def record(self, snapshot: Snapshot) -> History:
         """Take a collection in, and return the hour that ends with it."""
         now = snapshot.timestamp
         if self._times and now < self._times[-1]:
             self._begin()  # the clock was set back, and no curve goes back in time
-        devices = (snapshot.devices or ())[:MOST_DEVICES]
+        devices = (snapshot.devices or ())[:MAX_DEVICES]
         keys = device_keys(devices)
         values = {keys[device.index]: values_of(device) for device in devices}
         if snapshot.devices is not None:
@@ -84,7 +84,9 @@ class History:
         else:
             self._append(now, values)
         self._forget(now)
-        return Past(self._times[:], {key: tuple(curve[:] for curve in curves) for key, curves in self._curves.items()})
+        return History(
+            self._times[:], {key: tuple(curve[:] for curve in curves) for key, curves in self._curves.items()}
+        )
 
     def _empty(self) -> Curves:
         return tuple(array("f", [_UNKNOWN]) * len(self._times) for _ in QUANTITIES)

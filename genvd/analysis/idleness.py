@@ -75,7 +75,7 @@ class IdleClock:
         self.last_work: tuple[LastWork, ...] = ()
         """What is to be kept: of each environment that holds devices now and was seen to work."""
 
-    def recall(self, kept: Iterable[LastWork], monotonic: float | None = None, at: Moment | None = None) -> None:
+    def restore(self, kept: Iterable[LastWork], monotonic: float | None = None, at: Moment | None = None) -> None:
         """Begin from what an earlier clock had in :attr:`last_work`.
 
         Args:
@@ -86,7 +86,7 @@ class IdleClock:
         self._recalled = time.monotonic() if monotonic is None else monotonic, at or Moment.now()
         self._kept = {one.identity: one for one in kept if one.worked <= one.known}
 
-    def take(
+    def update(
         self,
         environments: Iterable[Environment],
         holdings: Iterable[Holding],

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from genvd.analysis import ownership
-from genvd.analysis.unknown_environments import NO_DOUBT
+from genvd.analysis.unknown_environments import NO_POSSIBLE_USE
 from genvd.model.facts import CONTEXT_TYPES, AccountRequest, EngineShares, ProcessOwner
 from genvd.model.snapshot import DeviceUse, Environment, Process, User, memory_limit
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from genvd.analysis.claims import Rejection
     from genvd.analysis.ownership import OwnedRecord
-    from genvd.analysis.unknown_environments import Doubt
+    from genvd.analysis.unknown_environments import PossibleUse
     from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
 
 
@@ -57,7 +57,7 @@ def processes(
     for context in contexts:
         uses[context.pid][context.device_index].append(context)
     active = {one.record.eid: one for one in owned}
-    accounts = accounts or ownership.NOBODY
+    accounts = accounts or ownership.NO_ACCOUNTS
     unknown = ProcessOwner(environment_unknown="not_visible")
     found, rejections = [], []
     for pid in sorted(uses):
@@ -88,7 +88,7 @@ def environments(
     attachments: Iterable[Attachment],
     gpu_processes: tuple[Process, ...] | None,
     accounts: AccountFacts | None = None,
-    doubt: Doubt = NO_DOUBT,
+    possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[tuple[Environment, ...], tuple[Rejection, ...]]:
     """Return the active environments, with the devices they hold and the processes that name them and compute.
 
@@ -97,7 +97,7 @@ def environments(
         attachments: of active ones and others.
         gpu_processes: None while they are not known.
         accounts: None while nothing is known of them.
-        doubt: what processes may do there of which it is not known in which environment they are.
+        possible_use: what processes may do there of which it is not known in which environment they are.
 
     Returns:
         The environments, and their claims of names that do not hold.
@@ -108,7 +108,7 @@ def environments(
     for process in gpu_processes or ():
         if process.eid is not None and process.compute_uses:
             pids[process.eid].append(process.pid)
-    possible = doubt.computing_devices()
+    possible = possible_use.computing_devices()
     found, rejections = [], []
     for one in owned:
         record = one.record

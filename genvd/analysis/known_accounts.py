@@ -21,7 +21,7 @@ K = TypeVar("K", int, str)
 V = TypeVar("V", int, str)
 T = TypeVar("T")
 
-MOST_KEPT = 16_384
+MAX_ACCOUNTS = 16_384
 """Names that are remembered, and likewise uids that have none. Those that were not asked for longest go first."""
 
 
@@ -43,7 +43,7 @@ class KnownAccounts:
         self.kept: tuple[KnownAccount, ...] = ()
         """What the next start of the monitor should know of those that were asked for last."""
 
-    def recall(self, kept: Iterable[KnownAccount]) -> None:
+    def restore(self, kept: Iterable[KnownAccount]) -> None:
         """Take in what :attr:`kept` was before the monitor was started, where nothing was answered since."""
         for uid, name, main in kept:
             if main:
@@ -51,7 +51,7 @@ class KnownAccounts:
             else:
                 self._uids.recall(name, uid)
 
-    def take(self, facts: AccountFacts | None, request: AccountRequest) -> AccountFacts:
+    def update(self, facts: AccountFacts | None, request: AccountRequest) -> AccountFacts:
         """Return what is known of what is asked for.
 
         Args:
@@ -131,5 +131,5 @@ class _Memory(Generic[K, V]):
 def _keep(memory: dict[K, T], key: K, value: T) -> None:
     memory.pop(key, None)
     memory[key] = value
-    if len(memory) > MOST_KEPT:
+    if len(memory) > MAX_ACCOUNTS:
         del memory[next(iter(memory))]

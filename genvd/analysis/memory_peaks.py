@@ -42,7 +42,7 @@ class MemoryPeaks:
         self._of_processes: dict[_Place, _Peak] = {}
         self._of_environments: dict[_Holder, dict[str, int]] = {}
 
-    def of_processes(
+    def add_process_peaks(
         self, processes: tuple[Process, ...] | None, devices: tuple[Device, ...] | None
     ) -> tuple[Process, ...] | None:
         """Take in what the processes have now, and return them with the highest of what they had.
@@ -85,7 +85,7 @@ class MemoryPeaks:
             if peak.missed >= STEADY_TICKS:
                 del self._of_processes[place]
 
-    def of_environments(
+    def add_environment_peaks(
         self, environments: Iterable[Environment], devices: tuple[Device, ...] | None
     ) -> tuple[Environment, ...]:
         """Take in what the environments have now, and return them with the highest of what they had.

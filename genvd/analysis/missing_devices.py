@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_MISSING = 64
+MAX_MISSING = 64
 """Devices that are remembered to be missing, the latest ones."""
 
 _MOST_LOGGED = 16
@@ -31,7 +31,7 @@ class MissingDevices:
         self._missing: dict[Identity, int] = {}
         self._errors = ErrorLog(log, most=_MOST_LOGGED)
 
-    def take(self, devices: Iterable[Device] | None) -> tuple[MissingDevice, ...]:
+    def update(self, devices: Iterable[Device] | None) -> tuple[MissingDevice, ...]:
         """Return the devices that are missing, by the indices that they had.
 
         Args:
@@ -53,7 +53,7 @@ class MissingDevices:
             gone = {one: index for one, index in self._present.items() if not _is_among(one, listed)}
             self._missing.update(gone)
             self._present = {identity: index for index, identity in listed.items()}
-        for identity in list(self._missing)[:-MOST_MISSING]:
+        for identity in list(self._missing)[:-MAX_MISSING]:
             del self._missing[identity]
             self._errors.drop(identity)
         for identity, index in self._missing.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from genvd.analysis.activity import memory
+from genvd.analysis.activity import total_memory
 from genvd.model.identity import device_keys
 from genvd.model.snapshot import UnseenMemory
 
@@ -25,7 +25,7 @@ _MOST_VANISHED = 1024
 """Processes that are looked for when the driver lists them no more."""
 
 
-def unaccounted(devices: Iterable[Device], processes: Iterable[Process]) -> Mapping[int, int]:
+def unaccounted_bytes(devices: Iterable[Device], processes: Iterable[Process]) -> Mapping[int, int]:
     """Return by device index the bytes in use that no live process and no reserve accounts for, where that is known."""
     uses: dict[int, list[DeviceUse]] = defaultdict(list)
     for process in processes:
@@ -33,14 +33,14 @@ def unaccounted(devices: Iterable[Device], processes: Iterable[Process]) -> Mapp
             uses[use.device_index].append(use)
     found = {}
     for device in devices:
-        of_processes = memory(uses[device.index])
+        of_processes = total_memory(uses[device.index])
         known = device.up and device.processes_listed and device.memory_reserved_bytes is not None
         if known and device.memory_used_bytes is not None and of_processes is not None:
             found[device.index] = max(0, device.memory_used_bytes - of_processes)
     return found
 
 
-def is_unclear(gpu: GpuFacts) -> bool:
+def has_unaccounted_memory(gpu: GpuFacts) -> bool:
     """Tell whether a device has more memory in use than its processes, so that it matters whether all are seen."""
     amounts: dict[int, int] = defaultdict(int)
     for context in gpu.contexts or ():
@@ -58,7 +58,7 @@ class _Seen:
     """Bytes of processes that have ended since, which may still be in use."""
 
 
-class LeftMemory:
+class OrphanMemoryTracker:
     """Remembers which processes had memory on each GPU, to tell apart where memory of nobody comes from.
 
     The driver may list no process of a container that has a pid namespace of its own, and it lists nobody for memory
@@ -70,12 +70,12 @@ class LeftMemory:
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
-    def vanished(self, gpu_pids: Collection[int]) -> frozenset[int]:
+    def unlisted_pids(self, gpu_pids: Collection[int]) -> frozenset[int]:
         """Return the processes that had memory and are listed no more, so that it matters whether they live."""
         known = (pid for seen in self._seen.values() for pid in (*seen.memory, *seen.unlisted))
         return frozenset(islice((pid for pid in known if pid not in gpu_pids), _MOST_VANISHED))
 
-    def take(
+    def update(
         self, devices: Iterable[Device], processes: tuple[Process, ...], live: Collection[int], *, all_seen: bool
     ) -> tuple[UnseenMemory, ...]:
         """Take in a collection; return the memory of each device that somebody unseen may have.
@@ -83,11 +83,11 @@ class LeftMemory:
         Args:
             devices: all that there are.
             processes: all that the driver lists, on any of them.
-            live: those of :meth:`vanished` that live.
+            live: those of :meth:`unlisted_pids` that live.
             all_seen: whether all processes of the machine are seen.
         """
         devices = tuple(devices)
-        keys, amounts = device_keys(devices), unaccounted(devices, processes)
+        keys, amounts = device_keys(devices), unaccounted_bytes(devices, processes)
         before, self._seen = self._seen, {}
         unseen = []
         for device in devices:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 ROOT = 0
 """Root may act for anybody: it can be anybody."""
 
-MOST_MEMBERS = 1024
+MAX_MEMBERS = 1024
 """People of one environment who are remembered when they have left it."""
 
-NOBODY = AccountFacts()
+NO_ACCOUNTS = AccountFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | N
     claimed, uid = owned.record.username, owned.uid
     if uid is None:
         return None, None
-    accounts = accounts or NOBODY
+    accounts = accounts or NO_ACCOUNTS
     if claimed is None:
         return account_name(uid, accounts), None
     if claimed != RESERVED:
@@ -202,7 +202,7 @@ def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Membership | 
     holds = True
     if before and before.uid == claimed:
         joined = before.uids | uids
-        uids = joined if len(joined) <= MOST_MEMBERS else before.uids
+        uids = joined if len(joined) <= MAX_MEMBERS else before.uids
     elif uids and claimed not in uids and claimed not in logins and (record.eid, claimed) not in facts.confirmed:
         people = uids - {ROOT} or uids
         owner = next(iter(people)) if len(people) == 1 else None

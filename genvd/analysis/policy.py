@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.analysis.orphan_memory import unaccounted
+from genvd.analysis.orphan_memory import unaccounted_bytes
 from genvd.model.facts import UNKNOWN_ENVIRONMENT
 from genvd.model.snapshot import memory_limit
 
@@ -53,7 +53,7 @@ def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool 
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
     """Return by device the bytes in use that no live process has, without those that somebody unseen may have."""
     unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
-    amounts = {} if snapshot.processes is None else unaccounted(snapshot.devices or (), snapshot.processes)
+    amounts = {} if snapshot.processes is None else unaccounted_bytes(snapshot.devices or (), snapshot.processes)
     for device in snapshot.devices or ():
         if device.index in amounts:
             yield device, max(0, amounts[device.index] - unseen.get(device.index, 0))
@@ -109,12 +109,12 @@ def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:
     for process in snapshot.processes or ():
         username = process.username or ""
         found[username] += is_unmanaged(process, active)
-        if is_unknown(process):
+        if environment_unknown(process):
             unclear.add(username)
     return {username: number if number or username not in unclear else None for username, number in found.items()}
 
 
-def is_unknown(process: Process) -> bool:
+def environment_unknown(process: Process) -> bool:
     """Tell whether a live process runs in an environment, or in none, of which nothing is known."""
     return process.environment_unknown is not None and not process.gone
 
@@ -132,8 +132,8 @@ def users_with_unknown_processes(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(h.username for h in snapshot.holdings or () if h.username and h.device_index in unlisted)
 
 
-def unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:
-    """Count the processes of :func:`is_unknown` by the reason for which nothing is known."""
+def count_unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:
+    """Count the processes of :func:`environment_unknown` by the reason for which nothing is known."""
     numbers = dict.fromkeys(UNKNOWN_ENVIRONMENT, 0)
     for process in snapshot.processes or ():
         if process.environment_unknown is not None and not process.gone:

@@ -32,18 +32,18 @@ _UNKNOWN = Identity()
 
 
 @dataclass(frozen=True, slots=True)
-class Unclear:
+class UncertainAttachments:
     """The attachments that may be of another device than that which has their index now."""
 
     devices: Mapping[Place, frozenset[int]]
     """By attachment, the indices of the devices that it may be of, as far as these are present."""
 
-    def holders_unknown(self, environments: Iterable[Environment]) -> frozenset[int]:
+    def uncertain_devices(self, environments: Iterable[Environment]) -> frozenset[int]:
         """Return the devices of which it is not known who holds them, as these environments are active."""
         active = {environment.eid for environment in environments}
         return frozenset(index for (eid, _), indices in self.devices.items() if eid in active for index in indices)
 
-    def split(
+    def split_holdings(
         self, environments: Iterable[Environment], holdings: Iterable[Holding]
     ) -> tuple[tuple[Holding, ...], tuple[Holding, ...]]:
         """Return the holdings that are known, and those that may be, of which nothing else is known."""
@@ -69,7 +69,7 @@ class Unclear:
         )
         return known, tuple(unclear)
 
-    def marked(self, environments: Iterable[Environment]) -> tuple[Environment, ...]:
+    def mark_environments(self, environments: Iterable[Environment]) -> tuple[Environment, ...]:
         """Return the environments, each with whether its devices are known."""
         eids = {eid for eid, _ in self.devices}
         return tuple(
@@ -78,14 +78,14 @@ class Unclear:
         )
 
 
-NOTHING_UNCLEAR = Unclear({})
+ALL_CERTAIN = UncertainAttachments({})
 
-MOST_KEPT = 8192
+MAX_SAVED = 8192
 """So many attachments are kept for the next start of the monitor."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDevice:
+class SavedAttachment:
     """Of which device an attachment is, for the next start of the monitor."""
 
     eid: str
@@ -96,7 +96,7 @@ class KeptDevice:
     pci_bus_id: str | None
 
 
-class Renumbering:
+class RenumberingDetector:
     """Remembers of which device each attachment is.
 
     An attachment that is there when the monitor starts is of the device that it was of before, if that is recalled;
@@ -109,7 +109,7 @@ class Renumbering:
         self._order: dict[int, Identity] = {}
         self._unclear: frozenset[_Key] = frozenset()
 
-    def take(self, devices: Iterable[Device] | None, attachments: Iterable[Attachment]) -> Unclear:
+    def update(self, devices: Iterable[Device] | None, attachments: Iterable[Attachment]) -> UncertainAttachments:
         """Return which of the attachments are unclear.
 
         Args:
@@ -121,21 +121,25 @@ class Renumbering:
         keys = {(one.eid, one.device_index, one.attached) for one in attachments}
         self._devices = {key: self._device_of(key) for key in keys}
         self._unclear = frozenset(key for key in keys if self._is_unclear(key))
-        return Unclear({key[:2]: self._candidates(key) for key in self._unclear}) if self._unclear else NOTHING_UNCLEAR
+        return (
+            UncertainAttachments({key[:2]: self._candidates(key) for key in self._unclear})
+            if self._unclear
+            else ALL_CERTAIN
+        )
 
-    def recall(self, kept: Iterable[KeptDevice]) -> None:
+    def restore(self, kept: Iterable[SavedAttachment]) -> None:
         """Take in what :meth:`kept` returned before the monitor was started."""
         self._kept = {(one.eid, one.device_index, one.attached): Identity(one.uuid, one.pci_bus_id) for one in kept}
 
-    def kept(self, environments: Iterable[Environment]) -> tuple[KeptDevice, ...]:
+    def to_save(self, environments: Iterable[Environment]) -> tuple[SavedAttachment, ...]:
         """Return what the next start of the monitor should know of the attachments of these."""
         eids = {environment.eid for environment in environments}
         found = [
-            KeptDevice(clean(eid), index, attached, *device)
+            SavedAttachment(clean(eid), index, attached, *device)
             for (eid, index, attached), device in self._devices.items()
             if eid in eids and device.known
         ]
-        return tuple(sorted(found, key=lambda one: (one.eid, one.device_index))[:MOST_KEPT])
+        return tuple(sorted(found, key=lambda one: (one.eid, one.device_index))[:MAX_SAVED])
 
     def _with_last_known(self, order: Mapping[int, Identity]) -> dict[int, Identity]:
         """Return the order with what was last known of those that do not say who they are, unless that is elsewhere."""

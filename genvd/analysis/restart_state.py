@@ -6,28 +6,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genvd.analysis.first_seen import KeptTime
+    from genvd.analysis.first_seen import SavedTime
     from genvd.analysis.idleness import LastWork
     from genvd.analysis.known_accounts import KnownAccount
-    from genvd.analysis.renumbering import KeptDevice
+    from genvd.analysis.renumbering import SavedAttachment
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class RestartState:
     """Of the environments and people that are there."""
 
     last_work: tuple[LastWork, ...] = ()
     """When those that hold devices last worked."""
-    times: tuple[KeptTime, ...] = ()
+    times: tuple[SavedTime, ...] = ()
     """When they were created and their devices attached, as far as that can be true."""
-    devices: tuple[KeptDevice, ...] = ()
+    attachments: tuple[SavedAttachment, ...] = ()
     """Of which device each of their attachments is, whatever index it has by now."""
     accounts: tuple[KnownAccount, ...] = ()
     """What the name service called the people that were asked for."""
     boot_id: str | None = None
     """Of the boot of the machine in which this was remembered; see :func:`genvd.common.clock.boot_id`."""
 
-    def as_of(self, boot_id: str | None) -> Remembered:
+    def for_boot(self, boot_id: str | None) -> RestartState:
         """Return what of it still says anything in this boot of the machine; None where it is not known which it is.
 
         Times of CLOCK_BOOTTIME say nothing in another one. What was found with them is left out: the clock may have

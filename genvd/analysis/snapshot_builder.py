@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis import activity, join, policy
-from genvd.analysis.claims import DEVICE, MALFORMED, ClaimAccount
-from genvd.analysis.first_seen import Sightings
+from genvd.analysis.claims import DEVICE, MALFORMED, RejectedClaimCounter
+from genvd.analysis.first_seen import FirstSeenTracker
 from genvd.analysis.idleness import IdleClock
 from genvd.analysis.known_accounts import KnownAccounts
 from genvd.analysis.memory_peaks import MemoryPeaks
 from genvd.analysis.missing_devices import MissingDevices
-from genvd.analysis.orphan_memory import LeftMemory, is_unclear
+from genvd.analysis.orphan_memory import OrphanMemoryTracker, has_unaccounted_memory
 from genvd.analysis.ownership import memberships, owned_records, with_names_of_records
-from genvd.analysis.renumbering import NOTHING_UNCLEAR, Renumbering, Unclear
-from genvd.analysis.restart_state import Remembered
-from genvd.analysis.unknown_environments import ADVICE, doubt, unknown_words
+from genvd.analysis.renumbering import ALL_CERTAIN, RenumberingDetector, UncertainAttachments
+from genvd.analysis.restart_state import RestartState
+from genvd.analysis.unknown_environments import ADVICE, possible_use, unknown_environment_text
 from genvd.collectors.base import DeviceGroups, GpuRequest
 from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Machine:
+class SnapshotBuilder:
     """Looks at the machine; one thread at a time."""
 
     timeout: float
@@ -71,24 +71,24 @@ class Machine:
         self._processes: Runner[ProcessRequest, ProcessFacts] = Runner(collectors.processes, pool)
         self._accounts: Runner[AccountRequest, AccountFacts] = Runner(collectors.accounts, pool)
         self._memberships: Memberships = {}
-        self._claims = ClaimAccount()
-        self._left_memory = LeftMemory()
+        self._claims = RejectedClaimCounter()
+        self._orphan_memory = OrphanMemoryTracker()
         self._missing = MissingDevices()
         self._unknown = ErrorLog(log)
-        self._numbers_unknown: dict[UnknownEnvironment, int] = {}
+        self._unknown_counts: dict[UnknownEnvironment, int] = {}
         self._peaks = MemoryPeaks()
         self._last_uuids = LastUuids()
         self.idle_clock = IdleClock()
         """For how long environments do nothing; what it remembers may outlive this machine."""
-        self.sightings = Sightings()
+        self.first_seen = FirstSeenTracker()
         """Since when they are there, as far as is known; likewise."""
-        self.renumbering = Renumbering()
+        self.renumbering = RenumberingDetector()
         """Of which devices the attachments are; likewise."""
         self.known_accounts = KnownAccounts()
         """What people are called while the name service does not say so; likewise."""
         self._times_are_claims = collectors.mode == "live"
 
-    def look(self, service: ServiceStatus) -> Snapshot:
+    def build(self, service: ServiceStatus) -> Snapshot:
         """Return what the machine looks like now. It never raises for what the machine does."""
         facts = self._ask()
         people = self._people(facts)
@@ -112,7 +112,9 @@ class Machine:
             users=people.users,
             holdings=people.holdings,
             holders_unknown=people.holders_unknown,
-            missing_devices=self._missing.take(facts.gpu.devices if facts.gpu and facts.driver_state == "ok" else None),
+            missing_devices=self._missing.update(
+                facts.gpu.devices if facts.gpu and facts.driver_state == "ok" else None
+            ),
             sees_machine=facts.processes is None or facts.processes.sees_machine,
             unseen_memory=people.unseen_memory,
             attached_device_indices=(
@@ -125,31 +127,31 @@ class Machine:
         """Log for which reasons it is not known in which environments processes run, but for what is so for once."""
         if snapshot.processes is None:
             return
-        numbers = policy.unknown_environments(snapshot)
+        numbers = policy.count_unknown_environments(snapshot)
         for reason, number in numbers.items():
             if not number:
                 self._unknown.clear(reason, f"processes: their environments are known again ({reason})")
-            elif self._numbers_unknown.get(reason) or reason != "unreadable":
-                text = f"processes: {unknown_words(number)} ({reason}). {ADVICE[reason]}"
+            elif self._unknown_counts.get(reason) or reason != "unreadable":
+                text = f"processes: {unknown_environment_text(number)} ({reason}). {ADVICE[reason]}"
                 self._unknown.report(reason, text, kind=reason)
-        self._numbers_unknown = numbers
+        self._unknown_counts = numbers
 
-    def remembered(self, snapshot: Snapshot) -> Remembered | None:
+    def restart_state(self, snapshot: Snapshot) -> RestartState | None:
         """Return what the next start of the monitor should know of its last look; None if that is not known."""
         if snapshot.holdings is None or snapshot.environments is None:
             return None
-        times = self.sightings.kept(snapshot.environments, snapshot.holdings)
-        devices = self.renumbering.kept(snapshot.environments)
-        return Remembered(self.idle_clock.last_work, times, devices, self.known_accounts.kept, boot_id())
+        times = self.first_seen.to_save(snapshot.environments, snapshot.holdings)
+        devices = self.renumbering.to_save(snapshot.environments)
+        return RestartState(self.idle_clock.last_work, times, devices, self.known_accounts.kept, boot_id())
 
-    def recall(self, remembered: Remembered) -> None:
+    def restore(self, state: RestartState) -> None:
         """Go on from what :meth:`remembered` returned before the monitor was started."""
-        remembered = remembered.as_of(boot_id())
-        self.idle_clock.recall(remembered.last_work)
-        self.sightings.recall(remembered.times)
-        self.renumbering.recall(remembered.devices)
-        self._last_uuids.recall(Identity(one.uuid, one.pci_bus_id) for one in remembered.devices)
-        self.known_accounts.recall(remembered.accounts)
+        state = state.for_boot(boot_id())
+        self.idle_clock.restore(state.last_work)
+        self.first_seen.restore(state.times)
+        self.renumbering.restore(state.attachments)
+        self._last_uuids.recall(Identity(one.uuid, one.pci_bus_id) for one in state.attachments)
+        self.known_accounts.restore(state.accounts)
 
     def _ask(self) -> _Facts:
         """Ask all collectors: who can be asked at once, and then who can be asked only by what those have told."""
@@ -161,18 +163,18 @@ class Machine:
         gpu = replace(gpu, devices=self._last_uuids.take(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.result()
         # By the times as genv's files have them, which tell one attachment from a later one.
-        unclear = self.renumbering.take(gpu.devices if gpu else None, genv.attachments) if genv else NOTHING_UNCLEAR
+        unclear = self.renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN
         command, command_status = self._genv_command.result()
         deadline = time.monotonic() + self.timeout
-        self._processes.start(_process_request(gpu, genv, self._left_memory), deadline)
+        self._processes.start(_process_request(gpu, genv, self._orphan_memory), deadline)
         processes, processes_status = self._processes.result()
         if genv and processes and self._times_are_claims:
-            genv = self.sightings.take(genv, processes, began, Moment.now(), fresh=genv_status.success)
+            genv = self.first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
         request = join.account_request(processes or ProcessFacts(), owned)
         self._accounts.start(request, deadline)
         answer, accounts_status = self._accounts.result()
-        accounts = self.known_accounts.take(answer, request)
+        accounts = self.known_accounts.update(answer, request)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
         return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
@@ -186,22 +188,22 @@ class Machine:
             processes, more = join.processes(gpu.contexts, known, facts.owned, accounts)
             rejections += more
         devices = gpu.devices if gpu else None
-        processes = self._peaks.of_processes(processes, devices)
+        processes = self._peaks.add_process_peaks(processes, devices)
         unseen = self._unseen_memory(facts, processes)
         if not genv or not known:
             return _People(processes, unseen_memory=unseen)
         hidden = frozenset(one.device_index for one in unseen)
-        doubted = doubt(processes or (), known, facts.owned, facts.accounts, hidden)
-        environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, doubted)
-        holdings = activity.holdings(environments, genv.attachments, processes, devices, doubted)
-        holdings, unclear = facts.unclear.split(environments, holdings)
-        idle = self.idle_clock.take(environments, (*holdings, *unclear))
-        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle, doubted)
-        environments = self._peaks.of_environments(facts.unclear.marked(environments), devices)
+        possible = possible_use(processes or (), known, facts.owned, facts.accounts, hidden)
+        environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
+        holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
+        holdings, unclear = facts.uncertain.split_holdings(environments, holdings)
+        idle = self.idle_clock.update(environments, (*holdings, *unclear))
+        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle, possible)
+        environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
         self._memberships = memberships(facts.owned)
-        self._claims.take(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
+        self._claims.update(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(one for one in environments if one.named)
-        holders_unknown = facts.unclear.holders_unknown(environments)
+        holders_unknown = facts.uncertain.uncertain_devices(environments)
         if not known.sees_machine:
             holders_unknown |= join.devices_of_invisible(genv, facts.owned)
         return _People(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
@@ -211,7 +213,7 @@ class Machine:
         if gpu is None or known is None or processes is None:
             return ()
         all_seen = known.all_seen and known.sees_machine
-        return self._left_memory.take(gpu.devices, processes, known.live_pids, all_seen=all_seen)
+        return self._orphan_memory.update(gpu.devices, processes, known.live_pids, all_seen=all_seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ class _Facts:
 
     gpu: GpuFacts | None
     genv: GenvFacts | None
-    unclear: Unclear
+    uncertain: UncertainAttachments
     genv_command: bool | None
     processes: ProcessFacts | None
     accounts: AccountFacts
@@ -242,15 +244,17 @@ class _People:
     unseen_memory: tuple[UnseenMemory, ...] = ()
 
 
-def _process_request(gpu: GpuFacts | None, genv: GenvFacts | None, left_memory: LeftMemory) -> ProcessRequest:
+def _process_request(
+    gpu: GpuFacts | None, genv: GenvFacts | None, orphan_memory: OrphanMemoryTracker
+) -> ProcessRequest:
     environments = genv.environments if genv else ()
     gpu_pids = frozenset(context.pid for context in (gpu.contexts if gpu else None) or ())
     return ProcessRequest(
         gpu_pids=gpu_pids,
         environment_pids=frozenset(pid for environment in environments for pid in environment.pids)
-        | left_memory.vanished(gpu_pids),
+        | orphan_memory.unlisted_pids(gpu_pids),
         kernel_ids=frozenset(kernel for environment in environments for kernel in environment.kernel_ids),
-        all_seen=gpu is not None and is_unclear(gpu),
+        all_seen=gpu is not None and has_unaccounted_memory(gpu),
         environments=environments,
     )
 

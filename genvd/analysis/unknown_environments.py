@@ -21,7 +21,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PossibleUse:
     """By environment and device, what a process may do there of which it is not known whether it is in that one."""
 
     present: frozenset[Place] = frozenset()
@@ -39,7 +39,7 @@ class Doubt:
         return {eid: tuple(indices) for eid, indices in devices.items()}
 
 
-NO_DOUBT = Doubt()
+NO_POSSIBLE_USE = PossibleUse()
 
 ADVICE: Mapping[UnknownEnvironment, str] = {
     "no_permission": "Run the monitor as root, or ask the service, which may read them: 'genv-monitor top'.",
@@ -52,19 +52,19 @@ ADVICE: Mapping[UnknownEnvironment, str] = {
 """What to do about each reason for which the environment of a process is not known."""
 
 
-def unknown_words(number: int) -> str:
+def unknown_environment_text(number: int) -> str:
     """Say of how many processes the environment is not known."""
     processes, belong = ("GPU process", "belongs") if number == 1 else ("GPU processes", "belong")
     return f"It is not known to which environment {number} {processes} {belong}"
 
 
-def doubt(
+def possible_use(
     processes: Iterable[Process],
     facts: ProcessFacts,
     owned: Iterable[OwnedRecord],
     accounts: AccountFacts | None,
     unseen: frozenset[int] = frozenset(),
-) -> Doubt:
+) -> PossibleUse:
     """Return what is in doubt as long as the environments of some processes are not known.
 
     A process may be in the environments whose members include its user. Anybody may be behind root, behind a user that
@@ -79,7 +79,7 @@ def doubt(
     """
     unknown = [process for process in processes if process.environment_unknown and not process.gone]
     if not unknown and not unseen:
-        return NO_DOUBT
+        return NO_POSSIBLE_USE
     owned = tuple(owned)
     listed = frozenset(pid for one in owned for pid in one.pids)
     by_owner: dict[ProcessOwner | None, list[DeviceUse]] = defaultdict(list)
@@ -97,7 +97,7 @@ def doubt(
             ({use.device_index for use in uses if use.utilization != 0 or use.works_beside}, working),
         ):
             places.update((eid, index) for eid in eids for index in indices)
-    return Doubt(frozenset(present), frozenset(computing), frozenset(working))
+    return PossibleUse(frozenset(present), frozenset(computing), frozenset(working))
 
 
 def _owner(owner: ProcessOwner | None, accounts: AccountFacts | None, listed: frozenset[int]) -> ProcessOwner | None:

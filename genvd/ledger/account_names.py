@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.analysis.known_accounts import MOST_KEPT, KnownAccount
+from genvd.analysis.known_accounts import MAX_ACCOUNTS, KnownAccount
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,7 +36,7 @@ def write(connection: sqlite3.Connection, accounts: Iterable[KnownAccount], befo
     """Keep these besides those that are there, within a transaction; return what is to be given the next time.
 
     A name is that of one uid, and a uid has one main name: what was kept before and says otherwise goes. Of more than
-    :data:`~genvd.analysis.known_accounts.MOST_KEPT`, those go that were not asked for longest.
+    :data:`~genvd.analysis.known_accounts.MAX_ACCOUNTS`, those go that were not asked for longest.
     """
     now = Written(frozenset(accounts), int(time.time()) // _HOUR * _HOUR)
     if now == before:
@@ -47,7 +47,7 @@ def write(connection: sqlite3.Connection, accounts: Iterable[KnownAccount], befo
         connection.execute(_SET, (name, uid, main, now.hour))
     connection.execute(
         "DELETE FROM account WHERE name IN (SELECT name FROM account ORDER BY last DESC LIMIT -1 OFFSET ?)",
-        (MOST_KEPT,),
+        (MAX_ACCOUNTS,),
     )
     return now
 

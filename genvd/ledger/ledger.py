@@ -17,7 +17,7 @@ from genvd.model.snapshot import LedgerStatus, UserUse
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.analysis.restart_state import Remembered
+    from genvd.analysis.restart_state import RestartState
     from genvd.config.schema import Config
     from genvd.ledger.amounts import Total
     from genvd.model.snapshot import Snapshot
@@ -64,12 +64,12 @@ class Ledger:
         if self._keeper:
             self._keeper.reconfigured()
 
-    def recalled(self) -> Remembered | None:
+    def recalled(self) -> RestartState | None:
         """Return once what was to be known again after the start; None after that, or if it is not known."""
         self._wait()
         return self._book.recalled()
 
-    def take(self, snapshot: Snapshot, remembered: Remembered | None = None) -> LedgerStatus:
+    def take(self, snapshot: Snapshot, remembered: RestartState | None = None) -> LedgerStatus:
         """Count what was used since the last Snapshot, and return what everybody has used.
 
         Args:

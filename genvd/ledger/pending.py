@@ -17,7 +17,7 @@ from genvd.ledger.store import HOUR, Batch, Stored
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from genvd.analysis.restart_state import Remembered
+    from genvd.analysis.restart_state import RestartState
 
 
 MOST_PENDING = 50_000
@@ -39,8 +39,8 @@ class Book:
         self._shown: Totals = {}
         self._growth: Totals = {}  # the most of one tick since the last batch
         self._growth_before: Totals = {}  # and before that
-        self._remembered: Remembered | None = None  # None until it is known
-        self._recalled: Remembered | None = None  # what the file said, until somebody asks
+        self._remembered: RestartState | None = None  # None until it is known
+        self._recalled: RestartState | None = None  # what the file said, until somebody asks
 
     def add(self, uses: Mapping[Key, Use], wall: float) -> None:
         """Count what was used.
@@ -86,7 +86,7 @@ class Book:
                 self.held_back |= bool(username) and _exceeds(total, shown)
             return dict(self._shown)
 
-    def keep(self, remembered: Remembered) -> None:
+    def keep(self, remembered: RestartState) -> None:
         """Keep what is to be known again, of as many environments as have amounts of their own for a day."""
         last_work = remembered.last_work
         users = {one.uid: number for number, one in enumerate(last_work)}
@@ -95,7 +95,7 @@ class Book:
         with self._lock:
             self._remembered = replace(remembered, last_work=fewer)
 
-    def recalled(self) -> Remembered | None:
+    def recalled(self) -> RestartState | None:
         """Return once what :meth:`begin` was given to remember; else None."""
         with self._lock:
             recalled, self._recalled = self._recalled, None

@@ -16,13 +16,13 @@ from genvd.ledger.store import read_remembered
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.analysis.restart_state import Remembered
+    from genvd.analysis.restart_state import RestartState
     from genvd.config.schema import Config
 
 log = logging.getLogger(__name__)
 
 
-def recalled(config: Config) -> Remembered | None:
+def recalled(config: Config) -> RestartState | None:
     """Return what it remembers; None where there is no ledger, none is to be kept, or this user may not read it.
 
     The file is only read, also while the service writes it.

@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.analysis.first_seen import KeptTime
+from genvd.analysis.first_seen import SavedTime
 from genvd.analysis.idleness import LastWork
-from genvd.analysis.renumbering import KeptDevice
-from genvd.analysis.restart_state import Remembered
+from genvd.analysis.renumbering import SavedAttachment
+from genvd.analysis.restart_state import RestartState
 from genvd.ledger import account_names, paths, schema
 from genvd.ledger.amounts import Consumer, Key, Total, Totals, Use
 from genvd.ledger.schema import CorruptError, TakenError, transaction
@@ -57,7 +57,7 @@ class Batch:
     """By the hour, as Unix time of its beginning."""
     totals: Totals
     """Of everybody, with these uses."""
-    remembered: Remembered | None = None
+    remembered: RestartState | None = None
     """What is to be known again after a restart, instead of what is there; None to leave that."""
     ceilings: Totals = field(default_factory=dict)
     """Up to where the counters may be shown before the next batch is written; of who is missing, up to the total."""
@@ -74,7 +74,7 @@ class Stored:
     """What everybody has used since the ledger was begun, in the order in which they came."""
     ceilings: Totals = field(default_factory=dict)
     """Up to where the counters may have been shown."""
-    remembered: Remembered = field(default_factory=Remembered)
+    remembered: RestartState = field(default_factory=RestartState)
     clock: ClockState = field(default_factory=ClockState)
     written: float | None = None
     """When it was last written, as Unix time in seconds; None if it never was."""
@@ -109,8 +109,8 @@ class Store:
                 if crashed and check:
                     self._check()
                 self._inode = self._current_inode()
-                self._times: tuple[KeptTime, ...] | None = None
-                self._attachments: tuple[KeptDevice, ...] | None = None
+                self._times: tuple[SavedTime, ...] | None = None
+                self._attachments: tuple[SavedAttachment, ...] | None = None
                 self._accounts: account_names.Written | None = None
             except BaseException:
                 self.connection.close()
@@ -160,7 +160,7 @@ class Store:
             self.connection.execute("UPDATE state SET batch = ?, written = ?", (batch.number, time.time()))
         if batch.remembered is not None:
             self._times = batch.remembered.times
-            self._attachments = batch.remembered.devices
+            self._attachments = batch.remembered.attachments
 
     def _write_totals(self, batch: Batch) -> None:
         hour = int(time.time()) // HOUR * HOUR
@@ -172,7 +172,7 @@ class Store:
             ),
         )
 
-    def _write_remembered(self, remembered: Remembered | None) -> None:
+    def _write_remembered(self, remembered: RestartState | None) -> None:
         if remembered is None:
             return
         self.connection.execute("DELETE FROM last_work")
@@ -182,10 +182,10 @@ class Store:
         )
         self.connection.execute("UPDATE state SET boot_id = ?", (remembered.boot_id,))
         self._write_times(remembered.times)
-        self._write_attachments(remembered.devices)
+        self._write_attachments(remembered.attachments)
         self._accounts = account_names.write(self.connection, remembered.accounts, self._accounts)
 
-    def _write_attachments(self, attachments: tuple[KeptDevice, ...]) -> None:
+    def _write_attachments(self, attachments: tuple[SavedAttachment, ...]) -> None:
         if attachments == self._attachments:
             return
         self._attachments = None  # until it is certain that this is in the file
@@ -195,7 +195,7 @@ class Store:
             ((one.eid, one.device_index, one.attached, one.uuid, one.pci_bus_id) for one in attachments),
         )
 
-    def _write_times(self, times: tuple[KeptTime, ...]) -> None:
+    def _write_times(self, times: tuple[SavedTime, ...]) -> None:
         if times == self._times:
             return
         self._times = None  # until it is certain that this is in the file
@@ -245,30 +245,30 @@ def read(connection: sqlite3.Connection) -> Stored:
     return stored
 
 
-def read_remembered(connection: sqlite3.Connection) -> Remembered:
+def read_remembered(connection: sqlite3.Connection) -> RestartState:
     """Return what is to be known again after a restart; see :func:`read`."""
     version = schema.version(connection)
     attachments = _attachments(connection, version)
     if version < schema.LAST_WORK_VERSION:
-        return Remembered()
+        return RestartState()
     columns = "eid, uid, created, worked, known"
     if version < schema.BOOT_VERSION:
         rows = connection.execute(f"SELECT {columns} FROM last_work")
-        return Remembered(tuple(LastWork(*row) for row in rows), devices=attachments)
+        return RestartState(tuple(LastWork(*row) for row in rows), attachments=attachments)
     last_work = tuple(LastWork(*row) for row in connection.execute(f"SELECT {columns}, known_boot FROM last_work"))
     rows = connection.execute(
         "SELECT eid, device, claimed, found, earliest, latest, clock FROM seen WHERE clock IS NOT NULL"
     )
     (boot_id,) = connection.execute("SELECT boot_id FROM state").fetchone()
-    times = tuple(KeptTime(*row) for row in rows)
-    return Remembered(last_work, times, attachments, account_names.read(connection), boot_id)
+    times = tuple(SavedTime(*row) for row in rows)
+    return RestartState(last_work, times, attachments, account_names.read(connection), boot_id)
 
 
-def _attachments(connection: sqlite3.Connection, version: int) -> tuple[KeptDevice, ...]:
+def _attachments(connection: sqlite3.Connection, version: int) -> tuple[SavedAttachment, ...]:
     if version < schema.ATTACHMENT_VERSION:
         return ()
     rows = connection.execute("SELECT eid, device, attached, uuid, pci_bus_id FROM attachment")
-    return tuple(KeptDevice(*row) for row in rows)
+    return tuple(SavedAttachment(*row) for row in rows)
 
 
 def _ceilings(connection: sqlite3.Connection, totals: Totals) -> Totals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genvd.analysis import policy
-from genvd.analysis.activity import memory
+from genvd.analysis.activity import total_memory
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:
             uses.setdefault(process.username, []).extend(process.uses)
     incomplete = policy.users_with_unknown_processes(snapshot)
     for username in sorted(uses):
-        yield (username,), None if username in incomplete else memory(uses[username])
+        yield (username,), None if username in incomplete else total_memory(uses[username])
 
 
 USERS = (

@@ -35,7 +35,7 @@ def _process_unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
         return
     active = policy.active_eids(snapshot)
     for process in snapshot.processes or ():
-        known = not policy.is_unknown(process)
+        known = not policy.environment_unknown(process)
         yield (process.pid, process.eid or ""), policy.is_unmanaged(process, active) if known else None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _unreadable(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is not None:
-        for reason, number in policy.unknown_environments(snapshot).items():
+        for reason, number in policy.count_unknown_environments(snapshot).items():
             yield (reason,), number
 
 

@@ -174,7 +174,7 @@ def _by_environment(
     """Return the sums by environment; several may have one name."""
     parts = _parts(
         (
-            _UNCLEAR if policy.is_unknown(process) else process.eid if process.eid in environments else None,
+            _UNCLEAR if policy.environment_unknown(process) else process.eid if process.eid in environments else None,
             amount,
         )
         for process, amount in memory

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.analysis import join, policy
-from genvd.analysis.activity import memory
+from genvd.analysis.activity import total_memory
 
 if TYPE_CHECKING:
     from genvd.model.facts import ContextType
@@ -105,7 +105,7 @@ def _environment(snapshot: Snapshot, environment: Environment, violations: tuple
         username=environment.username,
         devices=environment.device_indices,
         processes=None if environment.pids is None else len(environment.pids),
-        memory_bytes=None if uses is None else memory(uses),
+        memory_bytes=None if uses is None else total_memory(uses),
         memory_limit_bytes=environment.memory_limit_bytes,
         utilization=None if uses is None else _mean([use.share for use in uses]),
         idle_since=None if idle is None else snapshot.timestamp - idle,
@@ -146,7 +146,9 @@ def _user(
         environments=len(user.eids) if user else 0,
         devices=user.device_indices if user else (),
         processes=None if processes is None or not complete else len(processes),
-        memory_bytes=None if processes is None or not complete else memory(use for p in processes for use in p.uses),
+        memory_bytes=None
+        if processes is None or not complete
+        else total_memory(use for p in processes for use in p.uses),
         unmanaged=None if processes is None else outside,
     )
 
@@ -161,7 +163,7 @@ def process_rows(snapshot: Snapshot) -> tuple[ProcessRow, ...] | None:
         _process(
             process,
             environments.get(process.eid or ""),
-            None if active is None or policy.is_unknown(process) else policy.is_unmanaged(process, active),
+            None if active is None or policy.environment_unknown(process) else policy.is_unmanaged(process, active),
         )
         for process in snapshot.processes
     )
@@ -175,7 +177,7 @@ def _process(process: Process, environment: Environment | None, unmanaged: bool 
         eid=process.eid,
         environment=(environment and environment.name) or process.eid,
         devices=tuple(use.device_index for use in process.uses),
-        memory_bytes=memory(process.uses),
+        memory_bytes=total_memory(process.uses),
         utilization=_mean([use.utilization for use in process.uses]),
         type=process.type,
         started=process.started,

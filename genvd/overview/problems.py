@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genvd.analysis import policy
-from genvd.analysis.unknown_environments import ADVICE, unknown_words
+from genvd.analysis.unknown_environments import ADVICE, unknown_environment_text
 from genvd.common.text import gpus
 from genvd.overview import driver_help
 
@@ -272,10 +272,10 @@ def _violations(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:
-    numbers = policy.unknown_environments(snapshot)
+    numbers = policy.count_unknown_environments(snapshot)
     for reason, number in numbers.items():
         if number:
-            yield Problem("warning", f"{unknown_words(number)}.", ADVICE[reason])
+            yield Problem("warning", f"{unknown_environment_text(number)}.", ADVICE[reason])
 
 
 def _outside(snapshot: Snapshot) -> Iterator[Problem]:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__
-from genvd.analysis.history import History
-from genvd.analysis.snapshot_builder import Machine
+from genvd.analysis.history import HistoryRecorder
+from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import device_groups
 from genvd.collectors.genv.state import GenvStateCollector
 from genvd.common.error_log import ErrorLog
@@ -51,12 +51,12 @@ class Monitor:
         self.site = Site()
         self._genv = collectors.genv
         self._set_interval = collectors.set_interval
-        self._machine = Machine(collectors, _timeout(config), device_groups(config))
+        self._builder = SnapshotBuilder(collectors, _timeout(config), device_groups(config))
         self._mode = collectors.mode
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
-        self._history = History()
+        self._history = HistoryRecorder()
         self._bindings_version = collectors.bindings_version
         self._collections = 0
         self._skipped = 0
@@ -104,7 +104,7 @@ class Monitor:
             self._recall()
             snapshot = self._counted(self.look(skipped))
             self._log_renumbering(snapshot)
-            self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.take(snapshot))
+            self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.record(snapshot))
         except Exception as error:  # the timer must go on whatever a tick meets
             self._errors.defect(_COLLECTION, _COLLECTION, error)
         else:
@@ -118,7 +118,7 @@ class Monitor:
         """Make one collection."""
         self._collections += 1
         self._skipped += skipped
-        return self._machine.look(
+        return self._builder.build(
             ServiceStatus(
                 version=__version__,
                 mode=self._mode,
@@ -141,14 +141,14 @@ class Monitor:
         """Begin from what the ledger remembers of environments, once it has told that."""
         remembered = self._ledger.recalled() if self._ledger else None
         if remembered is not None:
-            self._machine.recall(remembered)
+            self._builder.restore(remembered)
             self._look_for_renumbering = True
 
     def recall_from_service(self, config: Config) -> None:
         """Begin from what the ledger of the service remembers, where this monitor keeps none and may read that one."""
         remembered = recalled(config) if self._mode == "live" else None
         if remembered is not None:
-            self._machine.recall(remembered)
+            self._builder.restore(remembered)
 
     def _log_renumbering(self, snapshot: Snapshot) -> None:
         """Log once after a start of which GPUs it is not known who holds them, as indices changed before it."""
@@ -168,7 +168,7 @@ class Monitor:
         try:
             if ledger is None:
                 return snapshot
-            counted = replace(snapshot, ledger=ledger.take(snapshot, self._machine.remembered(snapshot)))
+            counted = replace(snapshot, ledger=ledger.take(snapshot, self._builder.restart_state(snapshot)))
         except Exception as error:  # a defect there must cost these metrics only
             self._errors.defect(_COUNTING, _COUNTING, error)
             return snapshot
@@ -181,15 +181,15 @@ class Monitor:
 
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""
-        self._machine.timeout = _timeout(config)
+        self._builder.timeout = _timeout(config)
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
         self._set_interval(config.collect_interval)
         self._registry.configure(_limits(config), _left_out(config))
-        self._machine.groups = device_groups(config)
+        self._builder.groups = device_groups(config)
         if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
-            self._machine.sightings.begin_again()
+            self._builder.first_seen.reset()
 
     def reloaded(self, *, successful: bool) -> None:
         """Remember how the last reload of the configuration went."""

@@ -13,19 +13,19 @@ from genvd.model.identity import device_keys
 from genvd.overview import overview
 
 if TYPE_CHECKING:
-    from genvd.analysis.history import Past
+    from genvd.analysis.history import History
     from genvd.model.device import Device
     from genvd.model.snapshot import Snapshot
 
 _DIGITS = {"utilization": 3, "memory": 3, "temperature": 1, "power": 1}
 
 
-def snapshot_document(snapshot: Snapshot, past: Past) -> bytes:
+def snapshot_document(snapshot: Snapshot, history: History) -> bytes:
     """Return the Snapshot."""
     return snapshot_json.dump(snapshot)
 
 
-def page_data(snapshot: Snapshot, past: Past) -> bytes:
+def page_data(snapshot: Snapshot, history: History) -> bytes:
     """Return the overview with the last hour of each device, up to now.
 
     The last point of an hour is the mean since it began, so what is shown beside the curve would be elsewhere.
@@ -33,14 +33,14 @@ def page_data(snapshot: Snapshot, past: Past) -> bytes:
     shown = dataclasses.asdict(overview(snapshot))
     keys = device_keys(snapshot.devices or ())
     shown["history"] = {
-        "times": [round(time) for time in (*past.times, snapshot.timestamp)],
-        "devices": [_curves(past, device, keys[device.index]) for device in snapshot.devices or ()],
+        "times": [round(time) for time in (*history.times, snapshot.timestamp)],
+        "devices": [_curves(history, device, keys[device.index]) for device in snapshot.devices or ()],
     }
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 
 
-def _curves(past: Past, device: Device, key: str) -> dict[str, list[float | None]]:
-    curves = past.curves.get(key, ())
+def _curves(history: History, device: Device, key: str) -> dict[str, list[float | None]]:
+    curves = history.curves.get(key, ())
     return {
         name: [None if math.isnan(value) else round(value, _DIGITS[name]) for value in (*curve, now)]
         for name, curve, now in zip(QUANTITIES, curves, values_of(device), strict=False)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from genvd.analysis.history import NO_PAST, Past
+from genvd.analysis.history import EMPTY_HISTORY, History
 from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web import json_documents
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
     from genvd.web.request import Request
 
-Make = Callable[["Snapshot", Past], bytes]
+Make = Callable[["Snapshot", History], bytes]
 """Makes a JSON document of a tick."""
 
 
@@ -33,7 +33,7 @@ class Latest:
 
     snapshot: Snapshot
     exposition: Exposition
-    past: Past = NO_PAST
+    history: History = EMPTY_HISTORY
     rendered: dict[tuple[Make, bool], Response] = field(default_factory=dict)
     """JSON documents, plain and compressed, each from when it is asked for the first time."""
     scrapes: dict[Variant, Response] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def _not_modified(request: Request, headers: Headers) -> Response | None:
 def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Response:
     if variant not in latest.rendered:  # somebody may have asked while the last one was sent
         make, compressed = variant
-        body = make(latest.snapshot, latest.past)
+        body = make(latest.snapshot, latest.history)
         if compressed:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers = (*headers, ("Content-Encoding", "gzip"))

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
-from genvd.analysis.history import NO_PAST, POINT_SECONDS, History, Past
+from genvd.analysis.history import EMPTY_HISTORY, POINT_SECONDS, History, HistoryRecorder
 from genvd.model.device import DeviceDetails, MemoryHealth, MigInstance, Throttling, XidErrors
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, LedgerStatus, Snapshot
@@ -105,11 +105,11 @@ def test_a_card_says_whose_device_it_is(served: Shown, open_page: OpenPage) -> N
 
 def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage) -> None:
     """The last half minute, of which the hour has the mean, is under way."""
-    history, past = History(), NO_PAST
+    history, past = HistoryRecorder(), EMPTY_HISTORY
     begin = (time.time() // POINT_SECONDS - 1) * POINT_SECONDS
     for seconds, celsius in ((0, 75), (31, 74), (33, 68)):
         snapshot = replace(machine(devices=(device(0, temperature_celsius=celsius),)), timestamp=begin + seconds)
-        past = history.take(snapshot)
+        past = history.record(snapshot)
     served.show(snapshot, past)
     heat = open_page().locator(".gauge").nth(2)
     expect(heat.locator(".value")).to_have_text("68 °C")
@@ -459,12 +459,12 @@ def odd() -> Snapshot:
 
 
 @cache
-def busy() -> tuple[Snapshot, Past]:
+def busy() -> tuple[Snapshot, History]:
     """Return the simulated machine after an hour."""
     return Demo().hour()
 
 
-STATES: dict[str, Callable[[], tuple[Snapshot] | tuple[Snapshot, Past]]] = {
+STATES: dict[str, Callable[[], tuple[Snapshot] | tuple[Snapshot, History]]] = {
     "demo": busy,
     "empty": lambda: (machine(),),
     "mig": lambda: (mig(),),

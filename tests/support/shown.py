@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genvd.analysis import activity, join
-from genvd.analysis.history import NO_PAST, History, Past
+from genvd.analysis.history import EMPTY_HISTORY, History, HistoryRecorder
 from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.metrics.exposition import Exposition
@@ -40,7 +40,7 @@ class Shown:
         """Where the page is."""
         return f"http://127.0.0.1:{self.port}"
 
-    def show(self, snapshot: Snapshot, past: Past = NO_PAST) -> None:
+    def show(self, snapshot: Snapshot, past: History = EMPTY_HISTORY) -> None:
         """Show a machine from now on, as if it were collected now unless its time is another one."""
         self.shown += 1
         service = replace(snapshot.service, collections=self.shown)
@@ -123,13 +123,13 @@ class Demo:
     def __init__(self, devices: int = 8) -> None:
         config = Config(collect_interval=INTERVAL)
         self._monitor = Monitor(config, make_collectors(config, devices))
-        self._history = History()
+        self._history = HistoryRecorder()
 
-    def hour(self) -> tuple[Snapshot, Past]:
+    def hour(self) -> tuple[Snapshot, History]:
         """Return a collection at the end of an hour."""
         now = time.time()
         for seconds in range(3600, 0, -30):
             snapshot = replace(self._monitor.look(), timestamp=now - seconds)
-            self._history.take(snapshot)
+            self._history.record(snapshot)
         snapshot = self._monitor.look()
-        return snapshot, self._history.take(snapshot)
+        return snapshot, self._history.record(snapshot)

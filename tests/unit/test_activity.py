@@ -98,7 +98,7 @@ def test_one_for_each_environment_and_device_that_there_is() -> None:
 
 def test_no_environment_holds_thousands_of_devices_while_the_devices_are_not_known() -> None:
     found = activity.holdings([environment("a", *range(4096))], [], None, None)
-    assert len(found) == activity.MOST_UNSEEN_DEVICES
+    assert len(found) == activity.MAX_UNVERIFIED_DEVICES
 
 
 def test_what_the_processes_of_an_environment_have() -> None:

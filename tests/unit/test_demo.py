@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from genvd.analysis.policy import violations
-from genvd.analysis.snapshot_builder import Machine
+from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import DeviceGroups, GpuRequest
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.collectors.registry import Collectors, make_collectors
@@ -28,12 +28,12 @@ EVERYTHING = DeviceGroups(pcie_throughput=True)
 
 def looks(devices: int = 8, seed: int = 0, ticks: int = TICKS) -> list[Snapshot]:
     demo = DemoMachine(devices=devices, seed=seed)
-    machine = Machine(
+    builder = SnapshotBuilder(
         Collectors("demo", DemoGpus(demo), DemoGenv(demo), DemoGenvCommand(), DemoProcesses(demo), DemoAccounts()),
         timeout=30,
         groups=EVERYTHING,
     )
-    return [machine.look(SERVICE) for _ in range(ticks)]
+    return [builder.build(SERVICE) for _ in range(ticks)]
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from genvd.analysis.first_seen import MOST_GONE, NO_DEVICE, KeptTime, Sightings
-from genvd.analysis.restart_state import Remembered
+from genvd.analysis.first_seen import MAX_GONE, NO_DEVICE, FirstSeenTracker, SavedTime
+from genvd.analysis.restart_state import RestartState
 from genvd.common.clock import Moment
 from genvd.model.facts import Attachment, EnvironmentRecord, GenvFacts, ProcessFacts
 from genvd.model.snapshot import Environment, Holding
@@ -28,7 +28,7 @@ def facts(created: float | None, attached: float | None = None, pids: tuple[int,
 
 
 def look(
-    sightings: Sightings,
+    sightings: FirstSeenTracker,
     genv: GenvFacts,
     at: float,
     wall: float | None = None,
@@ -37,7 +37,7 @@ def look(
     fresh: bool = True,
 ) -> tuple[float | None, float | None]:
     """Return since when the environment and its attachment are there, in seconds from :data:`NOW` on."""
-    found = sightings.take(genv, processes, moment(at, wall), moment(at, wall), fresh=fresh)
+    found = sightings.update(genv, processes, moment(at, wall), moment(at, wall), fresh=fresh)
     times = [one.created for one in found.environments[:1]] + [one.attached for one in found.attachments[:1]]
     created, attached = (None if time is None else time - NOW for time in (*times, None)[:2])
     return created, attached
@@ -49,9 +49,9 @@ def look(
     ids=["just now", "in whole seconds", "west", "not older though its process is", "east", "in the future"],
 )
 def test_what_was_seen_to_appear_appeared_between_two_collections(claimed: float, believed: float) -> None:
-    sightings = Sightings()
-    sightings.take(GenvFacts(), ProcessFacts(), moment(80), moment(80))
-    sightings.take(GenvFacts(), ProcessFacts(), moment(90), moment(90))
+    sightings = FirstSeenTracker()
+    sightings.update(GenvFacts(), ProcessFacts(), moment(80), moment(80))
+    sightings.update(GenvFacts(), ProcessFacts(), moment(90), moment(90))
     claims = facts(NOW + claimed, NOW + claimed)
     assert look(sightings, claims, 100) == (believed, believed)
     assert look(sightings, claims, 10 * HOUR) == (believed, believed), "and it stays so"
@@ -72,43 +72,43 @@ def test_what_was_there_before_is_as_old_as_its_processes_at_most(
     claimed: float, pids: tuple[int, ...], believed: float
 ) -> None:
     claims = facts(NOW + claimed, NOW + claimed, pids)
-    assert look(Sightings(), claims, 0) == (believed, believed)
+    assert look(FirstSeenTracker(), claims, 0) == (believed, believed)
 
 
 def test_a_jupyter_kernel_is_a_process_too() -> None:
     record = EnvironmentRecord("a", 1001, created=NOW - 8 * HOUR, kernel_ids=("k",))
     kernels = ProcessFacts(kernel_uids={"k": frozenset({1001})}, kernel_starts={"k": BOOT - HOUR})
-    assert look(Sightings(), GenvFacts((record,)), 0, processes=kernels) == (-HOUR, None)
+    assert look(FirstSeenTracker(), GenvFacts((record,)), 0, processes=kernels) == (-HOUR, None)
 
 
 def test_an_attachment_is_not_older_than_its_environment() -> None:
-    assert look(Sightings(), facts(NOW - 100, NOW - HOUR), 0) == (-100, -100)
-    assert look(Sightings(), facts(None, NOW - HOUR), 0) == (None, 0)
+    assert look(FirstSeenTracker(), facts(NOW - 100, NOW - HOUR), 0) == (-100, -100)
+    assert look(FirstSeenTracker(), facts(None, NOW - HOUR), 0) == (None, 0)
 
 
 def test_what_was_not_read_does_not_tell_what_is_not_there() -> None:
-    sightings = Sightings()
-    sightings.take(GenvFacts(), ProcessFacts(), moment(0), moment(0))
-    sightings.take(GenvFacts(), ProcessFacts(), moment(50), moment(50), fresh=False)
+    sightings = FirstSeenTracker()
+    sightings.update(GenvFacts(), ProcessFacts(), moment(0), moment(0))
+    sightings.update(GenvFacts(), ProcessFacts(), moment(50), moment(50), fresh=False)
     assert look(sightings, facts(NOW + 20, NOW + 30), 60) == (20, 30)
 
 
 def test_files_that_were_away_for_a_while_say_what_they_said() -> None:
-    sightings = Sightings()
+    sightings = FirstSeenTracker()
     claims = facts(NOW - HOUR, NOW - 60)
     assert look(sightings, claims, 0) == (-HOUR, -60)
-    sightings.take(GenvFacts(), ProcessFacts(), moment(10), moment(10))
+    sightings.update(GenvFacts(), ProcessFacts(), moment(10), moment(10))
     assert look(sightings, claims, 9 * HOUR) == (-HOUR, -60)
     assert look(sightings, facts(NOW - 7 * HOUR, NOW - 60), 9 * HOUR + 10)[0] == 9 * HOUR, "another one"
-    sightings.begin_again()
+    sightings.reset()
     assert look(sightings, facts(NOW - 1.5 * HOUR), 9 * HOUR + 20)[0] == -1.5 * HOUR, "other files"
 
 
 @pytest.mark.parametrize("step", [-600 * 86400.0, 600 * 86400.0])
 def test_setting_the_clock_puts_right_what_it_made_wrong(step: float) -> None:
     """The process tells when that was, by a clock that nobody sets."""
-    sightings = Sightings()
-    sightings.take(GenvFacts(), ProcessFacts(), moment(0), moment(0, step))
+    sightings = FirstSeenTracker()
+    sightings.update(GenvFacts(), ProcessFacts(), moment(0), moment(0, step))
     claims = facts(NOW + 5 + step, NOW + 5 + step)
     assert look(sightings, claims, 10, 10 + step) == (5 + step, 5 + step)
     created, attached = look(sightings, claims, 20)
@@ -118,18 +118,18 @@ def test_setting_the_clock_puts_right_what_it_made_wrong(step: float) -> None:
 
 def test_it_is_the_same_after_a_restart() -> None:
     """Though the shell that activated the environment has ended meanwhile, and only a later one lives."""
-    before = Sightings()
-    before.take(GenvFacts(), ProcessFacts(), moment(0), moment(0))
+    before = FirstSeenTracker()
+    before.update(GenvFacts(), ProcessFacts(), moment(0), moment(0))
     claims = facts(NOW - 8 * HOUR, NOW + 9 * HOUR)
     assert look(before, claims, 10) == (0, 10)
     record, attachment = claims.environments[0], claims.attachments[0]
     environment = Environment("a", record.uid, None, None, None, None, None, (0,), ())
-    kept = before.kept([environment], [Holding("a", 1001, None, 0, None, None, None, attachment.attached)])
+    kept = before.to_save([environment], [Holding("a", 1001, None, 0, None, None, None, attachment.attached)])
     assert [(one.claimed - NOW, one.found - NOW) for one in kept] == [(-8 * HOUR, 0), (9 * HOUR, 10)]
     later = ProcessFacts(live_pids=frozenset({7}), uids={7: 1001}, starts={7: BOOT + 2 * HOUR})
-    after = Sightings()
+    after = FirstSeenTracker()
     assert look(after, claims, 5 * HOUR, processes=later) == (2 * HOUR, 5 * HOUR)
-    after.recall(kept)
+    after.restore(kept)
     assert look(after, claims, 5 * HOUR, processes=later) == (0, 10)
     assert look(after, facts(NOW - 8 * HOUR, NOW + 10 * HOUR), 11 * HOUR)[1] == 10 * HOUR, "attached again"
 
@@ -139,33 +139,33 @@ def test_a_clock_that_was_wrong_over_a_restart_leaves_nothing_wrong(ahead: float
     """What is seen for the first time is there for an hour; with each start of the monitor the clock is another one."""
     claims = facts(NOW - HOUR, NOW - 60)
     one = Environment("a", 1001, None, None, None, None, None, (0,), ()), Holding("a", 1001, None, 0, *(None,) * 4)
-    kept: tuple[KeptTime, ...] = ()
+    kept: tuple[SavedTime, ...] = ()
     for at, wrong in enumerate((0.0, ahead, ahead, 0.0)):
-        sightings = Sightings()
-        sightings.recall(kept)
+        sightings = FirstSeenTracker()
+        sightings.restore(kept)
         created, attached = look(sightings, claims, at, at + wrong)
         assert created is not None and attached is not None
         assert -2 * HOUR <= created - wrong <= at, "no older than its process, and not in the future"
         assert created <= attached and attached - wrong <= at
-        kept = sightings.kept([one[0]], [one[1]])
+        kept = sightings.to_save([one[0]], [one[1]])
     assert (created, attached) == (-HOUR, -60), "it is right again"
 
 
 def test_what_was_kept_of_another_boot_or_of_the_future_does_not_count() -> None:
-    times = (KeptTime("a", NO_DEVICE, NOW - 8 * HOUR, NOW - 8 * HOUR, BOOT - 8 * HOUR, BOOT - 7 * HOUR, NOW - BOOT),)
-    remembered = Remembered(times=times, boot_id="one")
-    assert remembered.as_of("one") == remembered
-    assert remembered.as_of("other").times == remembered.as_of(None).times == ()
-    assert Remembered(times=times).as_of(None).times == ()
-    sightings = Sightings()
-    sightings.recall([replace(times[0], latest=BOOT + 1)])
+    times = (SavedTime("a", NO_DEVICE, NOW - 8 * HOUR, NOW - 8 * HOUR, BOOT - 8 * HOUR, BOOT - 7 * HOUR, NOW - BOOT),)
+    remembered = RestartState(times=times, boot_id="one")
+    assert remembered.for_boot("one") == remembered
+    assert remembered.for_boot("other").times == remembered.for_boot(None).times == ()
+    assert RestartState(times=times).for_boot(None).times == ()
+    sightings = FirstSeenTracker()
+    sightings.restore([replace(times[0], latest=BOOT + 1)])
     assert look(sightings, facts(NOW - 8 * HOUR), 0) == (-2 * HOUR, None)
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    sightings = Sightings()
+    sightings = FirstSeenTracker()
     for tick in range(5):
         many = tuple(EnvironmentRecord(f"{tick} {number}", created=NOW) for number in range(5000))
-        sightings.take(GenvFacts(many), ProcessFacts(), moment(tick), moment(tick))
-    assert len(sightings._gone) == MOST_GONE
+        sightings.update(GenvFacts(many), ProcessFacts(), moment(tick), moment(tick))
+    assert len(sightings._gone) == MAX_GONE
     assert len(sightings._seen) == 5000

@@ -30,7 +30,7 @@ def seconds(
     clock: IdleClock, at: float, *holdings: Holding, wall: float | None = None, created: float | None = NOW - 900
 ) -> float | None:
     """Return for how long the environment is idle, so many seconds after the first look."""
-    idle = clock.take([environment(created=created)], holdings, 500.0 + at, moment(at, wall))
+    idle = clock.update([environment(created=created)], holdings, 500.0 + at, moment(at, wall))
     return idle.get("a")
 
 
@@ -124,7 +124,7 @@ def test_what_is_gone_is_forgotten() -> None:
     clock = IdleClock()
     for number in range(50):
         one = environment(str(number))
-        clock.take([one], [holding(False, eid=one.eid)], 500.0 + number, moment(0))
+        clock.update([one], [holding(False, eid=one.eid)], 500.0 + number, moment(0))
     assert len(clock._seen) == 1
 
 
@@ -134,7 +134,7 @@ def test_what_is_gone_is_forgotten() -> None:
 def restarted(*kept: LastWork) -> IdleClock:
     """Return the clock of a monitor that was started just now."""
     clock = IdleClock()
-    clock.recall(kept, 500.0, moment(0))
+    clock.restore(kept, 500.0, moment(0))
     return clock
 
 
@@ -187,9 +187,9 @@ def test_what_is_kept_counts_only_for_the_same_environment_and_if_it_can_be(
 def test_a_clock_that_was_set_while_the_monitor_was_down_changes_nothing(ahead: float) -> None:
     kept = replace(last_work(70, 10), known_boot=BOOT - 10)
     clock = IdleClock()
-    clock.recall([kept], 500.0, moment(0, NOW + ahead))
+    clock.restore([kept], 500.0, moment(0, NOW + ahead))
     held = holding(False, attached=NOW + ahead - 600)
-    assert clock.take([environment()], [held], 500.0, moment(0, NOW + ahead)) == {"a": 70}
+    assert clock.update([environment()], [held], 500.0, moment(0, NOW + ahead)) == {"a": 70}
 
 
 def test_what_was_not_known_before_a_restart_stays_so_after_it() -> None:
@@ -198,10 +198,10 @@ def test_what_was_not_known_before_a_restart_stays_so_after_it() -> None:
     assert seconds(clock, 0, holding(None)) is None
     kept = clock.last_work
     clock = IdleClock()
-    clock.recall(kept, 900.0, moment(150))
-    idle = clock.take([environment()], [holding(None)], 900.0, moment(150))
+    clock.restore(kept, 900.0, moment(150))
+    idle = clock.update([environment()], [holding(None)], 900.0, moment(150))
     assert not idle
-    idle = clock.take([environment()], [holding(False)], 960.0, moment(210))
+    idle = clock.update([environment()], [holding(False)], 960.0, moment(210))
     assert idle == {"a": 0}
 
 
@@ -210,7 +210,7 @@ def test_what_the_file_tells_late_counts_only_if_nothing_was_seen_since() -> Non
     assert seconds(idle, -5, holding(False)) == 895
     assert seconds(working, -5, holding(True)) == 0
     for clock in (idle, working):
-        clock.recall([last_work(70, 10)], 500.0, moment(0))
+        clock.restore([last_work(70, 10)], 500.0, moment(0))
     assert seconds(idle, 0, holding(False)) == 70
     assert seconds(working, 0, holding(False)) == 5
 

@@ -23,67 +23,67 @@ KNOWN = AccountFacts({ALICE: "alice", BOB: "bob", NOBODYS: None}, {"ally": ALICE
 )
 def test_a_missing_answer_replaces_no_known_one(missing: AccountFacts | None) -> None:
     known = KnownAccounts()
-    assert known.take(missing, REQUEST).names.get(ALICE) is None
-    assert known.take(KNOWN, REQUEST) == KNOWN
+    assert known.update(missing, REQUEST).names.get(ALICE) is None
+    assert known.update(KNOWN, REQUEST) == KNOWN
     for _ in range(2):
-        assert known.take(missing, REQUEST) == KNOWN
+        assert known.update(missing, REQUEST) == KNOWN
 
 
 def test_another_answer_does() -> None:
     known = KnownAccounts()
-    known.take(KNOWN, REQUEST)
+    known.update(KNOWN, REQUEST)
     new = AccountFacts({ALICE: "carol", BOB: None, NOBODYS: "nora"}, {"ally": BOB, "bob": None})
-    assert known.take(new, REQUEST) == AccountFacts(
+    assert known.update(new, REQUEST) == AccountFacts(
         {ALICE: "carol", BOB: "bob", NOBODYS: "nora"}, {"ally": BOB, "bob": BOB}
     )
 
 
 def test_a_name_that_is_that_of_another_uid_by_now_is_forgotten() -> None:
     known = KnownAccounts()
-    known.take(KNOWN, REQUEST)
-    assert known.take(AccountFacts({ALICE: None, BOB: "alice"}), REQUEST).names[ALICE] is None
-    assert known.take(None, REQUEST).names == {ALICE: None, BOB: "alice", NOBODYS: None}
+    known.update(KNOWN, REQUEST)
+    assert known.update(AccountFacts({ALICE: None, BOB: "alice"}), REQUEST).names[ALICE] is None
+    assert known.update(None, REQUEST).names == {ALICE: None, BOB: "alice", NOBODYS: None}
 
 
 def test_a_restart_while_the_name_service_is_away_renames_nobody() -> None:
     before, after = KnownAccounts(), KnownAccounts()
-    before.take(KNOWN, REQUEST)
+    before.update(KNOWN, REQUEST)
     assert set(before.kept) == {
         KnownAccount(ALICE, "alice", main=True),
         KnownAccount(BOB, "bob", main=True),
         KnownAccount(ALICE, "ally", main=False),
     }
     away = AccountFacts(dict.fromkeys((ALICE, BOB, NOBODYS)), {"ally": None, "bob": None})
-    assert after.take(away, REQUEST).names[ALICE] is None, "the file of the ledger is not read yet"
-    after.recall(before.kept)
+    assert after.update(away, REQUEST).names[ALICE] is None, "the file of the ledger is not read yet"
+    after.restore(before.kept)
     for _ in range(2):
-        assert after.take(away, REQUEST) == KNOWN
+        assert after.update(away, REQUEST) == KNOWN
     assert after.kept == before.kept, "and again after the next restart"
     after = KnownAccounts()
-    after.take(AccountFacts({ALICE: "alicia", BOB: None}), REQUEST)
-    after.recall(before.kept)
-    assert after.take(None, REQUEST).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
+    after.update(AccountFacts({ALICE: "alicia", BOB: None}), REQUEST)
+    after.restore(before.kept)
+    assert after.update(None, REQUEST).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
 
 
 def test_a_known_name_is_not_free_for_others_while_the_name_service_is_away() -> None:
     known = KnownAccounts()
-    known.take(AccountFacts({ALICE: "alice"}), AccountRequest(frozenset({ALICE})))
+    known.update(AccountFacts({ALICE: "alice"}), AccountRequest(frozenset({ALICE})))
     claim = AccountRequest(frozenset({NOBODYS}), frozenset({(NOBODYS, "alice")}))
-    assert known.take(AccountFacts({NOBODYS: None}, {"alice": None}), claim).uids == {"alice": ALICE}
+    assert known.update(AccountFacts({NOBODYS: None}, {"alice": None}), claim).uids == {"alice": ALICE}
 
 
 def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(known_accounts, "MOST_KEPT", 3)
+    monkeypatch.setattr(known_accounts, "MAX_ACCOUNTS", 3)
     known = KnownAccounts()
-    known.take(KNOWN, REQUEST)
+    known.update(KNOWN, REQUEST)
     nobodys = dict.fromkeys(range(6000, 6100))
-    assert known.take(AccountFacts(nobodys), AccountRequest(frozenset(nobodys))).names == nobodys
-    assert known.take(None, REQUEST).names == {ALICE: "alice", BOB: "bob"}
+    assert known.update(AccountFacts(nobodys), AccountRequest(frozenset(nobodys))).names == nobodys
+    assert known.update(None, REQUEST).names == {ALICE: "alice", BOB: "bob"}
     people = {uid: f"user{uid}" for uid in range(6000, 6100)}
-    known.take(AccountFacts(people), AccountRequest(frozenset(people)))
-    assert known.take(None, REQUEST).names == {}
+    known.update(AccountFacts(people), AccountRequest(frozenset(people)))
+    assert known.update(None, REQUEST).names == {}
 
 
 def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch:
     accounts, known = AccountCollector(), KnownAccounts()
     request = AccountRequest(frozenset({0}))
     name = pwd.getpwuid(0).pw_name
-    assert known.take(accounts.collect(request), request).names == {0: name}
+    assert known.update(accounts.collect(request), request).names == {0: name}
 
     def away(uid: int) -> pwd.struct_passwd:
         raise KeyError(uid)
@@ -99,4 +99,4 @@ def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch:
     with monkeypatch.context() as directory:
         directory.setattr(pwd, "getpwuid", away)
         assert accounts.collect(request).names == {0: None}
-        assert known.take(accounts.collect(request), request).names == {0: name}
+        assert known.update(accounts.collect(request), request).names == {0: name}

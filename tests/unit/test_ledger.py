@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from genvd.analysis.first_seen import KeptTime
+from genvd.analysis.first_seen import SavedTime
 from genvd.analysis.idleness import LastWork
 from genvd.analysis.known_accounts import KnownAccount
-from genvd.analysis.renumbering import KeptDevice
-from genvd.analysis.restart_state import Remembered
+from genvd.analysis.renumbering import SavedAttachment
+from genvd.analysis.restart_state import RestartState
 from genvd.common.text import RESERVED, clean
 from genvd.config import schema as configuration
 from genvd.config.schema import Config
@@ -184,15 +184,18 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
     steps = (((WORK, other), (WORK, other)), (None, (WORK, other)), ((other,), (other,)), ((), ()))
     for last_work, expected in steps:
         if last_work is not None:
-            book.keep(Remembered(last_work))
+            book.keep(RestartState(last_work))
         write(store, book)
         assert store.stored().remembered.last_work == expected
     book = Book()
     assert book.recalled() is None
-    devices = KeptDevice("1", 1, NOW - 900.0, "GPU-b", None), KeptDevice("2", 0, None, None, "00000000:65:00.0")
-    times = (KeptTime("1", -1, NOW - 9000.0, NOW - 900.0, 4000.25, 4100.125, 1e9 + 0.5),)
+    devices = (
+        SavedAttachment("1", 1, NOW - 900.0, "GPU-b", None),
+        SavedAttachment("2", 0, None, None, "00000000:65:00.0"),
+    )
+    times = (SavedTime("1", -1, NOW - 9000.0, NOW - 900.0, 4000.25, 4100.125, 1e9 + 0.5),)
     accounts = KnownAccount(1001, "alice", main=True), KnownAccount(1001, "ally", main=False)
-    remembered = Remembered((WORK,), times, devices, accounts, "boot")
+    remembered = RestartState((WORK,), times, devices, accounts, "boot")
     other_book = begun()
     other_book.keep(remembered)
     write(store, other_book)
@@ -204,9 +207,9 @@ def test_what_is_kept_of_last_work_is_what_is_there_now(store: Store) -> None:
 
 def test_what_it_remembers_is_read_where_it_can_be(store: Store, tmp_path: Path) -> None:
     ledger = config(store.path.parent)
-    assert recalled(ledger) == Remembered()
-    store.write(Batch({}, {}, Remembered((WORK,), boot_id="boot")))
-    assert recalled(ledger) == Remembered((WORK,), boot_id="boot")
+    assert recalled(ledger) == RestartState()
+    store.write(Batch({}, {}, RestartState((WORK,), boot_id="boot")))
+    assert recalled(ledger) == RestartState((WORK,), boot_id="boot")
     assert recalled(replace(ledger, ledger_enabled=False)) is None
     assert recalled(config(tmp_path / "nowhere")) is None
     for what in ("pipe", "text", "demo"):
@@ -221,14 +224,14 @@ def test_what_it_remembers_is_read_where_it_can_be(store: Store, tmp_path: Path)
 def test_names_of_accounts_are_kept_until_others_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def kept(*now: tuple[int, str, bool]) -> Sequence[tuple[int, str, bool]]:
         people = tuple(KnownAccount(*one) for one in now)
-        store.write(Batch({}, {}, Remembered(accounts=people)))
+        store.write(Batch({}, {}, RestartState(accounts=people)))
         return list(store.stored().remembered.accounts)
 
     assert kept((1, "alice", True), (2, "bob", True)) == [(1, "alice", True), (2, "bob", True)]
     assert kept() == [(1, "alice", True), (2, "bob", True)], "she may come back"
     assert kept((2, "bob", False), (1, "ally", False))[-1] == (2, "bob", True), "it is still what that uid is called"
     assert kept((1, "bob", True), (2, "alice", True)) == [(2, "alice", True), (1, "ally", False), (1, "bob", True)]
-    monkeypatch.setattr("genvd.ledger.account_names.MOST_KEPT", 2)
+    monkeypatch.setattr("genvd.ledger.account_names.MAX_ACCOUNTS", 2)
     assert len(kept((3, "carol", True))) == 2
     keep_up(store.connection, time.time() + 40 * DAY, 35 * DAY, 30 * DAY, lambda: True)
     assert store.stored().remembered.accounts == ()
@@ -237,7 +240,7 @@ def test_names_of_accounts_are_kept_until_others_have_them(store: Store, monkeyp
 def test_the_last_work_of_ten_thousand_environments_is_not_kept(store: Store) -> None:
     book = begun()
     many = [LastWork(str(number), 1000, 1.0, float(number), float(number)) for number in range(10_000)]
-    book.keep(Remembered((*many, WORK)))
+    book.keep(RestartState((*many, WORK)))
     write(store, book)
     assert WORK in store.stored().remembered.last_work
     assert store.stored().remembered.last_work[:-1] == tuple(many[-MOST_OF_A_USER:])
@@ -565,15 +568,15 @@ def test_a_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date(
         store.close()
     assert before == {"alice": Total(1001, 5000, 4000, 1000, None)}
     stored = read_unwritable(store.path)
-    assert (stored.totals, stored.ceilings, stored.remembered) == (before, {}, Remembered())
+    assert (stored.totals, stored.ceilings, stored.remembered) == (before, {}, RestartState())
     assert stored.clock == ClockState(NOW), "that is when it was last written"
     store = Store(tmp_path, "live")
     assert store.stored().totals == before
     assert store.stored().remembered.last_work == ()
-    store.write(Batch({}, before, Remembered((WORK,)), {"alice": Total(None, 9000, 4000, 1000, None)}))
+    store.write(Batch({}, before, RestartState((WORK,)), {"alice": Total(None, 9000, 4000, 1000, None)}))
     store.close()
     stored = read_unwritable(store.path)
-    assert (stored.totals, stored.remembered) == (before, Remembered((WORK,)))
+    assert (stored.totals, stored.remembered) == (before, RestartState((WORK,)))
     assert stored.ceilings == {"alice": Total(1001, 9000, 4000, 1000, None)}
 
 

@@ -23,46 +23,46 @@ def peaks_of(processes: tuple[Process, ...] | None) -> list[list[int | None]]:
 def test_a_process_has_the_highest_that_was_seen_on_each_device() -> None:
     peaks = MemoryPeaks()
     for now, highest in (((5, 1), [5, 1]), ((9, 0), [9, 1]), ((2, 3), [9, 3])):
-        assert peaks_of(peaks.of_processes((process(*now),), DEVICES)) == [highest]
+        assert peaks_of(peaks.add_process_peaks((process(*now),), DEVICES)) == [highest]
 
 
 def test_another_process_with_the_same_pid_begins_again() -> None:
     peaks = MemoryPeaks()
-    peaks.of_processes((process(9),), DEVICES)
-    assert peaks_of(peaks.of_processes((process(2, started=200.0),), DEVICES)) == [[2]]
+    peaks.add_process_peaks((process(9),), DEVICES)
+    assert peaks_of(peaks.add_process_peaks((process(2, started=200.0),), DEVICES)) == [[2]]
 
 
 def test_without_a_start_or_the_memory_there_is_no_peak() -> None:
     peaks = MemoryPeaks()
-    assert peaks_of(peaks.of_processes((process(9, started=None),), DEVICES)) == [[None]]
-    peaks.of_processes((process(9),), DEVICES)
-    assert peaks_of(peaks.of_processes((process(None),), DEVICES)) == [[None]]
-    assert peaks_of(peaks.of_processes((process(1),), DEVICES)) == [[9]]
+    assert peaks_of(peaks.add_process_peaks((process(9, started=None),), DEVICES)) == [[None]]
+    peaks.add_process_peaks((process(9),), DEVICES)
+    assert peaks_of(peaks.add_process_peaks((process(None),), DEVICES)) == [[None]]
+    assert peaks_of(peaks.add_process_peaks((process(1),), DEVICES)) == [[9]]
 
 
 def test_a_peak_goes_with_the_device_not_with_its_index() -> None:
     peaks = MemoryPeaks()
-    peaks.of_processes((process(9),), DEVICES)
+    peaks.add_process_peaks((process(9),), DEVICES)
     moved = (replace(DEVICES[1], index=0), replace(DEVICES[0], index=1))
-    assert peaks_of(peaks.of_processes((process(1, 2),), moved)) == [[1, 9]]
+    assert peaks_of(peaks.add_process_peaks((process(1, 2),), moved)) == [[1, 9]]
 
 
 def test_a_device_that_does_not_answer_costs_no_peak() -> None:
     peaks = MemoryPeaks()
-    peaks.of_processes((process(9),), DEVICES)
+    peaks.add_process_peaks((process(9),), DEVICES)
     for _ in range(10):
-        peaks.of_processes((), (Device(0, "GPU-a", up=False), DEVICES[1]))
-        assert peaks.of_processes(None, None) is None
-    assert peaks_of(peaks.of_processes((process(1),), DEVICES)) == [[9]]
+        peaks.add_process_peaks((), (Device(0, "GPU-a", up=False), DEVICES[1]))
+        assert peaks.add_process_peaks(None, None) is None
+    assert peaks_of(peaks.add_process_peaks((process(1),), DEVICES)) == [[9]]
 
 
 def test_what_has_ended_is_forgotten() -> None:
     peaks = MemoryPeaks()
     for number in range(1000):
-        peaks.of_processes((process(9, pid=number + 1),), DEVICES)
+        peaks.add_process_peaks((process(9, pid=number + 1),), DEVICES)
     assert len(vars(peaks)["_of_processes"]) < 10
     for _ in range(3):
-        peaks.of_processes((), DEVICES)
+        peaks.add_process_peaks((), DEVICES)
     assert not vars(peaks)["_of_processes"]
 
 
@@ -74,7 +74,7 @@ def environment(*memory: int | None, eid: str = "a", created: float = 1.0) -> En
 
 
 def environment_peaks(peaks: MemoryPeaks, *environments: Environment) -> list[list[int | None]]:
-    told = peaks.of_environments(environments, DEVICES)
+    told = peaks.add_environment_peaks(environments, DEVICES)
     return [[use.peak_memory_bytes for use in one.uses or ()] for one in told]
 
 
@@ -89,7 +89,7 @@ def test_an_environment_has_no_peak_while_its_memory_is_not_known() -> None:
     peaks = MemoryPeaks()
     environment_peaks(peaks, environment(7))
     assert environment_peaks(peaks, environment(None)) == [[None]]
-    assert peaks.of_environments((replace(environment(), uses=None),), None)[0].uses is None
+    assert peaks.add_environment_peaks((replace(environment(), uses=None),), None)[0].uses is None
     assert environment_peaks(peaks, environment(1)) == [[7]]
 
 

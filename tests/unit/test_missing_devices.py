@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.analysis.missing_devices import MOST_MISSING, MissingDevices
+from genvd.analysis.missing_devices import MAX_MISSING, MissingDevices
 from genvd.model.device import Device
 from genvd.model.snapshot import MissingDevice, ServiceStatus, Snapshot
 from genvd.overview import overview
@@ -17,13 +17,13 @@ def listed(*uuids: str | None) -> list[Device]:
 def test_a_device_that_goes_is_named_until_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     missing = MissingDevices()
-    assert missing.take(listed("a", "b", "c")) == ()
-    assert missing.take(listed("a", "c", None)) == ()  # the third may be it
+    assert missing.update(listed("a", "b", "c")) == ()
+    assert missing.update(listed("a", "c", None)) == ()  # the third may be it
     gone = (MissingDevice(1, "b", None),)
-    assert [missing.take(devices) for devices in (listed("a", "c"), listed("a", "c"), None)] == [gone] * 3
+    assert [missing.update(devices) for devices in (listed("a", "c"), listed("a", "c"), None)] == [gone] * 3
     (line,) = caplog.messages
     assert line.startswith("GPU 1 (b) is not listed by the driver any more; see ")
-    assert missing.take(listed("a", "b", "c")) == ()
+    assert missing.update(listed("a", "b", "c")) == ()
     assert caplog.messages[1].startswith("GPU 1 (b) is listed by the driver again")
     assert len(caplog.messages) == 2
 
@@ -39,7 +39,7 @@ def test_it_is_a_problem_with_index_and_uuid() -> None:
 
 def test_there_is_an_end_to_what_is_remembered(caplog: pytest.LogCaptureFixture) -> None:
     missing = MissingDevices()
-    for number in range(MOST_MISSING + 40):
-        found = missing.take(listed(f"u{number}"))
-    assert len(found) == MOST_MISSING
-    assert len(caplog.messages) < MOST_MISSING + 40
+    for number in range(MAX_MISSING + 40):
+        found = missing.update(listed(f"u{number}"))
+    assert len(found) == MAX_MISSING
+    assert len(caplog.messages) < MAX_MISSING + 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES, LeftMemory
+from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES, OrphanMemoryTracker
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Process, UnseenMemory
 
@@ -25,12 +25,12 @@ class Machine:
     """One with processes in pid namespaces of their own."""
 
     def __init__(self) -> None:
-        self._memory = LeftMemory()
+        self._memory = OrphanMemoryTracker()
 
     def take(
         self, devices: list[Device], processes: tuple[Process, ...], live: frozenset[int] = frozenset()
     ) -> tuple[int, ...]:
-        return tuple(one.device_index for one in self._memory.take(devices, processes, live, all_seen=False))
+        return tuple(one.device_index for one in self._memory.update(devices, processes, live, all_seen=False))
 
 
 def test_memory_that_came_without_a_process_is_of_somebody_unseen() -> None:
@@ -41,7 +41,7 @@ def test_memory_that_came_without_a_process_is_of_somebody_unseen() -> None:
 
 
 def test_where_all_processes_are_seen_memory_of_nobody_is_left_behind() -> None:
-    assert LeftMemory().take([device(20 * GIB)], (), frozenset(), all_seen=True) == ()
+    assert OrphanMemoryTracker().update([device(20 * GIB)], (), frozenset(), all_seen=True) == ()
 
 
 def test_memory_of_a_process_that_was_seen_to_end_is_left_behind() -> None:
@@ -67,18 +67,18 @@ def test_a_device_that_does_not_answer_for_a_while_forgets_nothing() -> None:
 
 
 def test_a_process_that_is_listed_no_more_and_lives_is_unseen() -> None:
-    memory = LeftMemory()
-    memory.take([device(20 * GIB)], (process(1, 20 * GIB),), frozenset(), all_seen=True)
-    assert memory.vanished({1}) == frozenset()
+    memory = OrphanMemoryTracker()
+    memory.update([device(20 * GIB)], (process(1, 20 * GIB),), frozenset(), all_seen=True)
+    assert memory.unlisted_pids({1}) == frozenset()
     for _ in range(2):
-        assert memory.vanished(frozenset()) == {1}
-        assert memory.take([device(20 * GIB)], (), {1}, all_seen=True) == (UnseenMemory(0, 20 * GIB),)
-    assert memory.take([device(20 * GIB)], (), frozenset(), all_seen=True) == (), "now it has ended"
+        assert memory.unlisted_pids(frozenset()) == {1}
+        assert memory.update([device(20 * GIB)], (), {1}, all_seen=True) == (UnseenMemory(0, 20 * GIB),)
+    assert memory.update([device(20 * GIB)], (), frozenset(), all_seen=True) == (), "now it has ended"
 
 
 def test_only_what_nobody_left_behind_is_unseen() -> None:
-    memory = LeftMemory()
-    (unseen,) = memory.take([device(3 * GIB)], (process(1, GIB, gone=True),), frozenset(), all_seen=False)
+    memory = OrphanMemoryTracker()
+    (unseen,) = memory.update([device(3 * GIB)], (process(1, GIB, gone=True),), frozenset(), all_seen=False)
     assert unseen == UnseenMemory(0, 2 * GIB)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from genvd.analysis.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
 from genvd.analysis.ownership import (
-    MOST_MEMBERS,
+    MAX_MEMBERS,
     Membership,
     OwnedRecord,
     account_name,
@@ -96,20 +96,20 @@ def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
 
 
 def test_the_owner_is_found_among_however_many_processes_of_others() -> None:
-    pids = tuple(range(1, 3 * MOST_MEMBERS))
+    pids = tuple(range(1, 3 * MAX_MEMBERS))
     one, reasons = only(EnvironmentRecord("e", ALICE, pids=pids), facts({**dict.fromkeys(pids, BOB), pids[-1]: ALICE}))
     assert (one.uid, reasons) == (ALICE, [])
 
 
 def test_only_so_many_are_remembered_who_have_left() -> None:
     one, history = None, None
-    for first in range(1, 3 * MOST_MEMBERS, 500):
+    for first in range(1, 3 * MAX_MEMBERS, 500):
         pids = tuple(range(first, first + 500))
         uids = {**{pid: 10_000 + pid for pid in pids}, pids[0]: ALICE}
         one, _ = only(EnvironmentRecord("e", ALICE, pids=pids), facts(uids), history)
         history = memberships([one])["e"]
         assert one.uid == ALICE
-        assert len(one.members) <= MOST_MEMBERS
+        assert len(one.members) <= MAX_MEMBERS
 
 
 def records(*uids: int) -> GenvFacts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from genvd.analysis import policy
-from genvd.analysis.renumbering import Renumbering
-from genvd.analysis.snapshot_builder import Machine
+from genvd.analysis.renumbering import RenumberingDetector
+from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import GpuRequest
 from genvd.collectors.registry import Collectors
 from genvd.ledger.accounting import Meter
@@ -44,14 +44,14 @@ def attached(eid: str, index: int, at: float | None = 1.0) -> Attachment:
 
 
 def unclear(
-    renumbering: Renumbering, present: tuple[Device, ...] | None, *attachments: Attachment
+    renumbering: RenumberingDetector, present: tuple[Device, ...] | None, *attachments: Attachment
 ) -> dict[str, set[int]]:
-    found = renumbering.take(present, attachments).devices
+    found = renumbering.update(present, attachments).devices
     return {eid: set(indices) for (eid, _), indices in found.items()}
 
 
 def test_an_attachment_is_unclear_from_a_move_until_the_device_is_back() -> None:
-    order, one, two = Renumbering(), attached("1", 1), attached("2", 2)
+    order, one, two = RenumberingDetector(), attached("1", 1), attached("2", 2)
     assert unclear(order, None, one) == {}
     assert unclear(order, devices(A, B, C), one, two, attached("3", 9)) == {}
     assert unclear(order, devices(B, C), one, two) == {"1": {0, 1}, "2": {1}}
@@ -61,7 +61,7 @@ def test_an_attachment_is_unclear_from_a_move_until_the_device_is_back() -> None
 
 
 def test_what_is_attached_after_the_move_is_of_the_device_that_is_there() -> None:
-    order = Renumbering()
+    order = RenumberingDetector()
     unclear(order, devices(A, B), attached("1", 1))
     assert unclear(order, devices(B), attached("1", 1), attached("2", 0)) == {"1": {0}}
     assert unclear(order, devices(B), attached("1", 0, 2.0), attached("2", 0)) == {}
@@ -69,13 +69,13 @@ def test_what_is_attached_after_the_move_is_of_the_device_that_is_there() -> Non
 
 
 def test_a_restart_of_the_monitor_forgets_no_move() -> None:
-    before, after = Renumbering(), Renumbering()
+    before, after = RenumberingDetector(), RenumberingDetector()
     unclear(before, devices(A, B), attached("1", 1), attached("gone", 0), attached("\ud800", 1, None))
     active = [Environment(eid, 1, None, None, None, None, None, (), ()) for eid in ("1", "\ud800")]
-    kept = before.kept(active)
+    kept = before.to_save(active)
     assert [(one.eid, one.device_index, one.uuid) for one in kept] == [("1", 1, "GPU-b"), ("\\ud800", 1, "GPU-b")]
     unclear(after, devices(B, C), attached("1", 1))  # before the ledger has told what it remembers
-    after.recall(kept)
+    after.restore(kept)
     attachments = attached("1", 1), attached("\ud800", 1, None), attached("new", 1)
     assert unclear(after, devices(B, C), *attachments) == {"1": {0, 1}, "\ud800": {0, 1}}
     assert unclear(after, devices(A, B), *attachments[:2]) == {}
@@ -96,7 +96,7 @@ def test_a_restart_of_the_monitor_forgets_no_move() -> None:
     ],
 )
 def test_what_tells_that_a_device_is_another_one(before: Devices, after: Devices, moved: bool) -> None:
-    order = Renumbering()
+    order = RenumberingDetector()
     unclear(order, devices(*before), attached("1", 0))
     assert bool(unclear(order, devices(*after), attached("1", 0))) is moved
 
@@ -150,10 +150,10 @@ class Accounts:
 def test_nobody_is_accused_nor_charged_after_a_move() -> None:
     """Two programs go on where they are, while the device before theirs falls off the bus."""
     gpus, genv = Gpus(), Genv()
-    machine = Machine(Collectors("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
+    builder = SnapshotBuilder(Collectors("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
 
     def look() -> Snapshot:
-        return machine.look(ServiceStatus("1", "live", "3", "13"))
+        return builder.build(ServiceStatus("1", "live", "3", "13"))
 
     def on(first: int, second: int) -> tuple[Context, ...]:
         return Context(1, first, 5, utilization=0.5), Context(2, second, 5, utilization=0.5)

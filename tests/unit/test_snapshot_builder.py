@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from genvd.analysis.snapshot_builder import Machine
+from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import GpuRequest
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.collectors.registry import Collectors
@@ -53,26 +53,26 @@ class Accounts:
 
 def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:
     accounts = Accounts()
-    machine = Machine(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=0.5)
+    builder = SnapshotBuilder(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=0.5)
     try:
         for most in (2.0, 0.4, 0.4, 0.4, 0.4, 0.4):
             started = time.monotonic()
-            seen = machine.look(SERVICE)
+            seen = builder.build(SERVICE)
             assert time.monotonic() - started < most
             assert [user.username for user in seen.users or ()] == ["somebody"]
             assert [status.name for status in seen.collectors if not status.success] == ["accounts"]
     finally:
         accounts.goes_on.set()
     deadline = time.monotonic() + 20
-    while [user.username for user in machine.look(SERVICE).users or ()] != ["real"]:
+    while [user.username for user in builder.build(SERVICE).users or ()] != ["real"]:
         assert time.monotonic() < deadline
 
 
 def test_claims_are_counted_from_one_look_to_the_next() -> None:
     accounts = Accounts()
     accounts.goes_on.set()
-    machine = Machine(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=20)
+    builder = SnapshotBuilder(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=20)
     for _ in range(3):
-        counted = machine.look(SERVICE).rejected_claims
+        counted = builder.build(SERVICE).rejected_claims
         assert RejectedClaims("username", 1) in counted
         assert RejectedClaims("malformed", 3) in counted

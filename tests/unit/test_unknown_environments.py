@@ -6,7 +6,7 @@ import pytest
 
 from genvd.analysis import activity, join, policy
 from genvd.analysis.ownership import OwnedRecord
-from genvd.analysis.unknown_environments import NO_DOUBT, Doubt, doubt
+from genvd.analysis.unknown_environments import NO_POSSIBLE_USE, PossibleUse, possible_use
 from genvd.model.device import Device
 from genvd.model.facts import AccountFacts, Attachment, Context, EnvironmentRecord, ProcessFacts, ProcessOwner
 from genvd.model.snapshot import ServiceStatus, Snapshot
@@ -26,17 +26,17 @@ DEVICES = tuple(
 )
 
 
-def machine(owner: ProcessOwner, *contexts: Context, gone: bool = False) -> tuple[Snapshot, Doubt]:
+def machine(owner: ProcessOwner, *contexts: Context, gone: bool = False) -> tuple[Snapshot, PossibleUse]:
     """Return the machine with one process of a kind, and one of bob's in his environment on device 1."""
     facts = ProcessFacts(
         {7: owner, 8: ProcessOwner(BOB, "b")},
         gone=frozenset({7} if gone else ()),
     )
     processes, _ = join.processes((*contexts, Context(8, 1, 100, utilization=0.0)), facts, OWNED, ACCOUNTS)
-    unclear = doubt(processes, facts, OWNED, ACCOUNTS)
+    unclear = possible_use(processes, facts, OWNED, ACCOUNTS)
     environments, _ = join.environments(OWNED, ATTACHED, processes, ACCOUNTS, unclear)
     holdings = activity.holdings(environments, ATTACHED, processes, DEVICES, unclear)
-    environments = activity.with_activity(environments, ATTACHED, processes, DEVICES, doubt=unclear)
+    environments = activity.with_activity(environments, ATTACHED, processes, DEVICES, possible_use=unclear)
     service = ServiceStatus("1", "live", "3", "13")
     return Snapshot(
         0.0, service, devices=DEVICES, processes=processes, environments=environments, holdings=holdings
@@ -84,7 +84,7 @@ def test_what_depends_on_an_unknown_process_is_not_known() -> None:
     broken = {(one.eid, rule): is_broken for one, rule, is_broken in policy.all_violations(seen)}
     assert broken == {("a", policy.UNATTACHED_DEVICE): None, ("b", policy.UNATTACHED_DEVICE): False}
     assert policy.unmanaged_by_user(seen) == {"alice": None, "bob": 0}
-    assert policy.unknown_environments(seen)["no_permission"] == 1
+    assert policy.count_unknown_environments(seen)["no_permission"] == 1
 
 
 def test_an_unknown_process_that_did_not_work_makes_nobody_busy() -> None:
@@ -95,6 +95,6 @@ def test_an_unknown_process_that_did_not_work_makes_nobody_busy() -> None:
 
 def test_one_that_has_ended_is_accused_of_nothing_and_hides_nothing() -> None:
     seen, unclear = machine(unknown(ALICE), Context(7, 0, 10), gone=True)
-    assert unclear == NO_DOUBT
+    assert unclear == NO_POSSIBLE_USE
     assert policy.unmanaged_by_user(seen) == {"alice": 0, "bob": 0}
-    assert not any(policy.unknown_environments(seen).values())
+    assert not any(policy.count_unknown_environments(seen).values())

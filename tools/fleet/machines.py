@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
-from genvd.analysis.snapshot_builder import Machine
+from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import device_groups
 from genvd.collectors.demo.machine import DemoAccounts, DemoGenv, DemoGenvCommand, DemoGpus, DemoMachine, DemoProcesses
 from genvd.collectors.registry import Collectors
@@ -43,7 +43,7 @@ class Watched:
             config: which groups of metrics there are, and how often it is looked at.
         """
         self._mode = collectors.mode
-        self._machine = Machine(collectors, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
+        self._builder = SnapshotBuilder(collectors, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
         self._ledger = Ledger(config, "demo") if config.ledger_enabled else None
         left_out = frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))
         self._registry = Registry(ErrorLog(logging.getLogger(__name__)), _LIMITS, left_out)
@@ -63,7 +63,7 @@ class Watched:
             config_reload_timestamp=0.0,
             publish_success=True,
         )
-        snapshot = self._machine.look(service)
+        snapshot = self._builder.build(service)
         return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.take(snapshot))
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
