@@ -181,14 +181,14 @@ _ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
 
 def _top(config: Config, options: argparse.Namespace) -> int:
     from genvd.terminal.client import Access, ServiceError
-    from genvd.terminal.top import Wanted, run
+    from genvd.terminal.top import TopOptions, run
 
     try:
         if options.key_file and not options.cert_file:
             raise ServiceError("--key-file is of no use alone; --cert-file names its certificate")
         password = _password(options.password_file)
         access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
-        run(config, Wanted(options.url, access, options.refresh, options.demo))
+        run(config, TopOptions(options.url, access, options.refresh, options.demo))
     except ServiceError as error:
         log.error("%s", error)
         return EXIT_FAILED

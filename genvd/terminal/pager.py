@@ -1,4 +1,4 @@
-"""The part of a view that is on the screen, and the keys that move it."""
+"""The part of a view that fits on the screen, and the keys that scroll it."""
 
 from __future__ import annotations
 
@@ -10,55 +10,56 @@ from genvd.terminal.style import Style, line
 
 if TYPE_CHECKING:
     from genvd.terminal.style import Line
-    from genvd.terminal.view import Picture
+    from genvd.terminal.view import View
 
 
-_ROOM_FOR_FOOT = 5
-"""Lines below the head from which on one of them says how much is out of sight."""
+_FOOTER_MIN_LINES = 5
+"""The footer is shown if the body has at least this many lines of the screen."""
 
 
-class Window:
-    """What is shown of a picture that may have more lines than the screen."""
+class Pager:
+    """Scrolls through a view that may have more lines than the screen."""
 
     def __init__(self) -> None:
-        self._first = self._last = 0  # lines of the body that the window can begin with, and does
+        self._first = 0  # the first visible line of the body
+        self._last_first = 0  # the highest value of _first
         self._page = 1
-        self._helps = False
+        self._show_help = False
 
     def press(self, key: Key) -> None:
-        """Do what a key is for, by what was shown last."""
+        """Scroll, or switch the help on or off."""
         moves = {
             Key.UP: -1,
             Key.DOWN: 1,
             Key.PAGE_UP: -self._page,
             Key.PAGE_DOWN: self._page,
-            Key.HOME: -self._last,
-            Key.END: self._last,
+            Key.HOME: -self._last_first,
+            Key.END: self._last_first,
         }
-        self._first = min(self._last, max(0, self._first + moves.get(key, 0)))
-        self._helps ^= key is Key.HELP
+        self._first = min(self._last_first, max(0, self._first + moves.get(key, 0)))
+        self._show_help ^= key is Key.HELP
 
-    def lines(self, picture: Picture, most: int) -> list[Line]:
-        """Return the lines in sight, so many at most."""
-        room = max(0, most - len(picture.head))
-        foot = self._helps or (len(picture.body) > room >= _ROOM_FOR_FOOT)
-        page = max(0, room - foot)
-        self._page, self._last = max(1, page), max(0, len(picture.body) - page)
-        self._first = min(self._first, self._last)
-        shown = picture.body[self._first : self._first + page]
-        padded = [*shown, *[line()] * (page - len(shown)), self._foot()] if foot else shown
-        return [*picture.head, *padded][:most]
+    def visible_lines(self, view: View, height: int) -> list[Line]:
+        """Return the visible lines, at most ``height``."""
+        available = max(0, height - len(view.head))
+        footer = self._show_help or (len(view.body) > available >= _FOOTER_MIN_LINES)
+        page = max(0, available - footer)
+        self._page, self._last_first = max(1, page), max(0, len(view.body) - page)
+        self._first = min(self._first, self._last_first)
+        body = view.body[self._first : self._first + page]
+        padded = [*body, *[line()] * (page - len(body)), self._footer()] if footer else body
+        return [*view.head, *padded][:height]
 
-    def _foot(self) -> Line:
-        if self._helps:
+    def _footer(self) -> Line:
+        if self._show_help:
             return line(HELP, Style.DIM)
-        above, below = self._first, self._last - self._first
-        told = f"and {below} more lines" if not above else f"{above} lines above, {below} below"
-        return line(f"  {told} (? shows the keys)", Style.DIM)
+        above, below = self._first, self._last_first - self._first
+        position = f"{above} lines above, {below} below" if above else f"and {below} more lines"
+        return line(f"  {position} (? shows the keys)", Style.DIM)
 
 
 class Key(Enum):
-    """Something that the user wants."""
+    """What a key does."""
 
     QUIT = auto()
     UP = auto()
@@ -71,9 +72,9 @@ class Key(Enum):
 
 
 HELP = "q quits; j k arrows: a line; space b PgDn PgUp: a page; g G Home End: the ends"
-"""All keys, in one line of the usual terminal."""
+"""All keys; fits into one line of 80 columns."""
 
-# With escapes as xterm and the Linux console send them (console_codes(4)).
+# The escape sequences are those of xterm and of the Linux console (console_codes(4)).
 _KEYS = {
     Key.QUIT: (b"q", b"Q", b"\x03", b"\x04"),
     Key.UP: (b"k", b"\x1b[A", b"\x1bOA"),
@@ -84,10 +85,10 @@ _KEYS = {
     Key.END: (b"G", b"\x1b[F", b"\x1bOF", b"\x1b[4~", b"\x1b[8~"),
     Key.HELP: (b"?", b"h"),
 }
-_BY_BYTES = {sent: key for key, several in _KEYS.items() for sent in several}
-_SENT = re.compile(rb"\x1b\[[0-9;]*[@-~]|\x1bO[@-~]|.", re.DOTALL)
+_KEY_BY_SEQUENCE = {sequence: key for key, sequences in _KEYS.items() for sequence in sequences}
+_SEQUENCE = re.compile(rb"\x1b\[[0-9;]*[@-~]|\x1bO[@-~]|.", re.DOTALL)
 
 
 def pressed(typed: bytes) -> list[Key]:
-    """Return the keys of what a terminal sent, without those that are for nothing."""
-    return [_BY_BYTES[sent] for sent in _SENT.findall(typed) if sent in _BY_BYTES]
+    """Return the keys in the input of a terminal; unknown ones are ignored."""
+    return [_KEY_BY_SEQUENCE[sequence] for sequence in _SEQUENCE.findall(typed) if sequence in _KEY_BY_SEQUENCE]

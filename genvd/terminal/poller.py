@@ -1,4 +1,4 @@
-"""Asks for the Snapshot in a thread: an answer can take longer than anybody waits for a key to do something."""
+"""Fetches the Snapshot in a background thread, so that ``top`` reacts to keys while an answer is slow."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from genvd.terminal.client import Seen, ServiceError
+from genvd.terminal.client import ServiceError, TimedSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Source(Protocol):
-    """Whom to ask; by one thread at a time."""
+class SnapshotSource(Protocol):
+    """Where Snapshots come from. It is called by one thread at a time."""
 
-    def look(self) -> Seen:
-        """Return what there is now.
+    def fetch(self) -> TimedSnapshot:
+        """Return the current Snapshot.
 
         Raises:
             ServiceError: there is no answer.
@@ -25,49 +25,49 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What was seen last."""
+class PollState:
+    """The last Snapshot, and why there is no newer one."""
 
-    seen: Seen
-    looked: float
-    """When, of :func:`time.monotonic`."""
+    snapshot: TimedSnapshot
+    fetched: float
+    """Time of the last success, of :func:`time.monotonic`."""
     failure: str | None = None
-    """Why nothing was seen since."""
+    """Why the last attempt failed; None if it succeeded."""
 
     @property
     def now(self) -> float:
-        """Unix time in seconds, by the clock of the machine that is seen."""
-        return self.seen.now + time.monotonic() - self.looked
+        """The current Unix time in seconds, by the clock of the monitored machine."""
+        return self.snapshot.now + time.monotonic() - self.fetched
 
 
-class Looks:
-    """One look after another."""
+class Poller:
+    """Fetches Snapshots, one at a time."""
 
-    def __init__(self, source: Source, seen: Seen, ended: Callable[[], None]) -> None:
-        """Begin with what was seen already.
+    def __init__(self, source: SnapshotSource, first: TimedSnapshot, on_done: Callable[[], None]) -> None:
+        """Create a poller that has a Snapshot already.
 
         Args:
-            source: whom to ask.
-            seen: what it showed.
-            ended: called by another thread when a look is over.
+            source: what is polled.
+            first: the Snapshot that was fetched already.
+            on_done: called in the background thread after each attempt.
         """
-        self.latest = View(seen, time.monotonic())
+        self.latest = PollState(first, time.monotonic())
         self._source = source
-        self._ended = ended
+        self._on_done = on_done
         self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
-        """Look, unless a look is under way."""
+    def start_fetch(self) -> None:
+        """Start a fetch, unless one is running."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look, name="look", daemon=True)
+            self._thread = threading.Thread(target=self._fetch, name="fetch", daemon=True)
             self._thread.start()
 
-    def _look(self) -> None:
+    def _fetch(self) -> None:
         try:
-            self.latest = View(self._source.look(), time.monotonic())
+            self.latest = PollState(self._source.fetch(), time.monotonic())
         except ServiceError as error:
             self.latest = replace(self.latest, failure=str(error))
-        except Exception as error:  # nobody sees what a thread raises, and a traceback would be drawn over the picture
+        except Exception as error:  # a traceback would be written over the screen
             problem = f"unexpected {type(error).__name__}: {error}; please report this as a defect"
             self.latest = replace(self.latest, failure=problem)
-        self._ended()
+        self._on_done()

@@ -1,4 +1,4 @@
-"""A terminal that is drawn upon in place, and left as it was found."""
+"""Draws full-screen on the terminal and restores it afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genvd.common.text_width import width
 from genvd.service.process import leave
 from genvd.terminal.pager import Key, pressed
-from genvd.terminal.style import ISOLATES, painted, takes
+from genvd.terminal.style import ISOLATES, can_encode, render_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +30,12 @@ _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 class Screen:
-    """What is shown on the terminal of this process while :meth:`drawn` holds."""
+    """The terminal of this process, used full-screen inside :meth:`drawn`."""
 
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
         self._encoding = sys.stdout.encoding or "ascii"
-        self._isolates = takes(self._encoding, ISOLATES)
+        self._isolates = can_encode(self._encoding, ISOLATES)
         reading, self._writing = os.pipe()
         self._reading = reading
         os.set_blocking(reading, False)
@@ -43,7 +43,7 @@ class Screen:
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        """Take the terminal, and give it back however this ends: also when it is stopped for a while, or killed."""
+        """Switch to full screen, and restore the terminal at the end, also when the process is stopped or killed."""
         with ExitStack() as stack:
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False))
             for number, handler in (
@@ -54,20 +54,20 @@ class Screen:
                 (signal.SIGTSTP, self._stop),
             ):
                 stack.callback(signal.signal, number, signal.signal(number, handler))
-            stack.callback(self._give_back, self._take())
+            stack.callback(self._restore, self._enter())
             yield
 
-    def _take(self) -> list[object] | None:
-        """Take the terminal; return how it was."""
+    def _enter(self) -> list[object] | None:
+        """Switch to full screen; return the terminal settings from before."""
         before = None
-        with suppress(OSError, termios.error, ValueError):  # standard input may be something else, or closed
+        with suppress(OSError, termios.error, ValueError):  # standard input may be no terminal, or closed
             before = termios.tcgetattr(0)
             tty.setcbreak(0, termios.TCSANOW)
         self._before = before
         self._send(_ENTER)
         return before
 
-    def _give_back(self, before: list[object] | None) -> None:
+    def _restore(self, before: list[object] | None) -> None:
         with suppress(OSError):  # the terminal may be gone
             self._send(_LEAVE)
         if before is not None:
@@ -75,35 +75,35 @@ class Screen:
                 termios.tcsetattr(0, termios.TCSANOW, before)  # type: ignore[arg-type]
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
-        """End at once, whatever goes on: what a handler raises may be lost, or be taken for a failure of something."""
-        self._give_back(self._before)
+        """Exit at once. An exception raised in a handler may be lost, or be caught by unrelated code."""
+        self._restore(self._before)
         leave(0)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        """Let go of the terminal while the shell has it (Ctrl+Z), and take it again afterwards."""
-        self._give_back(self._before)
+        """Restore the terminal while the process is stopped (Ctrl+Z), and draw again afterwards."""
+        self._restore(self._before)
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._take()
+        self._enter()
 
     def show(self, lines: list[Line]) -> None:
-        """Draw these lines, and nothing else."""
+        """Draw these lines and erase everything else."""
         columns, rows = terminal_size()
         drawn = []
         for row, pieces in enumerate(lines[:rows], 1):
-            text = painted(pieces, columns, colors=self._colors, isolates=self._isolates)
-            # What is behind the text is erased; behind the last column there is nothing.
+            text = render_line(pieces, columns, colors=self._colors, isolates=self._isolates)
+            # Erase the rest of the line, but only if there is a rest.
             full = sum(width(piece.text) for piece in pieces) >= columns
             drawn.append(f"\x1b[{row};1H{text}{'' if full else chr(27) + '[K'}")
         below = f"\x1b[{len(lines) + 1};1H\x1b[J" if len(lines) < rows else ""
         self._send("".join(drawn) + below)
 
     def wake(self) -> None:
-        """End :meth:`wait`, or the next one; of any thread."""
+        """End the current or next :meth:`wait`. Any thread may call this."""
         with suppress(BlockingIOError):
             os.write(self._writing, b"\0")
 
     def wait(self, seconds: float) -> list[Key]:
-        """Wait at most so long, less if the size changes or somebody wakes it; return the keys that were pressed."""
+        """Return the pressed keys; wait at most so long, or until the size changes or :meth:`wake` is called."""
         watched = [self._reading] if self._before is None else [self._reading, 0]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reading in ready:
@@ -115,19 +115,19 @@ class Screen:
         return pressed(typed) if typed else [Key.QUIT]
 
     def _send(self, text: str) -> None:
-        """Write at once, as a signal may come in between and write too, which Python's own files do not take."""
+        """Write without a buffer: a signal handler may write in between, and Python's buffered files forbid that."""
         left = text.encode(self._encoding, "replace")
         while left:
             left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 def terminal_size() -> tuple[int, int]:
-    """Return columns and lines of the terminal just now; of one that says 0, those of the environment."""
+    """Return columns and lines of the terminal; if it reports 0, those of the environment variables."""
     try:
         columns, lines = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
         columns = lines = 0
     if columns > 0 and lines > 0:
         return columns, lines
-    usual = shutil.get_terminal_size()  # which looks at COLUMNS and LINES first
-    return columns or usual.columns or 80, lines or usual.lines or 24
+    fallback = shutil.get_terminal_size()  # uses COLUMNS and LINES
+    return columns or fallback.columns or 80, lines or fallback.lines or 24

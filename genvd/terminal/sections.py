@@ -1,4 +1,4 @@
-"""The tables of the view: which columns they have, and how values are written there; what is not known is a dash."""
+"""The tables of ``top``: their columns and the format of their values. An unknown value is shown as a dash."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ if TYPE_CHECKING:
 
 
 BLOCKS = "█░"
-"""Characters of bars."""
+"""Characters of a bar: filled and empty."""
 
-_BAR = 8
-_ROOM_FOR_BARS = 110
+_BAR_WIDTH = 8
+_BARS_MIN_COLUMNS = 110
+"""Bars are drawn on terminals of at least this width."""
 
 
 def devices(overview: Overview, columns: int | None, *, blocks: bool) -> list[Line]:
-    """Return the lines of the devices; none if there are none, as for all that follow.
+    """Return the table of GPUs. Like the other tables, it has no lines if it has no rows.
 
     Args:
-        overview: what is shown.
-        columns: that the lines may take; None for as many as they want.
-        blocks: whether bars can be drawn.
+        overview: the data.
+        columns: width of the terminal; None for no limit.
+        blocks: whether the terminal can show bars.
     """
-    bars = blocks and columns is not None and columns >= _ROOM_FOR_BARS
+    bars = blocks and columns is not None and columns >= _BARS_MIN_COLUMNS
     return _unless_empty(table(_device_columns(overview, bars=bars), overview.devices or (), columns))
 
 
 def instances(overview: Overview, columns: int | None) -> list[Line]:
-    """Return the lines of the MIG devices."""
+    """Return the table of MIG devices."""
     rows = [(device.index, instance) for device in overview.devices or () for instance in device.mig]
     return _unless_empty(table(_INSTANCES, rows, columns))
 
 
 def environments(overview: Overview, columns: int | None) -> list[Line]:
-    """Return the lines of the environments: first those that break rules, then those that work most."""
-    rows = _by_work(overview.environments)
+    """Return the table of environments: those that violate a rule first, then by utilisation."""
+    rows = _by_utilization(overview.environments)
     return _unless_empty(table(_environment_columns(overview.timestamp), rows, columns))
 
 
 def users(overview: Overview, columns: int | None) -> list[Line]:
-    """Return the lines of the users."""
+    """Return the table of users."""
     return _unless_empty(table(_USERS, overview.users or (), columns))
 
 
 def processes(overview: Overview, columns: int | None) -> list[Line]:
-    """Return the lines of the processes, those with the most memory first."""
+    """Return the table of processes, those with the most memory first."""
     return _unless_empty(table(_PROCESSES, _by_memory(overview.processes), columns))
 
 
@@ -65,12 +66,12 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
 
     return (
         Column("GPU", lambda d: str(d.index), right=True),
-        Column("NAME", lambda d: d.name or UNKNOWN, gives=True),
+        Column("NAME", lambda d: d.name or UNKNOWN, shrinks=True),
         Column("UTIL", lambda d: percent(d.utilization) + bar(d.utilization), right=True),
         Column("GiB", lambda d: _memory(d) + bar(_used(d)), right=True),
-        Column("°C", lambda d: whole(d.temperature_celsius), right=True, style=_heat),
-        Column("W", lambda d: whole(d.power_watts), right=True),
-        Column("HELD BY", _holders, gives=True),
+        Column("°C", lambda d: integer(d.temperature_celsius), right=True, style=_heat),
+        Column("W", lambda d: integer(d.power_watts), right=True),
+        Column("HELD BY", _holders, shrinks=True),
         Column(
             "STATE",
             lambda d: _state(d, overview.timestamp),
@@ -105,13 +106,13 @@ _INSTANCES = (
     Column("GiB", lambda row: f"{gib(row[1].memory_used_bytes)}/{gib(row[1].memory_total_bytes)}", right=True),
     Column("UTIL", lambda row: percent(row[1].activity.graphics_ratio), right=True),
     Column("SM", lambda row: percent(row[1].activity.sm_ratio), right=True),
-    Column("UUID", lambda row: row[1].uuid or UNKNOWN, gives=True),
+    Column("UUID", lambda row: row[1].uuid or UNKNOWN, shrinks=True),
 )
 
 
 def _bar(ratio: float | None) -> str:
-    filled = round(min(1.0, max(0.0, ratio or 0.0)) * _BAR)
-    return BLOCKS[0] * filled + BLOCKS[1] * (_BAR - filled)
+    filled = round(min(1.0, max(0.0, ratio or 0.0)) * _BAR_WIDTH)
+    return BLOCKS[0] * filled + BLOCKS[1] * (_BAR_WIDTH - filled)
 
 
 def _memory(device: DeviceRow) -> str:
@@ -143,7 +144,7 @@ def _holder(holder: Holder) -> str:
     return f"{holder.name or holder.eid} ({holder.username})" if holder.username else holder.name or holder.eid
 
 
-def _by_work(rows: tuple[EnvironmentRow, ...] | None) -> list[EnvironmentRow]:
+def _by_utilization(rows: tuple[EnvironmentRow, ...] | None) -> list[EnvironmentRow]:
     return sorted(rows or (), key=lambda row: (not row.violations, -(row.utilization or 0), -(row.memory_bytes or 0)))
 
 
@@ -156,10 +157,10 @@ def _environment_columns(timestamp: float) -> tuple[Column, ...]:
         return UNKNOWN if moment is None else duration(timestamp - moment)
 
     return (
-        Column("ENVIRONMENT", lambda e: e.name or e.eid, gives=True),
-        Column("USER", lambda e: e.username or UNKNOWN, gives=True),
-        Column("GPUS", lambda e: numbers(e.devices), gives=True),
-        Column("PROCS", lambda e: whole(e.processes), right=True),
+        Column("ENVIRONMENT", lambda e: e.name or e.eid, shrinks=True),
+        Column("USER", lambda e: e.username or UNKNOWN, shrinks=True),
+        Column("GPUS", lambda e: numbers(e.devices), shrinks=True),
+        Column("PROCS", lambda e: integer(e.processes), right=True),
         Column("GiB", lambda e: gib(e.memory_bytes), right=True),
         Column("UTIL", lambda e: percent(e.utilization), right=True),
         Column("IDLE", lambda e: since(e.idle_since), right=True),
@@ -169,12 +170,12 @@ def _environment_columns(timestamp: float) -> tuple[Column, ...]:
 
 
 _USERS = (
-    Column("USER", lambda u: u.username, gives=True),
+    Column("USER", lambda u: u.username, shrinks=True),
     Column("ENVIRONMENTS", lambda u: str(u.environments), right=True),
-    Column("GPUS", lambda u: numbers(u.devices), gives=True),
-    Column("PROCS", lambda u: whole(u.processes), right=True),
+    Column("GPUS", lambda u: numbers(u.devices), shrinks=True),
+    Column("PROCS", lambda u: integer(u.processes), right=True),
     Column("GiB", lambda u: gib(u.memory_bytes), right=True),
-    Column("OUTSIDE", lambda u: whole(u.unmanaged), right=True, style=lambda u: _wrong(bool(u.unmanaged))),
+    Column("OUTSIDE", lambda u: integer(u.unmanaged), right=True, style=lambda u: _warn_if(bool(u.unmanaged))),
 )
 
 
@@ -186,22 +187,22 @@ def _environment_of(process: ProcessRow) -> str:
 
 _PROCESSES = (
     Column("PID", lambda p: str(p.pid), right=True),
-    Column("COMMAND", lambda p: p.command or UNKNOWN, gives=True),
-    Column("USER", lambda p: p.username or UNKNOWN, gives=True),
+    Column("COMMAND", lambda p: p.command or UNKNOWN, shrinks=True),
+    Column("USER", lambda p: p.username or UNKNOWN, shrinks=True),
     Column(
         "ENVIRONMENT",
         _environment_of,
-        gives=True,
-        style=lambda p: _wrong(p.unmanaged is True),
+        shrinks=True,
+        style=lambda p: _warn_if(p.unmanaged is True),
     ),
-    Column("GPUS", lambda p: numbers(p.devices), gives=True),
+    Column("GPUS", lambda p: numbers(p.devices), shrinks=True),
     Column("GiB", lambda p: gib(p.memory_bytes), right=True),
     Column("UTIL", lambda p: percent(p.utilization), right=True),
     Column("TYPE", lambda p: p.type),
 )
 
 
-def _wrong(wrong: bool) -> Style:
+def _warn_if(wrong: bool) -> Style:
     return Style.WARNING if wrong else Style.PLAIN
 
 
@@ -210,27 +211,27 @@ _GIB = 2**30
 
 
 def gib(value: int | None) -> str:
-    """Return bytes in GiB."""
+    """Format bytes in GiB."""
     return UNKNOWN if value is None else f"{value / _GIB:.1f}"
 
 
 def percent(ratio: float | None) -> str:
-    """Return a share of 1 in percent."""
+    """Format a ratio in percent."""
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f}%"
 
 
-def whole(value: float | None) -> str:
-    """Return a number without what is behind the point."""
+def integer(value: float | None) -> str:
+    """Format a number, rounded to an integer."""
     return UNKNOWN if value is None else f"{value:.0f}"
 
 
 def numbers(values: tuple[int, ...]) -> str:
-    """Return numbers, such as those of devices."""
+    """Format a list of numbers, such as GPU indices."""
     return ",".join(map(str, values)) or UNKNOWN
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long something lasts, roughly."""
+    """Format a duration with one or two units."""
     if seconds is None:
         return UNKNOWN
     rest = max(0, round(seconds))
@@ -244,7 +245,7 @@ def duration(seconds: float | None) -> str:
 
 
 def count(things: tuple[object, ...] | None, one: str, many: str) -> str:
-    """Return how many things there are."""
+    """Format the number of things, such as ``2 users``."""
     if things is None:
         return f"{many} unknown"
     return f"{len(things)} {one if len(things) == 1 else many}"

@@ -1,4 +1,4 @@
-"""Lines of text in colours, and when there are to be any."""
+"""Lines of styled text, and how they are written to a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Style(Enum):
-    """How a piece of text looks: ECMA-48, select graphic rendition."""
+    """Style of a piece of text, as parameters of the SGR sequence of ECMA-48."""
 
     PLAIN = ""
     TITLE = "1"
@@ -30,7 +30,7 @@ class Style(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a line. Whatever it consists of, it only shows: nothing in it moves the cursor."""
+    """A piece of a line. Control characters in the text are escaped, so it cannot move the cursor."""
 
     text: str
     style: Style = Style.PLAIN
@@ -42,37 +42,37 @@ class Piece:
 Line = tuple[Piece, ...]
 
 ISOLATES = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
-"""Around text that is written from right to left, so that it turns nothing around it (UAX 9)."""
+"""Put around right-to-left text, so that the text around it keeps its direction (UAX 9)."""
 
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
 _BETWEEN_NAMES = re.compile(r"(\s*[,():]\s*|\s{2,}|^\s+|\s+$)")
 
 
 def line(text: str = "", style: Style = Style.PLAIN) -> Line:
-    """Return a line of one piece."""
+    """Return a line with one piece."""
     return (Piece(text, style),)
 
 
-def painted(pieces: Iterable[Piece], columns: int | None, *, colors: bool, isolates: bool = False) -> str:
-    """Return a line as it is sent to a terminal.
+def render_line(pieces: Iterable[Piece], columns: int | None, *, colors: bool, isolates: bool = False) -> str:
+    """Return a line as the text that is sent to a terminal.
 
     Args:
-        pieces: of the line.
-        columns: that it may take; None for as many as it wants.
-        colors: whether styles show.
-        isolates: whether names that are written from right to left are kept from turning what stands beside them.
+        pieces: the pieces of the line.
+        columns: maximum width; None for no limit.
+        colors: whether styles are written.
+        isolates: whether right-to-left names get :data:`ISOLATES`.
     """
     sent, left = [], columns
     for piece in pieces:
         text = piece.text if left is None else cut(piece.text, left)
         left = None if left is None else left - width(text)
-        text = isolated(text) if isolates else text
+        text = isolate_names(text) if isolates else text
         sent.append(f"\x1b[{piece.style.value}m{text}\x1b[0m" if colors and piece.style.value and text else text)
     return "".join(sent)
 
 
-def isolated(text: str) -> str:
-    """Return the text with :data:`ISOLATES`, which take no room, around each name that has need of them."""
+def isolate_names(text: str) -> str:
+    """Return the text with :data:`ISOLATES` around each right-to-left name. They take no columns."""
     if text.isascii():
         return text
     return "".join(
@@ -83,8 +83,8 @@ def isolated(text: str) -> str:
     )
 
 
-def takes(encoding: str, text: str) -> bool:
-    """Tell whether an encoding has all of these characters."""
+def can_encode(encoding: str, text: str) -> bool:
+    """Return whether the encoding has all of these characters."""
     try:
         text.encode(encoding)
     except UnicodeError:
@@ -93,10 +93,10 @@ def takes(encoding: str, text: str) -> bool:
 
 
 def has_cursor(stream: TextIO | None) -> bool:
-    """Tell whether a stream is a terminal whose cursor can be moved."""
+    """Return whether the stream is a terminal whose cursor can be moved."""
     return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def wants_colors(stream: TextIO | None) -> bool:
-    """Tell whether what goes to a stream may have colours (https://no-color.org)."""
+def use_colors(stream: TextIO | None) -> bool:
+    """Return whether output to the stream may have colours (https://no-color.org)."""
     return has_cursor(stream) and not os.environ.get("NO_COLOR")

@@ -1,4 +1,4 @@
-"""A table whose columns are as wide as they need to be, and narrower where there is no room."""
+"""Lays out a table as text: columns are as wide as their content, and shrink if the terminal is too narrow."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from genvd.common.text_width import fill, width
 from genvd.terminal.style import Line, Piece, Style
 
 _GAP = 2
-_NARROWEST = 6
-"""Columns to which a name is cut at most, if that makes room."""
+_MIN_WIDTH = 6
+"""Columns shrink to this width at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column of the table shows of a row."""
+    """A column: its title, and how it shows a row."""
 
     title: str
     text: Callable[[Any], str]
     right: bool = False
-    """Whether it stands at the right, as numbers do."""
-    gives: bool = False
-    """Whether it is cut where there is no room."""
+    """Whether it is aligned right, as numbers are."""
+    shrinks: bool = False
+    """Whether it may be cut if the terminal is too narrow."""
     style: Callable[[Any], Style] = lambda _: Style.PLAIN
 
 
-def table(columns: Sequence[Column], rows: Sequence[Any], room: int | None) -> list[Line]:
-    """Return the lines of a table, a heading first.
+def table(columns: Sequence[Column], rows: Sequence[Any], max_width: int | None) -> list[Line]:
+    """Return the lines of a table, the heading first.
 
     Args:
         columns: from left to right.
         rows: from top to bottom.
-        room: columns of the terminal; None for as many as it wants.
+        max_width: width of the terminal; None for no limit.
     """
     cells = [[harmless(column.text(row)) for column in columns] for row in rows]
     needed = [max([width(column.title), *(width(line[n]) for line in cells)]) for n, column in enumerate(columns)]
-    widths = needed if room is None else _narrowed(columns, needed, room)
+    widths = needed if max_width is None else _shrunk(columns, needed, max_width)
     heading = _line(columns, [column.title for column in columns], widths, [Style.DIM] * len(columns))
     return [
         heading,
@@ -49,12 +49,12 @@ def table(columns: Sequence[Column], rows: Sequence[Any], room: int | None) -> l
     ]
 
 
-def _narrowed(columns: Sequence[Column], needed: list[int], room: int) -> list[int]:
+def _shrunk(columns: Sequence[Column], needed: list[int], max_width: int) -> list[int]:
     widths = list(needed)
-    excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    excess = sum(widths) + _GAP * (len(widths) - 1) - max_width
     while excess > 0:
-        widest = max((n for n, column in enumerate(columns) if column.gives), key=lambda n: widths[n], default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
+        widest = max((n for n, column in enumerate(columns) if column.shrinks), key=lambda n: widths[n], default=None)
+        if widest is None or widths[widest] <= _MIN_WIDTH:
             break
         widths[widest] -= 1
         excess -= 1
@@ -64,7 +64,7 @@ def _narrowed(columns: Sequence[Column], needed: list[int], room: int) -> list[i
 def _line(columns: Sequence[Column], texts: list[str], widths: list[int], styles: list[Style]) -> Line:
     last = len(columns) - 1
     pieces = []
-    for number, (column, text, columns_, style) in enumerate(zip(columns, texts, widths, styles, strict=True)):
-        filled = fill(text, columns_, right=column.right)
+    for number, (column, text, column_width, style) in enumerate(zip(columns, texts, widths, styles, strict=True)):
+        filled = fill(text, column_width, right=column.right)
         pieces.append(Piece(filled.rstrip() if number == last else filled + " " * _GAP, style))
     return tuple(pieces)

@@ -1,4 +1,4 @@
-"""``genv monitor top``: the machine at a glance, again and again in the same place."""
+"""``genv monitor top``: shows the machine in the terminal and refreshes it in place."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from genvd.common.output import write_output
 from genvd.overview import overview
 from genvd.publish.scraping import target_for
-from genvd.terminal.client import Access, NobodyThereError, NotYetError, Seen, Service
-from genvd.terminal.pager import Key, Window
-from genvd.terminal.poller import Looks, Source
+from genvd.terminal.client import Access, NotListeningError, NotReadyError, ServiceClient, TimedSnapshot
+from genvd.terminal.pager import Key, Pager
+from genvd.terminal.poller import Poller, SnapshotSource
 from genvd.terminal.screen import terminal_size
 from genvd.terminal.sections import BLOCKS
-from genvd.terminal.style import ISOLATES, has_cursor, painted, takes, wants_colors
-from genvd.terminal.view import Frame, picture
+from genvd.terminal.style import ISOLATES, can_encode, has_cursor, render_line, use_colors
+from genvd.terminal.view import Frame, build_view
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config
@@ -26,124 +26,123 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user asked for."""
+class TopOptions:
+    """The command-line options of ``top``."""
 
     url: str | None
     access: Access
     interval: float
-    """Seconds from one look to the next."""
+    """Seconds between two refreshes."""
     demo: int | None
-    """Number of devices of a simulated machine."""
+    """Number of GPUs of the simulated machine; None for the real machine."""
 
 
 _REDRAW_SECONDS = 1.0
-"""After which the age of what is shown is another one."""
+"""The age of the data is redrawn this often."""
 
-_AGAIN_SECONDS = 0.2
-"""After which a service that has nothing to show yet is asked again."""
+_RETRY_SECONDS = 0.2
+"""Pause between two requests while the service has no data yet."""
 
 _TIMEOUTS = 2
-"""Of a collection, for which the first one is waited for: one collector may not answer, and there are others."""
+"""How long to wait for the first collection of the service, in multiples of ``collect.timeout``."""
 
 
-def run(config: Config, wanted: Wanted) -> None:
-    """Show the machine until the user has seen enough; once where it is no terminal.
+def run(config: Config, options: TopOptions) -> None:
+    """Show the machine until the user quits; show it once if standard output is not a terminal.
 
     Raises:
-        ServiceError: there is nothing to show.
-        OutputError: it cannot be written.
+        ServiceError: there is no data.
+        OutputError: standard output cannot be written.
     """
-    source, note, seen = _begin(config, wanted)
+    source, note, first = _connect(config, options)
     if not has_cursor(sys.stdout):
-        write_output(as_text(seen.snapshot, seen.now, note))
+        write_output(as_text(first.snapshot, first.now, note))
         return
     from genvd.terminal.screen import Screen
 
-    logging.disable(logging.CRITICAL)  # what the log would say is in the picture
-    screen = Screen(colors=wants_colors(sys.stdout))
+    logging.disable(logging.CRITICAL)  # log lines would overwrite the screen, which shows the same problems
+    screen = Screen(colors=use_colors(sys.stdout))
     with screen.drawn():
-        looks = Looks(source, seen, screen.wake)
-        _refresh(screen, looks, Frame(0, note=note, blocks=takes(sys.stdout.encoding, BLOCKS)), wanted.interval)
+        poller = Poller(source, first, screen.wake)
+        _refresh(screen, poller, Frame(0, note=note, blocks=can_encode(sys.stdout.encoding, BLOCKS)), options.interval)
 
 
 def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
-    """Return the machine at a glance as text for standard output, in its colours and columns if that is a terminal.
+    """Return the view as text for standard output, with its colours and width if that is a terminal.
 
     Args:
-        snapshot: what is shown.
-        now: Unix time in seconds, by the clock of the machine.
-        note: where it comes from, if that is worth a word.
+        snapshot: the data.
+        now: Unix time in seconds, by the clock of the monitored machine.
+        note: where the data comes from, for the title line; None if that needs no mention.
     """
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     columns = terminal_size()[0] if is_terminal else None
-    whole = picture(overview(snapshot), Frame(now, columns, note=note, blocks=takes(encoding, BLOCKS)))
-    colors, isolates = wants_colors(sys.stdout), is_terminal and takes(encoding, ISOLATES)
-    lines = (painted(one, columns, colors=colors, isolates=isolates).rstrip() for one in whole.lines)
+    view = build_view(overview(snapshot), Frame(now, columns, note=note, blocks=can_encode(encoding, BLOCKS)))
+    colors, isolates = use_colors(sys.stdout), is_terminal and can_encode(encoding, ISOLATES)
+    lines = (render_line(one, columns, colors=colors, isolates=isolates).rstrip() for one in view.lines)
     return "".join(f"{one}\n" for one in lines).encode(encoding, "replace")
 
 
-def _begin(config: Config, wanted: Wanted) -> tuple[Source, str | None, Seen]:
-    """Return whom to ask, a word about it, and the first answer."""
-    if wanted.demo is None:
-        service = Service(wanted.url or _own_url(config), wanted.access)
+def _connect(config: Config, options: TopOptions) -> tuple[SnapshotSource, str | None, TimedSnapshot]:
+    """Return the source of Snapshots, a note about it for the title line, and the first Snapshot."""
+    if options.demo is None:
+        client = ServiceClient(options.url or _local_url(config), options.access)
         try:
-            return service, service.url, _first(service, _TIMEOUTS * config.collect_timeout)
-        except NobodyThereError:
-            if wanted.url:
+            return client, client.url, _first_snapshot(client, _TIMEOUTS * config.collect_timeout)
+        except NotListeningError:
+            if options.url:
                 raise
-    own = _OwnLook(config, wanted)
-    note = None if wanted.demo is not None else "no service runs: seen by this command"
-    return own, note, own.look()
+    source = _LocalSource(config, options)
+    note = None if options.demo is not None else "no service runs: collected by this command"
+    return source, note, source.fetch()
 
 
-def _first(service: Service, seconds: float) -> Seen:
-    """Return the first answer, waiting so long at most for a service that has only just been started."""
+def _first_snapshot(client: ServiceClient, seconds: float) -> TimedSnapshot:
+    """Return the first Snapshot; a service that has just been started gets this long to produce it."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return service.look()
-        except NotYetError:
+            return client.fetch()
+        except NotReadyError:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
 
-def _own_url(config: Config) -> str:
+def _local_url(config: Config) -> str:
     from genvd.config.web import read
 
     tls = config.listen_web_config_file and read(config.listen_web_config_file).config.tls
     return f"{'https' if tls else 'http'}://{target_for(config.listen_address, config.listen_port)}"
 
 
-class _OwnLook:
-    """Collects by itself."""
+class _LocalSource:
+    """Collects in this process, where no service runs."""
 
-    def __init__(self, config: Config, wanted: Wanted) -> None:
+    def __init__(self, config: Config, options: TopOptions) -> None:
         from genvd.collectors.registry import make_collectors
         from genvd.service.monitor import Monitor
 
-        # Collectors have the time that the service would give them, however often somebody wants to look.
-        own = replace(config, collect_interval=max(wanted.interval, config.collect_timeout))
-        self._monitor = Monitor(own, make_collectors(own, wanted.demo))
+        # A short refresh interval must not shorten the time that collectors get.
+        config_here = replace(config, collect_interval=max(options.interval, config.collect_timeout))
+        self._monitor = Monitor(config_here, make_collectors(config_here, options.demo))
         self._monitor.recall_from_service(config)
 
-    def look(self) -> Seen:
-        """Return what there is now."""
-        return Seen(self._monitor.look(), time.time())
+    def fetch(self) -> TimedSnapshot:
+        return TimedSnapshot(self._monitor.look(), time.time())
 
 
-def _refresh(screen: Screen, looks: Looks, frame: Frame, interval: float) -> None:
-    next_look, window = time.monotonic() + interval, Window()
+def _refresh(screen: Screen, poller: Poller, frame: Frame, interval: float) -> None:
+    next_fetch, pager = time.monotonic() + interval, Pager()
     while True:
-        view, (columns, lines) = looks.latest, terminal_size()
-        shown = replace(frame, now=view.now, columns=columns, lines=lines, failure=view.failure)
-        screen.show(window.lines(picture(overview(view.seen.snapshot), shown), lines))
-        for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_look - time.monotonic()))):
+        state, (columns, lines) = poller.latest, terminal_size()
+        current = replace(frame, now=state.now, columns=columns, lines=lines, failure=state.failure)
+        screen.show(pager.visible_lines(build_view(overview(state.snapshot.snapshot), current), lines))
+        for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_fetch - time.monotonic()))):
             if key is Key.QUIT:
                 return
-            window.press(key)
-        if time.monotonic() >= next_look:
-            looks.begin()
-            next_look = max(next_look + interval, time.monotonic())
+            pager.press(key)
+        if time.monotonic() >= next_fetch:
+            poller.start_fetch()
+            next_fetch = max(next_fetch + interval, time.monotonic())

@@ -1,4 +1,4 @@
-"""The machine at a glance, in lines of text: what is wrong and what to do about it, then the tables."""
+"""The view of ``top`` as lines of text: a header, the problems and what to do about them, the tables."""
 
 from __future__ import annotations
 
@@ -19,49 +19,50 @@ if TYPE_CHECKING:
     from genvd.overview.problems import Problem, Severity
 
 
-_LATE_INTERVALS, _LATE_SECONDS = 3, 5
-"""How old facts may be, in intervals and beyond that in seconds, before they are said to be stale."""
+_STALE_INTERVALS, _STALE_SECONDS = 3, 5
+"""Data is stale if it is older than this many intervals plus this many seconds."""
 
-_ROOM_TO_EXPLAIN = 12
-"""Lines of a screen from which on a failure to look has as many as it takes."""
+_FULL_FAILURE_MIN_LINES = 12
+"""On smaller screens, a failure to fetch is cut to one line."""
 
 _PROBLEM_SHARE = 3
-"""Problems may take the third part of what has no room for all, and what devices leave."""
+"""If not everything fits, problems get one third of the screen, or what the table of GPUs leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the lines have to fit into, and what is known beside the machine."""
+    """Size of the screen, and what the header shows besides the Snapshot."""
 
     now: float
-    """Unix time in seconds, by the clock of the machine."""
+    """Unix time in seconds, by the clock of the monitored machine."""
     columns: int | None = None
-    """None for as many as it wants; likewise the next."""
+    """Maximum width; None for no limit."""
     lines: int | None = None
+    """Height of the screen; None for no limit."""
     note: str | None = None
-    """Where the facts come from, if that is worth a word."""
+    """Where the data comes from; None if that needs no mention."""
     failure: str | None = None
-    """Why there are no newer facts."""
+    """Why there is no newer data; None if there is."""
     blocks: bool = True
-    """Whether bars can be drawn."""
+    """Whether the terminal can show bars."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """The whole machine, however long that is."""
+class View:
+    """All lines, whether they fit on the screen or not."""
 
     head: list[Line]
-    """Stays in sight."""
+    """The header, which does not scroll."""
     body: list[Line]
 
     @property
     def lines(self) -> list[Line]:
-        """All of it."""
+        """The header and the body."""
         return [*self.head, *self.body]
 
 
-def picture(overview: Overview, frame: Frame) -> Picture:
-    """Return the lines of the whole picture: where they do not fit, devices come before most of the problems."""
+def build_view(overview: Overview, frame: Frame) -> View:
+    """Return all lines. If they do not fit, the table of GPUs comes before most of the problems."""
     head = _head(overview, frame)
     devices = sections.devices(overview, frame.columns, blocks=frame.blocks)
     others = [
@@ -71,28 +72,28 @@ def picture(overview: Overview, frame: Frame) -> Picture:
         sections.processes(overview, frame.columns),
     ]
     body = [
-        *(one for problem in overview.problems for one in in_full(problem, frame.columns)),
+        *(one for problem in overview.problems for one in problem_lines(problem, frame.columns)),
         *(one for section in (devices, *others) if section for one in (line(), *section)),
     ]
-    room = len(body) if frame.lines is None else frame.lines - len(head)
-    if len(body) <= room:
-        return Picture(head, body)
-    first, rest = _shared(overview.problems, frame.columns, max(room // _PROBLEM_SHARE, room - 1 - len(devices)))
-    return Picture(head, [*first, *devices, *rest, *(one for section in others for one in section)])
+    available = len(body) if frame.lines is None else frame.lines - len(head)
+    if len(body) <= available:
+        return View(head, body)
+    for_problems = max(available // _PROBLEM_SHARE, available - 1 - len(devices))
+    first, rest = _split_problems(overview.problems, frame.columns, for_problems)
+    return View(head, [*first, *devices, *rest, *(one for section in others for one in section)])
 
 
-def _shared(problems: Sequence[Problem], columns: int | None, room: int) -> tuple[list[Line], list[Line]]:
-    """Return the lines of the problems that fit, and of the others; of one at least what it is comes first."""
-    told = [in_full(problem, columns) for problem in problems]
-    ends = list(accumulate(map(len, told)))
-    fitting = sum(end <= room for end in ends)
-    first = [one for problem in told[:fitting] for one in problem] or [in_brief(problem) for problem in problems[:1]]
-    return first, [one for problem in told[fitting:] for one in problem]
+def _split_problems(problems: Sequence[Problem], columns: int | None, height: int) -> tuple[list[Line], list[Line]]:
+    """Return the lines of the problems that fit into ``height``, at least one summary, and of the others."""
+    texts = [problem_lines(problem, columns) for problem in problems]
+    fitting = sum(end <= height for end in accumulate(map(len, texts)))
+    first = [one for text in texts[:fitting] for one in text] or [problem_summary(one) for one in problems[:1]]
+    return first, [one for text in texts[fitting:] for one in text]
 
 
 def is_stale(overview: Overview, now: float) -> bool:
-    """Tell whether the facts are older than they should ever be."""
-    return now - overview.timestamp > _LATE_INTERVALS * (overview.interval_seconds or 0) + _LATE_SECONDS
+    """Return whether the data is too old."""
+    return now - overview.timestamp > _STALE_INTERVALS * (overview.interval_seconds or 0) + _STALE_SECONDS
 
 
 def _head(overview: Overview, frame: Frame) -> list[Line]:
@@ -106,10 +107,10 @@ def _head(overview: Overview, frame: Frame) -> list[Line]:
         title.append(Piece(f"  {frame.note}", Style.DIM))
     lines: list[Line] = [tuple(title), _counts(overview)]
     if frame.failure:
-        has_room = frame.lines is None or frame.lines >= _ROOM_TO_EXPLAIN
-        lines += marked(frame.failure, frame.columns if has_room else None, Style.ERROR)
+        in_full = frame.lines is None or frame.lines >= _FULL_FAILURE_MIN_LINES
+        lines += error_lines(frame.failure, frame.columns if in_full else None, Style.ERROR)
     elif stale:
-        lines.append(line("! The facts are old: see 'journalctl -u genv-monitor'.", Style.ERROR))
+        lines.append(line("! The data is old: see 'journalctl -u genv-monitor'.", Style.ERROR))
     return lines
 
 
@@ -124,7 +125,7 @@ def _counts(overview: Overview) -> Line:
     return (
         Piece(f"driver {f'{version} ' if version else ''}{state}", Style.GOOD if works else Style.ERROR),
         Piece(f"  {count(problems, 'problem', 'problems')}" if problems else "", STYLES[worst]),
-        Piece(f"  {count(overview.devices, 'device', 'devices')}"),
+        Piece(f"  {count(overview.devices, 'GPU', 'GPUs')}"),
         Piece(f" ({down} down)" if down else "", Style.ERROR),
         Piece(f"  {count(overview.environments, 'environment', 'environments')}{f' ({idle} idle)' if idle else ''}"),
         Piece(f"  {count(overview.users, 'user', 'users')}"),
@@ -133,45 +134,45 @@ def _counts(overview: Overview) -> Line:
 
 
 _INDENT = "  "
-_NARROWEST = 20
-"""Columns into which sentences are broken at least; a terminal that is narrower shows what it can."""
+_MIN_COLUMNS = 20
+"""Sentences are wrapped at this width or more; a narrower terminal cuts them."""
 
 STYLES: dict[Severity, Style] = {"error": Style.ERROR, "warning": Style.WARNING}
 
 
-def in_brief(problem: Problem) -> Line:
-    """Return what is wrong, in one line."""
+def problem_summary(problem: Problem) -> Line:
+    """Return one line with the summary of a problem."""
     return (Piece(f"! {problem.what}", STYLES[problem.severity]), Piece(_names(problem)))
 
 
-def in_full(problem: Problem, columns: int | None) -> list[Line]:
-    """Return what is wrong and what to do, in as many lines as that takes.
+def problem_lines(problem: Problem, columns: int | None) -> list[Line]:
+    """Return the lines of a problem: what is wrong and what to do.
 
     Args:
-        problem: what it is about.
-        columns: that a line may take; None for as many as it wants.
+        problem: the problem.
+        columns: maximum width of a line; None for no limit.
     """
-    told = f" ({problem.detail})" if problem.detail else ""
-    brief = in_brief(problem)
-    fits = columns is None or sum(width(piece.text) for piece in brief) <= columns
-    what = [brief] if fits else _broken(problem, columns)
-    return [*what, *_indented(f"{problem.todo}{told}", columns, Style.DIM)]
+    detail = f" ({problem.detail})" if problem.detail else ""
+    summary = problem_summary(problem)
+    fits = columns is None or sum(width(piece.text) for piece in summary) <= columns
+    what = [summary] if fits else _wrapped_summary(problem, columns)
+    return [*what, *_indented(f"{problem.todo}{detail}", columns, Style.DIM)]
 
 
-def marked(text: str, columns: int | None, style: Style) -> list[Line]:
-    """Return a sentence about something wrong, in as many lines as it takes."""
+def error_lines(text: str, columns: int | None, style: Style) -> list[Line]:
+    """Return a sentence about a problem, wrapped."""
     first, *others = _indented(text, columns, style)
     return [line(f"! {first[0].text.removeprefix(_INDENT)}", style), *others]
 
 
-def _broken(problem: Problem, columns: int | None) -> list[Line]:
+def _wrapped_summary(problem: Problem, columns: int | None) -> list[Line]:
     names = _indented(_names(problem).strip(), columns, Style.PLAIN) if problem.names else []
-    return [*marked(problem.what, columns, STYLES[problem.severity]), *names]
+    return [*error_lines(problem.what, columns, STYLES[problem.severity]), *names]
 
 
 def _indented(text: str, columns: int | None, style: Style) -> list[Line]:
-    shown = harmless(text)  # here, as escapes take columns
-    parts = [shown] if columns is None else wrap(shown, max(_NARROWEST, columns) - len(_INDENT))
+    shown = harmless(text)  # before wrapping, as escapes take columns
+    parts = [shown] if columns is None else wrap(shown, max(_MIN_COLUMNS, columns) - len(_INDENT))
     return [line(f"{_INDENT}{part}", style) for part in parts]
 
 

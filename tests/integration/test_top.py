@@ -72,9 +72,9 @@ def failure(*arguments: str | Path) -> str:
 def test_it_shows_what_the_service_shows_and_keeps_up(served: Shown) -> None:
     served.show(machine(devices=(device(0, utilization_percent=11),)))
     with Terminal(of(served)) as terminal:
-        terminal.wait_until_shown("genv-monitor gpu1", "1 device ", "11%", served.origin)
+        terminal.wait_until_shown("genv-monitor gpu1", "1 GPU ", "11%", served.origin)
         served.show(machine(devices=(device(0, utilization_percent=22), device(1))))
-        terminal.wait_until_shown("2 devices", "22%")
+        terminal.wait_until_shown("2 GPUs", "22%")
         assert "11%" not in terminal.text
         assert terminal.display[0].startswith("genv-monitor gpu1")
 
@@ -83,7 +83,7 @@ def test_it_shows_what_the_service_shows_and_keeps_up(served: Shown) -> None:
 def test_it_leaves_the_terminal_as_it_was(served: Shown, way: str) -> None:
     served.show(machine())
     with Terminal(of(served)) as terminal:
-        terminal.wait_until_shown("0 devices")
+        terminal.wait_until_shown("0 GPUs")
         assert terminal.settings_now() != terminal.settings
         assert ENTER in terminal.raw
         if len(way) == 1:
@@ -99,10 +99,10 @@ def test_it_leaves_the_terminal_as_it_was(served: Shown, way: str) -> None:
 def test_other_keys_do_nothing(served: Shown) -> None:
     served.show(machine())
     with Terminal(of(served)) as terminal:
-        terminal.wait_until_shown("0 devices")
+        terminal.wait_until_shown("0 GPUs")
         terminal.type("x\x1b[A ")
         served.show(machine(devices=(device(0),)))
-        terminal.wait_until_shown("1 device ")
+        terminal.wait_until_shown("1 GPU ")
         assert "x" not in terminal.display[-1]
 
 
@@ -149,14 +149,14 @@ def test_a_terminal_that_does_not_know_its_size_has_the_usual_one(served: Shown,
 def test_it_lets_go_of_the_terminal_while_it_is_stopped(served: Shown) -> None:
     served.show(machine())
     with Terminal(of(served)) as terminal:
-        terminal.wait_until_shown("0 devices")
+        terminal.wait_until_shown("0 GPUs")
         os.kill(terminal.process.pid, signal.SIGTSTP)
         wait_for(lambda: terminal.state == "T", "stopped")
         wait_for(lambda: terminal.raw.endswith(LEAVE), "let go")
         assert terminal.settings_now() == terminal.settings
         served.show(machine(devices=(device(0),)))
         os.kill(terminal.process.pid, signal.SIGCONT)
-        terminal.wait_until_shown("1 device ")
+        terminal.wait_until_shown("1 GPU ")
         assert terminal.raw.count(ENTER) == 2
         terminal.type("q")
         assert terminal.end() == 0
@@ -168,9 +168,9 @@ def test_a_service_that_goes_away_is_said_to_be_gone_and_picked_up_again(tmp_pat
         command = top("--url", f"http://127.0.0.1:{monitor.port}", "-i", "0.2")
         terminal = Terminal(command)
         with terminal:
-            terminal.wait_until_shown("8 devices")
+            terminal.wait_until_shown("8 GPUs")
             monitor.stop()
-            terminal.wait_until_shown("! http://127.0.0.1:", "Connection refused", "8 devices")
+            terminal.wait_until_shown("! http://127.0.0.1:", "Connection refused", "8 GPUs")
             with Monitor([*options, "-p", str(monitor.port)]):
                 wait_for(lambda: "refused" not in terminal.text, "picked up")
 
@@ -178,9 +178,9 @@ def test_a_service_that_goes_away_is_said_to_be_gone_and_picked_up_again(tmp_pat
 def test_while_a_look_hangs_it_draws_and_obeys(tmp_path: Path) -> None:
     with Monitor(["--demo", "-i", "0.2", "--config-dir", tmp_path]) as monitor:
         with Terminal(top("--url", f"http://127.0.0.1:{monitor.port}", "-i", "0.1")) as terminal:
-            terminal.wait_until_shown("8 devices")
+            terminal.wait_until_shown("8 GPUs")
             os.kill(monitor.process.pid, signal.SIGSTOP)
-            terminal.wait_until_shown("! http://127.0.0.1:", "timed out", "8 devices")
+            terminal.wait_until_shown("! http://127.0.0.1:", "timed out", "8 GPUs")
             terminal.type("q")
             assert terminal.end() == 0
         os.kill(monitor.process.pid, signal.SIGCONT)
@@ -189,7 +189,7 @@ def test_while_a_look_hangs_it_draws_and_obeys(tmp_path: Path) -> None:
 def test_facts_that_are_old_are_said_to_be(served: Shown) -> None:
     served.show(replace(machine(), timestamp=machine().timestamp - 600))
     with Terminal(of(served)) as terminal:
-        terminal.wait_until_shown("as of 10m ago", "! The facts are old")
+        terminal.wait_until_shown("as of 10m ago", "! The data is old")
 
 
 def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
@@ -197,7 +197,7 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
     served.show(replace(machine(collectors=(told,), driver_state="not_loaded"), devices=None, processes=None))
     with Terminal(of(served)) as terminal:
         terminal.wait_until_shown(
-            "driver not loaded", "devices unknown", "! The NVIDIA driver is not loaded.", "modprobe nvidia"
+            "driver not loaded", "GPUs unknown", "! The NVIDIA driver is not loaded.", "modprobe nvidia"
         )
         row = terminal.display.index("! The NVIDIA driver is not loaded.")
         assert terminal.cell[row][0].fg == "red"
@@ -228,7 +228,7 @@ def test_a_dumb_terminal_gets_it_once(served: Shown) -> None:
     with Terminal(of(served), environment={"TERM": "dumb"}) as terminal:
         assert terminal.end() == 0
         assert ESCAPE not in terminal.raw
-        assert "0 devices" in terminal.raw
+        assert "0 GPUs" in terminal.raw
 
 
 def test_a_terminal_without_blocks_has_no_bars(served: Shown) -> None:
@@ -317,7 +317,7 @@ def test_what_is_no_terminal_gets_it_once_and_whole(served: Shown) -> None:
     done = run("top", "--url", served.origin)
     assert done.returncode == 0
     assert ESCAPE not in done.stdout
-    assert "8 devices" in done.stdout
+    assert "8 GPUs" in done.stdout
     assert len(re.findall(r"^ +\d  \S", done.stdout, re.MULTILINE)) == 8
     assert "more lines" not in done.stdout
 
@@ -328,11 +328,11 @@ def test_without_a_service_it_looks_by_itself(tmp_path: Path) -> None:
     config = tmp_path / "monitor.yaml"
     config.write_text(f"listen: {{port: {port}}}\n")
     with Terminal(top("-c", config, "-i", "0.2")) as terminal:
-        terminal.wait_until_shown("no service runs: seen by this command", "driver")
+        terminal.wait_until_shown("no service runs: collected by this command", "driver")
         assert "WARNING" not in terminal.text
         terminal.type("q")
         assert terminal.end() == 0
-    assert "no service runs: seen by this command" in run("top", "-c", config).stdout
+    assert "no service runs: collected by this command" in run("top", "-c", config).stdout
 
 
 def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
@@ -346,7 +346,7 @@ def test_by_itself_at_a_driver_that_hangs_it_draws_and_ends(
     scenario.write()
     command = top("-c", config, "-i", "0.2")
     with Terminal(command, environment=scenario.environment(nvml_library)) as terminal:
-        terminal.wait_until_shown("seen by this command", "2 devices")
+        terminal.wait_until_shown("collected by this command", "2 GPUs")
         scenario.hangs["*"] = 600_000
         scenario.write()
         terminal.wait_until_shown("driver hung", "! The NVIDIA driver does not answer.")
@@ -384,7 +384,7 @@ def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Pat
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {monitor.port}}}\n")
         shown = run("top", "-c", config).stdout
-        assert "3 devices" in shown
+        assert "3 GPUs" in shown
         assert shown.splitlines()[0].endswith(f":{monitor.port}")
 
 
@@ -392,14 +392,14 @@ def test_the_service_of_this_machine_is_found_by_its_configuration(tmp_path: Pat
 def test_the_service_of_this_machine_is_found_by_its_address_and_port(tmp_path: Path, before: bool) -> None:
     with Monitor(["-a", "127.0.0.9", "--demo", "3", "--config-dir", tmp_path], host="127.0.0.9") as monitor:
         where = ("-a", "127.0.0.9", "-p", str(monitor.port))
-        assert "3 devices" in run(*(("--log-level", "error", *where, "top") if before else ("top", *where))).stdout
+        assert "3 GPUs" in run(*(("--log-level", "error", *where, "top") if before else ("top", *where))).stdout
 
 
 def test_a_simulated_machine_is_never_that_of_the_service(served: Shown) -> None:
     served.show(machine())
     done = run("top", "--demo", "2")
     assert "simulated machine" in done.stdout
-    assert "2 devices" in done.stdout
+    assert "2 GPUs" in done.stdout
 
 
 # --- Getting in ------------------------------------------------------------------------------------------------
@@ -421,17 +421,17 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
         url = ["--url", f"https://127.0.0.1:{shown.port}"]
         trusted = [*url, "--ca-file", str(certificate.certificate)]
         done = run("top", *trusted, "--user", "alice", "--password-file", password)
-        assert "0 devices" in done.stdout, done.stderr
-        assert "its certificate is not trusted" in failure(*url)
+        assert "0 GPUs" in done.stdout, done.stderr
+        assert "the certificate is not trusted" in failure(*url)
         assert "--ca-file" in failure(*url)
-        assert "wants a user and the right password: --user" in failure(*trusted)
-        assert "wants a user" in failure(*trusted, "--user", "alice", "--password-file", wrong)
+        assert "user and password are required: --user" in failure(*trusted)
+        assert "user and password are required" in failure(*trusted, "--user", "alice", "--password-file", wrong)
         assert "This port speaks HTTPS" in failure("--url", f"http://127.0.0.1:{shown.port}")
         need_localhost()  # where a service without an address is asked
         config = tmp_path / "monitor.yaml"
         config.write_text(f"listen: {{port: {shown.port}, web_config_file: {web}}}\n")
         options = ("--ca-file", certificate.certificate, "--user", "alice", "--password-file", password)
-        assert "0 devices" in run("top", "-c", config, *options).stdout
+        assert "0 GPUs" in run("top", "-c", config, *options).stdout
 
 
 def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
         url = ("--url", f"https://127.0.0.1:{shown.port}", "--ca-file", str(server.certificate))
         for options in (("--cert-file", client.certificate, "--key-file", client.key), ("--cert-file", both)):
             done = run("top", *url, *options)
-            assert "0 devices" in done.stdout, done.stderr
+            assert "0 GPUs" in done.stdout, done.stderr
         assert "--cert-file and --key-file" in failure(*url)
         mismatched = ("--cert-file", str(client.certificate), "--key-file", str(stranger.key))
         assert "cannot be used: key values mismatch" in failure(*url, *mismatched)
@@ -495,10 +495,10 @@ def http(status: str, body: bytes, headers: str = "") -> bytes:
     ("answer", "expected"),
     [
         (b"", "Remote end closed connection"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "speaks no HTTP"),
-        (http("404 Not Found", b"no"), "is no genv-monitor, it answers with status 404"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the answer is not HTTP"),
+        (http("404 Not Found", b"no"), "not a genv-monitor: HTTP status 404"),
         (http("302 Found", b"", "Location: http://192.0.2.1/\r\n"), "status 302"),
-        (http("200 OK", b"<html>"), "is no genv-monitor, or of another version: Expecting value"),
+        (http("200 OK", b"<html>"), "not a genv-monitor, or an incompatible version: Expecting value"),
         (http("200 OK", b"{}"), "the document has no timestamp"),
         (http("421 Misdirected Request", b"This name \x1b[31m"), r"This name \x1b[31m"),
         (http("503 Service Unavailable", b"Not yet."), "Not yet."),
@@ -517,21 +517,21 @@ def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str, tmp_
 def test_the_first_collection_is_waited_for() -> None:
     not_yet = http("503 Service Unavailable", b"The first collection is not done yet.")
     with answering(not_yet, not_yet, http("200 OK", snapshot_json.dump(machine()))) as url:
-        assert "0 devices" in run("top", "--url", url).stdout
+        assert "0 GPUs" in run("top", "--url", url).stdout
 
 
 def test_a_monitor_without_a_date_is_understood() -> None:
     with answering(http("200 OK", snapshot_json.dump(machine()))) as url:
-        assert "0 devices" in run("top", "--url", url).stdout
+        assert "0 GPUs" in run("top", "--url", url).stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--url", "http://127.0.0.1:1"], "http://127.0.0.1:1: Connection refused; see 'systemctl status"),
-        (["--url", "ftp://x"], "ftp://x: is no URL of a monitor; such as http://gpu1:8000"),
-        (["--url", "http://"], "is no URL"),
-        (["--url", "http://x:port"], "is no URL"),
+        (["--url", "ftp://x"], "ftp://x: not the URL of a monitor; an example is http://gpu1:8000"),
+        (["--url", "http://"], "not the URL"),
+        (["--url", "http://x:port"], "not the URL"),
         (["--url", "http://no-such-host.invalid"], "no-such-host.invalid: "),
         (["--url", "https://x", "--ca-file", "/nothing"], "/nothing: cannot be read: No such file"),
         (["--url", "https://x", "--ca-file", "/dev/null"], "/dev/null: is no regular file; --ca-file"),
@@ -549,13 +549,13 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
     empty.touch()
     assert f"{pipe}: is no regular file; --ca-file" in failure("--url", "https://x", "--ca-file", str(pipe))
     assert f"{pipe}: is no regular file; --password-file" in failure("--password-file", str(pipe))
-    assert f"{empty}: cannot be used: no certificates" in failure("--url", "https://x", "--ca-file", str(empty))
+    assert f"{empty}: contains no certificate;" in failure("--url", "https://x", "--ca-file", str(empty))
 
 
 def test_a_connection_that_ends_before_tls_is_told_without_lines_of_source() -> None:
     with answering(b"") as url:
         said = failure("--url", url.replace("http:", "https:"))
-    assert "--cert-file and --key-file name one" in said
+    assert "(--cert-file and --key-file)" in said
     assert ".c:" not in said
     assert "ssl.c" not in said
 

@@ -40,9 +40,9 @@ from genvd.model.facts import (
 from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
 from genvd.overview import overview
 from genvd.service.monitor import Monitor
-from genvd.terminal.pager import Window
-from genvd.terminal.style import painted
-from genvd.terminal.view import Frame, picture
+from genvd.terminal.pager import Pager
+from genvd.terminal.style import render_line
+from genvd.terminal.view import Frame, build_view
 from genvd.web import json_documents
 from tests.support import debian
 
@@ -162,9 +162,11 @@ def test_any_machine_can_be_shown(machine: Machine, columns: int, lines: int) ->
     assert snapshot_json.load(snapshot_json.dump(latest.snapshot)) == latest.snapshot
     shown = json.loads(json_documents.page_data(latest.snapshot, latest.history), parse_constant=pytest.fail)
     assert len(shown["history"]["devices"]) == len(shown["devices"] or ())
-    drawn = Window().lines(picture(overview(latest.snapshot), Frame(latest.snapshot.timestamp, columns, lines)), lines)
+    drawn = Pager().visible_lines(
+        build_view(overview(latest.snapshot), Frame(latest.snapshot.timestamp, columns, lines)), lines
+    )
     assert len(drawn) <= lines
-    sent = [painted(line, columns, colors=False) for line in drawn]
+    sent = [render_line(line, columns, colors=False) for line in drawn]
     assert sent == list(map(harmless, sent))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from genvd.model.facts import Context, ProcessOwner
 from genvd.overview import Overview, overview
-from genvd.terminal.style import painted
-from genvd.terminal.view import Frame, picture
+from genvd.terminal.style import render_line
+from genvd.terminal.view import Frame, build_view
 from tests.support.shown import GIB, device, environment, inhabited
 
 ALICE, BOB = 1001, 1002
@@ -35,8 +35,10 @@ def shown() -> Overview:
 
 
 def rows(overview: Overview, *names: str) -> list[str]:
-    """Return these names in the order of the lines that begin with them in the picture for a terminal."""
-    lines = (painted(line, None, colors=False).split() for line in picture(overview, Frame(overview.timestamp)).lines)
+    """Return these names in the order of the lines that begin with them in the terminal view."""
+    lines = (
+        render_line(line, None, colors=False).split() for line in build_view(overview, Frame(overview.timestamp)).lines
+    )
     return [words[0] for words in lines if words and words[0] in names]
 
 

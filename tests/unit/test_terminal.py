@@ -11,11 +11,11 @@ from genvd.model.device import Activity, MigInstance
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, Snapshot
 from genvd.overview import overview
-from genvd.terminal.pager import HELP, Key, Window, pressed
+from genvd.terminal.pager import HELP, Key, Pager, pressed
 from genvd.terminal.sections import duration, gib, percent
-from genvd.terminal.style import ISOLATES, Piece, Style, painted
+from genvd.terminal.style import ISOLATES, Piece, Style, render_line
 from genvd.terminal.table import Column, table
-from genvd.terminal.view import Frame, picture
+from genvd.terminal.view import Frame, build_view
 from tests.support.shown import GIB, Demo, device, environment, inhabited, machine
 
 HEBREW = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"
@@ -47,7 +47,7 @@ def test_what_is_too_long_is_cut(text: str, columns: int, expected: str) -> None
 
 
 def test_nothing_in_a_piece_moves_the_cursor() -> None:
-    sent = painted((Piece("\x1b]0;x\x07\r\n"), Piece("\N{RIGHT-TO-LEFT OVERRIDE}", Style.ERROR)), None, colors=True)
+    sent = render_line((Piece("\x1b]0;x\x07\r\n"), Piece("\N{RIGHT-TO-LEFT OVERRIDE}", Style.ERROR)), None, colors=True)
     assert sent == r"\x1b]0;x\x07\x0d\x0a" + "\x1b[1;31m" + r"\u202e" + "\x1b[0m"
 
 
@@ -63,16 +63,16 @@ def test_nothing_in_a_piece_moves_the_cursor() -> None:
     ],
 )
 def test_names_from_right_to_left_turn_nothing_beside_them(text: str, expected: str) -> None:
-    sent = painted((Piece(text),), 40, colors=False, isolates=True)
+    sent = render_line((Piece(text),), 40, colors=False, isolates=True)
     assert sent == expected.replace("<", ISOLATES[0]).replace(">", ISOLATES[1])
     assert width(sent) == width(text)
-    assert painted((Piece(text),), 40, colors=False) == text
+    assert render_line((Piece(text),), 40, colors=False) == text
 
 
-def test_names_give_room_and_numbers_do_not() -> None:
-    columns = (Column("NAME", str, gives=True), Column("N", lambda row: str(len(row)), right=True))
+def test_names_shrink_and_numbers_do_not() -> None:
+    columns = (Column("NAME", str, shrinks=True), Column("N", lambda row: str(len(row)), right=True))
     lines = table(columns, ["a" * 50, "b"], 20)
-    assert [painted(line, None, colors=False) for line in lines] == [
+    assert [render_line(line, None, colors=False) for line in lines] == [
         "NAME               N",
         "aaaaaaaaaaaaaaa…  50",
         "b                  1",
@@ -81,23 +81,23 @@ def test_names_give_room_and_numbers_do_not() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 10), (200, 60), (20, 5), (1, 1)])
 @pytest.mark.parametrize("devices", [0, 1, 64])
-def test_a_picture_fits_its_frame(devices: int, size: tuple[int, int]) -> None:
+def test_a_view_fits_its_frame(devices: int, size: tuple[int, int]) -> None:
     snapshot, _ = Demo(devices).hour() if devices < 64 else (machine(devices=tuple(map(device, range(64)))), None)
     columns, lines = size
-    drawn = Window().lines(picture(overview(snapshot), Frame(snapshot.timestamp, columns, lines)), lines)
+    drawn = Pager().visible_lines(build_view(overview(snapshot), Frame(snapshot.timestamp, columns, lines)), lines)
     assert len(drawn) <= lines
-    assert all(width(painted(line, columns, colors=False)) <= columns for line in drawn)
+    assert all(width(render_line(line, columns, colors=False)) <= columns for line in drawn)
 
 
 def shown(columns: int, lines: int, snapshot: Snapshot, keys: bytes = b"") -> list[str]:
     """Return what is on a screen of this size after these keys."""
-    window = Window()
-    whole = picture(overview(snapshot), Frame(snapshot.timestamp, columns, lines))
-    drawn = window.lines(whole, lines)
+    pager = Pager()
+    whole = build_view(overview(snapshot), Frame(snapshot.timestamp, columns, lines))
+    drawn = pager.visible_lines(whole, lines)
     for key in pressed(keys):
-        window.press(key)
-        drawn = window.lines(whole, lines)
-    return [painted(line, columns, colors=False).rstrip() for line in drawn]
+        pager.press(key)
+        drawn = pager.visible_lines(whole, lines)
+    return [render_line(line, columns, colors=False).rstrip() for line in drawn]
 
 
 BROKEN = CollectorStatus("nvml", False, 0.1, "what the driver said, at length: " + "word " * 30, "hung")
@@ -124,8 +124,8 @@ def test_lines_are_spent_on_devices_first(columns: int, lines: int, least: int) 
 def test_why_there_is_nothing_newer_is_said_in_full_where_there_is_room() -> None:
     failure = "http://gpu1:8000: Connection refused; see 'systemctl status genv-monitor', or say where it is"
     for lines, whole in ((24, True), (6, False)):
-        head = picture(overview(full()), Frame(0, 40, lines, failure=failure)).head
-        told = " ".join(painted(line, 40, colors=False).strip() for line in head[2:])
+        head = build_view(overview(full()), Frame(0, 40, lines, failure=failure)).head
+        told = " ".join(render_line(line, 40, colors=False).strip() for line in head[2:])
         assert (told == f"! {failure}") == whole
         assert len(head) == (5 if whole else 3)
 
@@ -137,9 +137,9 @@ def test_what_is_out_of_sight_is_counted() -> None:
     assert shown(80, 24, full(64), b"jj")[-1].startswith("  2 lines above, ")
 
 
-def test_whatever_does_not_fit_comes_into_sight() -> None:
-    body = picture(overview(full()), Frame(0, 60, 16)).body
-    whole = [painted(line, 60, colors=False).rstrip() for line in body]
+def test_whatever_does_not_fit_can_be_scrolled_to() -> None:
+    body = build_view(overview(full()), Frame(0, 60, 16)).body
+    whole = [render_line(line, 60, colors=False).rstrip() for line in body]
     assert set(whole) <= {line for pages in range(9) for line in shown(60, 16, full(), b" " * pages)}
     words = " ".join(" ".join(whole).split())
     assert " ".join(["at length:", *["word"] * 30]) in words
@@ -188,7 +188,7 @@ def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
     assert rows[2].endswith("  nobody     MIG, used, held by nobody")
 
 
-def test_keys_move_the_window_within_what_there_is() -> None:
+def test_keys_scroll_within_what_there_is() -> None:
     top, bottom = shown(80, 12, full()), shown(80, 12, full(), b"G")
     assert bottom[-1].endswith(" 0 below (? shows the keys)")
     assert shown(80, 12, full(), b"kb") == top
@@ -210,7 +210,7 @@ def test_keys_move_the_window_within_what_there_is() -> None:
         (b"\x1b[", []),
     ],
 )
-def test_keys_are_told_apart(typed: bytes, expected: list[Key]) -> None:
+def test_keys_are_recognised(typed: bytes, expected: list[Key]) -> None:
     assert pressed(typed) == expected
 
 
