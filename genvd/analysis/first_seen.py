@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from genvd.common.text import harmless
+from genvd.common.text import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,8 +139,8 @@ class FirstSeenTracker:
     def to_save(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[SavedTime, ...]:
         """Return what the next start of the monitor should know of these."""
         environments = tuple(environments)
-        places = [(harmless(one.eid), NO_DEVICE) for one in environments]
-        places += [(harmless(one.eid), one.device_index) for one in holdings]
+        places = [(escape_unprintable(one.eid), NO_DEVICE) for one in environments]
+        places += [(escape_unprintable(one.eid), one.device_index) for one in holdings]
         found = []
         for eid, index in places[:MAX_SAVED]:
             claimed = self._claims.get((eid, index))
@@ -155,7 +155,7 @@ class FirstSeenTracker:
     ) -> EnvironmentRecord:
         if record.created is None:
             return record
-        key = harmless(record.eid), NO_DEVICE, record.created
+        key = escape_unprintable(record.eid), NO_DEVICE, record.created
         sighting = self._sighting(key, before)
         if sighting is None:
             sighting = self._first_sight(key, _oldest(record, processes), now)
@@ -167,7 +167,7 @@ class FirstSeenTracker:
     ) -> Attachment:
         if attachment.attached is None:
             return attachment
-        key = harmless(attachment.eid), attachment.device_index, attachment.attached
+        key = escape_unprintable(attachment.eid), attachment.device_index, attachment.attached
         sighting = self._sighting(key, before) or self._first_sight(key, created, now)
         found = sighting.time(attachment.attached, now)
         return attachment if found == attachment.attached else replace(attachment, attached=found)

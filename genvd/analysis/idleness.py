@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.common.clock import Moment
-from genvd.common.text import harmless
+from genvd.common.text import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -152,7 +152,7 @@ class IdleClock:
 def _identity(environment: Environment) -> _Identity | None:
     """Return what tells an environment from others, over restarts as well; None where its files do not say enough."""
     created = environment.claimed_creation
-    return None if created is None else (harmless(environment.eid), environment.uid, created)
+    return None if created is None else (escape_unprintable(environment.eid), environment.uid, created)
 
 
 def _idle(seen: _Seen, holdings: list[Holding], now: float) -> float | None:

@@ -29,7 +29,7 @@ class MissingDevices:
     def __init__(self) -> None:
         self._present: dict[Identity, int] = {}
         self._missing: dict[Identity, int] = {}
-        self._errors = ErrorLog(log, most=_MOST_LOGGED)
+        self._errors = ErrorLog(log, max_active=_MOST_LOGGED)
 
     def update(self, devices: Iterable[Device] | None) -> tuple[MissingDevice, ...]:
         """Return the devices that are missing, by the indices that they had.
@@ -55,7 +55,7 @@ class MissingDevices:
             self._present = {identity: index for index, identity in listed.items()}
         for identity in list(self._missing)[:-MAX_MISSING]:
             del self._missing[identity]
-            self._errors.drop(identity)
+            self._errors.forget(identity)
         for identity, index in self._missing.items():
             text = f"{_name(index, identity)} is not listed by the driver any more; see 'nvidia-smi -L' and 'dmesg'"
             self._errors.report(identity, text)

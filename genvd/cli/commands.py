@@ -16,13 +16,13 @@ from genvd.common.output import (
     EXIT_RESTART,
     EXIT_USAGE,
     OutputError,
-    open_closed_ones,
+    open_closed_standard_streams,
     write_output,
 )
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
 from genvd.service import logging_setup
-from genvd.service.process import leave, start_again
+from genvd.service.process import exit_process, re_execute
 from genvd.service.signals import end_when_interrupted, hold_signals
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> N
         status = _execute(arguments, program)
     except Exception:  # even then the process must not wait for a call that hangs
         sys.excepthook(*sys.exc_info())
-    leave(status)
+    exit_process(status)
 
 
 def _execute(arguments: list[str] | None, program: str) -> int:
-    open_closed_ones()
+    open_closed_standard_streams()
     options = parse(*parsers(program), sys.argv[1:] if arguments is None else arguments)
     if options.command == "run":
         hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
@@ -93,7 +93,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     daemon = Daemon(lambda: _config(options), config, options.demo)
     status = daemon.run()
     if status == EXIT_RESTART and not daemon.supervised:
-        start_again()
+        re_execute()
     return status
 
 
@@ -202,11 +202,11 @@ def _password(file: Path | None) -> str:
         return ""
     way_out = "--password-file names a file of one line"
     try:
-        return files.content(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
+        return files.read_file(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
         raise ServiceError(f"{file}: cannot be read: {reason}; {way_out}") from None
-    except files.UnfitFileError as error:
+    except files.UnsuitableFileError as error:
         raise ServiceError(f"{file}: {error}; {way_out}") from None
 
 

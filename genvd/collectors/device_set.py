@@ -68,7 +68,7 @@ class DeviceSet(Generic[Q]):
         self.pool = WorkerPool("devices")
         self._collector = collector
         self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
-        self._errors = ErrorLog(log, STEADY_TICKS, most=MAX_LOGGED_DEVICES)
+        self._errors = ErrorLog(log, STEADY_TICKS, max_active=MAX_LOGGED_DEVICES)
         self._more = ErrorLog(log, STEADY_TICKS)
         self._last: dict[int, Device] = {}  # of each index, as it answered last
 
@@ -85,7 +85,7 @@ class DeviceSet(Generic[Q]):
         """Ask the first ``count`` devices, and forget the others."""
         for index in [index for index in self._devices if index >= count]:
             self._last.pop(index, None)
-            self._errors.drop(self._devices[index].name)
+            self._errors.forget(self._devices[index].name)
             if self._devices[index].busy:
                 self._devices[index].discard()
             else:
@@ -103,7 +103,7 @@ class DeviceSet(Generic[Q]):
 
     def _log_how_many_more(self) -> None:
         """Count in one line the devices that fail beyond those that are logged one by one."""
-        if more := self._errors.more:
+        if more := self._errors.unlogged:
             text = f"{more} more device{'' if more == 1 else 's'} cannot be read; see 'nvidia-smi -L' and 'dmesg'"
             self._more.report(_MORE, text, kind=_MORE)
         else:

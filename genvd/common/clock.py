@@ -1,4 +1,4 @@
-"""Time: instants that stay comparable when somebody sets the clock, and waits that another thread can end."""
+"""Time: instants that survive a change of the system clock, and a wait that another thread can end."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from functools import cache
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""A random identifier that the kernel makes at each boot (proc_sys_kernel(5))."""
+"""A random identifier that changes at each boot (proc_sys_kernel(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One instant, by two clocks."""
+    """One instant, measured with two clocks."""
 
     boot: float
-    """Seconds of CLOCK_BOOTTIME, which goes on while the machine is suspended and is never set."""
+    """Seconds of CLOCK_BOOTTIME. It also counts while the machine is suspended, and nobody can set it."""
     unix: float
     """Unix time in seconds."""
 
     @classmethod
     def now(cls) -> Moment:
-        """Return this instant."""
+        """Return the current instant."""
         return cls(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
     def unix_time(self, boot: float) -> float:
-        """Return a time of CLOCK_BOOTTIME as Unix time, as the clock is set now."""
+        """Convert a time of CLOCK_BOOTTIME to Unix time, by the current setting of the system clock."""
         return self.unix - (self.boot - boot)
 
 
 @cache
 def boot_id() -> str | None:
-    """Return what tells this boot of the machine from others; None where the kernel does not say.
+    """Return the identifier of the current boot, or None if the kernel does not provide it.
 
-    Times of CLOCK_BOOTTIME can be compared only if they are of the same boot.
+    Times of CLOCK_BOOTTIME can be compared only within the same boot.
     """
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip() or None
@@ -46,11 +46,11 @@ def boot_id() -> str | None:
         return None
 
 
-class Waker:
-    """A wait that ends early when another thread calls :meth:`wake`. One thread waits at a time.
+class AutoResetEvent:
+    """An event for one waiting thread, which clears itself when the wait ends.
 
-    The locks, and so all waits, of :mod:`threading` and :mod:`concurrent.futures` use the wall clock before Python 3.11
-    and where the C library has no sem_clockwait(3): setting the clock back extends them. poll(2) is not affected.
+    Unlike :class:`threading.Event`, its timeout does not depend on the system clock: before Python 3.11, and with a C
+    library without sem_clockwait(3), setting the clock back extends all waits of :mod:`threading`.
     """
 
     def __init__(self) -> None:
@@ -59,12 +59,12 @@ class Waker:
         self._poll = select.poll()
         self._poll.register(self._event, select.POLLIN)
 
-    def wake(self) -> None:
-        """End the current wait, or the next one if there is none."""
+    def set(self) -> None:
+        """End the current wait, or the next one if no thread is waiting."""
         os.eventfd_write(self._event, 1)
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most this long; return whether :meth:`wake` was called."""
+        """Wait for :meth:`set`, at most this long; return whether it was called."""
         if not self._poll.poll(max(0, math.ceil(seconds * 1000))):
             return False
         os.eventfd_read(self._event)

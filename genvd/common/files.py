@@ -1,4 +1,4 @@
-"""Reading a file that people name: it may be anything, and must neither block nor fill the memory."""
+"""Reads a file that a user named. It may be anything, so reading it must neither block nor fill the memory."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class UnfitFileError(Exception):
-    """What is at the path is not to be read: it is no regular file, or too large. The text says which."""
+class UnsuitableFileError(Exception):
+    """The path is not a regular file, or the file is empty for now or too large. The text says which."""
 
 
-def content(path: Path, most: int, *, or_device: bool = False) -> bytes:
-    """Return what is in a file.
+def read_file(path: Path, max_bytes: int, *, allow_device: bool = False) -> bytes:
+    """Return the content of a file.
 
     Args:
-        path: of the file.
-        most: bytes that it may have.
-        or_device: whether a character device will do: /dev/null is how people say "no file".
+        path: the file. Symbolic links are followed.
+        max_bytes: the largest size that is accepted.
+        allow_device: whether to accept a character device too, as people write /dev/null for "no file".
 
     Raises:
-        OSError: the file cannot be read.
-        UnfitFileError: it is none that is to be read.
+        OSError: the file cannot be opened or read.
+        UnsuitableFileError: the file is not regular, or too large.
     """
+    # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode) and not (or_device and stat.S_ISCHR(mode)):
-            raise UnfitFileError("is no regular file")
-        found: bytes | None = file.read(most + 1)
-    if found is None:  # a terminal, or a file of the kernel's, with nothing to read at this moment
-        raise UnfitFileError("has nothing to read")
-    if len(found) > most:
-        raise UnfitFileError(f"is larger than {most} bytes")
-    return found
+        if not stat.S_ISREG(mode) and not (allow_device and stat.S_ISCHR(mode)):
+            raise UnsuitableFileError("is not a regular file")
+        content: bytes | None = file.read(max_bytes + 1)
+    if content is None:  # a terminal, or a file of the kernel, with nothing to read now
+        raise UnsuitableFileError("has nothing to read")
+    if len(content) > max_bytes:
+        raise UnsuitableFileError(f"is larger than {max_bytes} bytes")
+    return content

@@ -1,4 +1,4 @@
-"""What a command gives to its caller: standard output, which may be closed, full or read by nobody, and exit status."""
+"""What a command returns to its caller: standard output and the exit status."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import sys
 
 
 class OutputError(Exception):
-    """Standard output does not take what is written. The text is one line: the thing, the reason, the way out."""
+    """Standard output is closed, full, or has no reader. The text is one line for the user."""
 
 
-def open_closed_ones() -> None:
-    """Lead those of the three that are closed to nowhere, so that no file or socket gets their number."""
+def open_closed_standard_streams() -> None:
+    """Open /dev/null for each closed standard stream, so that no other file or socket gets its descriptor."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
 
 
 def write_output(content: bytes) -> None:
     """Write to standard output.
 
     Raises:
-        OutputError: not all of it could be written.
+        OutputError: the output could not be written completely.
     """
     if sys.stdout is None:
         raise OutputError("cannot write the output: standard output is closed; send it to a file or a pipe")
@@ -31,22 +31,19 @@ def write_output(content: bytes) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
     except OSError as error:
-        # What is left in the buffer would be tried again when the interpreter ends, with a message of its own.
+        # Otherwise the interpreter writes the rest of the buffer when it exits, fails again, and prints a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputError(f"cannot write the output: {error.strerror}; send it elsewhere") from None
 
 
 EXIT_OK = 0
-"""Asked to stop, or done."""
-
+"""The command is done, or was asked to stop."""
 
 EXIT_FAILED = 1
-"""Could not run."""
-
+"""The command could not run."""
 
 EXIT_USAGE = 2
-"""Wrong command line or configuration."""
-
+"""The command line or the configuration is invalid."""
 
 EXIT_RESTART = 75
-"""A new process is needed (EX_TEMPFAIL of sysexits.h); the units have it started."""
+"""A new process is needed (EX_TEMPFAIL of sysexits.h). The systemd units start one."""

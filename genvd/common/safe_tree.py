@@ -1,7 +1,7 @@
-"""Writing files where somebody else may have prepared the ground.
+"""Writes files below directories that other users may be able to write to.
 
-Nothing is written through a symbolic link or a directory of another user but root, nor over another user's file. All
-steps are relative to open directories, so that nobody can swap one in between.
+Nothing is written through a symbolic link or a directory of another user, except root, nor over a file of another user.
+Each step is relative to an open directory, so nobody can replace a directory between two steps.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
 
 FILE_MODE = 0o644
-"""Of what is published."""
+"""Mode of published files."""
 
 
-def has_fit_mode(mode: int) -> bool:
-    """Tell whether a published file can be read by its user and by others, and changed by its user only.
+def has_published_mode(mode: int) -> bool:
+    """Return whether a file is readable for its owner and for its group or everybody, and writable only for its owner.
 
-    A group of those who may read it is as good as everybody: somebody may have chosen that on purpose.
+    Read access for the group alone is accepted, as an administrator may have chosen it.
     """
     return bool(mode & stat.S_IRUSR and mode & (stat.S_IRGRP | stat.S_IROTH)) and not mode & (
         stat.S_IWGRP | stat.S_IWOTH
@@ -33,77 +33,77 @@ def has_fit_mode(mode: int) -> bool:
 
 
 class UnsafePathError(Exception):
-    """A path that is not written to. The text is one line: the path, the reason, the way out."""
+    """Writing to a path was refused. The text is one line: the path, the reason, the way out."""
 
 
-def write_file(root: Path, relative: Path, content: bytes, for_everybody: Path | None = None) -> bool:
-    """Write a file below a directory atomically, making the directories that are missing.
+def write_file(root: Path, relative: Path, content: bytes, world_writable: Path | None = None) -> bool:
+    """Write a file below a directory atomically, and create missing directories.
 
     Args:
-        root: absolute path of the directory. It, and all below it, must be this user's own and no link. On the
-            way to it directories and links must be root's or this user's.
-        relative: path of the file below it.
-        content: what it is to contain.
-        for_everybody: a directory above ``root`` that everybody may write if it has to be made, and that may be
-            anybody's: whoever owns it can take ``root`` away, but lead nobody elsewhere.
+        root: absolute path of the directory. It, and everything below it, must belong to this user and must not be a
+            link. Directories and links on the way to it must belong to root or to this user.
+        relative: path of the file below ``root``.
+        content: the content to write.
+        world_writable: a directory above ``root`` that is created writable for everybody, and that may belong to
+            anybody: its owner can remove ``root``, but cannot redirect the writing.
 
     Returns:
-        Whether anything had to be written.
+        Whether the file had to be written.
 
     Raises:
-        UnsafePathError: something on the way belongs to somebody else or is no directory or file.
-        OSError: the system does not let it be written.
+        UnsafePathError: a part of the path belongs to another user, or is not a directory or regular file.
+        OSError: the system refused to write.
     """
-    with closing(_Cursor()) as cursor:
-        cursor.follow(root.parent, for_everybody)
+    with closing(_DirectoryWalk()) as walk:
+        walk.follow(root.parent, world_writable)
         for name in (root.name, *relative.parent.parts):
-            cursor.enter(name)
-            cursor.check_owner()
+            walk.descend(name)
+            walk.check_owner()
         path = root / relative
-        if _current(cursor.descriptor, path, len(content)) == content:
+        if _read_current(walk.descriptor, path, len(content)) == content:
             return False
-        _replace(cursor.descriptor, path, content)
+        _replace(walk.descriptor, path, content)
         return True
 
 
-def own_directory(path: Path) -> Path:
-    """Make a directory, for this user alone, if it is missing, and return its path without links.
+def make_private_directory(path: Path) -> Path:
+    """Create a directory that only this user can access, unless it exists; return its path without links.
 
     Args:
-        path: absolute. On the way to it directories and links must be root's or this user's.
+        path: absolute path. Directories and links on the way must belong to root or to this user.
 
     Raises:
-        UnsafePathError: it is a link or not this user's, or something on the way belongs to somebody else.
-        OSError: the system does not let it be made.
+        UnsafePathError: the directory is a link, or a part of the path belongs to another user.
+        OSError: the system refused to create it.
     """
-    with closing(_Cursor()) as cursor:
-        cursor.follow(path.parent, None)
-        cursor.enter(path.name, 0o700)
-        cursor.check_owner()
-        return Path(os.readlink(f"/proc/self/fd/{cursor.descriptor}"))
+    with closing(_DirectoryWalk()) as walk:
+        walk.follow(path.parent, None)
+        walk.descend(path.name, 0o700)
+        walk.check_owner()
+        return Path(os.readlink(f"/proc/self/fd/{walk.descriptor}"))
 
 
-class _Cursor:
-    """An open directory, which is moved along a path one name at a time."""
+class _DirectoryWalk:
+    """An open directory that moves along a path, one name at a time."""
 
     def __init__(self) -> None:
         self.descriptor = os.open("/", _DIRECTORY_FLAGS)
         self._path = Path("/")
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         os.close(self.descriptor)
 
-    def follow(self, path: Path, for_everybody: Path | None) -> None:
-        """Go down from the root, making what is missing, and following on the way only links that can be trusted."""
+    def follow(self, path: Path, world_writable: Path | None) -> None:
+        """Walk down from the root, create missing directories, and follow only links of root or of this user."""
         names, links = list(path.parts[1:]), 0
         while names:
             name = names.pop(0)
             target = self._trusted_link(name)
             if target is None:
-                shared = self._path / name == for_everybody
-                self.enter(name, 0o777 if shared else 0o755)
-                if not shared:
+                is_world_writable = self._path / name == world_writable
+                self.descend(name, 0o777 if is_world_writable else 0o755)
+                if not is_world_writable:
                     self.check_owner(0)
                 continue
             links += 1
@@ -113,9 +113,9 @@ class _Cursor:
                 self._move(os.open("/", _DIRECTORY_FLAGS), Path("/"))
             names = [part for part in target.parts if part != "/"] + names
 
-    def enter(self, name: str, mode: int = 0o755) -> None:
-        """Go into a directory that is no link; make it with this mode, whatever the umask, if it is missing."""
-        path = self._path.parent if name == ".." else self._path / name  # links are resolved already
+    def descend(self, name: str, mode: int = 0o755) -> None:
+        """Open the directory with this name, which must not be a link. If it is missing, create it with this mode."""
+        path = self._path.parent if name == ".." else self._path / name  # right, as the path contains no links here
         try:
             made = self._make(name)
             entered = os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)
@@ -123,13 +123,13 @@ class _Cursor:
             raise self._problem(name, error) from None
         self._move(entered, path)
         if made:
-            os.chmod(f"/proc/self/fd/{entered}", mode)  # an O_PATH descriptor knows no fchmod(2)
+            os.chmod(f"/proc/self/fd/{entered}", mode)  # whatever the umask; fchmod(2) refuses O_PATH descriptors
 
     def check_owner(self, *others: int) -> None:
-        """Raise :class:`UnsafePathError` if the directory is neither this user's nor one of these others'."""
+        """Raise :class:`UnsafePathError` unless the directory belongs to this user or one of the others."""
         owner = os.fstat(self.descriptor).st_uid
         if owner not in (os.geteuid(), *others):
-            raise UnsafePathError(_not_ours(self._path, user_name(owner)))
+            raise UnsafePathError(_foreign(self._path, user_name(owner)))
 
     def _move(self, descriptor: int, path: Path) -> None:
         os.close(self.descriptor)
@@ -166,7 +166,7 @@ class _Cursor:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             return _with_path(error, path)
         link = stat.S_ISLNK(os.lstat(name, dir_fd=self.descriptor).st_mode)
-        what = "is a symbolic link, which is not followed" if link else "is no directory"
+        what = "is a symbolic link, which is not followed" if link else "is not a directory"
         return UnsafePathError(f"{path}: {what}; remove it or choose another directory")
 
 
@@ -174,10 +174,10 @@ def _with_path(error: OSError, path: Path) -> OSError:
     return OSError(error.errno, os.strerror(error.errno or 0), str(path))
 
 
-def _current(directory: int, path: Path, size: int) -> bytes | None:
-    """Return the content of the file that is to be written, of one that is larger only so much that it shows.
+def _read_current(directory: int, path: Path, size: int) -> bytes | None:
+    """Return the current content of a file, at most one byte more than ``size``.
 
-    None if there is none, or its mode is to be put right.
+    None if the file is missing, or has to be replaced because of its mode.
     """
     try:
         descriptor = os.open(path.name, _OLD_FILE_FLAGS, dir_fd=directory)
@@ -194,10 +194,10 @@ def _current(directory: int, path: Path, size: int) -> bytes | None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UnsafePathError(f"{path}: is no regular file; remove it or choose another directory")
+            raise UnsafePathError(f"{path}: is not a regular file; remove it or choose another directory")
         if status.st_uid != os.geteuid():
-            raise UnsafePathError(_not_ours(path, user_name(status.st_uid)))
-        if not has_fit_mode(status.st_mode):
+            raise UnsafePathError(_foreign(path, user_name(status.st_uid)))
+        if not has_published_mode(status.st_mode):
             return None
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(size + 1)
@@ -229,12 +229,12 @@ def _replace(directory: int, path: Path, content: bytes) -> None:
         raise _with_path(error, path) from None
 
 
-def _not_ours(path: Path, owner: str) -> str:
+def _foreign(path: Path, owner: str) -> str:
     return f"{path}: belongs to {owner} and not to {user_name(os.geteuid())}; remove it or choose another directory"
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, or the number where there is none."""
+    """Return the name of a user, or the uid if there is no such account."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

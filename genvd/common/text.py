@@ -1,4 +1,4 @@
-"""Text that somebody else chose, made fit for labels and logs."""
+"""Makes text from untrusted sources safe for labels, logs and terminals."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_TEXT = 256
-"""Characters kept of any text from outside."""
+"""Longest untrusted text that is kept, in characters."""
 
 RESERVED = "(other)"
-"""Stands in labels for all that is over the limits together; nobody else may be called that."""
+"""Label value for the sum of all series above the limits. No user or environment may have this name."""
 
 _DIGEST_BYTES = 16
 _CUT = re.compile(rf".*~[0-9a-f]{{{2 * _DIGEST_BYTES}}}", re.DOTALL)
-"""What the text looks like that was cut."""
+"""Matches a text that was cut."""
 
 _SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
-"""Spaces of other widths, which are as harmless as the usual one."""
+"""Spaces of other widths. Python calls them unprintable, but they are safe."""
 
 _LIKE_AN_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 
 def clean(text: str) -> str:
-    """Return the text bounded, and fit to be sent, shown in a terminal and logged.
+    """Return the text at a limited length and without unprintable characters.
 
-    Two different texts stay different, so that what is written in one place can be looked for by its clean form in
-    another. What is too long is cut, and ends in a digest of all of it; see :func:`harmless` for the rest. A backslash
-    stays as it is, but where what follows makes it look like an escape: then it becomes one. What is clean must not be
-    cleaned again, as that would escape the escapes.
+    Two different texts stay different, so a clean text can be compared with another clean text. A text that is too long
+    is cut and ends in a digest of the whole text. Unprintable characters become escapes, as in
+    :func:`escape_unprintable`. A backslash is escaped only where it would look like the start of an escape. Do not
+    clean a text twice: that would escape the escapes.
     """
     text = _cut(text)
     if "\\" in text:
         text = _LIKE_AN_ESCAPE.sub(_with_escaped_backslash, text)
-    return _cut(harmless(text))  # as escapes are longer than what they stand for
+    return _cut(escape_unprintable(text))  # again, as escapes are longer than the characters they replace
 
 
-def harmless(text: str) -> str:
-    r"""Return the text with escapes for what moves a cursor, turns the direction of writing or cannot be encoded.
+def escape_unprintable(text: str) -> str:
+    r"""Return the text with ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN`` for each unprintable character.
 
-    They are ``\xNN``, ``\uNNNN`` and ``\UNNNNNNNN``. Clean text stays as it is.
+    These move the cursor, change the direction of writing, or cannot be encoded. Clean text does not change.
     """
     if text.isprintable():
         return text
@@ -50,15 +50,12 @@ def harmless(text: str) -> str:
 
 
 def decode(raw: bytes) -> str:
-    """Return bytes that should be UTF-8 as clean text.
-
-    Bytes that are not become what Python makes of them (PEP 383), as in names that genv writes into its files.
-    """
+    """Return bytes as clean text. Bytes that are not UTF-8 are decoded as genv does it (PEP 383)."""
     return clean(raw.decode("utf-8", "surrogateescape"))
 
 
 def gpus(indices: Iterable[int]) -> str:
-    """Return the GPUs with these indices in words, such as "GPU 2" or "GPUs 0, 1"."""
+    """Return the GPUs with these indices as text, such as "GPU 2" or "GPUs 0, 1"."""
     names = [str(index) for index in indices]
     return f"GPU{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
@@ -66,7 +63,7 @@ def gpus(indices: Iterable[int]) -> str:
 def _cut(text: str) -> str:
     if len(text) < MAX_TEXT or (len(text) == MAX_TEXT and not _CUT.fullmatch(text)):
         return text
-    import hashlib  # which takes megabytes for OpenSSL; hardly any text is so long
+    import hashlib  # here, as it loads megabytes of OpenSSL, and hardly any text is so long
 
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
     return f"{text[: MAX_TEXT - len(digest) - 1]}~{digest}"
@@ -74,7 +71,7 @@ def _cut(text: str) -> str:
 
 def _with_escaped_backslash(match: re.Match[str]) -> str:
     code = int(match[1] or match[2] or match[3], 16)
-    produced = code == ord("\\") or (code <= sys.maxunicode and harmless(chr(code)) == match[0])
+    produced = code == ord("\\") or (code <= sys.maxunicode and escape_unprintable(chr(code)) == match[0])
     return _escape("\\") + match[0][1:] if produced else match[0]
 
 

@@ -1,4 +1,4 @@
-"""Text in the columns of a terminal: how many it takes, cut and filled to a number of them."""
+"""Text in terminal columns: measure, truncate, wrap and pad it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import unicodedata
 
 ELLIPSIS = "…"
 _JAMO = range(0x1160, 0x1200)
-"""Vowels and finals of Hangul, which terminals draw upon the consonant before them."""
+"""Vowels and final consonants of Hangul. Terminals draw them in the cell of the consonant before them."""
 
 _ISOLATES = range(0x2066, 0x206A)
-"""Say in which direction text is written (UAX 9), and show nothing."""
+"""Invisible characters that set the direction of text (UAX 9)."""
 
 
 def width(text: str) -> int:
-    """Return how many columns the text takes (UAX 11: wide and fullwidth characters take two, marks none)."""
+    """Return the number of columns of a text. Wide characters take two (UAX 11), combining marks none."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
-def cut(text: str, columns: int) -> str:
-    """Return the text in at most so many columns; what is cut ends in an ellipsis."""
+def truncate(text: str, columns: int) -> str:
+    """Return the text in at most this many columns. A shortened text ends in an ellipsis."""
     if width(text) <= columns:
         return text
     kept, left = [], columns - 1
@@ -31,7 +31,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """Return the text in lines of at most so many columns, broken at spaces; a word that is longer is broken too."""
+    """Return the text in lines of at most this many columns. A longer word is broken."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
@@ -43,9 +43,9 @@ def wrap(text: str, columns: int) -> list[str]:
     return lines
 
 
-def fill(text: str, columns: int, *, right: bool = False) -> str:
-    """Return the text in just so many columns, at their left or at their right."""
-    shown = cut(text, columns)
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Return the text in exactly this many columns: truncated if it is longer, else aligned left or right."""
+    shown = truncate(text, columns)
     space = " " * (columns - width(shown))
     return space + shown if right else shown + space
 

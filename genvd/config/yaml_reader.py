@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from genvd.common import files
-from genvd.common.files import UnfitFileError
+from genvd.common.files import UnsuitableFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,12 +60,12 @@ def compose(path: Path) -> yaml.Node | None:
         ConfigError: the file cannot be read, or is no YAML.
     """
     try:
-        return _tree(_decode(files.content(path, MAX_BYTES, or_device=True)))
+        return _tree(_decode(files.read_file(path, MAX_BYTES, allow_device=True)))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}; {_hint(error)}"]) from None
     except _YamlError as error:
         raise ConfigError([f"{path}:{error.line}: {error}"]) from None
-    except UnfitFileError as error:
+    except UnsuitableFileError as error:
         raise ConfigError([f"{path}: {error}; expected a YAML file with a configuration"]) from None
 
 

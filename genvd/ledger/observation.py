@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.common.text import harmless
+from genvd.common.text import escape_unprintable
 from genvd.ledger.amounts import Consumer
 from genvd.model.identity import device_keys
 
@@ -81,7 +81,8 @@ def look_of(snapshot: Snapshot) -> Look:
     }
     outside = (
         Outside(
-            consumers.get(process.eid or "") or Consumer(harmless(process.username or ""), uid=_uid(process.uid)),
+            consumers.get(process.eid or "")
+            or Consumer(escape_unprintable(process.username or ""), uid=_uid(process.uid)),
             devices[use.device_index],
             share,
         )
@@ -102,11 +103,11 @@ def consumer_of(environment: Environment) -> Consumer:
     created = environment.created
     known = created is not None and math.isfinite(created) and 0 <= created < _MOST_TIME
     return Consumer(
-        harmless(environment.username or ""),
-        harmless(environment.eid),
+        escape_unprintable(environment.username or ""),
+        escape_unprintable(environment.eid),
         int(created) if known and created is not None else None,
         _uid(environment.uid),
-        harmless(environment.name) if environment.name else None,
+        escape_unprintable(environment.name) if environment.name else None,
     )
 
 

@@ -12,7 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from genvd.common.safe_tree import UnsafePathError, own_directory, user_name
+from genvd.common.safe_tree import UnsafePathError, make_private_directory, user_name
 
 FILE = "ledger.db"
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -29,7 +29,7 @@ def prepare(directory: Path) -> Path:
         UnsafePathError: somebody else could write there, or has.
         OSError: the system does not let it be made.
     """
-    real = own_directory(directory)
+    real = make_private_directory(directory)
     for place in (real, *real.parents):
         status = place.lstat()
         sticky = place != real and status.st_mode & stat.S_ISVTX
@@ -97,7 +97,7 @@ def _check(path: Path) -> None:
         return
     way_out = "remove it or choose another directory"
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafePathError(f"{path}: is no regular file; {way_out}")
+        raise UnsafePathError(f"{path}: is not a regular file; {way_out}")
     if status.st_uid != os.geteuid():
         raise UnsafePathError(
             f"{path}: belongs to {user_name(status.st_uid)} and not to {user_name(os.geteuid())}; {way_out}"

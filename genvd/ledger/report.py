@@ -112,7 +112,7 @@ def _check(path: Path) -> None:
     finally:
         os.close(descriptor)
     if not regular:
-        raise ReportError(f"{path}: is no regular file; --ledger names another file")
+        raise ReportError(f"{path}: is not a regular file; --ledger names another file")
 
 
 def _days_end(connection: sqlite3.Connection) -> float:

@@ -11,8 +11,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from genvd.common.text import harmless
-from genvd.common.text_width import fill, width
+from genvd.common.text import escape_unprintable
+from genvd.common.text_width import pad, width
 from genvd.ledger.report import LABELS, Report, Row
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ def _names(by: str, row: Row) -> list[str]:
 
 
 def _text(value: str | int | None) -> str:
-    return "" if value is None else harmless(str(value))  # the file may be somebody else's
+    return "" if value is None else escape_unprintable(str(value))  # the file may be somebody else's
 
 
 def _plain(value: str | int | None) -> str | int | None:
-    return harmless(value) if isinstance(value, str) else value
+    return escape_unprintable(value) if isinstance(value, str) else value
 
 
 def _defused(value: str | int | None) -> str | int | None:
@@ -157,7 +157,7 @@ def _local(moment: float) -> str:
 
 def _line(cells: list[str], widths: list[int], texts: int) -> str:
     padded = [
-        fill(cell, columns, right=number >= texts)
+        pad(cell, columns, right=number >= texts)
         for number, (cell, columns) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(padded).rstrip() + "\n"

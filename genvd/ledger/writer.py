@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from genvd.common.clock import Waker
+from genvd.common.clock import AutoResetEvent
 from genvd.common.error_log import ErrorLog
 from genvd.common.safe_tree import UnsafePathError
 from genvd.ledger import paths
@@ -82,7 +82,7 @@ class Keeper:
         self._checked = False
         self._pace = Pace()
         self._errors = ErrorLog(log)
-        self._waker = Waker()
+        self._wakeup = AutoResetEvent()
         self._stopping = False
         self._hurrying = False
         self._clock = LedgerClock(ClockState())
@@ -94,17 +94,17 @@ class Keeper:
 
     def reconfigured(self) -> None:
         """Go by the changed policy at once, not only after the wait that the one before began."""
-        self._waker.wake()
+        self._wakeup.set()
 
     def hurry(self) -> None:
         """Write soon, as counters wait for that."""
         self._hurrying = True
-        self._waker.wake()
+        self._wakeup.set()
 
     def stop(self) -> None:
         """Have what is left written, and the thread end."""
         self._stopping = True
-        self._waker.wake()
+        self._wakeup.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the thread to end, but no longer than this; return whether it has."""
@@ -123,7 +123,7 @@ class Keeper:
     def _rest(self) -> None:
         since = time.monotonic()
         while not self._stopping and (left := since + self._patience() - time.monotonic()) > 0:
-            self._waker.wait(left)
+            self._wakeup.wait(left)
         self._hurrying = False  # before the write, which has what somebody may hurry for from here on
 
     def _patience(self) -> float:

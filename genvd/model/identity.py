@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.common.text import harmless
+from genvd.common.text import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,8 +44,8 @@ def identities(devices: Iterable[Device]) -> dict[int, Identity]:
     )
     return {
         device.index: Identity(
-            harmless(device.uuid) if device.uuid and uuids[device.uuid] == 1 else None,
-            harmless(device.pci_bus_id) if device.pci_bus_id and addresses[device.pci_bus_id] == 1 else None,
+            escape_unprintable(device.uuid) if device.uuid and uuids[device.uuid] == 1 else None,
+            escape_unprintable(device.pci_bus_id) if device.pci_bus_id and addresses[device.pci_bus_id] == 1 else None,
         )
         for device in devices
     }

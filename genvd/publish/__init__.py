@@ -37,7 +37,7 @@ class Publication:
     """Where they are to be."""
     values: dict[str, str]
     """What stands in them for the names in the templates."""
-    for_everybody: Path | None = None
+    world_writable: Path | None = None
     """A directory on the way that everybody must be able to write if it is made: genv's own, which genv makes so."""
 
     def content(self, relative: Path) -> bytes:
@@ -60,7 +60,7 @@ class Publication:
     def _write(self, relative: Path) -> str | None:
         """Write one of the files; return in one line what kept it from being written, None if nothing did."""
         try:
-            write_file(self.directory, relative, self.content(relative), self.for_everybody)
+            write_file(self.directory, relative, self.content(relative), self.world_writable)
         except UnsafePathError as error:
             return f"cannot publish {error} with --config-dir or publish.directory"
         except OSError as error:
@@ -103,7 +103,7 @@ def publish(
     job: str,
     prometheus_url: str = DEFAULT_PROMETHEUS_URL,
     *,
-    for_everybody: Path | None = None,
+    world_writable: Path | None = None,
 ) -> None:
     """Write the Prometheus and Grafana files.
 
@@ -111,18 +111,18 @@ def publish(
         directory: where to; made if it is missing.
         job: the lines of the scrape configuration below its name; see :mod:`genvd.publish.scraping`.
         prometheus_url: where Grafana reaches Prometheus.
-        for_everybody: see :class:`Publication`.
+        world_writable: see :class:`Publication`.
 
     Raises:
         PublishError: a file could not be written; all that could be are.
     """
-    _publication(directory, job, prometheus_url, for_everybody).write()
+    _publication(directory, job, prometheus_url, world_writable).write()
 
 
-def _publication(directory: Path, job: str, prometheus_url: str, for_everybody: Path | None) -> Publication:
+def _publication(directory: Path, job: str, prometheus_url: str, world_writable: Path | None) -> Publication:
     directory = directory.absolute()
     _check_name(directory)
-    return Publication(directory, _values(directory, job, prometheus_url), for_everybody)
+    return Publication(directory, _values(directory, job, prometheus_url), world_writable)
 
 
 def published_files() -> Iterator[Path]:

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from genvd.common import files
-from genvd.common.safe_tree import has_fit_mode, user_name
+from genvd.common.safe_tree import has_published_mode, user_name
 from genvd.publish import published_files
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class Watch:
                 if now == mark:
                     continue
                 expected = self._publication.content(relative)
-                found = files.content(path, len(expected))
+                found = files.read_file(path, len(expected))
                 wrong = _access(path)
             except FileNotFoundError:
                 return f"{path} is gone after it was published"
             except OSError as error:
                 return f"{path} cannot be read any more ({error.strerror})"
-            except files.UnfitFileError:
+            except files.UnsuitableFileError:
                 found, wrong = b"", None
             if found != expected:
                 return f"{path} was changed{_by(path)} after it was published"
@@ -59,7 +59,7 @@ def _access(path: Path) -> str | None:
     status = path.stat()
     if status.st_uid != os.geteuid():
         return f"{path} was given to {user_name(status.st_uid)} after it was published"
-    if not has_fit_mode(status.st_mode):
+    if not has_published_mode(status.st_mode):
         return f"the mode of {path} was changed to {stat.S_IMODE(status.st_mode):04o} after it was published"
     return None
 

@@ -88,7 +88,7 @@ class Daemon:
         """Serve until SIGINT or SIGTERM; return the exit status."""
         hold_signals()
         raise_descriptor_limit()
-        process.adapt()
+        process.tune_interpreter()
         try:
             self._take_up(self._serve(self._passed or listen(*_place(self._config))))
         except ListenError as error:

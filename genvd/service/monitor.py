@@ -93,7 +93,7 @@ class Monitor:
         self._ledger.stop()
         return self._ledger.wait(seconds)
 
-    @process.undisturbed()
+    @process.gc_paused()
     def tick(self, skipped: int) -> None:
         """Make one collection and render it; never raises.
 

@@ -33,13 +33,13 @@ _SPARE_BYTES = 1024 * 1024
 """That may be free at the end of the heap."""
 
 
-def adapt() -> None:
+def tune_interpreter() -> None:
     """Look for garbage that refers to itself rarely, let threads take turns quickly, and give memory back.
 
     What a tick makes goes by itself when the next one has taken its place, thousands of objects at a time. By default
     Python looks through them several times meanwhile, which is a fifth of the work of a tick and holds up scrapes. Real
     garbage is still found, after some megabytes. What is there by now is never looked through; for what a tick makes,
-    see :func:`undisturbed`.
+    see :func:`gc_paused`.
     """
     gc.collect()
     gc.freeze()
@@ -53,7 +53,7 @@ def adapt() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Do not look for garbage while new objects take the place of old ones.
 
     On a large machine these are hundreds of thousands, and to look through them takes up to 60 ms, in which nobody is
@@ -68,7 +68,7 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def leave(status: int) -> NoReturn:
+def exit_process(status: int) -> NoReturn:
     """End this process at once.
 
     sys.exit() would wait for the worker threads, and run the exit handlers of loaded libraries, of which the driver's
@@ -78,7 +78,7 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def start_again() -> NoReturn:
+def re_execute() -> NoReturn:
     """Put a new process in the place of this one, with the same command line, and the same number."""
     _flush()
     os.execv(sys.executable, sys.orig_argv)

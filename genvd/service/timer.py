@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from genvd.common.clock import Waker
+from genvd.common.clock import AutoResetEvent
 
 Tick = Callable[[int], None]
 """Called with the number of ticks that were skipped since the last call."""
@@ -38,7 +38,7 @@ class Timer:
         self._tick = tick
         self._beat = beat
         self._beat_interval = beat_interval
-        self._waker = Waker()
+        self._wakeup = AutoResetEvent()
         self._stopping = False
         self._restarting = False
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
@@ -51,12 +51,12 @@ class Timer:
         """Tick as soon as possible, and from then on at another interval."""
         self._interval = interval
         self._restarting = True
-        self._waker.wake()
+        self._wakeup.set()
 
     def stop(self) -> None:
         """Start no further tick, without waiting for one that is running."""
         self._stopping = True
-        self._waker.wake()
+        self._wakeup.set()
 
     def _run(self) -> None:
         while not self._stopping:
@@ -75,7 +75,7 @@ class Timer:
     def _wait_until(self, moment: float) -> None:
         while not self._interrupted and (left := moment - time.monotonic()) > 0:
             self._beat()
-            self._waker.wait(min(left, self._beat_interval))
+            self._wakeup.wait(min(left, self._beat_interval))
 
     @property
     def _interrupted(self) -> bool:

@@ -183,10 +183,10 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: Path, key: Pa
 
 def _read_pem(path: Path, way_out: str) -> bytes:
     try:
-        return files.content(path, _MAX_PEM_BYTES)
+        return files.read_file(path, _MAX_PEM_BYTES)
     except OSError as error:
         raise ServiceError(f"{path}: cannot be read: {error.strerror}; {way_out}") from None
-    except files.UnfitFileError as error:
+    except files.UnsuitableFileError as error:
         raise ServiceError(f"{path}: {error}; {way_out}") from None
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from genvd.common.text_width import width
-from genvd.service.process import leave
+from genvd.service.process import exit_process
 from genvd.terminal.pager import Key, pressed
 from genvd.terminal.style import ISOLATES, can_encode, render_line
 
@@ -77,7 +77,7 @@ class Screen:
     def _leave(self, number: int, frame: FrameType | None) -> None:
         """Exit at once. An exception raised in a handler may be lost, or be caught by unrelated code."""
         self._restore(self._before)
-        leave(0)
+        exit_process(0)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Restore the terminal while the process is stopped (Ctrl+Z), and draw again afterwards."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from genvd.common.text import harmless
-from genvd.common.text_width import cut, width
+from genvd.common.text import escape_unprintable
+from genvd.common.text_width import truncate, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Piece:
     style: Style = Style.PLAIN
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", harmless(self.text))
+        object.__setattr__(self, "text", escape_unprintable(self.text))
 
 
 Line = tuple[Piece, ...]
@@ -64,7 +64,7 @@ def render_line(pieces: Iterable[Piece], columns: int | None, *, colors: bool, i
     """
     sent, left = [], columns
     for piece in pieces:
-        text = piece.text if left is None else cut(piece.text, left)
+        text = piece.text if left is None else truncate(piece.text, left)
         left = None if left is None else left - width(text)
         text = isolate_names(text) if isolates else text
         sent.append(f"\x1b[{piece.style.value}m{text}\x1b[0m" if colors and piece.style.value and text else text)

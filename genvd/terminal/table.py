@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genvd.common.text import harmless
-from genvd.common.text_width import fill, width
+from genvd.common.text import escape_unprintable
+from genvd.common.text_width import pad, width
 from genvd.terminal.style import Line, Piece, Style
 
 _GAP = 2
@@ -36,7 +36,7 @@ def table(columns: Sequence[Column], rows: Sequence[Any], max_width: int | None)
         rows: from top to bottom.
         max_width: width of the terminal; None for no limit.
     """
-    cells = [[harmless(column.text(row)) for column in columns] for row in rows]
+    cells = [[escape_unprintable(column.text(row)) for column in columns] for row in rows]
     needed = [max([width(column.title), *(width(line[n]) for line in cells)]) for n, column in enumerate(columns)]
     widths = needed if max_width is None else _shrunk(columns, needed, max_width)
     heading = _line(columns, [column.title for column in columns], widths, [Style.DIM] * len(columns))
@@ -65,6 +65,6 @@ def _line(columns: Sequence[Column], texts: list[str], widths: list[int], styles
     last = len(columns) - 1
     pieces = []
     for number, (column, text, column_width, style) in enumerate(zip(columns, texts, widths, styles, strict=True)):
-        filled = fill(text, column_width, right=column.right)
+        filled = pad(text, column_width, right=column.right)
         pieces.append(Piece(filled.rstrip() if number == last else filled + " " * _GAP, style))
     return tuple(pieces)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from genvd.common.text import harmless
+from genvd.common.text import escape_unprintable
 from genvd.common.text_width import width, wrap
 from genvd.terminal import sections
 from genvd.terminal.sections import count, duration
@@ -171,7 +171,7 @@ def _wrapped_summary(problem: Problem, columns: int | None) -> list[Line]:
 
 
 def _indented(text: str, columns: int | None, style: Style) -> list[Line]:
-    shown = harmless(text)  # before wrapping, as escapes take columns
+    shown = escape_unprintable(text)  # before wrapping, as escapes take columns
     parts = [shown] if columns is None else wrap(shown, max(_MIN_COLUMNS, columns) - len(_INDENT))
     return [line(f"{_INDENT}{part}", style) for part in parts]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from genvd.common import files
-from genvd.common.files import UnfitFileError
+from genvd.common.files import UnsuitableFileError
 from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.model.snapshot import CertificateEnd
 from genvd.web.certificate_dates import validity
@@ -208,11 +208,11 @@ def _read(pem: Pem) -> bytes:
     if pem.path is None:
         return pem.text.encode(errors="replace")
     try:
-        return files.content(pem.path, _MAX_BYTES)
+        return files.read_file(pem.path, _MAX_BYTES)
     except OSError as error:
         text = f"{_label(pem)}: cannot be read: {error.strerror}; see who may read it, and the directories above it"
         raise TlsError(pem.line, text) from None
-    except UnfitFileError as error:
+    except UnsuitableFileError as error:
         raise TlsError(pem.line, f"{_label(pem)}: {error}; expected a file in PEM form") from None
 
 

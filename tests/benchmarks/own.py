@@ -30,7 +30,7 @@ def main(directory: str, *settings: str) -> None:
     monitor.keep_ledger(config)
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
-    process.adapt()
+    process.tune_interpreter()
     rendered = _count_renderings()
 
     def look(times: int) -> None:

@@ -401,7 +401,7 @@ def test_publish_that_fails_says_so(tmp_path: Path) -> None:
     result = run("publish", "--config-dir", tmp_path / "file")
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = lines(result)
-    assert f"cannot publish {tmp_path}/file: is no directory; remove it or choose another directory" in line
+    assert f"cannot publish {tmp_path}/file: is not a directory; remove it or choose another directory" in line
 
 
 @pytest.mark.parametrize("name", [b"\xff", "ü".encode(), b"a b", b"$HOME", b"a\nb"])

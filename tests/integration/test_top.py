@@ -534,9 +534,9 @@ def test_a_monitor_without_a_date_is_understood() -> None:
         (["--url", "http://x:port"], "not the URL"),
         (["--url", "http://no-such-host.invalid"], "no-such-host.invalid: "),
         (["--url", "https://x", "--ca-file", "/nothing"], "/nothing: cannot be read: No such file"),
-        (["--url", "https://x", "--ca-file", "/dev/null"], "/dev/null: is no regular file; --ca-file"),
+        (["--url", "https://x", "--ca-file", "/dev/null"], "/dev/null: is not a regular file; --ca-file"),
         (["--password-file", "/nothing"], "/nothing: cannot be read: No such file"),
-        (["--password-file", "/dev/zero"], "/dev/zero: is no regular file; --password-file"),
+        (["--password-file", "/dev/zero"], "/dev/zero: is not a regular file; --password-file"),
     ],
 )
 def test_what_the_user_got_wrong_is_said_in_a_line(arguments: list[str], expected: str) -> None:
@@ -547,8 +547,8 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
     pipe, empty = tmp_path / "pipe", tmp_path / "empty"
     os.mkfifo(pipe)
     empty.touch()
-    assert f"{pipe}: is no regular file; --ca-file" in failure("--url", "https://x", "--ca-file", str(pipe))
-    assert f"{pipe}: is no regular file; --password-file" in failure("--password-file", str(pipe))
+    assert f"{pipe}: is not a regular file; --ca-file" in failure("--url", "https://x", "--ca-file", str(pipe))
+    assert f"{pipe}: is not a regular file; --password-file" in failure("--password-file", str(pipe))
     assert f"{empty}: contains no certificate;" in failure("--url", "https://x", "--ca-file", str(empty))
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE
-from genvd.common.text import MAX_TEXT, clean, harmless
+from genvd.common.text import MAX_TEXT, clean, escape_unprintable
 from tests.property import holds
 
 NAME = ENVIRONMENT_VARIABLE
@@ -37,7 +37,7 @@ TEXT = st.text(min_size=1, max_size=600) | ODD.filter(bool).map("".join)
 def test_clean_text_is_harmless(text: str) -> None:
     cleaned = clean(text)
     holds.assert_is_label(cleaned)
-    assert harmless(cleaned) == cleaned
+    assert escape_unprintable(cleaned) == cleaned
 
 
 @given(texts=st.sets(TEXT, min_size=2, max_size=2))

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from genvd.collectors.registry import Collectors
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import RESERVED as OTHER
-from genvd.common.text import clean, harmless
+from genvd.common.text import clean, escape_unprintable
 from genvd.config.schema import Config
 from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, render
 from genvd.metrics.limits import Limits
@@ -167,7 +167,7 @@ def test_any_machine_can_be_shown(machine: Machine, columns: int, lines: int) ->
     )
     assert len(drawn) <= lines
     sent = [render_line(line, columns, colors=False) for line in drawn]
-    assert sent == list(map(harmless, sent))
+    assert sent == list(map(escape_unprintable, sent))
 
 
 @given(eids=st.sets(LABEL, max_size=5), usernames=st.sets(LABEL, max_size=5))

@@ -52,7 +52,7 @@ def lock(path: Path) -> None:
 
 
 def content(path: Path) -> None:
-    with pytest.raises(CollectorError, match=r"no regular file|larger"):
+    with pytest.raises(CollectorError, match=r"not a regular file|larger"):
         StateFile(lambda document: document).read(path, time.monotonic())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genvd.collectors.registry import make_collectors
-from genvd.common.error_log import MOST_KINDS, QUIET_SECONDS, ErrorLog
+from genvd.common.error_log import MAX_KINDS, REPEAT_SECONDS, ErrorLog
 from genvd.config.schema import Config
 from genvd.ledger.pending import Book
 from genvd.ledger.writer import Keeper, Retention
@@ -160,14 +160,14 @@ def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch:
     for number in range(50):
         defect.kind = type(f"Error{number}", (Exception,), {})
         monitor.tick(0)
-    assert len(tracebacks(caplog)) == MOST_KINDS
+    assert len(tracebacks(caplog)) == MAX_KINDS
 
 
 # --- The state of a trouble ------------------------------------------------------------------------------------
 
 
 def test_begin_change_and_end_are_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    errors = ErrorLog(LOG, steady=3)
+    errors = ErrorLog(LOG, successes_to_clear=3)
     for text in ("disk full", "disk full", "disk gone", "disk full", "disk gone"):
         clock.now += 1
         errors.report("disk", text)
@@ -179,7 +179,7 @@ def test_begin_change_and_end_are_logged(clock: Clock, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("period", [1, 3, 20, 300, 2000])
 def test_what_comes_and_goes_does_not_fill_the_log(period: int, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    errors = ErrorLog(LOG, steady=3)
+    errors = ErrorLog(LOG, successes_to_clear=3)
     day = 24 * 3600
     for second in range(day):
         clock.now += 1
@@ -200,7 +200,7 @@ def test_a_kind_that_comes_back_after_long_is_logged_again(clock: Clock, caplog:
     errors = ErrorLog(LOG)
     for text in ("full", "gone", "full"):
         for _ in range(3):
-            clock.now += QUIET_SECONDS / 2
+            clock.now += REPEAT_SECONDS / 2
             errors.report("disk", text)
     assert logged(caplog) == ["full", "gone", "full"]
 
@@ -209,7 +209,7 @@ def test_new_kinds_and_things_have_an_end(clock: Clock, caplog: pytest.LogCaptur
     errors = ErrorLog(LOG)
     for number in range(5000):
         errors.report("kinds", str(number))
-    assert len(caplog.records) == MOST_KINDS
+    assert len(caplog.records) == MAX_KINDS
     caplog.clear()
     for _ in range(3):
         for number in range(5000):
@@ -217,7 +217,7 @@ def test_new_kinds_and_things_have_an_end(clock: Clock, caplog: pytest.LogCaptur
     assert len(caplog.records) < 1000
     assert len(errors.active) == 1000
     caplog.clear()
-    clock.now += QUIET_SECONDS
+    clock.now += REPEAT_SECONDS
     errors.report("later", "failed")
     assert logged(caplog) == ["failed"]
 

@@ -12,7 +12,7 @@ import pytest
 from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.service.monitor import Monitor
-from genvd.service.process import undisturbed
+from genvd.service.process import gc_paused
 
 AT_THE_EDGES = 10
 """So often is it looked for just before and after a tick; in a tick it would be hundreds of times."""
@@ -50,7 +50,7 @@ def test_it_stays_as_it_was() -> None:
     for wanted in (gc.disable, gc.enable):
         wanted()
         there = gc.isenabled()
-        with pytest.raises(KeyError), undisturbed():
+        with pytest.raises(KeyError), gc_paused():
             raise KeyError
         assert gc.isenabled() == there
 
@@ -62,7 +62,7 @@ from genvd.service import process
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-process.adapt()
+process.tune_interpreter()
 kept = []
 for number in range(40):
     room = bytearray(8 << 20)

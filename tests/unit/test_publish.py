@@ -259,7 +259,7 @@ def test_a_directory_of_somebody_on_the_way_is_refused_unless_it_is_genvs_own(tm
     text = complaint(somebodys / "below" / "metrics")
     assert f"{somebodys}: belongs to " in text
     assert list(somebodys.iterdir()) == []
-    publish(somebodys / "metrics", HERE, for_everybody=somebodys)
+    publish(somebodys / "metrics", HERE, world_writable=somebodys)
     assert (somebodys / "metrics" / FILE).exists()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from genvd.common.text_width import cut, fill, width, wrap
+from genvd.common.text_width import pad, truncate, width, wrap
 from genvd.model.device import Activity, MigInstance
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, Snapshot
@@ -42,8 +42,8 @@ def test_how_many_columns_text_takes(text: str, columns: int) -> None:
     ],
 )
 def test_what_is_too_long_is_cut(text: str, columns: int, expected: str) -> None:
-    assert cut(text, columns) == expected
-    assert width(fill(text, columns)) == columns
+    assert truncate(text, columns) == expected
+    assert width(pad(text, columns)) == columns
 
 
 def test_nothing_in_a_piece_moves_the_cursor() -> None:

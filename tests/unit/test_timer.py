@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 
-from genvd.common.clock import Waker
+from genvd.common.clock import AutoResetEvent
 from genvd.service.timer import Timer
 from tests.support.waiting import wait_for
 
@@ -57,7 +57,7 @@ def test_stop_ends_the_wait() -> None:
 
 
 def test_a_wake_up_is_remembered_and_used_up() -> None:
-    waker = Waker()
-    waker.wake()
-    assert waker.wait(0)
-    assert not waker.wait(0)
+    event = AutoResetEvent()
+    event.set()
+    assert event.wait(0)
+    assert not event.wait(0)

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     monitor = Monitor(config, make_collectors(config, options.demo))
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
-    process.adapt()
+    process.tune_interpreter()
     print(server.port, flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):

@@ -65,7 +65,7 @@ class _Walk:
         if not stat.S_ISLNK(status.st_mode):
             self._move(found)
             if not stat.S_ISDIR(status.st_mode):
-                raise CollectorError(f"{self._path}: is no directory; remove it, genv makes it again")
+                raise CollectorError(f"{self._path}: is not a directory; remove it, genv makes it again")
             return
         try:
             target = self._target(found, name, status.st_uid)

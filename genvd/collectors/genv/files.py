@@ -154,5 +154,5 @@ def _open_regular_file(path: Path, directory: int | None) -> int:
     descriptor = os.open(path if directory is None else path.name, _OPEN_FLAGS, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise CollectorError(f"{path}: is no regular file; remove it, genv makes it again")
+        raise CollectorError(f"{path}: is not a regular file; remove it, genv makes it again")
     return descriptor

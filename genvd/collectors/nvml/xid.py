@@ -109,7 +109,7 @@ class _XidCollector:
         self._counts: dict[str, dict[int, XidErrors]] = {}
         self._devices = 0
         self._session: _Session | None = None
-        self._errors = ErrorLog(log, quiet_seconds=_QUIET_SECONDS)
+        self._errors = ErrorLog(log, repeat_seconds=_QUIET_SECONDS)
 
     def collect(self, request: int) -> _Counts:
         """Return what has occurred on so many devices so far.
