@@ -167,14 +167,15 @@ T = TypeVar("T")
 class PartReader:
     """Reads the parts of one device."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, errors: ErrorLog | None = None) -> None:
         """Make it ready to read.
 
         Args:
             name: of the device, for the log.
+            errors: where failures are logged; None for a log of its own.
         """
         self._name = name
-        self._errors = ErrorLog(log, STEADY_TICKS)
+        self._errors = errors or ErrorLog(log, STEADY_TICKS)
 
     def read(self, part: str, read: Callable[[], T], nothing: T) -> T:
         """Return what is read, or ``nothing`` if that fails as nobody expects.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.device_set import MAX_LOGGED_DEVICES
 from tests.standin import Mig, Process, Scenario, build
 from tests.support.gpus import DEVICE_METRICS, MIB, Start, gpu
 from tests.support.monitor import named, series
@@ -88,6 +90,21 @@ def test_any_error_of_a_call_costs_that_value_of_that_device_only(start: Start, 
         assert present == expected, (index, ERRORS_OF_ONE_VALUE[index] if index < healthy else "healthy")
     assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 1
     assert "Traceback" not in monitor.log
+
+
+@pytest.mark.parametrize("call", ["nvmlDeviceGetUtilizationRates", "*"])
+def test_many_gpus_with_failing_calls_are_a_few_lines_and_a_number(start: Start, scenario: Scenario, call: str) -> None:
+    scenario.gpus = [gpu(number, errors={call: 999}) for number in range(MAX_LOGGED_DEVICES + 4)]
+    scenario.write()
+    monitor = start()
+    monitor.next_metrics(3)
+    assert len([line for line in monitor.complaints if re.search(r" (device|GPU) \d", line)]) == MAX_LOGGED_DEVICES
+    assert monitor.log.count(" 4 more GPUs have NVML errors") == 1
+    for one in scenario.gpus:
+        one.errors = {}
+    scenario.write()
+    wait_for(lambda: "no more GPUs have NVML errors" in monitor.log, "the end is logged")
+    assert monitor.log.count(": answers again") == MAX_LOGGED_DEVICES
 
 
 def test_memory_is_counted_as_nvidia_smi_does(start: Start, scenario: Scenario, public_directory: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pynvml
@@ -15,6 +16,7 @@ from genvd.collectors.device_set import DeviceSet, all_devices_hung, device_dead
 from genvd.collectors.host.procfs import host_memory
 from genvd.collectors.nvml.device import DeviceCollector, DeviceRequest
 from genvd.collectors.nvml.driver import driver_error, driver_gpus, read_driver_versions
+from genvd.collectors.nvml.log_limit import LogLimit
 from genvd.collectors.nvml.pcie import PcieSampler
 from genvd.collectors.nvml.xid import XidCounter
 from genvd.common.error_log import ErrorLog
@@ -33,6 +35,10 @@ _MAX_DEVICES = 4096
 """That a driver can have: more is nonsense, and each of them would take memory and a call."""
 
 
+_MORE = "more"
+"""The key in the error log for the GPUs whose errors are not logged one by one."""
+
+
 class NvmlCollector:
     """The GPUs of this machine.
 
@@ -48,12 +54,13 @@ class NvmlCollector:
         self._count = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
-        self._devices: DeviceSet[DeviceRequest] = DeviceSet(DeviceCollector)
+        self._log_limit = LogLimit()
+        self._devices: DeviceSet[DeviceRequest] = DeviceSet(partial(DeviceCollector, limit=self._log_limit))
         self._xids = XidCounter(self._devices.pool)
-        self._pcie = PcieSampler()
+        self._pcie = PcieSampler(self._log_limit)
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
-        self._log_once = ErrorLog(log)
+        self._errors = ErrorLog(log)
 
     def collect(self, request: GpuRequest) -> GpuFacts:
         """Return all devices and compute contexts; what a device does not tell is absent.
@@ -92,7 +99,7 @@ class NvmlCollector:
         self._gpus = driver_gpus()
         self._driver = read_driver_versions()
         text = f"NVIDIA driver {self._driver.driver or 'of unknown version'}: NVML is initialised"
-        if not self._log_once.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
+        if not self._errors.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
             log.debug("%s", text)
 
     def _should_reinitialise(self) -> bool:
@@ -117,6 +124,8 @@ class NvmlCollector:
         if groups.xid:
             self._xids.start(count, deadline)
         facts, hung = self._devices.result(count)
+        self._log_limit.drop_from(count)
+        self._log_how_many_more_fail()
         self._schedule_retry(facts.devices)
         facts = replace(
             facts,
@@ -127,6 +136,15 @@ class NvmlCollector:
         if hung:
             raise all_devices_hung(facts)
         return facts
+
+    def _log_how_many_more_fail(self) -> None:
+        """Log the number of failing GPUs that are not logged one by one."""
+        if more := self._log_limit.more:
+            gpus = "GPU has" if more == 1 else "GPUs have"
+            text = f"{more} more {gpus} NVML errors, which are logged at level debug only; see 'dmesg'"
+            self._errors.report(_MORE, text, kind=_MORE)
+        else:
+            self._errors.clear(_MORE, "no more GPUs have NVML errors than those logged one by one")
 
     def _with_background_results(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
         """Return the devices with what threads of their own have found beside the tick."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.collectors.nvml.errors import NvmlCalls
+    from genvd.common.error_log import ErrorLog
 
 
 _UNKNOWN = ProcessWork(None, beside=False, engines=EngineShares())
@@ -21,18 +22,19 @@ _NOTHING = ProcessWork(0.0, beside=False, engines=EngineShares(0.0, 0.0, 0.0))
 class ContextReader:
     """The contexts on one device and its MIG instances."""
 
-    def __init__(self, name: str, index: int, calls: NvmlCalls) -> None:
+    def __init__(self, name: str, index: int, calls: NvmlCalls, errors: ErrorLog) -> None:
         """Make it ready to ask.
 
         Args:
             name: of the device, for the log.
             index: of the device.
-            calls: through which it is query.
+            calls: through which it is asked.
+            errors: where impossible process lists are logged.
         """
         self._name = name
         self._index = index
         self._calls = calls
-        self._lists = ProcessLists()
+        self._lists = ProcessLists(errors)
         self._utilization = ProcessUtilization()
 
     def read(self, handle: Any, instances: Iterable[tuple[str, Any]]) -> tuple[tuple[Context, ...] | None, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pynvml
@@ -18,12 +19,12 @@ from genvd.collectors.nvml.details import read_details
 from genvd.collectors.nvml.errors import NvmlCalls, value_or_none
 from genvd.collectors.nvml.fabric import read_fabric
 from genvd.collectors.nvml.gpm import GpmReader
+from genvd.collectors.nvml.log_limit import GpuErrorLog, LogLimit
 from genvd.collectors.nvml.memory import read_memory
 from genvd.collectors.nvml.memory_health import read_memory_health
 from genvd.collectors.nvml.mig import MigDevice, MigReader
 from genvd.collectors.nvml.nvlink import read_nvlinks
 from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
-from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
 
@@ -69,18 +70,20 @@ class DeviceCollector:
     become another one. What was not supported is asked for again now and then, and when the MIG mode has changed.
     """
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, limit: LogLimit) -> None:
         self.name = f"device {index}"
         self._index = index
-        self._calls = NvmlCalls()
-        self._contexts = ContextReader(self.name, index, self._calls)
+        log_of = partial(GpuErrorLog, log, limit, index)
+        self._calls = NvmlCalls(log_of("calls"))
+        self._contexts = ContextReader(self.name, index, self._calls, log_of("process lists"))
         self._cache = DeviceCache()
         self._mig = MigReader()
         self._gpm = GpmReader()
-        self._parts = PartReader(self.name)
+        self._parts = PartReader(self.name, log_of("parts"))
         self._identity = Device(index)
         self._session: int | None = None
-        self._errors = ErrorLog(log, STEADY_TICKS)
+        self._errors = log_of("handle")
+        self._identity_log = ErrorLog(log)
 
     def collect(self, request: DeviceRequest) -> DeviceFacts:
         """Return what the device tells.
@@ -203,7 +206,7 @@ class DeviceCollector:
         """Return which device it is. What it does not tell now, and told before, is as it was."""
         if last.uuid and last.uuid != self._identity.uuid and self._identity.uuid:
             line = f"{self.name}: is {last.uuid} now, and was {self._identity.uuid}"
-            self._errors.report("identity", line, level=logging.INFO)
+            self._identity_log.report("identity", line, level=logging.INFO)
         get = self._cache.get_or_fetch
         pci = get("PCI address", lambda: query.call(pynvml.nvmlDeviceGetPciInfo))
         architecture = get("architecture", lambda: value_or_none(query.call(pynvml.nvmlDeviceGetArchitecture)))

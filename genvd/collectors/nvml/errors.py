@@ -12,10 +12,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from genvd.collectors.device_set import DeviceLostError
-from genvd.collectors.runner import STEADY_TICKS
 from genvd.common.error_log import ErrorLog
-
-log = logging.getLogger(__name__)
 
 NOT_SUPPORTED = frozenset(
     {
@@ -50,8 +47,9 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 class NvmlCalls:
     """Asks NVML about one device and its parts, and turns errors into absent values."""
 
-    def __init__(self) -> None:
-        self._errors = ErrorLog(log, STEADY_TICKS)
+    def __init__(self, errors: ErrorLog) -> None:
+        """Create it; errors of calls are logged to ``errors``."""
+        self._errors = errors
         self._refused: dict[tuple[str, str], int] = {}
         self._readings = 0
         self._logged: set[str] = set()

@@ -38,7 +38,7 @@ class MigMode(NamedTuple):
 
 
 class MigDevice(NamedTuple):
-    """A MIG device that can be query."""
+    """A MIG device that can be asked."""
 
     number: int
     name: str

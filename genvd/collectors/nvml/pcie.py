@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import pynvml
 
 from genvd.collectors.device_set import DeviceLostError
 from genvd.collectors.nvml.errors import NvmlCalls
+from genvd.collectors.nvml.log_limit import GpuErrorLog, LogLimit
 from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
 from genvd.collectors.runner import Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import PcieThroughput
 
+log = logging.getLogger(__name__)
+
 _BYTES_PER_KB = 1024
+
+_PART = "PCIe throughput"
 
 _NOT_AWAITED = 0.0
 """Deadline of a call that is not waited for."""
@@ -27,10 +33,10 @@ class _Sample(NamedTuple):
 class _PcieCollector:
     """The PCIe link of the device at an index."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, limit: LogLimit) -> None:
         self.name = f"device {index} PCIe throughput"
         self._index = index
-        self._calls = NvmlCalls()
+        self._calls = NvmlCalls(GpuErrorLog(log, limit, index, _PART))
 
     def collect(self, request: None = None) -> _Sample:
         """Return what the device tells: NVML counts for 20 ms in each direction."""
@@ -58,20 +64,21 @@ class _PcieCollector:
 class PcieSampler:
     """Samples the PCIe links of all devices beside the ticks: a tick starts a sample, and the next one takes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: LogLimit) -> None:
+        self._limit = limit
         self._pool = WorkerPool("pcie")
         self._devices: dict[int, Runner[None, _Sample]] = {}
 
     @property
     def busy(self) -> bool:
-        """Whether NVML is being query."""
+        """Whether NVML is being asked."""
         return any(device.busy for device in self._devices.values())
 
     def sample(self, index: int, uuid: str | None) -> PcieThroughput:
         """Return the last sample of a device, if it is not old, and start the next one."""
         device = self._devices.get(index)
         if device is None:
-            device = self._devices[index] = Runner(_PcieCollector(index), self._pool)
+            device = self._devices[index] = Runner(_PcieCollector(index, self._limit), self._pool)
             sample = None
         else:
             sample, _ = device.result()
@@ -83,3 +90,4 @@ class PcieSampler:
         for index in [index for index in self._devices if index not in indices]:
             if not self._devices[index].busy:
                 del self._devices[index]
+                self._limit.release(index, _PART)

@@ -12,20 +12,18 @@ Layouts: ``nvmlProcessInfo_v1_t`` and ``nvmlProcessInfo_v2_t`` of nvml.h; the lo
 from __future__ import annotations
 
 import ctypes
-import logging
 import struct
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.errors import NOT_SUPPORTED
 from genvd.collectors.nvml.extra_calls import function
-from genvd.collectors.runner import STEADY_TICKS
-from genvd.common.error_log import ErrorLog
 from genvd.model.facts import MigPlace
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from genvd.common.error_log import ErrorLog
 
 _SHORT = struct.Struct("=I4xQ")
 _NORMAL = struct.Struct("=I4xQII")
@@ -65,8 +63,9 @@ class RunningProcess(NamedTuple):
 class ProcessLists:
     """Asks for processes in every version of the calls that there is, the newest first."""
 
-    def __init__(self) -> None:
-        self._errors = ErrorLog(log, STEADY_TICKS)
+    def __init__(self, errors: ErrorLog) -> None:
+        """Create it; impossible pids are logged to ``errors``."""
+        self._errors = errors
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
         """Return the processes with a compute context on the device.
