@@ -55,9 +55,9 @@ def decode(raw: bytes) -> str:
 
 
 def gpus(indices: Iterable[int]) -> str:
-    """Return the GPUs with these indices as text, such as "GPU 2" or "GPUs 0, 1"."""
-    names = [str(index) for index in indices]
-    return f"GPU{'' if len(names) == 1 else 's'} {', '.join(names)}"
+    """Return the GPUs with these indices in words, such as "GPU 2" or "GPUs 0, 1 and 4"."""
+    *names, last = [str(index) for index in indices] or [""]
+    return f"GPUs {', '.join(names)} and {last}" if names else f"GPU {last}"
 
 
 def _cut(text: str) -> str:

@@ -252,9 +252,9 @@ class CertificateEnd:
     """When the last of several certificates begins."""
 
     def invalidity(self, now: float) -> str | None:
-        """Return in words why it is not valid now, in Unix time; None if it is valid."""
+        """Return why the certificate is not valid at a Unix time, such as "expired on ..."; None if it is valid."""
         if self.not_after <= now:
-            return f"ended on {_utc(self.not_after)}"
+            return f"expired on {_utc(self.not_after)}"
         if self.all_begun is not None and self.all_begun > now:
             return f"is not valid before {_utc(self.all_begun)}"
         return None

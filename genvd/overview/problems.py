@@ -1,4 +1,4 @@
-"""What is wrong, in words, and what to do about it."""
+"""The problems of a machine, in sentences: what is wrong and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from genvd.model.device import Device
-    from genvd.model.snapshot import CollectorStatus, Environment, Snapshot
+    from genvd.model.snapshot import CollectorStatus, Snapshot
 
 ORPHAN_BYTES = 512 * 2**20
-"""On a device, from which on orphan memory is a problem; docs/metrics.md says why not less."""
+"""More orphan memory than this on one GPU is a problem; docs/metrics.md has the reason for the value."""
 
 XID_SECONDS = 3600.0
-"""For so long an XID error is a problem after it was last seen."""
+"""An XID error is a problem until this long after it was last seen."""
 
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 _GPU_COLLECTOR = "nvml"
 """The collector that fails when the driver does."""
@@ -33,77 +33,77 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that somebody should look after."""
+    """Something that needs the attention of an administrator."""
 
     severity: Severity
-    what: str
-    """A sentence."""
-    todo: str
+    summary: str
+    """What is wrong, in one sentence."""
+    action: str
     """What to do, in one or two sentences."""
     names: tuple[str, ...] = ()
-    """Of those that it is about, a few. Users choose some of them."""
+    """The first few affected processes, environments or GPUs. Users choose some of the names."""
     more: int = 0
-    """How many there are besides."""
+    """Number of further affected ones."""
     detail: str | None = None
-    """What the monitor was told, as it was told."""
+    """The original error message."""
 
 
 _COLLECTORS = {
-    "genv": ("genv's state cannot be read.", "See that the files that are named are genv's, and readable."),
-    "genv_command": ("It cannot be told whether genv is installed.", "See 'journalctl -u genv-monitor'."),
-    "processes": ("The processes cannot be read.", "See that the service has the capabilities of its unit."),
-    "accounts": ("Accounts cannot be looked up.", "See whether the directory service answers: 'getent passwd'."),
+    "genv": ("genv's state cannot be read.", "Check that the named files belong to genv and are readable."),
+    "genv_command": ("Unknown whether genv is installed.", "See 'journalctl -u genv-monitor'."),
+    "processes": ("Process list unavailable.", "Check that the service has the capabilities of its unit."),
+    "accounts": ("User accounts cannot be looked up.", "Check whether the directory service answers: 'getent passwd'."),
 }
 
-_RULES = {
+_RULES: dict[str, tuple[tuple[str, str], str]] = {
     policy.MEMORY_LIMIT: (
-        "Over the memory that was asked for",
-        "Ask their users to take less, or to activate with more: 'genv activate --gpu-memory'.",
+        ("environment uses more GPU memory than its limit", "environments use more GPU memory than their limits"),
+        "Ask the users to use less, or to activate with a higher limit: 'genv activate --gpu-memory'.",
     ),
     policy.UNATTACHED_DEVICE: (
-        "Computing on a GPU that they do not hold",
-        "Ask their users to attach the GPUs, 'genv attach', or to leave them to others.",
+        ("environment computes on a GPU that is not attached", "environments compute on GPUs that are not attached"),
+        "Ask the users to attach these GPUs ('genv attach') or to stop using them.",
     ),
     policy.DEVICE_LIMIT: (
-        "Holding more GPUs than were asked for",
-        "Ask their users to give some back: 'genv detach'.",
+        ("environment has more GPUs than it asked for", "environments have more GPUs than they asked for"),
+        "Ask the users to detach some: 'genv detach'.",
     ),
 }
 
-_SAID_ALREADY = frozenset({"missing", "not_loaded", "no_permission"})
-"""States of the driver to which the collector has nothing to add."""
+_SELF_EXPLANATORY = frozenset({"missing", "not_loaded", "no_permission"})
+"""Driver states for which the error message of the collector adds nothing."""
 
-_SLOW = {
-    "hw_slowdown": "the hardware protects itself",
+_BAD_THROTTLING = {
+    "hw_slowdown": "hardware protection",
     "hw_thermal": "too hot",
-    "hw_power_brake": "the power supply asks for it",
+    "hw_power_brake": "power brake of the power supply",
     "sw_thermal": "too hot",
 }
-"""Reasons for low clocks that somebody should look after; the others are how devices are run."""
+"""Throttling reasons that are problems. The others are normal operation, such as a power limit."""
 
 
 def problems(snapshot: Snapshot) -> tuple[Problem, ...]:
-    """Return what is wrong, the worst first. However much is wrong, it is bounded by the number of devices."""
-    found = [problem for rule in _CHECKS for problem in rule(snapshot)]
+    """Return the problems, errors first. Their number is bounded by the number of GPUs."""
+    found = [problem for check in _CHECKS for problem in check(snapshot)]
     return tuple(sorted(found, key=lambda problem: problem.severity != "error"))
 
 
 def _collectors(snapshot: Snapshot) -> Iterator[Problem]:
     for status in snapshot.collectors:
         if not status.success:
-            what, todo = _of_collector(snapshot, status)
-            yield Problem("error", what, todo, detail=None if _says_all(snapshot, status) else status.error)
+            detail = None if _is_explained(snapshot, status) else status.error
+            yield Problem("error", *_collector_advice(snapshot, status), detail=detail)
 
 
-def _of_collector(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
+def _collector_advice(snapshot: Snapshot, status: CollectorStatus) -> tuple[str, str]:
     if status.name == _GPU_COLLECTOR:
         return driver_help.DRIVER.get(snapshot.driver_state, driver_help.DRIVER_FAILED)
-    return _COLLECTORS.get(status.name, (f"{status.name} fails.", "See 'journalctl -u genv-monitor'."))
+    return _COLLECTORS.get(status.name, (f"Collector {status.name} fails.", "See 'journalctl -u genv-monitor'."))
 
 
-def _says_all(snapshot: Snapshot, status: CollectorStatus) -> bool:
-    """Return whether the words about the driver say what the error says."""
-    return status.name == _GPU_COLLECTOR and snapshot.driver_state in _SAID_ALREADY
+def _is_explained(snapshot: Snapshot, status: CollectorStatus) -> bool:
+    """Return whether the advice on the driver already says what the error message says."""
+    return status.name == _GPU_COLLECTOR and snapshot.driver_state in _SELF_EXPLANATORY
 
 
 def _service(snapshot: Snapshot) -> Iterator[Problem]:
@@ -111,39 +111,39 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
     if not service.config_reload_successful:
         yield Problem(
             "error",
-            "The configuration is broken and was not applied; the one before still holds.",
-            "'genv monitor check' says what is wrong. Put it right, then 'systemctl reload genv-monitor'.",
+            "Configuration reload failed; still using the previous one.",
+            "'genv monitor check' shows what is wrong. Correct it, then run 'systemctl reload genv-monitor'.",
         )
     if service.publish_success is False:
         yield Problem(
             "error",
             "The Prometheus and Grafana files could not be written, or somebody else has changed them.",
-            "'journalctl -u genv-monitor' says which and why. They are written again automatically.",
+            "'journalctl -u genv-monitor' has the names and the reason. The monitor retries automatically.",
         )
     if ledger is not None and ledger.write_success is False:
         yield Problem(
             "error",
-            "Who used how much could not be written to the ledger.",
-            "See whether the disk is full: 'journalctl -u genv-monitor' says why. It is tried again by itself.",
+            "GPU usage could not be written to the ledger.",
+            "Check whether the disk is full; 'journalctl -u genv-monitor' has the reason. The monitor retries"
+            " automatically.",
         )
 
 
 def _certificates(snapshot: Snapshot) -> Iterator[Problem]:
     for one in snapshot.service.certificate_ends:
-        if wrong := one.invalidity(snapshot.timestamp):
-            yield Problem("error", *_invalid(one.certificate, wrong))
+        if invalidity := one.invalidity(snapshot.timestamp):
+            yield Problem("error", *_certificate_advice(one.certificate, invalidity))
 
 
-def _invalid(certificate: str, wrong: str) -> tuple[str, str]:
-    """Return what is wrong with a certificate, and what to do."""
+def _certificate_advice(certificate: str, invalidity: str) -> tuple[str, str]:
     if certificate == "server":
         return (
-            f"The certificate of the monitor {wrong}, so nobody who checks it can scrape this machine.",
-            "Put a valid one in its place: it is taken without a restart. See also whether the clock is right.",
+            f"The certificate of the monitor {invalidity}, so clients that verify it cannot connect.",
+            "Replace it; no restart is needed. Check the clock of the machine too.",
         )
     return (
-        f"A certificate of client_ca_file {wrong}, so clients that it signed are refused.",
-        "Put a valid one in its place, or take it out of the file. See also whether the clock is right.",
+        f"A certificate of client_ca_file {invalidity}, so clients that it signed are refused.",
+        "Replace it or remove it from the file. Check the clock of the machine too.",
     )
 
 
@@ -151,9 +151,9 @@ def _no_devices(snapshot: Snapshot) -> Iterator[Problem]:
     if snapshot.driver_state == "ok" and snapshot.devices == ():
         yield Problem(
             "warning",
-            "The NVIDIA driver works, and lists no GPU.",
-            "See 'nvidia-smi -L', and with 'lspci -d 10de:' whether there is one at all. A container or virtual machine"
-            " has only those that it was given.",
+            "The NVIDIA driver works but lists no GPU.",
+            "See 'nvidia-smi -L', and 'lspci -d 10de:' for the hardware. A container or virtual machine has only the"
+            " GPUs that it was given.",
         )
 
 
@@ -163,7 +163,8 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 "error",
                 f"GPU {device.index} does not answer.",
-                f"It is lost, hangs or needs a reset: {driver_help.LOOK}, then {driver_help.reset(device.index)}.",
+                f"It is lost, hangs or needs a reset: look for 'NVRM: Xid' in 'dmesg', then"
+                f" {driver_help.reset(device.index)}.",
             )
         yield from _health(device, driver_help.reset(device.index))
         yield from _repairs(device, driver_help.reset(device.index))
@@ -174,13 +175,12 @@ def _missing(snapshot: Snapshot) -> Iterator[Problem]:
     missing = snapshot.missing_devices
     if missing:
         names = [f"GPU {one.index} ({one.uuid or one.pci_bus_id})" for one in missing]
-        yield _about(
-            "The driver does not list any more",
-            names,
-            ("GPU", "GPUs"),
-            "If nobody has taken it away on purpose: 'dmesg' says what has happened to it, and only a restart of the"
-            " machine may bring it back. If it stays away, restart the monitor: 'systemctl restart genv-monitor'.",
+        yield Problem(
             "error",
+            f"The driver no longer lists {_count(names, ('GPU', 'GPUs'))}.",
+            "If it was not removed on purpose, see 'dmesg'; a restart of the machine may bring it back. If it was"
+            " removed, restart the monitor: 'systemctl restart genv-monitor'.",
+            *_first_names(names),
         )
 
 
@@ -189,19 +189,19 @@ def _health(device: Device, reset: str) -> Iterator[Problem]:
     if health.remap_failed or health.unrepairable_memory:
         yield Problem(
             "error",
-            f"GPU {device.index} has broken memory that it cannot replace.",
-            "Take it out of service, and have it exchanged.",
+            f"GPU {device.index} has defective memory that cannot be repaired.",
+            "Take it out of service and have it replaced.",
         )
     if (action := device.details.recovery_action) not in (None, "none"):
         yield Problem(
             "error",
-            f"GPU {device.index} is out of order; the driver recommends: {str(action).replace('_', ' ')}.",
+            f"GPU {device.index} needs recovery; the driver recommends: {str(action).replace('_', ' ')}.",
             f"When nobody uses it, {reset}.",
         )
     if health.remap_pending or health.retirement_pending:
         yield Problem(
             "warning",
-            f"GPU {device.index} has memory errors, and needs a reset to put that memory out of use.",
+            f"GPU {device.index} has memory errors and needs a reset to retire the faulty memory.",
             f"When nobody uses it, {reset}.",
         )
 
@@ -215,60 +215,63 @@ def _repairs(device: Device, reset: str) -> Iterator[Problem]:
         yield Problem(
             "warning",
             f"GPU {device.index} has a corrupted InfoROM.",
-            "What it keeps of its own faults may be wrong: ask the vendor, who may have it exchanged.",
+            "Its own records of faults may be wrong. Ask the vendor whether to replace it.",
         )
 
 
 def _xids(device: Device, now: float) -> Iterator[Problem]:
-    recent = [str(x.xid) for x in device.xids if x.last_seen is not None and now - x.last_seen < XID_SECONDS]
+    ages = {x.xid: now - x.last_seen for x in device.xids if x.last_seen is not None}
+    recent = {xid: max(0.0, age) for xid, age in ages.items() if age < XID_SECONDS}
     if recent:
-        yield Problem(
-            "warning",
-            f"GPU {device.index} had XID errors within the last hour: {', '.join(recent[:_MOST_NAMES])}.",
-            "'dmesg' has them with the process. NVIDIA's list of XID errors says what each of them means.",
-        )
+        errors = "; ".join(_xid_error(xid, age) for xid, age in list(recent.items())[:_MAX_NAMES])
+        only_programs = driver_help.PROGRAM_XIDS.issuperset(recent)
+        cause = "Usually a bug in the program." if only_programs else "NVIDIA's list of XID errors has the causes."
+        yield Problem("warning", f"GPU {device.index}: {errors}.", f"{cause} 'dmesg' names the process.")
 
 
-def _slow(snapshot: Snapshot) -> Iterator[Problem]:
-    why: dict[str, list[int]] = defaultdict(list)
+def _xid_error(xid: int, age: float) -> str:
+    meaning = driver_help.XID_MEANINGS.get(xid)
+    return f"XID {xid}{f' ({meaning})' if meaning else ''}, {age / 60:.0f} min ago"
+
+
+def _throttling(snapshot: Snapshot) -> Iterator[Problem]:
+    by_reason: dict[str, list[int]] = defaultdict(list)
     for device in snapshot.devices or ():
-        reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _SLOW]
+        reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _BAD_THROTTLING]
         if reasons:
-            why[_SLOW[reasons[-1]]].append(device.index)
-    for reason, indices in why.items():
-        yield Problem("warning", f"Slowed down, {reason}: {gpus(indices)}.", "See to cooling and power.")
+            by_reason[_BAD_THROTTLING[reasons[-1]]].append(device.index)
+    for reason, indices in by_reason.items():
+        verb = "is" if len(indices) == 1 else "are"
+        yield Problem("warning", f"{gpus(indices)} {verb} slowed down: {reason}.", "Check cooling and power.")
 
 
 def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
-    which = gpus(snapshot.holders_unknown)
+    names = gpus(snapshot.holders_unknown)
     if snapshot.holders_unknown and not snapshot.sees_machine:
         yield Problem(
             "warning",
-            f"It is not known who holds {which}: environments whose processes the monitor cannot see may.",
+            f"It is unknown which environments have {names} attached: the monitor cannot see all processes.",
             ADVICE["not_visible"],
         )
     elif snapshot.holders_unknown:
+        environments = snapshot.environments or ()
         yield Problem(
             "warning",
-            f"The indices of GPUs have changed since environments were attached, so it is not known who holds {which}.",
-            "'nvidia-smi -L' shows which GPU is missing. Once it is back at its place all is as before; otherwise ask"
-            " users to attach again: 'genv detach', then 'genv attach'.",
-            *_few([_whose(one.name or one.eid, one.username) for one in _of_unknown_devices(snapshot)]),
+            f"GPU indices have changed, so it is unknown which environments have {names} attached.",
+            "'nvidia-smi -L' shows which GPU is missing. Bring it back, or ask the users to attach again:"
+            " 'genv detach', then 'genv attach'.",
+            *_first_names([_with_user(e.name or e.eid, e.username) for e in environments if not e.devices_known]),
         )
-
-
-def _of_unknown_devices(snapshot: Snapshot) -> list[Environment]:
-    return [environment for environment in snapshot.environments or () if not environment.devices_known]
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Problem]:
     broken: dict[str, list[str]] = defaultdict(list)
     for environment, rule, is_broken in policy.all_violations(snapshot):
         if is_broken:
-            broken[rule].append(_whose(environment.name or environment.eid, environment.username))
+            broken[rule].append(_with_user(environment.name or environment.eid, environment.username))
     for rule, names in broken.items():
-        what, todo = _RULES[rule]
-        yield _about(what, names, ("environment", "environments"), todo, "error")
+        words, action = _RULES[rule]
+        yield Problem("error", f"{_count(names, words)}.", action, *_first_names(names))
 
 
 def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:
@@ -284,13 +287,16 @@ def _outside(snapshot: Snapshot) -> Iterator[Problem]:
     active = policy.active_eids(snapshot)
     outside = [process for process in snapshot.processes if policy.is_unmanaged(process, active)]
     if outside:
-        names = [_whose(f"{process.command or 'process'} {process.pid}", process.username) for process in outside]
-        yield _about(
-            "Computing outside of any environment",
-            names,
-            ("process", "processes"),
-            "Ask their users to run them in an environment: 'genv activate'.",
+        names = [_with_user(f"{process.command or 'process'} {process.pid}", process.username) for process in outside]
+        words = (
+            "GPU process runs outside genv, so genv still shows its GPU as free",
+            "GPU processes run outside genv, so genv still shows their GPUs as free",
+        )
+        yield Problem(
             "warning",
+            f"{_count(names, words)}.",
+            "Ask the users to run them in an environment: 'genv activate'.",
+            *_first_names(names),
         )
 
 
@@ -299,22 +305,24 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
         if amount > ORPHAN_BYTES:
             yield Problem(
                 "warning",
-                f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use, and no live process is known to have them.",
+                f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use that no live process accounts for.",
                 driver_help.freed(device),
             )
     for device, amount in policy.unseen_memory(snapshot):
         yield Problem(
             "warning",
             f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use by processes that the monitor cannot see,"
-            " for example in a container with a pid namespace of its own.",
+            " for example in a container with its own pid namespace.",
             driver_help.who_has_it_open(device),
         )
-    twice = [device.index for device, promised in policy.oversubscribed(snapshot) if promised]
-    if twice:
+    oversubscribed = [device.index for device, applies in policy.oversubscribed(snapshot) if applies]
+    if oversubscribed:
+        one = len(oversubscribed) == 1
         yield Problem(
             "warning",
-            f"More is promised of {gpus(twice)} than there is.",
-            "Ask those who hold them to agree on memory, 'genv activate --gpu-memory', or detach some of them.",
+            f"{gpus(oversubscribed)} {'is' if one else 'are'} oversubscribed: {'its' if one else 'their'} environments"
+            f" asked for more memory than {'it has' if one else 'they have'}.",
+            "Ask the users to agree on memory limits ('genv activate --gpu-memory') or to detach some environments.",
         )
 
 
@@ -325,7 +333,7 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
     _no_devices,
     _devices,
     _missing,
-    _slow,
+    _throttling,
     _holders_unknown,
     _violations,
     _outside,
@@ -334,16 +342,15 @@ _CHECKS: tuple[Callable[[Snapshot], Iterator[Problem]], ...] = (
 )
 
 
-def _about(what: str, names: list[str], things: tuple[str, str], todo: str, severity: Severity) -> Problem:
-    """Return a problem of several things, whose word is given for one and for many."""
-    number = f"{len(names)} {things[len(names) != 1]}"
-    return Problem(severity, f"{what}: {number}.", todo, *_few(names))
+def _count(names: list[str], words: tuple[str, str]) -> str:
+    """Return the number of names with the words for one or for several."""
+    return f"{len(names)} {words[len(names) != 1]}"
 
 
-def _few(names: list[str]) -> tuple[tuple[str, ...], int]:
-    """Return the first names, and how many there are besides."""
-    return tuple(names[:_MOST_NAMES]), max(0, len(names) - _MOST_NAMES)
+def _first_names(names: list[str]) -> tuple[tuple[str, ...], int]:
+    """Return the first names, and the number of the others."""
+    return tuple(names[:_MAX_NAMES]), max(0, len(names) - _MAX_NAMES)
 
 
-def _whose(name: str, username: str | None) -> str:
+def _with_user(name: str, username: str | None) -> str:
     return f"{name} ({username})" if username else name

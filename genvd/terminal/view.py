@@ -142,7 +142,7 @@ STYLES: dict[Severity, Style] = {"error": Style.ERROR, "warning": Style.WARNING}
 
 def problem_summary(problem: Problem) -> Line:
     """Return one line with the summary of a problem."""
-    return (Piece(f"! {problem.what}", STYLES[problem.severity]), Piece(_names(problem)))
+    return (Piece(f"! {problem.summary}", STYLES[problem.severity]), Piece(_names(problem)))
 
 
 def problem_lines(problem: Problem, columns: int | None) -> list[Line]:
@@ -156,7 +156,7 @@ def problem_lines(problem: Problem, columns: int | None) -> list[Line]:
     summary = problem_summary(problem)
     fits = columns is None or sum(width(piece.text) for piece in summary) <= columns
     what = [summary] if fits else _wrapped_summary(problem, columns)
-    return [*what, *_indented(f"{problem.todo}{detail}", columns, Style.DIM)]
+    return [*what, *_indented(f"{problem.action}{detail}", columns, Style.DIM)]
 
 
 def error_lines(text: str, columns: int | None, style: Style) -> list[Line]:
@@ -167,7 +167,7 @@ def error_lines(text: str, columns: int | None, style: Style) -> list[Line]:
 
 def _wrapped_summary(problem: Problem, columns: int | None) -> list[Line]:
     names = _indented(_names(problem).strip(), columns, Style.PLAIN) if problem.names else []
-    return [*error_lines(problem.what, columns, STYLES[problem.severity]), *names]
+    return [*error_lines(problem.summary, columns, STYLES[problem.severity]), *names]
 
 
 def _indented(text: str, columns: int | None, style: Style) -> list[Line]:

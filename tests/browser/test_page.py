@@ -282,31 +282,34 @@ RUNNING = inhabited(
 )
 
 WRONG = {
-    "missing": (failing("nvml", "no driver", "missing"), "There is no NVIDIA driver."),
+    "missing": (failing("nvml", "no driver", "missing"), "No NVIDIA driver is installed."),
     "not loaded": (failing("nvml", "not loaded", "not_loaded"), "The NVIDIA driver is not loaded."),
-    "mismatch": (failing("nvml", "differ", "mismatch"), "The NVIDIA driver was upgraded, and its kernel module"),
+    "mismatch": (
+        failing("nvml", "differ", "mismatch"),
+        "The NVIDIA driver was upgraded: the versions of",
+    ),
     "hung": (failing("nvml", "does not answer in time", "hung"), "The NVIDIA driver does not answer."),
-    "permission": (failing("nvml", "no", "no_permission"), "The NVIDIA driver gives the monitor no permission."),
-    "failed": (failing("nvml", "Unknown Error", "failed"), "The NVIDIA driver answers with an error."),
+    "permission": (failing("nvml", "no", "no_permission"), "The monitor has no permission to use the NVIDIA driver."),
+    "failed": (failing("nvml", "Unknown Error", "failed"), "The NVIDIA driver returns an error."),
     "state": (failing("genv", "/var/tmp/genv/envs.json: no JSON"), "genv's state cannot be read."),
-    "processes": (failing("processes", "/proc: no"), "The processes cannot be read."),
-    "accounts": (failing("accounts", "no answer"), "Accounts cannot be looked up."),
+    "processes": (failing("processes", "/proc: no"), "Process list unavailable."),
+    "accounts": (failing("accounts", "no answer"), "User accounts cannot be looked up."),
     "down": (alone(up=False, utilization_percent=None), "GPU 0 does not answer."),
-    "remap": (alone(health=MemoryHealth(remap_failed=True)), "GPU 0 has broken memory that it cannot replace."),
+    "remap": (alone(health=MemoryHealth(remap_failed=True)), "GPU 0 has defective memory that cannot be repaired."),
     "recovery": (
         alone(details=DeviceDetails(recovery_action="node_reboot")),
-        "GPU 0 is out of order; the driver recommends: node reboot.",
+        "GPU 0 needs recovery; the driver recommends: node reboot.",
     ),
-    "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: GPU 0 has memory errors, and needs a"),
+    "pending": (alone(health=MemoryHealth(remap_pending=True)), "Warning: GPU 0 has memory errors and needs a"),
     "hot": (
         alone(details=DeviceDetails(throttling=(Throttling("hw_thermal", True),))),
-        "Warning: Slowed down, too hot: GPU 0.",
+        "Warning: GPU 0 is slowed down: too hot.",
     ),
-    "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "Warning: GPU 0 had XID errors within the last hour: 79."),
-    "ledger": (machine(ledger=LedgerStatus(write_success=False)), "Who used how much could not be written"),
+    "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "Warning: GPU 0: XID 79 (GPU has fallen off the bus), 0 min ago."),
+    "ledger": (machine(ledger=LedgerStatus(write_success=False)), "GPU usage could not be written"),
     "configuration": (
         replace(machine(), service=replace(machine().service, config_reload_successful=False)),
-        "The configuration is broken and was not applied",
+        "Configuration reload failed",
     ),
     "files": (
         replace(machine(), service=replace(machine().service, publish_success=False)),
@@ -314,16 +317,16 @@ WRONG = {
     ),
 }
 
-SAID_ALREADY = ("missing", "not_loaded", "no_permission")
-"""States of the driver to which what the driver said adds nothing."""
+SELF_EXPLANATORY = ("missing", "not_loaded", "no_permission")
+"""Driver states for which no error message is shown."""
 
 WRONG_TOGETHER = (
-    "Over the memory that was asked for: 1 environment.",
-    "Computing on a GPU that they do not hold: 1 environment.",
-    "Holding more GPUs than were asked for: 1 environment.",
-    "Warning: Computing outside of any environment: 1 process.",
-    "Warning: GPU 0: 1.0 GiB are in use, and no live process is known to have them.",
-    "Warning: More is promised of GPU 0 than there is.",
+    "1 environment uses more GPU memory than its limit.",
+    "1 environment computes on a GPU that is not attached.",
+    "1 environment has more GPUs than it asked for.",
+    "Warning: 1 GPU process runs outside genv, so genv still shows its GPU as free.",
+    "Warning: GPU 0: 1.0 GiB are in use that no live process accounts for.",
+    "Warning: GPU 0 is oversubscribed: its environments asked for more memory than it has.",
 )
 """What is wrong on that machine."""
 
@@ -346,14 +349,14 @@ def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: O
     def said(words: str) -> str:
         return color(page.locator(".what", has_text=words))
 
-    outside, broken = said("outside of any environment"), said("Over the memory")
+    outside, broken = said("outside genv"), said("more GPU memory than")
     assert outside != broken
     assert color(page.locator("#processes td", has_text="outside of any")) == outside
     users = page.locator("#users tr", has_text="bob").locator("td").last
     assert color(users) == outside
     assert color(page.locator("#environments td", has_text="memory limit").first) == broken
     swatch = page.locator(".card .swatch.orphan").first.evaluate("(one) => getComputedStyle(one).backgroundImage")
-    assert said("no live process is known to have") in swatch
+    assert said("no live process accounts for") in swatch
 
 
 def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage) -> None:
@@ -369,7 +372,7 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage
         assert item.locator(".what").inner_text().startswith(expected), name
         assert len(item.locator("p").all_inner_texts()[-1]) > 10, name
         detail = next((status.error for status in snapshot.collectors), None)
-        if detail and snapshot.driver_state not in SAID_ALREADY:
+        if detail and snapshot.driver_state not in SELF_EXPLANATORY:
             expect(item.locator(".detail")).to_contain_text(detail)
         expect(page.locator("#verdict")).to_have_class("warning" if warning else "error")
 
@@ -405,7 +408,7 @@ def test_facts_that_are_old_are_said_to_be(served: Shown, open_page: OpenPage) -
     page = open_page()
     expect(page.locator("#verdict")).to_have_text("All is well.")
     served.show(replace(machine(devices=(device(0),)), timestamp=machine().timestamp - 600))
-    expect(page.locator("#problems")).to_contain_text("The facts are old")
+    expect(page.locator("#problems")).to_contain_text("The data is old")
     expect(page.locator("#freshness")).to_have_text("as of 10 min ago")
     expect(page.locator("#freshness")).to_have_class(re.compile("error"))
 
@@ -495,7 +498,7 @@ def test_rows_are_a_line_high_on_a_phone(served: Shown, open_page: OpenPage) -> 
 def test_without_devices_it_says_so(served: Shown, open_page: OpenPage) -> None:
     served.show(machine())
     page = open_page()
-    expect(page.locator("#problems")).to_contain_text("The NVIDIA driver works, and lists no GPU.")
+    expect(page.locator("#problems")).to_contain_text("The NVIDIA driver works but lists no GPU.")
     expect(page.locator("#no-devices")).to_have_text("The machine has no GPU.")
 
 

@@ -206,7 +206,7 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
 def test_a_driver_without_devices_is_said_where_to_look(served: Shown) -> None:
     served.show(machine())
     assert (
-        "! The NVIDIA driver works, and lists no GPU.\n  See 'nvidia-smi -L'"
+        "! The NVIDIA driver works but lists no GPU.\n  See 'nvidia-smi -L'"
         in run("top", "--url", served.origin).stdout
     )
     told = CollectorStatus("nvml", False, 0.1, "NVML says no", "not_loaded")

@@ -384,7 +384,7 @@ def test_one_mistake_is_one_line_without_names_of_exceptions(web: Path, content:
 
 
 def test_a_certificate_that_is_not_valid_now_is_served_and_said(web: Path, made: dict[str, Certificate]) -> None:
-    for days, wrong in ((-1, "ended on"), (1, "is not valid before")):
+    for days, wrong in ((-1, "expired on"), (1, "is not valid before")):
         web.write_text(f"{TLS}}}")
         with pytest.MonkeyPatch.context() as clock:
             ends = load(web).policy.certificate_ends[0]

@@ -12,13 +12,13 @@ from genvd.overview.problems import problems
 def said(**values: object) -> list[str]:
     device = Device(0, "GPU-0", up=True, **values)  # type: ignore[arg-type]
     snapshot = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), devices=(device,), environments=(), processes=())
-    return [problem.what for problem in problems(snapshot) if problem.what.startswith("GPU 0")]
+    return [problem.summary for problem in problems(snapshot) if problem.summary.startswith("GPU 0")]
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"health": MemoryHealth(unrepairable_memory=True)}, "GPU 0 has broken memory that it cannot replace."),
+        ({"health": MemoryHealth(unrepairable_memory=True)}, "GPU 0 has defective memory that cannot be repaired."),
         ({"health": MemoryHealth(tpc_repair_pending=True)}, "GPU 0 needs a reset to finish a repair."),
         ({"health": MemoryHealth(channel_repair_pending=True)}, "GPU 0 needs a reset to finish a repair."),
         ({"details": DeviceDetails(inforom_corrupted=True)}, "GPU 0 has a corrupted InfoROM."),

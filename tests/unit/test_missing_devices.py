@@ -32,8 +32,8 @@ def test_it_is_a_problem_with_index_and_uuid() -> None:
     snapshot = Snapshot(
         0.0, ServiceStatus("1", "live", "3", "13"), missing_devices=(MissingDevice(1, "GPU-b", "2:00"),)
     )
-    (problem,) = (one for one in overview(snapshot).problems if "not list any more" in one.what)
-    assert problem.what == "The driver does not list any more: 1 GPU."
+    (problem,) = (one for one in overview(snapshot).problems if "no longer lists" in one.summary)
+    assert problem.summary == "The driver no longer lists 1 GPU."
     assert problem.names == ("GPU 1 (GPU-b)",)
 
 

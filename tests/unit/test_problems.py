@@ -29,14 +29,14 @@ def test_advice_names_the_file_of_the_device_and_none_where_it_is_not_known(
         for index, minor in enumerate(minors)
     )
     found = overview(Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), devices=devices, processes=()))
-    assert [word for one in found.problems for word in re.findall(r"/dev/nvidia(\d+)", one.todo)] == files
+    assert [word for one in found.problems for word in re.findall(r"/dev/nvidia(\d+)", one.action)] == files
     assert len(found.problems) == len(minors)
 
 
-@pytest.mark.parametrize(("now", "wrong"), [(5.0, "is not valid before"), (15.0, None), (20.0, "ended on 1970-01-01")])
+@pytest.mark.parametrize(("now", "wrong"), [(5.0, "is not valid before"), (15.0, None), (20.0, "expired on 1970")])
 def test_a_certificate_is_a_problem_before_and_after_its_time(now: float, wrong: str | None) -> None:
     certificates = (CertificateEnd("server", 20.0, 5.0, 10.0), CertificateEnd("client_ca", 20.0, 5.0, 10.0))
     service = ServiceStatus("1", "live", "3", "13", certificate_ends=certificates)
-    found = [one.what for one in overview(Snapshot(now, service, devices=(), processes=())).problems]
+    found = [one.summary for one in overview(Snapshot(now, service, devices=(), processes=())).problems]
     assert [one for one in found if "certificate" in one] == [one for one in found if wrong and wrong in one]
     assert len([one for one in found if "certificate" in one]) == (2 if wrong else 0)

@@ -170,7 +170,7 @@ def test_nobody_is_accused_nor_charged_after_a_move() -> None:
     assert moved.holdings == () and moved.holders_unknown == (0, 1)
     assert [environment.idle_seconds for environment in moved.environments or ()] == [None, None]
     assert [row.holders for row in overview(moved).devices or ()] == [None, None]
-    assert [one.names for one in overview(moved).problems if "indices" in one.what] == [("1 (user1)", "2 (user2)")]
+    assert [one.names for one in overview(moved).problems if "indices" in one.summary] == [("1 (user1)", "2 (user2)")]
     assert {promised for _, promised in policy.oversubscribed(moved)} == {None}
     meter = Meter()
     meter.count(look_of(moved), 0.0, 60.0)

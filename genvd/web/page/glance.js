@@ -53,15 +53,15 @@ function ofFreshness(freshness) {
   if (freshness.failure !== null) {
     found.push({
       severity: "error",
-      what: freshness.failure,
-      todo: "See 'systemctl status genv-monitor'. This page asks again by itself.",
+      summary: freshness.failure,
+      action: "See 'systemctl status genv-monitor'. This page retries automatically.",
       names: [],
     });
   } else if (freshness.stale) {
     found.push({
       severity: "error",
-      what: "The facts are old: the monitor answers, but no longer collects.",
-      todo: "See 'journalctl -u genv-monitor', and restart it: 'systemctl restart genv-monitor'.",
+      summary: "The data is old: the monitor answers but no longer collects.",
+      action: "See 'journalctl -u genv-monitor', and restart the monitor: 'systemctl restart genv-monitor'.",
       names: [],
     });
   }
@@ -85,14 +85,14 @@ function inWords(data, all, errors) {
 
 /** @param {any} problem */
 function item(problem) {
-  const lines = [element("p", { class: "what" }, `${problem.severity === "error" ? "" : "Warning: "}${problem.what}`)];
+  const lines = [element("p", { class: "what" }, `${problem.severity === "error" ? "" : "Warning: "}${problem.summary}`)];
   if (problem.names.length) {
     const more = problem.more ? [` and ${problem.more} more`] : [];
     const listed = problem.names.flatMap((/** @type {string} */ one, /** @type {number} */ place) => place ? [", ", name(one)] : [name(one)]);
     lines.push(element("p", {}, ...listed, ...more));
   }
-  lines.push(element("p", {}, problem.todo));
-  if (problem.detail) lines.push(element("p", { class: "detail" }, "The monitor was told: ", element("bdi", {}, problem.detail)));
+  lines.push(element("p", {}, problem.action));
+  if (problem.detail) lines.push(element("p", { class: "detail" }, "Error message: ", element("bdi", {}, problem.detail)));
   return element("li", { class: `problem ${problem.severity}` }, ...lines);
 }
 
