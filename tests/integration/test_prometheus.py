@@ -149,10 +149,10 @@ def test_every_query_of_a_dashboard_has_data(
 
 MAY_BE_EMPTY = {
     ("fleet", "Alerts firing"): "the demo may have nothing to alert about; the number above says 0",
-    ("machine", "Ledger waits"): "the ledger of the demo is kept in memory only",
+    ("machine", "Age of the ledger file"): "the ledger of the demo is kept in memory only",
     ("machine", "Certificates"): "the demo is served without TLS",
-    ("machine", "Memory of the host"): "each GPU of the demo has memory of its own",
-    ("machine", "GPUs on the memory of the host"): "each GPU of the demo has memory of its own",
+    ("machine", "Host memory"): "each GPU of the demo has memory of its own",
+    ("machine", "GPUs that use host memory"): "each GPU of the demo has memory of its own",
     ("machine", "Memory of unseen processes"): "the demo has a container only now and then",
 }
 """Panels that are rightly empty, and why."""
@@ -351,7 +351,7 @@ def _overview_numbers(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector
     yield ("stat", "Genv installed", "A"), _number(100)
     yield ("stat", "Environments", "A"), _number(total("genv_environments_total"))
     yield ("stat", "Users", "A"), _number(len({username for _, username in users}))
-    yield ("stat", "Attached devices", "A"), _number(100 * total("genv_attached_devices_total") / len(devices))
+    yield ("stat", "Attached GPUs", "A"), _number(100 * total("genv_attached_devices_total") / len(devices))
     yield ("stat", "GPU processes", "A"), _number(total("genv_processes_total"))
     yield ("stat", "In environments", "A"), _number(100 * in_environments / total("genv_processes_total"))
 
@@ -366,7 +366,7 @@ def _overview_devices(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector
     values = {"Compute utilisation": utilization, "Memory": memory, "Temperature": temperature}
     for what, value in values.items():
         yield ("gauge", f"{what}, average", "A"), _mean(value.values())
-        yield ("timeseries", f"{what} by device", "A"), _vector(value, *device)
+        yield ("timeseries", f"{what} by GPU", "A"), _vector(value, *device)
 
 
 def _overview_environments_and_users(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
@@ -435,8 +435,8 @@ def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
         holders[instance, index].append(idle[instance, eid])
     forgotten = [times for times in holders.values() if min(times) > 0]
     assert forgotten
-    yield ("stat", "Devices held", "A"), _number(len(holders))
-    yield ("stat", "Devices held idle", "A"), _number(len(forgotten))
+    yield ("stat", "GPUs attached", "A"), _number(len(holders))
+    yield ("stat", "GPUs idle", "A"), _number(len(forgotten))
     broken = rows("genv_environment_violation", "instance", "eid", "rule")
     yield ("stat", "Broken rules", "A"), _number(sum(broken.values()))
 
@@ -469,13 +469,13 @@ def test_who_holds_the_devices_of_a_machine_is_right(
     names = {key[:2]: key[2:] for key in rows("genv_environment_info", "instance", "eid", "username", "name")}
     labels = ("instance", "eid", "index", "username", "name")
     taken = {(*key, *names[key[:2]]): memory[key] for key in held}
-    assert shown["table", "Who holds the devices", "B"] == pytest.approx(_vector(taken, *labels))
+    assert shown["table", "Attached GPUs", "B"] == pytest.approx(_vector(taken, *labels))
 
     holders = Counter(index for _, _, index in held)
     models = rows("genv_device_info", "instance", "index", "name")
     assert len({name for _, _, name in models}) == 2
     by_device = {key: float(holders[key[1]]) for key in models}
-    assert shown["table", "Devices", "I"] == _vector(by_device, "instance", "index", "name")
+    assert shown["table", "GPUs", "I"] == _vector(by_device, "instance", "index", "name")
 
     temperature = rows("genv_device_temperature", "instance", "index")
     slowdown = rows('genv_device_temperature_threshold_celsius{threshold="slowdown"}', "instance", "index")

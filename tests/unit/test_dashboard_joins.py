@@ -131,11 +131,11 @@ CASES = [
         EVERYTHING,
         {'{instance="a", eid="1", username="alice"}': 15, '{instance="b", eid="(other)", username="(unknown)"}': 70},
     ),
-    case("people/Devices held/A", "{}", EVERYTHING, {"{}": 3}),
-    case("people/Devices held/A", "{}", BOB, {"{}": 1}),
-    case("people/Devices held/A", "{}", NOBODY, {"{}": 0}),
-    case("people/Devices held idle/A", "{}", EVERYTHING, {"{}": 2}),
-    case("people/Devices held idle/A", "{}", BOB, {"{}": 0}),
+    case("people/GPUs attached/A", "{}", EVERYTHING, {"{}": 3}),
+    case("people/GPUs attached/A", "{}", BOB, {"{}": 1}),
+    case("people/GPUs attached/A", "{}", NOBODY, {"{}": 0}),
+    case("people/GPUs idle/A", "{}", EVERYTHING, {"{}": 2}),
+    case("people/GPUs idle/A", "{}", BOB, {"{}": 0}),
     # Two devices on one machine, which two jobs count, and one on another.
     case("people/GPU-hours by user/A", "{}", EVERYTHING, {'{username="alice"}': 3, '{username="(other)"}': 1}),
     case(
@@ -172,12 +172,12 @@ CASES = [
             '{instance="m", index="1", state="in_progress"}': 1,
         },
     ),
-    # A machine of which it is not known what is held tells nothing of what is free.
-    case("fleet/Devices free/A", "{}", EVERYTHING, {"{}": 5}),
-    # Each machine counts by its devices.
+    # Free GPUs do not include those of a machine whose attachments are unknown.
+    case("fleet/GPUs free/A", "{}", EVERYTHING, {"{}": 5}),
+    # Each machine is weighted by its number of GPUs.
     case("fleet/Utilisation/A", "{}", EVERYTHING, {"{}": 60}),
-    case("fleet/Devices over time/A", "{}", EVERYTHING, {"{}": 10}),
-    case("fleet/Devices held by user/A", "{}", EVERYTHING, {'{username="alice"}': 3}),
+    case("fleet/GPUs over time/A", "{}", EVERYTHING, {"{}": 10}),
+    case("fleet/GPUs attached by user/A", "{}", EVERYTHING, {'{username="alice"}': 3}),
     case("fleet/Machines down/A", "{}", EVERYTHING, {"{}": 1}),
     case("fleet/Machines down/A", "{}", ONLY_C, {"{}": 0}),
     case("fleet/Alerts/A", "{}", EVERYTHING, {"{}": 3}),

@@ -10,7 +10,7 @@ PUBLISHED = Path(__file__).parents[2] / "genvd/publish/files/grafana/dashboards"
 
 
 def main() -> int:
-    """Do what the command line says, and give the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m tools.dashboards", description=__doc__, allow_abbrev=False)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     parser.add_argument("--directory", type=Path, default=PUBLISHED, help="default: the package's own")

@@ -1,4 +1,4 @@
-"""Which dashboards there are, by the names of their files."""
+"""The dashboards by file name."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""The fleet: many machines together, from what the recording rules have counted, so that it stays quick."""
+"""The fleet dashboard: many machines together. It reads recording rules, so it stays fast."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ _MOST_MACHINES = 20
 
 
 def page() -> Page:
-    """Give the dashboard of the fleet."""
+    """Return the fleet dashboard."""
     return Page(
         FLEET,
         description="Many machines together, from the recording rules.",
@@ -52,27 +52,27 @@ def _state() -> Sequence[PanelBuilder]:
     return [
         number(_about("Machines up", "Chosen machines whose monitor answers."), ask.machines_up(), COUNT),
         number(
-            _about("Machines down", "Chosen machines whose monitor does not answer; red: there are some."),
+            _about("Machines down", "Chosen machines whose monitor does not answer; red: at least one."),
             ask.machines_down(),
             NONE_IS_VITAL,
         ),
         number(
-            _about("Devices down", "Devices of machines that are up which do not answer; red: there are some."),
+            _about("GPUs down", "GPUs that do not answer, on machines that do; red: at least one."),
             ask.devices_down(),
             NONE_IS_VITAL,
         ),
         number(
-            _about("Alerts", "Alerts that fire, of the chosen machines and of all together; orange: there are some."),
+            _about("Alerts", "Firing alerts of the chosen machines and of the fleet; orange: at least one."),
             ask.alerts_firing(),
             NONE_IS_GOOD,
         ),
         number(
-            _about("XID errors", "XID errors of the last hour, on all chosen machines; orange: there are some."),
+            _about("XID errors", "XID errors of the last hour on the chosen machines; orange: at least one."),
             ask.total("instance:genv_device_xid_errors:increase1h"),
             NONE_IS_GOOD,
         ),
         number(
-            _about("Hottest device", "Highest temperature on any chosen machine; orange from 80 °C, red from 90 °C."),
+            _about("Hottest GPU", "Highest temperature on any chosen machine; orange from 80 °C, red from 90 °C."),
             ask.greatest("instance:genv_device_temperature:max"),
             HOT,
         ),
@@ -82,23 +82,25 @@ def _state() -> Sequence[PanelBuilder]:
 def _use() -> Sequence[PanelBuilder]:
     return [
         number(
-            _about("Devices held", "Devices that an active environment holds."),
+            _about("GPUs attached", "GPUs that are attached to an active environment."),
             ask.total("instance:genv_attached_devices:sum"),
             COUNT,
         ),
-        number(_about("Devices free", "Devices that answer and that nobody holds."), ask.free_devices(), COUNT),
+        number(_about("GPUs free", "GPUs that answer and are attached to no environment."), ask.free_devices(), COUNT),
         number(
             _about(
-                "Devices held idle",
-                "Devices whose every holder is idle, as each machine's idle.grace says; orange: there are some.",
+                "GPUs idle",
+                "Attached GPUs whose environments are all idle (idle.grace of the machine); orange: at least one.",
             ),
             ask.total("instance:genv_idle_devices:count"),
             NONE_IS_GOOD,
         ),
-        number(_about("Utilisation", "Mean over all devices of the chosen machines."), ask.utilisation(), PERCENT),
-        number(_about("Memory", "Used device memory of all of them; orange from 90 %."), ask.memory_share(), FILLING),
+        number(_about("Utilisation", "Mean over all GPUs of the chosen machines."), ask.utilisation(), PERCENT),
         number(
-            _about("Power", "Power that the devices draw together."),
+            _about("Memory", "Used GPU memory of the chosen machines; orange from 90 %."), ask.memory_share(), FILLING
+        ),
+        number(
+            _about("Power", "Power draw of all GPUs."),
             ask.total("instance:genv_device_power_watts:sum"),
             WATTS,
         ),
@@ -109,7 +111,7 @@ def _alerts() -> PanelBuilder:
     return rows(
         About(
             "Alerts firing",
-            "Alerts of genv-monitor that fire just now, the newest first; docs/runbook.md says what to do about each.",
+            "Alerts of genv-monitor that fire now, the newest first; docs/runbook.md says what to do about each.",
             width=24,
             height=7,
         ),
@@ -133,22 +135,22 @@ def _machines() -> PanelBuilder:
     return rows(
         About(
             "Machines",
-            "Each machine as it is just now; a click on its name shows its devices. Idle: devices held whose every"
-            " holder is idle, as the machine's idle.grace says.",
+            "Each machine now; a click on its name shows its GPUs. Idle: attached GPUs whose environments are all idle"
+            " (idle.grace of the machine).",
             width=24,
             height=14,
         ),
         [_MACHINE],
         [
             Value("Answers", ask.up(), words=YES_GOOD),
-            value("Devices", "instance:genv_device_up:count"),
+            value("GPUs", "instance:genv_device_up:count"),
             value("Up", "instance:genv_device_up:sum"),
             value("Utilisation", "instance:genv_device_utilization:avg", "percent"),
             value("Memory used", "instance:genv_device_memory_used_bytes:sum", "bytes"),
             value("Memory", "instance:genv_device_memory_total_bytes:sum", "bytes"),
             value("Hottest", "instance:genv_device_temperature:max", "celsius", HOT),
             value("Power", "instance:genv_device_power_watts:sum", "watt"),
-            value("Held", "instance:genv_attached_devices:sum"),
+            value("Attached", "instance:genv_attached_devices:sum"),
             value("Idle", "instance:genv_idle_devices:count", scale=NONE_IS_GOOD),
             value("Environments", "instance:genv_environments:sum"),
             value("Users", "instance:genv_users:sum"),
@@ -167,8 +169,8 @@ def _over_time() -> Sequence[PanelBuilder]:
     return [
         lines(
             About(
-                "Devices over time",
-                "Devices that answer, those that an environment holds, and those held idle.",
+                "GPUs over time",
+                "GPUs that answer, attached GPUs, and attached GPUs that are idle.",
                 width=12,
                 height=9,
                 empty=_NO_RULES,
@@ -176,14 +178,14 @@ def _over_time() -> Sequence[PanelBuilder]:
             ask.total("instance:genv_device_up:sum"),
             "answer",
             COUNT,
-            Line(ask.total("instance:genv_attached_devices:sum"), "held"),
-            Line(ask.total("instance:genv_idle_devices:count"), "held idle"),
+            Line(ask.total("instance:genv_attached_devices:sum"), "attached"),
+            Line(ask.total("instance:genv_idle_devices:count"), "idle"),
         ),
         lines(
             About(
                 "Utilisation over time",
-                "Mean over the chosen machines, and how they differ: a tenth of them is below the lower dashed line, a"
-                " tenth above the upper.",
+                "Mean over the chosen machines and their spread: a tenth of them is below the lower dashed line, a"
+                " tenth above the upper one.",
                 width=12,
                 height=9,
                 empty=_NO_RULES,
@@ -204,34 +206,34 @@ def _users() -> PanelBuilder:
 
     return rows(
         About(
-            "Users with the most devices",
-            f"The {_MOST_USERS} users who held the most devices in the last 5 minutes, over the whole fleet and not"
-            " only the chosen machines: devices on average, and the power and memory that goes with them.",
+            "Users with the most GPUs",
+            f"The {_MOST_USERS} users with the most attached GPUs in the whole fleet, not only on the chosen machines:"
+            " average number of GPUs over the last 5 minutes, with their power and memory.",
             width=14,
             height=10,
         ),
         [_USER],
         [
-            value("Held", "username:genv_user_allocated_device_seconds:rate5m"),
+            value("Attached", "username:genv_user_allocated_device_seconds:rate5m"),
             value("Active", "username:genv_user_active_device_seconds:rate5m"),
             value("Idle", "username:genv_user_idle_device_seconds:rate5m"),
             value("Power", "username:genv_user_energy_joules:rate5m", "watt"),
             value("GPU memory", "username:genv_user_used_gpu_memory_bytes:sum", "bytes"),
         ],
-        sort_by="Held",
+        sort_by="Attached",
         empty=_NO_RULES,
     )
 
 
 def _models() -> PanelBuilder:
     return rows(
-        About("Models of GPU", "Devices of each model over the whole fleet, and how busy they are.", 10, 10),
+        About("Models of GPU", "Number and utilisation of the GPUs of each model in the whole fleet.", 10, 10),
         [Key("name", "Model")],
         [
-            Value("Devices", ask.fleet("name:genv_device_up:count", "name")),
+            Value("GPUs", ask.fleet("name:genv_device_up:count", "name")),
             Value("Utilisation", ask.fleet_mean("name:genv_device_utilization:avg", "name"), unit="percent"),
         ],
-        sort_by="Devices",
+        sort_by="GPUs",
         empty=_NO_RULES,
     )
 
@@ -239,14 +241,14 @@ def _models() -> PanelBuilder:
 def _users_here() -> PanelBuilder:
     return bars(
         About(
-            "Devices held on the chosen machines",
-            f"Devices that each user held on the chosen machines in the last 5 minutes, on average; the {_MOST_USERS}"
-            " users with the most.",
+            "GPUs attached on the chosen machines",
+            f"GPUs attached to each user on the chosen machines, average of the last 5 minutes; the {_MOST_USERS} users"
+            " with the most.",
             width=10,
             height=9,
             empty=_NO_RULES,
         ),
-        ask.held_here(_MOST_USERS),
+        ask.attached_here(_MOST_USERS),
         "{{username}}",
         COUNT,
     )
@@ -255,14 +257,14 @@ def _users_here() -> PanelBuilder:
 def _users_over_time() -> PanelBuilder:
     return lines(
         About(
-            "Devices held by user",
-            f"Devices that each user held over the whole fleet, on average over 5 minutes; at each moment the"
-            f" {_MOST_USERS} users with the most.",
+            "GPUs attached by user",
+            f"GPUs attached to each user in the whole fleet, average over 5 minutes; at each moment the {_MOST_USERS}"
+            " users with the most.",
             width=14,
             height=9,
             empty=_NO_RULES,
         ),
-        ask.held_by_user(_MOST_USERS),
+        ask.attached_by_user(_MOST_USERS),
         "{{username}}",
         COUNT,
     )
@@ -270,13 +272,13 @@ def _users_over_time() -> PanelBuilder:
 
 def _each() -> Sequence[PanelBuilder]:
     def over_time(title: str, what: str, record: str, scale: Scale) -> PanelBuilder:
-        description = f"{what} of each chosen machine; of many, at each moment the {_MOST_MACHINES} with the most."
+        description = f"{what} of each chosen machine; at each moment the {_MOST_MACHINES} machines with the most."
         about = About(title, description, width=12, height=9, empty=_NO_RULES)
         return lines(about, ask.top(record, _MOST_MACHINES), "{{instance}}", scale)
 
     return [
-        over_time("Utilisation by machine", "Mean over the devices", "instance:genv_device_utilization:avg", PERCENT),
-        over_time("Hottest device by machine", "Highest temperature", "instance:genv_device_temperature:max", CELSIUS),
-        over_time("Power by machine", "Power of the devices", "instance:genv_device_power_watts:sum", WATTS),
+        over_time("Utilisation by machine", "Mean over the GPUs", "instance:genv_device_utilization:avg", PERCENT),
+        over_time("Hottest GPU by machine", "Highest temperature", "instance:genv_device_temperature:max", CELSIUS),
+        over_time("Power by machine", "Power draw of the GPUs", "instance:genv_device_power_watts:sum", WATTS),
         over_time("Memory by machine", "Used memory", "instance:genv_device_memory_used_bytes:sum", BYTES),
     ]

@@ -1,4 +1,4 @@
-"""What all dashboards have in common: the data source, what can be chosen, the links, rows, ids."""
+"""The parts that all dashboards share: data source, variables, links, rows, panel ids."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
 from tools.dashboards import variables
-from tools.dashboards.navigation import Place, links_from
+from tools.dashboards.navigation import Target, links_from
 from tools.dashboards.variables import DATA_SOURCE
 
 PanelBuilder = Builder[models.Panel]
@@ -29,21 +29,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """What one dashboard consists of: some panels at the top, then rows."""
+    """The content of a dashboard: panels at the top, then rows."""
 
-    place: Place
+    target: Target
     description: str
     top: Sequence[PanelBuilder]
     rows: Sequence[Row] = field(default=())
     machines: Callable[[], Variable] = variables.machines
     choices: Sequence[Variable] = field(default=())
-    """What can be chosen beside the data source and the machines."""
+    """Variables in addition to the data source and the machines."""
     since: str = "now-1h"
     refresh: str = "15s"
 
 
 def assemble(page: Page) -> models.Dashboard:
-    """Make the dashboard of a page: put the panels into their places and number them."""
+    """Return the dashboard of a page, with its panels placed and numbered."""
     builder = _empty(page)
     for panel in page.top:
         builder.with_panel(panel)
@@ -75,15 +75,15 @@ def _all_panels(dashboard: models.Dashboard) -> Iterator[models.Panel | models.R
 
 
 def _empty(page: Page) -> builders.Dashboard:
-    builder = builders.Dashboard(page.place.title)
-    builder.uid(page.place.uid)
+    builder = builders.Dashboard(page.target.title)
+    builder.uid(page.target.uid)
     builder.description(page.description)
     builder.tags(["genv", "gpu"])
     builder.time(page.since, "now")
     builder.refresh(page.refresh)
     builder.tooltip(models.DashboardCursorSync.CROSSHAIR)
     builder.annotations([])
-    for link in links_from(page.place):
+    for link in links_from(page.target):
         builder.link(link)
     for variable in (variables.data_source(), page.machines(), *page.choices):
         builder.with_variable(variable)

@@ -1,4 +1,4 @@
-"""The machine: every device of one machine in depth."""
+"""The machine dashboard: all GPUs of one machine in detail."""
 
 from collections.abc import Sequence
 
@@ -41,13 +41,13 @@ _THIS_MACHINE = ("instance",)
 
 
 def page() -> Page:
-    """Give the dashboard of one machine."""
+    """Return the machine dashboard."""
     return Page(
         MACHINE,
-        description="Every device of one machine in depth, who holds it, and whether the monitor is well.",
+        description="All GPUs of one machine in detail, to whom they are attached, and the health of the monitor.",
         top=_numbers(),
         rows=[
-            Row("Devices", [_devices(), _held()]),
+            Row("GPUs", [_devices(), _attached()]),
             Row("Utilisation", _utilisation()),
             Row("Memory", _memory()),
             Row("Temperature", _temperature()),
@@ -56,7 +56,7 @@ def page() -> Page:
             Row("Recovery, memory health and XID errors", health()),
             Row("Video engines, other clocks and power, fans", _rarely(), closed=True),
             Row("PCI Express, NVLink and fabric", links(), closed=True),
-            Row("What the SMs do (GPM)", activity(), closed=True),
+            Row("SM activity (GPM)", activity(), closed=True),
             Row("MIG devices", migs(), closed=True),
             Row("Driver and modes", driver(), closed=True),
             Row("The monitor itself", monitor(), closed=True),
@@ -81,27 +81,27 @@ def _numbers() -> Sequence[PanelBuilder]:
             Scale("none", steps=((None, "red"), (1, "green"))),
         ),
         number(
-            about("Devices that answer", "Share of the chosen devices that answer; red: one is lost.", "No devices"),
+            about("GPUs that answer", "Share of the chosen GPUs that answer; red: at least one does not.", "No GPUs"),
             f"100 * avg({up})",
             Scale("percent", least=0, greatest=100, steps=((None, "red"), (100, "green"))),
         ),
         dial(
-            about("Utilisation", "Mean compute utilisation of the chosen devices.", _MIG),
+            about("Utilisation", "Mean compute utilisation of the chosen GPUs.", _MIG),
             f"avg({ask.device('genv_device_utilization')})",
             PERCENT,
         ),
         dial(
-            about("Memory", "Used memory of the chosen devices together; orange from 90 %."),
+            about("Memory", "Used memory of the chosen GPUs together; orange from 90 %."),
             ask.memory_share(),
             FILLING,
         ),
         dial(
-            about("Hottest device", "Highest temperature of the chosen devices; orange from 80 °C, red from 90 °C."),
+            about("Hottest GPU", "Highest temperature of the chosen GPUs; orange from 80 °C, red from 90 °C."),
             f"max({ask.device('genv_device_temperature')})",
             HOT,
         ),
         number(
-            about("Power", "Power that the chosen devices draw together.", DETAILS),
+            about("Power", "Power draw of the chosen GPUs together.", DETAILS),
             f"sum({ask.device('genv_device_power_watts')})",
             WATTS,
         ),
@@ -114,10 +114,10 @@ def _devices() -> PanelBuilder:
 
     return rows(
         About(
-            "Devices",
-            "Each device as it is just now. Held by: active environments. Promised twice: those that hold it may"
-            " together use more memory than it has. Orphan: memory in use of which no process is known."
-            " Recovery action: what the driver recommends to bring it back into order.",
+            "GPUs",
+            "Each GPU now. Attached to: number of active environments. Oversubscribed: the environments asked for more"
+            " memory than it has. Orphan: memory in use that no live process accounts for. Recovery action: what the"
+            " driver recommends to repair it.",
             width=24,
             height=9,
         ),
@@ -131,23 +131,23 @@ def _devices() -> PanelBuilder:
             value("Orphan", "genv_device_orphan_memory_bytes", "bytes"),
             Value("Temperature", ask.named(ask.device("genv_device_temperature")), "celsius", steps=HOT.steps),
             value("Power", "genv_device_power_watts", "watt"),
-            Value("Held by", ask.named(ask.holders())),
-            Value("Holders", ask.named(ask.device("genv_device_holders_known")), words=KNOWN),
-            Value("Promised twice", ask.named(ask.device("genv_device_oversubscribed")), words=YES_BAD),
+            Value("Attached to", ask.named(ask.environments_of_gpu())),
+            Value("Attachments", ask.named(ask.device("genv_device_holders_known")), words=KNOWN),
+            Value("Oversubscribed", ask.named(ask.device("genv_device_oversubscribed")), words=YES_BAD),
         ],
         sort_by="GPU",
         least_first=True,
         hidden=_THIS_MACHINE,
-        empty="No devices: is there a driver?",
+        empty="No GPUs: is the driver loaded?",
     )
 
 
-def _held() -> PanelBuilder:
+def _attached() -> PanelBuilder:
     return rows(
         About(
-            "Who holds the devices",
-            "Each environment on each device that it holds. Idle for: since the environment last worked on a device"
-            " that it holds, and 0 while it is in use: idle.grace says from when on it is idle.",
+            "Attached GPUs",
+            "Each environment on each GPU that is attached to it. Idle for: time since the environment last used one of"
+            " its attached GPUs; 0 while it is in use, which is until idle.grace has passed.",
             width=24,
             height=9,
         ),
@@ -159,14 +159,14 @@ def _held() -> PanelBuilder:
             Key("instance", "Machine"),
         ],
         [
-            Value("Holders of the device", ask.held()),
-            Value("Memory used", ask.held_memory(), unit="bytes"),
-            Value("SM share", ask.held_utilisation(), unit="percentunit"),
-            Value("Idle for", ask.held_idle(), unit="s", steps=IDLE.steps),
+            Value("Environments of the GPU", ask.attachments()),
+            Value("Memory used", ask.attached_memory(), unit="bytes"),
+            Value("SM share", ask.attached_utilisation(), unit="percentunit"),
+            Value("Idle for", ask.attached_idle(), unit="s", steps=IDLE.steps),
         ],
         sort_by="GPU",
         least_first=True,
-        empty="Nobody holds a device, or metrics.environments is off in monitor.yaml",
+        empty="No attached GPU, or metrics.environments is off in monitor.yaml",
     )
 
 
@@ -179,7 +179,7 @@ def _utilisation() -> Sequence[PanelBuilder]:
             PERCENT,
         ),
         lines(
-            About("Memory bandwidth", "Share of time in which device memory was read or written.", 12, 8, empty=_MIG),
+            About("Memory bandwidth", "Share of time in which GPU memory was read or written.", 12, 8, empty=_MIG),
             ask.device("genv_device_memory_bandwidth_utilization_ratio"),
             _GPU,
             RATIO,
@@ -195,7 +195,7 @@ def _memory() -> Sequence[PanelBuilder]:
     return [
         lines(
             About(
-                "Memory used", "Memory in use of each device; dashed: the largest device.", 12, 8, empty=GPU_DOES_NOT
+                "Memory used", "Memory in use on each GPU; dashed: the size of the largest.", 12, 8, empty=GPU_DOES_NOT
             ),
             ask.device("genv_device_memory_used_bytes"),
             _GPU,
@@ -205,32 +205,32 @@ def _memory() -> Sequence[PanelBuilder]:
         over_time("Memory free", "Memory that is neither in use nor reserved.", "genv_device_memory_free_bytes"),
         over_time(
             "Memory reserved",
-            "Memory that driver and firmware keep for themselves.",
+            "Memory that driver and firmware reserve.",
             "genv_device_memory_reserved_bytes",
             f"{GPU_DOES_NOT}, or the driver is older than 510",
         ),
         over_time(
             "Orphan memory",
-            "Memory in use of which no process is known: mostly of one that ended badly. A little is the driver's own;"
-            " more than 512 MiB for minutes is worth a look.",
+            "Memory in use that no live process accounts for: usually left behind by a process that ended badly. A"
+            " little is the driver's own; look into more than 512 MiB that stays for minutes.",
             "genv_device_orphan_memory_bytes",
-            "It cannot be told: a process or the driver's reserve is not known; or metrics.policy is off",
+            "Unknown, as a process or the driver's reserve is unknown; or metrics.policy is off",
         ),
         over_time(
             "Memory of unseen processes",
-            "Memory in use that no listed process has, and that no process left behind: most likely that of a container"
-            " with a pid namespace of its own.",
+            "Memory in use that no listed process has and no process left behind: most likely of a container with a"
+            " pid namespace of its own.",
             "genv_device_unseen_memory_bytes",
-            "All memory in use is of processes that the driver lists",
+            "All memory in use belongs to processes that the driver lists",
         ),
         lines(
             About(
-                "Memory of the host",
-                "Memory of the host, in use by programs, GPUs and all else; dashed: all there is. Only where GPUs have"
-                " no memory of their own, and so use that of the host.",
+                "Host memory",
+                "Host memory in use by programs, GPUs and everything else; dashed: its size. Only for GPUs without"
+                " memory of their own, which use host memory.",
                 width=12,
                 height=8,
-                empty="Each device has memory of its own",
+                empty="Each GPU has memory of its own",
             ),
             f"{ask.machine('genv_host_memory_total_bytes')} - {ask.machine('genv_host_memory_available_bytes')}",
             "in use",
@@ -239,11 +239,11 @@ def _memory() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
-                "GPUs on the memory of the host",
+                "GPUs that use host memory",
                 "1 for each GPU that has no memory of its own.",
                 width=24,
                 height=8,
-                empty="Each device has memory of its own",
+                empty="Each GPU has memory of its own",
             ),
             ask.device("genv_device_shares_host_memory"),
             _GPU,
@@ -260,8 +260,8 @@ def _temperature() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Temperature",
-                "Temperature of the GPU core; dashed: the lowest threshold of the chosen devices at which they slow"
-                " down, shut down, and the highest at which they should work.",
+                "Temperature of the GPU core; dashed: the lowest thresholds of the chosen GPUs: maximum operating"
+                " temperature, slowdown, shutdown.",
                 width=9,
                 height=9,
                 empty=GPU_DOES_NOT,
@@ -274,7 +274,7 @@ def _temperature() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Memory temperature",
-                "Temperature of the device memory; dashed: the highest at which it should work.",
+                "Temperature of the GPU memory; dashed: its maximum operating temperature.",
                 width=8,
                 height=9,
                 empty=DETAILS,
@@ -287,8 +287,8 @@ def _temperature() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "Degrees below slowdown",
-                "How much hotter each device may get before it slows down, by its own word where it tells, else by its"
-                " threshold; orange below 10, red at 0.",
+                "How much hotter each GPU can get before it slows down: the margin that it reports, or else the"
+                " difference to its threshold; orange below 10, red at 0.",
                 width=7,
                 height=9,
                 empty=DETAILS,
@@ -306,7 +306,7 @@ def _power() -> Sequence[PanelBuilder]:
 
     return [
         lines(
-            About("Power by device", "Power that each board draws.", 12, 8, empty=DETAILS),
+            About("Power by GPU", "Power draw of each board.", 12, 8, empty=DETAILS),
             ask.device("genv_device_power_watts"),
             _GPU,
             WATTS,
@@ -314,7 +314,7 @@ def _power() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Power against limit",
-                "Power as a share of the limit that is enforced just now; at 100 % the device slows down.",
+                "Power as a share of the enforced limit; at 100 % the GPU slows down.",
                 width=12,
                 height=8,
                 empty=DETAILS,
@@ -324,7 +324,7 @@ def _power() -> Sequence[PanelBuilder]:
             Scale("percentunit", least=0, steps=((None, "green"), (1, "orange"))),
         ),
         rows(
-            About("Power limits", "The limit that is enforced, that of the start, and what can be set.", 14, 8),
+            About("Power limits", "The enforced limit, the default, and the range that can be set.", 14, 8),
             [_DEVICE, _MODEL],
             [
                 limit("Limit", "genv_device_power_limit_watts"),
@@ -339,7 +339,7 @@ def _power() -> Sequence[PanelBuilder]:
         ),
         bars(
             About(
-                "Energy in the chosen time", "Energy that each device took in the chosen time.", 10, 8, empty=DETAILS
+                "Energy in the chosen time", "Energy that each GPU consumed in the chosen time.", 10, 8, empty=DETAILS
             ),
             f"{ask.device_increase('genv_device_energy_joules_total')} / 3.6e6",
             _GPU,
@@ -355,7 +355,7 @@ def _clocks() -> Sequence[PanelBuilder]:
         states(
             About(
                 "Throttled",
-                "When each device ran slower than it could, for whatever reason (orange); being idle is none.",
+                "When each GPU ran slower than it could, for any reason but being idle (orange).",
                 width=12,
                 height=9,
                 empty=DETAILS,
@@ -366,8 +366,8 @@ def _clocks() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
-                "Devices throttled by reason",
-                "Number of devices that run slower than they could; docs/metrics.md says what each reason means.",
+                "GPUs throttled by reason",
+                "Number of GPUs that run slower than they could; docs/metrics.md says what each reason means.",
                 width=6,
                 height=9,
                 empty=DETAILS,
@@ -379,7 +379,7 @@ def _clocks() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Time throttled by reason",
-                "Share of time that the driver counted, of the device that was throttled most.",
+                "Share of time by the driver's counter, of the GPU that was throttled most.",
                 width=6,
                 height=9,
                 empty=f"{DETAILS}; only newer drivers count it",
@@ -394,7 +394,7 @@ def _clocks() -> Sequence[PanelBuilder]:
 def _clock(clock: str, what: str, width: int = 12) -> PanelBuilder:
     where = f'clock="{clock}"'
     return lines(
-        About(f"{what}", f"{what} of each device; dashed: the highest that any can reach.", width, 8, empty=DETAILS),
+        About(f"{what}", f"{what} of each GPU; dashed: the highest that any can reach.", width, 8, empty=DETAILS),
         ask.device("genv_device_clock_hertz", where=where),
         _GPU,
         HERTZ,
@@ -404,7 +404,7 @@ def _clock(clock: str, what: str, width: int = 12) -> PanelBuilder:
 
 def _rarely() -> Sequence[PanelBuilder]:
     def engine(title: str, what: str, metric: str) -> PanelBuilder:
-        about = About(title, f"Share of time in which {what} worked.", width=6, height=7, empty=DETAILS)
+        about = About(title, f"Share of time in which {what} was busy.", width=6, height=7, empty=DETAILS)
         return lines(about, ask.device(metric), _GPU, RATIO)
 
     return [
@@ -423,7 +423,7 @@ def _rarely() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Fans",
-                "Speed that each fan is meant to have, as a share of its full speed; it may be above 100 %.",
+                "Target speed of each fan as a share of its full speed; can be above 100 %.",
                 width=6,
                 height=8,
                 empty=f"{DETAILS}; many GPUs of servers have no fans of their own",
@@ -434,8 +434,8 @@ def _rarely() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
-                "Rotations of fans",
-                "Rotations per minute that each fan is meant to have.",
+                "Fan speed",
+                "Target speed of each fan in rotations per minute.",
                 width=6,
                 height=8,
                 empty=f"{DETAILS}; driver 565 and later, where there are fans",
@@ -447,7 +447,7 @@ def _rarely() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "BAR1 memory used",
-                "Memory in use of the window through which the host reaches device memory; dashed: its size.",
+                "Use of the window through which the host reaches GPU memory; dashed: its size.",
                 width=6,
                 height=8,
                 empty=DETAILS,
@@ -467,9 +467,9 @@ def _other_power() -> Sequence[PanelBuilder]:
     return [
         lines(
             About(
-                "Power just now",
-                "Power that each board draws at the moment, and its memory where that is measured; above, newer devices"
-                " tell the mean of a second.",
+                "Instant power",
+                "Power draw of each board at the moment, and of its memory if that is measured; in the panel above,"
+                " newer GPUs report the mean of a second.",
                 width=12,
                 height=8,
                 empty=DETAILS,
@@ -482,10 +482,10 @@ def _other_power() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Power of the module",
-                "Power of the module that each device is a part of, with its Grace CPU; dashed: the limit of that.",
+                "Power of the module with the GPU and its Grace CPU; dashed: the limit of the module.",
                 width=12,
                 height=8,
-                empty=f"{DETAILS}; only devices beside a Grace CPU have such a module",
+                empty=f"{DETAILS}; only GPUs with a Grace CPU are part of such a module",
             ),
             ask.device(module[0]),
             _GPU,
@@ -500,13 +500,13 @@ def _sessions() -> Sequence[PanelBuilder]:
         def metric(engine: str) -> str:
             return ask.device(f"genv_device_{engine}_{what}")
 
-        empty = DETAILS if what == "sessions" else f"There is no such session, or: {DETAILS}"
+        empty = DETAILS if what == "sessions" else f"No session, or: {DETAILS}"
         captures = Line(metric("capture"), f"{_GPU} capture")
         return lines(About(title, description, 8, 7, empty), metric("encoder"), f"{_GPU} encoder", scale, captures)
 
-    whose = "who encode video, and who capture what is drawn (NvFBC)"
+    whose = "that encode video, and that capture the screen (NvFBC)"
     return [
-        both("Video sessions", f"Sessions of those {whose}.", "sessions", COUNT),
-        both("Frames per second", f"Mean of the sessions of those {whose}.", "frames_per_second", COUNT),
-        both("Latency of sessions", f"Mean of the sessions of those {whose}.", "latency_seconds", SECONDS),
+        both("Video sessions", f"Sessions {whose}.", "sessions", COUNT),
+        both("Frames per second", f"Mean over the sessions {whose}.", "frames_per_second", COUNT),
+        both("Latency of sessions", f"Mean over the sessions {whose}.", "latency_seconds", SECONDS),
     ]

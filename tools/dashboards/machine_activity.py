@@ -1,4 +1,4 @@
-"""Of the dashboard of one machine: what the devices' own counters (GPM) say, and the MIG devices."""
+"""Panels of the machine dashboard: GPM counters and MIG devices."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _PART = (
 )
 _THIS_MACHINE = ("instance",)
 _ON = {1: ("on", "green"), 0: ("off", "blue")}
-_NO_GPM = "only Hopper and later have such counters (GPM), and where metrics.gpm is on in monitor.yaml"
+_NO_GPM = "only Hopper and later report this (GPM), and only if metrics.gpm is on in monitor.yaml"
 _NO_MIG = f"No MIG devices: {or_off('metrics.mig')}"
 _PIPES = (
     ("Tensor cores", "tensor"),
@@ -30,31 +30,31 @@ _PIPES = (
 
 
 def activity() -> Sequence[PanelBuilder]:
-    """Draw what SMs, their pipes and the memory of each device did."""
+    """Return the panels about SMs, their pipes and memory."""
     return [
         _share(
             "Graphics or compute active", "Share of time in which anything ran.", "genv_device_graphics_active_ratio"
         ),
         _share(
             "SMs active",
-            "Share of the SMs that were busy in the mean. Far below the utilisation: programs that fill few SMs.",
+            "Mean share of the SMs that were busy. If far below the utilisation, programs use few SMs.",
             "genv_device_sm_active_ratio",
         ),
         _share(
             "SM occupancy",
-            "Warps that were resident as a share of those there can be; more is not always faster.",
+            "Resident warps as a share of the maximum; more is not always faster.",
             "genv_device_sm_occupancy_ratio",
         ),
         _share(
             "Memory bandwidth used",
-            "Share of the bandwidth of device memory that was used; from about 80 % on, memory is the limit.",
+            "Share of the memory bandwidth that was used; from about 80 % on, memory is the bottleneck.",
             "genv_device_dram_active_ratio",
         ),
         *(_pipe(title, pipe) for title, pipe in _PIPES),
         lines(
             About(
                 "PCI Express traffic",
-                "Bytes per second over PCI Express, in the mean from one collection to the next.",
+                "Bytes per second over PCI Express, mean from one collection to the next.",
                 width=24,
                 height=7,
                 empty=_none(),
@@ -72,7 +72,7 @@ def _share(title: str, description: str, metric: str) -> PanelBuilder:
 
 def _pipe(title: str, pipe: str) -> PanelBuilder:
     tensor = pipe == "tensor"
-    about = About(title, "Share of time in which it worked, in the mean of the SMs.", 24 if tensor else 6, 7, _none())
+    about = About(title, "Share of time in which it was busy, mean over the SMs.", 24 if tensor else 6, 7, _none())
     return lines(about, ask.device("genv_device_pipe_active_ratio", where=f'pipe="{pipe}"'), _GPU, RATIO)
 
 
@@ -81,13 +81,13 @@ def _none() -> str:
 
 
 def migs() -> Sequence[PanelBuilder]:
-    """Draw the MIG devices."""
+    """Return the panels about MIG devices."""
     return [
         rows(
             About(
                 "MIG devices",
-                "Each part of a device whose MIG mode is on. What its processes are, genv_mig_process_info tells."
-                " Uncorrected errors: of SRAM, since the driver was loaded. BAR1 is shared within a GPU instance.",
+                "Each MIG device. genv_mig_process_info has its processes. Uncorrected errors: SRAM errors since the"
+                " driver was loaded. BAR1 is shared within a GPU instance.",
                 width=24,
                 height=8,
             ),
@@ -118,7 +118,7 @@ def _mode() -> PanelBuilder:
     return rows(
         About(
             "MIG mode after a reset",
-            "Whether the MIG mode of each device is to be on after its next reset.",
+            "Whether the MIG mode of each GPU will be on after its next reset.",
             width=24,
             height=6,
         ),
@@ -127,7 +127,7 @@ def _mode() -> PanelBuilder:
         sort_by="GPU",
         least_first=True,
         hidden=_THIS_MACHINE,
-        empty=f"No device has MIG, or {or_off('metrics.mig')}",
+        empty=f"No GPU has MIG, or {or_off('metrics.mig')}",
     )
 
 
@@ -137,9 +137,9 @@ def _parts_activity() -> PanelBuilder:
 
     return rows(
         About(
-            "What the MIG devices do",
-            "As of whole devices, in the row above. MIG devices in the same GPU instance have its values: take one of"
-            " them, not their sum.",
+            "Activity of the MIG devices",
+            "As for whole GPUs in the row above. MIG devices of one GPU instance all show its values: do not add them"
+            " up.",
             width=24,
             height=8,
         ),

@@ -1,4 +1,4 @@
-"""What the dashboard of one machine asks of the metrics."""
+"""PromQL expressions of the machine dashboard."""
 
 from tools.dashboards.people_expressions import owned
 from tools.dashboards.promql import THE_ONE, described, idle, increase, on, per, rate
@@ -7,63 +7,63 @@ from tools.dashboards.scales import RECOVERY_ACTIONS
 _CHOSEN = 'index=~"$device"'
 
 NO_FILE = 2
-"""In place of whether a file was written: that there is none to write."""
+"""The value that means that there is no ledger file."""
 
 MIG_DEVICE = "exported_instance"
-"""The label instance of the metrics of MIG devices: Prometheus calls it so, having that name for the machine."""
+"""The name that Prometheus gives to the label instance of MIG metrics, as instance is the machine."""
 
 
 def machine(metric: str, *labels: str, where: str = "") -> str:
-    """Give a metric of the machine."""
+    """Return a metric of the machine."""
     return per(metric, *labels, where=where, machines=THE_ONE)
 
 
 def machine_increase(counter: str, *labels: str) -> str:
-    """Give by how much a counter of the machine rose in the chosen time range."""
+    """Return the increase of a counter of the machine in the chosen time range."""
     return increase(counter, *labels, machines=THE_ONE)
 
 
 def machine_rate(counter: str, *labels: str) -> str:
-    """Give by how much a counter of the machine rises in a second."""
+    """Return the rate of a counter of the machine."""
     return rate(counter, *labels, machines=THE_ONE)
 
 
 def driver_state() -> str:
-    """Give the state of the driver as a label; the value is 1 if it is ok, else 0."""
+    """Return the state of the driver as a label; the value is 1 if it is ok, else 0."""
     fine = machine("genv_driver_state", "state", where='state="ok"')
     wrong = machine("genv_driver_state", "state", where='state!="ok"')
     return f"{fine} == 1 or 0 * ({wrong} == 1)"
 
 
 def device(metric: str, *labels: str, where: str = "") -> str:
-    """Give a metric of the chosen devices."""
+    """Return a metric of the chosen GPUs."""
     return machine(metric, "index", *labels, where=f"{_CHOSEN}, {where}" if where else _CHOSEN)
 
 
 def device_increase(counter: str, *labels: str) -> str:
-    """Give by how much a counter of the chosen devices rose in the chosen time range."""
+    """Return the increase of a counter of the chosen GPUs in the chosen time range."""
     return increase(counter, "index", *labels, where=_CHOSEN, machines=THE_ONE)
 
 
 def device_rate(counter: str, *labels: str) -> str:
-    """Give by how much a counter of the chosen devices rises in a second."""
+    """Return the rate of a counter of the chosen GPUs."""
     return rate(counter, "index", *labels, where=_CHOSEN, machines=THE_ONE)
 
 
 def named(expression: str) -> str:
-    """Give an expression by device with the name of the device's model."""
+    """Add the model of the GPU to an expression by GPU."""
     return described(expression, device("genv_device_info", "name"), by=["index"], labels=["name"])
 
 
 def below_slowdown() -> str:
-    """Give how many degrees each device is from slowing itself down: by its own word, else by its threshold."""
+    """Return how many degrees each GPU is below slowdown: the margin that it reports, else from its threshold."""
     margin = device("genv_device_temperature_margin_celsius")
     threshold = device("genv_device_temperature_threshold_celsius", where='threshold="slowdown"')
     return f"{margin} or {threshold} - {device('genv_device_temperature')}"
 
 
 def recovery_action() -> str:
-    """Give what the driver recommends for each device, as the number in RECOVERY_ACTIONS."""
+    """Return what the driver recommends for each GPU, as a key of RECOVERY_ACTIONS."""
     each = {number: f'action="{action}"' for number, (action, _) in RECOVERY_ACTIONS.items()}
     return " or ".join(
         f"{number} * {device('genv_device_recovery_action', where=where)}" for number, where in each.items()
@@ -71,54 +71,54 @@ def recovery_action() -> str:
 
 
 def nvlink_bandwidth() -> str:
-    """Give what the active NVLinks of each device can carry together in each direction, in bytes per second."""
+    """Return the total bandwidth of the active NVLinks of each GPU in each direction, in bytes per second."""
     return f"sum by (instance, index) ({device('genv_device_nvlink_bandwidth_bytes_per_second', 'link')})"
 
 
 def fabric() -> str:
-    """Give how far each device is in joining the fabric, beside what it has joined."""
+    """Return the fabric state of each GPU, with the cluster and clique that it has joined."""
     labels = ("cluster_uuid", "clique")
     joined = device("genv_device_fabric_info", *labels)
     return described(device("genv_device_fabric_state", "state"), joined, by=["index"], labels=labels)
 
 
 def power_share() -> str:
-    """Give the power of each device as a share of its limit."""
+    """Return the power of each GPU as a share of its limit."""
     limit = device("genv_device_power_limit_watts")
     return f"{device('genv_device_power_watts')} / {on('index')} ({limit} > 0)"
 
 
 def memory_share() -> str:
-    """Give the used memory of the devices together, in percent."""
+    """Return the used memory of the GPUs together, in percent."""
     total = device("genv_device_memory_total_bytes")
     used = f"{device('genv_device_memory_used_bytes')} and {on('index')} {total}"
     return f"100 * sum({used}) / (sum({total}) > 0)"
 
 
-def holders() -> str:
-    """Give how many environments hold each device."""
+def environments_of_gpu() -> str:
+    """Return the number of environments that each GPU is attached to."""
     devices = device("genv_device_up")
     return f"count by (instance, index) ({_attached()}) or {on('index')} 0 * {devices}"
 
 
-def held() -> str:
-    """Give the number of holders of the device for each environment and device that it holds."""
+def attachments() -> str:
+    """Return, for each environment and attached GPU, the number of environments the GPU is attached to."""
     together = f"count by (instance, index) ({_attached()})"
     return _owned(f"0 * {_attached()} + {on('index')} group_left () {together}")
 
 
-def held_memory() -> str:
-    """Give the memory of each environment on each device that it holds, in bytes."""
-    return _on_held("genv_environment_used_gpu_memory_bytes")
+def attached_memory() -> str:
+    """Return the memory of each environment on each attached GPU, in bytes."""
+    return _on_attached("genv_environment_used_gpu_memory_bytes")
 
 
-def held_utilisation() -> str:
-    """Give the share of the SM time of each device that each environment which holds it takes."""
-    return _on_held("genv_environment_utilization_ratio")
+def attached_utilisation() -> str:
+    """Return the share of SM time of each environment on each attached GPU."""
+    return _on_attached("genv_environment_utilization_ratio")
 
 
-def held_idle() -> str:
-    """Give for how many seconds each environment is idle, for each device that it holds; 0 while it is in use."""
+def attached_idle() -> str:
+    """Return how long each environment has been idle, in seconds, for each attached GPU; 0 while in use."""
     seconds = idle(machine("genv_environment_idle_seconds", "eid"), machine("genv_monitor_idle_grace_seconds"))
     return _owned(f"0 * {_attached()} + {on('eid')} group_left () ({seconds})")
 
@@ -127,8 +127,8 @@ def _attached() -> str:
     return device("genv_environment_device_attached", "eid")
 
 
-def _on_held(metric: str) -> str:
-    """Give a metric of environments by device, where the label device is called index as with all else of devices."""
+def _on_attached(metric: str) -> str:
+    """Return a metric of environments by GPU, with its label device renamed to index."""
     value = machine(metric, "eid", "device", where='device=~"$device"')
     by_index = f'max by (instance, eid, index) (label_replace({value}, "index", "$1", "device", "(.+)"))'
     return _owned(f"{by_index} and {on('eid', 'index')} {_attached()}")
@@ -139,34 +139,34 @@ def _owned(expression: str) -> str:
 
 
 def ledger_written() -> str:
-    """Give whether the file of the ledger could be written, and NO_FILE where the monitor has none."""
+    """Return whether the last write of the ledger succeeded, or NO_FILE if there is no file."""
     there = machine("genv_monitor_collections_total")
     return f"{machine('genv_monitor_ledger_write_success')} or {on()} 0 * {there} + {NO_FILE}"
 
 
 def age(timestamp: str) -> str:
-    """Give how many seconds ago something of the machine was, by the clock of Prometheus."""
+    """Return the seconds since a timestamp of the machine, by the clock of Prometheus."""
     return f"clamp_min(time() - {machine(timestamp)}, 0)"
 
 
 def left(timestamp: str, *labels: str) -> str:
-    """Give in how many seconds something of the machine will be, by the clock of Prometheus."""
+    """Return the seconds until a timestamp of the machine, by the clock of Prometheus."""
     return f"{machine(timestamp, *labels)} - time()"
 
 
 def persistence() -> str:
-    """Give whether the driver stays loaded for each device, beside who may compute on it."""
+    """Return the persistence mode of each GPU, with its compute mode as a label."""
     modes = device("genv_device_compute_mode", "mode")
     return described(device("genv_device_persistence_mode"), modes, by=["index"], labels=["mode"])
 
 
 def mig(metric: str, where: str = "") -> str:
-    """Give a metric of MIG devices, with what each of them is."""
+    """Return a metric of MIG devices, with the labels that describe each of them."""
     return _of_migs(device(metric, MIG_DEVICE, where=where))
 
 
 def mig_processes() -> str:
-    """Give how many processes are on each MIG device."""
+    """Return the number of processes on each MIG device."""
     each = device("genv_mig_process_info", MIG_DEVICE, "pid")
     return _of_migs(f"count by (instance, index, {MIG_DEVICE}) ({each})")
 

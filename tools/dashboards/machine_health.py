@@ -1,4 +1,4 @@
-"""Of the dashboard of one machine: what the driver recommends, memory health, XID errors."""
+"""Panels of the machine dashboard: recovery actions, memory health, XID errors."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _ON = {1: ("on", "green"), 0: ("off", "blue")}
 
 
 def health() -> Sequence[PanelBuilder]:
-    """Draw what is wrong with memory and devices, or was."""
+    """Return the panels about recovery, memory health and XID errors."""
     return [
         _memory_health(),
         _recovery(),
@@ -49,10 +49,10 @@ def _memory_health() -> PanelBuilder:
     return rows(
         About(
             "Memory health",
-            "A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm, but"
-            " a rising number announces it. Pending: a reset, or for retired pages a restart, is needed to finish it."
-            " Too many of SRAM: so many uncorrected errors that NVIDIA's diagnosis calls for another device."
-            " Repairs of a channel or TPC, unrepairable memory: newer drivers have these.",
+            "A GPU has either remapped rows (Ampere and later) or retired pages. Corrected errors do no harm, but a"
+            " rising number is a warning. Pending: needs a reset, or for retired pages a restart, to complete. Too"
+            " many SRAM errors: so many uncorrected errors that NVIDIA recommends replacing the GPU. Only newer"
+            " drivers report repairs of a channel or TPC and unrepairable memory.",
             width=24,
             height=8,
         ),
@@ -62,7 +62,7 @@ def _memory_health() -> PanelBuilder:
             Value("ECC", ask.named(ask.device("genv_device_ecc_enabled")), words=_ON),
             Value("After a restart", ask.named(ask.device("genv_device_ecc_pending")), words=_ON),
             value("Uncorrected ever", "genv_device_ecc_errors_total", 'severity="uncorrected", scope="aggregate"'),
-            yes("Too many of SRAM", "genv_device_sram_threshold_exceeded"),
+            yes("Too many SRAM errors", "genv_device_sram_threshold_exceeded"),
             value("Rows remapped, corrected", "genv_device_remapped_rows", 'cause="corrected"'),
             value("Rows remapped, uncorrected", "genv_device_remapped_rows", 'cause="uncorrected"'),
             yes("Remap pending", "genv_device_remap_pending"),
@@ -86,7 +86,7 @@ def _recovery() -> PanelBuilder:
     return states(
         About(
             "Recovery action",
-            "What the driver recommended to bring each device back into order; docs/runbook.md says what to do"
+            "What the driver recommended to repair each GPU; docs/runbook.md says what to do"
             " (GenvDeviceRecoveryAction).",
             width=24,
             height=6,
@@ -120,7 +120,7 @@ def _xids() -> PanelBuilder:
     return rows(
         About(
             "XID errors",
-            "Each XID error that occurred since the monitor started. NVIDIA's list says what each means:"
+            "XID errors since the monitor started. NVIDIA's list says what each means:"
             " https://docs.nvidia.com/deploy/xid-errors.",
             width=8,
             height=8,
@@ -141,7 +141,7 @@ def _xids_over_time() -> PanelBuilder:
     return lines(
         About(
             "XID errors over time",
-            "XID errors of each device since the monitor started, of all codes together.",
+            "XID errors of each GPU since the monitor started, all codes together.",
             width=8,
             height=8,
             empty=or_off("metrics.xid"),
@@ -160,12 +160,12 @@ def _places() -> PanelBuilder:
 
     return rows(
         About(
-            "ECC errors by place",
-            "Memory errors by where they were: since the driver was loaded, and ever in the life of the device.",
+            "ECC errors by location",
+            "Memory errors by location: since the driver was loaded, and over the lifetime of the GPU.",
             width=10,
             height=8,
         ),
-        [_DEVICE, Key("location", "Place")],
+        [_DEVICE, Key("location", "Location")],
         [
             count("Corrected", "corrected", "volatile"),
             count("Uncorrected", "uncorrected", "volatile"),
@@ -182,7 +182,7 @@ def _sram_sources() -> PanelBuilder:
     return rows(
         About(
             "SRAM errors by source",
-            "Errors of SRAM that could not be corrected, in the life of the device, the worst first.",
+            "Uncorrectable SRAM errors over the lifetime of the GPU, the most first.",
             width=6,
             height=8,
         ),
@@ -208,7 +208,7 @@ def _spare_rows() -> PanelBuilder:
     return rows(
         About(
             "Spare rows",
-            "Banks of memory by the spare rows that they have left; one without any cannot replace a bad row.",
+            "Memory banks by the number of spare rows left; a bank without any cannot replace a bad row.",
             width=8,
             height=8,
         ),
@@ -223,7 +223,7 @@ def _spare_rows() -> PanelBuilder:
         sort_by="GPU",
         least_first=True,
         hidden=_THIS_MACHINE,
-        empty=f"{HEALTH}; devices before Ampere have none",
+        empty=f"{HEALTH}; GPUs before Ampere have none",
     )
 
 
@@ -236,9 +236,10 @@ def _temperature_limits() -> PanelBuilder:
     margin = "genv_device_temperature_margin_threshold_celsius"
     return rows(
         About(
-            "Limits of temperature",
-            "Temperatures at which each device shuts down or slows down, and the highest of GPU and memory in"
-            " operation; newer devices have them as margins instead: as what is left until the GPU slows down.",
+            "Temperature limits",
+            "Temperatures at which each GPU shuts down or slows down, and the maximum operating temperatures of GPU"
+            " and memory. Newer GPUs report margins instead: degrees relative to the temperature at which the GPU"
+            " slows down.",
             width=24,
             height=8,
         ),

@@ -1,4 +1,4 @@
-"""Of the dashboard of one machine: PCI Express, NVLink, the fabric, and links to the CPU (NVLink-C2C)."""
+"""Panels of the machine dashboard: PCI Express, NVLink, fabric, NVLink-C2C."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,14 @@ _DEVICE = Key("index", "GPU")
 _THIS_MACHINE = ("instance",)
 _NVLINK = f"No NVLink is active: {or_off('metrics.nvlink')}"
 _NO_NVLINKS = f"No NVLinks: {or_off('metrics.nvlink')}"
-_NO_FABRIC = "Hopper and later tell of the fabric, where there are NVSwitches and metrics.nvlink is on in monitor.yaml"
-_THROUGHPUT = "metrics.pcie_throughput is off in monitor.yaml; before Hopper, or with metrics.gpm off, only it can tell"
+_NO_FABRIC = "Only Hopper and later report this, with NVSwitches and if metrics.nvlink is on in monitor.yaml"
+_THROUGHPUT = (
+    "metrics.pcie_throughput is off in monitor.yaml, and there is no GPM (before Hopper, or metrics.gpm is off)"
+)
 
 
 def links() -> Sequence[PanelBuilder]:
-    """Draw PCI Express, NVLink, the fabric of NVSwitches, and the links to the CPU."""
+    """Return the panels about PCI Express, NVLink, the NVSwitch fabric and the links to the CPU."""
     return [_pcie_link(), *_pcie(), *_nvlink(), *_active(), *_fabric(), _c2c()]
 
 
@@ -27,8 +29,8 @@ def _c2c() -> PanelBuilder:
     return rows(
         About(
             "NVLink-C2C",
-            "Links of each device to the CPU of its module (Grace), what each can carry, and the errors on it in the"
-            " chosen time, of all kinds together.",
+            "Links of each GPU to the Grace CPU of its module, their bandwidth, and their errors in the chosen time,"
+            " all kinds together.",
             width=24,
             height=8,
         ),
@@ -52,9 +54,9 @@ def _pcie_link() -> PanelBuilder:
     return rows(
         About(
             "PCI Express links",
-            "Generation and lanes of each link, and the most that device and slot allow. An idle device goes down with"
-            " the generation; fewer lanes than allowed while it works are worth a look. Trained again: how often in the"
-            " chosen time, because sending a packet again did not help.",
+            "Generation and lanes of each link, and the most that GPU and slot allow. An idle GPU lowers the"
+            " generation; look into fewer lanes than allowed on a busy GPU. Retrained: how often in the chosen time"
+            " the link was trained again, because resending a packet did not help.",
             width=10,
             height=8,
         ),
@@ -65,7 +67,7 @@ def _pcie_link() -> PanelBuilder:
             value("Lanes", "genv_device_pcie_link_width"),
             value("Most lanes", "genv_device_pcie_link_width_max"),
             Value(
-                "Trained again",
+                "Retrained",
                 ask.named(f"round({ask.device_increase('genv_device_pcie_replay_rollovers_total')})"),
                 steps=NONE_IS_GOOD.steps,
             ),
@@ -81,7 +83,7 @@ def _pcie() -> Sequence[PanelBuilder]:
     def throughput(title: str, what: str, direction: str) -> PanelBuilder:
         about = About(
             title,
-            f"Bytes per second that each device {what}, as sampled for 20 ms; where that is off, by its own counters.",
+            f"Bytes per second that each GPU {what}, sampled for 20 ms; if that is off, from its counters.",
             width=12,
             height=7,
             empty=_THROUGHPUT,
@@ -95,7 +97,7 @@ def _pcie() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "PCI Express replays",
-                "Packets that were sent again in the chosen time: many of them mean a bad slot or riser.",
+                "Packets sent again in the chosen time; many of them mean a bad slot or riser.",
                 width=7,
                 height=8,
                 empty=DETAILS,
@@ -107,8 +109,8 @@ def _pcie() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "PCI Express errors",
-                "Errors of each kind in the chosen time, the worst first. Those that can be corrected cost time"
-                " only; l0_to_recovery: the link was trained anew.",
+                "Errors of each kind in the chosen time, the most first. Correctable errors only cost time;"
+                " l0_to_recovery: the link was retrained.",
                 width=7,
                 height=8,
             ),
@@ -125,7 +127,7 @@ def _pcie() -> Sequence[PanelBuilder]:
 
 def _nvlink() -> Sequence[PanelBuilder]:
     def throughput(title: str, what: str, counter: str) -> PanelBuilder:
-        about = About(title, f"Bytes per second that each device {what} over all its NVLinks.", 8, 8, empty=_NVLINK)
+        about = About(title, f"Bytes per second that each GPU {what} over all its NVLinks.", 8, 8, empty=_NVLINK)
         expression = f"sum by (instance, index) ({ask.device_rate(counter, 'link')})"
         return lines(about, expression, _GPU, BYTES_PER_SECOND)
 
@@ -136,7 +138,7 @@ def _nvlink() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "NVLink errors",
-                "Errors on each NVLink in the chosen time, the worst first.",
+                "Errors on each NVLink in the chosen time, the most first.",
                 width=8,
                 height=8,
             ),
@@ -155,8 +157,8 @@ def _active() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "NVLinks",
-                "Links that each device has, how many of them are active, and what these can carry together in each"
-                " direction. A link without anything at its other end is never active.",
+                "Number of links of each GPU, how many of them are active, and the total bandwidth of these in each"
+                " direction. A link with nothing at its other end is never active.",
                 width=12,
                 height=8,
             ),
@@ -174,7 +176,7 @@ def _active() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "NVLinks active",
-                "How many NVLinks of each device are active; one fewer than before is worth a look.",
+                "Number of active NVLinks of each GPU; look into it if it falls.",
                 width=12,
                 height=8,
                 empty=_NO_NVLINKS,
@@ -191,8 +193,8 @@ def _fabric() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "Fabric",
-                "How far each device is in joining the fabric of NVSwitches. Until that is completed, programs cannot"
-                " use it; devices of one clique reach one another.",
+                "State of each GPU in joining the NVSwitch fabric. Programs cannot use the GPU until it is completed."
+                " GPUs of one clique reach one another.",
                 width=14,
                 height=8,
             ),
@@ -206,7 +208,7 @@ def _fabric() -> Sequence[PanelBuilder]:
         rows(
             About(
                 "Fabric problems",
-                "What may be wrong with the fabric, and whether each device says that it is.",
+                "Problems with the fabric that each GPU reports.",
                 width=10,
                 height=8,
             ),

@@ -1,4 +1,4 @@
-"""Of the dashboard of one machine: the driver, and the monitor itself."""
+"""Panels of the machine dashboard: the driver and the monitor itself."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ _ON = {1: ("on", "green"), 0: ("off", "blue")}
 
 
 def driver() -> Sequence[PanelBuilder]:
-    """Draw what driver and devices are, and the modes that somebody set."""
+    """Return the panels about the driver, the models of the GPUs and their modes."""
     return [
         rows(
-            About("Driver", "Versions of the driver and of NVML, and the newest CUDA that it can run.", 8, 8),
+            About("Driver", "Versions of the driver and of NVML, and the newest CUDA version it supports.", 8, 8),
             [
                 Key("driver_version", "Driver version"),
                 Key("cuda_version", "CUDA version"),
@@ -26,18 +26,16 @@ def driver() -> Sequence[PanelBuilder]:
             [Value("1", ask.machine("genv_driver_info", "driver_version", "cuda_version", "nvml_version"))],
             sort_by="Driver version",
             hidden=(*_THIS_MACHINE, "1"),
-            empty="There is no driver, or it does not answer",
+            empty="No driver, or it does not answer",
         ),
         states(
-            About(
-                "Driver over time", "Which state the driver was in; docs/driver.md says what to do.", 16, 8, _NO_MONITOR
-            ),
+            About("Driver over time", "State of the driver; docs/driver.md says what to do.", 16, 8, _NO_MONITOR),
             ask.machine("genv_driver_state", "state"),
             "{{state}}",
-            Scale("none", words={1: ("so", "blue"), 0: ("not so", "transparent")}),
+            Scale("none", words={1: ("yes", "blue"), 0: ("no", "transparent")}),
         ),
         rows(
-            About("What the devices are", "What NVML says of each device.", 16, 9),
+            About("GPUs of the machine", "What NVML reports about each GPU.", 16, 9),
             [
                 Key("index", "GPU"),
                 Key("name", "Model"),
@@ -58,10 +56,10 @@ def driver() -> Sequence[PanelBuilder]:
             sort_by="GPU",
             least_first=True,
             hidden=(*_THIS_MACHINE, "1"),
-            empty="No devices: is there a driver?",
+            empty="No GPUs: is the driver loaded?",
         ),
         rows(
-            About("Modes", "Persistence: the driver stays loaded while nobody uses the device. Who may compute.", 8, 9),
+            About("Modes", "Persistence: the driver stays loaded while no program uses the GPU.", 8, 9),
             [Key("index", "GPU"), Key("mode", "Compute mode")],
             [
                 Value("1", ask.device("genv_device_compute_mode", "mode")),
@@ -89,8 +87,8 @@ def _boards() -> PanelBuilder:
     ]
     return rows(
         About(
-            "What the boards are",
-            "What somebody who replaces a board wants to know of it; N of its file /dev/nvidiaN is its minor number.",
+            "Boards",
+            "Needed to replace a board; the N of its device file /dev/nvidiaN is the minor number.",
             width=24,
             height=8,
         ),
@@ -99,12 +97,12 @@ def _boards() -> PanelBuilder:
         sort_by="GPU",
         least_first=True,
         hidden=(*_THIS_MACHINE, "1"),
-        empty="No devices: is there a driver?",
+        empty="No GPUs: is the driver loaded?",
     )
 
 
 def monitor() -> Sequence[PanelBuilder]:
-    """Draw whether the monitor is well."""
+    """Return the panels about the monitor itself."""
     return [*_numbers(), *_collectors(), *_bounds(), *_process()]
 
 
@@ -118,7 +116,7 @@ def _numbers() -> Sequence[PanelBuilder]:
     stale = Scale("s", least=0, steps=((None, "green"), (60, "orange"), (300, "red")))
     return [
         word(
-            about("Version", "What is running; mode demo means that everything is simulated."),
+            about("Version", "Version of the monitor; mode demo means that everything is simulated."),
             ask.machine("genv_monitor_build_info", "version", "python_version", "nvml_bindings_version", "mode"),
             "{{version}} {{mode}}, Python {{python_version}}, pynvml {{nvml_bindings_version}}",
             Scale("none"),
@@ -129,12 +127,12 @@ def _numbers() -> Sequence[PanelBuilder]:
             stale,
         ),
         yes(
-            "Configuration usable",
-            "Whether the configuration could be used when it was last read; if not, the one before still holds.",
+            "Configuration valid",
+            "Whether the configuration was valid when it was last read; if not, the previous one is still used.",
             "genv_monitor_config_last_reload_successful",
         ),
         number(
-            about("Configuration read", "Time since the configuration was last read and could be used."),
+            about("Configuration read", "Time since a valid configuration was last read."),
             ask.age("genv_monitor_config_last_reload_success_timestamp_seconds"),
             SECONDS,
         ),
@@ -142,10 +140,10 @@ def _numbers() -> Sequence[PanelBuilder]:
             "Files published",
             "Whether the Prometheus and Grafana files are published.",
             "genv_monitor_publish_success",
-            "None are to be published",
+            "publish.enabled is off in monitor.yaml",
         ),
         number(
-            about("Ledger written", "Whether the file of the ledger could be written when that was last tried."),
+            about("Ledger written", "Whether the last write of the ledger file succeeded."),
             ask.ledger_written(),
             Scale("none", words=YES_GOOD | {ask.NO_FILE: ("in memory only, or off", "blue")}),
         ),
@@ -153,11 +151,11 @@ def _numbers() -> Sequence[PanelBuilder]:
 
 
 def _collectors() -> Sequence[PanelBuilder]:
-    held = Scale("none", words={1: ("served", "green"), 0: ("held by another program", "red")})
+    held = Scale("none", words={1: ("served", "green"), 0: ("taken by another program", "red")})
     ends = Scale("s", steps=((None, "red"), (14 * 86400, "green")))
     return [
         states(
-            About("Addresses", "Whether the monitor serves on each of its addresses.", 12, 5, _NO_MONITOR),
+            About("Addresses", "Whether the monitor listens on each of its addresses.", 12, 5, _NO_MONITOR),
             ask.machine("genv_monitor_listening", "address"),
             "{{address}}",
             held,
@@ -165,28 +163,28 @@ def _collectors() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Certificates",
-                "Time until certificates end, red from 14 days on; and until they begin, which is in the past.",
+                "Time until certificates expire, red below 14 days; dashed: since they are valid, as a negative time.",
                 12,
                 5,
-                "There is no TLS",
+                "TLS is not configured",
             ),
             ask.left("genv_monitor_certificate_not_after_timestamp_seconds", "certificate"),
             "{{certificate}}",
             ends,
             Line(
                 ask.left("genv_monitor_certificate_not_before_timestamp_seconds", "certificate"),
-                "{{certificate}} begins",
+                "{{certificate}} valid from",
                 dashed=True,
             ),
         ),
         states(
-            About("Collectors", "Whether each source of facts answered (green) or failed (red).", 12, 7, _NO_MONITOR),
+            About("Collectors", "Whether each collector succeeded (green) or failed (red).", 12, 7, _NO_MONITOR),
             ask.machine("genv_monitor_collector_success", "collector"),
             "{{collector}}",
-            Scale("none", words={1: ("answers", "green"), 0: ("fails", "red")}),
+            Scale("none", words={1: ("succeeds", "green"), 0: ("fails", "red")}),
         ),
         lines(
-            About("Duration of collectors", "How long each source took in the last collection.", 12, 7, _NO_MONITOR),
+            About("Duration of collectors", "Duration of each collector in the last collection.", 12, 7, _NO_MONITOR),
             ask.machine("genv_monitor_collector_duration_seconds", "collector"),
             "{{collector}}",
             SECONDS,
@@ -199,7 +197,7 @@ def _bounds() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Collections",
-                "Collections per second, and those that were left out because the one before took too long.",
+                "Collections per second, and those skipped because the previous one took too long.",
                 width=6,
                 height=7,
                 empty=_NO_MONITOR,
@@ -207,10 +205,10 @@ def _bounds() -> Sequence[PanelBuilder]:
             ask.machine_rate("genv_monitor_collections_total"),
             "done",
             Scale("cps", least=0),
-            Line(ask.machine_rate("genv_monitor_collections_skipped_total"), "left out"),
+            Line(ask.machine_rate("genv_monitor_collections_skipped_total"), "skipped"),
         ),
         lines(
-            About("Series dropped", "Series that the limits keep out, by what they are of.", 6, 7, empty=_NO_MONITOR),
+            About("Series dropped", "Series over the limits in monitor.yaml, by kind.", 6, 7, empty=_NO_MONITOR),
             ask.machine("genv_monitor_series_dropped", "kind"),
             "{{kind}}",
             NONE_IS_GOOD,
@@ -218,8 +216,8 @@ def _bounds() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Claims rejected",
-                "Claims of environments and processes that were found not to hold, in the chosen time so far;"
-                " docs/trust.md has the reasons.",
+                "Claims of environments and processes that were rejected as false in the chosen time; docs/trust.md has"
+                " the reasons.",
                 width=6,
                 height=7,
                 empty=_NO_MONITOR,
@@ -231,8 +229,8 @@ def _bounds() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Processes not read",
-                "GPU processes of which it is not known in which environment they run, by reason; they count in none,"
-                " and nobody is accused of them.",
+                "GPU processes whose environment is unknown, by reason. They count neither for an environment nor as"
+                " outside genv.",
                 width=6,
                 height=7,
                 empty=_NO_MONITOR,
@@ -243,11 +241,11 @@ def _bounds() -> Sequence[PanelBuilder]:
         ),
         lines(
             About(
-                "Ledger waits",
-                "Time since the file of the ledger was last written; a crash loses no more than that.",
+                "Age of the ledger file",
+                "Time since the ledger file was last written; a crash loses at most the usage since then.",
                 width=6,
                 height=7,
-                empty="The ledger is off or kept in memory only, as that of the demo",
+                empty="The ledger is off, or in memory only as in the demo",
             ),
             ask.age("genv_monitor_ledger_last_write_timestamp_seconds"),
             "since the last write",
@@ -259,7 +257,7 @@ def _bounds() -> Sequence[PanelBuilder]:
 def _process() -> Sequence[PanelBuilder]:
     return [
         lines(
-            About("CPU time of the monitor", "Share of one CPU that the monitor takes.", 6, 7, empty=_NO_MONITOR),
+            About("CPU time of the monitor", "Share of one CPU that the monitor uses.", 6, 7, empty=_NO_MONITOR),
             ask.machine_rate("process_cpu_seconds_total"),
             "monitor",
             Scale("percentunit", least=0),

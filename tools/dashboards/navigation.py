@@ -1,4 +1,4 @@
-"""Which dashboards there are, and how one leads to the next. The choice of machines and of the time goes along."""
+"""The dashboards and the links between them. Links keep the chosen machines and time range."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,61 +9,61 @@ from grafana_foundation_sdk.models import dashboard as models
 
 
 @dataclass(frozen=True)
-class Place:
-    """A dashboard that can be gone to."""
+class Target:
+    """A dashboard that links can lead to."""
 
     uid: str
     title: str
     tooltip: str
 
 
-OVERVIEW = Place("genv-overview", "Genv overview", "What the machines do, for whom, at one glance")
-MACHINE = Place("genv-machine", "Genv machine", "Every device of one machine in depth")
-PEOPLE = Place("genv-people", "Genv people", "Who holds what, who is idle, who used how much")
-PROCESSES = Place("genv-processes", "Genv processes", "Every GPU process: whose it is and what it takes")
-FLEET = Place("genv-fleet", "Genv fleet", "Many machines together")
+OVERVIEW = Target("genv-overview", "Genv overview", "What the machines do, and for whom")
+MACHINE = Target("genv-machine", "Genv machine", "All GPUs of one machine in detail")
+PEOPLE = Target("genv-people", "Genv people", "To whom GPUs are attached, who is idle, who used how much")
+PROCESSES = Target("genv-processes", "Genv processes", "Every GPU process: its user and what it uses")
+FLEET = Target("genv-fleet", "Genv fleet", "Many machines together")
 
-PLACES = (OVERVIEW, FLEET, MACHINE, PEOPLE, PROCESSES)
+TARGETS = (OVERVIEW, FLEET, MACHINE, PEOPLE, PROCESSES)
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where a click on a cell of a table leads, and what is chosen there."""
+class CellLink:
+    """A link on a table cell: a dashboard, and the variables to set there."""
 
     title: str
-    place: Place
+    target: Target
     choices: tuple[tuple[str, str], ...]
     """Names of variables, and their values."""
     carried: tuple[str, ...] = ()
-    """Names of variables that stay as they are, beside the data source."""
+    """Names of variables to keep, in addition to the data source."""
 
     @property
     def url(self) -> str:
-        """Give the address in the form that Grafana fills in."""
+        """The URL, with placeholders that Grafana fills in."""
         carried = (f"${{{name}:queryparam}}" for name in ("datasource", *self.carried))
         chosen = (f"var-{name}={value}" for name, value in self.choices)
-        return f"/d/{self.place.uid}?{'&'.join((*carried, *chosen, '${__url_time_range}'))}"
+        return f"/d/{self.target.uid}?{'&'.join((*carried, *chosen, '${__url_time_range}'))}"
 
 
 _THIS = "${__value.raw}"
 _MACHINE_OF_THE_ROW = ("instance", "${__data.fields.Machine}")
 """For tables with a column of this title."""
 
-TO_MACHINE = Way("This machine", MACHINE, (("instance", _THIS),))
-TO_DEVICE = Way("This device", MACHINE, (_MACHINE_OF_THE_ROW, ("device", _THIS)))
-TO_USER = Way("This user", PEOPLE, (("username", _THIS),), carried=("instance",))
-TO_ENVIRONMENT = Way("Processes of this environment", PROCESSES, (_MACHINE_OF_THE_ROW, ("eid", _THIS)))
-TO_PROCESS = Way("This process", PROCESSES, (_MACHINE_OF_THE_ROW, ("pid", _THIS)))
+TO_MACHINE = CellLink("This machine", MACHINE, (("instance", _THIS),))
+TO_DEVICE = CellLink("This GPU", MACHINE, (_MACHINE_OF_THE_ROW, ("device", _THIS)))
+TO_USER = CellLink("This user", PEOPLE, (("username", _THIS),), carried=("instance",))
+TO_ENVIRONMENT = CellLink("Processes of this environment", PROCESSES, (_MACHINE_OF_THE_ROW, ("eid", _THIS)))
+TO_PROCESS = CellLink("This process", PROCESSES, (_MACHINE_OF_THE_ROW, ("pid", _THIS)))
 
 
-def links_from(here: Place) -> Iterator[Builder[models.DashboardLink]]:
-    """Give the links at the top of a dashboard: to all others."""
-    for place in PLACES:
-        if place != here:
-            link = builders.DashboardLink(place.title.removeprefix("Genv ").capitalize())
+def links_from(here: Target) -> Iterator[Builder[models.DashboardLink]]:
+    """Return the links at the top of a dashboard, one to each other dashboard."""
+    for target in TARGETS:
+        if target != here:
+            link = builders.DashboardLink(target.title.removeprefix("Genv ").capitalize())
             link.type(models.DashboardLinkType("link"))
-            link.url(f"/d/{place.uid}")
-            link.tooltip(place.tooltip)
+            link.url(f"/d/{target.uid}")
+            link.tooltip(target.tooltip)
             link.icon("dashboard")
             link.include_vars(True)
             link.keep_time(True)

@@ -1,4 +1,4 @@
-"""How dashboards become files, and whether the files there are up to date."""
+"""Writes the dashboards as JSON files, and compares existing files."""
 
 import difflib
 import json
@@ -12,7 +12,7 @@ from tools.dashboards.frame import Page, assemble
 
 
 def render(page: Page) -> str:
-    """Give a dashboard as JSON, the same text each time."""
+    """Return a dashboard as JSON, with a stable order."""
     # The SDK leaves the id out; null is how an exported dashboard says that it is new to every Grafana.
     content = assemble(page).to_json() | {"id": None}
     return json.dumps(content, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
@@ -26,7 +26,7 @@ def write(directory: Path) -> None:
 
 
 def differences(directory: Path) -> Iterator[str]:
-    """Give the lines in which the files of a directory differ from what `write` would write."""
+    """Return the lines in which the files of a directory differ from what `write` would write."""
     for name, page in PAGES.items():
         path = directory / name
         found = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,4 +1,4 @@
-"""The overview: what the machines do, for whom, at one glance."""
+"""The overview dashboard: what the machines do, and for whom."""
 
 from collections.abc import Sequence
 
@@ -20,13 +20,13 @@ _ENVIRONMENT = Key("eid", "Environment", [TO_ENVIRONMENT])
 
 
 def page() -> Page:
-    """Give the overview dashboard."""
+    """Return the overview dashboard."""
     return Page(
         OVERVIEW,
-        description="Shared GPU machines: their devices, and the environments, users and processes on them.",
+        description="Shared GPU machines: their GPUs, and the environments, users and processes on them.",
         top=_numbers(),
         rows=[
-            Row("Devices", _devices()),
+            Row("GPUs", _devices()),
             Row("Environments and users", [_environments(), _users()]),
             Row("Processes", [_processes()]),
         ],
@@ -39,7 +39,7 @@ def _numbers() -> Sequence[PanelBuilder]:
 
     return [
         number(
-            about("Genv installed", "Share of the machines that answer which have genv installed."),
+            about("Genv installed", "Share of the answering machines that have genv installed."),
             ask.machines_with_genv(),
             _INSTALLED,
         ),
@@ -49,17 +49,17 @@ def _numbers() -> Sequence[PanelBuilder]:
             _COUNT,
         ),
         number(
-            about("Users", "People with an active environment; one on several machines counts once."),
+            about("Users", "Users with an active environment; one on several machines counts once."),
             ask.users(),
             _COUNT,
         ),
         number(
-            about("Attached devices", "Share of all devices that are attached to an active environment."),
+            about("Attached GPUs", "Share of all GPUs that are attached to an active environment."),
             ask.attached_devices(),
             _FILLING,
         ),
         number(
-            about("GPU processes", "Processes that compute on a GPU, inside environments and outside."),
+            about("GPU processes", "Processes that compute on a GPU, inside environments and outside genv."),
             ask.processes(),
             _COUNT,
         ),
@@ -75,19 +75,19 @@ def _devices() -> Sequence[PanelBuilder]:
     return [
         *_average_and_each(
             "Compute utilisation",
-            "share of time in which the GPU was busy; a device in MIG mode reports none.",
+            "share of time in which the GPU was busy; a GPU in MIG mode reports none.",
             ask.device_utilisation(),
             _PERCENT,
         ),
         *_average_and_each(
             "Memory",
-            "used memory in percent of the device's memory.",
+            "used memory in percent of the GPU's memory.",
             ask.device_memory_used(),
             _FILLING,
         ),
         *_average_and_each(
             "Temperature",
-            "temperature of the GPU core; most devices slow themselves down somewhere between 80 and 95 °C.",
+            "temperature of the GPU core; most GPUs slow down somewhere between 80 and 95 °C.",
             ask.device_temperature(),
             _CELSIUS,
         ),
@@ -95,36 +95,38 @@ def _devices() -> Sequence[PanelBuilder]:
 
 
 def _average_and_each(what: str, meaning: str, expression: str, scale: Scale) -> Sequence[PanelBuilder]:
-    """Draw the average over all devices, and beside it each of them over time."""
-    average = About(f"{what}, average", f"Average over all devices: {meaning}", width=4, height=8)
-    each = About(f"{what} by device", f"Each device: {meaning}", width=20, height=8)
+    """Return two panels: the average over all GPUs, and each GPU over time."""
+    average = About(f"{what}, average", f"Average over all GPUs: {meaning}", width=4, height=8)
+    each = About(f"{what} by GPU", f"Each GPU: {meaning}", width=20, height=8)
     return [dial(average, f"avg({expression})", scale), lines(each, expression, _DEVICE, scale)]
 
 
 def _environments() -> PanelBuilder:
     return rows(
-        About("Environments", "What each active environment holds and runs.", width=12, height=9),
+        About(
+            "Environments", "Attached GPUs, processes and GPU memory of each active environment.", width=12, height=9
+        ),
         [_MACHINE, _ENVIRONMENT],
         [
-            Value("Devices", ask.environment_devices()),
+            Value("GPUs", ask.environment_devices()),
             Value("Processes", ask.environment_processes()),
             Value("GPU memory", ask.environment_memory(), unit="bytes"),
         ],
-        sort_by="Devices",
+        sort_by="GPUs",
         empty="No active environments",
     )
 
 
 def _users() -> PanelBuilder:
     return rows(
-        About("Users", "What each user's active environments hold and run.", width=12, height=9),
+        About("Users", "Active environments of each user, their attached GPUs and processes.", width=12, height=9),
         [_MACHINE, Key("username", "User", [TO_USER])],
         [
             Value("Environments", ask.user_environments()),
-            Value("Devices", ask.user_devices()),
+            Value("GPUs", ask.user_devices()),
             Value("Processes", ask.user_processes()),
         ],
-        sort_by="Devices",
+        sort_by="GPUs",
         empty="No active users",
     )
 
@@ -133,7 +135,7 @@ def _processes() -> PanelBuilder:
     return rows(
         About(
             "Processes",
-            "Each GPU process on each of its devices; the environment (none) means outside of all.",
+            "Each GPU process on each of its GPUs. Environment (none): outside genv.",
             width=24,
             height=10,
         ),

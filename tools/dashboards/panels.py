@@ -1,4 +1,4 @@
-"""How one answer is drawn: as a number, a word, a gauge, bars, lines or states over time."""
+"""The panel types: number, text, gauge, bars, lines, states over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,19 +27,19 @@ NEUTRAL = "blue"
 
 @dataclass(frozen=True)
 class About:
-    """What every panel says and how large it is, in the 24 columns of Grafana's grid."""
+    """Title, description and size of a panel, in the 24 columns of Grafana's grid."""
 
     title: str
     description: str
     width: int
     height: int
     empty: str = ""
-    """Why there may be nothing to show."""
+    """Text for a panel without data."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is drawn as lines, one for each series."""
+    """An expression drawn as lines, one for each series."""
 
     expression: str
     legend: str
@@ -48,18 +48,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """How values are read: their unit, the least and the greatest, from which value on a colour holds, and words."""
+    """How values are shown: unit, range, colour thresholds, and words for values."""
 
     unit: str
     least: float | None = None
     greatest: float | None = None
     steps: Sequence[tuple[float | None, str]] = ((None, NEUTRAL),)
     words: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    """What a value means, and its colour."""
+    """Text and colour for a value."""
 
 
 def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
-    """Draw the value of now as a number."""
+    """Return a panel with the current value as a number."""
     panel = stat.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -71,7 +71,7 @@ def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
 
 
 def dial(about: About, expression: str, scale: Scale) -> PanelBuilder:
-    """Draw the value of now as a gauge."""
+    """Return a panel with the current value as a gauge."""
     panel = gauge.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -82,7 +82,7 @@ def dial(about: About, expression: str, scale: Scale) -> PanelBuilder:
 
 
 def word(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
-    """Write what the series are called, coloured by their value of now."""
+    """Return a panel with the names of the series, coloured by their current values."""
     panel = stat.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -95,7 +95,7 @@ def word(about: About, expression: str, legend: str, scale: Scale) -> PanelBuild
 
 
 def bars(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
-    """Draw the value that each series has now as a bar."""
+    """Return a panel with the current value of each series as a bar."""
     panel = bargauge.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -108,7 +108,7 @@ def bars(about: About, expression: str, legend: str, scale: Scale) -> PanelBuild
 
 
 def states(about: About, expression: str, legend: str, scale: Scale) -> PanelBuilder:
-    """Draw what state each series was in over time."""
+    """Return a panel with the state of each series over time."""
     panel = statetimeline.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -120,7 +120,7 @@ def states(about: About, expression: str, legend: str, scale: Scale) -> PanelBui
 
 
 def lines(about: About, expression: str, legend: str, scale: Scale, *more: Line) -> PanelBuilder:
-    """Draw each series as a line over time, with a legend in words and numbers; limits are dashed lines."""
+    """Return a panel with a line for each series, and a legend; thresholds are dashed lines."""
     panel = timeseries.Panel()
     describe(panel, about)
     _read_as(panel, scale)
@@ -144,7 +144,7 @@ _DASHES = {"fill": "dash", "dash": [10, 10]}
 
 
 class Describable(Protocol):
-    """What the builders of all kinds of panels share, and `describe` needs."""
+    """The methods of all panel builders that `describe` needs."""
 
     def title(self, title: str) -> object:
         """Set the title."""
@@ -162,11 +162,11 @@ class Describable(Protocol):
         """Set the height."""
 
     def no_value(self, no_value: str) -> object:
-        """Set what is shown where there is nothing."""
+        """Set the text for no data."""
 
 
 def describe(panel: Describable, about: About) -> None:
-    """Set what every panel has."""
+    """Set title, description, data source and size of a panel."""
     panel.title(about.title)
     panel.description(about.description)
     panel.datasource(DATA_SOURCE)
@@ -177,28 +177,28 @@ def describe(panel: Describable, about: About) -> None:
 
 
 def now(expression: str, ref_id: str = "A") -> prometheus.Dataquery:
-    """Ask for the values of now: a series that has ended does not linger as its last value."""
+    """Return an instant query. A series that has ended gives no value."""
     target = _target(expression, ref_id)
     target.instant()
     return target
 
 
 def _named(expression: str, legend: str) -> prometheus.Dataquery:
-    """Ask for the values of now, each under a name made of its labels."""
+    """Return an instant query with a legend format."""
     target = now(expression)
     target.legend_format(legend)
     return target
 
 
 def rows_of_now(expression: str, ref_id: str) -> prometheus.Dataquery:
-    """Ask for the values of now, as rows of a table with a column for each label."""
+    """Return an instant query in table format, with a column for each label."""
     target = now(expression, ref_id)
     target.format(PromQueryFormat("table"))
     return target
 
 
 def over_time(expression: str, legend: str, ref_id: str = "A") -> prometheus.Dataquery:
-    """Ask for the values over the time range."""
+    """Return a range query."""
     target = _target(expression, ref_id)
     target.range()
     target.legend_format(legend)
@@ -237,7 +237,7 @@ def _read_as(panel: _Readable, scale: Scale) -> None:
 
 
 def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
-    """Give what is shown in place of values: a word, in a colour."""
+    """Return a value mapping of texts and colours."""
     return models.ValueMap(
         {
             str(value): models.ValueMappingResult(text, colour, index=position)

@@ -1,4 +1,4 @@
-"""The people: who holds what, who is idle, who used how much, who breaks a rule."""
+"""The people dashboard: attached GPUs, idle environments, usage, broken rules."""
 
 from collections.abc import Sequence
 
@@ -26,22 +26,22 @@ _LEGEND = "{{instance}} {{username}} {{name}} {{eid}}"
 
 _NO_ENVIRONMENTS = "No active environments, or metrics.environments is off in monitor.yaml"
 _NO_POLICY = "No active environments, or metrics.policy is off in monitor.yaml"
-_NO_LEDGER = "Nobody held a device in this time, or it is not long enough for two scrapes, or ledger is off"
+_NO_LEDGER = "No GPU was attached in this time, it is too short for two scrapes, or the ledger is off"
 _SECONDS_PER_HOUR = 3600
 _JOULES_PER_KILOWATT_HOUR = 3.6e6
 
 
 def page() -> Page:
-    """Give the dashboard of the people."""
+    """Return the people dashboard."""
     return Page(
         PEOPLE,
-        description="Who holds which devices, who is idle, who used how much, who breaks a rule.",
+        description="To whom GPUs are attached, who is idle, who used how much, who breaks a rule.",
         top=_numbers(),
         rows=[
-            Row("Who holds what", [_environments(), _devices()]),
-            Row("Who is idle", _idle()),
-            Row("Who used how much in the chosen time", [_used(), _hours(), *_used_over_time()]),
-            Row("Who should be spoken to", [_rules(), _users(), _rules_over_time()]),
+            Row("Environments and GPUs", [_environments(), _devices()]),
+            Row("Idle", _idle()),
+            Row("Usage in the chosen time", [_used(), _hours(), *_used_over_time()]),
+            Row("Rules", [_rules(), _users(), _rules_over_time()]),
         ],
         choices=(variables.users(), variables.environments()),
         since="now-24h",
@@ -51,31 +51,31 @@ def page() -> Page:
 
 def _numbers() -> Sequence[PanelBuilder]:
     def about(title: str, description: str) -> About:
-        return About(title, description, width=4, height=4, empty="It is not known who holds what")
+        return About(title, description, width=4, height=4, empty="Unknown: genv's files cannot be read")
 
     return [
-        number(about("Users", "Chosen people with an active environment."), ask.people(), COUNT),
+        number(about("Users", "Chosen users with an active environment."), ask.people(), COUNT),
         number(
             about("Active environments", "Environments of the chosen users with a live process or Jupyter kernel."),
             ask.users_total("genv_user_environments_total", "genv_users_total"),
             COUNT,
         ),
-        number(about("Devices held", "Different devices that they hold."), ask.held_devices(), COUNT),
+        number(about("GPUs attached", "GPUs that are attached to their environments."), ask.attached_gpus(), COUNT),
         number(
             about(
-                "Devices held idle",
-                "Of these, devices whose every holder is idle, as idle.grace says; orange: there are some.",
+                "GPUs idle",
+                "Those of them whose environments are all idle (idle.grace); orange: at least one.",
             ),
             ask.idle_devices(),
             NONE_IS_GOOD,
         ),
         number(
-            about("Broken rules", "Rules that their environments break just now; orange: there are some."),
+            about("Broken rules", "Rules that their environments break now; orange: at least one."),
             ask.total("genv_environment_violation", "rule", known="genv_environments_total"),
             NONE_IS_GOOD,
         ),
         number(
-            about("Processes outside", "Their processes that compute outside any active environment."),
+            about("Processes outside", "Their processes that compute outside genv."),
             ask.users_total("genv_unmanaged_processes", "genv_processes_total"),
             NONE_IS_GOOD,
         ),
@@ -86,17 +86,17 @@ def _environments() -> PanelBuilder:
     return rows(
         About(
             "Environments",
-            "What each environment asked for, holds and does. Idle for: since it last worked on a device that it holds,"
-            " or since it holds devices; 0 while it is in use, as idle.grace says. The limit of memory holds on each"
-            " device. Utilisation is the mean over the devices on which it is. (other) is the sum of what is over the"
-            " monitor's limits.",
+            "What each environment asked for, has attached and uses. Idle for: time since it last used an attached"
+            " GPU, or since the first was attached; 0 while it is in use (idle.grace). The memory limit is for each"
+            " GPU. Utilisation is the mean over its GPUs. (other) is the sum of environments over the monitor's"
+            " limits.",
             width=24,
             height=12,
         ),
         [_MACHINE, _USER, _NAME, _ENVIRONMENT],
         [
-            Value("Devices", ask.environment("genv_environment_attached_devices_total")),
-            Value("Devices asked", ask.environment("genv_environment_device_limit")),
+            Value("GPUs", ask.environment("genv_environment_attached_devices_total")),
+            Value("GPUs asked for", ask.environment("genv_environment_device_limit")),
             Value(
                 "Memory used",
                 ask.environment_sum("genv_environment_used_gpu_memory_bytes", "device"),
@@ -113,7 +113,7 @@ def _environments() -> PanelBuilder:
             Value("Broken rules", ask.environment_sum("genv_environment_violation", "rule"), steps=NONE_IS_GOOD.steps),
             Value("Activated", ask.environment_created(), unit="dateTimeFromNow"),
         ],
-        sort_by="Devices",
+        sort_by="GPUs",
         empty=_NO_ENVIRONMENTS,
     )
 
@@ -121,19 +121,19 @@ def _environments() -> PanelBuilder:
 def _devices() -> PanelBuilder:
     return rows(
         About(
-            "Environments by device",
-            "What each environment takes of each device on which it is, whether it holds it or not, and since when it"
-            " holds it. Most memory: the highest that was collected since it was activated or the monitor started; what"
-            " gpu-memory should allow.",
+            "Environments by GPU",
+            "What each environment uses of each GPU, attached or not, and since when the GPU is attached to it. Peak"
+            " memory: the highest value collected since it was activated or the monitor started; a good value for"
+            " gpu-memory.",
             width=24,
             height=9,
         ),
         [_MACHINE, _DEVICE, _USER, _NAME, _ENVIRONMENT],
         [
             Value("Memory used", ask.environment("genv_environment_used_gpu_memory_bytes", "device"), unit="bytes"),
-            Value("Most memory", ask.environment("genv_environment_peak_gpu_memory_bytes", "device"), unit="bytes"),
+            Value("Peak memory", ask.environment("genv_environment_peak_gpu_memory_bytes", "device"), unit="bytes"),
             Value("SM share", ask.environment("genv_environment_utilization_ratio", "device"), unit="percentunit"),
-            Value("Held since", ask.held_since(), unit="dateTimeFromNow"),
+            Value("Attached since", ask.attached_since(), unit="dateTimeFromNow"),
         ],
         sort_by="Memory used",
         empty=_NO_ENVIRONMENTS,
@@ -145,11 +145,11 @@ def _idle() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "Idle for",
-                "How long each environment that holds devices has not worked on any; orange from 30 minutes on. 0 means"
-                " that it is in use: it works, or has not worked for less than idle.grace, by default 10 minutes.",
+                "How long each environment has not used its attached GPUs; orange from 30 minutes on. 0 means in use:"
+                " it computes, or did so within idle.grace, by default 10 minutes.",
                 width=10,
                 height=10,
-                empty="No environment holds a device",
+                empty="No environment has an attached GPU",
             ),
             f"sort_desc({ask.idle_for()})",
             _LEGEND,
@@ -158,10 +158,10 @@ def _idle() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "Idle over time",
-                "How long each environment that holds devices was idle, 0 while it was in use; dashed: 30 minutes.",
+                "How long each environment with attached GPUs was idle, 0 while it was in use; dashed: 30 minutes.",
                 width=14,
                 height=10,
-                empty="No environment held a device",
+                empty="No environment had an attached GPU",
             ),
             ask.idle_for(),
             _LEGEND,
@@ -177,21 +177,20 @@ def _used() -> PanelBuilder:
     return rows(
         About(
             "GPU-hours by user",
-            "What each user used in the chosen time, over the chosen machines: a device held for an hour is a GPU-hour,"
-            " whether it works (active) or not (idle). Prometheus estimates the ends of the time; genv monitor report"
-            " has the exact sums.",
+            "Usage of each user in the chosen time on the chosen machines. A GPU attached for an hour is one GPU-hour,"
+            " used (active) or not (idle). Prometheus extrapolates; genv monitor report has the exact sums.",
             width=12,
             height=10,
         ),
         [_USER],
         [
-            Value("Held", hours("genv_user_allocated_device_seconds_total"), unit="h"),
+            Value("Attached", hours("genv_user_allocated_device_seconds_total"), unit="h"),
             Value("Active", hours("genv_user_active_device_seconds_total"), unit="h"),
             Value("Idle", hours("genv_user_idle_device_seconds_total"), unit="h"),
             Value("Share active", ask.share_worked(), unit="percentunit"),
             Value("Energy", ask.used("genv_user_energy_joules_total", _JOULES_PER_KILOWATT_HOUR), unit="kwatth"),
         ],
-        sort_by="Held",
+        sort_by="Attached",
         empty=_NO_LEDGER,
     )
 
@@ -200,7 +199,7 @@ def _hours() -> PanelBuilder:
     return bars(
         About(
             "Idle GPU-hours by user",
-            "GPU-hours that each user held in the chosen time without working on the device.",
+            "GPU-hours in the chosen time for which a GPU was attached to the user but not used.",
             width=12,
             height=10,
             empty=_NO_LEDGER,
@@ -218,20 +217,20 @@ def _used_over_time() -> Sequence[PanelBuilder]:
 
     return [
         over_time(
-            "Devices held by user",
-            "Devices that each user held at a time, on average.",
+            "GPUs attached by user",
+            "Average number of GPUs attached to each user.",
             "genv_user_allocated_device_seconds_total",
             COUNT,
         ),
         over_time(
-            "Devices held idle by user",
-            "Devices that each user held at a time without working on them, on average.",
+            "Idle GPUs by user",
+            "Average number of GPUs attached to each user but not used.",
             "genv_user_idle_device_seconds_total",
             COUNT,
         ),
         over_time(
             "Power by user",
-            "Power of the devices that each user answers for; how it is shared is in docs/ledger.md.",
+            "Power attributed to each user; docs/ledger.md says how that of a shared GPU is divided.",
             "genv_user_energy_joules_total",
             WATTS,
         ),
@@ -242,8 +241,9 @@ def _rules() -> PanelBuilder:
     return rows(
         About(
             "Rules",
-            "Whether each environment keeps to what it asked for. memory_limit: more memory on a device than asked for;"
-            " unattached_device: computes on a device that it does not hold; device_limit: holds more devices.",
+            "Whether each environment keeps the rules. memory_limit: more memory on a GPU than its limit;"
+            " unattached_device: computes on a GPU that is not attached; device_limit: more GPUs attached than it"
+            " asked for.",
             width=14,
             height=10,
         ),
@@ -261,8 +261,7 @@ def _users() -> PanelBuilder:
     return rows(
         About(
             "Users",
-            "What each user has on the chosen machines together. GPU memory is that of all processes, within"
-            " environments and outside.",
+            "Totals of each user on the chosen machines. GPU memory includes processes outside genv.",
             width=10,
             height=10,
         ),
@@ -270,12 +269,12 @@ def _users() -> PanelBuilder:
         [
             Value("GPU memory", ask.user("genv_user_used_gpu_memory_bytes"), unit="bytes"),
             Value("Environments", ask.user("genv_user_environments_total")),
-            Value("Devices", ask.user("genv_user_attached_devices_total")),
+            Value("GPUs", ask.user("genv_user_attached_devices_total")),
             Value("Processes", ask.user("genv_user_processes_total")),
             Value("Outside", ask.user("genv_unmanaged_processes"), steps=NONE_IS_GOOD.steps),
         ],
         sort_by="Outside",
-        empty="Nobody is there, or metrics.users is off in monitor.yaml",
+        empty="No users, or metrics.users is off in monitor.yaml",
     )
 
 

@@ -1,21 +1,21 @@
-"""What the dashboards ask about environments and users."""
+"""PromQL expressions about environments and users."""
 
 from tools.dashboards.promql import described, idle, increase, named_when_empty, on, or_none_of, per, rate
 
 NOBODY_KNOWN = "(unknown)"
-"""In place of the name of a user that is not known."""
+"""The name of an unknown user."""
 
 _USER = 'username=~"$username"'
 _ENVIRONMENT = 'eid=~"$eid"'
 
 
 def owned(expression: str, info: str) -> str:
-    """Give an expression by environment with the environment's user and name.
+    """Add the user and the name of the environment to an expression by environment.
 
-    What has no user stays: above all the sum of the environments that are over the monitor's limits, ``(other)``.
+    Series without a user stay, above all ``(other)``, the sum of the environments over the monitor's limits.
 
     Args:
-        expression: by the label eid, and others perhaps.
+        expression: has the label eid.
         info: genv_environment_info by eid, username and name.
     """
     joined = described(expression, info, by=["eid"], labels=["username", "name"])
@@ -26,32 +26,32 @@ def owned(expression: str, info: str) -> str:
 
 
 def environment(metric: str, *labels: str) -> str:
-    """Give a metric of the chosen environments of the chosen users."""
+    """Return a metric of the chosen environments of the chosen users."""
     return of_users(per(metric, "eid", *labels, where=_ENVIRONMENT))
 
 
 def environment_sum(metric: str, *labels: str) -> str:
-    """Give a metric of environments, summed over these labels."""
+    """Return a metric of environments, summed over these labels."""
     return of_users(f"sum by (instance, eid) ({per(metric, 'eid', *labels, where=_ENVIRONMENT)})")
 
 
 def environment_mean(metric: str, *labels: str) -> str:
-    """Give the mean of a metric of environments over these labels."""
+    """Return the mean of a metric of environments over these labels."""
     return of_users(f"avg by (instance, eid) ({per(metric, 'eid', *labels, where=_ENVIRONMENT)})")
 
 
 def environment_most(metric: str, *labels: str) -> str:
-    """Give the greatest value of a metric of environments over these labels."""
+    """Return the maximum of a metric of environments over these labels."""
     return of_users(f"max by (instance, eid) ({per(metric, 'eid', *labels, where=_ENVIRONMENT)})")
 
 
 def environment_created() -> str:
-    """Give when each environment was activated, in milliseconds since the epoch."""
+    """Return when each environment was activated, in milliseconds since the epoch."""
     return of_users(f"1000 * {per('genv_environment_created_timestamp_seconds', 'eid', where=_ENVIRONMENT)}")
 
 
-def held_since() -> str:
-    """Give since when each environment holds each device that it holds, in milliseconds since the epoch.
+def attached_since() -> str:
+    """Return since when each GPU is attached to each environment, in milliseconds since the epoch.
 
     The device is in the label device, as with what the environment uses of it.
     """
@@ -62,14 +62,14 @@ def held_since() -> str:
 
 
 def broken_for() -> str:
-    """Give the share of the chosen time range in which each environment broke each rule."""
+    """Return the share of the chosen time range in which each environment broke each rule."""
     broken = f'genv_environment_violation{{instance=~"$instance", {_ENVIRONMENT}}}'
     share = f"max by (instance, eid, rule) (avg_over_time({broken}[$__range]))"
     return of_users(f"{share} and {on('eid', 'rule')} {per('genv_environment_violation', 'eid', 'rule')}")
 
 
 def of_users(expression: str) -> str:
-    """Give of an expression by environment what is of the chosen users, with their names."""
+    """Restrict an expression by environment to the chosen users, and add their names."""
     others = per("genv_environment_info", "eid", where='username!~"$username"')
     return owned(f"({expression}) unless {on('eid')} {others}", _info())
 
@@ -78,23 +78,23 @@ def _info() -> str:
     return per("genv_environment_info", "eid", "username", "name")
 
 
-# Devices that are held.
+# Attached GPUs.
 
 
-def held_devices() -> str:
-    """Give how many different devices the chosen users hold."""
-    return or_none_of(f"count({_held()})", _machine_known())
+def attached_gpus() -> str:
+    """Return the number of GPUs that are attached to the chosen users."""
+    return or_none_of(f"count({_attached()})", _machine_known())
 
 
 def idle_devices() -> str:
-    """Give how many devices of the chosen users are held only by environments that do not work."""
+    """Return how many GPUs of the chosen users are attached to idle environments only."""
     attached = per("genv_environment_device_attached", "eid", "index")
     wanted = f"group by (instance, index) ({attached} unless {on('eid')} ({_idle()} > 0))"
-    return or_none_of(f"count({_held()} unless {on('index')} {wanted})", _machine_known())
+    return or_none_of(f"count({_attached()} unless {on('index')} {wanted})", _machine_known())
 
 
 def idle_for() -> str:
-    """Give for how many seconds each chosen environment is idle, 0 while it is in use."""
+    """Return how long each chosen environment has been idle, in seconds; 0 while in use."""
     return of_users(_idle(where=_ENVIRONMENT))
 
 
@@ -102,14 +102,14 @@ def _idle(where: str = "") -> str:
     return idle(per("genv_environment_idle_seconds", "eid", where=where), per("genv_monitor_idle_grace_seconds"))
 
 
-def _held() -> str:
+def _attached() -> str:
     attached = per("genv_environment_device_attached", "eid", "index", where=_ENVIRONMENT)
     others = per("genv_environment_info", "eid", where='username!~"$username"')
     return f"group by (instance, index) ({attached} unless {on('eid')} {others})"
 
 
 def _machine_known() -> str:
-    """Give something that is there where it is known who holds what."""
+    """Return a series that exists if the attachments of the machine are known."""
     return per("genv_attached_devices_total")
 
 
@@ -117,46 +117,46 @@ def _machine_known() -> str:
 
 
 def people() -> str:
-    """Give the number of chosen people who have an active environment; one who is on several machines counts once."""
+    """Return the number of chosen users with an active environment; one on several machines counts once."""
     by_name = f"count by (username) ({per('genv_user_environments_total', 'username', where=_USER)})"
     return or_none_of(f"count({by_name})", per("genv_users_total"))
 
 
 def total(metric: str, *labels: str, known: str) -> str:
-    """Give the sum of a metric of environments of the chosen users; 0 where there is none but it would be known."""
+    """Return the sum of a metric of environments of the chosen users; 0 if there is none, absent if unknown."""
     return or_none_of(f"sum({environment(metric, *labels)})", per(known))
 
 
 def user(metric: str) -> str:
-    """Give a metric of the chosen users over all chosen machines."""
+    """Return a metric of the chosen users over all chosen machines."""
     summed = f"sum by (username) ({per(metric, 'username', where=_USER)})"
     return named_when_empty(summed, "username", NOBODY_KNOWN)
 
 
 def users_total(metric: str, known: str) -> str:
-    """Give the sum of a metric of the chosen users; 0 where there is none but it would be known."""
+    """Return the sum of a metric of the chosen users; 0 if there is none, absent if unknown."""
     return or_none_of(f"sum({per(metric, 'username', where=_USER)})", per(known))
 
 
 def used(counter: str, per_unit: float) -> str:
-    """Give how much of something the chosen users used in the chosen time range.
+    """Return the increase of a usage counter of the chosen users in the chosen time range.
 
     Args:
-        counter: of the ledger.
-        per_unit: of what is counted in one of what is shown, such as seconds in an hour.
+        counter: a counter of the ledger.
+        per_unit: divisor, such as the seconds of an hour.
     """
     return f"sum by (username) ({increase(counter, 'username', where=_USER)}) / {per_unit:g}"
 
 
 def used_at_a_time(counter: str) -> str:
-    """Give at which rate the chosen users use something, in what is counted per second, rounded to tenths."""
+    """Return the rate of a usage counter of the chosen users, rounded to tenths."""
     return f"round(sum by (username) ({rate(counter, 'username', where=_USER)}), 0.1)"
 
 
 def share_worked() -> str:
-    """Give the share of the time for which the chosen users held devices in which they worked on them.
+    """Return the share of the attached GPU time of the chosen users in which they used the GPUs.
 
-    Prometheus estimates both of them, so that it can come out a little above all of it.
+    Clamped to 1, as Prometheus extrapolates both.
     """
     active = f"sum by (username) ({increase('genv_user_active_device_seconds_total', 'username', where=_USER)})"
     held = f"sum by (username) ({increase('genv_user_allocated_device_seconds_total', 'username', where=_USER)})"

@@ -1,7 +1,7 @@
-"""What the dashboards ask about GPU processes.
+"""PromQL expressions about GPU processes.
 
-They are those of the chosen users, environments and devices. What has no user, above all the sum of the processes that
-are over the monitor's limits, ``(other)``, is there whichever users are chosen.
+They select the chosen users, environments and GPUs. Series without a user, above all ``(other)``, the sum of the
+processes over the monitor's limits, are shown for any choice of users.
 """
 
 from tools.dashboards.people_expressions import NOBODY_KNOWN
@@ -18,73 +18,73 @@ _SHARE = "genv_process_utilization_ratio"
 
 
 def memory() -> str:
-    """Give the memory of each process on each of its devices, in bytes."""
+    """Return the memory of each process on each of its GPUs, in bytes."""
     return _known(_on_device(_MEMORY))
 
 
 def utilisation() -> str:
-    """Give the share of the SM time of each device that each process takes."""
+    """Return the share of SM time of each process on each GPU."""
     return _known(_on_device(_SHARE))
 
 
 def share(part: str) -> str:
-    """Give the share that each process takes of another part of each device: memory_bandwidth, encoder or decoder."""
+    """Return each process's share of another part of each GPU: memory_bandwidth, encoder or decoder."""
     return _known(_on_device(f"genv_process_{part}_utilization_ratio"))
 
 
 def peak_memory() -> str:
-    """Give the highest memory of each process on each of its devices that was seen, in bytes."""
+    """Return the peak memory of each process on each of its GPUs, in bytes."""
     return _known(_on_device("genv_process_peak_gpu_memory_bytes"))
 
 
 def devices() -> str:
-    """Give the number of devices on which each process computes, for each device that it is on."""
+    """Return the number of GPUs on which each process computes, once for each of its GPUs."""
     return _known(_on_each("genv_process_devices_total"))
 
 
 def started() -> str:
-    """Give when each process was started, in milliseconds since the epoch, for each device that it is on."""
+    """Return the start time of each process in milliseconds since the epoch, once for each of its GPUs."""
     return _known(f"1000 * ({_on_each('genv_process_start_time_seconds')})")
 
 
 def outside_memory() -> str:
-    """Give the memory of each process that computes outside any active environment, on each device, in bytes."""
+    """Return the memory of each process outside genv on each GPU, in bytes."""
     return _known(_outside(_on_device(_MEMORY, _ANYWHERE)))
 
 
 def outside_utilisation() -> str:
-    """Give the share of SM time of each process that computes outside any active environment."""
+    """Return the share of SM time of each process outside genv."""
     return _known(_outside(_on_device(_SHARE, _ANYWHERE)))
 
 
 def outside_started() -> str:
-    """Give when each process that computes outside any active environment was started, in milliseconds."""
+    """Return the start time of each process outside genv, in milliseconds since the epoch."""
     return _known(_outside(f"1000 * ({_on_each('genv_process_start_time_seconds', _ANYWHERE)})"))
 
 
 def _outside(expression: str) -> str:
-    """Give of an expression by process what computes outside any active environment."""
+    """Restrict an expression by process to processes outside genv."""
     return f"({expression}) and {on('pid', 'eid')} {per('genv_process_unmanaged', 'pid', 'eid')} == 1"
 
 
 def number() -> str:
-    """Give how many processes there are."""
+    """Return the number of processes."""
     return or_none_of(f"count({_info('pid', 'eid')})", per("genv_processes_total"))
 
 
 def people() -> str:
-    """Give how many people have processes; one who is on several machines counts once."""
+    """Return the number of users with processes; one on several machines counts once."""
     return or_none_of(f"count(count by (username) ({_info('username')}))", per("genv_processes_total"))
 
 
 def number_by(label: str) -> str:
-    """Give the number of processes by a label of their description."""
+    """Return the number of processes by a label of their description."""
     info = _info("pid", "eid", label)
     return named_when_empty(f"count by ({label}) ({info})", label, NOBODY_KNOWN)
 
 
 def total_memory() -> str:
-    """Give the memory of all processes together, in bytes."""
+    """Return the memory of all processes together, in bytes."""
     return or_none_of(f"sum({memory()})", per("genv_processes_total"))
 
 
@@ -97,9 +97,9 @@ def _on_device(metric: str, chosen: str = _PROCESS) -> str:
 
 
 def _on_each(metric: str, chosen: str = _PROCESS) -> str:
-    """Give a metric of processes for each device that the process is on.
+    """Return a metric of processes, once for each GPU of the process.
 
-    A process of which neither memory nor work is known, as under some virtual GPUs, is there once, without a device.
+    A process whose memory and utilisation are unknown, as under some virtual GPUs, appears once, without a GPU.
     """
     process = on("pid", "eid")
     value = per(metric, "pid", "eid", where=chosen)
@@ -109,7 +109,7 @@ def _on_each(metric: str, chosen: str = _PROCESS) -> str:
 
 
 def _known(expression: str) -> str:
-    """Give of an expression by process what is of the chosen users, with all that is known of the processes."""
+    """Restrict an expression by process to the chosen users, and add the labels that describe the processes."""
     others = per("genv_process_info", "pid", "eid", where='username!~"$username"')
     ours = f"({expression}) unless {on('pid', 'eid')} {others}"
     info = per("genv_process_info", "pid", "eid", *_DESCRIPTION)

@@ -1,4 +1,4 @@
-"""The processes: every GPU process, whose it is, what it takes, what it was started by."""
+"""The processes dashboard: every GPU process, its user, what it uses, what started it."""
 
 from collections.abc import Sequence
 
@@ -25,20 +25,20 @@ _KEYS = (
     Key("cgroup", "Container, job or session"),
 )
 _OUTSIDE_KEYS = tuple(Key("eid", key.title) if key.label == "eid" else key for key in _KEYS)
-"""There is no environment to go to."""
+"""Like _KEYS, but without a link to the environment."""
 
 
 def page() -> Page:
-    """Give the dashboard of the processes."""
+    """Return the processes dashboard."""
     return Page(
         PROCESSES,
-        description="Every GPU process: whose it is, what it takes, and what it was started by.",
+        description="Every GPU process: its user, what it uses, and what started it.",
         top=_numbers(),
         rows=[
             Row("Processes", [_table()]),
             Row("Over time", _over_time()),
-            Row("Outside any environment", [_outside(), _outside_by_user()]),
-            Row("What they are", _kinds()),
+            Row("Outside genv", [_outside(), _outside_by_user()]),
+            Row("Kinds of processes", _kinds()),
         ],
         choices=(variables.users(), variables.environments(), variables.devices(), variables.processes()),
     )
@@ -50,18 +50,14 @@ def _numbers() -> Sequence[PanelBuilder]:
 
     return [
         number(
-            about("GPU processes", "Chosen processes on a GPU: those that compute and those that draw."),
+            about("GPU processes", "Chosen processes on a GPU: compute and graphics."),
             ask.number(),
             COUNT,
         ),
+        number(about("Users", "Users of these processes; one on several machines counts once."), ask.people(), COUNT),
+        number(about("GPU memory", "Memory of the chosen processes on all GPUs together."), ask.total_memory(), BYTES),
         number(
-            about("People", "Chosen people who run them; one on several machines counts once."), ask.people(), COUNT
-        ),
-        number(
-            about("GPU memory", "Memory of the chosen processes on all devices together."), ask.total_memory(), BYTES
-        ),
-        number(
-            about("Outside environments", "Processes of the chosen users that compute outside any active environment."),
+            about("Outside genv", "Processes of the chosen users that compute outside genv."),
             people.users_total("genv_unmanaged_processes", "genv_processes_total"),
             NONE_IS_GOOD,
         ),
@@ -72,9 +68,9 @@ def _table() -> PanelBuilder:
     return rows(
         About(
             "Processes",
-            "Each process on each of its devices. The command is the short name, which the process chooses itself. The"
-            " environment (none) means outside of all, or not known; (other) is the sum of what is over the monitor's"
-            " limits. Most memory: the highest that was collected since the process or the monitor was started.",
+            "Each process on each of its GPUs. The command is the short name, which the process chooses itself."
+            " Environment (none): outside genv, or unknown. (other): the sum of processes over the monitor's limits."
+            " Peak memory: the highest value collected since the process or the monitor was started.",
             width=24,
             height=14,
         ),
@@ -82,7 +78,7 @@ def _table() -> PanelBuilder:
         [
             Value("Started", ask.started(), unit="dateTimeFromNow"),
             Value("Memory", ask.memory(), unit="bytes"),
-            Value("Most memory", ask.peak_memory(), unit="bytes"),
+            Value("Peak memory", ask.peak_memory(), unit="bytes"),
             Value("SM share", ask.utilisation(), unit="percentunit"),
             Value("Memory bandwidth", ask.share("memory_bandwidth"), unit="percentunit"),
             Value("Encoder", ask.share("encoder"), unit="percentunit"),
@@ -97,7 +93,7 @@ def _table() -> PanelBuilder:
 def _over_time() -> Sequence[PanelBuilder]:
     return [
         lines(
-            About("Memory by process", "Memory of each process on each of its devices.", 12, 10, empty=_OFF),
+            About("Memory by process", "Memory of each process on each of its GPUs.", 12, 10, empty=_OFF),
             ask.memory(),
             _LEGEND,
             BYTES,
@@ -105,10 +101,10 @@ def _over_time() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "SM share by process",
-                "Share of the device's SM time that each process took, by the driver's samples.",
+                "Share of the GPU's SM time that each process used, by the driver's samples.",
                 width=12,
                 height=10,
-                empty=f"{or_off('metrics.processes')}; a GPU in MIG mode has none",
+                empty=f"{or_off('metrics.processes')}; a GPU in MIG mode reports none",
             ),
             ask.utilisation(),
             _LEGEND,
@@ -120,8 +116,9 @@ def _over_time() -> Sequence[PanelBuilder]:
 def _outside() -> PanelBuilder:
     return rows(
         About(
-            "Processes outside any environment",
-            "Processes that compute on a GPU and name no active environment, whichever environments are chosen above.",
+            "Processes outside genv",
+            "Processes that compute on a GPU in no active environment. The choice of environments above does not"
+            " apply.",
             width=16,
             height=9,
         ),
@@ -132,18 +129,18 @@ def _outside() -> PanelBuilder:
             Value("SM share", ask.outside_utilisation(), unit="percentunit"),
         ],
         sort_by="Memory",
-        empty="Every chosen process that computes is in an environment",
+        empty="Every chosen process that computes is in an active environment",
     )
 
 
 def _outside_by_user() -> PanelBuilder:
     return lines(
         About(
-            "Outside any environment by user",
-            "Processes of each user that compute outside any active environment.",
+            "Processes outside genv by user",
+            "Processes of each user that compute outside genv.",
             width=8,
             height=9,
-            empty="Nobody is there, or metrics.policy is off in monitor.yaml",
+            empty="No users, or metrics.policy is off in monitor.yaml",
         ),
         people.user("genv_unmanaged_processes"),
         "{{username}}",
@@ -157,10 +154,10 @@ def _kinds() -> Sequence[PanelBuilder]:
 
     return [
         by(
-            "By what started them",
+            "By starter",
             "cgroup_kind",
             "Number of processes of containers, Slurm jobs, login sessions and services, by their control groups.",
         ),
-        by("By type", "type", "Number of processes that compute, compute through MPS, or draw."),
+        by("By type", "type", "Number of processes by type: compute, compute through MPS, graphics."),
         by("By user", "username", "Number of processes of each user."),
     ]

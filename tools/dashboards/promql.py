@@ -1,4 +1,4 @@
-"""How a PromQL expression is put together.
+"""Functions that build PromQL expressions.
 
 Everything starts from `per`, which keeps exactly the labels it is given. So no expression depends on which
 job, pod or other label a scrape configuration adds, and a machine that two jobs scrape counts once.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from genvd.config.schema import Config
 
 DEFAULT_GRACE = Config().idle_grace
-"""Seconds for which an environment without work is in use, where a machine does not tell its own."""
+"""Default of idle.grace in seconds, for machines that do not export it."""
 
 SELECTED = 'instance=~"$instance"'
 """The matcher for the machines chosen at the top of the dashboard."""
@@ -20,17 +20,17 @@ several can be."""
 
 
 def per(metric: str, *labels: str, where: str = "", machines: str = SELECTED) -> str:
-    """Give a metric of the selected machines with the label instance and the given ones, and no others."""
+    """Return a metric of the selected machines by instance and the given labels only."""
     return _kept(f"{metric}{{{_matchers(machines, where)}}}", labels)
 
 
 def increase(counter: str, *labels: str, where: str = "", machines: str = SELECTED) -> str:
-    """Give by how much a counter rose in the chosen time range, with the labels as `per` gives them."""
+    """Return the increase of a counter in the chosen time range, with the labels of `per`."""
     return _kept(f"increase({counter}{{{_matchers(machines, where)}}}[$__range])", labels)
 
 
 def rate(counter: str, *labels: str, where: str = "", machines: str = SELECTED) -> str:
-    """Give by how much a counter rises in a second, with the labels as `per` gives them."""
+    """Return the rate of a counter, with the labels of `per`."""
     return _kept(f"rate({counter}{{{_matchers(machines, where)}}}[$__rate_interval])", labels)
 
 
@@ -43,12 +43,12 @@ def _matchers(machines: str, where: str) -> str:
 
 
 def idle(seconds: str, grace: str) -> str:
-    """Give for how many seconds environments are idle, 0 where they are in use.
+    """Return how long environments have been idle, in seconds; 0 while in use.
 
-    A monitor that does not tell its grace has that of the default configuration.
+    A monitor that does not export its grace has the default of the configuration.
 
     Args:
-        seconds: without work, by environment.
+        seconds: time without use, by environment.
         grace: genv_monitor_idle_grace_seconds by machine.
     """
     default = f"{DEFAULT_GRACE:g} * group by (instance) ({seconds})"
@@ -56,22 +56,22 @@ def idle(seconds: str, grace: str) -> str:
 
 
 def one_of(expression: str, *labels: str) -> str:
-    """Give one series of those that have the same machine and the same of these labels.
+    """Return one series for each machine and values of these labels.
 
-    What describes something has its description as labels. After a restart of Prometheus the old description may
-    stand beside the new one for some minutes, and a join on both would fail.
+    Needed for info metrics: after a restart of Prometheus, the old and the new series may both exist for some minutes,
+    and a join with both would fail.
     """
     return f"topk by ({', '.join(('instance', *labels))}) (1, {expression})"
 
 
 def described(expression: str, info: str, *, by: Sequence[str], labels: Sequence[str]) -> str:
-    """Give the expression with more labels, those of what describes it; what nothing describes stays as it is.
+    """Add labels of an info metric to an expression; series without one keep their labels.
 
     Args:
         expression: has the label instance, and those of `by`.
-        info: the description, whose value is 1, with exactly the labels instance, those of `by` and the new ones.
-        by: the labels on which the two are joined, beside instance.
-        labels: the new ones.
+        info: the info metric, with exactly the labels instance, those of `by` and the new ones.
+        by: the labels to join on, in addition to instance.
+        labels: the labels to add.
     """
     one = one_of(info, *by)
     known = f"({expression}) * {on(*by)} group_left ({', '.join(labels)}) {one}"
@@ -79,21 +79,20 @@ def described(expression: str, info: str, *, by: Sequence[str], labels: Sequence
 
 
 def or_none_of(expression: str, known: str) -> str:
-    """Give the number, and 0 where there is nothing to count although what is known says that it would be seen."""
+    """Return the number, or 0 if there is nothing to count but `known` exists."""
     return f"({expression}) or 0 * max({known})"
 
 
 def on(*labels: str) -> str:
-    """Give the matching clause of a join on the machine and the given labels."""
+    """Return the matching clause of a join on the machine and the given labels."""
     return f"on ({', '.join(('instance', *labels))})"
 
 
 def share(part: str, whole: str, *, none_if: str) -> str:
-    """Give how much of a whole a part is, in percent, over the selected machines together.
+    """Return a part as percent of a whole, over the selected machines together.
 
-    Both have one value for each machine. A machine that knows only one of them would distort the share, so it
-    is left out. Without a machine that knows both, or with a whole of 0, the share is 0 if the sum of none_if
-    is 0 and absent otherwise.
+    Both have one value for each machine. A machine with only one of them would distort the share and is left out. If no
+    machine has both, or the whole is 0, the share is 0 if the sum of `none_if` is 0, and absent otherwise.
     """
     parts = f"sum(({part}) and {on()} ({whole}))"
     wholes = f"sum(({whole}) and {on()} ({part}))"
@@ -101,5 +100,5 @@ def share(part: str, whole: str, *, none_if: str) -> str:
 
 
 def named_when_empty(expression: str, label: str, name: str) -> str:
-    """Give the expression with a name for an empty label, which Prometheus and Grafana take for missing."""
+    """Name an empty label, which Prometheus and Grafana treat as missing."""
     return f'label_replace({expression}, "{label}", "{name}", "{label}", "")'

@@ -1,4 +1,4 @@
-"""How the values of the metrics are read: units, limits, colours and words that several dashboards share."""
+"""Scales that several dashboards share: units, limits, colours, and words for values."""
 
 from tools.dashboards.panels import NEUTRAL, Scale
 
@@ -19,11 +19,11 @@ SECONDS = Scale("s", least=0)
 HOURS = Scale("h", least=0)
 KILOWATT_HOURS = Scale("kwatth", least=0)
 IDLE = Scale("s", least=0, steps=((None, "green"), (1, "yellow"), (1800, "orange")))
-"""Of what is 0 until the grace of the machine is over, see promql.idle."""
+"""For idle times, which are 0 until idle.grace has passed: see promql.idle."""
 
 YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
 YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}
-KNOWN = {1: ("known", "green"), 0: ("not known", "orange")}
+KNOWN = {1: ("known", "green"), 0: ("unknown", "orange")}
 ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
 RECOVERY_ACTIONS = {
     0: ("none", "green"),
@@ -35,17 +35,17 @@ RECOVERY_ACTIONS = {
     6: ("bus_reset", "red"),
     7: ("system_reboot", "red"),
 }
-"""The label action of what the driver recommends, by the driver's number for it; red is what the alert
-GenvDeviceRecoveryAction calls critical."""
+"""Recovery actions by the driver's number, named as the label action. Red: critical in the alert
+GenvDeviceRecoveryAction."""
 
 KEPT = {0: ("kept", "green"), 1: ("broken", "orange")}
 
 GPU_DOES_NOT = "The GPU does not report it"
-"""Why there is nothing: most values are not there on every model."""
+"""Text for no data: many values are not available on all models."""
 
 
 def or_off(switch: str) -> str:
-    """Say why there is nothing where a switch of the configuration may be the reason too."""
+    """Return the text for no data if a configuration key may be the reason."""
     return f"{GPU_DOES_NOT}, or {switch} is off in monitor.yaml"
 
 

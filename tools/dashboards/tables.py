@@ -1,4 +1,4 @@
-"""How answers with the same labels are drawn side by side, as a table."""
+"""Table panels: the values of several expressions with the same labels side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import dashboard as models
 
 from tools.dashboards.frame import PanelBuilder
-from tools.dashboards.navigation import Way
+from tools.dashboards.navigation import CellLink
 from tools.dashboards.panels import About, describe, in_words, rows_of_now
 
 NOT_KNOWN = "–"  # noqa: RUF001
@@ -19,8 +19,8 @@ class Key:
 
     label: str
     title: str
-    ways: Sequence[Way] = ()
-    """Where a click leads."""
+    links: Sequence[CellLink] = ()
+    """Links on the cells."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Value:
     expression: str
     unit: str = "none"
     steps: Sequence[tuple[float | None, str]] = ()
-    """From which value on a colour holds."""
+    """Colour thresholds."""
     words: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-    """What a value means, and its colour."""
+    """Text and colour for a value."""
 
 
 def rows(
@@ -46,16 +46,16 @@ def rows(
     least_first: bool = False,
     hidden: Sequence[str] = (),
 ) -> PanelBuilder:
-    """Draw one row for each set of labels, the greatest first; say what it means that there is none.
+    """Return a table with one row for each set of labels, the greatest first.
 
     Args:
         about: the panel.
-        keys: the labels that tell the rows apart.
-        values: the first of them has to be there whenever one of the others is.
+        keys: the labels that identify a row.
+        values: the first must exist whenever one of the others does.
         sort_by: the title of a column.
-        empty: what it means that there is no row.
-        least_first: whether the least come first.
-        hidden: columns that are not shown: labels, or the titles of values.
+        empty: text for a table without rows.
+        least_first: sort in ascending order.
+        hidden: columns to hide: labels, or titles of values.
     """
     panel = table.Panel()
     describe(panel, about)
@@ -64,8 +64,8 @@ def rows(
         panel.with_target(rows_of_now(value.expression, ref_id))
         panel.override_by_name(value.title, _format(value))
     for key in keys:
-        if key.ways:
-            panel.override_by_name(key.title, [models.DynamicConfigValue("links", [_link(way) for way in key.ways])])
+        if key.links:
+            panel.override_by_name(key.title, [models.DynamicConfigValue("links", [_link(link) for link in key.links])])
     panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(models.DataTransformerConfig(id_val="organize", options=_columns(keys, values, hidden)))
     panel.sort_by([_order(sort_by, least_first)])
@@ -82,8 +82,8 @@ def _order(title: str, least_first: bool) -> common.TableSortByFieldState:
     return order
 
 
-def _link(way: Way) -> dict[str, object]:
-    return {"title": way.title, "url": way.url}
+def _link(link: CellLink) -> dict[str, object]:
+    return {"title": link.title, "url": link.url}
 
 
 def _format(value: Value) -> list[models.DynamicConfigValue]:
@@ -102,7 +102,7 @@ def _format(value: Value) -> list[models.DynamicConfigValue]:
 
 
 def _columns(keys: Sequence[Key], values: Sequence[Value], hidden: Sequence[str]) -> dict[str, object]:
-    """Give the order and titles of the columns, in the form of Grafana's transformation `organize`.
+    """Return order and titles of the columns as options of Grafana's transformation `organize`.
 
     Grafana calls the column of query A `Value #A`, but plainly `Value` when no other query has an answer.
     """

@@ -1,4 +1,4 @@
-"""What can be chosen at the top of a dashboard. A name means the same everywhere, so links carry the choice over."""
+"""The variables of the dashboards. A name means the same on all of them, so links can pass values."""
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
@@ -14,7 +14,7 @@ _BY_NUMBER = models.VariableSort.NUMERICAL_ASC
 
 
 def data_source() -> Variable:
-    """Give the choice of the Prometheus; at first that of the published provisioning file, else Grafana's default."""
+    """Return the variable for the Prometheus: by default that of the published provisioning file."""
     variable = builders.DatasourceVariable("datasource")
     variable.label("Data source")
     variable.description("The Prometheus that scrapes the machines.")
@@ -24,40 +24,40 @@ def data_source() -> Variable:
 
 
 def machines() -> Variable:
-    """Give the choice of machines: any number of them, all at first."""
+    """Return the variable for machines: any number, by default all."""
     return _several("instance", "Machine", "The machines to show.", "genv_is_installed")
 
 
 def machine() -> Variable:
-    """Give the choice of one machine, at first the first."""
+    """Return the variable for one machine, by default the first."""
     return _query("instance", "Machine", "The machine to show.", "genv_is_installed")
 
 
 def devices_of_the_machine() -> Variable:
-    """Give the choice of devices of the one machine."""
-    return _several("device", "GPU", "The devices to show.", 'genv_device_up{instance="$instance"}', of="index")
+    """Return the variable for GPUs of the chosen machine."""
+    return _several("device", "GPU", "The GPUs to show.", 'genv_device_up{instance="$instance"}', of="index")
 
 
 def users() -> Variable:
-    """Give the choice of users: those who hold, use or once held something."""
+    """Return the variable for users, including those with past usage only."""
     names = "genv_user_(used_gpu_memory_bytes|allocated_device_seconds_total|environments_total)"
     return _several("username", "User", "The users to show.", f'{{__name__=~"{names}", instance=~"$instance"}}')
 
 
 def environments() -> Variable:
-    """Give the choice of environments of the chosen users."""
+    """Return the variable for environments of the chosen users."""
     metric = 'genv_environment_info{instance=~"$instance", username=~"$username"}'
-    return _several("eid", "Environment", "The environments to show, by their identifiers.", metric)
+    return _several("eid", "Environment", "The environments to show, by their IDs.", metric)
 
 
 def devices() -> Variable:
-    """Give the choice of devices that processes use."""
+    """Return the variable for GPUs that processes use."""
     metric = 'genv_process_used_gpu_memory_bytes{instance=~"$instance"}'
-    return _several("device", "GPU", "The devices to show.", metric)
+    return _several("device", "GPU", "The GPUs to show.", metric)
 
 
 def processes() -> Variable:
-    """Give the choice of processes of the chosen users and environments."""
+    """Return the variable for processes of the chosen users and environments."""
     metric = 'genv_process_info{instance=~"$instance", username=~"$username", eid=~"$eid"}'
     return _several("pid", "PID", "The processes to show.", metric)
 
@@ -72,7 +72,7 @@ def _several(name: str, label: str, description: str, metric: str, of: str = "")
 
 
 def _query(name: str, label: str, description: str, metric: str, of: str = "") -> builders.QueryVariable:
-    """Give a choice of the values that a label of a metric has, looked up anew with each time range.
+    """Return a variable with the values of a label of a metric; refreshed when the time range changes.
 
     The label is called as the variable unless `of` says otherwise.
     """
