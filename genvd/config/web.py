@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from genvd.common.text import clean
+from genvd.config import go_yaml
 from genvd.config.web_reader import Read, line_of
 from genvd.config.web_tls import TlsReader, TlsSettings
 from genvd.config.yaml_reader import ConfigError, compose, unexpected
@@ -125,12 +126,12 @@ class _Reader(TlsReader):
 
     def _hash(self, node: yaml.Node, name: str) -> str:
         """Return a bcrypt hash; it is a secret, so no message shows it."""
-        hashed = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
         try:
+            hashed = go_yaml.text(node)
             steps = bcrypt_cost(hashed)
         except ValueError:
             self._problem(line_of(node), f"{name}: is no bcrypt hash; make one with htpasswd -nBC 10 NAME")
-            return hashed
+            return ""
         if not 4 <= steps <= MAX_BCRYPT_COST:
             text = f"{name}: is a bcrypt hash of cost {steps}; expected 4 to {MAX_BCRYPT_COST}: htpasswd -nBC 10 NAME"
             self._problem(line_of(node), text)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from genvd.common.text import clean
-from genvd.config.values import parse_units
-from genvd.config.yaml_reader import is_null, suggest_key
+from genvd.config import go_yaml
+from genvd.config.yaml_reader import STR_TAG, is_null, suggest_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_WORDS = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-"""In each unit that time.ParseDuration of Go knows."""
-_MAX_SECONDS = 2**63 / 1e9
-"""That a time.Duration of Go holds."""
 _OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
 """Keys of tls_server_config that are as good as not there when their text is empty."""
+
+_Value = TypeVar("_Value")
 
 Read = Callable[[yaml.Node, str], Any]
 """Returns the value of a node; the text is the name of its key, for problems."""
@@ -40,40 +36,34 @@ class Reader:
     # --- Values ----------------------------------------------------------------------------------------------
 
     def _text(self, node: yaml.Node, name: str) -> str | None:
-        if isinstance(node, yaml.ScalarNode):
-            return str(node.value)
-        self._wrong_value(node, name, "expected text")
-        return None
+        return self._convert(go_yaml.text, node, name, "text")
 
-    def _boolean(self, node: yaml.Node, name: str) -> bool:
-        value = _WORDS.get(node.value.lower()) if isinstance(node, yaml.ScalarNode) and node.style is None else None
-        if value is None:
-            self._wrong_value(node, name, "expected true or false")
-        return bool(value)
+    def _boolean(self, node: yaml.Node, name: str) -> bool | None:
+        return self._convert(go_yaml.boolean, node, name, "true or false")
 
-    def _duration(self, node: yaml.Node, name: str) -> float:
-        value = node.value.removeprefix("+") if isinstance(node, yaml.ScalarNode) else ""
-        with suppress(ValueError):
-            seconds = 0.0 if value == "0" else parse_units(value, _SECONDS)
-            if seconds <= _MAX_SECONDS:
-                return seconds
-        self._wrong_value(node, name, "expected a duration such as 1s or 500ms")
-        return 0.0
+    def _duration(self, node: yaml.Node, name: str) -> float | None:
+        return self._convert(go_yaml.duration, node, name, "a duration such as 1s or 500ms")
 
-    def _count(self, node: yaml.Node, name: str) -> int:
-        if (
-            isinstance(node, yaml.ScalarNode)
-            and node.style is None
-            and re.fullmatch(r"\+?[0-9][0-9_]{0,17}", node.value)
-        ):
-            return int(node.value.replace("_", ""))
-        self._wrong_value(node, name, "expected a whole number")
-        return 0
+    def _count(self, node: yaml.Node, name: str) -> int | None:
+        def count(node: yaml.Node) -> int:
+            if (value := go_yaml.integer(node)) < 0:
+                raise ValueError("negative")
+            return value
+
+        return self._convert(count, node, name, "a whole number")
+
+    def _convert(self, convert: Callable[[yaml.Node], _Value], node: yaml.Node, name: str, what: str) -> _Value | None:
+        try:
+            return convert(node)
+        except ValueError:
+            self._wrong_value(node, name, f"expected {what}")
+            return None
 
     def _one_of(self, *words: str) -> Read:
         def read(node: yaml.Node, name: str) -> str | None:
-            if isinstance(node, yaml.ScalarNode) and node.value in words:
-                return str(node.value)
+            with suppress(ValueError):
+                if (word := go_yaml.text(node)) in words:
+                    return word
             self._wrong_value(node, name, f"expected one of {', '.join(words)}")
             return None
 
@@ -116,10 +106,23 @@ class Reader:
         if not isinstance(node, yaml.MappingNode):
             self._problem(line_of(node), f"{name or 'the file'}{':' if name else ''} is no mapping; expected keys")
             return []
-        return [
-            (str(key.value) if isinstance(key, yaml.ScalarNode) else "?", line_of(key), value)
-            for key, value in node.value
-        ]
+        items = []
+        for key, value in node.value:
+            try:
+                items.append((self._key(key), line_of(key), value))
+            except ValueError as error:
+                self._problem(line_of(key), f"{name or 'the file'}: {error}")
+        return items
+
+    @staticmethod
+    def _key(node: yaml.Node) -> str:
+        """Return a key; raise ValueError, with the problem in words, if it is none."""
+        if isinstance(node, yaml.ScalarNode) and node.value == "<<" and node.style is None:
+            raise ValueError("has a merge key (<<), which is not supported; write the merged keys here")
+        try:
+            return go_yaml.text(node)
+        except ValueError:
+            raise ValueError("has a key that is no text; write a name before the colon") from None
 
     def _empty_texts(self, node: yaml.Node) -> bool:
         return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
@@ -131,7 +134,9 @@ class Reader:
 
     def _wrong_value(self, node: yaml.Node, name: str, expected: str) -> None:
         shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-        if isinstance(node, yaml.ScalarNode) and "-----BEGIN" in node.value:
+        if isinstance(node, yaml.ScalarNode) and node.tag != STR_TAG:
+            shown = "a value with a tag"
+        elif isinstance(node, yaml.ScalarNode) and "-----BEGIN" in node.value:
             shown = "text in PEM form"  # a key may be in it, and everybody may get to see a problem
         self._problem(line_of(node), f"{name}: {shown} is wrong; {expected}")
 

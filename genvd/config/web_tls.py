@@ -6,11 +6,13 @@ SSL_CTX_set1_groups(3)).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from genvd.config import go_yaml
 from genvd.config.web_reader import Reader, line_of
 
 if TYPE_CHECKING:
@@ -159,12 +161,13 @@ class TlsReader(Reader):
             self._problem(lines["max_version"], text)
 
     def _client_auth(self, node: yaml.Node, name: str) -> str | None:
-        if isinstance(node, yaml.ScalarNode) and node.value in UNVERIFIED:
-            better = "which lets anybody in who makes one; expected RequireAndVerifyClientCert"
-            self._problem(line_of(node), f"{name}: {node.value} takes a certificate from nowhere, {better}")
-            return None
-        kind: str | None = self._one_of(*CLIENT_AUTH)(node, name)
-        return kind
+        with suppress(ValueError):
+            if (kind := go_yaml.text(node)) in UNVERIFIED:
+                better = "which lets anybody in who makes one; expected RequireAndVerifyClientCert"
+                self._problem(line_of(node), f"{name}: {kind} takes a certificate from nowhere, {better}")
+                return None
+        allowed: str | None = self._one_of(*CLIENT_AUTH)(node, name)
+        return allowed
 
     def _inline(self, node: yaml.Node, name: str) -> Pem | None:
         text = self._text(node, name)

@@ -6,7 +6,7 @@ import errno
 import logging
 import re
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -24,7 +24,25 @@ MAX_BYTES = 64 * 1024
 _NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
 """In what PyYAML says is wrong: names that the file gives."""
 
-_NULL_TAG = "tag:yaml.org,2002:null"
+STR_TAG, _NULL_TAG = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+class _Loader(yaml.SafeLoader):
+    """Gives each scalar without a tag the tag of a string: what it means depends on where it is.
+
+    A plain scalar that is tagged as a string counts as quoted, so that it can be told from one without a tag.
+    """
+
+    yaml_implicit_resolvers: ClassVar[Any] = {}  # type: ignore[misc]
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if tagged and node.tag == STR_TAG:
+            node.style = "'"
+        return node
 
 
 class _YamlError(Exception):
@@ -89,7 +107,7 @@ def _tree(text: str) -> yaml.Node | None:
         _YamlError: it is no YAML, or more than one document, or nested too deep.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
     except yaml.reader.ReaderError as error:
         reason = f"unacceptable character {chr(error.character)!a}"
         raise _YamlError(_line_number(text, error.position), f"is not valid YAML: {reason}") from None
@@ -120,8 +138,12 @@ def _line_number(text: str, position: int) -> int:
 
 
 def is_null(node: yaml.Node | None) -> bool:
-    """Tell whether nothing is said."""
-    return node is None or bool(node.tag == _NULL_TAG)
+    """Return whether a node is null, or missing."""
+    if node is None:
+        return True
+    if not isinstance(node, yaml.ScalarNode) or node.value not in _NULLS:
+        return False
+    return bool(node.tag == _NULL_TAG or (node.tag == STR_TAG and node.style is None))
 
 
 def suggest_key(key: str, known: list[str]) -> str:

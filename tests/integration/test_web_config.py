@@ -141,6 +141,11 @@ ACCEPTED: list[str | Callable[[Path], str]] = [
     f"{TLS}, cert: '', key: '', client_ca_file: ca.pem, client_ca: '', client_auth_type: RequestClientCert}}",
     f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: commented.pem}}",
     f"{TLS}, cipher_suites: [], curve_preferences: []}}",
+    f"basic_auth_users: {{~: '{hashed('x')}', 1: !!str '{hashed('y')}'}}",
+    f"basic_auth_users: !!null {{a: !!binary {base64.b64encode(hashed('x').encode()).decode()}}}",
+    "tls_server_config: {cert_file: !!binary c2VydmVyLnBlbQ==, key_file: !name server.key, min_version: !!str TLS12}",
+    f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: [~]}}",
+    "rate_limit: {interval: !!str 1s, burst: 010}",
 ]
 
 REFUSED_BY_BOTH = [
@@ -172,6 +177,15 @@ REFUSED_BY_BOTH = [
     ("rate_limit: {interval: 1d, burst: 1}", "'1d' is wrong; expected a duration"),
     ("rate_limit: {interval: 300000h1e9h, burst: 1}", "is wrong; expected a duration"),
     ("a: *b", "is not valid YAML"),
+    (f"basic_auth_users: {{? [a] : '{hashed('x')}'}}", ":1: basic_auth_users: has a key that is no text"),
+    (f"basic_auth_users: {{? !!int a : '{hashed('x')}'}}", ":1: basic_auth_users: has a key that is no text"),
+    (f"basic_auth_users: {{~: '{hashed('x')}', '': '{hashed('x')}'}}", ": is there twice; expected once"),
+    (f"basic_auth_users: {{<<: '{hashed('x')}'}}", ":1: basic_auth_users: has a merge key (<<)"),
+    (f"basic_auth_users: {{a: !!null '{hashed('x')}'}}", ":1: basic_auth_users.a: is no bcrypt hash"),
+    ("basic_auth_users: !!null a", ":1: basic_auth_users: is no mapping"),
+    (f"{TLS}, client_auth_type: !!binary '@'}}", ":1: tls_server_config.client_auth_type: a value with a tag is wrong"),
+    (f"{TLS}, prefer_server_cipher_suites: !!str true}}", "'true' is wrong; expected true or false"),
+    (f"{TLS}, prefer_server_cipher_suites: tRUE}}", "'tRUE' is wrong; expected true or false"),
 ]
 
 REFUSED_HERE = [
@@ -186,6 +200,8 @@ REFUSED_HERE = [
     (f"{TLS}, cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]}}", "'TLS_RSA_WITH_AES_128_CBC_SHA' is wrong"),
     ("basic_auth_users: {a: '$2y$31$" + "." * 53 + "'}", "of cost 31; expected 4 to 16"),
     ("rate_limit: {interval: 1s}", "without one nobody is served"),
+    (f"{TLS}, <<: {{min_version: TLS12}}}}", ":1: tls_server_config: has a merge key (<<)"),
+    (f"{TLS}, cipher_suites: [~]}}", "tls_server_config.cipher_suites: '~' is wrong"),
 ]
 
 
