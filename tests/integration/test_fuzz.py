@@ -14,7 +14,7 @@ from tools.fuzz.harness import TARGETS
 
 # Defects that were there once, or might be: each is what is done to the code when it is imported.
 DEFECTS = {
-    "state": "from genvd.collectors.genv import format; format.clean = str",
+    "state": "from genvd.collectors.genv import state_parser; state_parser.clean = str",
     "environment": (
         "from genvd.collectors.host import processes; from tests.property import holds;"
         "holds.environment_variable = lambda block, name: processes.environment_variable(block[:64], name)"

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from genvd.collectors.genv.files import MAX_BYTES
+from genvd.collectors.genv.state_files import MAX_BYTES
 from tests.standin import Gpu, Process, Scenario
 from tests.support.monitor import Monitor, Series, named, series
 from tests.support.needs import need_root

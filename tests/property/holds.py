@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.genv import format
-from genvd.collectors.genv.files import StateFile
+from genvd.collectors.genv import state_parser
+from genvd.collectors.genv.state_files import StateFile
 from genvd.collectors.host import procfs
 from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE, environment_variable
 from genvd.common.text import MAX_TEXT, decode
@@ -41,12 +41,12 @@ def state(content: bytes, file: Path) -> tuple[tuple[EnvironmentRecord, ...], tu
     except CollectorError as error:
         assert_is_line(str(error))
         return None
-    environments, attachments = format.environments(document), format.attachments(document)
+    environments, attachments = state_parser.parse_environments(document), state_parser.parse_attachments(document)
     for environment in environments:
         _assert_sound_environment(environment)
     for attachment in attachments:
         assert_is_label(attachment.eid)
-        assert 0 <= attachment.device_index <= format.MAX_DEVICE_INDEX
+        assert 0 <= attachment.device_index <= state_parser.MAX_DEVICE_INDEX
         _assert_amount(attachment.gpu_memory_bytes)
         _assert_amount(attachment.attached)
     return environments, attachments

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.genv.files import StateFile, shared_lock
+from genvd.collectors.genv.state_files import StateFile, shared_lock
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import namespace_owner
 from tests.support.needs import need, need_command

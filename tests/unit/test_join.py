@@ -6,7 +6,7 @@ import os
 
 from genvd.analysis import join
 from genvd.analysis.ownership import owned_records
-from genvd.collectors.genv import format
+from genvd.collectors.genv import state_parser
 from genvd.common.text import decode
 from genvd.model.facts import (
     AccountFacts,
@@ -28,7 +28,7 @@ def test_odd_identifiers_are_joined_as_they_are_written() -> None:
     """What a file has and what the environment of a process has is one text, and two texts are never one."""
     texts = ["job\n1", "job\\n1", "job\\x0a1", "caf\udce9", "caf\\udce9", "caf\\xe9", "x" * 300, "x" * 301]
     entries = [{"eid": text, "uid": 1001, "username": text, "pids": [1]} for text in texts]
-    genv = GenvFacts(format.environments({"envs": entries}))
+    genv = GenvFacts(state_parser.parse_environments({"envs": entries}))
     owners = {pid: ProcessOwner(1001, decode(os.fsencode(text))) for pid, text in enumerate(texts, 10)}
     known = ProcessFacts(owners, frozenset({1}), {1: 1001})
     owned, rejections = owned_records(genv, known, {})

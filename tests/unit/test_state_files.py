@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.genv.files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
 from genvd.collectors.genv.state import GenvStateCollector
+from genvd.collectors.genv.state_files import MAX_BYTES, MAX_TOKENS, StateFile, shared_lock
 from genvd.model.facts import GenvFacts
 from tests.support.needs import need, need_root
 from tests.support.scarcity import no_descriptors
@@ -374,14 +374,14 @@ def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Pat
     text = str(caught.value).removeprefix(str(tmp_path))
     assert re.fullmatch(
         r"/envs\.json: (is not valid JSON|is not UTF-8 text|is nested too deep|has no list of envs);"
-        r" remove it, genv makes it again",
+        r" remove it, genv recreates it",
         text,
     )
 
 
 def test_without_descriptors_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "envs.json").write_text('{"envs": []}')
-    with no_descriptors(), pytest.raises(CollectorError, match="Too many open files; see who"):
+    with no_descriptors(), pytest.raises(CollectorError, match="Too many open files; find what"):
         GenvStateCollector(tmp_path).collect()
 
 

@@ -1,1 +1,1 @@
-"""What genv leaves on disk, and where the genv command is."""
+"""Collectors for genv: its state on disk (``state.py``) and its command (``command.py``)."""

@@ -1,6 +1,6 @@
-"""Where the real genv is: not the command ``genv`` of this package, which may be installed under the same name.
+"""Finds the real genv, not the ``genv`` command of this package, and the collector that tells whether it is installed.
 
-The ``genv`` command of this package imports this at each start, so nothing slow is imported here.
+The ``genv`` command of this package imports this module at each start, so nothing slow is imported here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
-_SETTLED_SECONDS = 2.0
-"""After which a directory that changes again has another time."""
+_MTIME_RESOLUTION_SECONDS = 2.0
+"""A directory that was modified longer ago than this gets a new mtime when it is modified again."""
 
-_OUR_MARK = re.compile(rb"^\s*(?:from|import) genvd\b", re.MULTILINE)
-"""Stands in every launcher of this package: a pip script imports genvd, and so does the Debian one."""
+_OWN_LAUNCHER = re.compile(rb"^\s*(?:from|import) genvd\b", re.MULTILINE)
+"""Matches every launcher script of this package, from pip and from the Debian package."""
 
 TRIED_VARIABLE = "GENVD_HANDED_OVER"
 """Environment variable with the pid of a process that this package replaced by genv, and the commands it tried."""
@@ -34,7 +34,7 @@ def find_genv() -> EntryPoint | str | None:
 def _installed_distribution() -> EntryPoint | None:
     if not any(map(_has_genv, sys.path)):
         return None
-    from importlib import metadata  # takes longer than all the rest of this
+    from importlib import metadata  # slower than everything else here
 
     try:
         entry_points = metadata.distribution("genv").entry_points
@@ -46,23 +46,23 @@ def _installed_distribution() -> EntryPoint | None:
 def _has_genv(directory: str) -> bool:
     try:
         status = os.stat(directory or ".")
-        if abs(time.time() - status.st_mtime) < _SETTLED_SECONDS:
-            return _holds_genv.__wrapped__(directory, ())
-        return _holds_genv(directory, (status.st_dev, status.st_ino, status.st_mtime_ns))
+        if abs(time.time() - status.st_mtime) < _MTIME_RESOLUTION_SECONDS:
+            return _lists_genv.__wrapped__(directory, ())
+        return _lists_genv(directory, (status.st_dev, status.st_ino, status.st_mtime_ns))
     except OSError:
         return False
 
 
 @lru_cache(maxsize=64)
-def _holds_genv(directory: str, state: tuple[int, ...]) -> bool:
-    """Tell whether genv is installed in a directory; asked again when its state, of which the time is, has changed."""
+def _lists_genv(directory: str, state: tuple[int, ...]) -> bool:
+    """Return whether genv is installed in a directory. ``state`` is the cache key: it changes with the directory."""
     names = os.listdir(directory or ".")
     return any(name.startswith("genv-") and name.endswith(("-info", ".egg")) for name in names)
 
 
 def _next_on_path() -> str | None:
     tried = tried_commands()
-    return next((one for one in _on_path("genv") if one not in tried and not _is_ours(one)), None)
+    return next((one for one in _on_path("genv") if one not in tried and not _is_own_launcher(one)), None)
 
 
 def tried_commands() -> list[str]:
@@ -78,24 +78,24 @@ def _on_path(command: str) -> Iterator[str]:
             yield candidate
 
 
-def _is_ours(command: str) -> bool:
-    """Two copies of this package, such as the Debian one and one in a virtual environment, must not ping-pong."""
+def _is_own_launcher(command: str) -> bool:
+    """Return whether a command belongs to this package. Two installed copies must not start each other forever."""
     try:
         with open(command, "rb") as file:
-            return _OUR_MARK.search(file.read(4096)) is not None
+            return _OWN_LAUNCHER.search(file.read(4096)) is not None
     except OSError:
         return False
 
 
 class GenvCommandCollector:
-    """The genv command that is not this package's own.
+    """Collects whether the real genv is installed.
 
-    A collector of its own: it does not depend on genv's state files, which any user can break, and a directory of PATH
-    can hang.
+    It is separate from the state collector because any user can break the state files, and a directory on PATH can
+    hang.
     """
 
     name = "genv_command"
 
     def collect(self, request: None = None) -> bool:
-        """Tell whether there is one."""
+        """Return whether the genv command was found."""
         return find_genv() is not None

@@ -1,13 +1,17 @@
-"""What genv leaves on disk: environments and attachments. Nothing is ever written there."""
+"""The collector of genv's state on disk: environments and attached GPUs. It never writes there.
+
+``state_directory.py`` opens the directory, ``state_files.py`` reads and locks the files, ``state_parser.py`` parses
+them into records.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from genvd.collectors.genv import format
-from genvd.collectors.genv.directory import open_directory
-from genvd.collectors.genv.files import StateFile, shared_lock
+from genvd.collectors.genv.state_directory import open_state_directory
+from genvd.collectors.genv.state_files import StateFile, shared_lock
+from genvd.collectors.genv.state_parser import Skipped, parse_attachments, parse_environments
 from genvd.model.facts import GenvFacts
 
 if TYPE_CHECKING:
@@ -18,40 +22,39 @@ _READ_SECONDS = 0.04
 
 
 class GenvStateCollector:
-    """The state directory of genv on this machine.
+    """Collects the environments and attachments in genv's state directory.
 
-    A directory or file that is not there means that no environment was ever activated: no failure, but no
-    environments. A file that is there and cannot be made sense of is a failure. So is a directory to which a symbolic
-    link of somebody else leads.
+    A missing directory or file means that no environment was ever activated, which is not an error. An existing file
+    that cannot be read or parsed is an error, and so is a path that leads through another user's symbolic link.
     """
 
     name = "genv"
 
     directory: Path
-    """Where the state is; may be changed."""
+    """The state directory. A reload of the configuration may change it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._environments = StateFile(_environments)
-        self._devices = StateFile(_devices)
+        self._environments = StateFile(_parse_environments)
+        self._devices = StateFile(_parse_devices)
 
     def collect(self, request: None = None) -> GenvFacts:
-        """Return the environments and attachments on disk, active or not.
+        """Return all environments and attachments on disk, active or not.
 
         Raises:
-            CollectorError: the directory or a state file is there but cannot be read, or a file is no JSON.
+            CollectorError: the directory or a file exists but cannot be read, or a file is not valid JSON.
         """
+        path = self.directory
         try:
-            with open_directory(self.directory) as directory:
-                return self._read(self.directory, directory)
+            with (
+                open_state_directory(path) as directory,
+                shared_lock(path / "genv.lock", time.monotonic() + _LOCK_SECONDS, directory),
+            ):
+                deadline = time.monotonic() + _READ_SECONDS
+                environments = self._environments.read(path / "envs.json", deadline, directory) or GenvFacts()
+                devices = self._devices.read(path / "devices.json", deadline, directory) or GenvFacts()
         except FileNotFoundError:
             return GenvFacts()
-
-    def _read(self, path: Path, directory: int) -> GenvFacts:
-        with shared_lock(path / "genv.lock", time.monotonic() + _LOCK_SECONDS, directory):
-            deadline = time.monotonic() + _READ_SECONDS
-            environments = self._environments.read(path / "envs.json", deadline, directory) or GenvFacts()
-            devices = self._devices.read(path / "devices.json", deadline, directory) or GenvFacts()
         return GenvFacts(
             environments=environments.environments,
             attachments=devices.attachments,
@@ -60,20 +63,22 @@ class GenvStateCollector:
         )
 
 
-def _environments(document: Any) -> GenvFacts:
-    _expect(document, "envs")
-    oddities = format.Oddities()
-    found = format.environments(document, oddities)
-    return GenvFacts(environments=found, malformed=oddities.malformed)
+def _parse_environments(document: Any) -> GenvFacts:
+    _require_list(document, "envs")
+    skipped = Skipped()
+    environments = parse_environments(document, skipped)
+    return GenvFacts(environments=environments, malformed=skipped.malformed)
 
 
-def _devices(document: Any) -> GenvFacts:
-    _expect(document, "devices")
-    oddities = format.Oddities()
-    found = format.attachments(document, oddities)
-    return GenvFacts(attachments=found, malformed=oddities.malformed, impossible_devices=oddities.devices)
+def _parse_devices(document: Any) -> GenvFacts:
+    _require_list(document, "devices")
+    skipped = Skipped()
+    attachments = parse_attachments(document, skipped)
+    return GenvFacts(
+        attachments=attachments, malformed=skipped.malformed, impossible_devices=skipped.impossible_devices
+    )
 
 
-def _expect(document: Any, key: str) -> None:
+def _require_list(document: Any, key: str) -> None:
     if not (isinstance(document, dict) and isinstance(document.get(key), dict | list)):
         raise ValueError(f"has no list of {key}")

@@ -1,6 +1,6 @@
-"""The content of genv's state files, of version 1 and of those up to 0.9, as records.
+"""Parses the content of genv's state files, as written by genv 1 and by versions up to 0.9, into records.
 
-One entry that makes no sense costs only itself: it is left out.
+An invalid entry is skipped and counted. It does not affect the others.
 """
 
 from __future__ import annotations
@@ -36,50 +36,50 @@ _MEMORY_UNITS = {
 
 
 @dataclass(slots=True)
-class Oddities:
-    """What was left out of files."""
+class Skipped:
+    """Counts what was skipped in a file."""
 
     malformed: int = 0
-    """Entries and values that make no sense."""
-    devices: int = 0
-    """Devices with a number that none can have."""
+    """Invalid entries and values."""
+    impossible_devices: int = 0
+    """GPUs with an index that no machine can have."""
 
 
-def environments(document: Any, oddities: Oddities | None = None) -> tuple[EnvironmentRecord, ...]:
-    """Return the environments of the content of envs.json.
+def parse_environments(document: Any, skipped: Skipped | None = None) -> tuple[EnvironmentRecord, ...]:
+    """Return the environments in envs.json.
 
     Args:
-        document: the parsed content.
-        oddities: told what is left out.
+        document: the decoded JSON.
+        skipped: counts what is skipped.
     """
-    oddities = oddities or Oddities()
+    skipped = skipped or Skipped()
     found = []
     for entry in _entries(document, "envs"):
         eid = _identifier(entry.get("eid")) if isinstance(entry, dict) else None
         if eid is None:
-            oddities.malformed += 1
+            skipped.malformed += 1
         else:
-            found.append(_environment(eid, entry, oddities))
+            found.append(_environment(eid, entry, skipped))
     return tuple(found)
 
 
-def attachments(document: Any, oddities: Oddities | None = None) -> tuple[Attachment, ...]:
-    """Return the attachments of the content of devices.json.
+def parse_attachments(document: Any, skipped: Skipped | None = None) -> tuple[Attachment, ...]:
+    """Return the attachments in devices.json.
 
     Args:
-        document: the parsed content.
-        oddities: told what is left out.
+        document: the decoded JSON.
+        skipped: counts what is skipped.
     """
-    oddities = oddities or Oddities()
+    skipped = skipped or Skipped()
     return tuple(
         attachment
-        for index, device in _indexed_devices(document, oddities)
-        for attachment in _attachments_of(index, device, oddities)
+        for index, device in _indexed_devices(document, skipped)
+        for attachment in _attachments(index, device, skipped)
     )
 
 
-def memory_bytes(value: Any) -> int | None:
-    """Return an amount of memory such as ``4g`` or ``15258mi`` in bytes; None for anything else."""
+def parse_memory(value: Any) -> int | None:
+    """Return an amount of memory, such as ``4g`` or ``15258mi``, in bytes; None if it is invalid."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if 0 <= value < _MAX_INTEGER else None
     match = _MEMORY.fullmatch(value.lower()) if isinstance(value, str) and len(value) < 64 else None
@@ -89,51 +89,51 @@ def memory_bytes(value: Any) -> int | None:
     return int(float(number) * unit) if "." in number else int(number) * unit
 
 
-def _environment(eid: str, entry: dict[str, Any], oddities: Oddities) -> EnvironmentRecord:
+def _environment(eid: str, entry: dict[str, Any], skipped: Skipped) -> EnvironmentRecord:
     config = entry.get("config")
     config = config if isinstance(config, dict) else {}
     listed = _list(entry.get("pids"))
     pids = [pid for value in listed if (pid := _integer(value, MAX_PID))]
-    oddities.malformed += len(listed) - len(pids)
+    skipped.malformed += len(listed) - len(pids)
     return EnvironmentRecord(
         eid=eid,
         uid=_integer(entry.get("uid"), 2**32 - 1),
         username=_text(entry.get("username")),
         name=_text(config.get("name")),
-        gpu_memory_bytes=_limit(memory_bytes(config.get("gpu_memory")), config.get("gpu_memory"), oddities),
-        gpus=_limit(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), oddities),
+        gpu_memory_bytes=_limit(parse_memory(config.get("gpu_memory")), config.get("gpu_memory"), skipped),
+        gpus=_limit(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), skipped),
         created=_timestamp(entry.get("creation")),
-        pids=tuple(dict.fromkeys(pids)),  # each once: a list can have hundreds of thousands
+        pids=tuple(dict.fromkeys(pids)),  # unique: a list can have hundreds of thousands
         kernel_ids=tuple(name for value in _list(entry.get("kernel_ids")) if (name := _identifier(value))),
     )
 
 
-def _attachments_of(index: int, device: dict[str, Any], oddities: Oddities) -> Iterator[Attachment]:
-    old = device.get("eids")  # up to 0.9: a mapping, with the time under another name
+def _attachments(index: int, device: dict[str, Any], skipped: Skipped) -> Iterator[Attachment]:
+    old = device.get("eids")  # up to genv 0.9: a mapping, in which the key of the time is "attached"
     entries = old.values() if isinstance(old, dict) else _list(device.get("attachments"))
     for entry in entries:
         eid = _identifier(entry.get("eid")) if isinstance(entry, dict) else None
         if eid is None:
-            oddities.malformed += 1
+            skipped.malformed += 1
         else:
             yield Attachment(
                 eid=eid,
                 device_index=index,
-                gpu_memory_bytes=_limit(memory_bytes(entry.get("gpu_memory")), entry.get("gpu_memory"), oddities),
+                gpu_memory_bytes=_limit(parse_memory(entry.get("gpu_memory")), entry.get("gpu_memory"), skipped),
                 attached=_timestamp(entry.get("time", entry.get("attached"))),
             )
 
 
-def _limit(limit: int | None, said: Any, oddities: Oddities) -> int | None:
-    """Return a limit; one that is said and makes no sense is none."""
-    if limit is None and said is not None:
-        oddities.malformed += 1
+def _limit(limit: int | None, raw: Any, skipped: Skipped) -> int | None:
+    """Return a parsed limit; count it as malformed if it is set and could not be parsed."""
+    if limit is None and raw is not None:
+        skipped.malformed += 1
     return limit
 
 
-def _indexed_devices(document: Any, oddities: Oddities) -> Iterator[tuple[int, dict[str, Any]]]:
+def _indexed_devices(document: Any, skipped: Skipped) -> Iterator[tuple[int, dict[str, Any]]]:
     devices = document.get("devices") if isinstance(document, dict) else None
-    if isinstance(devices, dict):  # up to 0.9: the index is the key
+    if isinstance(devices, dict):  # up to genv 0.9: the index is the key
         pairs: Iterable[tuple[Any, Any]] = ((_number(key), value) for key, value in devices.items())
     else:
         pairs = ((value.get("index") if isinstance(value, dict) else None, value) for value in _list(devices))
@@ -142,9 +142,9 @@ def _indexed_devices(document: Any, oddities: Oddities) -> Iterator[tuple[int, d
         if index is not None and isinstance(value, dict):
             yield index, value
         elif isinstance(key, int) and not isinstance(key, bool) and isinstance(value, dict):
-            oddities.devices += 1
+            skipped.impossible_devices += 1
         else:
-            oddities.malformed += 1
+            skipped.malformed += 1
 
 
 def _number(key: str) -> int | None:
@@ -160,8 +160,8 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _integer(value: Any, largest: int) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
+def _integer(value: Any, maximum: int) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum:
         return value
     return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genvd.collectors.genv import format
+from genvd.collectors.genv.state_parser import Skipped, parse_attachments, parse_environments, parse_memory
 from genvd.model.facts import Attachment, EnvironmentRecord
 
 ENVIRONMENT: dict[str, Any] = {
@@ -25,19 +25,19 @@ RECORD = EnvironmentRecord("13029", 1001, "alice", "train", 4_000_000_000, 2, CR
 
 
 def test_environments() -> None:
-    assert format.environments({"envs": [ENVIRONMENT]}) == (RECORD,)
+    assert parse_environments({"envs": [ENVIRONMENT]}) == (RECORD,)
 
 
 def test_environments_up_to_0_9() -> None:
     old = {key: ENVIRONMENT[key] for key in ("eid", "uid", "creation", "config", "pids")}
-    (record,) = format.environments({"envs": {"13029": old}})
+    (record,) = parse_environments({"envs": {"13029": old}})
     assert (record.eid, record.uid, record.username, record.kernel_ids) == ("13029", 1001, None, ())
 
 
 @pytest.mark.parametrize("key", ["uid", "creation", "username", "config", "pids", "kernel_ids"])
 @pytest.mark.parametrize("value", [None, -1, 1e400, "", [], {}, [[]], "\ud800", 10**30, True])
 def test_what_makes_no_sense_costs_itself_only(key: str, value: Any) -> None:
-    (record, other) = format.environments({"envs": [{**ENVIRONMENT, key: value}, {**ENVIRONMENT, "eid": "2"}]})
+    (record, other) = parse_environments({"envs": [{**ENVIRONMENT, key: value}, {**ENVIRONMENT, "eid": "2"}]})
     assert record.eid == "13029"
     assert other == EnvironmentRecord("2", *list(record_values(RECORD))[1:])
     json.dumps([str(value) for value in record_values(record)], ensure_ascii=False).encode()
@@ -53,44 +53,44 @@ def record_values(record: EnvironmentRecord) -> list[Any]:
 )
 def test_a_limit_that_makes_no_sense_is_none_and_is_counted(gpus: Any, memory: Any, malformed: int) -> None:
     config = {"name": "train", "gpus": gpus, "gpu_memory": memory}
-    oddities = format.Oddities()
-    (record,) = format.environments({"envs": [{**ENVIRONMENT, "config": config}]}, oddities)
-    assert oddities.malformed == malformed
+    skipped = Skipped()
+    (record,) = parse_environments({"envs": [{**ENVIRONMENT, "config": config}]}, skipped)
+    assert skipped.malformed == malformed
     assert record.gpus in (0, 2, None)
     assert record.gpu_memory_bytes in (0, 4_000_000_000, None)
     attachments = [{"eid": "1", "gpu_memory": memory}]
-    oddities = format.Oddities()
-    (attachment,) = format.attachments({"devices": [{"index": 0, "attachments": attachments}]}, oddities)
+    skipped = Skipped()
+    (attachment,) = parse_attachments({"devices": [{"index": 0, "attachments": attachments}]}, skipped)
     assert attachment.gpu_memory_bytes == record.gpu_memory_bytes
-    assert oddities.malformed == (memory not in (None, 0, "4g"))
+    assert skipped.malformed == (memory not in (None, 0, "4g"))
 
 
 @pytest.mark.parametrize("eid", [None, "", [], {}, 1.5, True, -1])
 def test_an_environment_without_identifier_is_left_out(eid: Any) -> None:
-    assert format.environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)
+    assert parse_environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"envs": None}, {"envs": 3}, {"envs": [None, 3, "x", []]}])
 def test_a_document_without_environments(document: Any) -> None:
-    assert format.environments(document) == ()
+    assert parse_environments(document) == ()
 
 
 def test_attachments() -> None:
     attachment = {"eid": "13029", "gpu_memory": "4g", "time": "23/11/2026 17:36:19"}
     document = {"devices": [{"index": 0, "total_memory": "15258mi", "attachments": [attachment]}]}
-    assert format.attachments(document) == (Attachment("13029", 0, 4_000_000_000, CREATED),)
+    assert parse_attachments(document) == (Attachment("13029", 0, 4_000_000_000, CREATED),)
 
 
 def test_attachments_up_to_0_9() -> None:
     attachment = {"eid": "13029", "gpu_memory": None, "attached": "23/11/2026 17:36:19"}
     document = {"devices": {"3": {"total_memory": "15258mi", "eids": {"13029": attachment}}}}
-    assert format.attachments(document) == (Attachment("13029", 3, None, CREATED),)
+    assert parse_attachments(document) == (Attachment("13029", 3, None, CREATED),)
 
 
 @pytest.mark.parametrize("index", [None, -1, "0", 1.0, 10**9, True, "x"])
 def test_a_device_without_index_is_left_out(index: Any) -> None:
     document = {"devices": [{"index": index, "attachments": [{"eid": "1"}]}]}
-    assert format.attachments(document) == ()
+    assert parse_attachments(document) == ()
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_device_without_index_is_left_out(index: Any) -> None:
     ],
 )
 def test_memory(text: Any, expected: int | None) -> None:
-    assert format.memory_bytes(text) == expected
+    assert parse_memory(text) == expected

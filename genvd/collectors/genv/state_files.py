@@ -1,4 +1,4 @@
-"""Reading files that every user of the machine may have written, replaced or be writing just now."""
+"""Reads and locks genv's state files, which any user can write, replace, or be writing at this moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.genv.directory import open_problem
+from genvd.collectors.genv.state_directory import open_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Of one state file. Ten thousand environments take about four and a half megabytes."""
+"""Maximum size of a state file. Ten thousand environments take about 4.5 MB."""
 
 MAX_TOKENS = 300_000
-"""Of one state file: commas, colons, brackets and braces, of which an environment has about thirty.
+"""Maximum number of commas, colons and opening brackets in a state file. An environment has about thirty.
 
-What is read becomes objects, of which this file can hold so many that they take 400 MB and more than a second
-(``[[[...]]],[[[...]]]``). So bounded, the worst documents known take 60 MB and a fifth of a second.
+It limits the Python objects that the JSON becomes: ``[[[...]]],[[[...]]]`` of :data:`MAX_BYTES` takes 400 MB and more
+than a second. With this limit, the worst documents known take 60 MB and 0.2 seconds.
 """
 _TOKENS = (b",", b":", b"[", b"{")
 
@@ -35,31 +35,29 @@ _RETRY_SECONDS = 0.005
 
 
 class StateFile(Generic[T]):
-    """A state file, and what its content means. Content that is as it was is not parsed again."""
+    """Reads and parses one state file. Unchanged content is not parsed again."""
 
-    def __init__(self, interpret: Callable[[Any], T]) -> None:
-        """Know how to read it.
+    def __init__(self, parse: Callable[[Any], T]) -> None:
+        """Create a reader.
 
         Args:
-            interpret: makes of the parsed content what it means; raises ValueError, with the reason, if it is of
-                another shape than such a file has.
+            parse: converts the decoded JSON; raises ValueError, with the reason, if it has the wrong shape.
         """
-        self._interpret = interpret
+        self._parse = parse
         self._last: tuple[bytes, T] | None = None
 
     def read(self, path: Path, deadline: float, directory: int | None = None) -> T | None:
-        """Return what the content means, or None where there is no such file.
+        """Return the parsed content, or None if the file does not exist.
 
-        Writers truncate and rewrite in place, so a file that is empty or does not parse is read again until
-        ``deadline`` (of :func:`time.monotonic`).
+        genv truncates a file and rewrites it in place. So an empty or invalid file is read again until the deadline.
 
         Args:
-            path: of the file, which is not read through a symbolic link.
-            deadline: when to give up.
-            directory: descriptor of the directory that the file is in, where that was opened before.
+            path: the file. A symbolic link is refused.
+            deadline: when to give up, as a time of :func:`time.monotonic`.
+            directory: descriptor of the directory that contains the file, if it is open already.
 
         Raises:
-            CollectorError: no regular file, not readable, too large, or no such JSON when the deadline has passed.
+            CollectorError: it is not a regular file, not readable, too large, or still not valid at the deadline.
         """
         while True:
             try:
@@ -70,22 +68,22 @@ class StateFile(Generic[T]):
             if self._last and self._last[0] == content:
                 return self._last[1]
             try:
-                meaning = self._interpret(_parsed(content))
+                parsed = self._parse(_decode_json(content))
             except ValueError as error:
                 if time.monotonic() >= deadline:
-                    raise CollectorError(f"{path}: {error}; remove it, genv makes it again") from None
+                    raise CollectorError(f"{path}: {error}; remove it, genv recreates it") from None
             else:
-                self._last = (content, meaning)
-                return meaning
+                self._last = (content, parsed)
+                return parsed
             time.sleep(_RETRY_SECONDS)
 
 
-def _parsed(content: bytes) -> Any:
-    """Return the content as JSON.
+def _decode_json(content: bytes) -> Any:
+    """Return the content as Python objects.
 
     Raises:
-        ValueError: it is none. The text says what is wrong and nothing of what is inside, since everybody gets to read
-            it, and the file may be somebody's own after all.
+        ValueError: it is not valid JSON. The message never quotes the content, because everybody can read the message
+            and a user may have put a private file here.
     """
     if not content.strip():
         raise ValueError("is empty")
@@ -97,21 +95,20 @@ def _parsed(content: bytes) -> Any:
         raise ValueError("is not UTF-8 text") from None
     except RecursionError:
         raise ValueError("is nested too deep") from None
-    except ValueError:  # no JSON, or a number with more digits than Python reads
+    except ValueError:  # invalid JSON, or a number with more digits than Python converts
         raise ValueError("is not valid JSON") from None
 
 
 @contextmanager
 def shared_lock(path: Path, deadline: float, directory: int | None = None) -> Iterator[bool]:
-    """Hold genv's lock file shared, if it can be had before ``deadline`` (of :func:`time.monotonic`).
+    """Hold genv's lock file shared and yield True, or yield False if that is not possible before the deadline.
 
-    Yields whether the lock is held. Anybody can hold it for ever, so a reader goes on without it; a lock file
-    that is not there is not made.
+    The caller reads without the lock then, because any user can hold it forever. A missing lock file is not created.
 
     Args:
-        path: of the lock file.
-        deadline: when to go on without it.
-        directory: descriptor of the directory that it is in, where that was opened before.
+        path: the lock file.
+        deadline: when to continue without it, as a time of :func:`time.monotonic`.
+        directory: descriptor of the directory that contains it, if it is open already.
     """
     try:
         descriptor = _open_regular_file(path, directory)
@@ -121,7 +118,7 @@ def shared_lock(path: Path, deadline: float, directory: int | None = None) -> It
     try:
         yield _lock(descriptor, deadline)
     finally:
-        os.close(descriptor)  # this also gives the lock back
+        os.close(descriptor)  # releases the lock as well
 
 
 def _lock(descriptor: int, deadline: float) -> bool:
@@ -154,5 +151,5 @@ def _open_regular_file(path: Path, directory: int | None) -> int:
     descriptor = os.open(path if directory is None else path.name, _OPEN_FLAGS, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise CollectorError(f"{path}: is not a regular file; remove it, genv makes it again")
+        raise CollectorError(f"{path}: is not a regular file; remove it, genv recreates it")
     return descriptor
