@@ -1,15 +1,15 @@
-"""The accounts that are known: the last answer of the name service, and what it answered before where it has none now.
+"""Remembers account names and uids while the name service has no answer.
 
-A directory service (LDAP, SSSD) that is away for some minutes is heard of in two ways: it does not answer in time, or
-the name service switch says that there is no such account, which is also what it says where there is none
-(getpwuid(3)). So a name that was known once stands until another one comes. It comes when a new account gets the uid,
-and it goes when the name is that of another uid.
+A directory service (LDAP, SSSD) that is unavailable shows itself in two ways: the lookup times out, or it returns that
+there is no such account, exactly as for an account that does not exist (getpwuid(3)). So a known name stays valid until
+the name service returns another name for the uid, or this name for another uid.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from genvd.analysis.restart_state import KnownAccount
 from genvd.model.facts import AccountFacts
 
 if TYPE_CHECKING:
@@ -22,62 +22,53 @@ V = TypeVar("V", int, str)
 T = TypeVar("T")
 
 MAX_ACCOUNTS = 16_384
-"""Names that are remembered, and likewise uids that have none. Those that were not asked for longest go first."""
-
-
-class KnownAccount(NamedTuple):
-    """A name that a uid has, for the next start of the monitor."""
-
-    uid: int
-    name: str
-    main: bool
-    """Whether it is what the name service calls the uid; else it is another name that the uid goes by."""
+"""Maximum number of remembered names, and of uids without a name. The least recently requested ones are dropped."""
 
 
 class KnownAccounts:
-    """Remembers what was answered."""
+    """The last known answers of the name service."""
 
     def __init__(self) -> None:
-        self._names = _Memory[int, str]()
-        self._uids = _Memory[str, int]()
-        self.kept: tuple[KnownAccount, ...] = ()
-        """What the next start of the monitor should know of those that were asked for last."""
+        self._names = _Answers[int, str]()
+        self._uids = _Answers[str, int]()
+        self.accounts: tuple[KnownAccount, ...] = ()
+        """The accounts of the last request: the state to save."""
 
-    def restore(self, kept: Iterable[KnownAccount]) -> None:
-        """Take in what :attr:`kept` was before the monitor was started, where nothing was answered since."""
-        for uid, name, main in kept:
+    def restore(self, saved: Iterable[KnownAccount]) -> None:
+        """Add what :attr:`accounts` was before the restart. Answers received since then take precedence."""
+        for uid, name, main in saved:
             if main:
-                self._names.recall(uid, name)
+                self._names.restore(uid, name)
             else:
-                self._uids.recall(name, uid)
+                self._uids.restore(name, uid)
 
     def update(self, facts: AccountFacts | None, request: AccountRequest) -> AccountFacts:
-        """Return what is known of what is asked for.
+        """Return all that is known of the requested accounts.
 
         Args:
-            facts: the answer of the name service; None while it gives none.
-            request: what it was asked.
+            facts: the answer of the name service; None if there is none.
+            request: what the name service was asked.
         """
         facts = facts or AccountFacts()
-        holders = {name: uid for uid, name in facts.names.items() if name is not None}
+        uids_by_name = {name: uid for uid, name in facts.names.items() if name is not None}
         names = {}
         for uid in request.uids:
-            known = self._names.take(uid, facts.names)
-            if known and holders.get(known[0] or "", uid) != uid:
+            known = self._names.update(uid, facts.names)
+            if known and uids_by_name.get(known[0] or "", uid) != uid:
                 known = self._names.forget(uid)
             if known:
                 names[uid] = known[0]
-        odd = {name for uid, name in request.claims if name in facts.uids or names.get(uid) != name}
-        uids = self._uids_of(odd, facts.uids)
-        self.kept = tuple(sorted(_accounts(names, uids)))
+        other_names = {name for uid, name in request.claims if name in facts.uids or names.get(uid) != name}
+        uids = self._uids_of(other_names, facts.uids)
+        self.accounts = tuple(sorted(_accounts(names, uids)))
         return AccountFacts(names, uids)
 
-    def _uids_of(self, odd: Iterable[str], now: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Return whose these names are, of those of which anything is known."""
-        uids = {name: owner[0] for name in odd if (owner := self._uids.take(name, now))}
-        if None in uids.values():  # nobody's, or the name service is away: then it is not free for others all the same
-            holders = self._names.by_answer()
-            uids = {name: holders.get(name) if uid is None else uid for name, uid in uids.items()}
+    def _uids_of(self, names: Iterable[str], answers: Mapping[str, int | None]) -> dict[str, int | None]:
+        """Return the uids of these names, as far as they are known."""
+        uids = {name: uid[0] for name in names if (uid := self._uids.update(name, answers))}
+        if None in uids.values():  # such a name has no account, or the name service is unavailable: then look here
+            uids_by_name = self._names.by_answer()
+            uids = {name: uids_by_name.get(name) if uid is None else uid for name, uid in uids.items()}
         return uids
 
 
@@ -90,46 +81,46 @@ def _accounts(names: Mapping[int, str | None], uids: Mapping[str, int | None]) -
             yield KnownAccount(owner, name, main=False)
 
 
-class _Memory(Generic[K, V]):
-    """The last answers, and of what no answer was ever known, that there was none."""
+class _Answers(Generic[K, V]):
+    """The last answer for each key, and the keys that never had one."""
 
     def __init__(self) -> None:
-        self._answers: dict[K, V] = {}
-        self._nothing: dict[K, None] = {}
+        self._found: dict[K, V] = {}
+        self._not_found: dict[K, None] = {}
 
-    def take(self, key: K, now: Mapping[K, V | None]) -> tuple[V | None] | None:
-        """Return the answer that stands, which may be that there is none; None where nothing is known."""
-        answer = now.get(key)
+    def update(self, key: K, new: Mapping[K, V | None]) -> tuple[V | None] | None:
+        """Return the last answer as a tuple, ``(None,)`` for "not found", or None if there never was an answer."""
+        answer = new.get(key)
         if answer is None:
-            answer = self._answers.get(key)
+            answer = self._found.get(key)
         if answer is not None:
-            self._nothing.pop(key, None)
-            _keep(self._answers, key, answer)
+            self._not_found.pop(key, None)
+            _set_bounded(self._found, key, answer)
             return (answer,)
-        if key in now or key in self._nothing:
-            _keep(self._nothing, key, None)
+        if key in new or key in self._not_found:
+            _set_bounded(self._not_found, key, None)
             return (None,)
         return None
 
-    def recall(self, key: K, answer: V) -> None:
-        """Take in an answer of earlier, unless there is one."""
-        if key not in self._answers:
-            self._nothing.pop(key, None)
-            _keep(self._answers, key, answer)
+    def restore(self, key: K, answer: V) -> None:
+        """Add an earlier answer, unless there is a later one."""
+        if key not in self._found:
+            self._not_found.pop(key, None)
+            _set_bounded(self._found, key, answer)
 
     def by_answer(self) -> dict[V, K]:
-        """Return the keys by what was answered."""
-        return {answer: key for key, answer in self._answers.items()}
+        """Return the keys by their answers."""
+        return {answer: key for key, answer in self._found.items()}
 
     def forget(self, key: K) -> tuple[V | None]:
-        """Drop the answer, which is another one's by now."""
-        del self._answers[key]
-        _keep(self._nothing, key, None)
+        """Replace the answer by "not found", because it is now the answer of another key."""
+        del self._found[key]
+        _set_bounded(self._not_found, key, None)
         return (None,)
 
 
-def _keep(memory: dict[K, T], key: K, value: T) -> None:
-    memory.pop(key, None)
-    memory[key] = value
-    if len(memory) > MAX_ACCOUNTS:
-        del memory[next(iter(memory))]
+def _set_bounded(answers: dict[K, T], key: K, value: T) -> None:
+    answers.pop(key, None)
+    answers[key] = value
+    if len(answers) > MAX_ACCOUNTS:
+        del answers[next(iter(answers))]

@@ -1,37 +1,98 @@
-"""What the monitor has to know again after a restart, besides amounts. The ledger keeps it."""
+"""What a restarted monitor needs to continue where the last one stopped. The ledger stores it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from genvd.analysis.first_seen import SavedTime
-    from genvd.analysis.idleness import LastWork
-    from genvd.analysis.known_accounts import KnownAccount
-    from genvd.analysis.renumbering import SavedAttachment
+NO_DEVICE = -1
+"""The :attr:`SavedTime.device_index` of an environment's creation."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastWork:
+    """When an environment that has GPUs attached last worked. Times are Unix seconds."""
+
+    eid: str
+    uid: int | None
+    created: float
+    """As in genv's files. It distinguishes environments that have the same eid: genv uses process ids as eids."""
+    worked: float
+    known: float
+    """When the monitor last knew whether the environment was working."""
+    known_boot: float | None = None
+    """:attr:`known` in seconds of CLOCK_BOOTTIME, because somebody may set the clock; None if of an earlier boot."""
+
+    @property
+    def identity(self) -> tuple[str, int | None, float]:
+        """What distinguishes the environment from all others."""
+        return self.eid, self.uid, self.created
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTime:
+    """When an environment was created, or a GPU attached to it, as the monitor determined it.
+
+    The bounds are times of CLOCK_BOOTTIME, because somebody may set the clock while the monitor is stopped.
+    """
+
+    eid: str
+    device_index: int
+    """:data:`NO_DEVICE` for the creation of the environment."""
+    claimed: float
+    """Unix time in genv's files."""
+    resolved: float
+    """Unix time that the monitor uses."""
+    earliest: float
+    """Lower bound in seconds of CLOCK_BOOTTIME."""
+    latest: float
+    """Upper bound in seconds of CLOCK_BOOTTIME."""
+    clock_offset: float
+    """Unix time minus CLOCK_BOOTTIME, in seconds, when :attr:`resolved` was determined."""
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What distinguishes it from all others."""
+        return self.eid, self.device_index, self.claimed
+
+
+@dataclass(frozen=True, slots=True)
+class SavedAttachment:
+    """The GPU that an attachment was made for, whatever index this GPU has now."""
+
+    eid: str
+    device_index: int
+    attached: float | None
+    """As in genv's files."""
+    uuid: str | None
+    pci_bus_id: str | None
+
+
+class KnownAccount(NamedTuple):
+    """A name of a uid."""
+
+    uid: int
+    name: str
+    main: bool
+    """Whether the name service returns this name for the uid. Otherwise it is a further name of the same uid."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartState:
-    """Of the environments and people that are there."""
+    """The state of the active environments and of their users."""
 
     last_work: tuple[LastWork, ...] = ()
-    """When those that hold devices last worked."""
     times: tuple[SavedTime, ...] = ()
-    """When they were created and their devices attached, as far as that can be true."""
     attachments: tuple[SavedAttachment, ...] = ()
-    """Of which device each of their attachments is, whatever index it has by now."""
     accounts: tuple[KnownAccount, ...] = ()
-    """What the name service called the people that were asked for."""
     boot_id: str | None = None
-    """Of the boot of the machine in which this was remembered; see :func:`genvd.common.clock.boot_id`."""
+    """The boot in which the state was saved; see :func:`genvd.common.clock.boot_id`."""
 
     def for_boot(self, boot_id: str | None) -> RestartState:
-        """Return what of it still says anything in this boot of the machine; None where it is not known which it is.
+        """Return the part that is valid in this boot; None stands for an unknown one.
 
-        Times of CLOCK_BOOTTIME say nothing in another one. What was found with them is left out: the clock may have
-        been wrong then, and no process of that time lives, so that those that live tell more.
+        Times of CLOCK_BOOTTIME mean nothing in another boot. The times that were derived from them are dropped too:
+        the clock may have been wrong then. The processes that run now give better bounds.
         """
         if boot_id is not None and boot_id == self.boot_id:
             return self

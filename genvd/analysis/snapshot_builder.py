@@ -142,7 +142,7 @@ class SnapshotBuilder:
             return None
         times = self.first_seen.to_save(snapshot.environments, snapshot.holdings)
         devices = self.renumbering.to_save(snapshot.environments)
-        return RestartState(self.idle_clock.last_work, times, devices, self.known_accounts.kept, boot_id())
+        return RestartState(self.idle_clock.last_work, times, devices, self.known_accounts.accounts, boot_id())
 
     def restore(self, state: RestartState) -> None:
         """Go on from what :meth:`remembered` returned before the monitor was started."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from genvd.analysis.known_accounts import MAX_ACCOUNTS, KnownAccount
+from genvd.analysis.known_accounts import MAX_ACCOUNTS
+from genvd.analysis.restart_state import KnownAccount
 
 if TYPE_CHECKING:
     import sqlite3

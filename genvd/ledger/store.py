@@ -8,10 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.analysis.first_seen import SavedTime
-from genvd.analysis.idleness import LastWork
-from genvd.analysis.renumbering import SavedAttachment
-from genvd.analysis.restart_state import RestartState
+from genvd.analysis.restart_state import LastWork, RestartState, SavedAttachment, SavedTime
 from genvd.ledger import account_names, paths, schema
 from genvd.ledger.amounts import Consumer, Key, Total, Totals, Use
 from genvd.ledger.schema import CorruptError, TakenError, transaction
@@ -202,7 +199,10 @@ class Store:
         self.connection.execute("DELETE FROM seen")
         self.connection.executemany(
             "INSERT INTO seen (eid, device, claimed, found, earliest, latest, clock) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            ((one.eid, one.device_index, one.claimed, one.found, one.earliest, one.latest, one.clock) for one in times),
+            (
+                (one.eid, one.device_index, one.claimed, one.resolved, one.earliest, one.latest, one.clock_offset)
+                for one in times
+            ),
         )
 
     def _environment(self, consumer: Consumer, start: int) -> int:

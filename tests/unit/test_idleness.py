@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from genvd.analysis.idleness import LONGEST_GAP_SECONDS, IdleClock, LastWork
+from genvd.analysis.idleness import LONGEST_GAP_SECONDS, IdleClock
+from genvd.analysis.restart_state import LastWork
 from genvd.common.clock import Moment
 from genvd.model.snapshot import Environment, Holding
 
@@ -49,11 +50,11 @@ def seconds(
         ((), None, None),
     ],
 )
-def test_at_the_first_look(holdings: tuple[Holding, ...], created: float | None, expected: float | None) -> None:
+def test_the_first_collection(holdings: tuple[Holding, ...], created: float | None, expected: float | None) -> None:
     assert seconds(IdleClock(), 0, *holdings, created=created) == expected
 
 
-def test_it_counts_from_the_last_work() -> None:
+def test_idle_time_counts_from_the_last_work() -> None:
     clock = IdleClock()
     assert seconds(clock, 0, holding(False, attached=NOW - 60)) == 60
     assert seconds(clock, 10, holding(True, attached=NOW - 60)) == 0
@@ -62,7 +63,7 @@ def test_it_counts_from_the_last_work() -> None:
 
 
 @pytest.mark.parametrize("wall", [0.0, NOW - 1e6, NOW + 1e6])
-def test_setting_the_clock_changes_nothing(wall: float) -> None:
+def test_setting_the_clock_does_not_change_the_idle_time(wall: float) -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(False, attached=NOW - 60))
     assert seconds(clock, 10, holding(False, attached=NOW - 60), wall=wall) == 70
@@ -91,13 +92,13 @@ def test_a_lost_device_does_not_make_the_others_look_busy(before: tuple[Holding,
         assert seconds(clock, 20, lost(), holding(False, 1)) is None, "it may go on"
 
 
-def test_nothing_is_known_with_all_devices_lost() -> None:
+def test_idle_time_is_unknown_if_all_devices_are_lost() -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(False))
     assert seconds(clock, 10, lost()) is None
 
 
-def test_who_holds_anew_is_idle_since_then() -> None:
+def test_idle_time_starts_again_with_the_next_attachment() -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(True))
     assert seconds(clock, 500) is None
@@ -105,7 +106,7 @@ def test_who_holds_anew_is_idle_since_then() -> None:
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(LONGEST_GAP_SECONDS - 1, 10), (LONGEST_GAP_SECONDS + 1, 0)])
-def test_work_that_could_not_be_seen(gap: float, expected: float) -> None:
+def test_a_gap_in_the_data(gap: float, expected: float) -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(True))
     for after in range(1, int(gap), 10):
@@ -114,27 +115,27 @@ def test_work_that_could_not_be_seen(gap: float, expected: float) -> None:
     assert found == (gap if expected else 0)
 
 
-def test_another_environment_with_an_old_identifier_begins_anew() -> None:
+def test_idle_time_starts_again_for_a_new_environment_with_the_same_eid() -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(False), created=NOW - 900)
     assert seconds(clock, 10, holding(False), created=NOW + 5) == 5
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_inactive_environments_are_forgotten() -> None:
     clock = IdleClock()
     for number in range(50):
         one = environment(str(number))
         clock.update([one], [holding(False, eid=one.eid)], 500.0 + number, moment(0))
-    assert len(clock._seen) == 1
+    assert len(clock._states) == 1
 
 
 # --- After a restart ------------------------------------------------------------------------------------------
 
 
-def restarted(*kept: LastWork) -> IdleClock:
+def restarted(*saved: LastWork) -> IdleClock:
     """Return the clock of a monitor that was started just now."""
     clock = IdleClock()
-    clock.restore(kept, 500.0, moment(0))
+    clock.restore(saved, 500.0, moment(0))
     return clock
 
 
@@ -145,7 +146,7 @@ def last_work(
     return LastWork(eid, uid, created, NOW - worked, NOW - known)
 
 
-def test_after_a_restart_it_counts_from_the_last_work() -> None:
+def test_idle_time_continues_after_a_restart() -> None:
     before = IdleClock()
     seconds(before, -70, holding(True, attached=NOW - 600))
     seconds(before, -10, holding(False, attached=NOW - 600))
@@ -158,7 +159,7 @@ def test_after_a_restart_it_counts_from_the_last_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "attached", "expected"),
+    ("saved", "attached", "expected"),
     [
         (last_work(70, 10), NOW - 600, 70),
         (last_work(70, 10), None, 70),
@@ -177,35 +178,35 @@ def test_after_a_restart_it_counts_from_the_last_work() -> None:
         (last_work(70, 10, created=NOW - 901), NOW - 600, 600),
     ],
 )
-def test_what_is_kept_counts_only_for_the_same_environment_and_if_it_can_be(
-    kept: LastWork, attached: float | None, expected: float
+def test_saved_state_is_used_only_for_the_same_environment_and_if_plausible(
+    saved: LastWork, attached: float | None, expected: float
 ) -> None:
-    assert seconds(restarted(kept), 0, holding(False, attached=attached)) == expected
+    assert seconds(restarted(saved), 0, holding(False, attached=attached)) == expected
 
 
 @pytest.mark.parametrize("ahead", [-7200.0, -30.0, 30.0, 7200.0, 400 * 86400.0])
-def test_a_clock_that_was_set_while_the_monitor_was_down_changes_nothing(ahead: float) -> None:
-    kept = replace(last_work(70, 10), known_boot=BOOT - 10)
+def test_setting_the_clock_while_the_monitor_is_stopped_does_not_change_the_idle_time(ahead: float) -> None:
+    saved = replace(last_work(70, 10), known_boot=BOOT - 10)
     clock = IdleClock()
-    clock.restore([kept], 500.0, moment(0, NOW + ahead))
+    clock.restore([saved], 500.0, moment(0, NOW + ahead))
     held = holding(False, attached=NOW + ahead - 600)
     assert clock.update([environment()], [held], 500.0, moment(0, NOW + ahead)) == {"a": 70}
 
 
-def test_what_was_not_known_before_a_restart_stays_so_after_it() -> None:
+def test_an_unknown_state_stays_unknown_after_a_restart() -> None:
     """However often it is restarted meanwhile: nobody saw what the environment did in these more than 5 minutes."""
     clock = restarted(last_work(200, 100))
     assert seconds(clock, 0, holding(None)) is None
-    kept = clock.last_work
+    saved = clock.last_work
     clock = IdleClock()
-    clock.restore(kept, 900.0, moment(150))
+    clock.restore(saved, 900.0, moment(150))
     idle = clock.update([environment()], [holding(None)], 900.0, moment(150))
     assert not idle
     idle = clock.update([environment()], [holding(False)], 960.0, moment(210))
     assert idle == {"a": 0}
 
 
-def test_what_the_file_tells_late_counts_only_if_nothing_was_seen_since() -> None:
+def test_saved_state_is_ignored_if_the_environment_has_worked_since() -> None:
     idle, working = IdleClock(), IdleClock()
     assert seconds(idle, -5, holding(False)) == 895
     assert seconds(working, -5, holding(True)) == 0
@@ -215,7 +216,7 @@ def test_what_the_file_tells_late_counts_only_if_nothing_was_seen_since() -> Non
     assert seconds(working, 0, holding(False)) == 5
 
 
-def test_only_what_holds_devices_and_worked_is_kept() -> None:
+def test_only_environments_that_hold_devices_and_have_worked_are_saved() -> None:
     clock = IdleClock()
     seconds(clock, 0, holding(False))
     assert clock.last_work == ()

@@ -1,4 +1,4 @@
-"""Who people are while the name service has no answer."""
+"""Account names while the name service has no answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pwd
 import pytest
 
 from genvd.analysis import known_accounts
-from genvd.analysis.known_accounts import KnownAccount, KnownAccounts
+from genvd.analysis.known_accounts import KnownAccounts
+from genvd.analysis.restart_state import KnownAccount
 from genvd.collectors.host import accounts as collector
 from genvd.collectors.host.accounts import AccountCollector
 from genvd.model.facts import AccountFacts, AccountRequest
@@ -21,7 +22,7 @@ KNOWN = AccountFacts({ALICE: "alice", BOB: "bob", NOBODYS: None}, {"ally": ALICE
     "missing",
     [None, AccountFacts(), AccountFacts({ALICE: None, BOB: None, NOBODYS: None}, {"ally": None, "bob": None})],
 )
-def test_a_missing_answer_replaces_no_known_one(missing: AccountFacts | None) -> None:
+def test_a_missing_answer_does_not_replace_a_known_one(missing: AccountFacts | None) -> None:
     known = KnownAccounts()
     assert known.update(missing, REQUEST).names.get(ALICE) is None
     assert known.update(KNOWN, REQUEST) == KNOWN
@@ -29,7 +30,7 @@ def test_a_missing_answer_replaces_no_known_one(missing: AccountFacts | None) ->
         assert known.update(missing, REQUEST) == KNOWN
 
 
-def test_another_answer_does() -> None:
+def test_another_answer_replaces_a_known_one() -> None:
     known = KnownAccounts()
     known.update(KNOWN, REQUEST)
     new = AccountFacts({ALICE: "carol", BOB: None, NOBODYS: "nora"}, {"ally": BOB, "bob": None})
@@ -38,41 +39,41 @@ def test_another_answer_does() -> None:
     )
 
 
-def test_a_name_that_is_that_of_another_uid_by_now_is_forgotten() -> None:
+def test_a_name_that_now_belongs_to_another_uid_is_forgotten() -> None:
     known = KnownAccounts()
     known.update(KNOWN, REQUEST)
     assert known.update(AccountFacts({ALICE: None, BOB: "alice"}), REQUEST).names[ALICE] is None
     assert known.update(None, REQUEST).names == {ALICE: None, BOB: "alice", NOBODYS: None}
 
 
-def test_a_restart_while_the_name_service_is_away_renames_nobody() -> None:
+def test_a_restart_while_the_name_service_is_unavailable_renames_nobody() -> None:
     before, after = KnownAccounts(), KnownAccounts()
     before.update(KNOWN, REQUEST)
-    assert set(before.kept) == {
+    assert set(before.accounts) == {
         KnownAccount(ALICE, "alice", main=True),
         KnownAccount(BOB, "bob", main=True),
         KnownAccount(ALICE, "ally", main=False),
     }
     away = AccountFacts(dict.fromkeys((ALICE, BOB, NOBODYS)), {"ally": None, "bob": None})
-    assert after.update(away, REQUEST).names[ALICE] is None, "the file of the ledger is not read yet"
-    after.restore(before.kept)
+    assert after.update(away, REQUEST).names[ALICE] is None, "the ledger is not read yet"
+    after.restore(before.accounts)
     for _ in range(2):
         assert after.update(away, REQUEST) == KNOWN
-    assert after.kept == before.kept, "and again after the next restart"
+    assert after.accounts == before.accounts, "so it can be restored again after the next restart"
     after = KnownAccounts()
     after.update(AccountFacts({ALICE: "alicia", BOB: None}), REQUEST)
-    after.restore(before.kept)
-    assert after.update(None, REQUEST).names == {ALICE: "alicia", BOB: "bob"}, "what was answered since counts"
+    after.restore(before.accounts)
+    assert after.update(None, REQUEST).names == {ALICE: "alicia", BOB: "bob"}, "a newer answer takes precedence"
 
 
-def test_a_known_name_is_not_free_for_others_while_the_name_service_is_away() -> None:
+def test_a_known_name_is_not_free_for_others_while_the_name_service_is_unavailable() -> None:
     known = KnownAccounts()
     known.update(AccountFacts({ALICE: "alice"}), AccountRequest(frozenset({ALICE})))
     claim = AccountRequest(frozenset({NOBODYS}), frozenset({(NOBODYS, "alice")}))
     assert known.update(AccountFacts({NOBODYS: None}, {"alice": None}), claim).uids == {"alice": ALICE}
 
 
-def test_what_is_remembered_is_bounded_and_names_are_not_pushed_out_by_who_has_none(
+def test_the_number_of_remembered_accounts_is_bounded_for_uids_with_and_without_a_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(known_accounts, "MAX_ACCOUNTS", 3)

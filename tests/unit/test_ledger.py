@@ -16,11 +16,7 @@ from typing import Any
 
 import pytest
 
-from genvd.analysis.first_seen import SavedTime
-from genvd.analysis.idleness import LastWork
-from genvd.analysis.known_accounts import KnownAccount
-from genvd.analysis.renumbering import SavedAttachment
-from genvd.analysis.restart_state import RestartState
+from genvd.analysis.restart_state import KnownAccount, LastWork, RestartState, SavedAttachment, SavedTime
 from genvd.common.text import RESERVED, clean
 from genvd.config import schema as configuration
 from genvd.config.schema import Config

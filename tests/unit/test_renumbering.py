@@ -1,4 +1,4 @@
-"""Attachments by index, when the devices have other indices than before."""
+"""Attachments whose GPU has another index than when it was attached."""
 
 from __future__ import annotations
 
@@ -43,49 +43,49 @@ def attached(eid: str, index: int, at: float | None = 1.0) -> Attachment:
     return Attachment(eid, index, None, at)
 
 
-def unclear(
-    renumbering: RenumberingDetector, present: tuple[Device, ...] | None, *attachments: Attachment
+def uncertain(
+    detector: RenumberingDetector, present: tuple[Device, ...] | None, *attachments: Attachment
 ) -> dict[str, set[int]]:
-    found = renumbering.update(present, attachments).devices
+    found = detector.update(present, attachments).candidates
     return {eid: set(indices) for (eid, _), indices in found.items()}
 
 
-def test_an_attachment_is_unclear_from_a_move_until_the_device_is_back() -> None:
-    order, one, two = RenumberingDetector(), attached("1", 1), attached("2", 2)
-    assert unclear(order, None, one) == {}
-    assert unclear(order, devices(A, B, C), one, two, attached("3", 9)) == {}
-    assert unclear(order, devices(B, C), one, two) == {"1": {0, 1}, "2": {1}}
-    assert unclear(order, None, one, two) == {"1": {0, 1}, "2": {1}}
-    assert unclear(order, devices(), one, two) == {"1": set(), "2": set()}
-    assert unclear(order, devices(A, B, C), one, two) == {}
+def test_an_attachment_is_uncertain_until_its_device_has_the_old_index_again() -> None:
+    detector, one, two = RenumberingDetector(), attached("1", 1), attached("2", 2)
+    assert uncertain(detector, None, one) == {}
+    assert uncertain(detector, devices(A, B, C), one, two, attached("3", 9)) == {}
+    assert uncertain(detector, devices(B, C), one, two) == {"1": {0, 1}, "2": {1}}
+    assert uncertain(detector, None, one, two) == {"1": {0, 1}, "2": {1}}
+    assert uncertain(detector, devices(), one, two) == {"1": set(), "2": set()}
+    assert uncertain(detector, devices(A, B, C), one, two) == {}
 
 
-def test_what_is_attached_after_the_move_is_of_the_device_that_is_there() -> None:
-    order = RenumberingDetector()
-    unclear(order, devices(A, B), attached("1", 1))
-    assert unclear(order, devices(B), attached("1", 1), attached("2", 0)) == {"1": {0}}
-    assert unclear(order, devices(B), attached("1", 0, 2.0), attached("2", 0)) == {}
-    assert unclear(order, devices(A, B), attached("1", 0, 2.0), attached("2", 0)) == {"1": {0, 1}, "2": {0, 1}}
+def test_a_later_attachment_belongs_to_the_device_that_has_the_index_then() -> None:
+    detector = RenumberingDetector()
+    uncertain(detector, devices(A, B), attached("1", 1))
+    assert uncertain(detector, devices(B), attached("1", 1), attached("2", 0)) == {"1": {0}}
+    assert uncertain(detector, devices(B), attached("1", 0, 2.0), attached("2", 0)) == {}
+    assert uncertain(detector, devices(A, B), attached("1", 0, 2.0), attached("2", 0)) == {"1": {0, 1}, "2": {0, 1}}
 
 
-def test_a_restart_of_the_monitor_forgets_no_move() -> None:
+def test_renumbering_is_remembered_over_a_restart() -> None:
     before, after = RenumberingDetector(), RenumberingDetector()
-    unclear(before, devices(A, B), attached("1", 1), attached("gone", 0), attached("\ud800", 1, None))
+    uncertain(before, devices(A, B), attached("1", 1), attached("gone", 0), attached("\ud800", 1, None))
     active = [Environment(eid, 1, None, None, None, None, None, (), ()) for eid in ("1", "\ud800")]
-    kept = before.to_save(active)
-    assert [(one.eid, one.device_index, one.uuid) for one in kept] == [("1", 1, "GPU-b"), ("\\ud800", 1, "GPU-b")]
-    unclear(after, devices(B, C), attached("1", 1))  # before the ledger has told what it remembers
-    after.restore(kept)
+    saved = before.to_save(active)
+    assert [(one.eid, one.device_index, one.uuid) for one in saved] == [("1", 1, "GPU-b"), ("\\ud800", 1, "GPU-b")]
+    uncertain(after, devices(B, C), attached("1", 1))  # before the ledger is read
+    after.restore(saved)
     attachments = attached("1", 1), attached("\ud800", 1, None), attached("new", 1)
-    assert unclear(after, devices(B, C), *attachments) == {"1": {0, 1}, "\ud800": {0, 1}}
-    assert unclear(after, devices(A, B), *attachments[:2]) == {}
+    assert uncertain(after, devices(B, C), *attachments) == {"1": {0, 1}, "\ud800": {0, 1}}
+    assert uncertain(after, devices(A, B), *attachments[:2]) == {}
 
 
 @pytest.mark.parametrize(
     ("before", "after", "moved"),
     [
         (((None, "1:00"), (None, "2:00")), ((None, "2:00"),), True),
-        (((None, None), (None, None)), ((None, None),), False),  # nothing tells
+        (((None, None), (None, None)), ((None, None),), False),  # nothing identifies them
         ((("same", "1:00"), ("same", "2:00")), (("same", "2:00"),), True),
         ((A, B), ((None, "1:00"), B), False),
         ((A, B), ((None, None), B), False),
@@ -95,10 +95,10 @@ def test_a_restart_of_the_monitor_forgets_no_move() -> None:
         ((A,), (("GPU-new", "1:00"),), True),
     ],
 )
-def test_what_tells_that_a_device_is_another_one(before: Devices, after: Devices, moved: bool) -> None:
-    order = RenumberingDetector()
-    unclear(order, devices(*before), attached("1", 0))
-    assert bool(unclear(order, devices(*after), attached("1", 0))) is moved
+def test_devices_are_compared_by_uuid_and_pci_address(before: Devices, after: Devices, moved: bool) -> None:
+    detector = RenumberingDetector()
+    uncertain(detector, devices(*before), attached("1", 0))
+    assert bool(uncertain(detector, devices(*after), attached("1", 0))) is moved
 
 
 def test_every_device_has_a_name_of_its_own() -> None:
@@ -147,8 +147,8 @@ class Accounts:
         return AccountFacts({n: f"user{n}" for n in (1, 2)})
 
 
-def test_nobody_is_accused_nor_charged_after_a_move() -> None:
-    """Two programs go on where they are, while the device before theirs falls off the bus."""
+def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
+    """Two programs keep running while the GPU before theirs falls off the bus."""
     gpus, genv = Gpus(), Genv()
     builder = SnapshotBuilder(Collectors("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
 
@@ -191,7 +191,7 @@ def test_nobody_is_accused_nor_charged_after_a_move() -> None:
     assert [environment.idle_seconds for environment in back.environments or ()] == [0, 0]
 
 
-def test_a_uuid_that_is_not_told_is_that_of_the_device_that_was_at_the_address() -> None:
+def test_a_missing_uuid_is_that_of_the_last_device_at_the_pci_address() -> None:
     last = LastUuids()
     last.recall([Identity(*A), Identity("GPU-old", "2:00"), Identity(None, "3:00")])
 
