@@ -1,8 +1,8 @@
-"""Makes docs/configuration.md from the schema of monitor.yaml and from the options of the command line."""
+"""Makes docs/configuration.md and the JSON Schema of monitor.yaml, from its schema and the command line's options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genvd.cli.arguments import parsers
 from genvd.config import schema
@@ -61,6 +61,34 @@ def configuration_reference() -> str:
     """Return docs/configuration.md."""
     sections = (_section(name, text) for name, text in schema.SECTIONS.items())
     return "\n".join((_INTRODUCTION, *sections, _OPTIONS + "".join(_option_rows()), _ENVIRONMENT))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return packaging/monitor.schema.json, by which editors complete and check monitor.yaml."""
+    sections: dict[str, Any] = {
+        name: {
+            "type": ["object", "null"],
+            "description": text,
+            "additionalProperties": False,
+            "properties": {},
+        }
+        for name, text in schema.SECTIONS.items()
+    }
+    for setting in schema.settings():
+        typed = isinstance(setting.default, int | bool)
+        shown = setting.default if typed else [] if setting.kind.item else setting.default_text
+        sections[setting.section]["properties"][setting.key] = {
+            "description": setting.description,
+            "default": shown,
+            **setting.kind.schema,
+        }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Configuration of genv-monitor",
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": sections,
+    }
 
 
 def _section(name: str, text: str) -> str:

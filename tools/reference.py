@@ -25,7 +25,7 @@ from genvd.metrics.nvlink import NVLINK
 from genvd.metrics.policy import POLICY
 from genvd.metrics.processes import PROCESSES
 from genvd.metrics.service import SERIES_DROPPED, SERVICE
-from tools.configuration import configuration_reference
+from tools.configuration import configuration_reference, json_schema
 
 ROOT = Path(__file__).parent.parent
 
@@ -196,7 +196,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "metrics.md": metrics_reference(),
         ROOT / "docs" / "configuration.md": configuration_reference(),
         ROOT / "packaging" / "monitor.yaml": schema.sample(),
-        ROOT / "packaging" / "monitor.schema.json": json.dumps(schema.json_schema(), indent=2) + "\n",
+        ROOT / "packaging" / "monitor.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
 

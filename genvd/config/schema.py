@@ -290,34 +290,6 @@ def sample() -> str:
     return header + "\n" + _lines(Config(), comments=True)
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of monitor.yaml."""
-    sections: dict[str, Any] = {
-        name: {
-            "type": ["object", "null"],
-            "description": text,
-            "additionalProperties": False,
-            "properties": {},
-        }
-        for name, text in SECTIONS.items()
-    }
-    for setting in settings():
-        typed = isinstance(setting.default, int | bool)
-        shown = setting.default if typed else [] if setting.kind.item else setting.default_text
-        sections[setting.section]["properties"][setting.key] = {
-            "description": setting.description,
-            "default": shown,
-            **setting.kind.schema,
-        }
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Configuration of genv-monitor",
-        "type": ["object", "null"],
-        "additionalProperties": False,
-        "properties": sections,
-    }
-
-
 def _lines(config: Config, *, comments: bool) -> str:
     text, section = "", ""
     for setting in settings():
