@@ -28,8 +28,8 @@ GROUPS = {
     "users": USERS,
     "policy": POLICY,
 }
-"""What the configuration's section ``metrics`` switches on and off, by the key there. What is switched off of devices
-is not even asked for."""
+"""Metrics that the section ``metrics`` of the configuration switches on and off, by key. GPU values of a group that is
+off are not read from the driver either."""
 
 ALL = (
     *CONTRACT,
@@ -40,4 +40,4 @@ ALL = (
     *SERVICE,
     *LEDGER_STATUS,
 )
-"""All that is read from the Snapshot."""
+"""All metrics that are computed from the Snapshot."""

@@ -1,4 +1,4 @@
-"""Gives prometheus-client the metrics of a Snapshot."""
+"""The prometheus_client collector that computes the metrics of a Snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.registry import Collector
 
 from genvd.metrics import ALL
-from genvd.metrics.limits import Caps
+from genvd.metrics.limits import SeriesLimiter
 from genvd.metrics.samples import Family
 from genvd.metrics.service import SERIES_DROPPED
 
@@ -23,54 +23,56 @@ if TYPE_CHECKING:
 
 
 class SnapshotCollector(Collector):
-    """Reads the rows of a table from a Snapshot.
+    """Computes the metrics of a table from a Snapshot.
 
-    A metric whose values are those of the Snapshot before is the same object as before, by which its kept text is found
-    (:mod:`genvd.metrics.exposition`).
+    A metric with the same values as in the previous Snapshot is the same object again, so
+    :mod:`genvd.metrics.exposition` can reuse its text.
     """
 
     def __init__(self, errors: ErrorLog, table: Iterable[Metric] = ALL, limits: Limits | None = None) -> None:
-        """Make one that has no Snapshot yet.
+        """Create a collector without a Snapshot.
 
         Args:
-            errors: where rows that fail are logged.
-            table: the rows.
-            limits: how many environments, users and processes have series of their own; None for all.
+            errors: logs metrics that fail.
+            table: the metrics.
+            limits: how many environments, users and processes get their own series; None for all.
         """
         self.snapshot: Snapshot | None = None
-        """What :meth:`collect` reads."""
+        """The input of :meth:`collect`."""
         self.table = table
         self.limits = limits
         self._errors = errors
         self._families: dict[str, Family] = {}
 
     def collect(self) -> Iterator[Family]:
-        """Return the metrics that have at least one sample. A row that fails costs only itself."""
+        """Return the metrics that have samples. A metric that fails is left out."""
         if self.snapshot is None:
             return
-        caps = None if self.limits is None else Caps(self.snapshot, self.limits)
-        before, self._families = self._families, {}
+        limiter = None if self.limits is None else SeriesLimiter(self.snapshot, self.limits)
+        previous, self._families = self._families, {}
         for metric in self.table:
-            values = self._values(metric, self.snapshot, caps)
+            values = self._values(metric, self.snapshot, limiter)
             if values:
-                yield self._family(metric, values, before)
-        if caps is not None:
-            yield self._family(SERIES_DROPPED, {(kind,): number for kind, number in caps.dropped.items()}, before)
+                yield self._family(metric, values, previous)
+        if limiter is not None:
+            yield self._family(SERIES_DROPPED, {(kind,): number for kind, number in limiter.dropped.items()}, previous)
 
-    def _values(self, metric: Metric, snapshot: Snapshot, caps: Caps | None) -> Mapping[tuple[object, ...], Value]:
+    def _values(
+        self, metric: Metric, snapshot: Snapshot, limiter: SeriesLimiter | None
+    ) -> Mapping[tuple[object, ...], Value]:
         try:
-            values = metric.values(snapshot, caps)
-        except Exception as error:  # a defect in one row must not cost the scrape
+            values = metric.values(snapshot, limiter)
+        except Exception as error:  # a bug in one metric must not fail the scrape
             self._errors.defect(metric.name, f"metric {metric.name}:", error, " and is left out")
             return {}
         if metric.name in self._errors.active:
-            self._errors.clear(metric.name, f"metric {metric.name}: is there again")
+            self._errors.clear(metric.name, f"metric {metric.name}: works again")
         return values
 
     def _family(
-        self, metric: Metric, values: Mapping[tuple[object, ...], Value], before: Mapping[str, Family]
+        self, metric: Metric, values: Mapping[tuple[object, ...], Value], previous: Mapping[str, Family]
     ) -> Family:
-        family = before.get(metric.name)
+        family = previous.get(metric.name)
         if family is None or family.values != values:
             family = Family(metric.name, metric.help, metric.type, metric.labels, values)
         self._families[metric.name] = family

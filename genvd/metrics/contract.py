@@ -23,7 +23,7 @@ def _environments(snapshot: Snapshot) -> Iterable[Environment]:
 
 
 def _processes(snapshot: Snapshot) -> Iterable[Process]:
-    """Return those that compute: what else uses a device does not count in these metrics."""
+    """Return the processes with a compute context; others do not count in these metrics."""
     return (process for process in snapshot.processes or () if any(use.computes for use in process.uses))
 
 

@@ -1,4 +1,4 @@
-"""Metrics of how the devices are doing."""
+"""Basic metrics of each GPU, and helpers for metrics with one value per GPU or per part of it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
 
 
-def of_device(
+def per_device(
     name: str, help_: str, value: Callable[[Device], Value | None], type_: Literal["gauge", "counter"] = "gauge"
 ) -> Metric:
-    """Return a metric that has one value for each device."""
+    """Return a metric with one value per GPU."""
     return Metric(name, help_, ("index",), lambda s: (((d.index,), value(d)) for d in s.devices or ()), type_)
 
 
-def of_parts(
+def per_part(
     name: str,
     help_: str,
     labels: tuple[str, ...],
     parts: Callable[[Device], Iterable[Sample]],
     type_: Literal["gauge", "counter"] = "gauge",
 ) -> Metric:
-    """Return a metric that has values for parts of each device; ``labels`` are those besides the index."""
+    """Return a metric with values per part of a GPU, such as a fan. ``labels`` are those besides ``index``."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
         for device in snapshot.devices or ():
@@ -54,18 +54,18 @@ def _board_info(device: Device) -> Iterator[Sample]:
 
 
 DEVICE = (
-    of_device(
+    per_device(
         "genv_device_up",
         "1 while the device answers, 0 while it is lost, needs a reset, hangs or fails every call.",
         lambda d: d.up,
     ),
-    of_parts(
+    per_part(
         "genv_device_info",
         "1, with what the device is as labels; mig_mode is enabled, disabled, or empty for a device without MIG.",
         ("uuid", "name", "pci_bus_id", "architecture", "vbios_version", "mig_mode"),
         _device_info,
     ),
-    of_parts(
+    per_part(
         "genv_device_board_info",
         "1, with what the board is as labels: its serial and part numbers, N of its file /dev/nvidiaN, its CUDA compute"
         " capability, its PCI identifiers, the versions of its InfoROM and of its GSP firmware.",
@@ -75,22 +75,22 @@ DEVICE = (
         ),
         _board_info,
     ),
-    of_device(
+    per_device(
         "genv_device_memory_free_bytes",
         "Device memory that is neither in use nor reserved in bytes.",
         lambda d: d.memory_free_bytes,
     ),
-    of_device(
+    per_device(
         "genv_device_memory_reserved_bytes",
         "Device memory that driver and firmware keep for themselves in bytes.",
         lambda d: d.memory_reserved_bytes,
     ),
-    of_device(
+    per_device(
         "genv_device_memory_bandwidth_utilization_ratio",
         "Share of the driver's last sample period in which device memory was read or written, 0 to 1.",
         lambda d: d.memory_bandwidth_ratio,
     ),
-    of_device(
+    per_device(
         "genv_device_shares_host_memory",
         "1 for a device that has no memory of its own and uses that of the host; absent for others.",
         lambda d: d.shares_host_memory or None,
@@ -108,4 +108,4 @@ DEVICE = (
         lambda s: (((), s.host_memory.available_bytes),) if s.host_memory else (),
     ),
 )
-"""Of every device; what these need is asked for anyway."""
+"""Metrics of every GPU. They cannot be switched off, as the service needs these values anyway."""

@@ -1,4 +1,4 @@
-"""Metrics of environments and users, beyond those of the sixteen."""
+"""Metrics of environments and users, besides those in contract.py."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ENVIRONMENTS = (
         "1, with the environment's name and its user as labels.",
         ("eid", "name", "username"),
         lambda s: (((e.eid, e.name or "", e.username or ""), 1) for e in _environments(s)),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_created_timestamp_seconds",
         "When the environment was activated, as far as genv's files can be right, in seconds since the epoch.",
         ("eid",),
         lambda s: (((e.eid,), e.created) for e in _environments(s)),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_device_limit",
@@ -50,7 +50,7 @@ ENVIRONMENTS = (
         " attachment there allows, else what it asked for; absent where it may use all.",
         ("eid",),
         lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_used_gpu_memory_bytes",
@@ -65,7 +65,7 @@ ENVIRONMENTS = (
         " while the memory of one of them is not known.",
         ("eid", "device"),
         lambda s: (((e.eid, u.device_index), u.peak_memory_bytes) for e, u in _uses(s)),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_utilization_ratio",
@@ -73,21 +73,21 @@ ENVIRONMENTS = (
         " 0 to 1.",
         ("eid", "device"),
         lambda s: (((e.eid, u.device_index), u.share) for e, u in _uses(s)),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_device_attached",
         "1 for each device of the machine that the environment holds.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), 1) for h in s.holdings or ()),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_device_attached_timestamp_seconds",
         "When the environment got the device, as far as genv's files can be right, in seconds since the epoch.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_device_holders_known",
@@ -97,7 +97,7 @@ ENVIRONMENTS = (
         lambda s: (
             ((d.index,), d.index not in s.holders_unknown) for d in (s.devices or () if s.holdings is not None else ())
         ),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_environment_idle_seconds",
@@ -105,7 +105,7 @@ ENVIRONMENTS = (
         " seen to; absent for one that holds none.",
         ("eid",),
         lambda s: (((e.eid,), e.idle_seconds) for e in _environments(s)),
-        addable=False,
+        summable=False,
     ),
 )
 """The group ``environments``."""

@@ -1,4 +1,4 @@
-"""The bytes that scrapes get: written by prometheus-client, at most once per tick and format."""
+"""Renders the metrics of one collection, at most once per format, and caches the bytes for scrapes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WARM_TICKS = 12
-"""For so many ticks after it was last asked for, a format is rendered by the tick, so that no scrape waits."""
+"""A format is rendered in advance until nobody has requested it for this many collections."""
 
 GZIP_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Format:
-    """A form in which metrics are sent."""
+    """A text format of metrics."""
 
     content_type: str
     encode: Callable[[Collector], bytes]
-    """Of prometheus-client: returns all metrics of a collector or registry as text."""
+    """The encoder of prometheus-client: returns all metrics of a collector or registry."""
     end: bytes = b""
-    """What the text of every registry ends in."""
+    """The end of every document in this format."""
 
     @property
     def media_type(self) -> str:
@@ -45,9 +45,9 @@ class Format:
 
 TEXT = Format("text/plain; version=0.0.4; charset=utf-8", choose_encoder("text/plain")[0])
 OPENMETRICS = Format(
-    # Some versions of prometheus-client call it 0.0.1; of gauges and counters without a time both are the same.
+    # Some versions of prometheus-client say version 0.0.1. For gauges and counters both versions are the same.
     "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    # None of the names has to be escaped. With this way of doing so, the client finds that out in half the time.
+    # No name needs escaping. With allow-utf-8 the client finds this out in half the time.
     choose_encoder("application/openmetrics-text; version=1.0.0; escaping=allow-utf-8")[0],
     b"# EOF\n",
 )
@@ -56,74 +56,74 @@ Variant = tuple[Format, bool]
 """A format, and whether it is compressed with gzip."""
 
 _Texts = list[tuple["MetricFamily", bytes]]
-"""Each metric with its text, without the end of the format."""
+"""Each metric with its text, without the end of the document."""
 
 
 class Exposition:
-    """The metrics of one tick."""
+    """The metrics of one collection, rendered on demand."""
 
     def __init__(self, families: Iterable[MetricFamily], previous: Exposition | None = None) -> None:
-        """Render what scrapers have asked for lately.
+        """Render the formats that were requested recently.
 
         Args:
-            families: the metrics. One that is the same object as in the previous exposition keeps its text.
-            previous: the exposition that this one replaces; it knows who asked for what.
+            families: the metrics. The text of an object that is also in ``previous`` is reused.
+            previous: the exposition that this one replaces.
         """
         self._families = list(families)
-        self._lock = threading.Lock()  # held by scrapes only: the tick is done when they get to see this
+        self._lock = threading.Lock()  # only scrapes take it; the collection is finished when they see this object
         self._bodies: dict[Variant, bytes] = {}
         self._texts: dict[Format, _Texts] = {}
         self._errors: _RenderingErrors = previous._errors if previous else _RenderingErrors()
-        self._unasked_ticks: dict[Variant, int] = previous.still_warm() if previous else {}
-        for variant in self._unasked_ticks:
+        self._idle_ticks: dict[Variant, int] = previous.warm_variants() if previous else {}
+        for variant in self._idle_ticks:
             self._rendered(variant, previous._texts if previous else {})
 
-    def at_hand(self, variant: Variant) -> bytes | None:
-        """Return the metrics in a format if they are rendered already, else None; never takes long."""
-        self._unasked_ticks[variant] = 0
+    def cached_body(self, variant: Variant) -> bytes | None:
+        """Return the rendered metrics, or None if this variant is not rendered yet. Never blocks."""
+        self._idle_ticks[variant] = 0
         return self._bodies.get(variant)
 
     def body(self, variant: Variant) -> bytes:
-        """Return the metrics in a format. The first one who asks for it renders it, the others wait for that."""
-        self._unasked_ticks[variant] = 0
+        """Return the rendered metrics. The first caller renders them, others wait for it."""
+        self._idle_ticks[variant] = 0
         body = self._bodies.get(variant)
         if body is None:
             with self._lock:
                 body = self._rendered(variant, {})
         return body
 
-    def still_warm(self) -> dict[Variant, int]:
-        """Return the formats worth rendering before anybody asks, with the ticks since somebody did."""
-        asked = list(self._unasked_ticks.items())
-        return {variant: ticks + 1 for variant, ticks in asked if ticks < _WARM_TICKS}
+    def warm_variants(self) -> dict[Variant, int]:
+        """Return the variants to render in advance, with the number of collections since the last request."""
+        requested = list(self._idle_ticks.items())  # copied at once, as scrapes change it
+        return {variant: ticks + 1 for variant, ticks in requested if ticks < _WARM_TICKS}
 
-    def _rendered(self, variant: Variant, before: dict[Format, _Texts]) -> bytes:
+    def _rendered(self, variant: Variant, old_texts: dict[Format, _Texts]) -> bytes:
         if variant not in self._bodies:
             format_, compressed = variant
             if compressed:
-                plain = self._rendered((format_, False), before)
+                plain = self._rendered((format_, False), old_texts)
                 self._bodies[variant] = gzip.compress(plain, GZIP_LEVEL, mtime=0)
             else:
-                texts = self._texts[format_] = self._written(format_, before.get(format_, []))
+                texts = self._texts[format_] = self._written(format_, old_texts.get(format_, []))
                 self._bodies[variant] = b"".join([*(text for _, text in texts), format_.end])
         return self._bodies[variant]
 
-    def _written(self, format_: Format, before: _Texts) -> _Texts:
-        by_name = {family.name: (family, text) for family, text in before}
+    def _written(self, format_: Format, old_texts: _Texts) -> _Texts:
+        by_name = {family.name: (family, text) for family, text in old_texts}
         return [
             (family, self._text(format_, family, *by_name.get(family.name, (None, b"")))) for family in self._families
         ]
 
     def _text(self, format_: Format, family: MetricFamily, old: MetricFamily | None, old_text: bytes) -> bytes:
-        """Return the text of a metric, made from the one before where possible; none if it cannot be written."""
+        """Return the text of a metric, updated from the old text if possible; empty if rendering fails."""
         if family is old:
             return old_text
         try:
             if isinstance(family, Family) and isinstance(old, Family) and family.has_labels_of(old) and old_text:
-                text = _with_values(old_text, old, family)
+                text = _updated_text(old_text, old, family)
             else:
-                text = format_.encode(_One(family)).removesuffix(format_.end)
-        except Exception as error:  # a defect in one metric must not cost the scrape
+                text = format_.encode(_SingleFamily(family)).removesuffix(format_.end)
+        except Exception as error:  # a bug in one metric must not fail the scrape
             self._errors.failed(family.name, error)
             return b""
         self._errors.succeeded(family.name)
@@ -131,15 +131,15 @@ class Exposition:
 
 
 def render(format_: Format, families: Iterable[MetricFamily]) -> bytes:
-    """Return the metrics in a format."""
+    """Render metrics without caching."""
     return Exposition(families).body((format_, False))
 
 
-def _with_values(text: bytes, old: Family, new: Family) -> bytes:
-    """Return the text of a metric with other values of the same series.
+def _updated_text(text: bytes, old: Family, new: Family) -> bytes:
+    """Return the text of a metric with the new values; the series are the same.
 
-    The client library takes about 10 µs to write a series, nearly all of it for the labels. So of a series that was
-    there already only the number is written again: what follows the last space of its line, as no series has a time.
+    prometheus-client takes about 10 µs per series, nearly all of it for the labels. So only the value is replaced: the
+    part after the last space of the line, as no sample has a timestamp.
     """
     *lines, end = text.split(b"\n")
     first = len(lines) - len(new.values)  # after HELP and TYPE
@@ -150,8 +150,8 @@ def _with_values(text: bytes, old: Family, new: Family) -> bytes:
     return b"\n".join((*lines, end))
 
 
-class _One(Collector):
-    """Gives one metric."""
+class _SingleFamily(Collector):
+    """A collector of one metric."""
 
     def __init__(self, family: MetricFamily) -> None:
         self._family = family
@@ -161,7 +161,7 @@ class _One(Collector):
 
 
 class _RenderingErrors:
-    """Logs the metrics that cannot be written, which ticks and scrapes find out."""
+    """Logs metrics that cannot be rendered. The timer thread and scrapes both use it."""
 
     def __init__(self) -> None:
         self._errors = ErrorLog(log)
@@ -169,9 +169,9 @@ class _RenderingErrors:
 
     def failed(self, name: str, error: Exception) -> None:
         with self._lock:
-            self._errors.defect(name, f"writing the metric {name}", error, ", which is left out")
+            self._errors.defect(name, f"rendering the metric {name}", error, ", which is left out")
 
     def succeeded(self, name: str) -> None:
         if name in self._errors.active:
             with self._lock:
-                self._errors.clear(name, f"the metric {name} is written again")
+                self._errors.clear(name, f"the metric {name} is rendered again")

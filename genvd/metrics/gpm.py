@@ -1,10 +1,10 @@
-"""Metrics of MIG devices, and of what devices and MIG devices did by their own counters (GPM)."""
+"""Metrics of MIG devices, and profiling metrics (GPM) of GPUs and MIG devices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genvd.metrics.device import of_device, of_parts
+from genvd.metrics.device import per_device, per_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
     from genvd.model.device import Activity, Device
 
 
-def _of_instances(name: str, help_: str, value: Callable[[Activity], float | None]) -> Metric:
-    return of_parts(name, help_, ("instance",), lambda d: (((m.number,), value(m.activity)) for m in d.mig_instances))
+def _per_instance(name: str, help_: str, value: Callable[[Activity], float | None]) -> Metric:
+    return per_part(name, help_, ("instance",), lambda d: (((m.number,), value(m.activity)) for m in d.mig_instances))
 
 
-def _pipes_of_instances(device: Device) -> Iterator[Sample]:
+def _instance_pipes(device: Device) -> Iterator[Sample]:
     for instance in device.mig_instances:
         for pipe in instance.activity.pipes:
             yield (instance.number, pipe.name), pipe.ratio
 
 
 GPM = (
-    of_device(
+    per_device(
         "genv_device_graphics_active_ratio",
         "Share of the time since the last collection in which anything computed or drew on the device, 0 to 1.",
         lambda d: d.activity.graphics_ratio,
     ),
-    of_device(
+    per_device(
         "genv_device_sm_active_ratio",
         "Share of the SMs of the device that were busy since the last collection, 0 to 1.",
         lambda d: d.activity.sm_ratio,
     ),
-    of_device(
+    per_device(
         "genv_device_sm_occupancy_ratio",
         "Warps that were resident on the SMs as a share of those there can be, since the last collection, 0 to 1.",
         lambda d: d.activity.sm_occupancy_ratio,
     ),
-    of_device(
+    per_device(
         "genv_device_dram_active_ratio",
         "Share of the bandwidth of device memory that was used since the last collection, 0 to 1.",
         lambda d: d.activity.dram_ratio,
     ),
-    of_parts(
+    per_part(
         "genv_device_pipe_active_ratio",
         "Share of the time since the last collection in which pipes of the SMs worked, 0 to 1, by pipe: tensor, fp64,"
         " fp32, fp16 or integer.",
         ("pipe",),
         lambda d: (((pipe.name,), pipe.ratio) for pipe in d.activity.pipes),
     ),
-    of_parts(
+    per_part(
         "genv_device_pcie_traffic_bytes_per_second",
         "Bytes per second over PCI Express since the last collection, by direction: receive or transmit.",
         ("direction",),
@@ -61,31 +61,31 @@ GPM = (
             (("transmit",), d.activity.pcie_transmit_bytes_per_second),
         ),
     ),
-    _of_instances(
+    _per_instance(
         "genv_mig_graphics_active_ratio",
         "Share of the time since the last collection in which anything ran on the MIG device's GPU instance, 0 to 1.",
         lambda a: a.graphics_ratio,
     ),
-    _of_instances(
+    _per_instance(
         "genv_mig_sm_active_ratio",
         "Share of the SMs of the MIG device's GPU instance that were busy since the last collection, 0 to 1.",
         lambda a: a.sm_ratio,
     ),
-    _of_instances(
+    _per_instance(
         "genv_mig_sm_occupancy_ratio",
         "Warps that were resident on the GPU instance's SMs as a share of those there can be, 0 to 1.",
         lambda a: a.sm_occupancy_ratio,
     ),
-    _of_instances(
+    _per_instance(
         "genv_mig_dram_active_ratio",
         "Share of the bandwidth of the GPU instance's memory that was used since the last collection, 0 to 1.",
         lambda a: a.dram_ratio,
     ),
-    of_parts(
+    per_part(
         "genv_mig_pipe_active_ratio",
         "Share of the time since the last collection in which pipes of the GPU instance's SMs worked, 0 to 1.",
         ("instance", "pipe"),
-        _pipes_of_instances,
+        _instance_pipes,
     ),
 )
 """The group ``gpm``."""
@@ -96,12 +96,12 @@ def _label(number: int | None) -> str:
 
 
 MIG = (
-    of_device(
+    per_device(
         "genv_device_mig_pending",
         "1 when the MIG mode of the device is to be on after the next reset, else 0.",
         lambda d: d.mig_pending,
     ),
-    of_parts(
+    per_part(
         "genv_mig_instance_info",
         "1, with what the MIG device is as labels; index is that of its parent, instance its number there.",
         ("instance", "uuid", "profile", "gpu_instance", "compute_instance"),
@@ -110,32 +110,32 @@ MIG = (
             for m in d.mig_instances
         ),
     ),
-    of_parts(
+    per_part(
         "genv_mig_memory_used_bytes",
         "Memory in use of the MIG device in bytes, without what the driver reserves for itself.",
         ("instance",),
         lambda d: (((m.number,), m.memory_used_bytes) for m in d.mig_instances),
     ),
-    of_parts(
+    per_part(
         "genv_mig_memory_total_bytes",
         "Memory of the MIG device in bytes.",
         ("instance",),
         lambda d: (((m.number,), m.memory_total_bytes) for m in d.mig_instances),
     ),
-    of_parts(
+    per_part(
         "genv_mig_bar1_memory_used_bytes",
         "Memory in use of the window through which the host reaches the memory of the MIG device, in bytes; MIG devices"
         " of one GPU instance share it.",
         ("instance",),
         lambda d: (((m.number,), m.bar1_used_bytes) for m in d.mig_instances),
     ),
-    of_parts(
+    per_part(
         "genv_mig_bar1_memory_total_bytes",
         "Size of the window through which the host reaches the memory of the MIG device, in bytes.",
         ("instance",),
         lambda d: (((m.number,), m.bar1_total_bytes) for m in d.mig_instances),
     ),
-    of_parts(
+    per_part(
         "genv_mig_ecc_location_errors_total",
         "Memory errors of the MIG device by where they were: the driver has the uncorrected ones of sram since it was"
         " loaded (severity uncorrected, scope volatile).",

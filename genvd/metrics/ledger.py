@@ -1,4 +1,4 @@
-"""Metrics of who used how much, and of how that is kept."""
+"""Metrics of the ledger: GPU time and energy per user, and the state of its file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Bounds on the number of series: which environments, users and processes have series of their own.
+"""Limits the number of series: chooses the environments, users and processes that get their own.
 
-All that is over a limit is summed into one series, whose labels say ``(other)``, and counted.
+Series over a limit are summed into one series with the label value ``(other)``, and counted.
 """
 
 from __future__ import annotations
@@ -21,34 +21,33 @@ if TYPE_CHECKING:
 
 Kind = Literal["environment", "user", "process"]
 Entity = tuple[int | None, tuple[object, ...], object]
-"""Whose it is; what orders it among those of the same person; the value of the label that tells it from others."""
+"""The uid of the owner, the sort key among entities of the same owner, and the label value."""
 
 Samples = dict[tuple[object, ...], Value]
-"""Values by the values of the labels."""
+"""Metric values by label values."""
 
 _LABELS: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
-"""What a row is about follows from its labels: the first of these that it has."""
+"""Which limit applies to a metric: that of the first of these labels that it has."""
 
-_NOBODY = 2**32
+_NO_OWNER = 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many of each have series of their own."""
+    """How many entities of each kind get their own series."""
 
     environments: int
     users: int
     processes: int
 
 
-class Caps:
-    """The limits applied to one Snapshot."""
+class SeriesLimiter:
+    """Applies the limits to the metrics of one Snapshot."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
-        """Choose what is kept: of everybody the first, then of everybody the second, and so on.
+        """Choose the entities to keep: the first of each user, then the second of each user, and so on.
 
-        So nobody's series are pushed out by how much somebody else has, and the choice stays from one collection to
-        the next.
+        So one user cannot displace the series of others, and the choice is stable from one collection to the next.
         """
         environments, users, processes = snapshot.environments or (), snapshot.users or (), snapshot.processes or ()
         people = {p.username: p.uid for p in processes if p.username is not None}
@@ -63,40 +62,40 @@ class Caps:
             "user": _kept(((uid, (name,), name) for name, uid in people.items()), limits.users, len(people)),
             "process": _kept(((p.uid, (p.pid,), p.pid) for p in processes), limits.processes, len(processes)),
         }
-        self._most: dict[Kind, int] = {
+        self._limits: dict[Kind, int] = {
             "environment": limits.environments,
             "user": limits.users,
             "process": limits.processes,
         }
         self.dropped: dict[Kind, int] = dict.fromkeys(self._kept, 0)
-        """Series that were kept out so far."""
+        """Number of series over a limit so far, by kind."""
 
     def apply(
         self,
         labels: tuple[str, ...],
         samples: Iterable[Sample],
         *,
-        addable: bool,
+        summable: bool,
         by_arrival: bool = False,
     ) -> Samples:
-        """Return the samples of a row that get series, those over the limit summed.
+        """Return the samples of a metric with those over the limit summed.
 
         Args:
-            labels: of the row.
-            samples: the values of the labels, in their order, and the value; None for one that is not known.
-            addable: False leaves out what is over the limit, as no sum of it makes sense.
-            by_arrival: whether those are kept whose samples come first, instead of those of the Snapshot.
+            labels: the label names of the metric.
+            samples: label values and value of each sample.
+            summable: whether samples over the limit are summed; if not, they are left out.
+            by_arrival: whether to keep the entities whose samples come first, instead of the chosen ones.
         """
         name = next((label for label in _LABELS if label in labels), None)
         kept = self._kept[_LABELS[name]] if name else None
         if name is not None and by_arrival:
             samples = tuple(samples)
-            place, most = labels.index(name), self._most[_LABELS[name]]
-            arrived = dict.fromkeys(values[place] for values, _ in samples)
-            kept = frozenset(list(arrived)[:most]) if len(arrived) > most else None
+            position, limit = labels.index(name), self._limits[_LABELS[name]]
+            arrived = dict.fromkeys(values[position] for values, _ in samples)
+            kept = frozenset(list(arrived)[:limit]) if len(arrived) > limit else None
         if name is None or kept is None:
             return {values: value for values, value in samples if value is not None}
-        return self._folded(labels, name, kept, samples, addable=addable)
+        return self._folded(labels, name, kept, samples, summable=summable)
 
     def _folded(
         self,
@@ -105,7 +104,7 @@ class Caps:
         kept: frozenset[object],
         samples: Iterable[Sample],
         *,
-        addable: bool,
+        summable: bool,
     ) -> Samples:
         position = labels.index(name)
         folded = [place for place, label in enumerate(labels) if label in _LABELS]
@@ -119,14 +118,14 @@ class Caps:
                 result[values] = value
                 continue
             dropped += 1
-            if addable:
+            if summable:
                 others[_other(values, folded)] += value
         self.dropped[_LABELS[name]] += dropped
         return {**result, **others}
 
 
 def _other(values: tuple[object, ...], folded: list[int]) -> tuple[object, ...]:
-    """Return the labels of the series in which what is over a limit is summed: those of whose it is say nothing."""
+    """Return the labels of the sum: ``(other)`` in place of each pid, eid and username."""
     if len(folded) == len(values):
         return (RESERVED,) * len(values)
     labels = list(values)
@@ -135,16 +134,16 @@ def _other(values: tuple[object, ...], folded: list[int]) -> tuple[object, ...]:
     return tuple(labels)
 
 
-def _kept(entities: Iterable[Entity], most: int, there: int) -> frozenset[object] | None:
-    """Return the labels of those to keep; None where that is all of them, as it nearly always is."""
-    if there <= most:
+def _kept(entities: Iterable[Entity], limit: int, count: int) -> frozenset[object] | None:
+    """Return the label values to keep; None for all of them."""
+    if count <= limit:
         return None
     by_owner: dict[int, list[Entity]] = defaultdict(list)
     for entity in entities:
-        by_owner[_NOBODY if entity[0] is None else entity[0]].append(entity)
+        by_owner[_NO_OWNER if entity[0] is None else entity[0]].append(entity)
     ranked = (
         (rank, owner, label)
         for owner, owned in by_owner.items()
         for rank, (_, _, label) in enumerate(sorted(owned, key=lambda entity: entity[1]))
     )
-    return frozenset(label for _, _, label in heapq.nsmallest(most, ranked, key=lambda one: one[:2]))
+    return frozenset(label for _, _, label in heapq.nsmallest(limit, ranked, key=lambda one: one[:2]))

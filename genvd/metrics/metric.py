@@ -1,4 +1,4 @@
-"""What a metric is: a row of a table, with a function from the Snapshot to values."""
+"""Definition of a metric: one row of the tables in this package."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import TYPE_CHECKING, Literal
 from genvd.metrics.samples import Sample, Value
 
 if TYPE_CHECKING:
-    from genvd.metrics.limits import Caps
+    from genvd.metrics.limits import SeriesLimiter
     from genvd.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row."""
+    """A metric: its metadata, and a function that reads its samples from the Snapshot."""
 
     name: str
     help: str
     labels: tuple[str, ...]
     samples: Callable[[Snapshot], Iterable[Sample]]
     type: Literal["gauge", "counter"] = "gauge"
-    addable: bool = True
-    """Whether the sum over several environments, users or processes makes sense, as that of a ratio does not."""
-
+    summable: bool = True
+    """Whether a sum over environments, users or processes makes sense; that of ratios does not."""
     by_arrival: bool = False
-    """Whether its samples come in an order that lasts, and those who are over a limit are those at the end of it. For
-    counters of those who left: the sum of them never goes back."""
+    """Whether the samples have a stable order and the limit keeps the first ones. Counters need this: the sum of the
+    others must never decrease."""
 
-    def values(self, snapshot: Snapshot, caps: Caps | None = None) -> Mapping[tuple[object, ...], Value]:
-        """Return the values that the Snapshot has, by the values of the labels, without those that are not known.
+    def values(self, snapshot: Snapshot, limiter: SeriesLimiter | None = None) -> Mapping[tuple[object, ...], Value]:
+        """Return the known values by label values.
 
-        Two samples with the same labels would make Prometheus reject the whole exposition, so the last counts.
+        Of two samples with the same labels the last one wins: Prometheus would reject duplicates.
 
         Args:
-            snapshot: what they are read from.
-            caps: which environments, users and processes have series of their own; None for all.
+            snapshot: the input.
+            limiter: limits the number of series; None for no limit.
         """
         samples = self.samples(snapshot)
-        if caps is None:
+        if limiter is None:
             return {labels: value for labels, value in samples if value is not None}
-        return caps.apply(self.labels, samples, addable=self.addable, by_arrival=self.by_arrival)
+        return limiter.apply(self.labels, samples, summable=self.summable, by_arrival=self.by_arrival)

@@ -1,4 +1,4 @@
-"""Metrics of what somebody should look after: rules that are broken, and memory and processes of nobody."""
+"""Metrics of policy violations: broken limits, processes outside genv, orphan memory, oversubscribed GPUs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ POLICY = (
         "1 while the environment breaks the rule, 0 while it keeps it; a limit that it does not have is no rule.",
         ("eid", "rule"),
         _violations,
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_unmanaged_processes",
@@ -61,7 +61,7 @@ POLICY = (
         " which environment it runs.",
         ("pid", "eid"),
         _process_unmanaged,
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_device_orphan_memory_bytes",

@@ -18,7 +18,7 @@ def _processes(snapshot: Snapshot) -> Iterable[Process]:
 
 
 def _by_device(snapshot: Snapshot, value: Callable[[DeviceUse], Value | None]) -> Iterator[Sample]:
-    """Return a value for each process and device on which it is."""
+    """Return one sample for each process and GPU."""
     for process in _processes(snapshot):
         for use in process.uses:
             yield (process.pid, process.eid or "", use.device_index), value(use)
@@ -59,14 +59,14 @@ PROCESSES = (
             )
             for p in _processes(s)
         ),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_mig_process_info",
         "1 for each MIG device on which the process is; index is that of its parent, instance its number there.",
         ("index", "instance", "pid", "eid"),
         _mig_places,
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_utilization_ratio",
@@ -74,7 +74,7 @@ PROCESSES = (
         " driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.utilization),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_memory_bandwidth_utilization_ratio",
@@ -82,7 +82,7 @@ PROCESSES = (
         " mean of the driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.memory),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_encoder_utilization_ratio",
@@ -90,7 +90,7 @@ PROCESSES = (
         " mean of the driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.encoder),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_decoder_utilization_ratio",
@@ -98,7 +98,7 @@ PROCESSES = (
         " mean of the driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.decoder),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_peak_gpu_memory_bytes",
@@ -106,14 +106,14 @@ PROCESSES = (
         " monitor was started, whichever is later.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.peak_memory_bytes),
-        addable=False,
+        summable=False,
     ),
     Metric(
         "genv_process_start_time_seconds",
         "When the process was started, in seconds since the epoch.",
         ("pid", "eid"),
         lambda s: (((p.pid, p.eid or ""), p.started) for p in _processes(s)),
-        addable=False,
+        summable=False,
     ),
 )
 """The group ``processes``."""

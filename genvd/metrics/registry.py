@@ -1,4 +1,4 @@
-"""The registry of prometheus-client with all metrics of the monitor."""
+"""The prometheus_client registry with all metrics of the monitor."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ if TYPE_CHECKING:
     from genvd.metrics.samples import Family
     from genvd.model.snapshot import Snapshot
 
-_OWN_PROCESS = "metrics of the monitor's own process"
+_PROCESS_METRICS = "metrics of the monitor's own process"
 
 
 class Registry:
-    """Gives the metrics of a Snapshot, and those of this process."""
+    """Computes the metrics of a Snapshot and of this process."""
 
-    def __init__(self, errors: ErrorLog, limits: Limits, left_out: frozenset[str] = frozenset()) -> None:
-        """Make it.
+    def __init__(self, errors: ErrorLog, limits: Limits, disabled_groups: frozenset[str] = frozenset()) -> None:
+        """Create the registry.
 
         Args:
-            errors: where metrics that fail are logged.
-            limits: how many environments, users and processes have series of their own.
-            left_out: those of :data:`genvd.metrics.GROUPS` that are switched off.
+            errors: logs metrics that fail.
+            limits: how many environments, users and processes get their own series.
+            disabled_groups: keys of :data:`genvd.metrics.GROUPS` that are switched off.
         """
-        self._of_snapshot = SnapshotCollector(errors)
-        self.configure(limits, left_out)
+        self._snapshot_collector = SnapshotCollector(errors)
+        self.configure(limits, disabled_groups)
         self._registry = CollectorRegistry()
-        self._registry.register(self._of_snapshot)
-        self._registry.register(_Guarded(ProcessCollector(registry=None), errors))
+        self._registry.register(self._snapshot_collector)
+        self._registry.register(_GuardedCollector(ProcessCollector(registry=None), errors))
 
-    def configure(self, limits: Limits, left_out: frozenset[str]) -> None:
-        """Set what the next call exports; the arguments are those of the constructor."""
-        off = {metric.name for name in left_out for metric in GROUPS[name]}
-        self._of_snapshot.table = tuple(metric for metric in ALL if metric.name not in off)
-        self._of_snapshot.limits = limits
+    def configure(self, limits: Limits, disabled_groups: frozenset[str]) -> None:
+        """Set what the next call exports. The arguments are those of the constructor."""
+        off = {metric.name for name in disabled_groups for metric in GROUPS[name]}
+        self._snapshot_collector.table = tuple(metric for metric in ALL if metric.name not in off)
+        self._snapshot_collector.limits = limits
 
     def collect(self, snapshot: Snapshot) -> list[MetricFamily]:
         """Return all metrics."""
-        self._of_snapshot.snapshot = snapshot
+        self._snapshot_collector.snapshot = snapshot
         return list(self._registry.collect())
 
-    def of_snapshot(self, snapshot: Snapshot) -> list[Family]:
-        """Return the metrics of the Snapshot alone."""
-        self._of_snapshot.snapshot = snapshot
-        return list(self._of_snapshot.collect())
+    def collect_snapshot(self, snapshot: Snapshot) -> list[Family]:
+        """Return the metrics of the Snapshot only."""
+        self._snapshot_collector.snapshot = snapshot
+        return list(self._snapshot_collector.collect())
 
 
-class _Guarded(Collector):
-    """Another collector, which costs only its own metrics when it fails.
+class _GuardedCollector(Collector):
+    """Wraps a collector so that its failure costs only its own metrics.
 
-    :class:`ProcessCollector` raises ValueError where a file of /proc is not as it expects, as without a limit on open
+    :class:`ProcessCollector` raises ValueError if a file of /proc has an unexpected format, as without a limit on open
     files.
     """
 
@@ -69,11 +69,11 @@ class _Guarded(Collector):
         self._errors = errors
 
     def collect(self) -> Iterable[MetricFamily]:
-        """Return its metrics; none if it fails."""
+        """Return the metrics of the wrapped collector; none if it fails."""
         try:
             families = list(self._collector.collect())
         except Exception as error:
-            self._errors.defect(_OWN_PROCESS, _OWN_PROCESS, error, " and are left out")
+            self._errors.defect(_PROCESS_METRICS, _PROCESS_METRICS, error, " and are left out")
             return []
-        self._errors.clear(_OWN_PROCESS, f"{_OWN_PROCESS} are there again")
+        self._errors.clear(_PROCESS_METRICS, f"{_PROCESS_METRICS} are exported again")
         return families

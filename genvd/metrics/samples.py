@@ -1,4 +1,4 @@
-"""The samples of one metric, as prometheus-client takes them."""
+"""A metric of prometheus-client that creates its samples lazily."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Value = float | int | bool
 
 
 class Family(MetricFamily):
-    """A metric of prometheus-client whose samples are made from its values each time they are read.
+    """A metric of prometheus-client that stores values and creates samples each time they are read.
 
-    The text of a metric that has not changed is kept, so samples are rarely read. Values take a third of their memory,
-    and two metrics are compared by their values several times as fast as by their samples.
+    Samples are rarely read, as the text of an unchanged metric is reused. Values need a third of the memory and are
+    compared several times as fast.
     """
 
     def __init__(
@@ -27,15 +27,14 @@ class Family(MetricFamily):
         labels: tuple[str, ...],
         values: Mapping[tuple[object, ...], Value],
     ) -> None:
-        """Make a metric.
+        """Create a metric.
 
         Args:
-            name: of its samples; that of a counter ends in ``_total``, which is not part of the name of the family.
-            help_: one sentence.
-            type_: of the metric.
-            labels: the names of the labels.
-            values: by the values of the labels, in the order of their names. They are exported as :class:`str` writes
-                them.
+            name: name of the samples. That of a counter ends in ``_total``; the family has the name without it.
+            help_: help text.
+            type_: type of the metric.
+            labels: label names.
+            values: values by label values, in the order of the names. Label values are exported as ``str(value)``.
         """
         super().__init__(name.removesuffix("_total") if type_ == "counter" else name, help_, type_)
         self.values = values
@@ -43,11 +42,11 @@ class Family(MetricFamily):
         self._sample_name = name
 
     def __repr__(self) -> str:
-        """Return the name alone: the client library shows the metric in the errors that it raises."""
+        """Return a short text: prometheus-client puts it into error messages."""
         return f"{type(self).__name__}({self._sample_name!r})"
 
     def has_labels_of(self, other: Family) -> bool:
-        """Tell whether it has the same series as another state of the same metric, in the same order."""
+        """Return whether both have the same series in the same order."""
         return len(self.values) == len(other.values) and all(map(eq, self.values, other.values))
 
     @property
@@ -62,11 +61,11 @@ class Family(MetricFamily):
 
     @samples.setter
     def samples(self, _: object) -> None:
-        """Ignore the empty list with which the base class begins."""
+        """Ignore the assignment of an empty list in the base class."""
 
 
 Sample = tuple[tuple[object, ...], Value | None]
-"""The values of the labels, in their order, and the value; None for a value that is not known.
+"""Label values in the order of the label names, and the value; None if the value is not known.
 
-A label is of one type throughout a row: a number and the same digits as text would be two series of one name.
+All values of one label have the same type. Otherwise ``1`` and ``"1"`` would be two series with the same labels.
 """

@@ -1,4 +1,4 @@
-"""Metrics of the monitor about itself."""
+"""Metrics of the monitor itself."""
 
 from __future__ import annotations
 
@@ -135,5 +135,5 @@ SERIES_DROPPED = Metric(
     "Series that the limits keep out of this exposition; where a sum makes sense, they are in one whose labels say"
     " (other).",
     ("kind",),
-    lambda s: (),  # it is known only when all others are made
+    lambda s: (),  # computed by SnapshotCollector after all other metrics
 )

@@ -177,7 +177,7 @@ class Monitor:
 
     def exported(self, snapshot: Snapshot) -> list[Family]:
         """Return the metrics of a collection, as many as the limits allow."""
-        return self._registry.of_snapshot(snapshot)
+        return self._registry.collect_snapshot(snapshot)
 
     def reconfigure(self, config: Config) -> None:
         """Look at the machine as the configuration says, from the next collection on."""

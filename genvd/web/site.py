@@ -93,7 +93,7 @@ class Site:
         if latest is None:
             return _NOT_READY
         variant = _variant(request.accept, request.accept_encoding)
-        body = latest.exposition.at_hand(variant)
+        body = latest.exposition.cached_body(variant)
         if body is None:
             return Job((id(latest), variant), lambda: _scrape(variant, latest.exposition.body(variant)))
         if variant not in latest.scrapes:

@@ -42,7 +42,7 @@ def main(directory: str, *settings: str) -> None:
         for _ in range(times):
             if monitor.site.latest:
                 for format_ in formats:
-                    monitor.site.latest.exposition.at_hand((format_, False))
+                    monitor.site.latest.exposition.cached_body((format_, False))
             monitor.tick(0)
         return {"rendered": len(rendered) - before}
 

@@ -179,7 +179,7 @@ def test_labels_arrive_as_they_are(eids: set[str], usernames: set[str]) -> None:
         users=tuple(User(username, (), (), ()) for username in sorted(usernames)),
     )
     for format_, parse in ((TEXT, parse_text), (OPENMETRICS, parse_openmetrics)):
-        text = render(format_, Registry(ERRORS, Limits(9, 9, 9)).of_snapshot(snapshot)).decode()
+        text = render(format_, Registry(ERRORS, Limits(9, 9, 9)).collect_snapshot(snapshot)).decode()
         samples = [sample for family in parse(text) for sample in family.samples]
         of_processes = {sample.labels["eid"] for sample in samples if sample.name == "genv_process_devices_total"}
         of_users = {sample.labels["username"] for sample in samples if sample.name == "genv_user_processes_total"}

@@ -21,7 +21,7 @@ def exported(
     snapshot: Snapshot, limits: Limits = _MANY, left_out: frozenset[str] = frozenset()
 ) -> dict[str, list[tuple[Mapping[str, str], float]]]:
     """Return the labels and values of all samples of a Snapshot, by their names."""
-    families = Registry(ErrorLog(logging.getLogger(__name__)), limits, left_out).of_snapshot(snapshot)
+    families = Registry(ErrorLog(logging.getLogger(__name__)), limits, left_out).collect_snapshot(snapshot)
     found: dict[str, list[tuple[Mapping[str, str], float]]] = {}
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, []).append((sample.labels, sample.value))

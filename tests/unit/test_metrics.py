@@ -150,7 +150,7 @@ def test_a_metric_that_cannot_be_written_costs_only_itself(
     assert 1 <= len(caplog.records) <= 2  # each format may fail in its own place
     exposition = Exposition([gauge("bad", 1)], exposition)
     assert b"genv_bad 1.0\n" in exposition.body((TEXT, False))
-    assert caplog.records[-1].message.startswith("the metric genv_bad is written again")
+    assert caplog.records[-1].message.startswith("the metric genv_bad is rendered again")
 
 
 def test_a_process_that_cannot_be_measured_costs_only_its_own_metrics(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from genvd.metrics import GROUPS
-from genvd.metrics.limits import Caps, Limits
+from genvd.metrics.limits import Limits, SeriesLimiter
 from genvd.metrics.metric import Metric
 from genvd.model.snapshot import DeviceUse, Environment, Process, ServiceStatus, Snapshot, User
 from tests.support.exported import exported
@@ -77,16 +77,16 @@ def test_a_limit_of_nothing() -> None:
 
 def test_what_cannot_be_added_is_left_out_and_counted() -> None:
     ratio = Metric("genv_x_ratio", "It is.", ("eid",), lambda s: [((e.eid,), 0.5) for e in s.environments or ()])
-    left_out = Metric(ratio.name, ratio.help, ratio.labels, ratio.samples, addable=False)
+    left_out = Metric(ratio.name, ratio.help, ratio.labels, ratio.samples, summable=False)
     machine = snapshot(tuple(environment(str(number), 1) for number in range(4)))
-    caps = Caps(machine, Limits(1, 1, 1))
-    assert left_out.values(machine, caps) == {("0",): 0.5}
-    assert caps.dropped["environment"] == 3
+    limiter = SeriesLimiter(machine, Limits(1, 1, 1))
+    assert left_out.values(machine, limiter) == {("0",): 0.5}
+    assert limiter.dropped["environment"] == 3
 
 
 def test_a_row_about_no_entity_has_no_limit() -> None:
     row = Metric("genv_x", "It is.", ("index",), lambda s: [((number,), 1) for number in range(100)])
-    assert len(row.values(NOTHING, Caps(NOTHING, Limits(0, 0, 0)))) == 100
+    assert len(row.values(NOTHING, SeriesLimiter(NOTHING, Limits(0, 0, 0)))) == 100
 
 
 @pytest.mark.parametrize("attacker", [1, 50, 200, None])
