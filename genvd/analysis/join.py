@@ -62,7 +62,7 @@ def processes(
     found, rejections = [], []
     for pid in sorted(uses):
         owner = facts.owners.get(pid, unknown)
-        eid, rejection = ownership.environment_of(pid, owner, active)
+        eid, rejection = ownership.resolve_environment(pid, owner, active)
         if rejection:
             rejections.append(rejection)
         found.append(
@@ -112,7 +112,7 @@ def environments(
     found, rejections = [], []
     for one in owned:
         record = one.record
-        username, rejection = ownership.username(one, accounts)
+        username, rejection = ownership.resolve_username(one, accounts)
         if rejection:
             rejections.append(rejection)
         found.append(

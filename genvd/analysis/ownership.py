@@ -1,7 +1,7 @@
-"""Whose an environment is, as far as that can be checked. docs/trust.md has the rules, their reasons and limits.
+"""Determines the owner of each environment and the environment of each process, as far as this can be verified.
 
-Everybody can write genv's files, so a record is a claim. What cannot be written by others are the real uids of
-processes, the uid that logged in, and the accounts of the machine.
+Everybody can write genv's files, so a record in them is only a claim. It is compared with what other users cannot
+write: the real uids of processes, the uid that logged in, and the accounts. docs/trust.md explains the rules.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ if TYPE_CHECKING:
     from genvd.model.facts import EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
 
 ROOT = 0
-"""Root may act for anybody: it can be anybody."""
+"""The uid of root, who may act for every user."""
 
 MAX_MEMBERS = 1024
-"""People of one environment who are remembered when they have left it."""
+"""Maximum number of users that are remembered as members of one environment after they left it."""
 
 NO_ACCOUNTS = AccountFacts()
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What was seen of an environment since it is active."""
+    """The users of an environment since it became active."""
 
     uid: int
-    """Its owner, of whom a process lived in it."""
+    """The owner, who had a process in it."""
     uids: frozenset[int]
-    """All whose processes lived in it."""
+    """All users who had a process in it."""
 
 
 Memberships = Mapping[str, Membership]
-"""By the identifier of the environment. People who share one leave it one by one, and it stays the same one."""
+"""By eid. The users of a shared environment can leave one by one; it is still the same environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedRecord:
-    """An active environment, and whose it is."""
+    """An active environment and its owner."""
 
     record: EnvironmentRecord
     uid: int | None
-    """Its owner; None where its processes are of several people, none of whom it says to be of."""
-    holds: bool
-    """Whether it is of whom it says."""
+    """The owner; None if several users have processes in it and the record names none of them."""
+    owner_confirmed: bool
+    """Whether the record names the actual owner."""
     uids: frozenset[int]
-    """Whose processes live in it, or have lived in it since it is active."""
+    """The users who have a process in it, or had one since it became active."""
     login_uids: frozenset[int]
-    """Who became root, of its processes that are root's."""
+    """The users who became root and whose root processes are in it."""
     pids: frozenset[int] = frozenset()
-    """The live processes of its owner in it."""
+    """The owner's live processes in it."""
 
     @property
     def members(self) -> frozenset[int]:
-        """Those whose processes may name it."""
+        """The users whose processes belong to it if they name it."""
         return self.uids | self.login_uids | (frozenset() if self.uid is None else {self.uid})
 
     def admits(self, process: ProcessOwner) -> bool:
-        """Tell whether a process may name it: it is a member's or root's, or was started by one who is.
+        """Return whether a process may name this environment: it belongs to a member or to root, or was started by one.
 
-        A program that changed its user (su, sudo, runuser) was started by who logged in, and out of the environment
-        where one of the owner's processes in it is among its ancestors.
+        A program that changed its user (su, sudo, runuser) was started by the user who logged in. It was started from
+        this environment if one of the owner's processes in it is among its ancestors.
         """
         members = self.members
         return (
@@ -79,20 +79,20 @@ class OwnedRecord:
         )
 
 
-def owned_records(
-    genv: GenvFacts, facts: ProcessFacts, before: Memberships
+def resolve_owners(
+    genv: GenvFacts, facts: ProcessFacts, previous: Memberships
 ) -> tuple[tuple[OwnedRecord, ...], tuple[Rejection, ...]]:
-    """Return the environments that are active, one for each identifier, and the claims that do not hold.
+    """Return the active environments, one for each eid, and the rejected claims.
 
-    Of several with one identifier the one that was there before counts, else the first that is of whom it says, else
-    the first.
+    If several active records share an eid, the oldest wins; among new ones, the first whose owner is confirmed;
+    otherwise the first.
 
     Args:
-        genv: the state files.
+        genv: content of genv's files.
         facts: the processes.
-        before: what :func:`memberships` said at the last time.
+        previous: what :func:`memberships` returned at the last collection.
     """
-    found: dict[str, OwnedRecord] = {}
+    environments: dict[str, OwnedRecord] = {}
     rejections = []
     for record in genv.environments:
         if not _is_active(record, facts):
@@ -100,33 +100,35 @@ def owned_records(
         if record.eid == RESERVED:
             rejections.append(Rejection(RESERVED_NAME, ("environment", record.uid, record.pids[:1])))
             continue
-        owned = _owned(record, facts, before.get(record.eid))
-        other = found.get(record.eid)
-        if other is None or _rank(owned, before) > _rank(other, before):
-            found[record.eid], owned = owned, other or owned
+        owned = _resolve_owner(record, facts, previous.get(record.eid))
+        other = environments.get(record.eid)
+        if other is None or _priority(owned, previous) > _priority(other, previous):
+            environments[record.eid], owned = owned, other or owned
         if other is not None:
             rejections.append(Rejection(DUPLICATE, (record.eid, owned.record.uid, owned.record.pids[:1])))
     rejections += [
         Rejection(ENVIRONMENT_OWNER, (owned.record.eid, owned.record.uid))
-        for owned in found.values()
-        if not owned.holds
+        for owned in environments.values()
+        if not owned.owner_confirmed
     ]
-    return tuple(found.values()), tuple(rejections)
+    return tuple(environments.values()), tuple(rejections)
 
 
 def memberships(owned: Iterable[OwnedRecord]) -> Memberships:
-    """Return the environments of which it is known whose they are, for the next time."""
+    """Return the users of the environments with a confirmed owner, for the next collection."""
     return {
-        one.record.eid: Membership(one.uid, one.uids) for one in owned if one.holds and one.uids and one.uid is not None
+        one.record.eid: Membership(one.uid, one.uids)
+        for one in owned
+        if one.owner_confirmed and one.uids and one.uid is not None
     }
 
 
-def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | None, Rejection | None]:
-    """Return the name under which the environment counts, and the claim of another one if that does not hold.
+def resolve_username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | None, Rejection | None]:
+    """Return the username of an environment, and the rejected claim if the record has a wrong one.
 
     Args:
-        owned: the environment. If its record names nobody it is its owner's all the same, under the account's name.
-        accounts: None while nothing is known of them; then the record's word stands if its uid does.
+        owned: the environment. If its record has no username, the result is the owner's account name.
+        accounts: None if unknown; then the username in the record is accepted if its uid is confirmed.
     """
     claimed, uid = owned.record.username, owned.uid
     if uid is None:
@@ -136,50 +138,55 @@ def username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple[str | N
         return account_name(uid, accounts), None
     if claimed != RESERVED:
         if uid not in accounts.names:
-            return (claimed if owned.holds and accounts.uids.get(claimed) in (None, uid) else None), None
-        if _is_name_of(claimed, owned, accounts):
+            return (claimed if owned.owner_confirmed and accounts.uids.get(claimed) in (None, uid) else None), None
+        if _is_name_of_owner(claimed, owned, accounts):
             return claimed, None
     real = account_name(uid, accounts)
     if claimed == RESERVED:
         return real, Rejection(RESERVED_NAME, ("username", owned.record.eid, uid))
-    if not owned.holds or claimed not in accounts.uids:  # is counted already, or not looked up yet
+    if not owned.owner_confirmed or claimed not in accounts.uids:  # counted already, or not looked up yet
         return real, None
     return real, Rejection(USERNAME, (owned.record.eid, uid, claimed))
 
 
-def with_names_of_records(owned: Iterable[OwnedRecord], accounts: AccountFacts) -> AccountFacts:
-    """Return the accounts, with the names that confirmed records have for uids of which no other name is known.
+def add_record_names(owned: Iterable[OwnedRecord], accounts: AccountFacts) -> AccountFacts:
+    """Return the accounts; a uid without a name gets the username of its records, if their owner is confirmed.
 
-    Somebody whose account cannot be looked up is one person then: with what they do within their environments, and with
-    what they do outside. Where the records of a uid have several names, none of them is more than the uid.
+    So a user whose account cannot be looked up has the same name inside and outside of environments. If the records of
+    a uid have several usernames, none of them is used.
     """
     names: dict[int, set[str]] = {}
     for one in owned:
-        if one.holds and one.uid not in (None, ROOT) and accounts.names.get(one.uid) is None and one.record.username:
-            name, _ = username(one, accounts)
+        if (
+            one.owner_confirmed
+            and one.uid not in (None, ROOT)
+            and accounts.names.get(one.uid) is None
+            and one.record.username
+        ):
+            name, _ = resolve_username(one, accounts)
             if name is not None and name == one.record.username:
                 names.setdefault(one.uid, set()).add(name)
-    found = {uid: name for uid, (name, *others) in names.items() if not others}
-    return replace(accounts, names={**accounts.names, **found}) if found else accounts
+    unique = {uid: name for uid, (name, *others) in names.items() if not others}
+    return replace(accounts, names={**accounts.names, **unique}) if unique else accounts
 
 
 def account_name(uid: int, accounts: AccountFacts) -> str | None:
-    """Return the name of the account, the uid itself where there is none, and None while that is not known."""
+    """Return the account name, the uid as text if there is no account, and None if this is unknown."""
     if uid not in accounts.names:
         return None
     name = accounts.names[uid]
     return str(uid) if name is None or name == RESERVED else name
 
 
-def environment_of(
+def resolve_environment(
     pid: int, process: ProcessOwner, active: Mapping[str, OwnedRecord]
 ) -> tuple[str | None, Rejection | None]:
-    """Return the environment in which a GPU process counts, and its claim of another one if that does not hold.
+    """Return the eid of a GPU process, and the rejected claim if it may not name its environment.
 
     Args:
         pid: the process.
-        process: what it says, and whose it is.
-        active: the active environments by identifier.
+        process: its owner, and the environment that it names.
+        active: the active environments by eid.
     """
     eid = process.eid
     if eid == RESERVED:
@@ -194,29 +201,30 @@ def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
     return not facts.live_pids.isdisjoint(record.pids) or any(k in facts.kernel_uids for k in record.kernel_ids)
 
 
-def _owned(record: EnvironmentRecord, facts: ProcessFacts, before: Membership | None) -> OwnedRecord:
+def _resolve_owner(record: EnvironmentRecord, facts: ProcessFacts, previous: Membership | None) -> OwnedRecord:
     live = [pid for pid in record.pids if pid in facts.uids]
     uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
     logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
     claimed = owner = record.uid
-    holds = True
-    if before and before.uid == claimed:
-        joined = before.uids | uids
-        uids = joined if len(joined) <= MAX_MEMBERS else before.uids
+    confirmed = True
+    if previous and previous.uid == claimed:
+        joined = previous.uids | uids
+        uids = joined if len(joined) <= MAX_MEMBERS else previous.uids
     elif uids and claimed not in uids and claimed not in logins and (record.eid, claimed) not in facts.confirmed:
-        people = uids - {ROOT} or uids
-        owner = next(iter(people)) if len(people) == 1 else None
-        holds = claimed is None
-    return OwnedRecord(record, owner, holds, uids, logins, frozenset(pid for pid in live if facts.uids[pid] == owner))
+        users = uids - {ROOT} or uids
+        owner = next(iter(users)) if len(users) == 1 else None
+        confirmed = claimed is None
+    pids = frozenset(pid for pid in live if facts.uids[pid] == owner)
+    return OwnedRecord(record, owner, confirmed, uids, logins, pids)
 
 
-def _rank(owned: OwnedRecord, before: Memberships) -> tuple[bool, bool]:
-    known = before.get(owned.record.eid)
-    return known is not None and known.uid == owned.record.uid, owned.holds
+def _priority(owned: OwnedRecord, previous: Memberships) -> tuple[bool, bool]:
+    known = previous.get(owned.record.eid)
+    return known is not None and known.uid == owned.record.uid, owned.owner_confirmed
 
 
-def _is_name_of(claimed: str, owned: OwnedRecord, accounts: AccountFacts) -> bool:
-    """Tell whether the owner goes by a name, known that the owner was looked up."""
+def _is_name_of_owner(claimed: str, owned: OwnedRecord, accounts: AccountFacts) -> bool:
+    """Return whether the owner, who has been looked up, has this username."""
     assert owned.uid is not None
     name = accounts.names[owned.uid]
     if claimed == name:
@@ -224,6 +232,6 @@ def _is_name_of(claimed: str, owned: OwnedRecord, accounts: AccountFacts) -> boo
     if claimed not in accounts.uids:
         return False
     account = accounts.uids[claimed]
-    if account is None:  # genv takes any name from $LOGNAME; one that is nobody's is left to whom none can be told
+    if account is None:  # genv takes any name from $LOGNAME, also one without an account
         return name is None or owned.uid == ROOT
     return account == owned.uid or (owned.uid == ROOT and account in owned.login_uids)

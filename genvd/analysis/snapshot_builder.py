@@ -15,7 +15,7 @@ from genvd.analysis.known_accounts import KnownAccounts
 from genvd.analysis.memory_peaks import MemoryPeaks
 from genvd.analysis.missing_devices import MissingDevices
 from genvd.analysis.orphan_memory import OrphanMemoryTracker, has_unaccounted_memory
-from genvd.analysis.ownership import memberships, owned_records, with_names_of_records
+from genvd.analysis.ownership import add_record_names, memberships, resolve_owners
 from genvd.analysis.renumbering import ALL_CERTAIN, RenumberingDetector, UncertainAttachments
 from genvd.analysis.restart_state import RestartState
 from genvd.analysis.unknown_environments import ADVICE, possible_use, unknown_environment_text
@@ -170,7 +170,7 @@ class SnapshotBuilder:
         processes, processes_status = self._processes.result()
         if genv and processes and self._times_are_claims:
             genv = self.first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
-        owned, rejections = owned_records(genv, processes, self._memberships) if genv and processes else ((), ())
+        owned, rejections = resolve_owners(genv, processes, self._memberships) if genv and processes else ((), ())
         request = join.account_request(processes or ProcessFacts(), owned)
         self._accounts.start(request, deadline)
         answer, accounts_status = self._accounts.result()
@@ -183,7 +183,7 @@ class SnapshotBuilder:
         """Join what the collectors told into who does what; count the claims that do not hold."""
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
         processes, rejections = None, facts.rejections
-        accounts = with_names_of_records(facts.owned, facts.accounts)
+        accounts = add_record_names(facts.owned, facts.accounts)
         if gpu and gpu.contexts is not None and known:
             processes, more = join.processes(gpu.contexts, known, facts.owned, accounts)
             rejections += more

@@ -230,7 +230,7 @@ def test_the_journal_is_not_flooded(place: Place) -> None:
         place.monitor.next_metrics(1)
 
     assert place.rejected(place.monitor.metrics())["environment_owner"] > 500
-    assert len([line for line in place.monitor.output if "says to be of" in line]) == 1
+    assert len([line for line in place.monitor.output if "names an owner who" in line]) == 1
 
 
 def test_the_limits_hold_and_can_be_reloaded(

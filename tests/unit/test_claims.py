@@ -1,4 +1,4 @@
-"""How claims that do not hold are counted and told."""
+"""How rejected claims are counted and logged."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import pytest
 from genvd.analysis.claims import DUPLICATE, MALFORMED, MAX_TRACKED, REASONS, USERNAME, RejectedClaimCounter, Rejection
 
 
-def totals(account: RejectedClaimCounter) -> dict[str, int]:
-    return {one.reason: one.total for one in account.totals() if one.total}
+def totals(counter: RejectedClaimCounter) -> dict[str, int]:
+    return {one.reason: one.total for one in counter.totals() if one.total}
 
 
-def test_every_reason_is_there_from_the_start() -> None:
+def test_every_reason_is_exported_from_the_start() -> None:
     assert {one.reason: one.total for one in RejectedClaimCounter().totals()} == dict.fromkeys(REASONS, 0)
 
 
 def test_a_claim_is_counted_when_it_appears() -> None:
-    account = RejectedClaimCounter()
+    counter = RejectedClaimCounter()
     first, second = Rejection(USERNAME, ("1", "bob")), Rejection(DUPLICATE, ("1",))
     for _ in range(3):
-        account.update([first], {})
-    assert totals(account) == {USERNAME: 1}
-    account.update([first, second, second], {})
-    assert totals(account) == {USERNAME: 1, DUPLICATE: 1}
-    account.update([], {})
-    account.update([first], {})
-    assert totals(account) == {USERNAME: 2, DUPLICATE: 1}
+        counter.update([first], {})
+    assert totals(counter) == {USERNAME: 1}
+    counter.update([first, second, second], {})
+    assert totals(counter) == {USERNAME: 1, DUPLICATE: 1}
+    counter.update([], {})
+    counter.update([first], {})
+    assert totals(counter) == {USERNAME: 2, DUPLICATE: 1}
 
 
-def test_what_cannot_be_told_apart_is_counted_when_there_is_more_of_it() -> None:
-    account = RejectedClaimCounter()
+def test_skipped_entries_are_counted_when_their_number_rises() -> None:
+    counter = RejectedClaimCounter()
     for number in (3, 3, 5, 0, 1):
-        account.update([], {MALFORMED: number})
-    assert totals(account) == {MALFORMED: 6}
+        counter.update([], {MALFORMED: number})
+    assert totals(counter) == {MALFORMED: 6}
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    account = RejectedClaimCounter()
+def test_the_number_of_tracked_claims_is_bounded() -> None:
+    counter = RejectedClaimCounter()
     for _ in range(3):
-        account.update((Rejection(USERNAME, (number,)) for number in range(3 * MAX_TRACKED)), {})
-    assert totals(account) == {USERNAME: MAX_TRACKED}
+        counter.update((Rejection(USERNAME, (number,)) for number in range(3 * MAX_TRACKED)), {})
+    assert totals(counter) == {USERNAME: MAX_TRACKED}
 
 
-def test_the_log_is_not_for_everybody_to_fill(caplog: pytest.LogCaptureFixture) -> None:
+def test_nobody_can_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    account = RejectedClaimCounter()
+    counter = RejectedClaimCounter()
     for number in range(100):
-        account.update([Rejection(USERNAME, (number, "a\nb"))], {MALFORMED: number})
+        counter.update([Rejection(USERNAME, (number, "a\nb"))], {MALFORMED: number})
     assert len(caplog.records) == 2
     assert all("\n" not in record.getMessage() for record in caplog.records)
-    account.update([], {MALFORMED: 1})
+    counter.update([], {MALFORMED: 1})
     assert [record.getMessage().partition(";")[0] for record in caplog.records[2:]] == [
-        f"no longer: {REASONS[USERNAME]}"
+        f"resolved: {REASONS[USERNAME]}"
     ]
     for number in range(100):
-        account.update([Rejection(USERNAME, (number,))] if number % 2 else [], {MALFORMED: number % 3})
+        counter.update([Rejection(USERNAME, (number,))] if number % 2 else [], {MALFORMED: number % 3})
     assert len(caplog.records) < 20

@@ -1,11 +1,11 @@
-"""Who belongs to whom."""
+"""Processes, environments and users of a Snapshot."""
 
 from __future__ import annotations
 
 import os
 
 from genvd.analysis import join
-from genvd.analysis.ownership import owned_records
+from genvd.analysis.ownership import resolve_owners
 from genvd.collectors.genv import state_parser
 from genvd.common.text import decode
 from genvd.model.facts import (
@@ -24,14 +24,14 @@ def facts(**eids: str | None) -> ProcessFacts:
     return ProcessFacts({int(pid[1:]): ProcessOwner(1001, eid) for pid, eid in eids.items()}, frozenset({1, 2}))
 
 
-def test_odd_identifiers_are_joined_as_they_are_written() -> None:
-    """What a file has and what the environment of a process has is one text, and two texts are never one."""
+def test_unusual_eids_are_joined_unchanged() -> None:
+    """The eid in the file and that in the variables of a process match; different eids never do."""
     texts = ["job\n1", "job\\n1", "job\\x0a1", "caf\udce9", "caf\\udce9", "caf\\xe9", "x" * 300, "x" * 301]
     entries = [{"eid": text, "uid": 1001, "username": text, "pids": [1]} for text in texts]
     genv = GenvFacts(state_parser.parse_environments({"envs": entries}))
     owners = {pid: ProcessOwner(1001, decode(os.fsencode(text))) for pid, text in enumerate(texts, 10)}
     known = ProcessFacts(owners, frozenset({1}), {1: 1001})
-    owned, rejections = owned_records(genv, known, {})
+    owned, rejections = resolve_owners(genv, known, {})
     joined, more = join.processes([Context(pid, 0, 1) for pid in owners], known, owned)
     environments, _ = join.environments(owned, (), joined)
     assert (rejections, more) == ((), ())
@@ -39,7 +39,7 @@ def test_odd_identifiers_are_joined_as_they_are_written() -> None:
     assert len(join.users(environments)) == len(texts)
 
 
-def test_contexts_of_one_process_become_one() -> None:
+def test_contexts_of_one_process_are_joined() -> None:
     contexts = [Context(7, 1, 10), Context(7, 0, 5), Context(7, 1, 3), Context(8, 0, None), Context(8, 0, 4)]
     accounts = AccountFacts({1001: "alice"})
     assert join.processes(contexts, facts(p7="a"), (), accounts)[0] == (
@@ -48,7 +48,7 @@ def test_contexts_of_one_process_become_one() -> None:
     )
 
 
-def test_several_contexts_of_one_process_on_a_device_tell_its_memory_once() -> None:
+def test_memory_of_several_contexts_on_one_device_is_counted_once() -> None:
     contexts = [
         Context(7, 0, 10, utilization=0.2),
         Context(7, 0, 10, type="graphics", utilization=0.2, works_beside=True),
@@ -65,11 +65,11 @@ def test_several_contexts_of_one_process_on_a_device_tell_its_memory_once() -> N
 
 def environments(genv: GenvFacts, processes: tuple[Process, ...] | None = ()) -> dict[str, Environment]:
     live = ProcessFacts(live_pids=frozenset({1}), kernel_uids={"k": frozenset()})
-    owned, _ = owned_records(genv, live, {})
+    owned, _ = resolve_owners(genv, live, {})
     return {e.eid: e for e in join.environments(owned, genv.attachments, processes)[0]}
 
 
-def test_an_environment_is_active_while_a_process_or_kernel_of_it_lives() -> None:
+def test_an_environment_is_active_while_it_has_a_live_process_or_kernel() -> None:
     records = (
         EnvironmentRecord("shell", pids=(9, 1)),
         EnvironmentRecord("kernel", kernel_ids=("k",)),
@@ -79,7 +79,7 @@ def test_an_environment_is_active_while_a_process_or_kernel_of_it_lives() -> Non
     assert list(environments(GenvFacts(environments=records))) == ["shell", "kernel"]
 
 
-def test_of_environments_with_one_identifier_the_first_that_lives_counts() -> None:
+def test_the_first_active_of_several_environments_with_one_eid_wins() -> None:
     records = tuple(EnvironmentRecord("1", uid=uid, pids=(pid,)) for uid, pid in ((1, 9), (2, 1), (3, 1)))
     assert environments(GenvFacts(environments=records))["1"].uid == 2
 
@@ -111,7 +111,7 @@ def environment(eid: str, username: str | None, devices: tuple[int, ...], pids: 
     return Environment(eid, None, username, None, None, None, None, devices, pids)
 
 
-def test_users_have_the_sum_of_their_environments() -> None:
+def test_users_are_joined_from_their_environments() -> None:
     bob, alice = join.users(
         [
             environment("3", "bobby", (0,), (9,)),
@@ -124,6 +124,6 @@ def test_users_have_the_sum_of_their_environments() -> None:
     assert (bob.username, bob.eids, bob.device_indices, bob.pids) == ("bobby", ("3",), (0,), (9,))
 
 
-def test_processes_of_a_user_are_unknown_while_gpu_processes_are() -> None:
+def test_processes_of_a_user_are_unknown_while_gpu_processes_are_unknown() -> None:
     (user,) = join.users([environment("1", "alice", (0,), None)])
     assert user.pids is None

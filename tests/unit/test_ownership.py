@@ -1,4 +1,4 @@
-"""Whose an environment is; the same with real people and processes is in tests/integration/test_claims.py."""
+"""The owner of an environment; the same with real people and processes is in tests/integration/test_claims.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from genvd.analysis.ownership import (
     Membership,
     OwnedRecord,
     account_name,
-    environment_of,
+    add_record_names,
     memberships,
-    owned_records,
-    username,
-    with_names_of_records,
+    resolve_environment,
+    resolve_owners,
+    resolve_username,
 )
 from genvd.common.text import RESERVED
 from genvd.model.facts import AccountFacts, EnvironmentRecord, GenvFacts, ProcessFacts, ProcessOwner
@@ -37,15 +37,15 @@ def facts(
 
 
 def only(
-    record: EnvironmentRecord, known: ProcessFacts, before: Membership | None = None
+    record: EnvironmentRecord, known: ProcessFacts, previous: Membership | None = None
 ) -> tuple[OwnedRecord, list[str]]:
-    owned, rejections = owned_records(GenvFacts((record,)), known, {record.eid: before} if before else {})
+    owned, rejections = resolve_owners(GenvFacts((record,)), known, {record.eid: previous} if previous else {})
     (one,) = owned
     return one, [rejection.reason for rejection in rejections]
 
 
 @pytest.mark.parametrize(
-    ("known", "owner", "holds"),
+    ("known", "owner", "confirmed"),
     [
         (facts({1: ALICE}), ALICE, True),
         (facts({1: BOB, 2: ALICE}), ALICE, True),
@@ -63,27 +63,29 @@ def only(
         (facts({2: BOB, 99: ALICE}), BOB, False),
     ],
 )
-def test_the_owner_is_who_lives_in_it(known: ProcessFacts, owner: int | None, holds: bool) -> None:
+def test_the_owner_is_the_user_whose_processes_are_in_it(
+    known: ProcessFacts, owner: int | None, confirmed: bool
+) -> None:
     one, reasons = only(RECORD, known)
-    assert (one.uid, one.holds) == (owner, holds)
-    assert reasons == ([] if holds else [ENVIRONMENT_OWNER])
+    assert (one.uid, one.owner_confirmed) == (owner, confirmed)
+    assert reasons == ([] if confirmed else [ENVIRONMENT_OWNER])
 
 
-def test_who_is_confirmed_by_another_process_is_the_owner() -> None:
+def test_the_owner_can_be_confirmed_by_another_process() -> None:
     confirmed = replace(facts({1: ROOT, 2: BOB}), confirmed=frozenset({("e", ALICE), ("other", CAROL)}))
     one, reasons = only(RECORD, confirmed)
-    assert (one.uid, one.holds, one.pids, reasons) == (ALICE, True, frozenset(), [])
+    assert (one.uid, one.owner_confirmed, one.pids, reasons) == (ALICE, True, frozenset(), [])
     assert one.members == {ALICE, BOB, ROOT}
     one, reasons = only(replace(RECORD, uid=CAROL), confirmed)
     assert (one.uid, one.pids, reasons) == (BOB, frozenset({2}), [ENVIRONMENT_OWNER])
 
 
-def test_a_record_that_names_no_owner_claims_nothing() -> None:
+def test_a_record_without_an_owner_is_not_rejected() -> None:
     one, reasons = only(EnvironmentRecord("e", pids=(1,)), facts({1: BOB}))
     assert (one.uid, reasons) == (BOB, [])
 
 
-def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
+def test_a_confirmed_owner_stays_the_owner_while_the_environment_is_active() -> None:
     one, _ = only(RECORD, facts({1: ALICE, 2: BOB}))
     history = memberships([one])
     later, reasons = only(RECORD, facts({2: BOB}), history["e"])
@@ -95,13 +97,13 @@ def test_who_was_seen_in_it_stays_its_owner_while_it_lives() -> None:
     assert memberships([other]) == {}
 
 
-def test_the_owner_is_found_among_however_many_processes_of_others() -> None:
+def test_the_owner_is_found_among_many_processes_of_others() -> None:
     pids = tuple(range(1, 3 * MAX_MEMBERS))
     one, reasons = only(EnvironmentRecord("e", ALICE, pids=pids), facts({**dict.fromkeys(pids, BOB), pids[-1]: ALICE}))
     assert (one.uid, reasons) == (ALICE, [])
 
 
-def test_only_so_many_are_remembered_who_have_left() -> None:
+def test_the_number_of_remembered_members_is_bounded() -> None:
     one, history = None, None
     for first in range(1, 3 * MAX_MEMBERS, 500):
         pids = tuple(range(first, first + 500))
@@ -117,7 +119,7 @@ def records(*uids: int) -> GenvFacts:
 
 
 @pytest.mark.parametrize(
-    ("genv", "before", "owner"),
+    ("genv", "previous", "owner"),
     [
         (records(BOB, ALICE), None, BOB),
         (records(BOB, ALICE), Membership(ALICE, frozenset({ALICE})), ALICE),
@@ -126,18 +128,20 @@ def records(*uids: int) -> GenvFacts:
         (GenvFacts((EnvironmentRecord("e", ALICE, pids=(BOB,)), *records(ALICE).environments)), None, ALICE),
     ],
 )
-def test_nobody_takes_an_identifier_over(genv: GenvFacts, before: Membership | None, owner: int) -> None:
+def test_nobody_can_take_over_the_eid_of_an_active_environment(
+    genv: GenvFacts, previous: Membership | None, owner: int
+) -> None:
     known = facts({ALICE: ALICE, BOB: BOB, CAROL: CAROL})
-    owned, rejections = owned_records(genv, known, {"e": before} if before else {})
+    owned, rejections = resolve_owners(genv, known, {"e": previous} if previous else {})
     assert [one.uid for one in owned] == [owner]
     assert [rejection.reason for rejection in rejections] == [DUPLICATE] * (len(genv.environments) - 1)
     assert len(set(rejections)) == len(rejections)
 
 
 def owned_by(
-    uid: int | None, claimed: str | None, *, holds: bool = True, logins: frozenset[int] = frozenset()
+    uid: int | None, claimed: str | None, *, confirmed: bool = True, logins: frozenset[int] = frozenset()
 ) -> OwnedRecord:
-    return OwnedRecord(EnvironmentRecord("e", uid, claimed), uid, holds, frozenset(), logins)
+    return OwnedRecord(EnvironmentRecord("e", uid, claimed), uid, confirmed, frozenset(), logins)
 
 
 @pytest.mark.parametrize(
@@ -146,16 +150,16 @@ def owned_by(
         (owned_by(ALICE, "alice"), "alice", None),
         (owned_by(ALICE, "ally"), "ally", None),
         (owned_by(ALICE, None), "alice", None),
-        (owned_by(BOB, None, holds=False), "bob", None),
-        (owned_by(None, None, holds=False), None, None),
+        (owned_by(BOB, None, confirmed=False), "bob", None),
+        (owned_by(None, None, confirmed=False), None, None),
         (owned_by(5000, None), "5000", None),
         (owned_by(7000, None), None, None),
         (owned_by(ALICE, "bob"), "alice", USERNAME),
         (owned_by(ALICE, "nobody's"), "alice", USERNAME),
         (owned_by(ALICE, "not looked up"), "alice", None),
         (owned_by(ALICE, RESERVED), "alice", RESERVED_NAME),
-        (owned_by(BOB, "alice", holds=False), "bob", None),
-        (owned_by(None, "alice", holds=False), None, None),
+        (owned_by(BOB, "alice", confirmed=False), "bob", None),
+        (owned_by(None, "alice", confirmed=False), None, None),
         (owned_by(5000, "nobody's"), "nobody's", None),
         (owned_by(5000, "bob"), "5000", USERNAME),
         (owned_by(5000, RESERVED), "5000", RESERVED_NAME),
@@ -165,26 +169,26 @@ def owned_by(
         (owned_by(ROOT, "bob", logins=frozenset({ALICE})), "root", USERNAME),
         (owned_by(BOB, "root"), "bob", USERNAME),
         (owned_by(7000, "unknown"), "unknown", None),
-        (owned_by(7000, "unknown", holds=False), None, None),
+        (owned_by(7000, "unknown", confirmed=False), None, None),
     ],
 )
-def test_the_name_is_that_of_the_owner(owned: OwnedRecord, name: str | None, reason: str | None) -> None:
-    found, rejection = username(owned, ACCOUNTS)
+def test_the_username_is_that_of_the_owner(owned: OwnedRecord, name: str | None, reason: str | None) -> None:
+    found, rejection = resolve_username(owned, ACCOUNTS)
     assert (found, rejection and rejection.reason) == (name, reason)
 
 
-def of(uid: int | None, name: str | None, *, holds: bool = True) -> OwnedRecord:
-    return OwnedRecord(replace(RECORD, uid=uid, username=name), uid, holds, frozenset(), frozenset())
+def of(uid: int | None, name: str | None, *, confirmed: bool = True) -> OwnedRecord:
+    return OwnedRecord(replace(RECORD, uid=uid, username=name), uid, confirmed, frozenset(), frozenset())
 
 
 @pytest.mark.parametrize("answer", [{}, {ALICE: None}], ids=["no answer", "no account"])
-def test_somebody_without_a_known_account_is_one_person(answer: dict[int, str | None]) -> None:
-    """Within environments, whether their records name them or not, and outside."""
+def test_a_user_without_a_known_account_has_one_name(answer: dict[int, str | None]) -> None:
+    """Inside environments, whether or not their records have a username, and outside."""
     accounts = AccountFacts({BOB: "bob", **answer}, {"bob": BOB, "robert": None, "alice": None})
     records = of(ALICE, "alice"), of(ALICE, None), of(BOB, "robert"), of(ROOT, "alice")
-    found = with_names_of_records(records, accounts)
+    found = add_record_names(records, accounts)
     assert found.names == {BOB: "bob", ALICE: "alice"}
-    assert [username(one, found)[0] for one in records[:3]] == ["alice", "alice", "bob"]
+    assert [resolve_username(one, found)[0] for one in records[:3]] == ["alice", "alice", "bob"]
 
 
 @pytest.mark.parametrize(
@@ -192,21 +196,21 @@ def test_somebody_without_a_known_account_is_one_person(answer: dict[int, str | 
     [
         (of(ALICE, "bob"),),
         (of(ALICE, RESERVED),),
-        (of(ALICE, "alice", holds=False),),
+        (of(ALICE, "alice", confirmed=False),),
         (of(ALICE, "alice"), of(ALICE, "ally")),
     ],
     ids=["of another uid", "nobody's", "not confirmed", "two names"],
 )
-def test_a_name_in_a_record_that_does_not_tell_who_it_is_is_nobody_elses(records: tuple[OwnedRecord, ...]) -> None:
+def test_a_record_name_is_not_used_where_it_is_ambiguous_or_unconfirmed(records: tuple[OwnedRecord, ...]) -> None:
     for answer in ({}, {ALICE: None}):
         accounts = AccountFacts({BOB: "bob", **answer}, {"bob": BOB, "alice": None, "ally": None})
-        found = with_names_of_records(records, accounts)
+        found = add_record_names(records, accounts)
         assert account_name(ALICE, found) == (str(ALICE) if answer else None)
 
 
-def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:
-    assert username(owned_by(ALICE, "alice"), None) == ("alice", None)
-    assert username(owned_by(ALICE, "alice", holds=False), None) == (None, None)
+def test_the_username_of_a_confirmed_record_is_used_while_accounts_are_unknown() -> None:
+    assert resolve_username(owned_by(ALICE, "alice"), None) == ("alice", None)
+    assert resolve_username(owned_by(ALICE, "alice", confirmed=False), None) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -228,17 +232,17 @@ def test_while_accounts_are_not_known_the_word_of_an_owner_stands() -> None:
         (ProcessOwner(BOB, None), True),
     ],
 )
-def test_a_process_counts_where_its_user_lives(process: ProcessOwner, counts: bool) -> None:
+def test_a_process_counts_in_the_environment_of_which_its_user_is_a_member(process: ProcessOwner, counts: bool) -> None:
     environment = OwnedRecord(RECORD, ALICE, True, frozenset({ALICE}), frozenset(), frozenset({9}))
-    eid, rejection = environment_of(7, process, {"e": environment})
+    eid, rejection = resolve_environment(7, process, {"e": environment})
     assert eid == (process.eid if counts else None)
     assert (rejection and rejection.reason) == (None if counts else PROCESS_ENVIRONMENT)
 
 
-def test_the_name_of_what_is_over_the_limits_is_nobodys() -> None:
-    eid, rejection = environment_of(7, ProcessOwner(ALICE, RESERVED), {})
+def test_the_reserved_name_is_rejected() -> None:
+    eid, rejection = resolve_environment(7, ProcessOwner(ALICE, RESERVED), {})
     assert (eid, rejection and rejection.reason) == (None, RESERVED_NAME)
-    owned, rejections = owned_records(
+    owned, rejections = resolve_owners(
         GenvFacts((EnvironmentRecord(RESERVED, ALICE, pids=(1,)),)), facts({1: ALICE}), {}
     )
     assert (owned, [rejection.reason for rejection in rejections]) == ((), [RESERVED_NAME])
