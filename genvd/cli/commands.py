@@ -212,7 +212,7 @@ def _password(file: Path | None) -> str:
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
     from genvd.config.web import read
-    from genvd.publish import PublishError, publish_as_configured
+    from genvd.publish.publication import PublishError, publication_for
 
     if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
         raise ConfigError(problems)
@@ -220,11 +220,12 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
         log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
         return EXIT_USAGE
     try:
-        directory = publish_as_configured(config, config.listen_port)
+        publication = publication_for(config, config.listen_port)
+        publication.write()
     except PublishError as error:
         log.error("%s", error)
         return EXIT_FAILED
-    write_output(f"{directory}\n".encode())
+    write_output(f"{publication.directory}\n".encode())
     return EXIT_OK
 
 

@@ -18,7 +18,7 @@ from genvd.config.values import show_duration
 from genvd.config.yaml_reader import unexpected
 from genvd.model.snapshot import ListenAddress
 from genvd.publish.publisher import Publisher
-from genvd.publish.scraping import target_for
+from genvd.publish.scrape_config import scrape_target
 from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.service.signals import WAKE, hold_signals, next_signal, wake_main_thread
@@ -127,13 +127,13 @@ class Daemon:
     def _found_target(self) -> str:
         """Return the ``host:port`` under which a Prometheus on this machine reaches this server and nobody else."""
         listening = self._server.listening
-        return target_for(listening.name, listening.port, (*listening.addresses, *listening.unavailable))
+        return scrape_target(listening.name, listening.port, (*listening.addresses, *listening.unavailable))
 
     def _work_until_told_to_stop(self) -> signal.Signals:
         while True:
-            caught = next_signal(self._publisher.seconds_left())
+            caught = next_signal(self._publisher.seconds_until_retry())
             if caught is None:
-                self._publisher.retry(self._config, self._server.port, self._target)
+                self._publisher.retry_if_due(self._config, self._server.port, self._target)
             elif caught == signal.SIGHUP:
                 self._reload()
             elif caught != WAKE:
@@ -150,7 +150,7 @@ class Daemon:
             self._address_came = True
             wake_main_thread()
         if self._ready:
-            self._publisher.look()
+            self._publisher.check_files()
         self._monitor.tick(skipped)
         seconds = time.monotonic() - started
         if (latest := self._monitor.site.latest) is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from genvd.common.output import write_output
 from genvd.overview import overview
-from genvd.publish.scraping import target_for
+from genvd.publish.scrape_config import scrape_target
 from genvd.terminal.client import Access, NotListeningError, NotReadyError, ServiceClient, TimedSnapshot
 from genvd.terminal.pager import Key, Pager
 from genvd.terminal.poller import Poller, SnapshotSource
@@ -114,7 +114,7 @@ def _local_url(config: Config) -> str:
     from genvd.config.web import read
 
     tls = config.listen_web_config_file and read(config.listen_web_config_file).config.tls
-    return f"{'https' if tls else 'http'}://{target_for(config.listen_address, config.listen_port)}"
+    return f"{'https' if tls else 'http'}://{scrape_target(config.listen_address, config.listen_port)}"
 
 
 class _LocalSource:

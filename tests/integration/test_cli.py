@@ -472,7 +472,7 @@ def test_a_simulated_machine_is_published_only_where_somebody_says(tmp_path: Pat
     file = config_file(tmp_path, "")
     with Monitor(["--demo", "-c", file]) as monitor:
         (line,) = [line for line in monitor.output if "publish" in line]
-        assert line.endswith("demo: nothing is published; --config-dir or publish.directory says where it is to be\n")
+        assert line.endswith("demo: no files are published; name a directory with --config-dir or publish.directory\n")
         assert not named(monitor.metrics(), "genv_monitor_publish_success")
         assert (state_directory / "metrics/prometheus/prometheus.yml").read_text() == real
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import genvd.publish
-from genvd.publish import published_files
+from genvd.publish.publication import published_files
 from tests.support import debian
 
 MACHINES = 20

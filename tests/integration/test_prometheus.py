@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from genvd.metrics.contract import CONTRACT
-from genvd.publish import published_files
+from genvd.publish.publication import published_files
 from tests.standin import Gpu, Process
 from tests.support import debian
 from tests.support.monitor import PROGRAM, Monitor

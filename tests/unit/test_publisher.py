@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from genvd.config.schema import Config
-from genvd.publish import publish
-from genvd.publish.publisher import LASTING_SECONDS, RESTORE_SECONDS, Publisher
-from genvd.publish.scraping import targets
+from genvd.publish.publication import Publication
+from genvd.publish.publisher import MIN_SECONDS_BETWEEN_RESTORES, RESTORE_SECONDS, Publisher
+from genvd.publish.scrape_config import target_lines
 from tests.support.needs import need_root
 
 FILE = Path("prometheus/prometheus.yml")
@@ -36,10 +36,10 @@ class Run:
 
     def tick(self, seconds: float = 5.0) -> bool | None:
         self.now += seconds
-        if self.publisher.seconds_left() == 0:
+        if self.publisher.seconds_until_retry() == 0:
             self.published += 1
-        self.publisher.retry(self.config, 8000)
-        self.publisher.look()
+        self.publisher.retry_if_due(self.config, 8000)
+        self.publisher.check_files()
         return self.success[-1]
 
 
@@ -52,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def other(run: Run) -> None:
     assert run.config.publish_directory
-    publish(run.config.publish_directory, targets(["localhost:9000"]))
+    Publication.create(run.config.publish_directory, target_lines(["localhost:9000"])).write()
 
 
 def test_what_another_one_writes_is_published_again_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -74,7 +74,7 @@ def test_a_fight_of_two_writers_has_an_end(run: Run, caplog: pytest.LogCaptureFi
     for _ in range(int(hours * 3600 / 60)):
         other(run)
         run.tick(60)
-    assert hours - 2 <= run.published <= 3600 * hours / LASTING_SECONDS + 1
+    assert hours - 2 <= run.published <= 3600 * hours / MIN_SECONDS_BETWEEN_RESTORES + 1
     assert not run.success[-1]
     assert len(caplog.records) <= 6 * hours
 

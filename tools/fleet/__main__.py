@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from genvd.config.schema import Config
-from genvd.publish import publish_as_configured
+from genvd.publish.publication import publication_for
 from tests.support.prometheus import Prometheus
 from tools.fleet.history import add_history
 from tools.fleet.machines import SimulatedMachine
@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _publish(directory: Path, port: int, machines: int) -> Path:
     file = directory / "machines.json"
     write_targets(file, port, machines)
-    return publish_as_configured(Config(publish_targets=(str(file),), publish_directory=directory / "published"), port)
+    publication = publication_for(Config(publish_targets=(str(file),), publish_directory=directory / "published"), port)
+    publication.write()
+    return publication.directory
 
 
 def _at_interval(published: Path, seconds: int) -> Path:

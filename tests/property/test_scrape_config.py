@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genvd.config.loader import ConfigError, load
-from genvd.publish import publish_as_configured
+from genvd.publish.publication import publication_for
 from tests.support import debian
 from tests.support.certificates import issue
 
@@ -68,7 +68,8 @@ def test_promtool_accepts_what_is_accepted(
     except ConfigError as error:
         assert all(problem.startswith(f"{file}:1: ") for problem in error.problems)
         return
-    published = publish_as_configured(config, 8000) / "prometheus/prometheus.yml"
+    publication_for(config, 8000).write()
+    published = place / "published/prometheus/prometheus.yml"
     command = (debian.promtool(), "check", "config", str(published))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr + published.read_text()

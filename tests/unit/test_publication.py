@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from genvd.common.safe_tree import UnsafePathError, write_file
-from genvd.publish import PublishError, publish
-from genvd.publish.scraping import target_for, targets
+from genvd.publish.publication import Publication, PublishError
+from genvd.publish.scrape_config import scrape_target, target_lines
 from tests.support.needs import need, need_command, need_root
 
 SOMEBODY = 65534
@@ -29,7 +29,7 @@ SOMEBODY = 65534
 FILE = Path("prometheus/prometheus.yml")
 FILES = Path(__file__).parents[2] / "genvd/publish/files"
 
-HERE = targets(["localhost:8000"])
+HERE = target_lines(["localhost:8000"])
 
 Publish = Callable[[Path], str]
 """Publish in a directory; give what is said about it."""
@@ -59,7 +59,7 @@ def umask(value: int) -> Iterator[None]:
 
 
 def publish_to(directory: Path) -> None:
-    publish(directory, HERE)
+    Publication.create(directory, HERE).write()
 
 
 def complaint(directory: Path) -> str:
@@ -115,7 +115,7 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
 
 
 def test_prometheus_is_told_the_target(root: Path) -> None:
-    publish(root, targets(["gpu-01:9000"]))
+    Publication.create(root, target_lines(["gpu-01:9000"])).write()
     document = yaml.safe_load((root / FILE).read_text())
     (job,) = document["scrape_configs"]
     assert (job["job_name"], job["static_configs"]) == ("genv", [{"targets": ["gpu-01:9000"]}])
@@ -145,7 +145,7 @@ def test_rules_are_published_as_they_are(root: Path) -> None:
 
 
 def test_grafana_is_told_where_prometheus_is(root: Path) -> None:
-    publish(root, HERE, "https://p.example.org/$x?a=b#c")
+    Publication.create(root, HERE, "https://p.example.org/$x?a=b#c").write()
     (source,) = yaml.safe_load((root / "grafana/provisioning/datasources/default.yml").read_text())["datasources"]
     assert source["url"] == "https://p.example.org/$$x?a=b#c"  # Grafana takes $$ for $
     assert (source["type"], source["access"], source["isDefault"]) == ("prometheus", "proxy", True)
@@ -177,7 +177,7 @@ def test_target(address: str, target: str) -> None:
     if target == "localhost:8000" and address in ("127.0.0.1", "0.0.0.0"):
         found = {one[0] for one in socket.getaddrinfo("localhost", None)}
         need(found == {socket.AF_INET}, "needs a localhost that is 127.0.0.1 only", optional=True)
-    assert target_for(address, 8000) == target
+    assert scrape_target(address, 8000) == target
 
 
 @pytest.mark.parametrize("value", [0o000, 0o022, 0o077, 0o777])
@@ -259,7 +259,7 @@ def test_a_directory_of_somebody_on_the_way_is_refused_unless_it_is_genvs_own(tm
     text = complaint(somebodys / "below" / "metrics")
     assert f"{somebodys}: belongs to " in text
     assert list(somebodys.iterdir()) == []
-    publish(somebodys / "metrics", HERE, world_writable=somebodys)
+    Publication.create(somebodys / "metrics", HERE, world_writable=somebodys).write()
     assert (somebodys / "metrics" / FILE).exists()
 
 
@@ -448,14 +448,14 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         publish_to(disk / "metrics")  # there is nothing to write
         with pytest.raises(PublishError, match="Read-only file system"):
-            publish(disk / "metrics", targets(["other:1"]))
+            Publication.create(disk / "metrics", target_lines(["other:1"])).write()
         text = complaint(disk / "new" / "metrics")
         assert f"cannot publish {disk}/new: Read-only file system" in text
 
 
 PUBLISH = (
-    "import sys; from pathlib import Path; from genvd.publish import *\n"
-    "try: publish(Path(sys.argv[1]), '')\n"
+    "import sys; from pathlib import Path; from genvd.publish.publication import Publication, PublishError\n"
+    "try: Publication.create(Path(sys.argv[1]), '').write()\n"
     "except PublishError as error: sys.exit(str(error))"
 )
 
@@ -484,7 +484,7 @@ def publish_as_somebody(public_directory: Path) -> Publish:
         return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
     candidates = (sys.executable, "/usr/bin/python3")
-    pythons = [python for python in candidates if start(python, "import genvd.publish").returncode == 0]
+    pythons = [python for python in candidates if start(python, "import genvd.publish.publication").returncode == 0]
     need(pythons, "needs a checkout that every user can read, so not below /root, and a Python for it")
     return lambda directory: start(pythons[0], PUBLISH, str(directory)).stderr.strip()
 

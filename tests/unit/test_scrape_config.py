@@ -10,7 +10,7 @@ import yaml
 
 from genvd.config.loader import load
 from genvd.config.schema import Config
-from genvd.publish import publish_as_configured
+from genvd.publish.publication import publication_for
 
 CERTIFICATES = {"ca_file": "/p/ca.pem", "cert_file": "/p/c.pem", "key_file": "/p/c.key"}
 
@@ -18,7 +18,8 @@ CERTIFICATES = {"ca_file": "/p/ca.pem", "cert_file": "/p/c.pem", "key_file": "/p
 def published(directory: Path, config: Config) -> str:
     """Return the published prometheus.yml."""
     overrides = {"publish_directory": directory / "published"}
-    publish_as_configured(load(None, {name: getattr(config, name) for name in config.__slots__} | overrides), 8000)
+    settings = {name: getattr(config, name) for name in config.__slots__} | overrides
+    publication_for(load(None, settings), 8000).write()
     return (directory / "published/prometheus/prometheus.yml").read_text()
 
 

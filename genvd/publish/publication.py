@@ -1,0 +1,161 @@
+"""The published files: their content for a configuration, and writing them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from genvd.common.safe_tree import UnsafePathError, write_file
+from genvd.config.paths import publish_directory, state_directory
+from genvd.config.schema import DEFAULT_PROMETHEUS_URL
+from genvd.publish.scrape_config import scrape_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genvd.config.schema import Config
+
+_FILES = Path(__file__).parent / "files"
+
+_VERBATIM = ("grafana/dashboards/*.json", "prometheus/rules/*.yml")
+"""Files that are no templates: their dollar signs are variables of dashboards and templates of alerts."""
+
+
+class PublishError(Exception):
+    """A file could not be published. The text is one line: the thing, the reason, the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The Prometheus and Grafana files for one configuration."""
+
+    directory: Path
+    """Where the files are written; an absolute path."""
+    values: dict[str, str]
+    """The values for the names in the templates."""
+    world_writable: Path | None = None
+    """A parent directory that is created writable for everybody: genv's own state directory, which genv creates so."""
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        job: str,
+        prometheus_url: str = DEFAULT_PROMETHEUS_URL,
+        world_writable: Path | None = None,
+    ) -> Publication:
+        """Return the files for these settings.
+
+        Args:
+            directory: where to write them.
+            job: the lines of the scrape job below its name; see :mod:`genvd.publish.scrape_config`.
+            prometheus_url: where Grafana reaches Prometheus.
+            world_writable: see :attr:`world_writable`.
+
+        Raises:
+            PublishError: the name of the directory is not possible.
+        """
+        directory = directory.absolute()
+        _check_name(directory)
+        return cls(directory, _template_values(directory, job, prometheus_url), world_writable)
+
+    def content(self, relative: Path) -> bytes:
+        """Return the content of one of :func:`published_files`."""
+        text = (_FILES / relative).read_text(encoding="utf-8")
+        if not any(map(relative.match, _VERBATIM)):
+            text = Template(text).substitute(self.values)
+        return text.encode()
+
+    def write(self) -> None:
+        """Write the files, and create the directory if it is missing.
+
+        Raises:
+            PublishError: a file could not be written. The others are written nevertheless.
+        """
+        problems = [problem for relative in published_files() if (problem := self._write(relative))]
+        if problems:
+            raise PublishError(problems[0])
+
+    def _write(self, relative: Path) -> str | None:
+        """Write one file; return the problem in one line, or None."""
+        try:
+            write_file(self.directory, relative, self.content(relative), self.world_writable)
+        except UnsafePathError as error:
+            return f"cannot publish {error} with --config-dir or publish.directory"
+        except OSError as error:
+            return (
+                f"cannot publish {error.filename or self.directory / relative}: {error.strerror};"
+                " make it writable or choose another directory with --config-dir or publish.directory"
+            )
+        return None
+
+
+def publication_for(config: Config, port: int, target: str | None = None) -> Publication:
+    """Return the files for a configuration.
+
+    Args:
+        config: the configuration.
+        port: the port that this monitor serves on.
+        target: ``host:port`` of this monitor; None for the one in the configuration.
+
+    Raises:
+        PublishError: the name of the directory is not possible.
+    """
+    job = scrape_job(config, port, target)
+    shared = state_directory(config).resolve()
+    return Publication.create(publish_directory(config), job, config.publish_prometheus_url, shared)
+
+
+def published_files() -> Iterator[Path]:
+    """Return the paths of the files, relative to the directory in which they are published."""
+    return (path.relative_to(_FILES) for path in sorted(_FILES.rglob("*")) if path.is_file())
+
+
+def _template_values(directory: Path, job: str, prometheus_url: str) -> dict[str, str]:
+    grafana = directory / "grafana"
+    return {
+        "job": job,
+        "rules": _rules_pattern(directory / "prometheus"),
+        "provisioning": _quote_ini(str(grafana / "provisioning")),
+        "home_dashboard": _quote_ini(str(grafana / "dashboards" / "overview.json")),
+        "dashboards": _quote_provisioning(str(grafana / "dashboards")),
+        "prometheus_url": _quote_provisioning(prometheus_url),
+    }
+
+
+def _check_name(directory: Path) -> None:
+    name = str(directory)
+    if not name.isprintable() or "${" in name or "$__" in name:
+        raise PublishError(
+            f"cannot publish in {name!r}: Prometheus and Grafana do not support a path with such characters;"
+            " choose another directory with --config-dir or publish.directory"
+        )
+
+
+def _rules_pattern(prometheus: Path) -> str:
+    """Return the pattern of the rule files.
+
+    It is relative to prometheus.yml, so that both can be copied elsewhere together. Prometheus puts the directory of
+    prometheus.yml in front of it and matches the result. If that directory has special characters, the pattern is
+    therefore absolute, and escapes them; an asterisk cannot be escaped and becomes a question mark.
+    (https://pkg.go.dev/path/filepath#Match; config.go of Prometheus, patRulePath)
+    """
+    name = str(prometheus)
+    if not any(character in name for character in "*?[\\"):
+        return json.dumps("rules/*.yml")
+    escaped = re.sub(r"[?\[\\]", r"\\\g<0>", name).replace("*", "?")
+    return json.dumps(f"{escaped}/rules/*.yml", ensure_ascii=False)
+
+
+def _quote_ini(value: str) -> str:
+    """Return a value for grafana.ini, quoted if a part of it would be read as a comment."""
+    return f"`{value}`" if "#" in value or ";" in value else value
+
+
+def _quote_provisioning(value: str) -> str:
+    """Return a value for Grafana's provisioning files: quoted for YAML, with its dollar signs escaped."""
+    return json.dumps(value.replace("$", "$$"), ensure_ascii=False)
