@@ -1,1 +1,1 @@
-"""Collectors: each knows one kind of outside thing and gives plain facts. None of them knows a metric."""
+"""Collectors: each reads one outside system and returns plain facts. They know nothing of metrics."""

@@ -1,6 +1,6 @@
-"""What a collector is, and what the GPUs are asked.
+"""The interface of all collectors, and the request to the GPU collector.
 
-A collector knows one kind of outside thing and gives plain facts. It knows no metric.
+A collector reads one outside system, such as the driver or /proc, and returns plain facts. It knows nothing of metrics.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ if TYPE_CHECKING:
     from genvd.config.schema import Config
 
 
-QuestionT = TypeVar("QuestionT", contravariant=True)
+RequestT = TypeVar("RequestT", contravariant=True)
 FactsT = TypeVar("FactsT", covariant=True)
 
 
 class CollectorError(Exception):
-    """The outside does not answer as it should. The text is one line: the thing, the reason, the way out."""
+    """A collector could not get its facts. The message is one line: the thing, the reason, the way out."""
 
     def __init__(self, text: str, reason: str | None = None, partial: object = None) -> None:
-        """Say what is wrong.
+        """Create an error.
 
         Args:
-            text: for people.
+            text: the message for people.
             reason: the kind of failure in one word, for metrics.
-            partial: facts that hold all the same, in place of the last good ones.
+            partial: facts that are valid nevertheless. They replace the last good ones.
         """
         super().__init__(text)
         self.reason = reason
         self.partial = partial
 
 
-class Collector(Protocol[QuestionT, FactsT]):
-    """One kind of outside thing."""
+class Collector(Protocol[RequestT, FactsT]):
+    """Reads one outside system."""
 
     @property
     def name(self) -> str:
-        """What the collector is called in metrics and in the log."""
+        """The name of the collector in metrics and in the log."""
 
-    def collect(self, request: QuestionT) -> FactsT:
-        """Return what the outside tells now; raise :class:`CollectorError` when it tells nothing usable."""
+    def collect(self, request: RequestT) -> FactsT:
+        """Return the current facts; raise :class:`CollectorError` if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceGroups:
-    """The switches of monitor.yaml's section ``metrics``: what is off is neither shown nor asked for."""
+    """The groups of GPU metrics, as switched in the section ``metrics`` of the configuration."""
 
     device_details: bool = True
     memory_health: bool = True
@@ -57,15 +57,15 @@ class DeviceGroups:
 
 
 def device_groups(config: Config) -> DeviceGroups:
-    """Return what the configuration wants."""
+    """Return the groups that the configuration enables."""
     return DeviceGroups(**{field.name: getattr(config, f"metrics_{field.name}") for field in fields(DeviceGroups)})
 
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """What a tick wants to know of the GPUs."""
+    """What to collect from the GPUs."""
 
     deadline: float
-    """When the answer is wanted, of :func:`time.monotonic`."""
+    """When the facts must be there, as a time of :func:`time.monotonic`."""
     groups: DeviceGroups = DeviceGroups()
-    """What is not wanted is absent in the answer; a collector that can do without asking for it does."""
+    """Values of disabled groups are absent in the facts. Where possible, they are not even read."""

@@ -1,4 +1,4 @@
-"""The devices of a driver, each asked by itself: one that hangs, or fails, hides no other."""
+"""Collects all GPUs of a driver, each with a runner of its own, so that one that hangs or fails hides no other."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Q = TypeVar("Q")
+RequestT = TypeVar("RequestT")
+T = TypeVar("T")
 
-_SHARE_FOR_DEVICES = 0.8
-"""Of the time for a reading; the rest is for telling in time what the devices told."""
+_DEVICE_TIME_SHARE = 0.8
+"""Share of the time of a collection that the GPUs get. The rest is for passing on their facts in time."""
 
 MAX_LOGGED_DEVICES = 16
-"""DeviceSet that fail at a time and have a line each in the log."""
+"""GPUs that can be logged as failing one by one at the same time. The others are only counted."""
 
 _MORE = "more"
-"""What can go wrong besides: more devices than these."""
+"""Key in the error log for the GPUs that are only counted."""
 
 
 class DeviceLostError(Exception):
-    """The device does not answer any more: it fell off the bus or needs a reset."""
+    """The GPU no longer answers: it fell off the bus or needs a reset."""
 
     def __init__(self, text: str, code: int | None = None) -> None:
-        """Make one.
+        """Create an error.
 
         Args:
             text: what is wrong.
-            code: the driver's number for that, if it gives one.
+            code: the error code of the driver, if there is one.
         """
         super().__init__(text)
         self.code = code
@@ -49,69 +50,68 @@ class DeviceLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What one device told."""
+    """The facts of one GPU."""
 
     device: Device
     contexts: tuple[Context, ...] | None
-    """None when it does not tell who computes on it."""
+    """None if its process list is unavailable."""
 
 
-class DeviceSet(Generic[Q]):
-    """All devices of a driver, by their places."""
+class DeviceSet(Generic[RequestT]):
+    """Collects all GPUs of a driver, by their index."""
 
-    def __init__(self, collector: Callable[[int], Collector[Q, DeviceFacts]]) -> None:
-        """Make it ready to ask.
+    def __init__(self, make_collector: Callable[[int], Collector[RequestT, DeviceFacts]]) -> None:
+        """Create a set; no GPU is read yet.
 
         Args:
-            collector: gives what asks the device at an index.
+            make_collector: returns a collector for the GPU with the given index.
         """
         self.pool = WorkerPool("devices")
-        self._collector = collector
-        self._devices: dict[int, Runner[Q, DeviceFacts]] = {}
+        self._make_collector = make_collector
+        self._runners: dict[int, Runner[RequestT, DeviceFacts]] = {}
         self._errors = ErrorLog(log, STEADY_TICKS, max_active=MAX_LOGGED_DEVICES)
         self._more = ErrorLog(log, STEADY_TICKS)
-        self._last: dict[int, Device] = {}  # of each index, as it answered last
+        self._last: dict[int, Device] = {}  # by index, as it was when it last answered
 
     @property
     def busy(self) -> bool:
-        """Whether a device still works on a request."""
-        return any(device.busy for device in self._devices.values())
+        """Whether a call for any GPU is still running."""
+        return any(runner.busy for runner in self._runners.values())
 
     def forget_identities(self) -> None:
-        """Take no device any more for the one that was at its index before."""
+        """Forget which GPU was at which index."""
         self._last.clear()
 
-    def start(self, count: int, request: Q, deadline: float) -> None:
-        """Ask the first ``count`` devices, and forget the others."""
-        for index in [index for index in self._devices if index >= count]:
+    def start(self, count: int, request: RequestT, deadline: float) -> None:
+        """Start to collect the first ``count`` GPUs, and forget the others."""
+        for index in [index for index in self._runners if index >= count]:
             self._last.pop(index, None)
-            self._errors.forget(self._devices[index].name)
-            if self._devices[index].busy:
-                self._devices[index].discard()
+            self._errors.forget(self._runners[index].name)
+            if self._runners[index].busy:
+                self._runners[index].discard()
             else:
-                del self._devices[index]
+                del self._runners[index]
         for index in range(count):
-            if index not in self._devices:
-                self._devices[index] = Runner(self._collector(index), self.pool, self._errors)
-            self._devices[index].start(request, deadline)
+            if index not in self._runners:
+                self._runners[index] = Runner(self._make_collector(index), self.pool, self._errors)
+            self._runners[index].start(request, deadline)
 
     def result(self, count: int) -> tuple[GpuFacts, bool]:
-        """Return the facts from the devices, waiting until the deadline, and whether all of them hang."""
-        told = [self._told(index) for index in range(count)]
-        self._log_how_many_more()
-        return _gpu_facts([facts for facts, _ in told]), bool(told) and all(hung for _, hung in told)
+        """Wait until the deadline; return the facts of all GPUs, and whether all of them hang."""
+        results = [self._result_of(index) for index in range(count)]
+        self._log_unlogged_count()
+        return _join([facts for facts, _ in results]), bool(results) and all(hung for _, hung in results)
 
-    def _log_how_many_more(self) -> None:
-        """Count in one line the devices that fail beyond those that are logged one by one."""
+    def _log_unlogged_count(self) -> None:
         if more := self._errors.unlogged:
-            text = f"{more} more device{'' if more == 1 else 's'} cannot be read; see 'nvidia-smi -L' and 'dmesg'"
+            text = f"{more} more GPU{'' if more == 1 else 's'} cannot be read; see 'nvidia-smi -L' and 'dmesg'"
             self._more.report(_MORE, text, kind=_MORE)
         else:
-            self._more.clear(_MORE, "the further devices can be read again, or are gone")
+            self._more.clear(_MORE, "the other GPUs can be read again, or are gone")
 
-    def _told(self, index: int) -> tuple[DeviceFacts, bool]:
-        """Return what is known of a device, and whether it hangs; of one that hangs for long, which one it is."""
-        facts, status = self._devices[index].result()
+    def _result_of(self, index: int) -> tuple[DeviceFacts, bool]:
+        """Return the facts of a GPU, and whether it hangs. After a long failure only its identity is left."""
+        facts, status = self._runners[index].result()
         if status.success and facts:
             self._last[index] = facts.device
             return facts, False
@@ -120,22 +120,22 @@ class DeviceSet(Generic[Q]):
 
 
 def device_deadline(deadline: float) -> float:
-    """Return until when devices are waited for, so that what they told is told in time."""
+    """Return the deadline for the GPUs, which leaves time before ``deadline`` to pass on their facts."""
     now = time.monotonic()
-    return now + _SHARE_FOR_DEVICES * max(0.0, deadline - now)
+    return now + _DEVICE_TIME_SHARE * max(0.0, deadline - now)
 
 
 def all_devices_hung(facts: GpuFacts) -> CollectorError:
-    """Return why the driver gives nothing usable."""
+    """Return the error of the driver if every GPU hangs."""
     return CollectorError(
-        "no device answers in time; the monitor waits for the driver, and only a restart of the machine may help it",
+        "no GPU answers in time; the monitor keeps waiting, but the driver may need a restart of the machine",
         HUNG,
         facts,
     )
 
 
 def _identity(device: Device) -> Device:
-    """Return which device it is, without how it does."""
+    """Return a copy with only the values that identify and describe the GPU, none that change."""
     return Device(
         index=device.index,
         uuid=device.uuid,
@@ -148,53 +148,50 @@ def _identity(device: Device) -> Device:
     )
 
 
-def _gpu_facts(told: list[DeviceFacts]) -> GpuFacts:
-    contexts: list[Context] = [context for facts in told for context in facts.contexts or ()]
-    listed = not told or any(facts.contexts is not None for facts in told)
-    there = {facts.device.uuid for facts in told if facts.device.up}
+def _join(facts_by_index: list[DeviceFacts]) -> GpuFacts:
+    contexts: list[Context] = [context for facts in facts_by_index for context in facts.contexts or ()]
+    listed = not facts_by_index or any(facts.contexts is not None for facts in facts_by_index)
+    up_uuids = {facts.device.uuid for facts in facts_by_index if facts.device.up}
     devices = (
         Device(facts.device.index, up=facts.device.up)
-        if not facts.device.up and facts.device.uuid in there
+        if not facts.device.up and facts.device.uuid in up_uuids
         else facts.device
-        for facts in told  # one that is down was at its index when it last answered; it may be elsewhere by now
+        for facts in facts_by_index  # a GPU that is down may have another index by now
     )
     return GpuFacts(tuple(devices), tuple(contexts) if listed else None)
 
 
-T = TypeVar("T")
-
-
 class PartReader:
-    """Reads the parts of one device."""
+    """Reads the parts of one GPU. A bug in the code for one part costs only that part."""
 
     def __init__(self, name: str, errors: ErrorLog | None = None) -> None:
-        """Make it ready to read.
+        """Create a reader.
 
         Args:
-            name: of the device, for the log.
-            errors: where failures are logged; None for a log of its own.
+            name: the name of the GPU in the log.
+            errors: the log of failures; None to create one.
         """
         self._name = name
         self._errors = errors or ErrorLog(log, STEADY_TICKS)
 
-    def read(self, part: str, read: Callable[[], T], nothing: T) -> T:
-        """Return what is read, or ``nothing`` if that fails as nobody expects.
+    def read(self, part: str, read: Callable[[], T], default: T) -> T:
+        """Return what ``read`` returns, or ``default`` if it raises an unexpected exception.
 
         Args:
-            part: what is read, for the log.
-            read: reads it.
-            nothing: stands for a part of which nothing is known.
+            part: the name of the part in the log.
+            read: reads the part.
+            default: stands for a part of which nothing is known.
 
         Raises:
-            DeviceLostError: the device does not answer any more.
+            DeviceLostError: the GPU no longer answers.
         """
         try:
             value = read()
         except DeviceLostError:
             raise
         except Exception as error:
-            self._errors.defect(part, f"{self._name}: its {part}", error, " and is left out")
-            return nothing
+            self._errors.defect(part, f"{self._name}: reading {part}", error, ", so its values are absent")
+            return default
         if part in self._errors.active:
-            self._errors.clear(part, f"{self._name}: its {part} can be read again")
+            self._errors.clear(part, f"{self._name}: {part} can be read again")
         return value

@@ -1,4 +1,4 @@
-"""Which collectors there are, and which of them are asked: those of this machine, or of a simulated one."""
+"""Creates the collectors: those of this machine, or those of the demo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Collectors:
-    """The outside things that a machine consists of, real or simulated."""
+    """All collectors of a machine, real or simulated."""
 
     mode: str
     """``live`` or ``demo``."""
@@ -31,15 +31,15 @@ class Collectors:
     processes: Collector[ProcessRequest, ProcessFacts]
     accounts: Collector[AccountRequest, AccountFacts]
     bindings_version: str = "unknown"
-    """Of the Python library through which the GPUs are asked."""
+    """Version of nvidia-ml-py."""
     restart_reason: Callable[[str], str | None] = lambda driver_state: None
-    """Tells, by the state of the driver, why only a new process can use it; None while this one will do."""
+    """Returns why only a new process can use a driver in this state; None if this process can."""
     set_interval: Callable[[float], None] = lambda seconds: None
-    """Told by a reload how many seconds are from one look to the next; what is real has a clock of its own."""
+    """Called after a reload with the seconds between two collections. Only the simulated machine needs them."""
 
 
 def make_collectors(config: Config, demo: int | None) -> Collectors:
-    """Return what to look at: the real machine, or a simulated one with so many devices."""
+    """Return the collectors of this machine, or of a simulated one with ``demo`` GPUs."""
     from genvd.collectors.nvml.driver import bindings_version
 
     if demo is not None:
@@ -52,7 +52,7 @@ def make_collectors(config: Config, demo: int | None) -> Collectors:
             DemoProcesses,
         )
 
-        log.warning("demo: everything shown is simulated, a machine with %d devices", demo)
+        log.warning("demo: everything shown is simulated, a machine with %d GPUs", demo)
         machine = DemoMachine(devices=demo, seconds_per_tick=config.collect_interval, epoch=time.time())
         return Collectors(
             "demo",

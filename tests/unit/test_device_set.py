@@ -39,7 +39,7 @@ def test_many_devices_that_fail_are_a_few_lines_and_a_number(caplog: pytest.LogC
 
     said = look(200)
     assert len(said) == MAX_LOGGED_DEVICES + 1
-    assert said[-1].startswith(f"{200 - MAX_LOGGED_DEVICES} more devices cannot be read; see ")
+    assert said[-1].startswith(f"{200 - MAX_LOGGED_DEVICES} more GPUs cannot be read; see ")
     assert [look(200) for _ in range(3)] == [[], [], []]
     failing.clear()
     said = [line for _ in range(STEADY_TICKS) for line in look(200)]
@@ -47,7 +47,7 @@ def test_many_devices_that_fail_are_a_few_lines_and_a_number(caplog: pytest.LogC
     failing.update(range(100, 200))
     look(200)
     assert [line for _ in range(STEADY_TICKS + 1) for line in look(2)] == [
-        "the further devices can be read again, or are gone"
+        "the other GPUs can be read again, or are gone"
     ]
     failing.update({0, 1})
     assert look(2) == ["device 0: does not answer", "device 1: does not answer"]

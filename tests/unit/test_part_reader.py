@@ -14,14 +14,14 @@ def fail() -> int:
 
 
 def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    parts = PartReader("device 3")
+    reader = PartReader("device 3")
     with caplog.at_level(logging.WARNING):
-        assert [parts.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
-        assert parts.read("fabric", lambda: 7, -1) == 7
-        assert parts.read("fabric", fail, -1) == -1
+        assert [reader.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
+        assert reader.read("fabric", lambda: 7, -1) == 7
+        assert reader.read("fabric", fail, -1) == -1
     assert [record.getMessage().split(" failed")[0] for record in caplog.records] == [
-        "device 3: its NVLinks",
-        "device 3: its fabric",
+        "device 3: reading NVLinks",
+        "device 3: reading fabric",
     ]
 
 
