@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 Made by `make generate` from `genvd/config/schema.py`. The same is in the manual page monitor.yaml(5), in the commented
 [sample](../packaging/monitor.yaml) and, for editors, in the [JSON Schema](../packaging/monitor.schema.json).
 
-`/etc/genv/monitor.yaml` is read if it is there; `--config FILE` names another. It is YAML: sections, and in each of
-them keys with values. Every section and every key is optional.
+The configuration file is `/etc/genv/monitor.yaml`, if it exists; `--config FILE` reads another file. It is YAML:
+sections that contain keys with values. Every section and every key is optional.
 
 ```yaml
 listen:
@@ -27,20 +27,20 @@ collect:
 ```
 
 ```shell
-genv monitor check                      # says all that is wrong, each with its line, and prints what would hold
-systemctl reload genv-monitor           # applies it; no scrape is lost
+genv monitor check                      # prints every problem with its line, or the resulting configuration
+systemctl reload genv-monitor           # applies the file; no scrape is lost
 ```
 
-The command line wins over the file, and the file over the defaults. A broken file is refused as a whole: a monitor that
-runs goes on with what it has, and one that starts does not. A duration is `10s`, `1m30s` or `500ms` with the units
-ms, s, m, h and d; a plain number is seconds.
+The command line overrides the file, and the file overrides the defaults. A file with a problem is not applied
+at all: a running monitor keeps its previous configuration, and a new one does not start. A duration is `10s`,
+`1m30s` or `500ms`, with the units ms, s, m, h and d; a plain number is seconds.
 """
 
 _OPTIONS = """\
 ## On the command line
 
-`genv monitor COMMAND --help` has all options of a command; they stand before it or after it. These set
-a key of the file:
+`genv monitor COMMAND --help` shows all options of a command. An option may come before or after the command. These
+options set a key of the file:
 
 | option | key |
 | --- | --- |
@@ -49,11 +49,11 @@ a key of the file:
 _ENVIRONMENT = """\
 ## Environment variables
 
-| variable | says |
+| variable | meaning |
 | --- | --- |
-| `GENV_TMPDIR` | genv's state directory where `genv.state_directory` is empty, as genv itself takes it |
-| `STATE_DIRECTORY` | set by systemd: where `publish.directory` and `ledger.directory` are by default |
-| `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `LISTEN_FDS` | set by systemd: whom to tell how it is, and the socket to serve |
+| `GENV_TMPDIR` | genv's state directory if `genv.state_directory` is empty; genv uses the same variable |
+| `STATE_DIRECTORY` | set by systemd: the default location of `publish.directory` and `ledger.directory` |
+| `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `LISTEN_FDS` | set by systemd: readiness, watchdog and the listening socket |
 """
 
 
@@ -64,7 +64,7 @@ def configuration_reference() -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return packaging/monitor.schema.json, by which editors complete and check monitor.yaml."""
+    """Return the JSON Schema with which editors complete and check monitor.yaml."""
     sections: dict[str, Any] = {
         name: {
             "type": ["object", "null"],

@@ -1,4 +1,4 @@
-"""monitor.yaml -> Config. Every problem is reported at once, each with its place."""
+"""Loads monitor.yaml into a Config, and reports all problems together, each with its line."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class _Problem:
 
 
 def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
-    """Return the configuration: the defaults, then the file, then what the command line says.
+    """Return the configuration: the defaults, overridden by the file, overridden by the command line.
 
     Args:
-        path: the file; None for none.
-        overrides: fields of :class:`Config` that win over the file.
+        path: the file, if any.
+        overrides: fields of :class:`Config` that the command line sets.
 
     Raises:
-        ConfigError: the file cannot be read, or something in it is wrong.
+        ConfigError: the file cannot be read, or contains a problem.
     """
     try:
         return _loaded(path, overrides)
     except ConfigError:
         raise
-    except Exception as error:  # a service that is asked to reload goes on, whatever is in the file
+    except Exception as error:  # no file may end a service that reloads it
         raise ConfigError([unexpected(path or "command line", error)]) from None
 
 
@@ -54,10 +54,10 @@ def _loaded(path: Path | None, overrides: dict[str, Any] | None) -> Config:
 
 
 def parse_option(field: str, text: str) -> Any:
-    """Return the value of a field of :class:`Config` given as text on the command line.
+    """Return the value of a field of :class:`Config` from text on the command line.
 
     Raises:
-        ValueError: it is wrong; the text says what was expected.
+        ValueError: the text is not a valid value; the message says what was expected.
     """
     return next(setting for setting in settings() if setting.field == field).kind.parse(text)
 
@@ -75,7 +75,7 @@ def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[
 
 
 class _Reader:
-    """Walks the tree of one YAML document along the schema, and collects values and problems."""
+    """Reads the values of a YAML document according to the schema, and collects all problems."""
 
     def __init__(self, root: yaml.Node | None) -> None:
         self.problems: list[_Problem] = []
@@ -84,10 +84,10 @@ class _Reader:
         self._settings = {(setting.section, setting.key): setting for setting in settings()}
 
     def values(self) -> dict[str, Any]:
-        """Return the values of the fields of :class:`Config` that the document sets."""
+        """Return the fields of :class:`Config` that the document sets, with their values."""
         values: dict[str, Any] = {}
         for section, node in self._mapping(self._root, "", list(SECTIONS)):
-            keys = [key for of_section, key in self._settings if of_section == section]
+            keys = [key for its_section, key in self._settings if its_section == section]
             for key, value in self._mapping(node, section, keys):
                 self._value(self._settings[section, key], value, values)
         return values
@@ -97,7 +97,7 @@ class _Reader:
             return []
         if not isinstance(node, yaml.MappingNode):
             expected = f"expected keys such as {known[0]}"
-            self._problem(node, f"{name}: is no mapping; {expected}" if name else f"the file is no mapping; {expected}")
+            self._problem(node, f"{name or 'the file'}{':' if name else ''} is not a mapping; {expected}")
             return []
         entries: dict[str, yaml.Node] = {}
         for key_node, value in node.value:
@@ -106,7 +106,7 @@ class _Reader:
             if key not in known:
                 self._problem(key_node, f"{full_name}: unknown key; {suggest_key(key, known)}")
             elif key in entries:
-                self._problem(key_node, f"{full_name}: is there twice; expected once")
+                self._problem(key_node, f"{full_name}: duplicate key; expected only one")
             else:
                 entries[key] = value
         return list(entries.items())
@@ -121,19 +121,20 @@ class _Reader:
             values[setting.field] = self._scalar(setting, setting.kind.parse, node)
 
     def _list(self, setting: Setting, read: Callable[[str], Any], nodes: list[yaml.Node]) -> tuple[Any, ...]:
-        """Return the values of a list; its problems have the lines of its items."""
+        """Return the values of a list. Each problem has the line of its item."""
         found = [(node, value) for node in nodes if (value := self._scalar(setting, read, node)) is not None]
         seen = set()
         for node, value in found:
             if value in seen:
-                self._problem(node, f"{setting.section}.{setting.key}: {value!r} is there twice; expected once")
+                self._problem(node, f"{setting.section}.{setting.key}: duplicate value {value!r}; expected only one")
             seen.add(value)
         return tuple(value for _, value in found)
 
     def _scalar(self, setting: Setting, read: Callable[[str], Any], node: yaml.Node) -> Any:
-        """Return the value of a node; of one that is wrong the value is of no use, and the problem is kept."""
+        """Return the value of a node; None, with a problem added, if it is invalid."""
         try:
-            return read(str(node.value) if isinstance(node, yaml.ScalarNode) else "\0")  # which says what is expected
+            # No setting allows a null byte, so the error says what is expected instead of a list.
+            return read(str(node.value) if isinstance(node, yaml.ScalarNode) else "\0")
         except ValueError as error:
             shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
             self._problem(node, f"{setting.section}.{setting.key}: {shown} is wrong; {error}")

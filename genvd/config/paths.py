@@ -1,4 +1,4 @@
-"""Where things are on this machine, as the configuration and the environment say."""
+"""Directories of genv, the ledger and the published files, from the configuration and the environment."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ if TYPE_CHECKING:
 
 
 GENV_STATE = Path("/var/tmp/genv")
-"""Where genv keeps its state unless ``$GENV_TMPDIR`` says otherwise."""
+"""genv's default state directory, if ``$GENV_TMPDIR`` is not set."""
 
 
 def state_directory(config: Config) -> Path:
-    """Return the directory in which genv keeps its state."""
+    """Return genv's state directory."""
     return config.genv_state_directory or Path(os.environ.get("GENV_TMPDIR") or GENV_STATE)
 
 
 SERVICE_STATE = Path("/var/lib/genv-monitor")
-"""The state directory of the service, as its unit names it."""
+"""The state directory of the service, as set in its systemd unit."""
 
 
 def ledger_directory(config: Config) -> Path | None:
-    """Return the directory in which who used how much is kept; None where there is no place to keep it."""
+    """Return the directory of the ledger; None if the ledger is kept in memory only."""
     return config.ledger_directory or own_state_directory()
 
 
 def ledger_to_read(config: Config) -> Path:
-    """Return the directory in which to look for a ledger: that of the service, unless somebody says where."""
+    """Return the directory from which commands read the ledger; by default that of the service."""
     return ledger_directory(config) or SERVICE_STATE
 
 
 def own_state_directory() -> Path | None:
-    """Return what systemd gave us to keep things in (systemd.exec(5)); None where it did not start us."""
+    """Return the state directory from systemd (systemd.exec(5)); None if systemd did not start this process."""
     own = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(own) if own else None
 
 
 def publish_directory(config: Config) -> Path:
-    """Return the directory for the Prometheus and Grafana files."""
+    """Return the directory to which the Prometheus and Grafana files are published."""
     if config.publish_directory:
         return config.publish_directory
     return (own_state_directory() or state_directory(config)) / "metrics"

@@ -1,7 +1,6 @@
-"""The configuration: one frozen object, whose fields are the schema of monitor.yaml as well.
+"""The keys of monitor.yaml, with their types, defaults and descriptions, as the fields of one frozen dataclass.
 
-The keys, their kinds, defaults and descriptions are written once, here. The checks, the commented sample, the
-JSON Schema and the reference all come from them.
+The checks, the commented sample, the JSON Schema and docs/configuration.md are all made from them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/-]*(?::/{2}[A-Za-z0-9._/:-]*[A-Za-z0-9/])?")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
-"""Plain text that YAML takes for something else."""
+"""Text that YAML does not read as a string unless it is quoted."""
 
 DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
 
@@ -38,83 +37,84 @@ _LIMIT = kinds.integer(0, 1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the monitor is told to do.
-
-    A field ``section_key`` is the key ``key`` of the section ``section`` of monitor.yaml.
-    """
+    """The configuration. The field ``section_key`` is the key ``key`` in the section ``section`` of monitor.yaml."""
 
     listen_address: str = _setting(
         "localhost",
         kinds.text("a host name or an address", r"[0-9A-Za-z.:_%-]{1,253}"),
-        'Address to serve on: localhost for this machine only, by 127.0.0.1 and ::1; 0.0.0.0 or "::" for all networks.',
+        'Address to listen on. localhost is this machine only (127.0.0.1 and ::1); 0.0.0.0 or "::" is all networks.',
     )
     listen_port: int = _setting(
-        8000, kinds.integer(0, 65535), "TCP port to serve on. 0 takes one that is free and logs which."
+        8000, kinds.integer(0, 65535), "TCP port to listen on. 0 chooses a free port and logs it."
     )
     listen_web_config_file: Path | None = _setting(
         None,
         kinds.absolute_path(),
-        "File that says who may connect: TLS, client certificates, passwords, in the form of Prometheus' exporters."
-        " Empty: everybody, without encryption.",
+        "Web configuration file in the format of Prometheus exporters: TLS, client certificates, passwords."
+        " Empty: no encryption, no authentication.",
     )
     listen_names: tuple[str, ...] = _setting(
         (),
         kinds.host_names(),
-        "Further names by which browsers may ask for the page and the JSON, separated by commas. Addresses, localhost"
-        " and this machine's own name always do. Scrapers may use any name.",
+        "Additional host names under which browsers may open the page and the JSON, separated by commas."
+        " Addresses, localhost and this machine's own name are always allowed. Scrapers may use any name.",
     )
-    collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time from one collection to the next.")
+    collect_interval: float = _setting(10.0, kinds.duration(0.1, 3600), "Time between collections.")
     collect_timeout: float = _setting(
         5.0,
         kinds.duration(0.05, 20),
-        "Time after which a collection goes on without a collector that does not answer, such as a stuck driver; never"
-        " more than the interval.",
+        "Maximum time that a collection waits for a collector, such as one that is blocked by a stuck driver."
+        " Never longer than the interval.",
     )
     genv_state_directory: Path | None = _setting(
         None,
         kinds.absolute_path(),
-        "Directory in which genv keeps its state. Empty: $GENV_TMPDIR, else /var/tmp/genv.",
+        "Directory where genv keeps its state. Empty: $GENV_TMPDIR, or /var/tmp/genv if that is not set.",
     )
     idle_grace: float = _setting(
         600.0,
         kinds.duration(0, 86400),
-        "Time without work after which an environment is shown as idle: on the page, in top and on the dashboards."
-        " Until then it is in use. Alerts have times of their own.",
+        "Time without GPU work after which the page, top and the dashboards show an environment as idle. Until"
+        " then it is shown as in use. Alerts have their own thresholds.",
     )
     metrics_device_details: bool = _setting(
         True,
         kinds.boolean(),
-        "How each device is doing: power, energy, clocks, throttling, fans, temperatures, engines, PCI Express link.",
+        "Details of each GPU: power, energy, clocks, throttling, fans, temperatures, engines, PCI Express link.",
     )
     metrics_memory_health: bool = _setting(
-        True, kinds.boolean(), "Errors of device memory (ECC), remapped rows and retired pages."
+        True, kinds.boolean(), "GPU memory errors (ECC), remapped rows and retired pages."
     )
     metrics_nvlink: bool = _setting(
-        True, kinds.boolean(), "Bytes and errors of each NVLink, the fabric, and the links to the CPU (NVLink-C2C)."
+        True,
+        kinds.boolean(),
+        "Bytes and errors of each NVLink, the NVLink fabric, and the links to the CPU (NVLink-C2C).",
     )
     metrics_mig: bool = _setting(True, kinds.boolean(), "MIG devices, with their profile and memory.")
-    metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors, which the driver reports of a device.")
+    metrics_xid: bool = _setting(True, kinds.boolean(), "XID errors that the driver reports for each GPU.")
     metrics_pcie_throughput: bool = _setting(
         False,
         kinds.boolean(),
-        "Throughput of PCI Express. The driver measures for 40 ms on each device, beside the collections.",
+        "PCI Express throughput. The driver measures for 40 ms on each GPU, in parallel with the collections.",
     )
     metrics_gpm: bool = _setting(
         True,
         kinds.boolean(),
-        "What SMs, tensor cores and memory of each device do, by its own counters (GPM: Hopper and later).",
+        "Activity of SMs, tensor cores and memory from the GPU's own counters (GPM: Hopper and later).",
     )
     metrics_processes: bool = _setting(
-        True, kinds.boolean(), "Name, type, origin, start and share of SM time of each GPU process."
+        True, kinds.boolean(), "Name, type, origin, start time and share of SM time of each GPU process."
     )
     metrics_environments: bool = _setting(
-        True, kinds.boolean(), "What each environment asked for, holds and uses, and for how long it is idle."
+        True,
+        kinds.boolean(),
+        "What each environment requested, what is attached to it, what it uses, and how long it has been idle.",
     )
     metrics_users: bool = _setting(True, kinds.boolean(), "GPU memory of each user.")
     metrics_policy: bool = _setting(
         True,
         kinds.boolean(),
-        "Broken rules, processes outside any environment, memory of nobody, devices promised twice.",
+        "Policy violations, processes outside genv, memory without an owner, oversubscribed GPUs.",
     )
     publish_enabled: bool = _setting(
         True, kinds.boolean(), "Whether to write the Prometheus and Grafana configuration files."
@@ -122,86 +122,90 @@ class Config:
     publish_directory: Path | None = _setting(
         None,
         kinds.absolute_path(),
-        "Directory for these files. Empty: metrics/ below $STATE_DIRECTORY where systemd sets it, else below genv's"
-        " state directory; for --demo, nothing is published then.",
+        "Directory for these files. Empty: metrics/ in $STATE_DIRECTORY if systemd sets it, otherwise in genv's"
+        " state directory. With --demo and an empty value, nothing is published.",
     )
     publish_prometheus_url: str = _setting(
         DEFAULT_PROMETHEUS_URL,
         kinds.text("a URL that starts with http:// or https://", r"https?://[^\s\"'<>\x00-\x1f\x7f]{1,2000}"),
-        "Where Grafana reaches Prometheus.",
+        "URL at which Grafana reaches Prometheus.",
     )
     publish_targets: tuple[str, ...] = _setting(
         (),
         kinds.targets(),
         "Machines that the published Prometheus scrapes instead of this one: a list of host:port, and of absolute"
-        " paths of file_sd files (.json, .yml or .yaml), which Prometheus follows. Empty: this machine.",
+        " paths of file_sd files (.json, .yml or .yaml), which Prometheus watches. Empty: this machine.",
     )
     scrape_scheme: str = _setting(
         "auto",
         kinds.choice("auto", "http", "https"),
-        "Whether with TLS: http, https, or auto: with it if this monitor has it or a key for it is here.",
+        "http, https or auto. auto uses https if this monitor uses TLS or if a TLS key is set in this section.",
     )
     scrape_ca_file: Path | None = _setting(
         None,
         kinds.absolute_path(),
-        "Certificate of the CA that signed those of the machines. Empty: the CAs that the system trusts.",
+        "CA certificate that signed the certificates of the machines. Empty: the CAs that the system trusts.",
     )
     scrape_server_name: str = _setting(
         "",
         kinds.text("a host name or an address, or nothing", r"(?:[0-9A-Za-z_][0-9A-Za-z_.:-]{0,252})?"),
-        "Name in the certificates of the machines. Empty: that by which each is scraped.",
+        "Name in the certificates of the machines. Empty: the name in the scrape target.",
     )
     scrape_cert_file: Path | None = _setting(
-        None, kinds.absolute_path(), "Certificate that Prometheus shows, where the machines want one."
+        None, kinds.absolute_path(), "Client certificate that Prometheus presents, if the machines require one."
     )
-    scrape_key_file: Path | None = _setting(None, kinds.absolute_path(), "Key of that certificate.")
+    scrape_key_file: Path | None = _setting(None, kinds.absolute_path(), "Private key of the client certificate.")
     scrape_username: str = _setting(
         "",
         kinds.text("a name of at most 200 characters without a colon", r"[^:\x00-\x1f\x7f]{0,200}"),
-        "User as whom Prometheus logs in, where the machines want a password.",
+        "User name with which Prometheus logs in, if the machines require a password.",
     )
-    scrape_password_file: Path | None = _setting(None, kinds.absolute_path(), "File that holds the password.")
+    scrape_password_file: Path | None = _setting(None, kinds.absolute_path(), "File that contains the password.")
     scrape_credentials_file: Path | None = _setting(
-        None, kinds.absolute_path(), "File that holds a bearer token, for a proxy that wants one."
+        None, kinds.absolute_path(), "File that contains a bearer token, for a proxy that requires one."
     )
-    ledger_enabled: bool = _setting(True, kinds.boolean(), "Whether to count who used how much.")
+    ledger_enabled: bool = _setting(True, kinds.boolean(), "Whether to record who used how much.")
     ledger_directory: Path | None = _setting(
         None,
         kinds.absolute_path(),
-        "Directory for ledger.db, which keeps it across restarts. Empty: $STATE_DIRECTORY where systemd sets it, else"
-        " it is kept in memory only.",
+        "Directory for ledger.db, which survives restarts. Empty: $STATE_DIRECTORY if systemd sets it, otherwise"
+        " the ledger is kept in memory only.",
     )
     ledger_write_interval: float = _setting(
         30.0,
         kinds.duration(0.1, 60),
-        "Time from one write to the next; what was counted since is lost in a crash.",
+        "Time between writes to disk. A crash loses what was recorded since the last write.",
     )
     ledger_hourly_retention: float = _setting(
         35 * 86400.0,
         kinds.duration(86400, 3650 * 86400),
-        "How long it is kept by the hour. After that it is kept by the day.",
+        "How long hourly values are kept. After that they are merged into daily values.",
     )
     ledger_retention: float = _setting(
-        400 * 86400.0, kinds.duration(86400, 3650 * 86400), "How long it is kept at all."
+        400 * 86400.0, kinds.duration(86400, 3650 * 86400), "How long daily values are kept."
     )
     limits_environments: int = _setting(
-        1000, _LIMIT, "Environments with series of their own; those over it are summed into one, named (other)."
+        1000,
+        _LIMIT,
+        "Maximum number of environments with their own series. All others are summed into one environment named"
+        " (other).",
     )
-    limits_users: int = _setting(1000, _LIMIT, "Users with series of their own.")
-    limits_processes: int = _setting(2000, _LIMIT, "GPU processes with series of their own.")
-    logging_level: str = _setting("info", kinds.choice(*LOG_LEVELS), "The least severe messages that are logged.")
+    limits_users: int = _setting(1000, _LIMIT, "Maximum number of users with their own series.")
+    limits_processes: int = _setting(2000, _LIMIT, "Maximum number of GPU processes with their own series.")
+    logging_level: str = _setting("info", kinds.choice(*LOG_LEVELS), "Minimum log level.")
 
 
 SECTIONS = {
     "listen": "Where metrics are served.",
-    "collect": "How often the machine is looked at.",
-    "genv": "Where genv keeps its state. It is only read.",
-    "idle": "When somebody who holds a GPU without working on it is called idle.",
-    "metrics": "Groups of metrics that can be switched off. What is always there is in docs/metrics.md.",
-    "publish": "The Prometheus and Grafana configuration that goes with the metrics.",
-    "scrape": "How the published Prometheus gets in. Files are only named here: Prometheus reads them, as its user.",
-    "ledger": "Who used how much: GPU time and energy by user, environment and device, for 'genv monitor report'.",
-    "limits": "How many series there are at most, whatever people do. Nobody's are pushed out by those of others.",
+    "collect": "How often data is collected.",
+    "genv": "Where genv keeps its state. The monitor only reads it.",
+    "idle": "When an environment with attached GPUs counts as idle.",
+    "metrics": "Groups of metrics that can be switched off. docs/metrics.md lists those that are always exported.",
+    "publish": "The Prometheus and Grafana configuration files that belong to the metrics.",
+    "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"
+    " user.",
+    "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv monitor report'.",
+    "limits": "Maximum number of series. Users take turns, so nobody's series are pushed out by those of another user.",
     "logging": "What is logged, to standard error or the journal.",
 }
 
@@ -220,7 +224,7 @@ class Setting:
 
     @property
     def expected(self) -> str:
-        """What the value has to be, in words."""
+        """The expected value, in words."""
         try:
             self.kind.parse("\0")
         except ValueError as error:
@@ -229,61 +233,61 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default as people write it; empty where there is none."""
+        """The default as it is written in the file; empty if there is none."""
         return "" if self.default is None else self.kind.show(self.default)
 
 
 def settings() -> Iterator[Setting]:
-    """Return the keys of monitor.yaml, in their order."""
+    """Yield the keys of monitor.yaml in their order."""
     for field in dataclasses.fields(Config):
         section, _, key = field.name.partition("_")
         yield Setting(section, key, field.name, field.metadata["kind"], field.default, field.metadata["description"])
 
 
-def find_conflicts(config: Config, given: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Return fields whose values do not go together with others, each with what is wrong and what is expected.
+def find_conflicts(config: Config, set_fields: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each field whose value conflicts with another field, with the problem and what was expected.
 
     Args:
-        config: the whole configuration.
-        given: the fields that the file sets; a default gives way and contradicts nothing.
+        config: the complete configuration.
+        set_fields: the fields that the file sets. A default value causes no conflict.
     """
-    if {"collect_timeout", "collect_interval"} <= set(given) and config.collect_timeout > config.collect_interval:
+    if {"collect_timeout", "collect_interval"} <= set(set_fields) and config.collect_timeout > config.collect_interval:
         timeout, interval = map(kinds.show_duration, (config.collect_timeout, config.collect_interval))
         yield "collect_timeout", f"{timeout} is longer than collect.interval; expected at most {interval}"
     hourly, retention = config.ledger_hourly_retention, config.ledger_retention
-    if {"ledger_hourly_retention", "ledger_retention"} <= set(given) and hourly > retention:
+    if {"ledger_hourly_retention", "ledger_retention"} <= set(set_fields) and hourly > retention:
         shown, most = map(kinds.show_duration, (hourly, retention))
         yield "ledger_hourly_retention", f"{shown} is longer than ledger.retention; expected at most {most}"
     yield from _incomplete_pairs(config)
     if config.scrape_username and config.scrape_credentials_file:
-        yield "scrape_credentials_file", "is one way to get in, and scrape.username another; expected one of them"
+        yield "scrape_credentials_file", "cannot be combined with scrape.username; expected only one of them"
     if config.scrape_scheme == "http":
         for field in TLS_KEYS:
             if getattr(config, field):
-                yield field, "is of use with TLS only; expected scrape.scheme to be https or auto"
+                yield field, "is used only with TLS; expected scrape.scheme to be https or auto"
 
 
 TLS_KEYS = ("scrape_ca_file", "scrape_server_name", "scrape_cert_file", "scrape_key_file")
-"""Fields that mean nothing without TLS."""
+"""Fields that have no effect without TLS."""
 
 
 def _incomplete_pairs(config: Config) -> Iterator[tuple[str, str]]:
-    """Return of two fields that need each other the one that is given, where the other one is not."""
+    """Yield each field that is set although the field that it needs is not set."""
     for pair in (("scrape_cert_file", "scrape_key_file"), ("scrape_username", "scrape_password_file")):
         for field, other in (pair, pair[::-1]):
             if getattr(config, field) and not getattr(config, other):
-                yield field, f"is of no use alone; expected {other.replace('_', '.', 1)} beside it"
+                yield field, f"has no effect alone; expected {other.replace('_', '.', 1)} too"
 
 
 def as_yaml(config: Config) -> str:
-    """Return the configuration as a monitor.yaml that says everything, without comments."""
+    """Return the configuration as a monitor.yaml with all keys, without comments."""
     return _lines(config, comments=False)
 
 
 def sample() -> str:
-    """Return the commented monitor.yaml as it is shipped; it says what holds without it."""
+    """Return the commented monitor.yaml that the package installs. It contains the default of each key."""
     header = (
-        "# Configuration of genv-monitor. Every key is optional; what is here is what holds without it.\n"
+        "# Configuration of genv-monitor. Every key is optional; the values here are the defaults.\n"
         "# Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
         "# 'genv monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
     )
@@ -313,6 +317,6 @@ def _shown(kind: kinds.Kind, value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text as a YAML scalar, quoted where it could be taken for something else."""
+    """Return text as a YAML scalar, in quotes if YAML would not read it as a string otherwise."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return text if plain else json.dumps(text, ensure_ascii=False)

@@ -115,7 +115,7 @@ class _Reader(TlsReader):
         users: dict[str, str] = {}
         for user, line, value in self._items(node, name):
             if user in users:
-                self._problem(line, f"{name}.{clean(user)}: is there twice; expected once")
+                self._problem(line, f"{name}.{clean(user)}: duplicate key; expected only one")
             users[user] = self._hash(value, f"{name}.{clean(user)}")
         if users and importlib.util.find_spec("bcrypt") is None:
             self._problem(

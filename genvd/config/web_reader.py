@@ -91,7 +91,7 @@ class Reader:
             if key not in known:
                 self._problem(line, f"{full_name}: unknown key; {suggest_key(key, list(known))}")
             elif key in lines:
-                self._problem(line, f"{full_name}: is there twice; expected once")
+                self._problem(line, f"{full_name}: duplicate key; expected only one")
             elif not is_null(value) and not (key in _OR_EMPTY and _is_empty_text(value)):
                 lines[key] = line
                 result = known[key](value, full_name)
@@ -104,7 +104,7 @@ class Reader:
             return []
         assert node
         if not isinstance(node, yaml.MappingNode):
-            self._problem(line_of(node), f"{name or 'the file'}{':' if name else ''} is no mapping; expected keys")
+            self._problem(line_of(node), f"{name or 'the file'}{':' if name else ''} is not a mapping; expected keys")
             return []
         items = []
         for key, value in node.value:

@@ -190,7 +190,7 @@ def test_every_key_is_read(file: Path, key: str, text: str, expected: object) ->
 def test_a_wrong_value_is_named_with_what_is_expected(file: Path, key: str, text: str) -> None:
     section, name = key.split(".")
     (problem,) = problems(file, f"# one\n{section}:\n  {name}: {text}\n")
-    assert re.fullmatch(rf":3: {re.escape(key)}: .+ is (wrong|there twice); expected .+", problem)
+    assert re.fullmatch(rf":3: {re.escape(key)}: (.+ is wrong|duplicate value .+); expected .+", problem)
 
 
 @pytest.mark.parametrize("value", ["[1, 2]", "{a: b}", "!!python/tuple [1]", "&a [*a]"])
@@ -207,24 +207,24 @@ def test_each_wrong_item_of_a_list_has_its_own_line(file: Path) -> None:
     assert [problem.partition(";")[0] for problem in found] == [
         ":3: publish.targets: 'gpu1' is wrong",
         ":5: publish.targets: a list or mapping is wrong",
-        ":6: publish.targets: 'gpu2:8000' is there twice",
+        ":6: publish.targets: duplicate value 'gpu2:8000'",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("cert_file: /c", ":2: scrape.cert_file: is of no use alone; expected scrape.key_file beside it"),
-        ("key_file: /k", ":2: scrape.key_file: is of no use alone; expected scrape.cert_file beside it"),
-        ("username: a", ":2: scrape.username: is of no use alone; expected scrape.password_file beside it"),
-        ("password_file: /p", ":2: scrape.password_file: is of no use alone; expected scrape.username beside it"),
+        ("cert_file: /c", ":2: scrape.cert_file: has no effect alone; expected scrape.key_file too"),
+        ("key_file: /k", ":2: scrape.key_file: has no effect alone; expected scrape.cert_file too"),
+        ("username: a", ":2: scrape.username: has no effect alone; expected scrape.password_file too"),
+        ("password_file: /p", ":2: scrape.password_file: has no effect alone; expected scrape.username too"),
         (
             "username: a\n  password_file: /p\n  credentials_file: /t",
-            ":4: scrape.credentials_file: is one way to get in, and scrape.username another; expected one of them",
+            ":4: scrape.credentials_file: cannot be combined with scrape.username; expected only one of them",
         ),
         (
             "scheme: http\n  ca_file: /ca",
-            ":3: scrape.ca_file: is of use with TLS only; expected scrape.scheme to be https or auto",
+            ":3: scrape.ca_file: is used only with TLS; expected scrape.scheme to be https or auto",
         ),
     ],
 )
@@ -292,12 +292,12 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
             "port: 1\n",
             ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, ledger,",
         ),
-        ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: is there twice; expected once"),
-        ("listen: {}\nlisten: {}\n", ":2: listen: is there twice; expected once"),
-        ("listen: 8000\n", ":1: listen: is no mapping; expected keys such as address"),
-        ("listen: [port]\n", ":1: listen: is no mapping; expected keys such as address"),
-        ("- listen\n", ":1: the file is no mapping; expected keys such as listen"),
-        ("hello\n", ":1: the file is no mapping; expected keys such as listen"),
+        ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: duplicate key; expected only one"),
+        ("listen: {}\nlisten: {}\n", ":2: listen: duplicate key; expected only one"),
+        ("listen: 8000\n", ":1: listen: is not a mapping; expected keys such as address"),
+        ("listen: [port]\n", ":1: listen: is not a mapping; expected keys such as address"),
+        ("- listen\n", ":1: the file is not a mapping; expected keys such as listen"),
+        ("hello\n", ":1: the file is not a mapping; expected keys such as listen"),
         ("a: &a {port: 1}\nlisten:\n  <<: *a\n", ":1: a: unknown key; expected one of "),
     ],
 )
