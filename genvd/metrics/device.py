@@ -56,19 +56,19 @@ def _board_info(device: Device) -> Iterator[Sample]:
 DEVICE = (
     per_device(
         "genv_device_up",
-        "1 while the device answers, 0 while it is lost, needs a reset, hangs or fails every call.",
+        "1 while the GPU answers, 0 while it is lost, needs a reset, hangs or fails every call.",
         lambda d: d.up,
     ),
     per_part(
         "genv_device_info",
-        "1, with what the device is as labels; mig_mode is enabled, disabled, or empty for a device without MIG.",
+        "1, with the identity of the GPU as labels; mig_mode is enabled, disabled, or empty for a GPU without MIG.",
         ("uuid", "name", "pci_bus_id", "architecture", "vbios_version", "mig_mode"),
         _device_info,
     ),
     per_part(
         "genv_device_board_info",
-        "1, with what the board is as labels: its serial and part numbers, N of its file /dev/nvidiaN, its CUDA compute"
-        " capability, its PCI identifiers, the versions of its InfoROM and of its GSP firmware.",
+        "1, with the board's data as labels: serial and part number, minor number (N of /dev/nvidiaN), CUDA compute"
+        " capability, PCI IDs, versions of InfoROM and GSP firmware.",
         (
             *("serial", "part_number", "minor_number", "compute_capability"),
             *("pci_device_id", "pci_subsystem_id", "inforom_version", "gsp_firmware_version"),
@@ -77,33 +77,33 @@ DEVICE = (
     ),
     per_device(
         "genv_device_memory_free_bytes",
-        "Device memory that is neither in use nor reserved in bytes.",
+        "GPU memory that is neither in use nor reserved, in bytes.",
         lambda d: d.memory_free_bytes,
     ),
     per_device(
         "genv_device_memory_reserved_bytes",
-        "Device memory that driver and firmware keep for themselves in bytes.",
+        "GPU memory that driver and firmware reserve for themselves, in bytes.",
         lambda d: d.memory_reserved_bytes,
     ),
     per_device(
         "genv_device_memory_bandwidth_utilization_ratio",
-        "Share of the driver's last sample period in which device memory was read or written, 0 to 1.",
+        "Share of the driver's last sample period in which GPU memory was read or written, 0 to 1.",
         lambda d: d.memory_bandwidth_ratio,
     ),
     per_device(
         "genv_device_shares_host_memory",
-        "1 for a device that has no memory of its own and uses that of the host; absent for others.",
+        "1 for a GPU without memory of its own that uses host memory; absent for others.",
         lambda d: d.shares_host_memory or None,
     ),
     Metric(
         "genv_host_memory_total_bytes",
-        "Memory of the host in bytes, where a device uses it as its own.",
+        "Host memory in bytes; only on machines where a GPU uses host memory as its own.",
         (),
         lambda s: (((), s.host_memory.total_bytes),) if s.host_memory else (),
     ),
     Metric(
         "genv_host_memory_available_bytes",
-        "Memory of the host that programs could take, in bytes, where a device uses it as its own.",
+        "Host memory available to programs, in bytes; only on machines where a GPU uses host memory as its own.",
         (),
         lambda s: (((), s.host_memory.available_bytes),) if s.host_memory else (),
     ),

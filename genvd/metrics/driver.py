@@ -30,14 +30,14 @@ def _driver_info(snapshot: Snapshot) -> Iterator[Sample]:
 DRIVER = (
     Metric(
         "genv_driver_state",
-        "1 for the state of the NVIDIA driver that holds, 0 for the others: ok, missing, not_loaded, mismatch, hung,"
-        " no_permission; failed is there only while it holds, for what none of these describes.",
+        "1 for the current state of the NVIDIA driver, 0 for the others: ok, missing, not_loaded, mismatch, hung,"
+        " no_permission. Any other failure is failed, which has a series only while it is current.",
         ("state",),
         _driver_states,
     ),
     Metric(
         "genv_driver_info",
-        "1, with the versions of the NVIDIA driver as labels; cuda_version is the newest CUDA that it can run.",
+        "1, with the versions of the NVIDIA driver as labels; cuda_version is the newest CUDA that it supports.",
         ("driver_version", "cuda_version", "nvml_version"),
         _driver_info,
     ),

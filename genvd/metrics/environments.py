@@ -26,73 +26,72 @@ def _uses(snapshot: Snapshot) -> Iterator[tuple[Environment, EnvironmentUse]]:
 ENVIRONMENTS = (
     Metric(
         "genv_environment_info",
-        "1, with the environment's name and its user as labels.",
+        "1, with the name and the user of the environment as labels.",
         ("eid", "name", "username"),
         lambda s: (((e.eid, e.name or "", e.username or ""), 1) for e in _environments(s)),
         summable=False,
     ),
     Metric(
         "genv_environment_created_timestamp_seconds",
-        "When the environment was activated, as far as genv's files can be right, in seconds since the epoch.",
+        "Activation time of the environment from genv's files, corrected if implausible, in Unix time.",
         ("eid",),
         lambda s: (((e.eid,), e.created) for e in _environments(s)),
         summable=False,
     ),
     Metric(
         "genv_environment_device_limit",
-        "Devices that the environment asked for.",
+        "Number of GPUs that the environment asked for.",
         ("eid",),
         lambda s: (((e.eid,), e.gpus) for e in _environments(s)),
     ),
     Metric(
         "genv_environment_memory_limit_bytes",
-        "Memory that the environment may use on a device in bytes, the least on any that it holds: what its"
-        " attachment there allows, else what it asked for; absent where it may use all.",
+        "Memory limit of the environment per GPU, in bytes; the lowest one if its attached GPUs differ. It is the"
+        " limit of the attachment, or else the memory that the environment asked for; absent without a limit.",
         ("eid",),
         lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
         summable=False,
     ),
     Metric(
         "genv_environment_used_gpu_memory_bytes",
-        "Memory of the environment's processes, of all types, on a device that it holds or uses, in bytes.",
+        "GPU memory of all processes of the environment on a GPU that is attached or used, in bytes.",
         ("eid", "device"),
         lambda s: (((e.eid, u.device_index), u.memory_bytes) for e, u in _uses(s)),
     ),
     Metric(
         "genv_environment_peak_gpu_memory_bytes",
-        "Highest memory of the environment's processes together on a device that it holds or uses, in bytes, that a"
-        " collection has seen since the environment was activated or the monitor started, whichever is later; absent"
-        " while the memory of one of them is not known.",
+        "Peak of the total GPU memory of the environment's processes on a GPU, in bytes, as seen by collections since"
+        " the environment was activated or the monitor started, whichever is later; absent while the memory of a"
+        " process is unknown.",
         ("eid", "device"),
         lambda s: (((e.eid, u.device_index), u.peak_memory_bytes) for e, u in _uses(s)),
         summable=False,
     ),
     Metric(
         "genv_environment_utilization_ratio",
-        "Share of the device's SM time that the environment's processes took together since the last collection,"
-        " 0 to 1.",
+        "Share of the GPU's SM time used by all processes of the environment since the previous collection, 0 to 1.",
         ("eid", "device"),
         lambda s: (((e.eid, u.device_index), u.share) for e, u in _uses(s)),
         summable=False,
     ),
     Metric(
         "genv_environment_device_attached",
-        "1 for each device of the machine that the environment holds.",
+        "1 for each GPU that is attached to the environment.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), 1) for h in s.holdings or ()),
         summable=False,
     ),
     Metric(
         "genv_environment_device_attached_timestamp_seconds",
-        "When the environment got the device, as far as genv's files can be right, in seconds since the epoch.",
+        "Time at which the GPU was attached, from genv's files, corrected if implausible, in Unix time.",
         ("eid", "index"),
         lambda s: (((h.eid, h.device_index), h.attached) for h in s.holdings or ()),
         summable=False,
     ),
     Metric(
         "genv_device_holders_known",
-        "1 if it is known which environments hold the device, 0 if genv's files name it by an index that another device"
-        " had when it was attached.",
+        "1 if it is known to which environments the GPU is attached, 0 if genv's files name it by an index that"
+        " belonged to another GPU at the time of attachment.",
         ("index",),
         lambda s: (
             ((d.index,), d.index not in s.holders_unknown) for d in (s.devices or () if s.holdings is not None else ())
@@ -101,8 +100,8 @@ ENVIRONMENTS = (
     ),
     Metric(
         "genv_environment_idle_seconds",
-        "Seconds since the environment last worked on a device that it holds, or since it holds devices if it was not"
-        " seen to; absent for one that holds none.",
+        "Seconds since the environment last worked on an attached GPU, or since the attachment if it never did; absent"
+        " without an attached GPU.",
         ("eid",),
         lambda s: (((e.eid,), e.idle_seconds) for e in _environments(s)),
         summable=False,
@@ -126,9 +125,9 @@ def _user_memory(snapshot: Snapshot) -> Iterator[Sample]:
 USERS = (
     Metric(
         "genv_user_used_gpu_memory_bytes",
-        "GPU memory of all processes that run as the user, within environments and outside, in bytes. Absent"
-        " while not all of them are known: the user holds a device that does not answer, or whose processes the driver"
-        " does not list; or there is a process of nobody known.",
+        "GPU memory of all processes of the user, inside and outside genv, in bytes. Absent while not all of them are"
+        " known: an attached GPU does not answer, the driver does not list its processes, or the user of some process"
+        " is unknown.",
         ("username",),
         _user_memory,
     ),

@@ -28,7 +28,7 @@ def _status(value: Callable[[LedgerStatus], float | bool | None]) -> Callable[[S
 LEDGER = (
     Metric(
         "genv_user_allocated_device_seconds_total",
-        "Time for which the user's environments held devices, in seconds, summed over the devices.",
+        "GPU-seconds attached to the user's environments, summed over the GPUs.",
         ("username",),
         _users(lambda user: user.allocated_seconds),
         type="counter",
@@ -36,7 +36,7 @@ LEDGER = (
     ),
     Metric(
         "genv_user_active_device_seconds_total",
-        "Time for which the user's environments held devices and worked on them, in seconds, summed over the devices.",
+        "GPU-seconds in which the user's environments worked on their attached GPUs, summed over the GPUs.",
         ("username",),
         _users(lambda user: user.active_seconds),
         type="counter",
@@ -44,8 +44,7 @@ LEDGER = (
     ),
     Metric(
         "genv_user_idle_device_seconds_total",
-        "Time for which the user's environments held devices and did not work on them, in seconds, summed over the"
-        " devices.",
+        "GPU-seconds in which GPUs were attached to the user's environments but idle, summed over the GPUs.",
         ("username",),
         _users(lambda user: user.idle_seconds),
         type="counter",
@@ -53,8 +52,8 @@ LEDGER = (
     ),
     Metric(
         "genv_user_energy_joules_total",
-        "Energy of the devices in joules: of those who work on a device by their share of its SM time, else of those"
-        " who hold it in equal parts.",
+        "Energy of the GPUs attributed to the user, in joules: by share of SM time among users who work on a GPU, else"
+        " in equal parts among the users who have it attached.",
         ("username",),
         _users(lambda user: user.energy_joules),
         type="counter",
@@ -65,14 +64,13 @@ LEDGER = (
 LEDGER_STATUS = (
     Metric(
         "genv_monitor_ledger_write_success",
-        "1 when the file of the ledger could be written when that was last tried, else 0; absent where it is kept in"
-        " memory only.",
+        "1 when the last write of the ledger file succeeded, else 0; absent if the ledger is kept in memory only.",
         (),
         _status(lambda ledger: ledger.write_success),
     ),
     Metric(
         "genv_monitor_ledger_last_write_timestamp_seconds",
-        "When the file of the ledger was last written, in seconds since the epoch.",
+        "Time of the last write of the ledger file, in Unix time.",
         (),
         _status(lambda ledger: ledger.last_write_timestamp),
     ),

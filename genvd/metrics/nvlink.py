@@ -33,7 +33,7 @@ NVLINK = (
     ),
     per_part(
         "genv_device_nvlink_bandwidth_bytes_per_second",
-        "Bytes per second that the NVLink can carry in each direction.",
+        "Bandwidth of the NVLink per direction in bytes per second.",
         ("link",),
         lambda d: (((link.number,), link.bytes_per_second) for link in d.nvlinks),
     ),
@@ -53,47 +53,47 @@ NVLINK = (
     ),
     per_part(
         "genv_device_nvlink_errors_total",
-        "Errors on the NVLink by kind; which kinds there are depends on its generation, docs/metrics.md has them.",
+        "NVLink errors by kind; the kinds depend on the NVLink generation, see docs/metrics.md.",
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.nvlinks for e in link.errors),
         "counter",
     ),
     per_part(
         "genv_device_c2c_active",
-        "1 while the NVLink-C2C to the CPU of the module (Grace) is active, else 0.",
+        "1 while the NVLink-C2C to the Grace CPU of the module is active, else 0.",
         ("link",),
         lambda d: (((link.number,), link.active) for link in d.c2c_links),
     ),
     per_part(
         "genv_device_c2c_bandwidth_bytes_per_second",
-        "Bytes per second that the active NVLink-C2C can carry.",
+        "Bandwidth of the active NVLink-C2C in bytes per second.",
         ("link",),
         lambda d: (((link.number,), link.bytes_per_second) for link in d.c2c_links),
     ),
     per_part(
         "genv_device_c2c_errors_total",
-        "Errors on the NVLink-C2C by kind: crc, replay or replay_back_to_back; driver 575 and later.",
+        "NVLink-C2C errors by kind: crc, replay or replay_back_to_back; driver 575 and later.",
         ("link", "kind"),
         lambda d: (((link.number, e.kind), e.count) for link in d.c2c_links for e in link.errors),
         "counter",
     ),
     per_part(
         "genv_device_fabric_state",
-        "1, with how far the device is in joining the fabric of NVSwitches as state: not_started, in_progress,"
-        " completed or failed; absent where there is none.",
+        "1, with the progress of the GPU in joining the NVSwitch fabric as state: not_started, in_progress, completed"
+        " or failed; absent without a fabric.",
         ("state",),
         lambda d: [((d.fabric.state,), 1)] if d.fabric else [],
     ),
     per_part(
         "genv_device_fabric_info",
-        "1, with the cluster and the clique in it that the device has joined as labels.",
+        "1, with the fabric cluster and the clique that the GPU has joined as labels.",
         ("cluster_uuid", "clique"),
         _fabric_info,
     ),
     per_part(
         "genv_device_fabric_problem",
         "1 while the fabric has the problem, else 0: degraded_bandwidth, route_recovery, route_unhealthy,"
-        " access_timeout_recovery or incorrect_configuration; only those that the device can tell.",
+        " access_timeout_recovery or incorrect_configuration; only problems that the GPU can report.",
         ("problem",),
         _fabric_problems,
     ),

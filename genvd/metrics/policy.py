@@ -42,45 +42,45 @@ def _process_unmanaged(snapshot: Snapshot) -> Iterator[Sample]:
 POLICY = (
     Metric(
         "genv_environment_violation",
-        "1 while the environment breaks the rule, 0 while it keeps it; a limit that it does not have is no rule.",
+        "1 while the environment violates the rule, else 0; absent for limits that the environment does not have.",
         ("eid", "rule"),
         _violations,
         summable=False,
     ),
     Metric(
         "genv_unmanaged_processes",
-        "Processes that compute on a GPU outside any active environment, by whom they run as; username is empty where"
-        " that is not known. Processes of which it is not known in which environment they run do not count; absent for"
-        " a user who has some of these and no others outside.",
+        "Compute processes outside genv (in no active environment), by the user they run as; username is empty if"
+        " unknown. A process whose environment is unknown does not count; absent for a user who has such processes"
+        " and none known to be outside.",
         ("username",),
         _unmanaged,
     ),
     Metric(
         "genv_process_unmanaged",
-        "1 while the process computes on a GPU outside any active environment, else 0; absent while it is not known in"
-        " which environment it runs.",
+        "1 while the process computes on a GPU outside genv (in no active environment), else 0; absent while its"
+        " environment is unknown.",
         ("pid", "eid"),
         _process_unmanaged,
         summable=False,
     ),
     Metric(
         "genv_device_orphan_memory_bytes",
-        "GPU memory in use that no live process and no driver reserve accounts for, in bytes, without what a process"
-        " may have that the monitor cannot see, as in a container with a pid namespace of its own.",
+        "GPU memory in use that no live process and no driver reserve accounts for, in bytes; without memory that may"
+        " belong to a process that the monitor cannot see, such as one in a container with its own pid namespace.",
         ("index",),
         lambda s: (((device.index,), orphaned) for device, orphaned in policy.orphan_memory(s)),
     ),
     Metric(
         "genv_device_unseen_memory_bytes",
-        "GPU memory in use, in bytes, that no listed process has, and that no process left behind when it ended: most"
-        " likely of a process that the monitor cannot see. Absent where there is none.",
+        "GPU memory in use, in bytes, that belongs to no listed process and was not left by an ended one: most likely"
+        " it belongs to a process that the monitor cannot see. Absent if there is none.",
         ("index",),
         lambda s: (((device.index,), amount) for device, amount in policy.unseen_memory(s)),
     ),
     Metric(
         "genv_device_oversubscribed",
-        "1 when the environments that hold the device may together use more memory than it has, or several hold it and"
-        " one of them all of it; else 0.",
+        "1 when the memory limits of the environments with this GPU attached add up to more memory than it has, or"
+        " several have it attached and one of them has no limit; else 0.",
         ("index",),
         lambda s: (((device.index,), promised_twice) for device, promised_twice in policy.oversubscribed(s)),
     ),

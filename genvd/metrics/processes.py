@@ -40,9 +40,9 @@ def _mig_places(snapshot: Snapshot) -> Iterator[Sample]:
 PROCESSES = (
     Metric(
         "genv_process_info",
-        "1, with what is known of the process as labels: its short name, which it chooses itself; type compute, mps"
-        " (computes through NVIDIA's Multi-Process Service) or graphics; what it was started by: cgroup_kind"
-        " container, slurm, session or service, and in cgroup its identifier or name.",
+        "1, with data about the process as labels: command is its short name, which it can change; type is compute, mps"
+        " (computes through NVIDIA's Multi-Process Service) or graphics; cgroup_kind is what started it (container,"
+        " slurm, session or service) and cgroup the ID or name of that.",
         ("pid", "eid", "username", "command", "type", "cgroup_kind", "cgroup"),
         lambda s: (
             (
@@ -63,54 +63,54 @@ PROCESSES = (
     ),
     Metric(
         "genv_mig_process_info",
-        "1 for each MIG device on which the process is; index is that of its parent, instance its number there.",
+        "1 for each MIG device that the process uses; index is the GPU, instance the number of the MIG device there.",
         ("index", "instance", "pid", "eid"),
         _mig_places,
         summable=False,
     ),
     Metric(
         "genv_process_utilization_ratio",
-        "Share of the device's SM time that the process took since the last collection, 0 to 1: the mean of the"
-        " driver's samples.",
+        "Share of the GPU's SM time used by the process since the previous collection, 0 to 1: the mean of the driver's"
+        " samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.utilization),
         summable=False,
     ),
     Metric(
         "genv_process_memory_bandwidth_utilization_ratio",
-        "Share of time in which the process read or wrote the device's memory since the last collection, 0 to 1: the"
-        " mean of the driver's samples.",
+        "Share of time in which the process read or wrote GPU memory since the previous collection, 0 to 1: the mean of"
+        " the driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.memory),
         summable=False,
     ),
     Metric(
         "genv_process_encoder_utilization_ratio",
-        "Share of the time of the device's video encoder that the process took since the last collection, 0 to 1: the"
-        " mean of the driver's samples.",
+        "Share of the GPU's video encoder used by the process since the previous collection, 0 to 1: the mean of the"
+        " driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.encoder),
         summable=False,
     ),
     Metric(
         "genv_process_decoder_utilization_ratio",
-        "Share of the time of the device's video decoder that the process took since the last collection, 0 to 1: the"
-        " mean of the driver's samples.",
+        "Share of the GPU's video decoder used by the process since the previous collection, 0 to 1: the mean of the"
+        " driver's samples.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.engines.decoder),
         summable=False,
     ),
     Metric(
         "genv_process_peak_gpu_memory_bytes",
-        "Highest memory of the process on the device that a collection has seen, in bytes, since the process or the"
-        " monitor was started, whichever is later.",
+        "Peak GPU memory of the process, in bytes, as seen by collections since the process or the monitor started,"
+        " whichever is later.",
         ("pid", "eid", "device"),
         lambda s: _by_device(s, lambda u: u.peak_memory_bytes),
         summable=False,
     ),
     Metric(
         "genv_process_start_time_seconds",
-        "When the process was started, in seconds since the epoch.",
+        "Start time of the process in Unix time.",
         ("pid", "eid"),
         lambda s: (((p.pid, p.eid or ""), p.started) for p in _processes(s)),
         summable=False,

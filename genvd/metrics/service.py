@@ -23,7 +23,7 @@ def _unreadable(snapshot: Snapshot) -> Iterator[Sample]:
 SERVICE = (
     Metric(
         "genv_monitor_build_info",
-        "1, with what is running as labels; mode is live, or demo for a simulated machine.",
+        "1, with version and mode of the monitor as labels; mode is live, or demo for a simulated machine.",
         ("version", "python_version", "nvml_bindings_version", "mode"),
         lambda s: [
             (
@@ -45,26 +45,26 @@ SERVICE = (
     ),
     Metric(
         "genv_monitor_collector_duration_seconds",
-        "How long the collector took in the last collection, in seconds.",
+        "Duration of the collector in the last collection, in seconds.",
         ("collector",),
         lambda s: (((c.name,), c.duration_seconds) for c in s.collectors),
     ),
     Metric(
         "genv_monitor_unreadable_processes",
-        "GPU processes of which it is not known in which environment they run, by reason: no_permission, overwritten"
-        " (by a title that the program gave itself), not_visible or unreadable.",
+        "GPU processes whose environment is unknown, by reason: no_permission, overwritten (by a title that the program"
+        " gave itself), not_visible or unreadable.",
         ("reason",),
         _unreadable,
     ),
     Metric(
         "genv_monitor_last_collection_timestamp_seconds",
-        "When the last collection ended, in seconds since the epoch.",
+        "End of the last collection in Unix time.",
         (),
         lambda s: [((), s.timestamp)],
     ),
     Metric(
         "genv_monitor_idle_grace_seconds",
-        "For how many seconds an environment without work is shown as in use, before it is shown as idle.",
+        "Time without work after which an environment is shown as idle instead of in use, in seconds.",
         (),
         lambda s: [((), s.service.idle_grace_seconds)],
     ),
@@ -77,53 +77,52 @@ SERVICE = (
     ),
     Metric(
         "genv_monitor_collections_skipped_total",
-        "Collections that were left out because the one before took too long.",
+        "Collections skipped because the previous one took too long.",
         (),
         lambda s: [((), s.service.collections_skipped)],
         type="counter",
     ),
     Metric(
         "genv_monitor_config_last_reload_successful",
-        "1 when the configuration could be used when it was last read, else 0; then the one before still holds.",
+        "1 when the last reload of the configuration succeeded, else 0; then the previous one is still in use.",
         (),
         lambda s: [((), s.service.config_reload_successful)],
     ),
     Metric(
         "genv_monitor_config_last_reload_success_timestamp_seconds",
-        "When the configuration was last read and could be used, in seconds since the epoch.",
+        "Time of the last successful reload of the configuration, or of the start, in Unix time.",
         (),
         lambda s: [((), s.service.config_reload_timestamp)],
     ),
     Metric(
         "genv_monitor_publish_success",
-        "1 when the Prometheus and Grafana files are there as they were published, else 0; absent where they are not to"
-        " be.",
+        "1 when the Prometheus and Grafana files are published and unchanged, else 0; absent when publishing is off.",
         (),
         lambda s: [((), s.service.publish_success)],
     ),
     Metric(
         "genv_monitor_listening",
-        "1 when the monitor serves on the address, 0 when another program holds it.",
+        "1 when the monitor serves on the address, 0 when another program occupies it.",
         ("address",),
         lambda s: (((listen.address,), listen.served) for listen in s.service.listening),
     ),
     Metric(
         "genv_monitor_certificate_not_after_timestamp_seconds",
-        "When the certificate ends, in seconds since the epoch: server for the one that is served, with its chain, and"
-        " client_ca for those of client_ca_file. Of several, the first that ends.",
+        "Expiry time of the certificate in Unix time; certificate is server (with its chain) or client_ca (those of"
+        " client_ca_file). Of several certificates, that of the first to expire.",
         ("certificate",),
         lambda s: (((end.certificate,), end.not_after) for end in s.service.certificate_ends),
     ),
     Metric(
         "genv_monitor_certificate_not_before_timestamp_seconds",
-        "When the certificate begins to be valid, in seconds since the epoch; of several, the one that ends first.",
+        "Start of validity of the certificate in Unix time. Of several certificates, that of the first to expire.",
         ("certificate",),
         lambda s: (((end.certificate,), end.not_before) for end in s.service.certificate_ends),
     ),
     Metric(
         "genv_monitor_rejected_claims_total",
-        "Claims of environments and processes that were found not to hold, each counted when it appears;"
-        " docs/trust.md has the reasons.",
+        "Claims of environments and processes that were rejected as false, each counted once; docs/trust.md explains"
+        " the reasons.",
         ("reason",),
         lambda s: (((claims.reason,), claims.total) for claims in s.rejected_claims),
         type="counter",
@@ -132,8 +131,8 @@ SERVICE = (
 
 SERIES_DROPPED = Metric(
     "genv_monitor_series_dropped",
-    "Series that the limits keep out of this exposition; where a sum makes sense, they are in one whose labels say"
-    " (other).",
+    "Series that are not exported because of the limits; where a sum makes sense, they are summed into a series with"
+    " the label value (other).",
     ("kind",),
     lambda s: (),  # computed by SnapshotCollector after all other metrics
 )
