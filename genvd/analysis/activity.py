@@ -1,4 +1,4 @@
-"""What environments do with the devices that they hold, and with those that they do not."""
+"""Computes how environments use GPUs, both attached and not attached, and whether they work on them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import DeviceUse, Environment, Process
 
 MAX_UNVERIFIED_DEVICES = 64
-"""Of one environment, while the devices of the machine are not known: a state file can name thousands."""
+"""Maximum number of attached devices of one environment while the GPUs of the machine are unknown."""
 
-_UsesByPlace = dict[tuple[str, int], list["DeviceUse"]]
+_Uses = dict[tuple[str, int], list["DeviceUse"]]
+"""By eid and device index."""
 
 
-def with_activity(
+def add_activity(
     environments: Iterable[Environment],
     attachments: Iterable[Attachment],
     processes: tuple[Process, ...] | None,
@@ -31,25 +32,25 @@ def with_activity(
     idle: Mapping[str, float] | None = None,
     possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[Environment, ...]:
-    """Return the environments with what their processes have on each device, and for how long they are idle.
+    """Return the environments with their use of each GPU and their idle time.
 
     Args:
-        environments: the active ones.
-        attachments: of active ones and others.
-        processes: None while the GPU processes are not known; then the uses are not either.
-        devices: None while they are not known.
-        idle: the seconds by identifier, of those of which it is known.
-        possible_use: what processes may do of which it is not known in which environment they are.
+        environments: the active environments.
+        attachments: all attachments, also those of inactive environments.
+        processes: the GPU processes; None if unknown, then the uses are unknown too.
+        devices: None if unknown.
+        idle: the known idle seconds by eid.
+        possible_use: what the processes of unknown environments may do there.
     """
     idle = idle or {}
     if processes is None or devices is None:
         return tuple(replace(environment, idle_seconds=idle.get(environment.eid)) for environment in environments)
-    uses = _by_place(processes)
+    uses = _uses_by_environment(processes)
     used: dict[str, set[int]] = defaultdict(set)
     for eid, index in uses:
         used[eid].add(index)
     by_index = {device.index: device for device in devices}
-    attached = _attachments(attachments)
+    attached = _first_attachments(attachments)
     return tuple(
         replace(
             environment,
@@ -77,20 +78,21 @@ def holdings(
     devices: tuple[Device, ...] | None,
     possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[Holding, ...]:
-    """Return which environment holds which device, and whether it works on it.
+    """Return which environment holds which GPU, and whether it works on it.
 
-    A device that the driver does not have is held by nobody, as everybody can write any number into the state files.
+    Attachments to devices that the driver does not have are ignored: everybody can write any index into genv's files.
 
     Args:
-        environments: the active ones.
-        attachments: of active ones and others. Of several to one device the first counts, and its memory.
-        processes: None while the GPU processes are not known.
-        devices: None while they are not known; then devices are taken as the attachments name them.
-        possible_use: what processes may do of which it is not known in which environment they are.
+        environments: the active environments.
+        attachments: all attachments, also those of inactive environments. If there are several for the same environment
+            and device, the first counts.
+        processes: the GPU processes; None if unknown.
+        devices: None if unknown; then all attachments are accepted.
+        possible_use: what the processes of unknown environments may do there.
     """
     by_index = None if devices is None else {device.index: device for device in devices}
-    uses = None if processes is None else _by_place(processes)
-    attached = _attachments(attachments)
+    uses = None if processes is None else _uses_by_environment(processes)
+    attached = _first_attachments(attachments)
     return tuple(
         _holding(
             environment,
@@ -139,44 +141,45 @@ def _holding(
 
 
 def _active(device: Device, uses: list[DeviceUse], *, known: bool) -> bool | None:
-    """Tell whether processes with these uses did work; None where the driver does not tell.
+    """Return whether an environment worked on a GPU; None if unknown.
 
-    What each of them did counts where the driver tells it of them. Else a process there and a device at work is
-    taken for work, or in MIG mode a GPU instance at work: an environment is rather said to work than wrongly said to be
-    idle.
+    The driver's utilization of each process counts. If it is missing, a process on a busy GPU, or in MIG mode in a busy
+    GPU instance, counts as working: calling an idle environment active is better than calling an active one idle.
 
     Args:
-        device: where they are.
-        uses: of the processes of an environment.
-        known: whether these are all of them.
+        device: the GPU.
+        uses: what the processes of the environment use on it.
+        known: whether these are all of its processes.
     """
     if any(use.utilization or use.works_beside for use in uses):
         return True
     if device.up is False or not known:
         return None
-    untold = [use for use in uses if use.utilization is None]
-    if not untold:
+    unmeasured = [use for use in uses if use.utilization is None]
+    if not unmeasured:
         return False
     if device.utilization_percent is not None:
         return device.utilization_percent > 0
-    return _any_of(_instance_worked(device, place) for use in untold for place in use.mig_places or (None,))
+    return _any_of(_instance_worked(device, place) for use in unmeasured for place in use.mig_places or (None,))
 
 
 def _instance_worked(device: Device, place: MigPlace | None) -> bool | None:
-    """Tell whether anything was done in the GPU instance of a process; None where its counters do not tell.
+    """Return whether the GPU instance of a process was busy; None if its counters are unknown.
 
-    They do not tell what the engines for video did, but that these read and wrote memory.
+    There is no counter for the video engines, but they read and write memory, which is counted.
     """
     if place is None:
         return None
-    found = [one.activity for one in device.mig_instances if one.gpu_instance == place.gpu_instance]
-    if not found:
+    activities = [one.activity for one in device.mig_instances if one.gpu_instance == place.gpu_instance]
+    if not activities:
         return None
-    return _any_of(None if ratio is None else ratio > 0 for ratio in (found[0].graphics_ratio, found[0].dram_ratio))
+    return _any_of(
+        None if ratio is None else ratio > 0 for ratio in (activities[0].graphics_ratio, activities[0].dram_ratio)
+    )
 
 
 def _any_of(answers: Iterable[bool | None]) -> bool | None:
-    """Return whether one of these is true; None if that depends on one that is not known."""
+    """Return True if one answer is True, else None if one is unknown, else False."""
     known = list(answers)
     if any(known):
         return True
@@ -184,26 +187,26 @@ def _any_of(answers: Iterable[bool | None]) -> bool | None:
 
 
 def total_share(uses: Iterable[DeviceUse]) -> float | None:
-    """Return the share of a device's SM time that these have together; None if it is not known of one of them.
+    """Return the sum of the SM time shares, at most 1; None if one of them is unknown.
 
-    Each is measured by itself, so that the sum can come out above all there is; then it is all.
+    The shares are measured one by one, so their sum can be slightly above 1.
     """
-    together = 0.0
+    total = 0.0
     for use in uses:
         if use.utilization is None:
             return None
-        together += use.utilization
-    return min(1.0, together)
+        total += use.utilization
+    return min(1.0, total)
 
 
 def total_memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
-    """Return the bytes that these take together; None if that is not known of one of them."""
-    together = 0
+    """Return the sum in bytes; None if one of them is unknown."""
+    total = 0
     for use in uses:
         if use.memory_bytes is None:
             return None
-        together += use.memory_bytes
-    return together
+        total += use.memory_bytes
+    return total
 
 
 def _environment_use(
@@ -227,9 +230,9 @@ def _environment_use(
     )
 
 
-def _by_place(processes: Iterable[Process]) -> _UsesByPlace:
-    """Return what processes have, by environment and device."""
-    found: _UsesByPlace = defaultdict(list)
+def _uses_by_environment(processes: Iterable[Process]) -> _Uses:
+    """Return the device uses of all processes that name an environment."""
+    found: _Uses = defaultdict(list)
     for process in processes:
         if process.eid is not None:
             for use in process.uses:
@@ -237,7 +240,7 @@ def _by_place(processes: Iterable[Process]) -> _UsesByPlace:
     return found
 
 
-def _attachments(attachments: Iterable[Attachment]) -> dict[tuple[str, int], Attachment]:
+def _first_attachments(attachments: Iterable[Attachment]) -> dict[tuple[str, int], Attachment]:
     found: dict[tuple[str, int], Attachment] = {}
     for attachment in attachments:
         found.setdefault((attachment.eid, attachment.device_index), attachment)

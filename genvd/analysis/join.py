@@ -1,4 +1,4 @@
-"""Facts to Snapshot: which process belongs to which environment and user, said once and for all."""
+"""Joins the facts of the collectors into the processes, environments and users of a Snapshot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def account_request(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> AccountRequest:
-    """Return what has to be known of accounts, to name the owners of processes and environments."""
+    """Return the accounts to look up: those of the owners of processes and environments."""
     owned = tuple(owned)
     return AccountRequest(
         uids=frozenset(
@@ -40,18 +40,15 @@ def processes(
     owned: Iterable[OwnedRecord] = (),
     accounts: AccountFacts | None = None,
 ) -> tuple[tuple[Process, ...], tuple[Rejection, ...]]:
-    """Join contexts into processes, ordered by pid.
+    """Return the GPU processes, ordered by pid, and their rejected claims.
 
-    A process of which nothing but its contexts is known stays in the list: it holds GPU memory all the same.
+    A process of which only the contexts are known is included, because it uses GPU memory too.
 
     Args:
-        contexts: who has which, and where.
-        facts: whose the processes are, and what they say.
+        contexts: the contexts of all processes on all GPUs.
+        facts: the owners of the processes, and the environments that they name.
         owned: the active environments.
-        accounts: None while nothing is known of them.
-
-    Returns:
-        The processes, and their claims that do not hold.
+        accounts: None if unknown.
     """
     uses: dict[int, dict[int, list[Context]]] = defaultdict(lambda: defaultdict(list))
     for context in contexts:
@@ -68,7 +65,7 @@ def processes(
         found.append(
             Process(
                 pid=pid,
-                uses=tuple(_use(index, there) for index, there in sorted(uses[pid].items())),
+                uses=tuple(_join_contexts(index, own) for index, own in sorted(uses[pid].items())),
                 eid=eid,
                 uid=owner.uid,
                 username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),
@@ -90,17 +87,14 @@ def environments(
     accounts: AccountFacts | None = None,
     possible_use: PossibleUse = NO_POSSIBLE_USE,
 ) -> tuple[tuple[Environment, ...], tuple[Rejection, ...]]:
-    """Return the active environments, with the devices they hold and the processes that name them and compute.
+    """Return the active environments with their GPUs and compute processes, and their rejected usernames.
 
     Args:
-        owned: the active ones.
-        attachments: of active ones and others.
-        gpu_processes: None while they are not known.
-        accounts: None while nothing is known of them.
-        possible_use: what processes may do there of which it is not known in which environment they are.
-
-    Returns:
-        The environments, and their claims of names that do not hold.
+        owned: the active environments.
+        attachments: all attachments, also those of inactive environments.
+        gpu_processes: None if unknown.
+        accounts: None if unknown.
+        possible_use: what the processes of unknown environments may do there.
     """
     attachments = tuple(attachments)
     devices = _devices_by_eid(attachments)
@@ -127,7 +121,7 @@ def environments(
                 device_indices=tuple(sorted(devices.get(record.eid, {}))),
                 pids=None if gpu_processes is None else tuple(pids.get(record.eid, ())),
                 named=record.username is not None,
-                attached_memory_bytes=_least_limit(devices.get(record.eid, {}), record.gpu_memory_bytes),
+                attached_memory_bytes=_lowest_limit(devices.get(record.eid, {}), record.gpu_memory_bytes),
                 possible_device_indices=possible.get(record.eid, ()),
                 claimed=record.claimed,
             )
@@ -136,7 +130,7 @@ def environments(
 
 
 def users(environments: Iterable[Environment]) -> tuple[User, ...]:
-    """Group active environments by the name of their user, ordered by name; those of nobody known have none."""
+    """Return the users of active environments, ordered by name. Environments without a known user are left out."""
     by_name: dict[str, list[Environment]] = defaultdict(list)
     for environment in environments:
         if environment.username:
@@ -155,25 +149,25 @@ def _user(username: str, environments: list[Environment]) -> User:
     )
 
 
-def devices_of_invisible(genv: GenvFacts, owned: Iterable[OwnedRecord]) -> frozenset[int]:
-    """Return the devices attached to environments that may be active although no process of them is to be seen."""
+def devices_of_unseen_environments(genv: GenvFacts, owned: Iterable[OwnedRecord]) -> frozenset[int]:
+    """Return the devices of environments that may be active although the monitor sees none of their processes."""
     active = {one.record.eid for one in owned}
-    invisible = {record.eid for record in genv.environments if record.pids or record.kernel_ids} - active
-    return frozenset(one.device_index for one in genv.attachments if one.eid in invisible)
+    unseen = {record.eid for record in genv.environments if record.pids or record.kernel_ids} - active
+    return frozenset(one.device_index for one in genv.attachments if one.eid in unseen)
 
 
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:
-    """Return the indices of the devices that at least one of the environments holds."""
+    """Return the indices of all devices that are attached to one of the environments."""
     return tuple(sorted({index for environment in environments for index in environment.device_indices}))
 
 
-def _use(index: int, contexts: list[Context]) -> DeviceUse:
+def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
     """Join the contexts of one process on one device.
 
-    Those of one type, in several MIG instances, have memory of their own. In the lists of several types the driver
-    tells the same memory each time: that of the process.
+    Contexts of the same type are in different MIG instances and each have their own memory. For contexts of different
+    types the driver reports the same memory each time: that of the process.
     """
-    if len(contexts) == 1:  # as it nearly always is
+    if len(contexts) == 1:  # the usual case
         (only,) = contexts
         computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
         return DeviceUse(
@@ -186,23 +180,23 @@ def _use(index: int, contexts: list[Context]) -> DeviceUse:
     known = [amount for amount in memory.values() if amount is not None]
     return DeviceUse(
         device_index=index,
-        # The sixteen metrics say of a compute context what its own list does.
+        # For compute contexts the sixteen metrics have the value of the driver's list of compute processes.
         memory_bytes=computed if "compute" in memory else max(known, default=None),
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
-        utilization=_most(c.utilization for c in contexts),
+        utilization=_max_known(c.utilization for c in contexts),
         works_beside=any(c.works_beside for c in contexts),
         mig_places=tuple(dict.fromkeys(c.mig_place for c in contexts if c.mig_place is not None)),
         engines=EngineShares(
-            memory=_most(c.engines.memory for c in contexts),
-            encoder=_most(c.engines.encoder for c in contexts),
-            decoder=_most(c.engines.decoder for c in contexts),
+            memory=_max_known(c.engines.memory for c in contexts),
+            encoder=_max_known(c.engines.encoder for c in contexts),
+            decoder=_max_known(c.engines.decoder for c in contexts),
         ),
     )
 
 
-def _most(shares: Iterable[float | None]) -> float | None:
-    """Return the greatest of those that are known: of each context of a process the driver tells the same share."""
+def _max_known(shares: Iterable[float | None]) -> float | None:
+    """Return the largest known share. The driver reports the same share for each context of a process."""
     return max((share for share in shares if share is not None), default=None)
 
 
@@ -211,13 +205,13 @@ def _add(left: int | None, right: int | None) -> int | None:
 
 
 def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, dict[int, int | None]]:
-    """Return the devices of each environment, with what the first of its attachments there allows."""
+    """Return the device indices of each environment, with the memory limit of its first attachment there."""
     devices: dict[str, dict[int, int | None]] = defaultdict(dict)
     for attachment in attachments:
         devices[attachment.eid].setdefault(attachment.device_index, attachment.gpu_memory_bytes)
     return devices
 
 
-def _least_limit(attached: Mapping[int, int | None], asked: int | None) -> int | None:
-    limits = (memory_limit(limit, asked) for limit in attached.values())
+def _lowest_limit(attached: Mapping[int, int | None], requested: int | None) -> int | None:
+    limits = (memory_limit(limit, requested) for limit in attached.values())
     return min((limit for limit in limits if limit is not None), default=None)

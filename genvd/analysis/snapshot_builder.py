@@ -198,14 +198,14 @@ class SnapshotBuilder:
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
         holdings, unclear = facts.uncertain.split_holdings(environments, holdings)
         idle = self.idle_clock.update(environments, (*holdings, *unclear))
-        environments = activity.with_activity(environments, genv.attachments, processes, devices, idle, possible)
+        environments = activity.add_activity(environments, genv.attachments, processes, devices, idle, possible)
         environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
         self._memberships = memberships(facts.owned)
         self._claims.update(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(one for one in environments if one.named)
         holders_unknown = facts.uncertain.uncertain_devices(environments)
         if not known.sees_machine:
-            holders_unknown |= join.devices_of_invisible(genv, facts.owned)
+            holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)
         return _People(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
 
     def _unseen_memory(self, facts: _Facts, processes: tuple[Process, ...] | None) -> tuple[UnseenMemory, ...]:

@@ -1,4 +1,4 @@
-"""What cannot be said of environments because of processes of which it is not known in which environment they run."""
+"""Determines what cannot be known of environments while the environments of some processes are unknown."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from genvd.model.facts import AccountFacts, ProcessFacts
     from genvd.model.snapshot import DeviceUse, Process
 
-Place = tuple[str, int]
-"""The identifier of an environment, and the index of a device."""
+EnvironmentDevice = tuple[str, int]
+"""eid and device index."""
 
 
 @dataclass(frozen=True, slots=True)
 class PossibleUse:
-    """By environment and device, what a process may do there of which it is not known whether it is in that one."""
+    """What the processes of unknown environments do on GPUs, for each environment they may belong to."""
 
-    present: frozenset[Place] = frozenset()
-    """It has a context on the device, and so memory."""
-    computing: frozenset[Place] = frozenset()
-    """It has a context there that can compute."""
-    working: frozenset[Place] = frozenset()
-    """It may have worked there since the collection before."""
+    present: frozenset[EnvironmentDevice] = frozenset()
+    """They have a context there, and so memory."""
+    computing: frozenset[EnvironmentDevice] = frozenset()
+    """They have a context there that can compute."""
+    working: frozenset[EnvironmentDevice] = frozenset()
+    """They may have worked there since the last collection."""
 
     def computing_devices(self) -> Mapping[str, tuple[int, ...]]:
-        """Return :attr:`computing` by environment, in the order of the devices."""
+        """Return :attr:`computing` as sorted device indices by eid."""
         devices: dict[str, list[int]] = defaultdict(list)
         for eid, index in sorted(self.computing):
             devices[eid].append(index)
@@ -42,20 +42,20 @@ class PossibleUse:
 NO_POSSIBLE_USE = PossibleUse()
 
 ADVICE: Mapping[UnknownEnvironment, str] = {
-    "no_permission": "Run the monitor as root, or ask the service, which may read them: 'genv-monitor top'.",
-    "overwritten": "A title that the program gave itself has taken the place of its environment variables. Start it"
-    " from a shell in which the environment is activated: then it is found by its shell.",
-    "not_visible": "The monitor has to see the processes of the whole machine: run it outside of a container, and"
-    " without hidepid for /proc.",
-    "unreadable": "This should pass by itself.",
+    "no_permission": "Run the monitor as root, or use 'genv-monitor top', which gets its data from the service.",
+    "overwritten": "The program has overwritten its environment variables with a process title. Start it from a shell"
+    " in which the environment is activated: then the monitor uses the environment of the shell.",
+    "not_visible": "The monitor must see all processes of the machine: run it outside of a container, and mount /proc"
+    " without hidepid.",
+    "unreadable": "This usually resolves itself.",
 }
-"""What to do about each reason for which the environment of a process is not known."""
+"""What to do if the environment of a process is unknown, by reason."""
 
 
 def unknown_environment_text(number: int) -> str:
-    """Say of how many processes the environment is not known."""
-    processes, belong = ("GPU process", "belongs") if number == 1 else ("GPU processes", "belong")
-    return f"It is not known to which environment {number} {processes} {belong}"
+    """Return a sentence, without its full stop, for the number of processes whose environment is unknown."""
+    belong = "1 GPU process belongs" if number == 1 else f"{number} GPU processes belong"
+    return f"It is unknown which environment {belong} to"
 
 
 def possible_use(
@@ -65,48 +65,49 @@ def possible_use(
     accounts: AccountFacts | None,
     unseen: frozenset[int] = frozenset(),
 ) -> PossibleUse:
-    """Return what is in doubt as long as the environments of some processes are not known.
+    """Return what the processes of unknown environments do, for each environment they may belong to.
 
-    A process may be in the environments whose members include its user. Anybody may be behind root, behind a user that
-    is not known, and behind one without an account, as in a container (see user_namespaces(7)).
+    A process may belong to every environment of which its user is a member. A process of root, of an unknown user, or
+    of a uid without an account (as in a container, see user_namespaces(7)) may belong to any environment.
 
     Args:
-        processes: all that hold contexts.
-        facts: whose they are.
+        processes: all GPU processes.
+        facts: their owners.
         owned: the active environments.
-        accounts: None while nothing is known of them.
-        unseen: devices on which processes have memory that the driver does not list. They may be of any environment.
+        accounts: None if unknown.
+        unseen: GPUs with memory of processes that the driver does not list. They may belong to any environment.
     """
     unknown = [process for process in processes if process.environment_unknown and not process.gone]
     if not unknown and not unseen:
         return NO_POSSIBLE_USE
     owned = tuple(owned)
-    listed = frozenset(pid for one in owned for pid in one.pids)
-    by_owner: dict[ProcessOwner | None, list[DeviceUse]] = defaultdict(list)
+    owner_pids = frozenset(pid for one in owned for pid in one.pids)
+    uses_by_owner: dict[ProcessOwner | None, list[DeviceUse]] = defaultdict(list)
     for process in unknown:
-        by_owner[_owner(facts.owners.get(process.pid), accounts, listed)].extend(process.uses)
-    hidden = {(one.record.eid, index) for one in owned for index in unseen}
-    present: set[Place] = set(hidden)
-    computing: set[Place] = set(hidden)
-    working: set[Place] = set(hidden)
-    for owner, uses in by_owner.items():
+        owner = _relevant_owner(facts.owners.get(process.pid), accounts, owner_pids)
+        uses_by_owner[owner].extend(process.uses)
+    present: set[EnvironmentDevice] = {(one.record.eid, index) for one in owned for index in unseen}
+    computing, working = set(present), set(present)
+    for owner, uses in uses_by_owner.items():
         eids = [one.record.eid for one in owned if owner is None or one.admits(owner)]
-        for indices, places in (
+        for indices, result in (
             ({use.device_index for use in uses}, present),
             ({use.device_index for use in uses if use.computes or use.type == "mps"}, computing),
             ({use.device_index for use in uses if use.utilization != 0 or use.works_beside}, working),
         ):
-            places.update((eid, index) for eid in eids for index in indices)
+            result.update((eid, index) for eid in eids for index in indices)
     return PossibleUse(frozenset(present), frozenset(computing), frozenset(working))
 
 
-def _owner(owner: ProcessOwner | None, accounts: AccountFacts | None, listed: frozenset[int]) -> ProcessOwner | None:
-    """Return what decides in which environments a process may be, the same for all that are alike; None for in any."""
+def _relevant_owner(
+    owner: ProcessOwner | None, accounts: AccountFacts | None, owner_pids: frozenset[int]
+) -> ProcessOwner | None:
+    """Return only what determines the environments of a process, to group equal ones; None if it may be in any."""
     if owner is None or owner.uid is None or accounts is None or accounts.names.get(owner.uid) is None:
         return None
     return ProcessOwner(
         owner.uid,
         namespace_uid=owner.namespace_uid,
         login_uid=owner.login_uid,
-        ancestors=owner.ancestors & listed,
+        ancestors=owner.ancestors & owner_pids,
     )

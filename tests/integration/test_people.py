@@ -774,4 +774,4 @@ def test_a_process_that_wiped_its_variables_is_accused_of_nothing(place: Place) 
     assert seen[series("genv_environment_used_gpu_memory_bytes", eid="b", device=1)] == MIB
     assert series("genv_process_devices_total", pid=process.pid, eid="") in seen, "as in genv's own monitor"
     assert seen[series("genv_monitor_collector_success", collector="processes")] == 1
-    assert monitor.log.count("It is not known to which environment 1 GPU process belongs") == 1
+    assert monitor.log.count("It is unknown which environment 1 GPU process belongs to") == 1

@@ -103,7 +103,7 @@ def inhabited(
     joined, _ = join.processes(contexts, ProcessFacts(owners=owners), ())
     processes = tuple(_in_environment(process, owners[process.pid]) for process in joined)
     idle = {one.eid: one.idle_seconds for one in environments if one.idle_seconds is not None}
-    active = activity.with_activity(environments, (), processes, devices, idle)
+    active = activity.add_activity(environments, (), processes, devices, idle)
     return machine(
         devices=devices,
         processes=processes,

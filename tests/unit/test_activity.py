@@ -1,4 +1,4 @@
-"""Who holds which device, and who of them works."""
+"""Which environment holds which GPU, and which of them work."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_whether_an_environment_works_on_a_device(
     assert (found.attached, found.device_uuid) == (7.0, machine.uuid if machine else None)
 
 
-def test_nothing_is_known_of_work_while_the_processes_are_not() -> None:
+def test_activity_is_unknown_while_the_processes_are_unknown() -> None:
     (found,) = activity.holdings([environment("a", 0)], [], None, (device(),))
     assert found == Holding("a", 1001, "alice", 0, "GPU-0", None, None, None, device_up=True)
 
 
-def test_one_for_each_environment_and_device_that_there_is() -> None:
+def test_there_is_one_holding_for_each_environment_and_existing_device() -> None:
     environments = [environment("a", 0, 1, 4095), environment("b", 1, limit=5), environment("c")]
     attachments = [Attachment("a", 1, 3), Attachment("a", 1, 4), Attachment("b", 1), Attachment("gone", 0)]
     found = activity.holdings(environments, attachments, (), (device(0), device(1)))
@@ -96,12 +96,12 @@ def test_one_for_each_environment_and_device_that_there_is() -> None:
     ]
 
 
-def test_no_environment_holds_thousands_of_devices_while_the_devices_are_not_known() -> None:
+def test_the_number_of_holdings_is_bounded_while_the_devices_are_unknown() -> None:
     found = activity.holdings([environment("a", *range(4096))], [], None, None)
     assert len(found) == activity.MAX_UNVERIFIED_DEVICES
 
 
-def test_what_the_processes_of_an_environment_have() -> None:
+def test_the_uses_of_an_environment() -> None:
     machine = (device(0), device(1), device(2, processes_listed=False))
     processes = (
         Process(1, (NO, DeviceUse(1, 5, computes=False, type="graphics")), "a"),
@@ -109,7 +109,7 @@ def test_what_the_processes_of_an_environment_have() -> None:
         Process(3, (SOME,), "b"),
         Process(4, (SOME,)),
     )
-    a, b = activity.with_activity(
+    a, b = activity.add_activity(
         [environment("a", 0, 2, 7), environment("b")], [Attachment("a", 2, 9)], processes, machine
     )
     assert a.uses == (
@@ -118,4 +118,4 @@ def test_what_the_processes_of_an_environment_have() -> None:
         EnvironmentUse(2, None, None, attached=True, computes=False, attached_memory_bytes=9),
     )
     assert b.uses == (EnvironmentUse(0, 20, 0.7, attached=False, computes=True, least_memory_bytes=20),)
-    assert activity.with_activity([environment("a", 0)], [], None, machine)[0].uses is None
+    assert activity.add_activity([environment("a", 0)], [], None, machine)[0].uses is None

@@ -1,4 +1,4 @@
-"""What counts as wrong, and what is not known to be."""
+"""Policy violations, orphan memory, oversubscription and processes outside genv."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_violations(
         (0, (None, None), (1, 0), True),
     ],
 )
-def test_the_limit_of_an_attachment_comes_before_that_of_the_environment(
+def test_the_limit_of_an_attachment_takes_precedence_over_that_of_the_environment(
     asked: int | None, allowed: tuple[int | None, ...], used: tuple[int | None, ...], expected: bool | None
 ) -> None:
     uses = tuple(
@@ -81,12 +81,12 @@ def record(asked: int | None) -> OwnedRecord:
     return OwnedRecord(EnvironmentRecord("a", 1, "alice", gpu_memory_bytes=asked), 1, True, uids, uids)
 
 
-def test_the_limit_that_is_shown_is_the_one_that_is_checked() -> None:
-    """Sixteen were asked for, and four when the device was attached, of which the others were told."""
+def test_the_exported_limit_is_the_one_that_is_checked() -> None:
+    """The environment asks for 16 now, but asked for 4 when the GPU was attached."""
     attachments, devices = (Attachment("a", 0, 4),), (Device(0, processes_listed=True),)
     processes = (Process(9, (DeviceUse(0, 5),), "a", 1),)
     environments, _ = join.environments([record(16)], attachments, processes, AccountFacts())
-    (environment,) = activity.with_activity(environments, attachments, processes, devices)
+    (environment,) = activity.add_activity(environments, attachments, processes, devices)
     (holding,) = activity.holdings(environments, attachments, processes, devices)
     assert environment.memory_limit_bytes == holding.gpu_memory_bytes == 4
     assert dict(policy.violations(environment, 1))["memory_limit"] is True
@@ -103,7 +103,7 @@ def test_the_limit_that_is_shown_is_the_one_that_is_checked() -> None:
         (None, (None,), None),
     ],
 )
-def test_the_least_limit_of_the_devices_is_that_of_the_environment(
+def test_the_lowest_limit_of_the_devices_is_that_of_the_environment(
     asked: int | None, attached: tuple[int | None, ...], least: int | None
 ) -> None:
     attachments = [Attachment("a", index, limit) for index, limit in enumerate(attached)]
@@ -141,13 +141,13 @@ def test_orphan_memory(changes: dict[str, object], memory: tuple[int | None, ...
     assert [orphaned for _, orphaned in policy.orphan_memory(machine)] == ([] if expected is None else [expected])
 
 
-def test_memory_of_somebody_unseen_is_no_orphan() -> None:
+def test_memory_of_unseen_processes_is_not_orphaned() -> None:
     machine = Snapshot(0.0, SERVICE, devices=(device(),), processes=(), unseen_memory=(UnseenMemory(0, 60),))
     assert [amount for _, amount in policy.orphan_memory(machine)] == [40]
     assert [amount for _, amount in policy.unseen_memory(machine)] == [60]
 
 
-def test_orphan_memory_is_not_known_while_the_processes_are_not() -> None:
+def test_orphan_memory_is_unknown_while_the_processes_are_unknown() -> None:
     assert list(policy.orphan_memory(Snapshot(0.0, SERVICE, devices=(device(),)))) == []
 
 
@@ -164,9 +164,7 @@ def test_orphan_memory_is_not_known_while_the_processes_are_not() -> None:
         ((1, 1), None, None),
     ],
 )
-def test_a_device_that_is_promised_twice(
-    limits: tuple[int | None, ...], total: int | None, expected: bool | None
-) -> None:
+def test_oversubscription(limits: tuple[int | None, ...], total: int | None, expected: bool | None) -> None:
     holdings = tuple(
         Holding(str(number), 1, "alice", 0, None, None, None, None, limit) for number, limit in enumerate(limits)
     )

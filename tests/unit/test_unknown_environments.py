@@ -1,4 +1,4 @@
-"""What is not said of environments while it is not known in which one a process runs."""
+"""What is unknown of environments while the environment of a process is unknown."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def machine(owner: ProcessOwner, *contexts: Context, gone: bool = False) -> tupl
         gone=frozenset({7} if gone else ()),
     )
     processes, _ = join.processes((*contexts, Context(8, 1, 100, utilization=0.0)), facts, OWNED, ACCOUNTS)
-    unclear = possible_use(processes, facts, OWNED, ACCOUNTS)
-    environments, _ = join.environments(OWNED, ATTACHED, processes, ACCOUNTS, unclear)
-    holdings = activity.holdings(environments, ATTACHED, processes, DEVICES, unclear)
-    environments = activity.with_activity(environments, ATTACHED, processes, DEVICES, possible_use=unclear)
+    possible = possible_use(processes, facts, OWNED, ACCOUNTS)
+    environments, _ = join.environments(OWNED, ATTACHED, processes, ACCOUNTS, possible)
+    holdings = activity.holdings(environments, ATTACHED, processes, DEVICES, possible)
+    environments = activity.add_activity(environments, ATTACHED, processes, DEVICES, possible_use=possible)
     service = ServiceStatus("1", "live", "3", "13")
     return Snapshot(
         0.0, service, devices=DEVICES, processes=processes, environments=environments, holdings=holdings
-    ), unclear
+    ), possible
 
 
 def unknown(uid: int | None, namespace_uid: int | None = None) -> ProcessOwner:
@@ -70,12 +70,12 @@ def unknown(uid: int | None, namespace_uid: int | None = None) -> ProcessOwner:
         "known to be outside",
     ],
 )
-def test_a_process_may_be_in_the_environments_of_who_may_be_behind_it(owner: ProcessOwner, eids: set[str]) -> None:
-    _, unclear = machine(owner, Context(7, 0, 10))
-    assert unclear.present == unclear.computing == unclear.working == {(eid, 0) for eid in eids}
+def test_the_environments_that_a_process_may_belong_to(owner: ProcessOwner, eids: set[str]) -> None:
+    _, possible = machine(owner, Context(7, 0, 10))
+    assert possible.present == possible.computing == possible.working == {(eid, 0) for eid in eids}
 
 
-def test_what_depends_on_an_unknown_process_is_not_known() -> None:
+def test_values_that_depend_on_an_unknown_process_are_unknown() -> None:
     seen, _ = machine(unknown(ALICE), Context(7, 0, 10, utilization=0.4), Context(7, 2, 10, utilization=0.0))
     a, b = seen.environments or ()
     assert [(use.memory_bytes, use.share) for use in a.uses or ()] == [(None, None)]
@@ -87,14 +87,14 @@ def test_what_depends_on_an_unknown_process_is_not_known() -> None:
     assert policy.count_unknown_environments(seen)["no_permission"] == 1
 
 
-def test_an_unknown_process_that_did_not_work_makes_nobody_busy() -> None:
-    seen, unclear = machine(unknown(ALICE), Context(7, 0, 10, utilization=0.0))
-    assert unclear.working == frozenset()
+def test_an_unknown_process_that_did_not_work_makes_no_environment_busy() -> None:
+    seen, possible = machine(unknown(ALICE), Context(7, 0, 10, utilization=0.0))
+    assert possible.working == frozenset()
     assert [holding.active for holding in seen.holdings or ()] == [False, False]
 
 
-def test_one_that_has_ended_is_accused_of_nothing_and_hides_nothing() -> None:
-    seen, unclear = machine(unknown(ALICE), Context(7, 0, 10), gone=True)
-    assert unclear == NO_POSSIBLE_USE
+def test_an_ended_process_has_no_effect() -> None:
+    seen, possible = machine(unknown(ALICE), Context(7, 0, 10), gone=True)
+    assert possible == NO_POSSIBLE_USE
     assert policy.unmanaged_by_user(seen) == {"alice": 0, "bob": 0}
     assert not any(policy.count_unknown_environments(seen).values())
