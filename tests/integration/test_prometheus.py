@@ -302,9 +302,9 @@ def test_the_overview_of_several_machines_is_right(
     mig = Counter(instance for instance, _, mode in modes if mode == "enabled")
     assert mig
     for title, without in (
-        ("Compute utilisation by device", mig),
-        ("Memory by device", Counter[str]()),
-        ("Temperature by device", Counter[str]()),
+        ("Compute utilisation by GPU", mig),
+        ("Memory by GPU", Counter[str]()),
+        ("Temperature by GPU", Counter[str]()),
     ):
         instances = Counter(dict(labels)["instance"] for labels in shown["timeseries", title, "A"])
         assert instances + without == machines
@@ -503,7 +503,7 @@ def test_whose_the_processes_are_is_right(machines: Mapping[str, int], prometheu
     assert shown["table", "Processes", "B"] == vector(lambda eid, kind: True)
     outside = vector(lambda eid, kind: not eid and kind != "graphics")
     assert outside
-    assert shown["table", "Processes outside any environment", "B"] == outside
+    assert shown["table", "Processes outside genv", "B"] == outside
 
 
 def _shown(
