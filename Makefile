@@ -29,8 +29,12 @@ missing: ## Say what of this machine the tests miss, what for, and how to get it
 	@$(PYTHON) tests/preflight.py
 
 .PHONY: test
-test: missing lint ## Check everything and run every test that the current user may run
+test: missing lint docs-check ## Check everything and run every test that the current user may run
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
+
+.PHONY: docs-check
+docs-check: $(READY) ## Check that the documents and the generated files match the code
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup tests/docs
 
 .PHONY: test-python
 test-python: missing $(READY) ## Run unit and integration tests on each Python here, and with the oldest libraries

@@ -14,7 +14,6 @@ import genvd
 from genvd.cli.arguments import parsers
 from genvd.cli.parser import Parser
 from genvd.config import schema
-from tools.links.document import documents
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -55,32 +54,6 @@ def test_what_takes_a_duration_is_not_said_to_take_seconds(name: str) -> None:
     assert parser.parse_args(["-i", "1m30s"])
     assert next(option for option in parser.options if "-i" in option.option_strings).metavar == "DURATION"
     assert r"\fB\-i\fP \fIDURATION\fP, \fB\-\-interval\fP \fIDURATION\fP" in MANUAL
-
-
-def _called_in_documents() -> list[tuple[str, list[str]]]:
-    """Return what the documents call ``genv monitor`` with: the document and the words, up to the end of the call."""
-    called = re.compile(r"(?<![\w/.-])(?<!-u )(?:genv monitor|genv-monitor)((?: +[^\s`|<>&;()#'\"]+)*)")
-    return [
-        (document.path.name, words.split())
-        for document in documents()
-        for words in called.findall("\n".join(document.code))
-    ]
-
-
-def test_the_documents_call_it_as_it_can_be_called() -> None:
-    """Of what looks like a call, each option is one of the command's; a file or value is anybody's."""
-    commands = _commands()
-    calls = [(name, words) for name, words in _called_in_documents() if words]
-    assert len(calls) > 20
-    for name, words in calls:
-        command = words[0] if words[0] in commands else ""
-        given = {word for word in words if word.startswith("-")}
-        assert given <= _options(commands[command]), f"{name}: {words}"
-
-
-def test_the_readme_has_all_commands_and_no_others() -> None:
-    rows = re.findall(r"^\| `genv monitor \[?(\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert set(rows) == set(_commands()) - {""}
 
 
 @pytest.mark.parametrize("command", _commands())

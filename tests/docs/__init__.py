@@ -1,0 +1,1 @@
+"""Checks that the documents and the generated files match the code: ``make docs-check``."""

@@ -1,0 +1,47 @@
+"""Everything that the documents refer to exists: links, files, make targets, shown code, tests of symptoms."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from tools.links import inside
+
+ROOT = Path(__file__).parents[2]
+
+SHOWN_CODE = re.findall(
+    r"^`([\w./]+)`:\n\n```python\n(.*?)```",
+    (ROOT / "docs" / "adding-a-metric.md").read_text(),
+    re.DOTALL | re.MULTILINE,
+)
+
+_, _, TROUBLESHOOTING = (ROOT / "docs" / "operations.md").read_text().partition("\n## Troubleshooting\n")
+SYMPTOMS = {title: rest for title, _, rest in (part.partition("\n") for part in TROUBLESHOOTING.split("\n### ")[1:])}
+
+
+def test_links_files_and_make_targets_exist() -> None:
+    """Links to other sites are checked by ``make links`` only."""
+    assert inside.problems() == []
+
+
+def test_shown_code_is_in_its_file() -> None:
+    assert len(SHOWN_CODE) == 3
+    for file, code in SHOWN_CODE:
+        source = (ROOT / file).read_text()
+        assert any(indent(code.rstrip(), spaces) in source for spaces in ("", "    ")), file
+
+
+@pytest.mark.parametrize("title", SYMPTOMS)
+def test_each_symptom_names_tests_that_reproduce_it(title: str) -> None:
+    """They are named in a comment of docs/operations.md that the reader does not see."""
+    named = re.findall(r"^<!-- (\S+\.py)::(test_\w+) -->$", SYMPTOMS[title], re.MULTILINE)
+    assert named
+    for file, name in named:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
+
+
+def test_there_are_symptoms() -> None:
+    assert len(SYMPTOMS) > 10
