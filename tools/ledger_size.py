@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from unittest.mock import patch
 
-from genvd.ledger.amounts import Consumer, Key, Use
-from genvd.ledger.pending import Book
-from genvd.ledger.report import LABELS, make
-from genvd.ledger.retention import DAY, keep_up
-from genvd.ledger.store import HOUR, Store, Stored
+from genvd.ledger.amounts import Consumer, Usage, UsageKey
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.report import LABELS, make_report
+from genvd.ledger.retention import DAY, apply_retention
+from genvd.ledger.store import HOUR, Store, StoredState
 
 END = 1_790_000_000 // DAY * DAY
 
@@ -29,12 +29,12 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
         directory = Path(name) / "state"
         store, started = Store(directory, "live"), time.monotonic()
         store.connection.execute("PRAGMA synchronous = OFF")  # nobody unplugs a simulation
-        book, chance, slowest = Book(), random.Random(0), 0.0
-        book.begin(Stored())
+        pending, chance, slowest = PendingUsage(), random.Random(0), 0.0
+        pending.load(StoredState())
         for day in range(END - days * DAY, END, DAY):
             with patch("time.time", lambda now=day: float(now)):
-                slowest = max(slowest, _day(store, book, day, users, devices, chance))
-                keep_up(store.connection, day + DAY, 35 * DAY, 400 * DAY, lambda: True)
+                slowest = max(slowest, _day(store, pending, day, users, devices, chance))
+                apply_retention(store.connection, day + DAY, 35 * DAY, 400 * DAY, lambda: True)
         (hours,) = store.connection.execute("SELECT count(*) FROM hour").fetchone()
         (rows,) = store.connection.execute("SELECT count(*) FROM day").fetchone()
         store.close()
@@ -48,7 +48,7 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
                 _report(store.path, since, by)
 
 
-def _day(store: Store, book: Book, day: int, users: int, devices: int, chance: random.Random) -> float:
+def _day(store: Store, pending: PendingUsage, day: int, users: int, devices: int, chance: random.Random) -> float:
     """Write a day, hour by hour; return the seconds that the slowest hour took."""
     holders = [
         (Consumer(f"user{user}", str(chance.randrange(10_000, 4_000_000)), day, 1000 + user, "training"), user + number)
@@ -57,15 +57,15 @@ def _day(store: Store, book: Book, day: int, users: int, devices: int, chance: r
     ]
     slowest = 0.0
     for start in range(day, day + DAY, HOUR):
-        uses: dict[Key, Use] = {}
+        uses: dict[UsageKey, Usage] = {}
         for consumer, device in holders:
             if chance.random() < 2 / 3:
                 active = chance.randrange(HOUR * 1000)
-                use = Use(HOUR * 1000, active, HOUR * 1000 - active, chance.randrange(700 * HOUR * 1000))
+                use = Usage(HOUR * 1000, active, HOUR * 1000 - active, chance.randrange(700 * HOUR * 1000))
                 uses[consumer, f"GPU-{device % devices:08x}-1234-5678-9abc-def012345678"] = use
-        book.add(uses, start)
+        pending.add(uses, start)
         began = time.monotonic()
-        store.write(book.batch())
+        store.write(pending.take_batch())
         slowest = max(slowest, time.monotonic() - began)
     return slowest
 
@@ -74,7 +74,7 @@ def _report(path: Path, days: int, by: str) -> None:
     until = datetime.fromtimestamp(END, timezone.utc)
     since = datetime.fromtimestamp(END - days * DAY, timezone.utc)
     began = time.monotonic()
-    rows = make(path, since, until, by).rows
+    rows = make_report(path, since, until, by).rows
     print(f"report of {days} days by {by}: {len(rows)} rows in {1000 * (time.monotonic() - began):.0f} ms")
 
 

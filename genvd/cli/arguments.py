@@ -13,7 +13,7 @@ from genvd import __version__
 from genvd.cli.parser import FILE, PID, Parser
 from genvd.config.loader import parse_option
 from genvd.config.schema import DEFAULT_FILE, LOG_LEVELS, Config
-from genvd.ledger.period import parse_moment
+from genvd.ledger.period import parse_time
 
 _DEMO_DEVICES = 8
 _MAX_DEMO_DEVICES = 1024
@@ -170,7 +170,7 @@ def _report_options() -> Parser:
 
     def moment(text: str) -> datetime:
         try:
-            return parse_moment(text, now)
+            return parse_time(text, now)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
 

@@ -231,15 +231,17 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
 
 def _report(config: Config, options: argparse.Namespace) -> int:
     from genvd.config.paths import ledger_to_read
-    from genvd.ledger.paths import FILE
-    from genvd.ledger.report import ReportError, make
+    from genvd.ledger.paths import FILE_NAME
+    from genvd.ledger.report import ReportError, make_report
     from genvd.ledger.report_formats import FORMATS
 
     if options.since >= options.until:
         log.error("--since is not before --until: there is no time in between; exchange them")
         return EXIT_USAGE
     try:
-        report = make(options.ledger or ledger_to_read(config) / FILE, options.since, options.until, options.by)
+        report = make_report(
+            options.ledger or ledger_to_read(config) / FILE_NAME, options.since, options.until, options.by
+        )
     except ReportError as error:
         log.error("%s", error)
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""What the name service called people, as the ledger's file keeps it: people have a name while it is away, too."""
+"""Account names that the ledger's file keeps, so that users have names while the name service is down."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
 
 _HOUR = 3600
 
-_SET = """
+_UPSERT = """
     INSERT INTO account (name, uid, main, last) VALUES (?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET main = CASE uid WHEN excluded.uid THEN max(main, excluded.main)
         ELSE excluded.main END, uid = excluded.uid, last = excluded.last"""
 
 
-class Written(NamedTuple):
-    """What was written, and in which hour, as Unix time of its beginning."""
+class LastWrite(NamedTuple):
+    """The accounts that were written last, and the Unix time at which that hour began."""
 
     accounts: frozenset[KnownAccount]
     hour: int
 
 
 def read(connection: sqlite3.Connection) -> tuple[KnownAccount, ...]:
-    """Return all that are kept, in the order in which they were asked for last."""
+    """Return all accounts in the file, the least recently used first."""
     rows = connection.execute("SELECT uid, name, main FROM account ORDER BY last, name")
     return tuple(KnownAccount(uid, name, bool(main)) for uid, name, main in rows)
 
 
-def write(connection: sqlite3.Connection, accounts: Iterable[KnownAccount], before: Written | None) -> Written:
-    """Keep these besides those that are there, within a transaction; return what is to be given the next time.
+def write(connection: sqlite3.Connection, accounts: Iterable[KnownAccount], previous: LastWrite | None) -> LastWrite:
+    """Add the accounts to those in the file, inside a transaction; return the value to pass as ``previous`` next time.
 
-    A name is that of one uid, and a uid has one main name: what was kept before and says otherwise goes. Of more than
-    :data:`~genvd.analysis.known_accounts.MAX_ACCOUNTS`, those go that were not asked for longest.
+    A name belongs to one uid, and a uid has one main name: older rows that contradict this are replaced. Above
+    :data:`~genvd.analysis.known_accounts.MAX_ACCOUNTS` accounts, the least recently used ones are deleted.
     """
-    now = Written(frozenset(accounts), int(time.time()) // _HOUR * _HOUR)
-    if now == before:
-        return now
-    for uid, name, main in sorted(now.accounts):
+    current = LastWrite(frozenset(accounts), int(time.time()) // _HOUR * _HOUR)
+    if current == previous:
+        return current
+    for uid, name, main in sorted(current.accounts):
         if main:
             connection.execute("DELETE FROM account WHERE main AND uid = ? AND name <> ?", (uid, name))
-        connection.execute(_SET, (name, uid, main, now.hour))
+        connection.execute(_UPSERT, (name, uid, main, current.hour))
     connection.execute(
         "DELETE FROM account WHERE name IN (SELECT name FROM account ORDER BY last DESC LIMIT -1 OFFSET ?)",
         (MAX_ACCOUNTS,),
     )
-    return now
+    return current
 
 
-def forget(connection: sqlite3.Connection, oldest: int) -> None:
-    """Delete those that were not asked for since then, which is Unix time in seconds."""
+def delete_unused(connection: sqlite3.Connection, oldest: int) -> None:
+    """Delete the accounts that were last used before this Unix time."""
     connection.execute("DELETE FROM account WHERE last < ?", (oldest,))

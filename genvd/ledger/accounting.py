@@ -1,8 +1,24 @@
-"""Looks to amounts: what was used between one look and the next.
+"""How GPU time and energy are shared among environments and users: observations in, amounts out.
 
-Time is that of CLOCK_MONOTONIC, so setting the clock of the machine changes no amount. What is found at the second of
-two looks counts for the time since the first, but for a few intervals at most: nobody knows what went on while the
-machine or the monitor was suspended.
+What the second of two observations shows counts for the time between them. Time is CLOCK_MONOTONIC, so setting the
+system clock changes no amount, and at most a few intervals count at once: what happened while the machine or the
+monitor was suspended is unknown.
+
+Example: one GPU, two observations 10 s apart, 4,000 J drawn. It is attached to alice's environments 1 and 2 and to
+bob's 3. Environment 1 takes 30 % of its SM time, 2 and 3 are idle. Carol takes 10 % with a process outside genv.
+
+=====================  =========  ======  ======  =======  ===================================================
+consumer               allocated  active  idle    energy   why
+=====================  =========  ======  ======  =======  ===================================================
+alice, environment 1   10 s       10 s    0 s     3,000 J  0.3 of the 0.4 that was used
+alice, environment 2   10 s       0 s     10 s    0 J      idle while others work
+bob, environment 3     10 s       0 s     10 s    0 J      the same
+carol, no environment  0 s        unknown unknown 1,000 J  0.1 of the 0.4
+alice as a user        10 s       10 s    0 s     3,000 J  she holds the GPU once: 2's 10 s are ``*_again``
+=====================  =========  ======  ======  =======  ===================================================
+
+If the driver did not report shares, environment 1 would get all 4,000 J, as the only one known to work. If nobody
+worked, environments 1, 2 and 3 would get a third each. Without any environment, nobody would get any.
 """
 
 from __future__ import annotations
@@ -10,133 +26,136 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.ledger.amounts import Consumer, Key, Use
+from genvd.ledger.amounts import Consumer, Usage, UsageKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genvd.ledger.observation import Held, Look, Outside, Reading
+    from genvd.ledger.observation import EnergyReading, HeldDevice, Observation, UnattachedWork
 
-MOST_WATTS = 20_000.0
-"""No device draws more; a counter that says so has jumped, and what was counted once stays counted for ever."""
+MAX_WATTS = 20_000.0
+"""No GPU draws more. A larger value is an error of the counter, and what is counted once can never be corrected."""
 
 
-class Meter:
-    """Counts from look to look."""
+class UsageAccounting:
+    """Turns a sequence of observations into amounts of use."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self._last_ms: int | None = None
         self._counters: dict[str, tuple[int, float]] = {}
-        """By device, when its energy counter was last read, and the joules."""
+        """For each GPU, when its energy counter was last read (in ms), and its value in joules."""
 
-    def count(self, look: Look, now: float, longest: float) -> dict[Key, Use]:
-        """Return what was used since the last look, by who used it and which device.
+    def count(self, observation: Observation, now: float, max_seconds: float) -> dict[UsageKey, Usage]:
+        """Return what was used since the previous observation.
 
-        Everybody who holds a device is there, at the first look with amounts of 0.
+        Everybody who holds a GPU is in the result, at the first observation with amounts of 0.
 
         Args:
-            look: what was found.
-            now: when, in seconds of CLOCK_MONOTONIC.
-            longest: the most seconds that count for one look.
+            observation: the current state.
+            now: its time, in seconds of CLOCK_MONOTONIC.
+            max_seconds: the longest time that counts for one observation.
         """
-        moment, most = int(now * 1000), int(longest * 1000)
-        last = moment if self._last is None else self._last
-        self._last = moment
-        elapsed = max(0, moment - last)
-        energies = self._energies(look.readings, elapsed, moment, most)
-        if look.held is None:
+        now_ms, max_ms = int(now * 1000), int(max_seconds * 1000)
+        elapsed = 0 if self._last_ms is None else max(0, now_ms - self._last_ms)
+        self._last_ms = now_ms
+        energies = self._count_energies(observation.readings, elapsed, now_ms, max_ms)
+        if observation.held is None:
             return {}
-        by_device: dict[str, dict[Consumer, Held]] = defaultdict(dict)
-        for held in look.held:
-            by_device[held.device].setdefault(held.consumer, held)
-        outside: dict[str, list[Outside]] = defaultdict(list)
-        for work in look.outside:
-            outside[work.device].append(work)
-        uses: dict[Key, Use] = {}
-        for device, holders in by_device.items():
-            for held in holders.values():
-                uses[held.consumer, device] = _use(held, min(elapsed, most))
-            _mark_doubles(holders.values(), uses)
+        holders: dict[str, dict[Consumer, HeldDevice]] = defaultdict(dict)
+        for held in observation.held:
+            holders[held.device].setdefault(held.consumer, held)
+        unattached: dict[str, list[UnattachedWork]] = defaultdict(list)
+        for work in observation.unattached_work:
+            unattached[work.device].append(work)
+        usages: dict[UsageKey, Usage] = {}
+        for device, by_consumer in holders.items():
+            for held in by_consumer.values():
+                usages[held.consumer, device] = _usage(held, min(elapsed, max_ms))
+            _mark_duplicates(by_consumer.values(), usages)
         for device, energy in energies.items():
-            for consumer, part in shared(energy, by_device.get(device, {}).values(), outside.get(device, ())):
-                uses.setdefault((consumer, device), Use()).add(Use(energy=part))
-        return uses
+            for consumer, part in share_energy(energy, holders.get(device, {}).values(), unattached.get(device, ())):
+                usages.setdefault((consumer, device), Usage()).add(Usage(energy=part))
+        return usages
 
-    def _energies(self, readings: Iterable[Reading], elapsed: int, moment: int, most: int) -> dict[str, int]:
-        """Return the millijoules that each device took, where that is known: by its counter, else by its power."""
+    def _count_energies(
+        self, readings: Iterable[EnergyReading], elapsed: int, now_ms: int, max_ms: int
+    ) -> dict[str, int]:
+        """Return the millijoules that each GPU drew, from its counter or else from its power; without unknown ones."""
         energies: dict[str, int] = {}
         counters: dict[str, tuple[int, float]] = {}
         for reading in readings:
             before = self._counters.get(reading.device)
             energy = None
             if reading.energy_joules is not None:
-                energy = _risen(before, reading.energy_joules, moment, most)
-                counters[reading.device] = (moment, reading.energy_joules)
-            if energy is None and reading.power_watts is not None and 0 <= reading.power_watts <= MOST_WATTS:
-                energy = reading.power_watts * min(elapsed, most)
+                energy = _counter_increase(before, reading.energy_joules, now_ms, max_ms)
+                counters[reading.device] = (now_ms, reading.energy_joules)
+            if energy is None and reading.power_watts is not None and 0 <= reading.power_watts <= MAX_WATTS:
+                energy = reading.power_watts * min(elapsed, max_ms)
             elif energy is None and before is not None:
-                counters.setdefault(reading.device, before)  # what it rises by meanwhile counts when it is known again
+                counters.setdefault(reading.device, before)  # the increase counts once the counter is readable again
             if energy is not None:
                 energies[reading.device] = round(energy)
         self._counters = counters
         return energies
 
 
-def _risen(before: tuple[int, float] | None, joules: float, moment: int, most: int) -> float | None:
-    """Return the millijoules by which a counter rose in the time that counts; None for one that began anew."""
-    if before is None or moment <= before[0]:
+def _counter_increase(before: tuple[int, float] | None, joules: float, now_ms: int, max_ms: int) -> float | None:
+    """Return the increase of a counter in millijoules, for at most ``max_ms``; None if the counter was reset."""
+    if before is None or now_ms <= before[0]:
         return None
-    risen, passed = 1000 * (joules - before[1]), moment - before[0]
-    return risen * min(1.0, most / passed) if 0 <= risen <= MOST_WATTS * passed else None
+    increase, elapsed = 1000 * (joules - before[1]), now_ms - before[0]
+    return increase * min(1.0, max_ms / elapsed) if 0 <= increase <= MAX_WATTS * elapsed else None
 
 
-def shared(energy: int, holders: Iterable[Held], outside: Iterable[Outside]) -> list[tuple[Consumer, int]]:
-    """Return who answers for which part of a device's energy. docs/ledger.md has the rule and its reasons.
+def share_energy(
+    energy: int, holders: Iterable[HeldDevice], unattached: Iterable[UnattachedWork]
+) -> list[tuple[Consumer, int]]:
+    """Return who is charged how many millijoules of a GPU's energy. docs/ledger.md explains the rule.
 
-    Who holds it and is known to answer for none of it has a part of 0, which is not the same as one that is not known.
+    A holder that is known to have drawn nothing gets 0, which differs from unknown.
 
     Args:
-        energy: of the device, in millijoules.
-        holders: those who hold it.
-        outside: work on it of others; the part of those without a name and an environment is nobody's.
+        energy: of the GPU, in millijoules.
+        holders: the environments that hold it.
+        unattached: other work on it. The part of a consumer without username and environment is charged to nobody.
     """
-    holders, outside = list(holders), list(outside)
+    holders, unattached = list(holders), list(unattached)
     working = [held for held in holders if held.active]
     weights = [(held.consumer, max(0.0, held.share or 0.0)) for held in holders]
-    weights += [(work.consumer, max(0.0, work.share)) for work in outside]
+    weights += [(work.consumer, max(0.0, work.share)) for work in unattached]
     if not sum(weight for _, weight in weights) > 0 or any(held.share is None for held in working):
         weights = [(held.consumer, 1.0) for held in working or holders]
-    whole = sum(weight for _, weight in weights)
-    parts, given, weighed = [], 0, 0.0
+    total_weight = sum(weight for _, weight in weights)
+    parts, charged, cumulative = [], 0, 0.0
     for consumer, weight in weights:
-        weighed += weight
-        until = round(energy * (weighed / whole))  # rounds the sums, so that the parts add up
+        cumulative += weight
+        until = round(energy * (cumulative / total_weight))  # rounding the running sum makes the parts add up exactly
         if weight and (consumer.username or consumer.eid):
-            parts.append((consumer, until - given))
-        given = until
-    named = {consumer for consumer, _ in parts}
-    return parts + [(held.consumer, 0) for held in holders if held.active is not None and held.consumer not in named]
+            parts.append((consumer, until - charged))
+        charged = until
+    in_parts = {consumer for consumer, _ in parts}
+    return parts + [(held.consumer, 0) for held in holders if held.active is not None and held.consumer not in in_parts]
 
 
-def _use(held: Held, elapsed: int) -> Use:
+def _usage(held: HeldDevice, elapsed: int) -> Usage:
     if held.active is None:
-        return Use(elapsed)
-    return Use(elapsed, elapsed if held.active else 0, 0 if held.active else elapsed)
+        return Usage(elapsed)
+    return Usage(elapsed, elapsed if held.active else 0, 0 if held.active else elapsed)
 
 
-def _mark_doubles(holders: Iterable[Held], uses: dict[Key, Use]) -> None:
-    """Mark what somebody with several environments on one device has there more than once."""
-    of_person: dict[str, list[Held]] = defaultdict(list)
+def _mark_duplicates(holders: Iterable[HeldDevice], usages: dict[UsageKey, Usage]) -> None:
+    """Set the ``*_again`` amounts of users who hold the GPU in several environments."""
+    by_user: dict[str, list[HeldDevice]] = defaultdict(list)
     for held in holders:
         if held.consumer.username:
-            of_person[held.consumer.username].append(held)
-    for several in of_person.values():
+            by_user[held.consumer.username].append(held)
+    for several in by_user.values():
         if len(several) == 1:
             continue
-        idle = all(held.active is False for held in several)
-        several.sort(key=lambda held: not held.active)
+        all_idle = all(held.active is False for held in several)
+        several.sort(key=lambda held: not held.active)  # the first one counts for the user
         for number, held in enumerate(several):
-            use = uses[held.consumer, held.device]
-            use.allocated_again = use.allocated if number else 0
-            use.active_again = (use.active or 0) if number else 0
-            use.idle_again = 0 if idle and not number else (use.idle or 0)
+            usage = usages[held.consumer, held.device]
+            usage.allocated_again = usage.allocated if number else 0
+            usage.active_again = (usage.active or 0) if number else 0
+            usage.idle_again = 0 if all_idle and not number else (usage.idle or 0)

@@ -1,4 +1,4 @@
-"""The ledger as the monitor knows it: a Snapshot goes in each tick, and what everybody used comes out."""
+"""The ledger that the monitor uses: it records each Snapshot and returns what each user has used so far."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd.config.paths import ledger_directory
-from genvd.ledger.accounting import Meter
-from genvd.ledger.amounts import thousandth
-from genvd.ledger.observation import look_of
-from genvd.ledger.pending import Book
-from genvd.ledger.store import Stored
-from genvd.ledger.writer import Keeper, Retention
+from genvd.ledger.accounting import UsageAccounting
+from genvd.ledger.amounts import from_thousandths
+from genvd.ledger.observation import observe
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.store import StoredState
+from genvd.ledger.writer import LedgerWriter, WriterSettings
 from genvd.model.snapshot import LedgerStatus, UserUse
 
 if TYPE_CHECKING:
@@ -22,100 +22,99 @@ if TYPE_CHECKING:
     from genvd.ledger.amounts import Total
     from genvd.model.snapshot import Snapshot
 
-LONGEST_INTERVALS = 3
-"""Intervals that count at most between two ticks: more went by only if the monitor or the machine was suspended."""
+MAX_INTERVALS = 3
+"""Collection intervals that count at most between two ticks. A longer time means that something was suspended."""
 
-_LOADING_SECONDS = 0.5
-"""That the first tick waits for the file, so that the counters are there from the first scrape on."""
+_LOAD_TIMEOUT_SECONDS = 0.5
+"""How long the first tick waits for the file, so that the first scrape has the counters."""
 
 
 class Ledger:
-    """Counts in memory, and has a thread write it to a file where there is a place for one."""
+    """Counts usage in memory, and writes it to a file in a thread if there is a directory for it."""
 
     def __init__(self, config: Config, mode: str) -> None:
-        """Begin counting.
+        """Start counting.
 
         Args:
-            config: whether and where it is kept.
+            config: the configuration.
             mode: ``live`` or ``demo``.
         """
-        self._mode = mode
-        self._book = Book()
-        self._meter = Meter()
-        self._longest = 0.0
+        self._pending = PendingUsage()
+        self._accounting = UsageAccounting()
+        self._max_seconds = 0.0
         self._waited = False
-        self._keeper: Keeper | None = None
-        self._retention = Retention(0, 0, 0)
+        self._writer: LedgerWriter | None = None
+        self._settings = WriterSettings(0, 0, 0)
         self.directory = directory_for(config, mode)
         self.reconfigure(config)
         if self.directory is None:
-            self._book.begin(Stored())
+            self._pending.load(StoredState())
         else:
-            self._keeper = Keeper(self._book, self.directory, mode, self._retention)
-            self._keeper.start()
+            self._writer = LedgerWriter(self._pending, self.directory, mode, self._settings)
+            self._writer.start()
 
     def reconfigure(self, config: Config) -> None:
-        """Count as the configuration says. Where it is kept does not change: that takes another ledger."""
-        self._longest = LONGEST_INTERVALS * config.collect_interval
-        self._retention.collect_interval = config.collect_interval
-        self._retention.write_interval = config.ledger_write_interval
-        self._retention.hourly = config.ledger_hourly_retention
-        self._retention.daily = config.ledger_retention
-        if self._keeper:
-            self._keeper.reconfigured()
+        """Use a changed configuration, except for the directory: that needs a new ledger."""
+        self._max_seconds = MAX_INTERVALS * config.collect_interval
+        self._settings.collect_interval = config.collect_interval
+        self._settings.write_interval = config.ledger_write_interval
+        self._settings.hourly = config.ledger_hourly_retention
+        self._settings.daily = config.ledger_retention
+        if self._writer:
+            self._writer.wake()
 
-    def recalled(self) -> RestartState | None:
-        """Return once what was to be known again after the start; None after that, or if it is not known."""
-        self._wait()
-        return self._book.recalled()
+    def take_restart_state(self) -> RestartState | None:
+        """Return the restart state in the file, once; None after that, or if it is unknown."""
+        self._wait_for_load()
+        return self._pending.take_restart_state()
 
-    def take(self, snapshot: Snapshot, remembered: RestartState | None = None) -> LedgerStatus:
-        """Count what was used since the last Snapshot, and return what everybody has used.
+    def record(self, snapshot: Snapshot, restart_state: RestartState | None = None) -> LedgerStatus:
+        """Count what was used since the previous Snapshot, and return what each user has used so far.
 
         Args:
-            snapshot: what the machine looks like now.
-            remembered: what is to be known again, which is kept instead of what was before; None if it is not known.
+            snapshot: the current state of the machine.
+            restart_state: what to know again after a restart; None to keep the last one.
         """
-        self._book.add(self._meter.count(look_of(snapshot), time.monotonic(), self._longest), snapshot.timestamp)
-        if remembered is not None:
-            self._book.keep(remembered)
-        keeper = self._keeper
-        self._wait()
-        totals = self._book.totals()
-        if keeper is not None and self._book.held_back:
-            keeper.hurry()
+        usages = self._accounting.count(observe(snapshot), time.monotonic(), self._max_seconds)
+        self._pending.add(usages, snapshot.timestamp)
+        if restart_state is not None:
+            self._pending.set_restart_state(restart_state)
+        writer = self._writer
+        self._wait_for_load()
+        totals = self._pending.update_shown()
+        if writer is not None and self._pending.capped:
+            writer.request_write()
         return LedgerStatus(
-            None if totals is None else tuple(_shown(name, total) for name, total in totals.items() if name),
-            keeper.write_success if keeper else None,
-            keeper.last_write_timestamp if keeper else None,
+            None if totals is None else tuple(_user_use(name, total) for name, total in totals.items() if name),
+            writer.write_success if writer else None,
+            writer.last_write_timestamp if writer else None,
         )
 
-    def _wait(self) -> None:
-        """Wait for the file, but once and not for long."""
-        if self._keeper is not None and not self._waited:
+    def _wait_for_load(self) -> None:
+        if self._writer is not None and not self._waited:
             self._waited = True
-            self._keeper.loaded.wait(_LOADING_SECONDS)
+            self._writer.loaded.wait(_LOAD_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """Have what was counted written, without waiting for it."""
-        if self._keeper:
-            self._keeper.stop()
+        """Make the thread write what is pending and end; does not wait for it."""
+        if self._writer:
+            self._writer.stop()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is written, but no longer than this; return whether it is."""
-        return self._keeper is None or self._keeper.wait(seconds)
+        """Wait at most this long until everything is written; return whether it is."""
+        return self._writer is None or self._writer.wait(seconds)
 
 
 def directory_for(config: Config, mode: str) -> Path | None:
-    """Return where the ledger is kept; None for memory, as for a simulated machine unless somebody says where."""
+    """Return the ledger's directory; None for memory only, the default for a simulated machine."""
     return config.ledger_directory if mode == "demo" else ledger_directory(config)
 
 
-def _shown(username: str, total: Total) -> UserUse:
+def _user_use(username: str, total: Total) -> UserUse:
     return UserUse(
         username,
         total.allocated / 1000,
-        thousandth(total.active),
-        thousandth(total.idle),
-        thousandth(total.energy),
+        from_thousandths(total.active),
+        from_thousandths(total.idle),
+        from_thousandths(total.energy),
     )

@@ -1,8 +1,7 @@
-"""What the ledger reads of a Snapshot: who holds which device, who works on it, and what it draws."""
+"""What the ledger reads from a Snapshot: who holds which GPU, who works on it, and how much energy it draws."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,41 +10,40 @@ from genvd.ledger.amounts import Consumer
 from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
-    from genvd.model.device import Device
     from genvd.model.snapshot import Environment, Snapshot
 
-_MOST_TIME = 2**37
-"""Unix times beyond are nonsense that somebody wrote into a state file; they would not fit everywhere."""
+_MAX_TIME = 2**37
+"""Larger Unix times are nonsense from a state file, and do not fit everywhere."""
 
-_MOST_UID = 2**32
+_MAX_UID = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A device that an environment holds."""
+class HeldDevice:
+    """A GPU that is attached to an environment."""
 
     consumer: Consumer
     device: str
-    """See :func:`genvd.model.identity.device_keys`."""
+    """The GPU's key from :func:`genvd.model.identity.device_keys`."""
     active: bool | None = None
-    """Whether the environment worked on it since the last look."""
+    """Whether the environment used it since the previous observation."""
     share: float | None = None
-    """Its share of the device's SM time, 0 to 1."""
+    """The environment's share of the GPU's SM time, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """Work on a device that the environment does not hold, or outside of any environment."""
+class UnattachedWork:
+    """Work on a GPU that is not attached to the environment of the process, or by a process outside genv."""
 
     consumer: Consumer
-    """Whose it is; without a name and an environment it is nobody's."""
+    """Without a username and an environment, the work is counted for nobody."""
     device: str
     share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a device says of the energy it takes."""
+class EnergyReading:
+    """A GPU's energy counter and its power."""
 
     device: str
     energy_joules: float | None = None
@@ -54,70 +52,62 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One Snapshot, as far as the ledger is concerned."""
+class Observation:
+    """The parts of one Snapshot that the ledger counts."""
 
-    held: tuple[Held, ...] | None
-    """None while it is not known who holds what."""
-    outside: tuple[Outside, ...] = ()
-    readings: tuple[Reading, ...] = ()
+    held: tuple[HeldDevice, ...] | None
+    """None if it is not known who holds what."""
+    unattached_work: tuple[UnattachedWork, ...] = ()
+    readings: tuple[EnergyReading, ...] = ()
 
 
-def look_of(snapshot: Snapshot) -> Look:
-    """Return what counts of a Snapshot.
-
-    A device that the driver does not show is held by nobody.
-    """
-    devices = device_keys(snapshot.devices or ())
+def observe(snapshot: Snapshot) -> Observation:
+    """Return what the ledger counts of a Snapshot. A GPU that the driver does not list is held by nobody."""
     if snapshot.holdings is None or snapshot.devices is None:
-        return Look(None)
-    consumers = {environment.eid: consumer_of(environment) for environment in snapshot.environments or ()}
+        return Observation(None)
+    devices = device_keys(snapshot.devices)
+    consumers = {environment.eid: _consumer(environment) for environment in snapshot.environments or ()}
     held = {
-        (holding.eid, holding.device_index): Held(
-            consumers[holding.eid], devices[holding.device_index], holding.active, _share(holding.share)
+        (holding.eid, holding.device_index): HeldDevice(
+            consumers[holding.eid], devices[holding.device_index], holding.active, _valid_share(holding.share)
         )
         for holding in snapshot.holdings
         if holding.eid in consumers and holding.device_index in devices
     }
-    outside = (
-        Outside(
+    unattached_work = (
+        UnattachedWork(
             consumers.get(process.eid or "")
-            or Consumer(escape_unprintable(process.username or ""), uid=_uid(process.uid)),
+            or Consumer(escape_unprintable(process.username or ""), uid=_valid_uid(process.uid)),
             devices[use.device_index],
             share,
         )
         for process in snapshot.processes or ()
         for use in process.uses
         if use.device_index in devices and (process.eid, use.device_index) not in held
-        if (share := _share(use.utilization))
+        if (share := _valid_share(use.utilization))
     )
-    return Look(
-        tuple(held.values()),
-        tuple(outside),
-        tuple(_reading(device, devices[device.index]) for device in snapshot.devices),
+    readings = (
+        EnergyReading(devices[device.index], device.details.energy_joules, device.details.power_watts)
+        for device in snapshot.devices
     )
+    return Observation(tuple(held.values()), tuple(unattached_work), tuple(readings))
 
 
-def consumer_of(environment: Environment) -> Consumer:
-    """Return whose an environment is; one without a name of its owner is nobody's."""
+def _consumer(environment: Environment) -> Consumer:
+    """Return the consumer for an environment; its username is empty if the owner's name is unknown."""
     created = environment.created
-    known = created is not None and math.isfinite(created) and 0 <= created < _MOST_TIME
     return Consumer(
         escape_unprintable(environment.username or ""),
         escape_unprintable(environment.eid),
-        int(created) if known and created is not None else None,
-        _uid(environment.uid),
+        int(created) if created is not None and 0 <= created < _MAX_TIME else None,
+        _valid_uid(environment.uid),
         escape_unprintable(environment.name) if environment.name else None,
     )
 
 
-def _uid(uid: int | None) -> int | None:
-    return uid if uid is not None and 0 <= uid < _MOST_UID else None
+def _valid_uid(uid: int | None) -> int | None:
+    return uid if uid is not None and 0 <= uid < _MAX_UID else None
 
 
-def _share(share: float | None) -> float | None:
-    return share if share is not None and share >= 0 else None  # which NaN is not
-
-
-def _reading(device: Device, key: str) -> Reading:
-    return Reading(key, device.details.energy_joules, device.details.power_watts)
+def _valid_share(share: float | None) -> float | None:
+    return share if share is not None and share >= 0 else None  # NaN fails this comparison too

@@ -1,7 +1,7 @@
-"""Where the ledger is, and whether that place is safe to write to.
+"""The ledger's files: checks that their directory is safe, the lock, and moving a damaged file aside.
 
-SQLite opens its files by name, and makes others beside the one it is told of. So the directory, and all on the way to
-it, must be such that nobody but this user and root can put anything else under these names.
+SQLite opens files by name, and creates others next to the database. So nobody but this user and root may be able to
+put anything under these names: not in the directory, and not in any directory above it.
 """
 
 from __future__ import annotations
@@ -14,45 +14,58 @@ from pathlib import Path
 
 from genvd.common.safe_tree import UnsafePathError, make_private_directory, user_name
 
-FILE = "ledger.db"
-_BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite adds to the name of the file for files beside it (sqlite.org/tempfiles.html)."""
-_MOST_SET_ASIDE = 3
+FILE_NAME = "ledger.db"
+_SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
+"""SQLite's own files are named like the database, plus one of these (sqlite.org/tempfiles.html)."""
+_MAX_CORRUPT_FILES = 3
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def prepare(directory: Path) -> Path:
-    """Make the directory and an empty file in it if they are missing; return the file's path, without links.
+    """Create the directory and an empty file if they are missing; return the file's path without symbolic links.
 
     Raises:
-        UnsafePathError: somebody else could write there, or has.
-        OSError: the system does not let it be made.
+        UnsafePathError: another user could write there, or has done so.
+        OSError: the directory or the file cannot be created.
     """
     real = make_private_directory(directory)
-    for place in (real, *real.parents):
-        status = place.lstat()
-        sticky = place != real and status.st_mode & stat.S_ISVTX
+    for parent in (real, *real.parents):
+        status = parent.lstat()
+        sticky = parent != real and status.st_mode & stat.S_ISVTX
         if status.st_mode & _OTHERS_WRITE and not sticky:
-            raise UnsafePathError(f"{place}: others can write there; take that from them or choose another directory")
-    path = real / FILE
-    for name in files(path):
+            raise UnsafePathError(f"{parent}: others can write there; forbid that or choose another directory")
+    path = real / FILE_NAME
+    for name in database_files(path):
         _check(name)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600))
     return path
 
 
-def files(path: Path) -> tuple[Path, ...]:
-    """Return the file of the ledger and those that SQLite may have beside it."""
-    return (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE))
+def database_files(path: Path) -> tuple[Path, ...]:
+    """Return the database and the files that SQLite may create next to it."""
+    return (path, *(path.with_name(path.name + suffix) for suffix in _SQLITE_SUFFIXES))
+
+
+def is_regular_file(path: Path) -> bool:
+    """Return whether it is a regular file that this user can read: SQLite would block on a pipe.
+
+    Raises:
+        OSError: it does not exist or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
 
 
 def lock(path: Path) -> int | None:
-    """Return a descriptor that holds the right to write the ledger; None if another process has it.
+    """Return a descriptor that holds the lock for writing the ledger; None if another process has it.
 
-    The lock is on a file of its own: to close any descriptor of a database's file takes away the locks that SQLite has
-    on it (sqlite.org/howtocorrupt.html, 2.2).
+    The lock is on a separate file: closing any descriptor of the database would release SQLite's own locks
+    (sqlite.org/howtocorrupt.html, 2.2).
     """
     lock_path = path.with_name(f"{path.name}.lock")
     _check(lock_path)
@@ -68,29 +81,30 @@ def lock(path: Path) -> int | None:
     return descriptor
 
 
-def set_aside(path: Path, label: str) -> Path:
-    """Rename the ledger, with what is beside it, so that a new one can be begun; return its new path.
+def move_corrupt_file(path: Path, label: str) -> Path:
+    """Rename the database and SQLite's files next to it, so that a new one can be created; return the new path.
 
-    Only a few are kept.
+    Only the latest few are kept.
 
     Args:
-        path: of the file.
-        label: what tells it from others that were set aside; later ones sort after earlier ones.
+        path: of the database.
+        label: distinguishes it from earlier ones, and sorts after theirs.
     """
     target = path.with_name(f"{path.name}.corrupt-{label}")
-    for source, goal in zip(files(path), files(target), strict=True):
+    for old_name, new_name in zip(database_files(path), database_files(target), strict=True):
         with suppress(FileNotFoundError):
-            source.rename(goal)
-    earlier = sorted(name for name in path.parent.glob(f"{path.name}.corrupt-*") if not name.name.endswith(_BESIDE))
-    earlier = [name for name in earlier if name != target]  # which a clock that was set back does not make the oldest
-    for old in earlier[: -(_MOST_SET_ASIDE - 1)]:
-        for name in files(old):
+            old_name.rename(new_name)
+    corrupt = path.parent.glob(f"{path.name}.corrupt-*")
+    # The new one always stays: if the clock was set back, it does not sort last.
+    earlier = sorted(name for name in corrupt if not name.name.endswith(_SQLITE_SUFFIXES) and name != target)
+    for oldest in earlier[: -(_MAX_CORRUPT_FILES - 1)]:
+        for name in database_files(oldest):
             name.unlink(missing_ok=True)
     return target
 
 
 def _check(path: Path) -> None:
-    """Raise :class:`UnsafePathError` unless the path is free, or a file that is this user's alone."""
+    """Raise :class:`UnsafePathError` unless the path is unused, or a file that only this user can write."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -103,6 +117,6 @@ def _check(path: Path) -> None:
             f"{path}: belongs to {user_name(status.st_uid)} and not to {user_name(os.geteuid())}; {way_out}"
         )
     if status.st_nlink > 1:
-        raise UnsafePathError(f"{path}: has another name elsewhere; {way_out}")
+        raise UnsafePathError(f"{path}: has another hard link; {way_out}")
     if status.st_mode & _OTHERS_WRITE:
         raise UnsafePathError(f"{path}: others can write it; {way_out}")

@@ -1,6 +1,31 @@
-"""Pending usage: what was counted and is still to be written, and the totals as they are shown.
+"""Pending usage: what is counted but not yet in the file, and the totals that the counters show.
 
-What is over a bound on how much is kept is counted all the same, but summed.
+Prometheus takes a counter that goes back for one that was reset, and its whole value for an increase. So each write
+also sets a *ceiling* for each counter: the written total, plus the largest growth of one recent tick times the ticks
+until the next write is done. No counter is shown above its ceiling, and after a crash it continues from there.
+
+Example: a tick every 10 s and a write every 30 s, so 30 / 10 + 2 = 5 ticks until the next write is done. A GPU is
+attached to alice all the time. Her allocated seconds:
+
+======  ==============================  =======  =======  =======  =======  =====
+time    event                           counted  pending  written  ceiling  shown
+======  ==============================  =======  =======  =======  =======  =====
+10 s    tick; asks for a write          10       10       0        0        0
+10 s    write: ceiling 10 + 5 * 10      10       0        10       60       0
+20 s    tick                            20       10       10       60       20
+40 s    tick (the third since then)     40       30       10       60       40
+40 s    write: ceiling 40 + 5 * 10      40       0        40       90       40
+60 s    tick (the second since then)    60       20       40       90       60
+65 s    crash: the pending 20 are lost
+70 s    start: reads 40 and 90          40       0        40       90       90
+100 s   tick (the third since then)     70       30       40       90       90
+100 s   write: ceiling 70 + 5 * 10      70       0        70       120      90
+120 s   tick (the second since then)    90       20       70       120      90
+130 s   tick                            100      30       70       120      100
+======  ==============================  =======  =======  =======  =======  =====
+
+60 was shown before the crash, but the file does not say so: the counter continues at its ceiling of 90, and waits until
+90 are counted. A report reads what is written. A normal stop sets the ceiling to the total.
 """
 
 from __future__ import annotations
@@ -11,236 +36,228 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
-from genvd.ledger.amounts import Consumer, Key, Total, Totals, Use
-from genvd.ledger.store import HOUR, Batch, Stored
+from genvd.ledger.amounts import Consumer, Total, Totals, Usage, UsageKey
+from genvd.ledger.store import HOUR, Batch, StoredState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from genvd.analysis.restart_state import RestartState
 
+_HourUsages = dict[tuple[int, UsageKey], Usage]
+"""By the Unix time at which the hour begins, the consumer and the GPU."""
 
-MOST_PENDING = 50_000
-"""Amounts that wait to be written. More come together only when that fails for days; then they lose detail."""
+MAX_PENDING = 50_000
+"""Pending amounts. Only if writing fails for days there are more, and they are then summed, which loses detail."""
+
+MAX_USERS = 4096
+"""Users with amounts of their own."""
+
+MAX_ENVIRONMENTS = 512
+"""Environments with amounts of their own in one hour or day."""
+
+MAX_ENVIRONMENTS_PER_USER = 64
+"""Of those, environments of one user. The user's other environments are summed as ``(other)``."""
 
 
-class Book:
-    """Written to by the tick, taken from by the thread that writes the file. Nobody waits long for its lock."""
+class PendingUsage:
+    """Shared by the tick, which adds usage, and the writer thread, which takes it. The lock is held for short only."""
 
     def __init__(self) -> None:
+        self.capped = False
+        """Whether a ceiling kept the last shown totals below what was counted."""
         self._lock = threading.Lock()
-        self.held_back = False
-        """Whether more was counted than was shown last, as the file does not allow for it yet."""
-        self._bounds = Bounds()
-        self._pending: dict[tuple[int, Key], Use] = {}
+        self._limits = ConsumerLimits()
+        self._pending: _HourUsages = {}
         self._counted: Totals = {}  # since the start
-        self._before: Totals | None = None  # what the file said when it was first read
-        self._ceilings: Totals | None = None  # up to where it may be shown; None while the file is not written
+        self._loaded: Totals | None = None  # what the file contained at the start; None until it is read
+        self._ceilings: Totals | None = None  # None while the file cannot be written
         self._shown: Totals = {}
-        self._growth: Totals = {}  # the most of one tick since the last batch
-        self._growth_before: Totals = {}  # and before that
-        self._remembered: RestartState | None = None  # None until it is known
-        self._recalled: RestartState | None = None  # what the file said, until somebody asks
+        self._growth: Totals = {}  # the largest of one tick, since the last batch
+        self._previous_growth: Totals = {}  # the same for the batch before
+        self._restart_state: RestartState | None = None
+        self._loaded_restart_state: RestartState | None = None
 
-    def add(self, uses: Mapping[Key, Use], wall: float) -> None:
-        """Count what was used.
+    def add(self, usages: Mapping[UsageKey, Usage], wall: float) -> None:
+        """Count the usage of one tick.
 
         Args:
-            uses: the amounts.
-            wall: Unix time in seconds. It only says in which hour they are kept.
+            usages: the amounts.
+            wall: Unix time in seconds. It only decides in which hour the amounts are stored.
         """
         hour = int(wall) // HOUR * HOUR
-        grown: Totals = {}
+        growth: Totals = {}
         with self._lock:
-            names = {**(self._before or {}), **self._counted}
-            for (consumer, device), use in uses.items():
-                own = self._bounds.place(consumer, hour, names)
-                names.setdefault(own.username, Total())
-                key = (hour, (own, device))
-                self._pending.setdefault(key, Use()).add(use)
-                total = self._counted.setdefault(own.username, Total())
-                total.uid = own.uid if own.uid is not None else total.uid
-                total.add(use)
-                grown.setdefault(own.username, Total()).add(use)
-            for username, growth in grown.items():
-                self._growth[username] = growth.at_least(self._growth.get(username, Total()))
-            if len(self._pending) > MOST_PENDING:
-                self._pending = _coarse(self._pending, hour)
+            usernames = {**(self._loaded or {}), **self._counted}
+            for (original, device), usage in usages.items():
+                consumer = self._limits.apply(original, hour, usernames)
+                usernames.setdefault(consumer.username, Total())
+                self._pending.setdefault((hour, (consumer, device)), Usage()).add(usage)
+                total = self._counted.setdefault(consumer.username, Total())
+                total.uid = consumer.uid if consumer.uid is not None else total.uid
+                total.add(usage)
+                growth.setdefault(consumer.username, Total()).add(usage)
+            for username, grown in growth.items():
+                self._growth[username] = grown.maximum(self._growth.get(username, Total()))
+            if len(self._pending) > MAX_PENDING:
+                self._pending = _reduce_detail(self._pending, hour)
 
-    def totals(self) -> Totals | None:
-        """Return what is to be shown; None while it is not known what was counted before the start.
+    def update_shown(self) -> Totals | None:
+        """Return the totals to show now; None while it is unknown what was counted before the start.
 
-        That is what was counted, but no more than the file allows: a monitor that is killed goes on from there, and no
-        counter has been shown above it. One that went back by a second would count as begun anew, and all of it as an
-        increase. While nothing can be written it is what was counted.
+        They are what was counted, but no more than the ceilings and no less than what was shown before. Without
+        ceilings, while the file cannot be written, they are what was counted.
         """
         with self._lock:
-            if self._before is None:
+            if self._loaded is None:
                 return None
-            self.held_back = False
-            for username, total in self._all().items():
+            self.capped = False
+            for username, total in self._sum_totals().items():
                 before = self._shown.get(username, Total())
-                now = total if self._ceilings is None else total.at_most(self._ceilings.get(username, Total()))
-                shown = now.at_least(before).at_least(_nothing_of(total))
+                allowed = total if self._ceilings is None else total.minimum(self._ceilings.get(username, Total()))
+                shown = allowed.maximum(before).maximum(_zeros_where_known(total))
                 self._shown[username] = shown
-                self.held_back |= bool(username) and _exceeds(total, shown)
+                self.capped |= bool(username) and _exceeds(total, shown)
             return dict(self._shown)
 
-    def keep(self, remembered: RestartState) -> None:
-        """Keep what is to be known again, of as many environments as have amounts of their own for a day."""
-        last_work = remembered.last_work
+    def set_restart_state(self, restart_state: RestartState) -> None:
+        """Set the restart state that the next batch saves, with as many environments' last work as a day may have."""
+        last_work = restart_state.last_work
         users = {one.uid: number for number, one in enumerate(last_work)}
-        chosen = kept((number, users[one.uid], int(one.worked)) for number, one in enumerate(last_work))
-        fewer = tuple(one for number, one in enumerate(last_work) if number in chosen)
+        selected = select_environments(
+            (number, users[one.uid], int(one.worked)) for number, one in enumerate(last_work)
+        )
+        fewer = tuple(one for number, one in enumerate(last_work) if number in selected)
         with self._lock:
-            self._remembered = replace(remembered, last_work=fewer)
+            self._restart_state = replace(restart_state, last_work=fewer)
 
-    def recalled(self) -> RestartState | None:
-        """Return once what :meth:`begin` was given to remember; else None."""
+    def take_restart_state(self) -> RestartState | None:
+        """Return the restart state in the file, once; None before :meth:`load` and after the first call."""
         with self._lock:
-            recalled, self._recalled = self._recalled, None
-            return recalled
+            restart_state, self._loaded_restart_state = self._loaded_restart_state, None
+            return restart_state
 
-    def begin(self, stored: Stored) -> None:
-        """Count on from what is in the file, and show counters from where they may have been shown."""
+    def load(self, stored: StoredState) -> None:
+        """Continue from the totals in the file, and show the counters from their ceilings on."""
         with self._lock:
-            self._before = dict(stored.totals)
+            self._loaded = dict(stored.totals)
             self._shown = {**stored.ceilings, **self._shown}
-            self._recalled = stored.remembered
+            self._loaded_restart_state = stored.restart_state
 
-    def start_over(self) -> None:
-        """Forget what was counted so far, as somebody else has counted the same."""
+    def reset(self) -> None:
+        """Discard what was counted so far, because another process has counted it too."""
         with self._lock:
             self._pending, self._counted, self._shown = {}, {}, {}
 
-    def batch(self, ticks: int = 0) -> Batch:
-        """Return what is to be written, which then waits no more. The totals before the start must be known.
+    def take_batch(self, ticks: int = 0) -> Batch:
+        """Return what is to be written, and remove it from what is pending. Requires :meth:`load`.
 
         Args:
-            ticks: after so many of them the next batch will have been written; until then counters may be shown.
+            ticks: the number of ticks until the next batch is written.
         """
         with self._lock:
-            uses, self._pending = self._pending, {}
-            totals = self._all()
-            ceilings = {name: self._ceiling(name, total, ticks) for name, total in totals.items()}
-            self._growth, self._growth_before = {}, self._growth
-            return Batch(uses, totals, self._remembered, ceilings)
+            usages, self._pending = self._pending, {}
+            totals = self._sum_totals()
+            ceilings = {username: self._ceiling(username, total, ticks) for username, total in totals.items()}
+            self._growth, self._previous_growth = {}, self._growth
+            return Batch(usages, totals, self._restart_state, ceilings)
 
-    def written(self, ceilings: Totals | None) -> None:
-        """Take note of what the file allows to be shown; None when it can no longer be written."""
+    def set_ceilings(self, ceilings: Totals | None) -> None:
+        """Set the ceilings that are in the file; None while it cannot be written."""
         with self._lock:
             self._ceilings = ceilings
 
     def _ceiling(self, username: str, total: Total, ticks: int) -> Total:
-        """Return up to where counters may be shown if it goes on as in the last ticks."""
-        growth = self._growth.get(username, Total()).at_least(self._growth_before.get(username, Total()))
-        return total.plus(growth.times(ticks)).at_least(self._shown.get(username, Total()))
+        growth = self._growth.get(username, Total()).maximum(self._previous_growth.get(username, Total()))
+        return total.plus(growth.times(ticks)).maximum(self._shown.get(username, Total()))
 
-    def forget(self, usernames: set[str]) -> None:
-        """Drop users of whom nothing is kept any more."""
+    def remove_users(self, usernames: set[str]) -> None:
+        """Remove users whose data was deleted from the file, unless they have pending usage."""
         with self._lock:
-            for username in usernames - {own.username for _, (own, _) in self._pending}:
-                for totals in (self._counted, self._before, self._ceilings, self._shown):
+            for username in usernames - {consumer.username for _, (consumer, _) in self._pending}:
+                for totals in (self._counted, self._loaded, self._ceilings, self._shown):
                     if totals is not None:
                         totals.pop(username, None)
 
-    def _all(self) -> Totals:
-        """Return copies of the totals; the lock is held."""
-        before = self._before or {}
-        names = {**before, **self._counted}
-        return {name: self._counted.get(name, Total()).plus(before.get(name, Total())) for name in names}
+    def _sum_totals(self) -> Totals:
+        """Return everybody's total, as copies; the caller holds the lock."""
+        loaded = self._loaded or {}
+        usernames = {**loaded, **self._counted}
+        return {name: self._counted.get(name, Total()).plus(loaded.get(name, Total())) for name in usernames}
 
 
-def _nothing_of(total: Total) -> Total:
-    """Return zeros where something is known: a counter that appears with what it has already has no increase."""
-    return Total(
-        total.uid,
-        0,
-        None if total.active is None else 0,
-        None if total.idle is None else 0,
-        None if total.energy is None else 0,
-    )
+def _zeros_where_known(total: Total) -> Total:
+    """Return 0 for each known amount: Prometheus sees no increase in a counter that appears with its full value."""
+    return total.minimum(Total(total.uid, 0, 0, 0, 0))
 
 
 def _exceeds(total: Total, shown: Total) -> bool:
     return any(more is not None and more > (less or 0) for more, less in zip(total.amounts, shown.amounts, strict=True))
 
 
-def _coarse(pending: dict[tuple[int, Key], Use], hour: int) -> dict[tuple[int, Key], Use]:
-    """Sum environments of hours that are over; if that is not enough, hours as well."""
-    result = _merged(pending, {key: (key[0], (_other(key[1][0]), key[1][1])) for key in pending if key[0] != hour})
-    if len(result) > MOST_PENDING // 2:
+def _reduce_detail(pending: _HourUsages, hour: int) -> _HourUsages:
+    """Sum each user's environments in the past hours; if that is not enough, sum all hours as well."""
+    result = _merge(pending, lambda start, consumer: (start, consumer if start == hour else _summed(consumer)))
+    if len(result) > MAX_PENDING // 2:
         first = min(start for start, _ in result)
-        result = _merged(result, {key: (first, (_other(key[1][0]), key[1][1])) for key in result})
+        result = _merge(result, lambda _, consumer: (first, _summed(consumer)))
     return result
 
 
-def _merged(
-    pending: dict[tuple[int, Key], Use], moved: Mapping[tuple[int, Key], tuple[int, Key]]
-) -> dict[tuple[int, Key], Use]:
-    result: dict[tuple[int, Key], Use] = {}
-    for key, use in pending.items():
-        goal = moved.get(key, key)
-        if goal in result:
-            result[goal].add(use)
-        else:
-            result[goal] = use
+def _merge(pending: _HourUsages, target: Callable[[int, Consumer], tuple[int, Consumer]]) -> _HourUsages:
+    result: _HourUsages = {}
+    for (start, (consumer, device)), usage in pending.items():
+        new_start, new_consumer = target(start, consumer)
+        result.setdefault((new_start, (new_consumer, device)), Usage()).add(usage)
     return result
 
 
-def _other(consumer: Consumer) -> Consumer:
+def _summed(consumer: Consumer) -> Consumer:
     return consumer if consumer.eid in ("", RESERVED) else consumer.other
 
 
-MOST_USERS = 4096
-"""Users with amounts of their own, as long as something of theirs is kept."""
-
-MOST_ENVIRONMENTS = 512
-"""Environments with amounts of their own in one hour or day."""
-
-MOST_OF_A_USER = 64
-"""Of those, of one user. The rest of that user's is one environment, named (other): the sum stays right."""
-
-
-class Bounds:
-    """Says under whom something is counted. Who came first in an hour keeps their place."""
+class ConsumerLimits:
+    """Limits how many consumers have amounts of their own. Within an hour, the first ones to appear keep them."""
 
     def __init__(self) -> None:
         self._hour = 0
-        self._places: set[Consumer] = set()
-        self._own: Counter[str] = Counter()
+        self._accepted: set[Consumer] = set()
+        self._environments: Counter[str] = Counter()
 
-    def place(self, consumer: Consumer, hour: int, usernames: Collection[str]) -> Consumer:
-        """Return the consumer, or what it is summed under.
+    def apply(self, consumer: Consumer, hour: int, usernames: Collection[str]) -> Consumer:
+        """Return the consumer itself, or ``(other)`` if it is over a limit.
 
         Args:
-            consumer: whose use it is.
-            hour: when.
-            usernames: those that have amounts of their own.
+            consumer: who used something.
+            hour: when, as the Unix time at which the hour begins.
+            usernames: the users who have amounts of their own.
         """
         if hour != self._hour:
-            self._hour, self._places, self._own = hour, set(), Counter()
-        if consumer.username not in usernames and len(usernames) >= MOST_USERS:
+            self._hour, self._accepted, self._environments = hour, set(), Counter()
+        if consumer.username not in usernames and len(usernames) >= MAX_USERS:
             return Consumer(RESERVED).other
-        if consumer not in self._places:
-            full = self._own[consumer.username] >= MOST_OF_A_USER or len(self._places) >= MOST_ENVIRONMENTS
+        if consumer not in self._accepted:
+            full = (
+                self._environments[consumer.username] >= MAX_ENVIRONMENTS_PER_USER
+                or len(self._accepted) >= MAX_ENVIRONMENTS
+            )
             if full and consumer.eid:
                 return consumer.other
-            self._places.add(consumer)
-            self._own[consumer.username] += 1 if consumer.eid else 0
+            self._accepted.add(consumer)
+            self._environments[consumer.username] += 1 if consumer.eid else 0
         return consumer
 
 
-def kept(amounts: Iterable[tuple[int, int, int]]) -> set[int]:
-    """Return the environments that keep amounts of their own, those who used most first, of every user in turn.
+def select_environments(amounts: Iterable[tuple[int, int, int]]) -> set[int]:
+    """Return the environments that keep amounts of their own: users take turns, each with the most used one first.
 
     Args:
-        amounts: by environment, its number, that of its user, and how much it used.
+        amounts: for each environment its number, its user's number, and how much it used.
     """
     rank: Counter[int] = Counter()
     ranked = []
     for environment, user, amount in sorted(amounts, key=lambda one: -one[2]):
         ranked.append((rank[user], -amount, environment))
         rank[user] += 1
-    chosen = sorted(one for one in ranked if one[0] < MOST_OF_A_USER)[:MOST_ENVIRONMENTS]
-    return {environment for _, _, environment in chosen}
+    selected = sorted(one for one in ranked if one[0] < MAX_ENVIRONMENTS_PER_USER)[:MAX_ENVIRONMENTS]
+    return {environment for _, _, environment in selected}

@@ -1,18 +1,17 @@
-"""Who used how much in a time, read from the ledger's file."""
+"""Reads from the ledger's file who used how much in a period."""
 
 from __future__ import annotations
 
 import math
-import os
 import sqlite3
-import stat
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from genvd.ledger.amounts import thousandth
+from genvd.ledger.amounts import from_thousandths
+from genvd.ledger.paths import is_regular_file
 from genvd.ledger.retention import midnight, next_midnight
-from genvd.ledger.schema import RefusedError, open_for_reading
+from genvd.ledger.schema import UnusableLedgerError, open_for_reading
 from genvd.ledger.store import HOUR
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ LABELS = {
     "environment": ("username", "environment", "name", "created"),
     "device": ("device",),
 }
-"""What tells one sum from another."""
+"""For each value of ``--by``, the labels of a row."""
 
 _COLUMNS = {
     "user": "person.username, person.uid",
@@ -34,21 +33,20 @@ _COLUMNS = {
 }
 _GROUPS = {"user": "environment.person", "environment": "environment.id", "device": "device.id"}
 
-# Nobody holds a device twice; an environment holds it whatever others there are of the same user.
-_ONCE = (
+_WITHOUT_DUPLICATES = (
     "sum(use.allocated - use.allocated_again), sum(use.active - use.active_again), sum(use.idle - use.idle_again),"
     " sum(use.energy)"
 )
-_EACH = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
+_FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
 
 
 class ReportError(Exception):
-    """There is nothing to report. The text is one line: the thing, the reason, the way out."""
+    """The report cannot be made. The text is one line: the file, the reason, the way out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one of them used. ``None`` is *not known*."""
+    """What one user, environment or GPU used. ``None`` means *not known*."""
 
     labels: tuple[str | int | None, ...]
     allocated_seconds: float
@@ -63,40 +61,41 @@ class Report:
 
     by: str
     since: float
-    """Unix time in seconds. What counts are the hours, and where only days are kept, the days, that begin in
-    ``since <= beginning < until``; both are such beginnings themselves."""
+    """Unix time in seconds, rounded up to the beginning of an hour, or of a day where only days are stored."""
     until: float
+    """The same; the hour or day that begins here is not included."""
     rows: tuple[Row, ...]
-    """Those who held most first."""
+    """Sorted by allocated time, the largest first."""
 
 
-def make(path: Path, since: datetime, until: datetime, by: str) -> Report:
+def make_report(path: Path, since: datetime, until: datetime, by: str) -> Report:
     """Return who used how much.
 
-    Kept are hours, and days of what is old: those count that begin in the time, its beginning included and its end
-    not. So reports of times that follow one another add up to the report of the whole.
+    The file stores hours, and days of older data. The report includes those that begin in ``since <= begin < until``,
+    so reports of adjacent periods add up to the report of the whole period.
 
     Args:
-        path: of the ledger's file, which may be written meanwhile.
-        since: the beginning of the time.
-        until: its end.
+        path: the ledger's file; another process may be writing it.
+        since: the beginning of the period.
+        until: the end of the period.
         by: a key of :data:`LABELS`.
 
     Raises:
-        ReportError: the file is not there, cannot be read or is no ledger.
+        ReportError: the file is missing, not readable, or not a ledger.
     """
     try:
-        _check(path)
+        if not is_regular_file(path):
+            raise ReportError(f"{path}: is not a regular file; --ledger names another file")
         with closing(open_for_reading(path)) as connection:
             days_end = _days_end(connection)
-            start, end = (_edge(moment.timestamp(), days_end) for moment in (since, until))
+            start, end = (_round_up(time.timestamp(), days_end) for time in (since, until))
             return Report(by, start, end, tuple(_rows(connection, start, end, by)))
     except FileNotFoundError:
-        way_out = "is the service running, or does ledger.directory say where it is? --ledger names a file"
+        way_out = "check that the service is running and that ledger.directory is right, or name a file with --ledger"
         raise ReportError(f"{path}: there is no ledger; {way_out}") from None
     except PermissionError:
-        raise ReportError(f"{path}: may not be read by you; use sudo, or ask whoever runs this machine") from None
-    except RefusedError as error:
+        raise ReportError(f"{path}: permission denied; use sudo, or ask the administrator") from None
+    except UnusableLedgerError as error:
         raise ReportError(f"{path}: cannot be read: {error}") from None
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}; --ledger names another file") from None
@@ -104,42 +103,32 @@ def make(path: Path, since: datetime, until: datetime, by: str) -> Report:
         raise ReportError(f"{path}: cannot be read: {error}; try again, or name a backup with --ledger") from None
 
 
-def _check(path: Path) -> None:
-    """Raise why the file cannot be read if it cannot, which SQLite does not tell."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
-    if not regular:
-        raise ReportError(f"{path}: is not a regular file; --ledger names another file")
-
-
 def _days_end(connection: sqlite3.Connection) -> float:
-    """Return until when only days are kept."""
+    """Return the Unix time until which the file stores days only."""
     (last,) = connection.execute("SELECT max(start) FROM day").fetchone()
-    return -math.inf if last is None else _on_the_calendar(next_midnight, last)
+    return -math.inf if last is None else _or_unchanged(next_midnight, last)
 
 
-def _edge(moment: float, days_end: float) -> float:
-    """Return the first beginning of an hour, or where only days are kept of a day, that is not before the moment."""
-    if moment >= days_end:
-        return math.ceil(moment / HOUR) * HOUR
-    began = _on_the_calendar(midnight, moment)
-    return began if began >= moment else _on_the_calendar(next_midnight, moment)
+def _round_up(time: float, days_end: float) -> float:
+    """Return the first beginning of an hour that is not before the time; of a day where only days are stored."""
+    if time >= days_end:
+        return math.ceil(time / HOUR) * HOUR
+    day_start = _or_unchanged(midnight, time)
+    return day_start if day_start >= time else _or_unchanged(next_midnight, time)
 
 
-def _on_the_calendar(day: Callable[[float], float], moment: float) -> float:
+def _or_unchanged(function: Callable[[float], float], time: float) -> float:
     try:
-        return day(moment)
-    except (ValueError, OverflowError, OSError):  # no year that a calendar has
-        return moment
+        return function(time)
+    except (ValueError, OverflowError, OSError):  # the year is outside the range of datetime
+        return time
 
 
 def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> Iterator[Row]:
-    amounts = _EACH if by == "environment" else _ONCE
+    # A user holds a GPU once, but each of the user's environments holds it for the full time.
+    sums = _FULL if by == "environment" else _WITHOUT_DUPLICATES
     query = f"""
-        SELECT {_COLUMNS[by]}, {amounts} FROM (
+        SELECT {_COLUMNS[by]}, {sums} FROM (
             SELECT * FROM hour WHERE start >= ? AND start < ?
             UNION ALL SELECT * FROM day WHERE start >= ? AND start < ?
         ) AS use
@@ -148,7 +137,8 @@ def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> 
         JOIN device ON device.id = use.device
         GROUP BY {_GROUPS[by]} ORDER BY sum(use.allocated - use.allocated_again) DESC, 1, 2"""
     for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, start, end)):
-        # Of no time at all it is known how much of it was active: somebody with work outside of environments has none.
+        # Without allocated time, as for work outside genv, the active and the idle time are known to be 0.
         if not allocated:
             active = idle = 0
-        yield Row(tuple(labels), allocated / 1000, thousandth(active), thousandth(idle), thousandth(energy))
+        amounts = from_thousandths(active), from_thousandths(idle), from_thousandths(energy)
+        yield Row(tuple(labels), allocated / 1000, *amounts)

@@ -1,4 +1,4 @@
-"""A report as people or programs read it."""
+"""Writes a report as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 _PERIOD = ("since_timestamp_seconds", "until_timestamp_seconds")
 _AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
-_KINDS = ("held", "active", "idle", "energy")
+_HEADINGS = ("allocated", "active", "idle", "energy")
 _TIME_UNITS = (("GPU-h", 3600.0), ("GPU-min", 60.0), ("GPU-s", 1.0))
 _ENERGY_UNITS = (("kWh", 3.6e6), ("Wh", 3600.0), ("J", 1.0))
-_FEWEST_DECIMALS, _MOST_DECIMALS = 2, 4
+_MIN_DECIMALS, _MAX_DECIMALS = 2, 4
 _UNKNOWN = "-"
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
-"""How a cell begins that a spreadsheet may calculate: also behind spaces, and with the wide forms of the characters."""
-_NOBODY = "(nobody)"
-_OUTSIDE = "(none)"
+"""The beginning of a cell that a spreadsheet may take for a formula, also after spaces and in full-width characters."""
+_UNKNOWN_USER = "(unknown)"
+_NO_ENVIRONMENT = "(none)"
 
 
 def as_table(report: Report) -> str:
-    """Return aligned text with a line of sums, in local time and GPU-hours; where that is little, in smaller units."""
+    """Return aligned text with a line of totals, in local time and GPU-hours, or in smaller units for small amounts."""
     if report.since == report.until:
-        return f"{_local(report.since)}: nothing that is kept by the hour or day begins in that time; ask for more.\n"
-    period = " to ".join(_local(moment) for moment in (report.since, report.until))
+        return f"{_local(report.since)}: no stored hour or day begins in this period; choose a longer one.\n"
+    period = " to ".join(_local(time) for time in (report.since, report.until))
     if not report.rows:
-        return f"{period}: nobody held a device.\n"
+        return f"{period}: no GPU was allocated.\n"
     names = [label for label in LABELS[report.by] if label != "uid"]
     labels, amounts = [_names(report.by, row) for row in report.rows], [_amounts(row) for row in report.rows]
     if len(report.rows) > 1:
@@ -50,26 +50,26 @@ def as_table(report: Report) -> str:
 
 
 def as_csv(report: Report) -> str:
-    """Return comma-separated values with a header; what is not known is empty. Each line has the time that counts.
+    """Return comma-separated values with a header; unknown values are empty. Each line has the period of the report.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    Text that a spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD))
     period = (report.since, report.until)
-    writer.writerows((*map(_defused, row.labels), *_amounts(row), *period) for row in report.rows)
+    writer.writerows((*map(_without_formula, row.labels), *_amounts(row), *period) for row in report.rows)
     return text.getvalue()
 
 
 def as_json(report: Report) -> str:
-    """Return a JSON document; what is not known is null."""
+    """Return a JSON document; unknown values are null."""
     document = {
         **dict(zip(_PERIOD, (report.since, report.until), strict=True)),
         "by": report.by,
         "rows": [
             {
-                **dict(zip(LABELS[report.by], map(_plain, row.labels), strict=True)),
+                **dict(zip(LABELS[report.by], map(_harmless, row.labels), strict=True)),
                 **dict(zip(_AMOUNTS, _amounts(row), strict=True)),
             }
             for row in report.rows
@@ -86,25 +86,25 @@ def _amounts(row: Row) -> tuple[float | None, ...]:
 
 
 def _columns(columns: list[tuple[float | None, ...]]) -> Iterator[list[str]]:
-    """Yield heading and cells of each kind of amount, one unit for all times so that they compare."""
+    """Yield each column of amounts with its heading. All times have the same unit, so that they can be compared."""
     *times, energies = columns
     time_unit = _unit(_TIME_UNITS, itertools.chain(*times))
     units = (*[time_unit] * len(times), _unit(_ENERGY_UNITS, energies))
-    for kind, (name, size), amounts in zip(_KINDS, units, columns, strict=True):
-        yield [f"{kind} {name}", *_cells([None if amount is None else amount / size for amount in amounts])]
+    for heading, (unit, size), amounts in zip(_HEADINGS, units, columns, strict=True):
+        yield [f"{heading} {unit}", *_cells([None if amount is None else amount / size for amount in amounts])]
 
 
 def _unit(units: Iterable[tuple[str, float]], amounts: Iterable[float | None]) -> tuple[str, float]:
-    """Return the first unit of which there is a whole one; with nothing at all, the usual one."""
-    units, most = tuple(units), max((amount or 0 for amount in amounts), default=0)
-    return next((unit for unit in units if most >= unit[1]), units[-1] if most else units[0])
+    """Return the largest unit that fits into the largest amount; without any amount, the usual unit."""
+    units, largest = tuple(units), max((amount or 0 for amount in amounts), default=0)
+    return next((unit for unit in units if largest >= unit[1]), units[-1] if largest else units[0])
 
 
 def _cells(amounts: list[float | None]) -> list[str]:
-    """Return a column with as many decimals as tell its least amount from nothing."""
-    least = min((amount for amount in amounts if amount), default=1.0)
-    wanted = 1 - math.floor(math.log10(least)) if least > 0 else _FEWEST_DECIMALS
-    decimals = min(max(wanted, _FEWEST_DECIMALS), _MOST_DECIMALS)
+    """Return a column with enough decimals to tell its smallest amount from 0."""
+    lowest = min((amount for amount in amounts if amount), default=1.0)
+    wanted = 1 - math.floor(math.log10(lowest)) if lowest > 0 else _MIN_DECIMALS
+    decimals = min(max(wanted, _MIN_DECIMALS), _MAX_DECIMALS)
     smallest = 10.0**-decimals
     return [
         _UNKNOWN
@@ -124,35 +124,35 @@ def _sum(amounts: tuple[float | None, ...]) -> float | None:
 def _names(by: str, row: Row) -> list[str]:
     if by == "device":
         return [_text(row.labels[0])]
-    names = [_text(row.labels[0]) or _NOBODY]
+    names = [_text(row.labels[0]) or _UNKNOWN_USER]
     if by == "environment":
         _, eid, name, created = row.labels
-        names += [_text(eid) or _OUTSIDE, _text(name), _local(created) if isinstance(created, int) else ""]
+        names += [_text(eid) or _NO_ENVIRONMENT, _text(name), _local(created) if isinstance(created, int) else ""]
     return names
 
 
 def _text(value: str | int | None) -> str:
-    return "" if value is None else escape_unprintable(str(value))  # the file may be somebody else's
+    return "" if value is None else escape_unprintable(str(value))  # --ledger may name a file of somebody else
 
 
-def _plain(value: str | int | None) -> str | int | None:
+def _harmless(value: str | int | None) -> str | int | None:
     return escape_unprintable(value) if isinstance(value, str) else value
 
 
-def _defused(value: str | int | None) -> str | int | None:
-    """Return a cell of a CSV file that no spreadsheet calculates (OWASP, CSV Injection)."""
-    shown = _plain(value)
+def _without_formula(value: str | int | None) -> str | int | None:
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV Injection)."""
+    shown = _harmless(value)
     begins_formula = (
         isinstance(shown, str) and isinstance(value, str) and (_FORMULA.match(shown) or _FORMULA.match(value))
     )
     return f"'{shown}" if begins_formula else shown
 
 
-def _local(moment: float) -> str:
+def _local(time: float) -> str:
     try:
-        return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):  # no year that a calendar has
-        return f"{moment:.0f}"
+        return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):  # the year is outside the range of datetime
+        return f"{time:.0f}"
 
 
 def _line(cells: list[str], widths: list[int], texts: int) -> str:

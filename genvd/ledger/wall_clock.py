@@ -1,7 +1,7 @@
-"""What time the ledger believes that it is, by which it throws old things away.
+"""The time by which the ledger deletes old data.
 
-Nothing that is thrown away comes back, and the clock of a machine can be years off for a while: an empty battery, no
-time server. So the clock alone does not count, but also for how long the ledger has been kept.
+What is deleted cannot be restored, and a machine's clock can be years off for a while: empty battery, no time server.
+So the clock is compared with how long the ledger has been counting.
 """
 
 from __future__ import annotations
@@ -13,68 +13,68 @@ log = logging.getLogger(__name__)
 
 DAY = 86400.0
 
-MOST_LEAP_SECONDS = 7 * DAY
-"""By so much the clock may be further than the ledger knows of, as after a time in which the machine was off."""
+MAX_JUMP_SECONDS = 7 * DAY
+"""How far the clock may be from the expected time without being distrusted, as after the machine was off."""
 
-LEAP_OF_RETENTION = 0.1
-"""And by no more than this part of the time for which things are kept."""
+MAX_JUMP_RETENTION_RATIO = 0.1
+"""And at most this part of the retention."""
 
-CONFIRMED_SECONDS = 7 * DAY
-"""After so long of counting a clock that is further than that is believed."""
+ACCEPT_AFTER_SECONDS = 7 * DAY
+"""A clock that stays further away is trusted after counting for this long."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClockState:
-    """What is kept of it in the file."""
+class TrustedClockState:
+    """What the file stores of the trusted clock."""
 
-    believed: float | None = None
-    """Unix time in seconds; None for a file in which nothing was written yet."""
-    doubted_seconds: float = 0.0
-    """For how long the clock of the machine has said something else while the ledger was counting."""
+    trusted: float | None = None
+    """Unix time in seconds; None if nothing was written yet."""
+    distrusted_seconds: float = 0.0
+    """How long the ledger has counted while the machine's clock was distrusted."""
 
 
-class LedgerClock:
-    """Goes by the clock of the machine as long as that does not leap."""
+class TrustedClock:
+    """Follows the machine's clock as long as that does not jump."""
 
-    def __init__(self, state: ClockState) -> None:
-        """Go on from what an earlier one has kept."""
+    def __init__(self, state: TrustedClockState) -> None:
+        """Continue from a stored state."""
         self.state = state
         self._monotonic: float | None = None
-        self._doubts = False
+        self._distrusted = False
 
     def now(self, monotonic: float, wall: float, retention: float) -> float:
-        """Return the Unix time by which old things may be thrown away: the earlier one of the two that are possible.
+        """Return the Unix time by which old data may be deleted: the earlier of the clock and the trusted time.
 
         Args:
             monotonic: seconds of CLOCK_MONOTONIC.
-            wall: Unix time in seconds, as the clock of the machine says.
-            retention: for how many seconds things are kept.
+            wall: Unix time in seconds, from the machine's clock.
+            retention: for how many seconds data is kept.
         """
-        passed = 0.0 if self._monotonic is None else max(0.0, monotonic - self._monotonic)
+        elapsed = 0.0 if self._monotonic is None else max(0.0, monotonic - self._monotonic)
         self._monotonic = monotonic
-        believed = wall if self.state.believed is None else self.state.believed + passed
-        doubted = self.state.doubted_seconds + passed
-        leaps = abs(wall - believed) > min(MOST_LEAP_SECONDS, LEAP_OF_RETENTION * retention)
-        if leaps and doubted < CONFIRMED_SECONDS:
-            self._doubt(wall - believed)
-            self.state = ClockState(believed, doubted)
+        expected = wall if self.state.trusted is None else self.state.trusted + elapsed
+        distrusted_seconds = self.state.distrusted_seconds + elapsed
+        jumped = abs(wall - expected) > min(MAX_JUMP_SECONDS, MAX_JUMP_RETENTION_RATIO * retention)
+        if jumped and distrusted_seconds < ACCEPT_AFTER_SECONDS:
+            self._log_distrust(wall - expected)
+            self.state = TrustedClockState(expected, distrusted_seconds)
         else:
-            self._believe()
-            self.state = ClockState(wall)
-        return min(wall, self.state.believed or wall)
+            self._log_trust()
+            self.state = TrustedClockState(wall)
+        return min(wall, self.state.trusted or wall)
 
-    def _doubt(self, ahead: float) -> None:
-        if not self._doubts:
+    def _log_distrust(self, ahead: float) -> None:
+        if not self._distrusted:
             log.warning(
-                "ledger: the clock of this machine is %.0f days %s what was last written; nothing is thrown away by it"
-                " until it has been so for %.0f days of counting; if it is wrong, set it",
+                "ledger: the system clock is %.0f days %s the time of the last write; old data is not deleted by this"
+                " clock until the ledger has counted for %.0f days with it; set the clock if it is wrong",
                 abs(ahead) / DAY,
                 "ahead of" if ahead > 0 else "behind",
-                CONFIRMED_SECONDS / DAY,
+                ACCEPT_AFTER_SECONDS / DAY,
             )
-        self._doubts = True
+        self._distrusted = True
 
-    def _believe(self) -> None:
-        if self._doubts:
-            log.info("ledger: the clock of this machine is believed again")
-        self._doubts = False
+    def _log_trust(self) -> None:
+        if self._distrusted:
+            log.info("ledger: the system clock is trusted again")
+        self._distrusted = False

@@ -1,4 +1,4 @@
-"""The thread that writes the ledger's file. Nobody waits for it: a disk that hangs, hangs this thread only."""
+"""The thread that writes the ledger's file. No other thread waits for it, so a disk that hangs blocks only this one."""
 
 from __future__ import annotations
 
@@ -16,134 +16,132 @@ from genvd.common.clock import AutoResetEvent
 from genvd.common.error_log import ErrorLog
 from genvd.common.safe_tree import UnsafePathError
 from genvd.ledger import paths
-from genvd.ledger.retention import Pace, keep_up
-from genvd.ledger.schema import RefusedError, TakenError, is_corrupt
-from genvd.ledger.store import Batch, Store, Stored, read_unwritable
-from genvd.ledger.wall_clock import ClockState, LedgerClock
+from genvd.ledger.retention import RetentionTimer, apply_retention
+from genvd.ledger.schema import LedgerLockedError, UnusableLedgerError, is_corrupt
+from genvd.ledger.store import Batch, Store, StoredState, read_file
+from genvd.ledger.wall_clock import TrustedClock, TrustedClockState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from genvd.ledger.amounts import Totals
-    from genvd.ledger.pending import Book
+    from genvd.ledger.pending import PendingUsage
 
 log = logging.getLogger(__name__)
 
 _WRITING = "writing the ledger"
-_GOES_ON = "it goes on in memory, and is written as soon as that is possible"
 
-_TICKS_OF_A_WRITE = 2
-"""That one write may take."""
+_TICKS_PER_WRITE = 2
+"""The number of ticks that a write itself may take."""
 
-_HURRY = 0.1
-"""Part of the write interval after which it is written if somebody hurries."""
+_REQUESTED_WRITE_RATIO = 0.1
+"""The part of the write interval after which a requested write happens."""
 
 
 @dataclass(slots=True)
-class Retention:
-    """How often it is written and how long things are kept, all in seconds. May be changed while it runs."""
+class WriterSettings:
+    """How often the file is written and how long data is kept, in seconds. May change while the thread runs."""
 
     write_interval: float
     hourly: float
     daily: float
     collect_interval: float = 10.0
-    """Seconds from one tick to the next."""
 
     @property
     def ticks(self) -> int:
-        """After how many ticks the next batch has been written."""
-        return math.ceil(self.write_interval / self.collect_interval) + _TICKS_OF_A_WRITE
+        """The number of ticks until the next write is done."""
+        return math.ceil(self.write_interval / self.collect_interval) + _TICKS_PER_WRITE
 
 
-class Keeper:
-    """Keeps a book in a file."""
+class LedgerWriter:
+    """Writes pending usage to the file, and loads the file at the start."""
 
-    def __init__(self, book: Book, directory: Path, mode: str, retention: Retention) -> None:
-        """Make it ready to start.
+    def __init__(self, pending: PendingUsage, directory: Path, mode: str, settings: WriterSettings) -> None:
+        """Prepare the thread, without starting it.
 
         Args:
-            book: what is to be kept.
-            directory: where the file is, or is to be made.
+            pending: what to write.
+            directory: where the file is, or is to be created.
             mode: ``live`` or ``demo``.
-            retention: how often, and how long.
+            settings: how often to write, and how long to keep data.
         """
         self.directory = directory
         self.write_success: bool | None = None
         self.last_write_timestamp: float | None = None
         self.loaded = threading.Event()
-        """Set when it is known what was counted before, or that it cannot be known just now."""
-        self._book = book
+        """Set once the file has been read, or could not be read."""
+        self._pending = pending
         self._mode = mode
-        self._retention = retention
+        self._settings = settings
         self._store: Store | None = None
-        self._batch: Batch | None = None  # one that could not be written
-        self._known = False  # what is in the file
-        self._taken = False
-        self._checked = False
-        self._pace = Pace()
+        self._unwritten_batch: Batch | None = None
+        self._loaded_from_store = False
+        self._counted_elsewhere = False  # another process had the lock
+        self._integrity_checked = False
+        self._retention_timer = RetentionTimer()
         self._errors = ErrorLog(log)
         self._wakeup = AutoResetEvent()
         self._stopping = False
-        self._hurrying = False
-        self._clock = LedgerClock(ClockState())
+        self._write_requested = False
+        self._clock = TrustedClock(TrustedClockState())
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def reconfigured(self) -> None:
-        """Go by the changed policy at once, not only after the wait that the one before began."""
+    def wake(self) -> None:
+        """Make the thread use changed settings now, and not only after the current wait."""
         self._wakeup.set()
 
-    def hurry(self) -> None:
-        """Write soon, as counters wait for that."""
-        self._hurrying = True
+    def request_write(self) -> None:
+        """Write soon, because ceilings hold counters back."""
+        self._write_requested = True
         self._wakeup.set()
 
     def stop(self) -> None:
-        """Have what is left written, and the thread end."""
+        """Make the thread write what is pending and end."""
         self._stopping = True
         self._wakeup.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the thread to end, but no longer than this; return whether it has."""
+        """Wait at most this long for the thread to end; return whether it has."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
-            stopping = self._stopping  # what is counted before stop() is still written
-            self._step()
+            stopping = self._stopping  # read before the write, which then has everything counted before stop()
+            self._run_once()
             if stopping:
                 break
-            self._rest()
+            self._wait_for_next_write()
         self._close()
 
-    def _rest(self) -> None:
+    def _wait_for_next_write(self) -> None:
         since = time.monotonic()
-        while not self._stopping and (left := since + self._patience() - time.monotonic()) > 0:
+        while not self._stopping and (left := since + self._wait_seconds() - time.monotonic()) > 0:
             self._wakeup.wait(left)
-        self._hurrying = False  # before the write, which has what somebody may hurry for from here on
+        self._write_requested = False  # before the write, so that requests during it lead to another one
 
-    def _patience(self) -> float:
-        return self._retention.write_interval * (_HURRY if self._hurrying else 1)
+    def _wait_seconds(self) -> float:
+        return self._settings.write_interval * (_REQUESTED_WRITE_RATIO if self._write_requested else 1)
 
-    def _step(self) -> None:
+    def _run_once(self) -> None:
         try:
             try:
                 self._write()
             except sqlite3.DatabaseError as error:
                 if not is_corrupt(error):
                     raise
-                self._begin_anew(error)
+                self._move_corrupt_file(error)
                 self._write()
-        except (sqlite3.Error, OSError, RefusedError, UnsafePathError) as error:
-            self._failed(error)
-        except Exception as error:  # a defect of ours must not stop the writing for ever
+        except (sqlite3.Error, OSError, UnusableLedgerError, UnsafePathError) as error:
+            self._record_failure(error)
+        except Exception as error:  # a bug in this program must not end the thread
             self._errors.defect(_WRITING, _WRITING, error)
-            self._batch = None  # the totals of the next one have it all
-            self._failed(error)
+            self._unwritten_batch = None  # the totals of the next batch include it
+            self._record_failure(error)
         else:
             self._errors.clear(_WRITING, f"{_WRITING} succeeds again")
         finally:
@@ -151,30 +149,32 @@ class Keeper:
 
     def _write(self) -> None:
         store = self._open()
-        if self._batch is not None:
-            store.write(self._batch)
-            self._batch = None
-        monotonic, wall, retention = time.monotonic(), time.time(), self._retention
-        now = self._clock.now(monotonic, wall, min(retention.hourly, retention.daily))
-        self._batch = self._book.batch(0 if self._stopping else retention.ticks)
-        self._batch.clock = self._clock.state
-        store.write(self._batch)
-        self._succeeded(self._batch.ceilings)
-        self._batch = None
-        if self._pace.due(monotonic, wall):
-            gone = keep_up(store.connection, now, retention.hourly, retention.daily, lambda: not self._stopping)
-            self._book.forget(gone)
+        if self._unwritten_batch is not None:
+            store.write(self._unwritten_batch)
+            self._unwritten_batch = None
+        monotonic, wall, settings = time.monotonic(), time.time(), self._settings
+        trusted = self._clock.now(monotonic, wall, min(settings.hourly, settings.daily))
+        self._unwritten_batch = self._pending.take_batch(0 if self._stopping else settings.ticks)
+        self._unwritten_batch.clock = self._clock.state
+        store.write(self._unwritten_batch)
+        self._record_success(self._unwritten_batch.ceilings)
+        self._unwritten_batch = None
+        if self._retention_timer.is_due(monotonic, wall):
+            deleted = apply_retention(
+                store.connection, trusted, settings.hourly, settings.daily, lambda: not self._stopping
+            )
+            self._pending.remove_users(deleted)
 
     def _open(self) -> Store:
         if self._store is not None and self._store.replaced:
-            self._errors.report("taken away", f"ledger: {self._store.path} was taken away; a new one is begun")
+            self._errors.report("replaced", f"ledger: {self._store.path} was deleted or replaced; creating a new file")
             self._close()
         if self._store is None:
-            store = Store(self.directory, self._mode, check=not self._checked)
-            self._checked = True
+            store = Store(self.directory, self._mode, check=not self._integrity_checked)
+            self._integrity_checked = True
             try:
-                stored = store.stored()
-                if not self._known:
+                stored = store.read()
+                if not self._loaded_from_store:
                     self._load(stored)
                 self.last_write_timestamp = stored.written or self.last_write_timestamp
             except BaseException:
@@ -184,22 +184,22 @@ class Keeper:
             self._store = store
         return self._store
 
-    def _load(self, stored: Stored) -> None:
-        if self._taken:
-            self._book.start_over()
-            self._taken = False
-        self._book.begin(stored)
-        self._book.written({**stored.totals, **stored.ceilings})
-        self._clock = LedgerClock(stored.clock)
-        self._known = True
+    def _load(self, stored: StoredState) -> None:
+        if self._counted_elsewhere:
+            self._pending.reset()
+            self._counted_elsewhere = False
+        self._pending.load(stored)
+        self._pending.set_ceilings({**stored.totals, **stored.ceilings})
+        self._clock = TrustedClock(stored.clock)
+        self._loaded_from_store = True
         self.loaded.set()
 
-    def _begin_anew(self, error: Exception) -> None:
+    def _move_corrupt_file(self, error: Exception) -> None:
         self._close()
-        self._checked = True
+        self._integrity_checked = True
         label = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        path = paths.set_aside(self.directory / paths.FILE, label)
-        text = f"ledger: it is damaged ({error}); it is now {path}, and a new one is begun"
+        path = paths.move_corrupt_file(self.directory / paths.FILE_NAME, label)
+        text = f"ledger: the file is damaged ({error}); moved it to {path}, creating a new file"
         self._errors.report("damaged", text, kind=str(error), level=logging.ERROR)
 
     def _close(self) -> None:
@@ -208,47 +208,47 @@ class Keeper:
             with suppress(sqlite3.Error, OSError):
                 store.close()
 
-    def _succeeded(self, ceilings: Totals) -> None:
-        self._book.written(ceilings)
+    def _record_success(self, ceilings: Totals) -> None:
+        self._pending.set_ceilings(ceilings)
         self.last_write_timestamp = time.time()
         self.write_success = True
-        self._errors.clear("written", "ledger: it is written again")
+        self._errors.clear("written", "ledger: the file can be written again")
 
-    def _failed(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         self._close()
-        if not self._known:
-            self._load_anyway(error)
-        self._book.written(None)
+        if not self._loaded_from_store:
+            self._load_read_only(error)
+        self._pending.set_ceilings(None)
         self.write_success = False
-        problem = _told(error, self.directory)
-        self._errors.report("written", f"ledger: {problem}; {_GOES_ON}")
+        problem = _describe(error, self.directory)
+        self._errors.report("written", f"ledger: {problem}; usage is kept in memory until the file can be written")
 
-    def _load_anyway(self, error: Exception) -> None:
-        """Find out what was counted before without being able to write; if nobody can say that, it is not known."""
-        if isinstance(error, TakenError):
-            self._taken = True
-        if isinstance(error, RefusedError | UnsafePathError):
-            self._book.begin(Stored())
+    def _load_read_only(self, error: Exception) -> None:
+        """Load the totals from a file that cannot be written; if it cannot be read either, they stay unknown."""
+        if isinstance(error, LedgerLockedError):
+            self._counted_elsewhere = True
+        if isinstance(error, UnusableLedgerError | UnsafePathError):
+            self._pending.load(StoredState())
             return
-        path = self.directory / paths.FILE
+        path = self.directory / paths.FILE_NAME
         with suppress(sqlite3.Error, OSError):
             try:
-                stored = read_unwritable(path) if path.exists() else Stored()
-            except RefusedError:  # nothing is in it
-                stored = Stored()
-            self._book.begin(stored)
+                stored = read_file(path) if path.exists() else StoredState()
+            except UnusableLedgerError:  # it is empty
+                stored = StoredState()
+            self._pending.load(stored)
 
 
-def _told(error: Exception, directory: Path) -> str:
-    """Return an error in one line: the thing, the reason, the way out."""
-    path = directory / paths.FILE
+def _describe(error: Exception, directory: Path) -> str:
+    """Return one line: the file, the reason, the way out."""
+    path = directory / paths.FILE_NAME
     if isinstance(error, UnsafePathError):
         return f"cannot be written: {error} with ledger.directory"
-    if isinstance(error, RefusedError):
+    if isinstance(error, UnusableLedgerError):
         return f"{path}: cannot be written: {error}"
     if isinstance(error, OSError):
-        place_ = error.filename or path
-        return f"{place_}: cannot be written: {error.strerror}; make it writable, or choose another ledger.directory"
+        name = error.filename or path
+        return f"{name}: cannot be written: {error.strerror}; make it writable, or choose another ledger.directory"
     if not isinstance(error, sqlite3.Error):
         return f"{path}: cannot be written: {type(error).__name__}, which is a defect of this program; please report it"
-    return f"{path}: cannot be written: {error}; see whether the disk is full, read-only or broken"
+    return f"{path}: cannot be written: {error}; check whether the disk is full, read-only or broken"

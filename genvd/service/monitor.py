@@ -18,7 +18,7 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
 from genvd.config.paths import state_directory
 from genvd.ledger.ledger import Ledger, directory_for
-from genvd.ledger.recall import recalled
+from genvd.ledger.saved_state import load_saved_state
 from genvd.metrics import GROUPS
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.limits import Limits
@@ -139,16 +139,16 @@ class Monitor:
 
     def _recall(self) -> None:
         """Begin from what the ledger remembers of environments, once it has told that."""
-        remembered = self._ledger.recalled() if self._ledger else None
-        if remembered is not None:
-            self._builder.restore(remembered)
+        restart_state = self._ledger.take_restart_state() if self._ledger else None
+        if restart_state is not None:
+            self._builder.restore(restart_state)
             self._look_for_renumbering = True
 
     def recall_from_service(self, config: Config) -> None:
         """Begin from what the ledger of the service remembers, where this monitor keeps none and may read that one."""
-        remembered = recalled(config) if self._mode == "live" else None
-        if remembered is not None:
-            self._builder.restore(remembered)
+        restart_state = load_saved_state(config) if self._mode == "live" else None
+        if restart_state is not None:
+            self._builder.restore(restart_state)
 
     def _log_renumbering(self, snapshot: Snapshot) -> None:
         """Log once after a start of which GPUs it is not known who holds them, as indices changed before it."""
@@ -168,7 +168,7 @@ class Monitor:
         try:
             if ledger is None:
                 return snapshot
-            counted = replace(snapshot, ledger=ledger.take(snapshot, self._builder.restart_state(snapshot)))
+            counted = replace(snapshot, ledger=ledger.record(snapshot, self._builder.restart_state(snapshot)))
         except Exception as error:  # a defect there must cost these metrics only
             self._errors.defect(_COUNTING, _COUNTING, error)
             return snapshot

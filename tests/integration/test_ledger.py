@@ -204,7 +204,7 @@ def test_a_full_disk(file: Path, small_disk: Path) -> None:
         written(running)
         growing(running)
         assert len(complaints(running)) == 1
-        assert "it is written again" in running.log
+        assert "the file can be written again" in running.log
         last = total(running.metrics())
         assert running.stop() == 0
     path = small_disk / "state" / "ledger.db"
@@ -312,7 +312,7 @@ def test_a_second_monitor_counts_for_itself(file: Path, directory: Path) -> None
         not_written(second)
         growing(second)
         (told,) = complaints(second)
-        assert "another genv-monitor writes it" in told
+        assert "another genv-monitor is writing it" in told
         growing(first)
         assert first.stop() == 0
         at_the_end = allocated(directory / "ledger.db") / 1000
@@ -347,7 +347,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(file: Path, directory: 
         written(running)
         growing(running)
         (told,) = complaints(running)
-        assert "it is damaged" in told
+        assert "the file is damaged" in told
         assert running.stop() == 0
     (aside,) = directory.glob("ledger.db.corrupt-*")
     assert aside.read_bytes() == damaged
@@ -431,11 +431,11 @@ def of_nobody(path: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (newer, "newer version"),
-        (foreign, "database of something else"),
+        (newer, "newer version of genv-monitor"),
+        (foreign, "database of another program"),
         (real, "ledger of the real machine"),
         (link, "not a regular file"),
-        (second_name, "another name elsewhere"),
+        (second_name, "another hard link"),
         (fifo, "not a regular file"),
         (log_link, "not a regular file"),
         (writable, "others can write it"),
@@ -482,11 +482,11 @@ def test_it_is_reported_while_it_is_written_and_afterwards(file: Path, directory
     assert len(list(csv.DictReader(report("--ledger", backup, "--format", "csv").stdout.splitlines()))) > 0
     table = report("-c", file, "--since", "today").stdout.splitlines()
     unit, seconds = ("GPU-min", 60) if whole >= 60 else ("GPU-s", 1)
-    assert table[2].split()[:-1] == ["username", "held", unit, "active", unit, "idle", unit, "energy"]
+    assert table[2].split()[:-1] == ["username", "allocated", unit, "active", unit, "idle", unit, "energy"]
     assert table[-1].split()[0] == "total"
     assert float(table[-1].split()[1]) == pytest.approx(whole / seconds, abs=0.0051)  # of two digits
     assert report("-c", file, "--until", "2026-01-01", "--since", "2025-12-01").stdout.endswith(
-        "nobody held a device.\n"
+        "no GPU was allocated.\n"
     )
 
 
@@ -517,7 +517,7 @@ def test_reports_do_not_hold_the_writing(file: Path, directory: Path) -> None:
     ("content", "reason"),
     [
         (None, "there is no ledger"),
-        (b"", "nothing has been written to it yet"),
+        (b"", "it is still empty"),
         (b"not a database, but longer than the header of one" * 20, "file is not a database"),
     ],
 )
@@ -560,7 +560,7 @@ def test_it_is_not_everybodys_to_read(file: Path, directory: Path, public_direct
         done = report("--ledger", own / "ledger.db", **others)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
-        assert "may not be read by you; use sudo" in line
+        assert "permission denied; use sudo" in line
 
 
 def _can_run(program: Path, settings: dict[str, Any]) -> bool:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from genvd.ledger.amounts import Consumer, Total, Use
-from genvd.ledger.ledger import LONGEST_INTERVALS, Ledger
-from genvd.ledger.pending import Book
-from genvd.ledger.store import Batch, Store, Stored
-from genvd.ledger.writer import Retention
+from genvd.ledger.amounts import Consumer, Total, Usage
+from genvd.ledger.ledger import MAX_INTERVALS, Ledger
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.store import Batch, Store, StoredState
+from genvd.ledger.writer import WriterSettings
 from tests.support.ledger import DEVICES, INTERVAL, WRITE_INTERVAL, Counting, allocated, config, integrity, snapshot
 from tests.support.waiting import wait_for
 
@@ -26,7 +26,7 @@ KILLS = 100
 A_WRITE = 5.0
 """Seconds that one write may take on a machine that is busy with other tests; most take some milliseconds."""
 PROMISE = WRITE_INTERVAL + INTERVAL + A_WRITE
-AHEAD = DEVICES * LONGEST_INTERVALS * INTERVAL * Retention(WRITE_INTERVAL, 0, 0, INTERVAL).ticks
+AHEAD = DEVICES * MAX_INTERVALS * INTERVAL * WriterSettings(WRITE_INTERVAL, 0, 0, INTERVAL).ticks
 """Device-seconds by which a counter may be ahead of what was counted: of so many ticks, each as long as one can be."""
 
 
@@ -77,8 +77,8 @@ def test_at_constant_use_the_counters_move_with_each_collection(tmp_path: Path) 
     machine = snapshot(devices=DEVICES)
 
     def behind() -> float:
-        (user,) = ledger.take(machine).users or ()
-        return ledger._book._all()["alice"].allocated / 1000 - user.allocated_seconds
+        (user,) = ledger.record(machine).users or ()
+        return ledger._pending._sum_totals()["alice"].allocated / 1000 - user.allocated_seconds
 
     try:
         wait_for(lambda: behind() > 0, "more is counted than the file allows for")
@@ -114,7 +114,7 @@ def test_a_process_that_was_stopped_counts_a_few_intervals_only(tmp_path: Path) 
 
 def batch(number: int) -> Batch:
     """Return the batch after which the total is so many seconds, in an environment of its own."""
-    uses = {(3600 * number, (Consumer("alice", str(number)), "GPU-0")): Use(1000, 1000, 0, 5)}
+    uses = {(3600 * number, (Consumer("alice", str(number)), "GPU-0")): Usage(1000, 1000, 0, 5)}
     return Batch(uses, {"alice": Total(1000, 1000 * number, 1000 * number, 0, 5)})
 
 
@@ -136,7 +136,7 @@ def test_a_log_that_is_cut_off_loses_its_end_and_nothing_else(tmp_path: Path) ->
         if size not in sizes:  # what was written last may be anything
             log.write_bytes(log.read_bytes()[:-20] + chance.randbytes(20))
         again = Store(cut, "live")
-        total = again.stored().totals["alice"].allocated
+        total = again.read().totals["alice"].allocated
         again.close()
         assert integrity(cut / "ledger.db") == "ok"
         assert total == allocated(cut / "ledger.db", "hour")
@@ -158,11 +158,11 @@ def test_a_batch_is_written_once_even_if_the_answer_was_lost(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("jump", [-1e9, -86400, -5, 5, 86400, 1e9])
 def test_setting_the_clock_neither_loses_nor_doubles(tmp_path: Path, jump: float) -> None:
-    book, store = Book(), Store(tmp_path, "live")
-    book.begin(Stored())
+    pending, store = PendingUsage(), Store(tmp_path, "live")
+    pending.load(StoredState())
     for tick in range(20):
         wall = 1.7e9 + 10 * tick + (jump if 5 <= tick < 15 else 0)
-        book.add({(Consumer("alice", "1"), "GPU-0"): Use(10_000, 10_000, 0)}, wall)
-        store.write(book.batch())
+        pending.add({(Consumer("alice", "1"), "GPU-0"): Usage(10_000, 10_000, 0)}, wall)
+        store.write(pending.take_batch())
     store.close()
     assert allocated(store.path) == allocated(store.path, "hour") == 200_000

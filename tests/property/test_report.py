@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genvd.ledger.amounts import Consumer, Use
-from genvd.ledger.pending import Book
-from genvd.ledger.report import LABELS, Report, make
-from genvd.ledger.retention import DAY, keep_up
-from genvd.ledger.store import HOUR, Store, Stored
+from genvd.ledger.amounts import Consumer, Usage
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.report import LABELS, Report, make_report
+from genvd.ledger.retention import DAY, apply_retention
+from genvd.ledger.store import HOUR, Store, StoredState
 
 NOW = 1_793_530_800  # 2026-11-01: the zones with summer time end it in these days
 HOURS = 12 * 24
@@ -36,16 +36,16 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         patch.setitem(os.environ, "TZ", request.param)
         time.tzset()
         store = Store(tmp_path_factory.mktemp("ledger"), "live")
-        book = Book()
-        book.begin(Stored())
+        pending = PendingUsage()
+        pending.load(StoredState())
         for number in range(HOURS):
             # No two sums of hours are the same by chance.
-            use = Use(number * number + 1, number, number * number - number + 1, 7 * number)
-            book.add(
+            use = Usage(number * number + 1, number, number * number - number + 1, 7 * number)
+            pending.add(
                 {(Consumer("alice" if number % 3 else "bob", "1"), f"GPU-{number % 2}"): use}, FIRST + number * HOUR
             )
-        store.write(book.batch())
-        keep_up(store.connection, NOW, 4 * DAY, 400 * DAY, lambda: True)
+        store.write(pending.take_batch())
+        apply_retention(store.connection, NOW, 4 * DAY, 400 * DAY, lambda: True)
         yield store.path
         store.close()
     time.tzset()
@@ -53,7 +53,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def report(path: Path, since: float, until: float, by: str = "user") -> Report:
     begins, ends = (datetime.fromtimestamp(moment, timezone.utc) for moment in (since, until))
-    return make(path, begins, ends, by)
+    return make_report(path, begins, ends, by)
 
 
 def amounts(*reports: Report) -> dict[tuple[object, ...], tuple[int, ...]]:

@@ -112,9 +112,9 @@ def main(directory: Path) -> None:
     machine = snapshot(devices=DEVICES)
     start = time.monotonic()
     for number in range(1, 10**9):
-        status = ledger.take(machine)
+        status = ledger.record(machine)
         if status.users:
-            counted = ledger._book._all()["alice"].allocated / 1000
+            counted = ledger._pending._sum_totals()["alice"].allocated / 1000
             print(time.monotonic(), counted, status.users[0].allocated_seconds, flush=True)
         time.sleep(max(0.0, start + number * INTERVAL - time.monotonic()))
 

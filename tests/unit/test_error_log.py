@@ -12,8 +12,8 @@ import pytest
 from genvd.collectors.registry import make_collectors
 from genvd.common.error_log import MAX_KINDS, REPEAT_SECONDS, ErrorLog
 from genvd.config.schema import Config
-from genvd.ledger.pending import Book
-from genvd.ledger.writer import Keeper, Retention
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.writer import LedgerWriter, WriterSettings
 from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
@@ -95,16 +95,16 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
 def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    keeper = Keeper(book := Book(), tmp_path, "live", Retention(30, 86400, 86400))
-    defect = Defect(book.batch)
-    monkeypatch.setattr(book, "batch", defect)
+    writer = LedgerWriter(pending := PendingUsage(), tmp_path, "live", WriterSettings(30, 86400, 86400))
+    defect = Defect(pending.take_batch)
+    monkeypatch.setattr(pending, "take_batch", defect)
     caplog.set_level(logging.INFO)
-    go_through(defect, keeper._step)
-    keeper._close()
+    go_through(defect, writer._run_once)
+    writer._close()
     assert tracebacks(caplog) == [KeyError, ValueError, KeyError]
     lines = without_counts(caplog)
     assert lines.count(f"writing the ledger {UNEXPECTED}") == 3
-    assert lines.count("ledger: it is written again") == 1
+    assert lines.count("ledger: the file can be written again") == 1
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [line.partition("; ")[0] for line in warnings] == [
         f"ledger: {tmp_path / 'ledger.db'}: cannot be written: {kind.__name__}, which is a defect of this program"

@@ -13,7 +13,7 @@ import pytest
 
 from genvd.cli.arguments import parsers
 from genvd.common.text import clean
-from genvd.ledger.period import parse_moment
+from genvd.ledger.period import parse_time
 from genvd.ledger.report import LABELS, Report, Row
 from genvd.ledger.report_formats import FORMATS, as_csv, as_json, as_table
 
@@ -55,7 +55,7 @@ def berlin() -> Iterator[None]:
     ],
 )
 def test_moments(text: str, expected: str) -> None:
-    assert parse_moment(text, NOW) == datetime.fromisoformat(expected)
+    assert parse_time(text, NOW) == datetime.fromisoformat(expected)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_moments(text: str, expected: str) -> None:
 )
 def test_no_moments(text: str) -> None:
     with pytest.raises(ValueError, match="expected how long ago"):
-        parse_moment(text, NOW)
+        parse_time(text, NOW)
 
 
 def report(by: str, *rows: Row) -> Report:
@@ -102,24 +102,34 @@ def test_the_table_is_for_people() -> None:
     assert as_table(USERS) == (
         "2026-11-16 22:30 to 2026-11-23 22:30\n"
         "\n"
-        "username  held GPU-h  active GPU-h  idle GPU-h  energy kWh\n"
-        "名前          10.000          5.00        5.00        1.00\n"
-        "bob            0.025             -           -           -\n"
-        "(nobody)       1.000          0.00        1.00        0.00\n"
-        "total         11.025          5.00        6.00        1.00\n"
+        "username   allocated GPU-h  active GPU-h  idle GPU-h  energy kWh\n"
+        "名前                10.000          5.00        5.00        1.00\n"
+        "bob                  0.025             -           -           -\n"
+        "(unknown)            1.000          0.00        1.00        0.00\n"
+        "total               11.025          5.00        6.00        1.00\n"
     )
 
 
 def test_little_use_is_shown_in_small_units() -> None:
     few = report("user", Row(("a", 1), 18.0, 0.004, 17.996, 0.0), Row(("b", 2), 17.0, 17.0, 0.0, 42_000.0))
     assert as_table(few).splitlines()[2:] == [
-        "username  held GPU-s  active GPU-s  idle GPU-s  energy Wh",
-        "a              18.00        0.0040       18.00       0.00",
-        "b              17.00       17.0000        0.00      11.67",
-        "total          35.00       17.0040       18.00      11.67",
+        "username  allocated GPU-s  active GPU-s  idle GPU-s  energy Wh",
+        "a                   18.00        0.0040       18.00       0.00",
+        "b                   17.00       17.0000        0.00      11.67",
+        "total               35.00       17.0040       18.00      11.67",
     ]
     (heading, row) = as_table(report("device", Row(("GPU-a",), 90.0, 90.0, 0.0, 0.0))).splitlines()[2:]
-    assert heading.split() == ["device", "held", "GPU-min", "active", "GPU-min", "idle", "GPU-min", "energy", "kWh"]
+    assert heading.split() == [
+        "device",
+        "allocated",
+        "GPU-min",
+        "active",
+        "GPU-min",
+        "idle",
+        "GPU-min",
+        "energy",
+        "kWh",
+    ]
     assert row.split() == ["GPU-a", "1.50", "1.50", "0.00", "0.00"]
 
 
@@ -140,7 +150,7 @@ def test_environments_tell_whose_they_are_and_since_when() -> None:
 
 
 def test_nothing_is_said_in_words() -> None:
-    assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: nobody held a device.\n"
+    assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: no GPU was allocated.\n"
     assert as_csv(report("device")).splitlines() == [
         "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
         "since_timestamp_seconds,until_timestamp_seconds"
@@ -151,7 +161,7 @@ def test_nothing_is_said_in_words() -> None:
 def test_a_time_in_which_nothing_begins_is_told() -> None:
     moment = NOW.timestamp()
     assert as_table(Report("user", moment, moment, ())) == (
-        "2026-11-23 22:30: nothing that is kept by the hour or day begins in that time; ask for more.\n"
+        "2026-11-23 22:30: no stored hour or day begins in this period; choose a longer one.\n"
     )
 
 

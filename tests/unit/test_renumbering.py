@@ -9,8 +9,8 @@ from genvd.analysis.renumbering import RenumberingDetector
 from genvd.analysis.snapshot_builder import SnapshotBuilder
 from genvd.collectors.base import GpuRequest
 from genvd.collectors.registry import Collectors
-from genvd.ledger.accounting import Meter
-from genvd.ledger.observation import look_of
+from genvd.ledger.accounting import UsageAccounting
+from genvd.ledger.observation import observe
 from genvd.model.device import Device
 from genvd.model.facts import (
     AccountFacts,
@@ -172,9 +172,9 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
     assert [row.holders for row in overview(moved).devices or ()] == [None, None]
     assert [one.names for one in overview(moved).problems if "indices" in one.summary] == [("1 (user1)", "2 (user2)")]
     assert {promised for _, promised in policy.oversubscribed(moved)} == {None}
-    meter = Meter()
-    meter.count(look_of(moved), 0.0, 60.0)
-    assert not any(use.allocated for use in meter.count(look_of(moved), 30.0, 60.0).values())
+    accounting = UsageAccounting()
+    accounting.count(observe(moved), 0.0, 60.0)
+    assert not any(use.allocated for use in accounting.count(observe(moved), 30.0, 60.0).values())
 
     genv.attachments = attached("1", 0, 9.0), attached("2", 2)
     again = look()

@@ -64,7 +64,7 @@ class Watched:
             publish_success=True,
         )
         snapshot = self._builder.build(service)
-        return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.take(snapshot))
+        return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.record(snapshot))
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
         """Return what a scrape gets."""

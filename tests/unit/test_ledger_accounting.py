@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from genvd.ledger.accounting import Meter, shared
-from genvd.ledger.amounts import Consumer, Key, Total, Use
-from genvd.ledger.observation import Held, Look, Outside, Reading, look_of
+from genvd.ledger.accounting import UsageAccounting, share_energy
+from genvd.ledger.amounts import Consumer, Total, Usage, UsageKey
+from genvd.ledger.observation import EnergyReading, HeldDevice, Observation, UnattachedWork, observe
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
@@ -16,59 +16,93 @@ ALICE, ALICE_2, BOB = Consumer("alice", "1"), Consumer("alice", "2"), Consumer("
 LONGEST = 30.0
 
 
-def held(consumer: Consumer, active: bool | None = None, share: float | None = None, device: str = "GPU-a") -> Held:
-    return Held(consumer, device, active, share)
+def held(
+    consumer: Consumer, active: bool | None = None, share: float | None = None, device: str = "GPU-a"
+) -> HeldDevice:
+    return HeldDevice(consumer, device, active, share)
 
 
-def counted(*looks: tuple[float, Look], meter: Meter | None = None) -> dict[Key, Use]:
-    meter = meter or Meter()
-    total: dict[Key, Use] = {}
+def counted(*looks: tuple[float, Observation], accounting: UsageAccounting | None = None) -> dict[UsageKey, Usage]:
+    accounting = accounting or UsageAccounting()
+    total: dict[UsageKey, Usage] = {}
     for moment, look in looks:
-        for key, use in meter.count(look, moment, LONGEST).items():
-            total.setdefault(key, Use()).add(use)
+        for key, use in accounting.count(look, moment, LONGEST).items():
+            total.setdefault(key, Usage()).add(use)
     return total
 
 
 def test_the_first_look_counts_nothing_but_names_those_who_hold() -> None:
-    assert counted((100.0, Look((held(ALICE, active=True),)))) == {(ALICE, "GPU-a"): Use(0, 0, 0)}
+    assert counted((100.0, Observation((held(ALICE, active=True),)))) == {(ALICE, "GPU-a"): Usage(0, 0, 0)}
 
 
 def test_what_is_found_counts_for_the_time_since_the_last_look() -> None:
     uses = counted(
-        (0.0, Look((held(ALICE, True),))),
-        (10.0, Look((held(ALICE, True), held(BOB, False)))),
-        (20.0, Look((held(BOB, False),))),
-        (25.5, Look((held(BOB, True),))),
+        (0.0, Observation((held(ALICE, True),))),
+        (10.0, Observation((held(ALICE, True), held(BOB, False)))),
+        (20.0, Observation((held(BOB, False),))),
+        (25.5, Observation((held(BOB, True),))),
     )
     assert uses == {
-        (ALICE, "GPU-a"): Use(10_000, 10_000, 0),
-        (BOB, "GPU-a"): Use(25_500 - 10_000 + 10_000, 5500, 20_000),
+        (ALICE, "GPU-a"): Usage(10_000, 10_000, 0),
+        (BOB, "GPU-a"): Usage(25_500 - 10_000 + 10_000, 5500, 20_000),
     }
 
 
+def test_the_worked_example_in_the_docstring_of_accounting_is_true() -> None:
+    carol = Consumer("carol")
+
+    def observations(shares: tuple[float | None, float | None], working: bool = True) -> dict[UsageKey, Usage]:
+        holders = (held(ALICE, working, shares[0]), held(ALICE_2, False, 0.0), held(BOB, False, 0.0))
+        outside = (UnattachedWork(carol, "GPU-a", shares[1]),) if shares[1] else ()
+        before, after = (
+            Observation(holders, outside, (EnergyReading("GPU-a", joules),)) for joules in (500.0, 500.0 + 4000.0)
+        )
+        return counted((0, before), (10, after))
+
+    usages = observations((0.3, 0.1))
+    assert usages == {
+        (ALICE, "GPU-a"): Usage(10_000, 10_000, 0, 3_000_000),
+        (ALICE_2, "GPU-a"): Usage(10_000, 0, 10_000, 0, 10_000, 0, 10_000),
+        (BOB, "GPU-a"): Usage(10_000, 0, 10_000, 0),
+        (carol, "GPU-a"): Usage(0, None, None, 1_000_000),
+    }
+    alice = Total()
+    for one in (ALICE, ALICE_2):
+        alice.add(usages[one, "GPU-a"])
+    assert alice == Total(None, 10_000, 10_000, 0, 3_000_000)
+
+    without_shares = observations((None, None))
+    assert [without_shares[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [4_000_000, 0, 0]
+    idle = observations((0.0, None), working=False)
+    assert [idle[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [1_333_333, 1_333_334, 1_333_333]
+    assert share_energy(4_000_000, (), ()) == []
+
+
 def test_what_is_not_known_is_neither_active_nor_idle() -> None:
-    assert counted((0, Look(())), (10, Look((held(ALICE),)))) == {(ALICE, "GPU-a"): Use(10_000, None, None)}
-    uses = counted((0, Look(())), (10, Look((held(ALICE),))), (20, Look((held(ALICE, True),))))
-    assert uses == {(ALICE, "GPU-a"): Use(20_000, 10_000, 0)}
+    assert counted((0, Observation(())), (10, Observation((held(ALICE),)))) == {
+        (ALICE, "GPU-a"): Usage(10_000, None, None)
+    }
+    uses = counted((0, Observation(())), (10, Observation((held(ALICE),))), (20, Observation((held(ALICE, True),))))
+    assert uses == {(ALICE, "GPU-a"): Usage(20_000, 10_000, 0)}
 
 
 def test_nothing_counts_while_it_is_not_known_who_holds_what() -> None:
-    look = Look((held(ALICE, True),))
-    assert counted((0, look), (10, Look(None)), (20, look))[ALICE, "GPU-a"].allocated == 10_000
+    look = Observation((held(ALICE, True),))
+    assert counted((0, look), (10, Observation(None)), (20, look))[ALICE, "GPU-a"].allocated == 10_000
 
 
 @pytest.mark.parametrize("gap", [30.001, 3600, 1e7])
 def test_a_suspended_hour_counts_for_a_few_intervals_only(gap: float) -> None:
-    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", 1000.0, 100.0),))
-    later = Look((held(ALICE, True),), readings=(Reading("GPU-a", 1000.0 + 50 * gap),))
+    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 1000.0, 100.0),))
+    later = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 1000.0 + 50 * gap),))
     use = counted((0, look), (gap, later))[ALICE, "GPU-a"]
     assert (use.allocated, use.active) == (30_000, 30_000)
     assert use.energy == pytest.approx(50 * 30_000)  # as much as it took on average
 
 
 def test_a_clock_that_stands_still_or_goes_back_counts_nothing() -> None:
-    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", 5.0, 100.0),))
-    assert counted((10, look), (10, look), (4, look)) == {(ALICE, "GPU-a"): Use(0, 0, 0, 0)}
+    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 5.0, 100.0),))
+    assert counted((10, look), (10, look), (4, look)) == {(ALICE, "GPU-a"): Usage(0, 0, 0, 0)}
 
 
 def test_time_is_neither_lost_nor_doubled_however_it_is_cut() -> None:
@@ -77,7 +111,7 @@ def test_time_is_neither_lost_nor_doubled_however_it_is_cut() -> None:
         moments = [0.0]
         while moments[-1] < 500:
             moments.append(moments[-1] + chance.uniform(0.0001, 29))
-        look = Look((held(ALICE, True, device="GPU-a"), held(BOB, False, device="GPU-b")))
+        look = Observation((held(ALICE, True, device="GPU-a"), held(BOB, False, device="GPU-b")))
         uses = counted(*((moment, look) for moment in moments))
         assert uses[ALICE, "GPU-a"].active == int(moments[-1] * 1000)
         assert uses[BOB, "GPU-b"].idle == int(moments[-1] * 1000)
@@ -88,23 +122,23 @@ def test_random_machines_add_up() -> None:
     chance = random.Random(2)
     for _ in range(200):
         holders = [Consumer(f"u{n % 3}", str(n)) for n in range(6)]
-        meter, moment, before, joules, drawn = Meter(), 0.0, 0, 0.0, 0.0
-        total: dict[Key, Use] = {}
+        accounting, moment, before, joules, drawn = UsageAccounting(), 0.0, 0, 0.0, 0.0
+        total: dict[UsageKey, Usage] = {}
         by_user: dict[str, int] = {}
         for tick in range(20):
             step, watts = chance.uniform(0.1, 20), chance.uniform(0, 700)
             moment, joules = moment + step, joules + watts * step
-            look = Look(
+            look = Observation(
                 tuple(held(one, chance.random() < 0.5, chance.random()) for one in holders if chance.random() < 0.7),
-                readings=(Reading("GPU-a", joules),),
+                readings=(EnergyReading("GPU-a", joules),),
             )
             if tick and look.held:
                 drawn += watts * step
                 for user in {one.consumer.username for one in look.held}:
                     by_user[user] = by_user.get(user, 0) + int(moment * 1000) - before
             before = int(moment * 1000)
-            for key, use in meter.count(look, moment, LONGEST).items():
-                total.setdefault(key, Use()).add(use)
+            for key, use in accounting.count(look, moment, LONGEST).items():
+                total.setdefault(key, Usage()).add(use)
         users = {name: Total() for name in by_user}
         for (consumer, _), use in total.items():
             assert use.allocated == (use.active or 0) + (use.idle or 0)
@@ -115,7 +149,7 @@ def test_random_machines_add_up() -> None:
 
 
 def test_nobody_holds_a_device_twice() -> None:
-    both = Look((held(ALICE, False), held(ALICE_2, True), held(BOB, False)))
+    both = Observation((held(ALICE, False), held(ALICE_2, True), held(BOB, False)))
     uses = counted((0, both), (10, both))
     assert [uses[one, "GPU-a"].allocated for one in (ALICE, ALICE_2, BOB)] == [10_000] * 3
     total = Total()
@@ -128,7 +162,7 @@ def test_nobody_holds_a_device_twice() -> None:
 
 
 def test_two_idle_environments_on_a_device_are_idle_once() -> None:
-    both = Look((held(ALICE, False), held(ALICE_2, False)))
+    both = Observation((held(ALICE, False), held(ALICE_2, False)))
     total = Total()
     for use in counted((0, both), (10, both)).values():
         total.add(use)
@@ -139,32 +173,39 @@ def test_two_idle_environments_on_a_device_are_idle_once() -> None:
 def test_a_driver_that_is_loaded_again_takes_no_energy_away(after: float) -> None:
     """Its counter begins anew."""
     holders = (held(ALICE, True),)
-    looks = [Look(holders, readings=(Reading("GPU-a", joules),)) for joules in (1000.0, 2000.0, after, after + 300)]
+    looks = [
+        Observation(holders, readings=(EnergyReading("GPU-a", joules),))
+        for joules in (1000.0, 2000.0, after, after + 300)
+    ]
     use = counted(*zip((0, 10, 20, 30), looks, strict=True))[ALICE, "GPU-a"]
     assert use.energy == 1_000_000 + 300_000
 
 
 def test_power_counts_where_there_is_no_counter() -> None:
-    look = Look((held(ALICE, True),), readings=(Reading("GPU-a", None, 250.0),))
+    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", None, 250.0),))
     assert counted((0, look), (10, look))[ALICE, "GPU-a"].energy == 2_500_000
 
 
 def test_what_power_has_counted_the_counter_does_not_count_again() -> None:
-    readings = (Reading("GPU-a", 0, 100.0), Reading("GPU-a", None, 100.0), Reading("GPU-a", 2000, 100.0))
-    looks = [Look((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    readings = (
+        EnergyReading("GPU-a", 0, 100.0),
+        EnergyReading("GPU-a", None, 100.0),
+        EnergyReading("GPU-a", 2000, 100.0),
+    )
+    looks = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
     assert counted(*zip((0, 10, 20), looks, strict=True))[ALICE, "GPU-a"].energy == 2_000_000
 
 
 @pytest.mark.parametrize("wrong", [1e15, float("nan"), float("inf"), -1.0])
 def test_energy_that_no_device_can_take_is_not_counted(wrong: float) -> None:
-    readings = [Reading("GPU-a", 0.0, 0.0), Reading("GPU-a", wrong, wrong)]
-    looks = [Look((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    readings = [EnergyReading("GPU-a", 0.0, 0.0), EnergyReading("GPU-a", wrong, wrong)]
+    looks = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
     assert counted((0, looks[0]), (10, looks[1]))[ALICE, "GPU-a"].energy == 0
 
 
 def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
-    def look(joules: float | None) -> Look:
-        return Look((held(ALICE, True),), readings=(Reading("GPU-a", joules),))
+    def look(joules: float | None) -> Observation:
+        return Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", joules),))
 
     assert counted((0, look(0)), (10, look(None)), (20, look(2000)))[ALICE, "GPU-a"].energy == 2_000_000
     never = counted((0, look(None)), (10, look(None)))
@@ -188,14 +229,24 @@ def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
             {ALICE: 500, BOB: 500, ALICE_2: 0},
         ),
         # Work outside of environments is its user's; that of nobody known is nobody's.
-        ([held(ALICE, True, 0.5)], [Outside(Consumer("carol"), "GPU-a", 0.5)], {ALICE: 500, Consumer("carol"): 500}),
-        ([held(ALICE, False, 0.0)], [Outside(Consumer("carol"), "GPU-a", 0.5)], {ALICE: 0, Consumer("carol"): 1000}),
-        ([held(ALICE, False, 0.0)], [Outside(Consumer(""), "GPU-a", 0.5)], {ALICE: 0}),
+        (
+            [held(ALICE, True, 0.5)],
+            [UnattachedWork(Consumer("carol"), "GPU-a", 0.5)],
+            {ALICE: 500, Consumer("carol"): 500},
+        ),
+        (
+            [held(ALICE, False, 0.0)],
+            [UnattachedWork(Consumer("carol"), "GPU-a", 0.5)],
+            {ALICE: 0, Consumer("carol"): 1000},
+        ),
+        ([held(ALICE, False, 0.0)], [UnattachedWork(Consumer(""), "GPU-a", 0.5)], {ALICE: 0}),
         ([], [], {}),
     ],
 )
-def test_who_answers_for_the_energy(holders: list[Held], outside: list[Outside], expected: dict[Consumer, int]) -> None:
-    assert dict(shared(1000, holders, outside)) == expected
+def test_who_answers_for_the_energy(
+    holders: list[HeldDevice], outside: list[UnattachedWork], expected: dict[Consumer, int]
+) -> None:
+    assert dict(share_energy(1000, holders, outside)) == expected
 
 
 def test_parts_add_up_to_the_whole() -> None:
@@ -203,7 +254,7 @@ def test_parts_add_up_to_the_whole() -> None:
     for _ in range(500):
         holders = [held(Consumer("u", str(n)), True, chance.random()) for n in range(chance.randint(1, 40))]
         energy = chance.randint(0, 10**9)
-        parts = shared(energy, holders, ())
+        parts = share_energy(energy, holders, ())
         assert sum(part for _, part in parts) == energy
         assert all(part >= 0 for _, part in parts)
 
@@ -229,11 +280,14 @@ def test_what_is_read_of_a_snapshot() -> None:
             Holding("8", None, None, 0, "GPU-a", None, float("nan"), None),
         ),
     )
-    look = look_of(snapshot)
+    look = observe(snapshot)
     assert look.held == (
-        Held(Consumer("alice", "7", 1_700_000_000, 1001, "train\\x0a"), "GPU-a", True, 0.5),
-        Held(Consumer("", "8"), "GPU-a", None, None),
+        HeldDevice(Consumer("alice", "7", 1_700_000_000, 1001, "train\\x0a"), "GPU-a", True, 0.5),
+        HeldDevice(Consumer("", "8"), "GPU-a", None, None),
     )
     assert look.held[0].consumer.name == "train\\x0a"
     bob = Consumer("bob", uid=1002)
-    assert look.outside == (Outside(bob, "GPU-a", 0.25), Outside(bob, "device 1", 1))  # which has no UUID
+    assert look.unattached_work == (
+        UnattachedWork(bob, "GPU-a", 0.25),
+        UnattachedWork(bob, "device 1", 1),
+    )  # which has no UUID
