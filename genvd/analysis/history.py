@@ -1,4 +1,4 @@
-"""What the devices did in the last hour, for the small curves on the page; bounded, whatever the interval."""
+"""Records the last hour of each GPU, for the small curves on the page."""
 
 from __future__ import annotations
 
@@ -17,63 +17,63 @@ if TYPE_CHECKING:
 
 SPAN_SECONDS = 3600.0
 POINTS = 120
-"""Of each curve at the most. Collections that come more often than the points are averaged."""
+"""Maximum number of points of a curve. If there are more collections, each point is their average."""
 
 POINT_SECONDS = SPAN_SECONDS / POINTS
 
 MAX_DEVICES = 128
-"""That have curves. With all of them it is 240 KiB, and as much again for the copy that requests read."""
+"""Maximum number of GPUs with curves. This many take 240 KiB, and the same again for the copy that requests read."""
 
 QUANTITIES = ("utilization", "memory", "temperature", "power")
-"""Of a device: its utilisation and the share of its memory in use, 0 to 1, degrees Celsius, and watts."""
+"""Units: utilization and memory in use as ratios, degrees Celsius, watts."""
 
 Curves = tuple["array[float]", ...]
-"""One for each of :data:`QUANTITIES`, NaN where it is not known."""
+"""One for each of :data:`QUANTITIES`; NaN is unknown."""
 
 _UNKNOWN = math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The last hour as it was after one tick."""
+    """The hour before one collection."""
 
     times: array[float]
     """Unix time in seconds of the first collection of each point."""
     curves: Mapping[str, Curves]
-    """By device: see :func:`genvd.model.identity.device_keys`."""
+    """By device key; see :func:`genvd.model.identity.device_keys`."""
 
 
 EMPTY_HISTORY = History(array("d"), {})
 
 
 def values_of(device: Device) -> tuple[float, ...]:
-    """Return each of :data:`QUANTITIES` as it is now, NaN where it is not known."""
+    """Return the current value of each of :data:`QUANTITIES`; NaN is unknown."""
     used, total, percent = device.memory_used_bytes, device.memory_total_bytes, device.utilization_percent
-    told = (
+    values = (
         None if percent is None else percent / 100,
         used / total if used is not None and total else None,
         device.temperature_celsius,
         device.details.power_watts,
     )
-    return tuple(_UNKNOWN if value is None else float(value) for value in told)
+    return tuple(_UNKNOWN if value is None else float(value) for value in values)
 
 
 class HistoryRecorder:
-    """The last hour, a point for each half minute. One thread feeds it; what it returns is for all."""
+    """Records a point each half minute. Not thread-safe, but a returned History never changes."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._clear()
 
-    def _begin(self) -> None:
+    def _clear(self) -> None:
         self._times: array[float] = array("d")
         self._curves: dict[str, Curves] = {}
-        self._known: dict[str, list[int]] = {}  # readings in the last point that told something, of each curve
+        self._known: dict[str, list[int]] = {}  # number of known readings in the last point, of each curve
 
     def record(self, snapshot: Snapshot) -> History:
-        """Take a collection in, and return the hour that ends with it."""
+        """Add a collection; return the hour that ends with it."""
         now = snapshot.timestamp
         if self._times and now < self._times[-1]:
-            self._begin()  # the clock was set back, and no curve goes back in time
+            self._clear()  # somebody set the clock back; times of a curve must increase
         devices = (snapshot.devices or ())[:MAX_DEVICES]
         keys = device_keys(devices)
         values = {keys[device.index]: values_of(device) for device in devices}
@@ -94,22 +94,22 @@ class HistoryRecorder:
     def _append(self, now: float, values: Mapping[str, tuple[float, ...]]) -> None:
         self._times.append(now)
         self._known.clear()
-        nothing = (_UNKNOWN,) * len(QUANTITIES)
+        unknown = (_UNKNOWN,) * len(QUANTITIES)
         for key, curves in self._curves.items():
-            for curve, value in zip(curves, values.get(key, nothing), strict=True):
+            for curve, value in zip(curves, values.get(key, unknown), strict=True):
                 curve.append(value)
 
     def _average(self, values: Mapping[str, tuple[float, ...]]) -> None:
-        for key, news in values.items():
+        for key, new_values in values.items():
             known = self._known.setdefault(key, [1] * len(QUANTITIES))
-            for number, (curve, value) in enumerate(zip(self._curves[key], news, strict=True)):
+            for number, (curve, value) in enumerate(zip(self._curves[key], new_values, strict=True)):
                 if not math.isnan(value):
-                    before = curve[-1]
-                    known[number] = 1 if math.isnan(before) else known[number] + 1
-                    curve[-1] = value if math.isnan(before) else before + (value - before) / known[number]
+                    previous = curve[-1]
+                    known[number] = 1 if math.isnan(previous) else known[number] + 1
+                    curve[-1] = value if math.isnan(previous) else previous + (value - previous) / known[number]
 
     def _forget(self, now: float) -> None:
-        """Drop what is older than an hour, or more than there may be."""
+        """Drop points that are older than an hour, and the oldest if there are too many."""
         old = sum(1 for time in self._times if time <= now - SPAN_SECONDS)
         old = max(old, len(self._times) - POINTS)
         del self._times[:old]

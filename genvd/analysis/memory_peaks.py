@@ -1,8 +1,8 @@
-"""The highest memory of each process and environment on each device, as far as collections have seen it.
+"""Computes the peak memory of each process and environment on each GPU.
 
-The driver has no such number, unless its accounting mode is on, which only root can switch on. So what is given is the
-highest of what was collected since the process was started, or the environment activated, or the monitor started,
-whichever is later. What happens between two collections is not seen.
+The driver reports a peak only in its accounting mode, which only root can enable. So the peak is the highest value of
+all collections since the process started, the environment was activated, or the monitor started, whichever is latest.
+Peaks between two collections are missed.
 """
 
 from __future__ import annotations
@@ -19,99 +19,101 @@ if TYPE_CHECKING:
     from genvd.model.device import Device
     from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Process
 
-_Place = tuple[str, int, float]
-"""A process on a device: what stays the same of the device, the pid, and when the process was started."""
+_ProcessKey = tuple[str, int, float]
+"""Device key, pid, and start time of the process."""
 
-_Holder = tuple[str, float | None]
-"""An environment: its identifier, and when it was activated, as another one may have the identifier later."""
+_EnvironmentKey = tuple[str, float | None]
+"""eid, and the time of activation, because a later environment may have the same eid."""
 
 
 @dataclass(slots=True)
 class _Peak:
-    """The highest memory of a process on a device."""
+    """The peak memory of a process on a GPU."""
 
     bytes: int = 0
     missed: int = 0
-    """Collections in a row in which the device listed its processes without this one."""
+    """Number of consecutive collections in which the GPU did not list this process."""
 
 
 class MemoryPeaks:
-    """Remembers the peaks of those processes and environments that are there. One thread at a time."""
+    """Remembers the peaks of the current processes and environments. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._of_processes: dict[_Place, _Peak] = {}
-        self._of_environments: dict[_Holder, dict[str, int]] = {}
+        self._processes: dict[_ProcessKey, _Peak] = {}
+        self._environments: dict[_EnvironmentKey, dict[str, int]] = {}
 
     def add_process_peaks(
         self, processes: tuple[Process, ...] | None, devices: tuple[Device, ...] | None
     ) -> tuple[Process, ...] | None:
-        """Take in what the processes have now, and return them with the highest of what they had.
+        """Return the processes with their peaks.
 
-        One whose start is not known has no peak, since its pid alone does not tell it from an earlier process, nor has
-        one of whose memory nothing is known now.
+        A process has no peak if its start time is unknown, because an earlier process may have had the same pid. It has
+        none either while its memory is unknown.
 
         Args:
-            processes: all that there are; None while they are not known, and then nothing is forgotten.
-            devices: likewise.
+            processes: all GPU processes; None if unknown, then nothing is forgotten.
+            devices: all GPUs; None if unknown, then nothing is forgotten.
         """
         if processes is None or devices is None:
             return processes
         keys = device_keys(devices)
-        seen: set[_Place] = set()
-        found = tuple(
-            replace(process, uses=tuple(self._of_use(use, process, keys, seen) for use in process.uses))
+        seen: set[_ProcessKey] = set()
+        with_peaks = tuple(
+            replace(process, uses=tuple(self._add_to_use(use, process, keys, seen) for use in process.uses))
             for process in processes
         )
         silent = {keys[device.index] for device in devices if not device.processes_listed}
         self._forget(seen, silent)
-        return found
+        return with_peaks
 
-    def _of_use(self, use: DeviceUse, process: Process, keys: Mapping[int, str], seen: set[_Place]) -> DeviceUse:
+    def _add_to_use(
+        self, use: DeviceUse, process: Process, keys: Mapping[int, str], seen: set[_ProcessKey]
+    ) -> DeviceUse:
         if process.started is None or use.device_index not in keys:
             return use
-        place = keys[use.device_index], process.pid, process.started
-        seen.add(place)
+        key = keys[use.device_index], process.pid, process.started
+        seen.add(key)
         if use.memory_bytes is None:
             return use
-        peak = self._of_processes.setdefault(place, _Peak())
+        peak = self._processes.setdefault(key, _Peak())
         peak.bytes, peak.missed = max(peak.bytes, use.memory_bytes), 0
         return replace(use, peak_memory_bytes=peak.bytes)
 
-    def _forget(self, seen: set[_Place], silent: set[str]) -> None:
-        """Forget processes that have ended. One on a device that does not answer may still be there."""
-        for place in [place for place in self._of_processes if place not in seen and place[0] not in silent]:
-            peak = self._of_processes[place]
+    def _forget(self, seen: set[_ProcessKey], silent: set[str]) -> None:
+        """Forget ended processes. A process on a GPU that does not answer may still be running."""
+        for key in [key for key in self._processes if key not in seen and key[0] not in silent]:
+            peak = self._processes[key]
             peak.missed += 1
             if peak.missed >= STEADY_TICKS:
-                del self._of_processes[place]
+                del self._processes[key]
 
     def add_environment_peaks(
         self, environments: Iterable[Environment], devices: tuple[Device, ...] | None
     ) -> tuple[Environment, ...]:
-        """Take in what the environments have now, and return them with the highest of what they had.
+        """Return the environments with their peaks.
 
-        There is none while the memory of one of its processes is not known: what it has now may be more.
+        There is no peak while the memory of one of its processes is unknown: the current value may be higher.
 
         Args:
-            environments: all that are active; the others are forgotten.
-            devices: None while they are not known.
+            environments: all active environments; the others are forgotten.
+            devices: None if unknown.
         """
         keys = device_keys(devices or ())
-        before, self._of_environments = self._of_environments, {}
-        return tuple(self._of_environment(environment, keys, before) for environment in environments)
+        previous, self._environments = self._environments, {}
+        return tuple(self._add_to_environment(environment, keys, previous) for environment in environments)
 
-    def _of_environment(
-        self, environment: Environment, keys: Mapping[int, str], before: Mapping[_Holder, dict[str, int]]
+    def _add_to_environment(
+        self, environment: Environment, keys: Mapping[int, str], previous: Mapping[_EnvironmentKey, dict[str, int]]
     ) -> Environment:
-        holder = environment.eid, environment.created
-        peaks = before.get(holder, {})
-        uses = None if environment.uses is None else tuple(_with_peak(use, keys, peaks) for use in environment.uses)
+        key = environment.eid, environment.created
+        peaks = previous.get(key, {})
+        uses = None if environment.uses is None else tuple(_add_peak(use, keys, peaks) for use in environment.uses)
         if peaks:
-            self._of_environments[holder] = peaks
+            self._environments[key] = peaks
         return replace(environment, uses=uses)
 
 
-def _with_peak(use: EnvironmentUse, keys: Mapping[int, str], peaks: dict[str, int]) -> EnvironmentUse:
+def _add_peak(use: EnvironmentUse, keys: Mapping[int, str], peaks: dict[str, int]) -> EnvironmentUse:
     key = keys.get(use.device_index)
     if key is None or use.memory_bytes is None:
         return use

@@ -1,4 +1,4 @@
-"""Devices that the driver listed before, and does not list any more."""
+"""Finds GPUs that the driver no longer lists."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_MISSING = 64
-"""Devices that are remembered to be missing, the latest ones."""
+"""Maximum number of missing GPUs that are remembered. The oldest are dropped."""
 
-_MOST_LOGGED = 16
+_MAX_LOGGED = 16
 
 
 class MissingDevices:
-    """Remembers which devices were there since the monitor started. One thread at a time."""
+    """Remembers which GPUs were present since the monitor started. Not thread-safe."""
 
     def __init__(self) -> None:
         self._present: dict[Identity, int] = {}
         self._missing: dict[Identity, int] = {}
-        self._errors = ErrorLog(log, max_active=_MOST_LOGGED)
+        self._errors = ErrorLog(log, max_active=_MAX_LOGGED)
 
     def update(self, devices: Iterable[Device] | None) -> tuple[MissingDevice, ...]:
-        """Return the devices that are missing, by the indices that they had.
+        """Return the missing GPUs, ordered by their last index.
 
         Args:
-            devices: as the driver lists them now; None while that is not known.
+            devices: the GPUs that the driver lists now; None if unknown.
         """
         if devices is not None:
             self._compare(identities(devices))
@@ -48,7 +48,7 @@ class MissingDevices:
         for identity in [one for one in self._missing if _is_among(one, listed)]:
             index = self._missing.pop(identity)
             self._errors.clear(identity, f"{_name(index, identity)} is listed by the driver again")
-        # One that does not say who it is may be any of those that are looked for.
+        # A GPU without an identity may be any of the missing ones.
         if all(identity.known for identity in listed.values()):
             gone = {one: index for one, index in self._present.items() if not _is_among(one, listed)}
             self._missing.update(gone)
@@ -57,7 +57,7 @@ class MissingDevices:
             del self._missing[identity]
             self._errors.forget(identity)
         for identity, index in self._missing.items():
-            text = f"{_name(index, identity)} is not listed by the driver any more; see 'nvidia-smi -L' and 'dmesg'"
+            text = f"{_name(index, identity)} is no longer listed by the driver; see 'nvidia-smi -L' and 'dmesg'"
             self._errors.report(identity, text)
 
 

@@ -1,4 +1,4 @@
-"""Which GPU memory was left behind by processes that ended, and which may be of processes that nobody can see."""
+"""Distinguishes GPU memory left behind by ended processes from memory that may belong to unseen processes."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import DeviceUse, Process
 
 NEGLIGIBLE_BYTES = 512 * 2**20
-"""What the driver itself may take beyond its reserve; docs/metrics.md says why not less."""
+"""The driver itself may use this much in addition to its reserve; docs/metrics.md explains the value."""
 
-_MOST_VANISHED = 1024
-"""Processes that are looked for when the driver lists them no more."""
+_MAX_UNLISTED = 1024
+"""Maximum number of processes that are checked after the driver stopped listing them."""
 
 
 def unaccounted_bytes(devices: Iterable[Device], processes: Iterable[Process]) -> Mapping[int, int]:
-    """Return by device index the bytes in use that no live process and no reserve accounts for, where that is known."""
+    """Return the known bytes in use that no live process and no driver reserve accounts for, by device index."""
     uses: dict[int, list[DeviceUse]] = defaultdict(list)
     for process in processes:
         for use in () if process.gone else process.uses:
             uses[use.device_index].append(use)
-    found = {}
+    unaccounted = {}
     for device in devices:
-        of_processes = total_memory(uses[device.index])
+        used_by_processes = total_memory(uses[device.index])
         known = device.up and device.processes_listed and device.memory_reserved_bytes is not None
-        if known and device.memory_used_bytes is not None and of_processes is not None:
-            found[device.index] = max(0, device.memory_used_bytes - of_processes)
-    return found
+        if known and device.memory_used_bytes is not None and used_by_processes is not None:
+            unaccounted[device.index] = max(0, device.memory_used_bytes - used_by_processes)
+    return unaccounted
 
 
 def has_unaccounted_memory(gpu: GpuFacts) -> bool:
-    """Tell whether a device has more memory in use than its processes, so that it matters whether all are seen."""
+    """Return whether a GPU has more memory in use than its processes use, so that unseen processes matter."""
     amounts: dict[int, int] = defaultdict(int)
     for context in gpu.contexts or ():
         amounts[context.device_index] += context.memory_bytes or 0
@@ -49,76 +49,78 @@ def has_unaccounted_memory(gpu: GpuFacts) -> bool:
 
 
 @dataclass(slots=True)
-class _Seen:
-    memory: dict[int, int] = field(default_factory=dict)
-    """By pid, the bytes of the processes that the driver listed at the last collection."""
+class _State:
+    """What is remembered of one GPU."""
+
+    listed: dict[int, int] = field(default_factory=dict)
+    """Bytes by pid of the processes that the driver listed at the last collection."""
     unlisted: dict[int, int] = field(default_factory=dict)
-    """The same of those that it lists no more, and that still live."""
-    left: int = 0
-    """Bytes of processes that have ended since, which may still be in use."""
+    """Bytes by pid of the processes that are alive although the driver no longer lists them."""
+    left_behind: int = 0
+    """Bytes that ended processes had, as far as they may still be in use."""
 
 
 class OrphanMemoryTracker:
-    """Remembers which processes had memory on each GPU, to tell apart where memory of nobody comes from.
+    """Remembers which processes had memory on each GPU, to find out where unaccounted memory comes from.
 
-    The driver may list no process of a container that has a pid namespace of its own, and it lists nobody for memory
-    that a process left behind when it crashed. Only the second can be freed by a reset, and the first must not be. So
-    where not all processes of the machine are seen, memory counts as left behind only as far as processes ended that
-    were seen to have it, or that the driver still lists.
+    The driver may not list the processes of a container with its own pid namespace. It lists no process for memory that
+    a crashed process left behind. A reset of the GPU frees such memory, but must not be done while a container uses the
+    GPU. So if the monitor does not see all processes of the machine, memory counts as left behind only up to the amount
+    that ended processes were seen to have, or that the driver still lists for them.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        self._states: dict[str, _State] = {}
 
     def unlisted_pids(self, gpu_pids: Collection[int]) -> frozenset[int]:
-        """Return the processes that had memory and are listed no more, so that it matters whether they live."""
-        known = (pid for seen in self._seen.values() for pid in (*seen.memory, *seen.unlisted))
-        return frozenset(islice((pid for pid in known if pid not in gpu_pids), _MOST_VANISHED))
+        """Return the processes that had memory and are no longer listed. Whether they are alive must be checked."""
+        known = (pid for state in self._states.values() for pid in (*state.listed, *state.unlisted))
+        return frozenset(islice((pid for pid in known if pid not in gpu_pids), _MAX_UNLISTED))
 
     def update(
         self, devices: Iterable[Device], processes: tuple[Process, ...], live: Collection[int], *, all_seen: bool
     ) -> tuple[UnseenMemory, ...]:
-        """Take in a collection; return the memory of each device that somebody unseen may have.
+        """Return the memory on each GPU that may belong to unseen processes.
 
         Args:
-            devices: all that there are.
-            processes: all that the driver lists, on any of them.
-            live: those of :meth:`unlisted_pids` that live.
-            all_seen: whether all processes of the machine are seen.
+            devices: all GPUs.
+            processes: all processes that the driver lists.
+            live: those of :meth:`unlisted_pids` that are alive.
+            all_seen: whether the monitor sees all processes of the machine.
         """
         devices = tuple(devices)
         keys, amounts = device_keys(devices), unaccounted_bytes(devices, processes)
-        before, self._seen = self._seen, {}
+        previous, self._states = self._states, {}
         unseen = []
         for device in devices:
-            seen = before.get(keys[device.index], _Seen())
+            state = previous.get(keys[device.index], _State())
             amount = amounts.get(device.index)
             if amount is None:
-                self._seen[keys[device.index]] = seen
+                self._states[keys[device.index]] = state
                 continue
-            seen, left = _after(seen, *_memory_on(device.index, processes), live, amount)
-            self._seen[keys[device.index]] = seen
-            rest = amount - left
-            if rest > NEGLIGIBLE_BYTES and not (all_seen and not seen.unlisted):
+            state, left_behind = _next_state(state, *_memory_on(device.index, processes), live, amount)
+            self._states[keys[device.index]] = state
+            rest = amount - left_behind
+            if rest > NEGLIGIBLE_BYTES and (state.unlisted or not all_seen):
                 unseen.append(UnseenMemory(device.index, rest))
         return tuple(unseen)
 
 
-def _after(
-    seen: _Seen, listed: dict[int, int], ended: dict[int, int], live: Collection[int], amount: int
-) -> tuple[_Seen, int]:
-    """Return what is remembered after a collection, and how much of the memory of nobody was left behind."""
+def _next_state(
+    state: _State, listed: dict[int, int], ended: dict[int, int], live: Collection[int], amount: int
+) -> tuple[_State, int]:
+    """Return the state after a collection, and how many bytes of the unaccounted amount were left behind."""
     gone = {
-        pid: bytes_ for pid, bytes_ in (seen.unlisted | seen.memory).items() if pid not in listed and pid not in ended
+        pid: bytes_ for pid, bytes_ in (state.unlisted | state.listed).items() if pid not in listed and pid not in ended
     }
     unlisted = {pid: bytes_ for pid, bytes_ in gone.items() if pid in live}
     died = sum(bytes_ for pid, bytes_ in gone.items() if pid not in live)
-    left = min(amount, seen.left + died)
-    return _Seen(listed | ended, unlisted, left), min(amount, max(left, sum(ended.values())))
+    left_behind = min(amount, state.left_behind + died)
+    return _State(listed | ended, unlisted, left_behind), min(amount, max(left_behind, sum(ended.values())))
 
 
 def _memory_on(index: int, processes: Iterable[Process]) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the bytes on a device by pid: of the processes that live, and of those that ended and are still listed."""
+    """Return the bytes on a GPU by pid: of the live processes, and of ended ones that the driver still lists."""
     live: dict[int, int] = {}
     ended: dict[int, int] = {}
     for process in processes:

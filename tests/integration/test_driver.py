@@ -459,7 +459,7 @@ def test_nothing_of_the_device_before_counts_for_the_one_in_its_place(start: Sta
     (device,) = wait_for(lambda: [d for d in monitor.snapshot()["devices"] if d["uuid"] == "GPU-1"], "it is seen")
     assert (device["temperature_celsius"], device["memory_used_bytes"]) == (51, MIB)
     (complaint,) = monitor.complaints
-    assert "GPU 0 (GPU-0) is not listed by the driver any more" in complaint
+    assert "GPU 0 (GPU-0) is no longer listed by the driver" in complaint
 
 
 def test_mig_is_switched_on_and_off_while_it_runs(start: Start, scenario: Scenario) -> None:

@@ -117,7 +117,7 @@ def test_samples_of_what_was_there_before_say_nothing_and_are_freed(start: Start
         monitor = monitor or start()
         wait_for(lambda: monitor.metrics().get(key) == pytest.approx(number / 10), f"device {number}")  # noqa: B023
     assert monitor
-    gone = [f"GPU 0 (GPU-{number}) is not listed by the driver any more" for number in range(3)]
+    gone = [f"GPU 0 (GPU-{number}) is no longer listed by the driver" for number in range(3)]
     assert [text for line in monitor.complaints for text in gone if text in line] == gone
     assert len(monitor.complaints) == len(gone)
 

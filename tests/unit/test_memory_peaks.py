@@ -1,4 +1,4 @@
-"""The highest memory of processes and environments, from collection to collection."""
+"""The peak memory of processes and environments."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def peaks_of(processes: tuple[Process, ...] | None) -> list[list[int | None]]:
     return [[use.peak_memory_bytes for use in one.uses] for one in processes]
 
 
-def test_a_process_has_the_highest_that_was_seen_on_each_device() -> None:
+def test_a_process_has_a_peak_on_each_device() -> None:
     peaks = MemoryPeaks()
     for now, highest in (((5, 1), [5, 1]), ((9, 0), [9, 1]), ((2, 3), [9, 3])):
         assert peaks_of(peaks.add_process_peaks((process(*now),), DEVICES)) == [highest]
 
 
-def test_another_process_with_the_same_pid_begins_again() -> None:
+def test_a_later_process_with_the_same_pid_starts_again() -> None:
     peaks = MemoryPeaks()
     peaks.add_process_peaks((process(9),), DEVICES)
     assert peaks_of(peaks.add_process_peaks((process(2, started=200.0),), DEVICES)) == [[2]]
 
 
-def test_without_a_start_or_the_memory_there_is_no_peak() -> None:
+def test_there_is_no_peak_without_a_start_time_or_memory() -> None:
     peaks = MemoryPeaks()
     assert peaks_of(peaks.add_process_peaks((process(9, started=None),), DEVICES)) == [[None]]
     peaks.add_process_peaks((process(9),), DEVICES)
@@ -40,14 +40,14 @@ def test_without_a_start_or_the_memory_there_is_no_peak() -> None:
     assert peaks_of(peaks.add_process_peaks((process(1),), DEVICES)) == [[9]]
 
 
-def test_a_peak_goes_with_the_device_not_with_its_index() -> None:
+def test_a_peak_belongs_to_the_device_not_to_its_index() -> None:
     peaks = MemoryPeaks()
     peaks.add_process_peaks((process(9),), DEVICES)
     moved = (replace(DEVICES[1], index=0), replace(DEVICES[0], index=1))
     assert peaks_of(peaks.add_process_peaks((process(1, 2),), moved)) == [[1, 9]]
 
 
-def test_a_device_that_does_not_answer_costs_no_peak() -> None:
+def test_peaks_are_kept_while_a_device_does_not_answer() -> None:
     peaks = MemoryPeaks()
     peaks.add_process_peaks((process(9),), DEVICES)
     for _ in range(10):
@@ -56,7 +56,7 @@ def test_a_device_that_does_not_answer_costs_no_peak() -> None:
     assert peaks_of(peaks.add_process_peaks((process(1),), DEVICES)) == [[9]]
 
 
-def test_what_has_ended_is_forgotten() -> None:
+def test_ended_processes_are_forgotten() -> None:
     peaks = MemoryPeaks()
     for number in range(1000):
         peaks.add_process_peaks((process(9, pid=number + 1),), DEVICES)
@@ -78,14 +78,14 @@ def environment_peaks(peaks: MemoryPeaks, *environments: Environment) -> list[li
     return [[use.peak_memory_bytes for use in one.uses or ()] for one in told]
 
 
-def test_an_environment_has_the_highest_sum_of_its_processes() -> None:
+def test_the_peak_of_an_environment_is_the_highest_sum_of_its_processes() -> None:
     peaks = MemoryPeaks()
     assert environment_peaks(peaks, environment(0, 4)) == [[0, 4]]
     assert environment_peaks(peaks, environment(7, 3)) == [[7, 4]]
     assert environment_peaks(peaks, environment(1, 5), environment(2, eid="b")) == [[7, 5], [2]]
 
 
-def test_an_environment_has_no_peak_while_its_memory_is_not_known() -> None:
+def test_an_environment_has_no_peak_while_its_memory_is_unknown() -> None:
     peaks = MemoryPeaks()
     environment_peaks(peaks, environment(7))
     assert environment_peaks(peaks, environment(None)) == [[None]]
@@ -93,7 +93,7 @@ def test_an_environment_has_no_peak_while_its_memory_is_not_known() -> None:
     assert environment_peaks(peaks, environment(1)) == [[7]]
 
 
-def test_a_later_environment_with_the_same_identifier_begins_again() -> None:
+def test_a_later_environment_with_the_same_eid_starts_again() -> None:
     peaks = MemoryPeaks()
     environment_peaks(peaks, environment(7))
     assert environment_peaks(peaks, environment(1, created=2.0)) == [[1]]

@@ -1,4 +1,4 @@
-"""Devices that the driver does not list any more."""
+"""Devices that the driver no longer lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def listed(*uuids: str | None) -> list[Device]:
     return [Device(index, uuid, up=uuid is not None) for index, uuid in enumerate(uuids)]
 
 
-def test_a_device_that_goes_is_named_until_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_device_is_reported_until_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     missing = MissingDevices()
     assert missing.update(listed("a", "b", "c")) == ()
@@ -22,13 +22,13 @@ def test_a_device_that_goes_is_named_until_it_is_back(caplog: pytest.LogCaptureF
     gone = (MissingDevice(1, "b", None),)
     assert [missing.update(devices) for devices in (listed("a", "c"), listed("a", "c"), None)] == [gone] * 3
     (line,) = caplog.messages
-    assert line.startswith("GPU 1 (b) is not listed by the driver any more; see ")
+    assert line.startswith("GPU 1 (b) is no longer listed by the driver; see ")
     assert missing.update(listed("a", "b", "c")) == ()
     assert caplog.messages[1].startswith("GPU 1 (b) is listed by the driver again")
     assert len(caplog.messages) == 2
 
 
-def test_it_is_a_problem_with_index_and_uuid() -> None:
+def test_a_missing_device_is_a_problem_with_index_and_uuid() -> None:
     snapshot = Snapshot(
         0.0, ServiceStatus("1", "live", "3", "13"), missing_devices=(MissingDevice(1, "GPU-b", "2:00"),)
     )
@@ -37,7 +37,7 @@ def test_it_is_a_problem_with_index_and_uuid() -> None:
     assert problem.names == ("GPU 1 (GPU-b)",)
 
 
-def test_there_is_an_end_to_what_is_remembered(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_missing_devices_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     missing = MissingDevices()
     for number in range(MAX_MISSING + 40):
         found = missing.update(listed(f"u{number}"))

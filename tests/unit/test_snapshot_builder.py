@@ -1,4 +1,4 @@
-"""One look at a machine whose accounts do not answer: a directory service that hangs."""
+"""Building a Snapshot while the account lookup hangs, as with an unavailable directory service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Command:
 
 
 class Accounts:
-    """Hangs until it is told to go on."""
+    """Hangs until it is released."""
 
     name = "accounts"
 
@@ -51,7 +51,7 @@ class Accounts:
         return AccountFacts(dict.fromkeys(request.uids, "real"), {name: 1 for _, name in request.claims})
 
 
-def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> None:
+def test_hanging_account_lookups_cost_one_wait_and_confirmed_usernames_are_used() -> None:
     accounts = Accounts()
     builder = SnapshotBuilder(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=0.5)
     try:
@@ -68,7 +68,7 @@ def test_accounts_that_hang_cost_one_wait_and_the_word_of_the_owner_stands() -> 
         assert time.monotonic() < deadline
 
 
-def test_claims_are_counted_from_one_look_to_the_next() -> None:
+def test_rejected_claims_are_counted_across_collections() -> None:
     accounts = Accounts()
     accounts.goes_on.set()
     builder = SnapshotBuilder(Collectors("live", Gpus(), Genv(), Command(), ProcessCollector(), accounts), timeout=20)
