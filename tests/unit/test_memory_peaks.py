@@ -60,10 +60,10 @@ def test_ended_processes_are_forgotten() -> None:
     peaks = MemoryPeaks()
     for number in range(1000):
         peaks.add_process_peaks((process(9, pid=number + 1),), DEVICES)
-    assert len(vars(peaks)["_of_processes"]) < 10
+    assert len(vars(peaks)["_processes"]) < 10
     for _ in range(3):
         peaks.add_process_peaks((), DEVICES)
-    assert not vars(peaks)["_of_processes"]
+    assert not vars(peaks)["_processes"]
 
 
 def environment(*memory: int | None, eid: str = "a", created: float = 1.0) -> Environment:
@@ -74,8 +74,8 @@ def environment(*memory: int | None, eid: str = "a", created: float = 1.0) -> En
 
 
 def environment_peaks(peaks: MemoryPeaks, *environments: Environment) -> list[list[int | None]]:
-    told = peaks.add_environment_peaks(environments, DEVICES)
-    return [[use.peak_memory_bytes for use in one.uses or ()] for one in told]
+    values = peaks.add_environment_peaks(environments, DEVICES)
+    return [[use.peak_memory_bytes for use in one.uses or ()] for one in values]
 
 
 def test_the_peak_of_an_environment_is_the_highest_sum_of_its_processes() -> None:
