@@ -1,6 +1,6 @@
-"""YAML scalars as go-yaml v2 reads them, the library with which Prometheus' exporters read a web configuration.
+"""Converts YAML scalars by the rules of go-yaml v2, with which Prometheus' exporters read a web configuration.
 
-Its rules: https://github.com/go-yaml/yaml/blob/v2/resolve.go and decode.go there.
+The rules: resolve.go and decode.go of https://github.com/go-yaml/yaml/tree/v2.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WORDS: dict[str, bool | None] = {
 _INTEGER = re.compile(r"[-+]?[0-9][0-9A-Fa-fxXoObB]*")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-"""Not a number is no less useless, so it counts as infinite."""
+"""Infinity, and not-a-number, which no setting accepts either."""
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 """Seconds in each unit of Go's time.ParseDuration."""
@@ -40,37 +40,37 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
 }
-"""What the text of a scalar with this tag has to be."""
+"""The types that the text of a scalar with this tag may have."""
 
 
 def text(node: yaml.Node) -> str:
-    """Return a scalar as text, as it is written; null is empty.
+    """Return the text of a scalar as it is written in the file; null is empty.
 
     Raises:
-        ValueError: it is no scalar, or does not fit its tag.
+        ValueError: the node is not a scalar, or its text does not match its tag.
     """
     value = _resolve(node)
     return "" if value is None else value if isinstance(value, str) else str(node.value)
 
 
 def boolean(node: yaml.Node) -> bool:
-    """Return a boolean; raise ValueError if it is none."""
+    """Return a boolean; raise ValueError if the node is not one."""
     value = _resolve(node)
     if not isinstance(value, bool):
-        raise ValueError("no boolean")
+        raise ValueError("not a boolean")
     return value
 
 
 def integer(node: yaml.Node) -> int:
-    """Return a number of 64 bits without its fraction; raise ValueError if it is none."""
+    """Return a signed 64-bit integer, without a fraction as in Go; raise ValueError if the node is not a number."""
     value = _resolve(node)
     if isinstance(value, bool | str) or value is None or not -(2**63) <= value < 2**63:
-        raise ValueError("no number")
+        raise ValueError("not a number")
     return int(value)
 
 
 def duration(node: yaml.Node) -> float:
-    """Return a duration such as ``1.5s`` in seconds; raise ValueError if it is none. A number without a unit is 0."""
+    """Return the seconds of a duration such as ``1.5s`` or ``0``; raise ValueError if the node is not one."""
     value = text(node).removeprefix("+")
     seconds = 0.0 if value == "0" else parse_units(value, _UNITS)
     if seconds > _MAX_SECONDS:
@@ -80,7 +80,7 @@ def duration(node: yaml.Node) -> float:
 
 def _resolve(node: yaml.Node) -> Scalar:
     if not isinstance(node, yaml.ScalarNode):
-        raise ValueError("no scalar")
+        raise ValueError("not a scalar")
     tag, value = str(node.tag).removeprefix(_CORE), str(node.value)
     if tag == "str":
         return value if node.style else _guess(value)
@@ -93,12 +93,12 @@ def _resolve(node: yaml.Node) -> Scalar:
         return value
     resolved = _guess(value)
     if type(resolved) not in _TYPES[tag]:
-        raise ValueError(f"no {tag}")
+        raise ValueError(f"not of type {tag}")
     return resolved
 
 
 def _guess(value: str) -> Scalar:
-    """Return what text without a tag and without quotes is."""
+    """Return the value of text that has neither a tag nor quotes."""
     if value in _WORDS:
         return _WORDS[value]
     digits = value if value.startswith((".", "_")) else value.replace("_", "")

@@ -1,66 +1,67 @@
-"""Kinds of configuration values: how each is read from text, checked, written, and described to an editor."""
+"""Types of configuration values: how each one is parsed, checked, written and described in JSON Schema."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-"""In each unit of a duration."""
+"""Seconds in each unit of a duration."""
 _PLAIN = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-"""Before a unit: as Go has it, whose durations Prometheus' own files have."""
+"""A number before a unit, in the syntax of Go's time.ParseDuration, which Prometheus uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value."""
+    """A type of value."""
 
     parse: Callable[[str], Any]
-    """From text as people write it to the value; raises ValueError with what was expected."""
+    """Converts text from the file to the value; raises ValueError with what was expected."""
     schema: dict[str, Any]
-    """The kind in JSON Schema."""
+    """The JSON Schema of the type."""
     show: Callable[[Any], str] = field(default=str)
-    """From the value to text that :attr:`parse` reads."""
+    """Converts the value to text that :attr:`parse` accepts."""
     item: Callable[[str], Any] | None = None
-    """Reads one of several, where the value is a tuple that may be written as a list too; raises as :attr:`parse`."""
+    """Parses one item, if the value is a tuple, which may also be written as a YAML list."""
 
 
-def duration(least: float, most: float) -> Kind:
+def duration(minimum: float, maximum: float) -> Kind:
     """Seconds, written as ``10s``, ``1m30s``, ``500ms`` or a plain number."""
-    expected = f"a duration from {show_duration(least)} to {show_duration(most)}, such as 10s or 1m30s"
+    expected = f"a duration from {show_duration(minimum)} to {show_duration(maximum)}, such as 10s or 1m30s"
 
     def parse(text: str) -> float:
         try:
             seconds = parse_duration(text)
         except ValueError:
             raise ValueError(f"expected {expected}") from None
-        if not least <= seconds <= most:
+        if not minimum <= seconds <= maximum:
             raise ValueError(f"expected {expected}")
         return seconds
 
     schema = {
         "anyOf": [
-            {"type": "number", "minimum": least, "maximum": most},
+            {"type": "number", "minimum": minimum, "maximum": maximum},
             {"type": "string", "pattern": rf"^(?:{_PLAIN}|(?:{_NUMBER}(?:{'|'.join(SECONDS)}))+)$"},
         ]
     }
     return Kind(parse, schema, show_duration)
 
 
-def integer(least: int, most: int) -> Kind:
-    """A whole number."""
+def integer(minimum: int, maximum: int) -> Kind:
+    """An integer."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
+        if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"expected a whole number from {minimum} to {maximum}")
         return int(text)
 
-    return Kind(parse, {"type": "integer", "minimum": least, "maximum": most})
+    return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
 def boolean() -> Kind:
@@ -88,15 +89,15 @@ def choice(*words: str) -> Kind:
 
 
 def text(expected: str, pattern: str) -> Kind:
-    """Text of a certain form.
+    """Text that matches a pattern.
 
     Args:
-        expected: the form in words, with an article.
-        pattern: the form as a regular expression for the whole text.
+        expected: the pattern in words, with an article.
+        pattern: a regular expression that must match the complete text.
     """
 
     def parse(value: str) -> str:
-        if not re.fullmatch(pattern, value) or not value.isprintable():  # lone surrogates are not, they fit in no file
+        if not re.fullmatch(pattern, value) or not value.isprintable():  # also excludes lone surrogates
             raise ValueError(f"expected {expected}")
         return value
 
@@ -104,13 +105,13 @@ def text(expected: str, pattern: str) -> Kind:
 
 
 def host_names() -> Kind:
-    """Names of hosts, separated by commas; empty for none."""
+    """Host names, separated by commas; may be empty."""
     name = r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]{0,252})"
     pattern = rf"(?: *{name} *(?:, *{name} *)*)?"
 
     def parse(value: str) -> tuple[str, ...]:
         if not re.fullmatch(pattern, value):
-            raise ValueError("expected names of hosts, separated by commas")
+            raise ValueError("expected host names, separated by commas")
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
     return Kind(parse, {"type": "string", "pattern": f"^{pattern}$"}, ", ".join)
@@ -119,13 +120,13 @@ def host_names() -> Kind:
 _PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _ADDRESS = re.compile(rf"(\[[0-9A-Fa-f:.]{{2,45}}\]|[0-9A-Za-z_][0-9A-Za-z_.-]{{0,252}}):{_PORT}")
 _TARGETS_FILE = re.compile(r"/[^*?\[\]\\,]*(?:\*[^/*?\[\]\\,]*)?\.(?:json|yml|yaml)")
-"""What Prometheus takes (patFileSDName of its discovery/file), less what it would take for a pattern of names."""
+"""The paths that Prometheus accepts (patFileSDName in its discovery/file), without glob characters in directories."""
 
 
 def targets() -> Kind:
-    """What Prometheus is to scrape: ``host:port`` of machines, and absolute paths of file_sd files.
+    """Scrape targets: ``host:port`` of machines, and absolute paths of file_sd files.
 
-    Names of hosts come out in lower case and addresses in their short form, so that what is the same looks the same.
+    Host names are converted to lower case and addresses to their short form, so that duplicates are found.
     """
 
     def item(text: str) -> str:
@@ -157,19 +158,19 @@ def targets() -> Kind:
 
 
 def _host(host: str) -> str:
-    """Return a name or address in the form in which it is compared; raise ValueError for what can be neither."""
+    """Return a host name or address in its normal form; raise ValueError if it is neither."""
     try:
         if host.startswith("["):
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"
         if re.fullmatch("[0-9.]+", host):
             return str(ipaddress.IPv4Address(host))
     except ValueError:
-        raise ValueError(f"expected a name or an address before the port, and {host} is none") from None
+        raise ValueError(f"expected a host name or an address before the port, not {host}") from None
     return host.lower()
 
 
 def absolute_path() -> Kind:
-    """The absolute path of a file or directory; empty for none."""
+    """The absolute path of a file or directory; may be empty."""
 
     def parse(value: str) -> Path | None:
         if not value:
@@ -182,46 +183,40 @@ def absolute_path() -> Kind:
 
 
 def parse_duration(value: str) -> float:
-    """Return a duration such as ``1m30s``, or a plain number of seconds, in seconds; raise ValueError if it is none."""
+    """Return the seconds of a duration such as ``1m30s`` or a plain number; raise ValueError if it is invalid."""
     value = value.strip()
     return float(value) if re.fullmatch(_PLAIN, value) else parse_units(value)
 
 
 def parse_units(value: str, seconds: Mapping[str, float] = SECONDS) -> float:
-    """Return numbers with units, such as ``1m30s``, in seconds.
+    """Return the seconds of numbers with units, such as ``1m30s``.
 
     Args:
-        value: one number with its unit, or several.
-        seconds: how many seconds there are in each unit.
+        value: one or more numbers, each with a unit.
+        seconds: the seconds in each unit.
 
     Raises:
-        ValueError: it is none of that.
+        ValueError: the value has another form.
     """
     part = re.compile(rf"({_NUMBER})({'|'.join(seconds)})")
     parts = part.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise ValueError(f"{value!r} is no duration")
+        raise ValueError(f"{value!r} is not a duration")
     return sum(float(number) * seconds[unit] for number, unit in parts)
 
 
 def show_duration(seconds: float) -> str:
-    """Return seconds as people write them, such as ``1m30s``; :func:`parse_duration` gives the same number."""
+    """Return seconds as a duration such as ``1m30s``, which :func:`parse_duration` converts to the same number."""
     shown, rest = "", seconds
     for unit in ("d", "h", "m"):
-        whole, rest = divmod(rest, SECONDS[unit])
-        shown += f"{int(whole)}{unit}" if whole else ""
+        count, rest = divmod(rest, SECONDS[unit])
+        shown += f"{int(count)}{unit}" if count else ""
     shown += f"{rest:g}s" if rest or not shown else ""
     if seconds < 1:
         shown = f"{round(seconds * 1000)}ms"
-    if _reads_as(shown, seconds):
-        return shown
-    from decimal import Decimal  # hardly anybody has such a number
+    with suppress(ValueError):
+        if parse_duration(shown) == seconds:
+            return shown
+    from decimal import Decimal  # rarely needed
 
     return f"{Decimal(repr(seconds)):f}"
-
-
-def _reads_as(text: str, seconds: float) -> bool:
-    try:
-        return parse_duration(text) == seconds
-    except ValueError:
-        return False

@@ -1,7 +1,7 @@
-"""The web configuration file, in the format of Prometheus' exporter-toolkit: who may connect, and how.
+"""Reads the web configuration file of Prometheus' exporter-toolkit: TLS, users, headers, rate limit.
 
-The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. What promtool
-refuses is refused here; some of what it accepts is refused as well, where this server could not keep the promise.
+The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. Everything that
+promtool refuses is refused here too, and so are settings that this server cannot honor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 MAX_BCRYPT_COST = 16
-"""Of a bcrypt hash. At this one a login takes several seconds; with each step twice as long."""
+"""Maximum cost of a bcrypt hash. With this one a login takes several seconds; each step doubles the time."""
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
@@ -34,51 +34,51 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Strict-Transport-Security": (),
 }
-"""The header fields that may be added, with the values that they may have; none means any."""
+"""The header fields that may be added, with their allowed values; an empty tuple allows any value."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """Who may connect, and how."""
+    """The content of a web configuration file."""
 
     tls: TlsSettings | None = None
     users: Mapping[str, str] = field(default_factory=dict)
-    """Names and bcrypt hashes; without any, everybody may."""
+    """The bcrypt hash of each user's password; if empty, no password is required."""
     headers: tuple[tuple[str, str], ...] = ()
     request_interval: float = 0.0
-    """Seconds in which one more request is allowed; 0 for no limit."""
+    """Seconds after which one more request is allowed; 0 for no rate limit."""
     request_burst: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfigFile:
-    """What came of reading a file."""
+    """The result of reading a file."""
 
     config: WebConfig
-    """Of no use if there are problems."""
+    """Not usable if there are problems."""
     problems: list[str]
     files: tuple[Path, ...]
-    """All files that count, the configuration itself first."""
+    """The web configuration file, and the files that it names."""
 
 
 def read(path: Path) -> WebConfigFile:
-    """Return what a web configuration file says, without the certificates and keys that it names; never raises."""
+    """Return the content of a web configuration file, without opening the files that it names. Never raises."""
     try:
         reader = _Reader(path, compose(path))
         config = reader.config()
     except ConfigError as error:
         return WebConfigFile(WebConfig(), error.problems, (path,))
-    except Exception as error:  # whatever is in the file, a service that runs must go on
+    except Exception as error:  # no file may end a running service
         return WebConfigFile(WebConfig(), [unexpected(path, error)], (path,))
     problems = [f"{path}:{line}: {text}" for line, text in sorted(reader.problems)]
     return WebConfigFile(config, problems, (path, *reader.files))
 
 
 class _Reader(TlsReader):
-    """Walks the tree of the document, and collects values and problems."""
+    """Reads a web configuration document."""
 
     def config(self) -> WebConfig:
-        """Return the whole."""
+        """Return the content of the document, and collect its problems."""
         sections: dict[str, Read] = {
             "tls_server_config": self._tls,
             "http_server_config": self._http,
@@ -125,12 +125,12 @@ class _Reader(TlsReader):
         return users
 
     def _hash(self, node: yaml.Node, name: str) -> str:
-        """Return a bcrypt hash; it is a secret, so no message shows it."""
+        """Return a bcrypt hash. It is a secret, so no message shows it."""
         try:
             hashed = go_yaml.text(node)
             steps = bcrypt_cost(hashed)
         except ValueError:
-            self._problem(line_of(node), f"{name}: is no bcrypt hash; make one with htpasswd -nBC 10 NAME")
+            self._problem(line_of(node), f"{name}: is not a bcrypt hash; create one with htpasswd -nBC 10 NAME")
             return ""
         if not 4 <= steps <= MAX_BCRYPT_COST:
             text = f"{name}: is a bcrypt hash of cost {steps}; expected 4 to {MAX_BCRYPT_COST}: htpasswd -nBC 10 NAME"
@@ -142,7 +142,8 @@ class _Reader(TlsReader):
         interval, burst = values.get("interval") or 0.0, values.get("burst") or 0
         if interval and not burst and "burst" not in self._keys_with_problems(lines):
             where = lines.get("burst", lines["interval"])
-            self._problem(where, f"{name}.burst: without one nobody is served; expected 1 or more")
+            text = "is missing or 0, so every request would be refused; expected 1 or more"
+            self._problem(where, f"{name}.burst: {text}")
         return interval, burst
 
 
@@ -150,12 +151,8 @@ _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 
 
 def bcrypt_cost(hashed: str) -> int:
-    """Return the cost of a bcrypt hash, of which each step doubles the work.
-
-    Raises:
-        ValueError: it is no bcrypt hash.
-    """
+    """Return the cost of a bcrypt hash (each step doubles the work); raise ValueError if it is not a bcrypt hash."""
     match = _HASH.fullmatch(hashed)
     if not match:
-        raise ValueError("no bcrypt hash")
+        raise ValueError("not a bcrypt hash")
     return int(match[1])

@@ -1,4 +1,4 @@
-"""Reads a YAML mapping as the web configuration needs it: values of a kind, and problems with their lines."""
+"""Reads typed values from YAML nodes of a web configuration, and collects problems with their line numbers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OR_EMPTY = frozenset({"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type"})
-"""Keys of tls_server_config that are as good as not there when their text is empty."""
+"""Keys of tls_server_config for which an empty string means the same as a missing key."""
 
 _Value = TypeVar("_Value")
 
 Read = Callable[[yaml.Node, str], Any]
-"""Returns the value of a node; the text is the name of its key, for problems."""
+"""Returns the value of a node; the string is the name of its key, for error messages."""
 
 
 class Reader:
-    """Walks the tree of the document, and collects values and problems."""
+    """Converts nodes to values, and collects the problems."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
-        """Begin with no problems; the paths in the document are relative to the directory of the file."""
+        """Create a reader. Paths in the document are relative to the directory of the file ``path``."""
         self.problems: list[tuple[int, str]] = []
         self._directory = path.parent
         self._root = root
@@ -83,7 +83,7 @@ class Reader:
     def _mapping(
         self, node: yaml.Node | None, name: str, known: dict[str, Read]
     ) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return values and lines of the keys that are said."""
+        """Return the values and the line numbers of the keys that are set."""
         values: dict[str, Any] = {}
         lines: dict[str, int] = {}
         for key, line, value in self._items(node, name):
@@ -116,19 +116,19 @@ class Reader:
 
     @staticmethod
     def _key(node: yaml.Node) -> str:
-        """Return a key; raise ValueError, with the problem in words, if it is none."""
+        """Return a key; raise ValueError with the problem if it is not a string."""
         if isinstance(node, yaml.ScalarNode) and node.value == "<<" and node.style is None:
             raise ValueError("has a merge key (<<), which is not supported; write the merged keys here")
         try:
             return go_yaml.text(node)
         except ValueError:
-            raise ValueError("has a key that is no text; write a name before the colon") from None
+            raise ValueError("has a key that is not text; write a name before the colon") from None
 
     def _empty_texts(self, node: yaml.Node) -> bool:
         return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
 
     def _keys_with_problems(self, lines: dict[str, int]) -> set[str]:
-        """Return the keys that something is wrong with already."""
+        """Return the keys for which a problem was found already."""
         found = {line for line, _ in self.problems}
         return {key for key, line in lines.items() if line in found}
 
@@ -137,7 +137,7 @@ class Reader:
         if isinstance(node, yaml.ScalarNode) and node.tag != STR_TAG:
             shown = "a value with a tag"
         elif isinstance(node, yaml.ScalarNode) and "-----BEGIN" in node.value:
-            shown = "text in PEM form"  # a key may be in it, and everybody may get to see a problem
+            shown = "text in PEM form"  # it may be a private key, and everybody may read the message
         self._problem(line_of(node), f"{name}: {shown} is wrong; {expected}")
 
     def _problem(self, line: int, text: str) -> None:
@@ -149,5 +149,5 @@ def _is_empty_text(node: yaml.Node) -> bool:
 
 
 def line_of(node: yaml.Node) -> int:
-    """Return the number of the line where a node begins, from 1."""
+    """Return the line number of a node, from 1."""
     return int(node.start_mark.line) + 1

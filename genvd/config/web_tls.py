@@ -1,6 +1,6 @@
-"""``tls_server_config`` of the web configuration: how to encrypt, and whose certificates are asked for.
+"""Reads ``tls_server_config`` of the web configuration: certificates, client authentication, versions, ciphers.
 
-The file calls things of TLS as Go does (crypto/tls, constants); OpenSSL has names of its own (openssl-ciphers(1),
+The file uses Go's names (constants of crypto/tls); the tables here translate them to OpenSSL's (openssl-ciphers(1),
 SSL_CTX_set1_groups(3)).
 """
 
@@ -33,10 +33,10 @@ CIPHERS = {
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
 }
-"""Of TLS 1.2, those that Go 1.22 and later still count as secure, which is what promtool goes by."""
+"""The cipher suites of TLS 1.2 that Go 1.22 and later list as secure. promtool accepts only these."""
 
 CIPHERS_OF_TLS13 = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
-"""Go accepts them in the list, and offers all of them anyway with TLS 1.3."""
+"""The cipher suites of TLS 1.3. Go accepts them in the list, but always offers all of them."""
 
 CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 
@@ -47,15 +47,15 @@ CLIENT_AUTH = (
     "RequireAndVerifyClientCert",
 )
 UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
-"""Any certificate will do for these, even one that the client made a moment ago."""
+"""These types accept any certificate, even one that the client has just created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """Text in PEM form, or the file that it is in."""
+    """Text in PEM form, or the path of the file that contains it."""
 
     key: str
-    """Of the configuration."""
+    """The key of the web configuration, with its line number."""
     line: int
     text: str = ""
     path: Path | None = None
@@ -63,7 +63,7 @@ class Pem:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How to encrypt."""
+    """The content of ``tls_server_config``."""
 
     certificate: Pem
     private_key: Pem
@@ -80,10 +80,10 @@ class TlsSettings:
 
 
 class TlsReader(Reader):
-    """Reads the section."""
+    """Reads ``tls_server_config``."""
 
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
-        """Begin with no files; see :class:`Reader`."""
+        """Create a reader; see :class:`Reader`."""
         super().__init__(path, root)
         self.files: list[Path] = []
 
@@ -130,19 +130,20 @@ class TlsReader(Reader):
         )
 
     def _check_tls(self, node: yaml.Node, name: str, values: dict[str, Any], lines: dict[str, int]) -> None:
-        """Find what does not go together."""
+        """Find missing keys, and keys that conflict."""
         for what in ("cert", "key"):
             if not {what, f"{what}_file"} & lines.keys():
-                self._problem(line_of(node), f"{name}: has no {what}_file; give one, or take the section away")
+                self._problem(line_of(node), f"{name}: has no {what}_file; add one, or remove the section")
         for what in ("cert", "key", "client_ca"):
             if {what, f"{what}_file"} <= lines.keys():
-                self._problem(lines[what], f"{name}.{what}: is there beside {what}_file; give one of them")
+                text = f"{name}.{what}: cannot be combined with {what}_file; expected only one of them"
+                self._problem(lines[what], text)
         kind = values.get("client_auth_type", "NoClientCert")
         verifies = kind in ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
         given = {"client_ca", "client_ca_file"} & lines.keys()
         if verifies and not given:
             where = lines["client_auth_type"]
-            self._problem(where, f"{name}.client_auth_type: {kind} needs client_ca_file, which says whom to trust")
+            self._problem(where, f"{name}.client_auth_type: {kind} needs client_ca_file, the CA to trust")
         if given and kind == "NoClientCert" and not {"client_auth_type", *given} & self._keys_with_problems(lines):
             where = min(lines[key] for key in given)
             self._problem(where, f"{name}: has client CAs but no client_auth_type; expected RequireAndVerifyClientCert")
@@ -152,19 +153,19 @@ class TlsReader(Reader):
         self._check_versions(name, values, lines)
 
     def _check_versions(self, name: str, values: dict[str, Any], lines: dict[str, int]) -> None:
-        least, most = values.get("min_version", "TLS12"), values.get("max_version", "TLS13")
-        if most < "TLS12":
-            text = f"{name}.max_version: {most} is not offered here any more; expected TLS12 or TLS13"
+        minimum, maximum = values.get("min_version", "TLS12"), values.get("max_version", "TLS13")
+        if maximum < "TLS12":
+            text = f"{name}.max_version: {maximum} is not supported; expected TLS12 or TLS13"
             self._problem(lines["max_version"], text)
-        elif least > most:
-            text = f"{name}.max_version: {most} is less than min_version, {least}; nobody could connect"
-            self._problem(lines["max_version"], text)
+        elif minimum > maximum:
+            text = f"{maximum} is lower than min_version, so nobody could connect; expected {minimum} or higher"
+            self._problem(lines["max_version"], f"{name}.max_version: {text}")
 
     def _client_auth(self, node: yaml.Node, name: str) -> str | None:
         with suppress(ValueError):
             if (kind := go_yaml.text(node)) in UNVERIFIED:
-                better = "which lets anybody in who makes one; expected RequireAndVerifyClientCert"
-                self._problem(line_of(node), f"{name}: {kind} takes a certificate from nowhere, {better}")
+                text = "accepts any certificate, even a self-signed one; expected RequireAndVerifyClientCert"
+                self._problem(line_of(node), f"{name}: {kind} {text}")
                 return None
         allowed: str | None = self._one_of(*CLIENT_AUTH)(node, name)
         return allowed

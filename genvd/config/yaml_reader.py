@@ -1,4 +1,4 @@
-"""Reading a YAML file that people write: bounded, and what is wrong told in lines with their places."""
+"""Parses a YAML configuration file of limited size, and reports each problem in one line with its position."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-"""Of the file. The commented sample has about two thousand, and reading a megabyte of YAML takes many seconds."""
+"""Maximum size of the file. The commented sample has a tenth of it, and PyYAML takes many seconds for a megabyte."""
 
 _NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
-"""In what PyYAML says is wrong: names that the file gives."""
+"""Names from the file in error messages of PyYAML."""
 
 STR_TAG, _NULL_TAG = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
@@ -30,9 +30,9 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives each scalar without a tag the tag of a string: what it means depends on where it is.
+    """A loader that leaves the type of untagged scalars to its caller: they are all tagged as strings.
 
-    A plain scalar that is tagged as a string counts as quoted, so that it can be told from one without a tag.
+    A plain scalar with an explicit string tag gets the style of a quoted one, which distinguishes the two.
     """
 
     yaml_implicit_resolvers: ClassVar[Any] = {}  # type: ignore[misc]
@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _YamlError(Exception):
-    """The text is no YAML."""
+    """The text is not valid YAML."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
@@ -54,7 +54,7 @@ class _YamlError(Exception):
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. Each problem is a line: the place, the key, what is wrong."""
+    """The configuration cannot be used. Each problem is one line: the position, the key, what is wrong."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -62,9 +62,9 @@ class ConfigError(Exception):
 
 
 def unexpected(path: Path | str, error: Exception) -> str:
-    """Return in one line that an error that nobody thought of keeps a file from being used; log where it arose.
+    """Return one line about an unexpected exception while a file was read, and log its traceback.
 
-    What the error says is not shown: it may have a part of the file in it, which can be secret.
+    The message of the exception is left out, because it may contain secrets from the file.
     """
     where = "".join(traceback.format_tb(error.__traceback__))
     log.debug("%s: %s\n%s", path, type(error).__name__, where)
@@ -72,10 +72,10 @@ def unexpected(path: Path | str, error: Exception) -> str:
 
 
 def compose(path: Path) -> yaml.Node | None:
-    """Return the tree of the one YAML document in a file, None if there is nothing in it.
+    """Return the root node of the YAML document in a file, None if the document is empty.
 
     Raises:
-        ConfigError: the file cannot be read, or is no YAML.
+        ConfigError: the file cannot be read, or is not valid YAML.
     """
     try:
         return _tree(_decode(files.read_file(path, MAX_BYTES, allow_device=True)))
@@ -88,23 +88,19 @@ def compose(path: Path) -> yaml.Node | None:
 
 
 def _decode(content: bytes) -> str:
-    """Return the text of a file.
-
-    Raises:
-        _YamlError: it is not UTF-8.
-    """
+    """Return the text of a file; raise _YamlError if it is not UTF-8."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _YamlError(line, "is not valid YAML: is not UTF-8 text") from None
+        raise _YamlError(line, "is not valid YAML: not UTF-8 text") from None
 
 
 def _tree(text: str) -> yaml.Node | None:
-    """Return the tree; None for an empty document.
+    """Return the root node; None for an empty document.
 
     Raises:
-        _YamlError: it is no YAML, or more than one document, or nested too deep.
+        _YamlError: the text is not valid YAML, has more than one document, or is nested too deeply.
     """
     try:
         loader = _Loader(text)
@@ -118,18 +114,18 @@ def _tree(text: str) -> yaml.Node | None:
         line = mark.line if mark else loader.line
         raise _YamlError(line + 1, f"is not valid YAML: {_without_names(error.problem or error.context)}") from None
     except RecursionError:
-        raise _YamlError(loader.line + 1, "is nested too deep") from None
-    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML checks no bounds of what it makes of digits
+        raise _YamlError(loader.line + 1, "is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML does not check the range of numbers and escapes
         problem = "is not valid YAML: a number or an escape is out of range"
         raise _YamlError(loader.line + 1, problem) from None
-    except Exception as error:  # PyYAML raises whatever its code meets in a text that it does not expect
+    except Exception as error:  # PyYAML raises exceptions of many types for unexpected text
         problem = f"is not valid YAML: PyYAML cannot read it ({type(error).__name__})"
         raise _YamlError(loader.line + 1, problem) from None
     return node
 
 
 def _without_names(problem: str | None) -> str:
-    """Return what PyYAML says is wrong, without names from the file: a password that begins with * looks like one."""
+    """Return a message of PyYAML without names from the file: a password that begins with * looks like an alias."""
     return _NAMES.sub(r"\1", problem or "cannot be read")
 
 
@@ -147,8 +143,8 @@ def is_null(node: yaml.Node | None) -> bool:
 
 
 def suggest_key(key: str, known: list[str]) -> str:
-    """Return what somebody who wrote an unknown key may have meant."""
-    import difflib  # only for what is wrong
+    """Return a hint that names the known key most similar to an unknown one, or all known keys."""
+    import difflib  # only needed for problems
 
     close = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
@@ -157,4 +153,4 @@ def suggest_key(key: str, known: list[str]) -> str:
 def _hint(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "see who may read it, and the directories above it"
-    return "expected a YAML file that is there"
+    return "expected an existing YAML file"
