@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from genvd.collectors.host.process_table import has_ended
-from genvd.collectors.host.procfs import MAX_PID, in_first_pid_namespace
+from genvd.collectors.host.procfs import MAX_PID, in_initial_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series
@@ -673,7 +673,7 @@ def test_memory_of_nobody(start: Start, scenario: Scenario, machine: Gpu, expect
 
 
 def test_memory_of_processes_that_have_ended(start: Start, scenario: Scenario) -> None:
-    need(in_first_pid_namespace(), "runs where not all processes of the machine are seen", optional=True)
+    need(in_initial_pid_namespace(), "runs where not all processes of the machine are seen", optional=True)
     with subprocess.Popen(["true"]) as zombie, subprocess.Popen(["true"]) as reaped:
         reaped.wait()
         ended = wait_for(lambda: has_ended(zombie.pid) and has_ended(reaped.pid), "both have ended")

@@ -9,7 +9,7 @@ import pytest
 
 from genvd.collectors.base import CollectorError
 from genvd.collectors.host import accounts
-from genvd.collectors.host.accounts import NEW_NAMES, AccountCollector
+from genvd.collectors.host.accounts import MAX_NAME_LOOKUPS, AccountCollector
 from genvd.model.facts import AccountFacts, AccountRequest
 from tests.support.scarcity import no_descriptors
 
@@ -45,20 +45,20 @@ def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(["new"] * 7))
     assert ask(collector, 0, NOBODYS).names == {0: ROOT, NOBODYS: None}
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_NOTHING_SECONDS)
+    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.CACHE_MISSING_SECONDS)
     assert ask(collector, 0, NOBODYS).names == {0: ROOT, NOBODYS: "new"}
-    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.KEPT_SECONDS)
+    monkeypatch.setattr(time, "monotonic", lambda: now + accounts.CACHE_SECONDS)
     assert ask(collector, 0).names == {0: "new"}
 
 
 def test_names_that_people_make_up_are_looked_up_little_by_little() -> None:
     collector = AccountCollector()
-    claims = tuple((0, f"made-up-{number}") for number in range(3 * NEW_NAMES))
+    claims = tuple((0, f"made-up-{number}") for number in range(3 * MAX_NAME_LOOKUPS))
     assert [len(ask(collector, 0, claims=claims).uids) for _ in range(4)] == [
-        NEW_NAMES,
-        2 * NEW_NAMES,
-        3 * NEW_NAMES,
-        3 * NEW_NAMES,
+        MAX_NAME_LOOKUPS,
+        2 * MAX_NAME_LOOKUPS,
+        3 * MAX_NAME_LOOKUPS,
+        3 * MAX_NAME_LOOKUPS,
     ]
 
 
@@ -76,11 +76,11 @@ def test_slow_answers_leave_the_others_for_later(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "_MOST_KEPT", 10)
+    monkeypatch.setattr(accounts, "_MAX_CACHED", 10)
     collector = AccountCollector()
     for first in range(0, 100, 5):
         assert len(ask(collector, *range(first, first + 5)).names) == 5
-    assert len(collector._names._kept) == 10
+    assert len(collector._names._entries) == 10
 
 
 def test_without_descriptors_it_fails_and_says_so() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.collectors.host.cgroups import Cgroup, cgroup
+from genvd.collectors.host.cgroups import Cgroup, parse_cgroup
 from genvd.common.text import MAX_TEXT
 
 ID = "3f1c" * 16
@@ -85,22 +85,22 @@ OTHERS = {
 
 @pytest.mark.parametrize("where", CONTAINERS)
 def test_a_container_is_told_by_its_identifier(where: str) -> None:
-    assert cgroup(CONTAINERS[where].encode()) == Cgroup("container", ID)
+    assert parse_cgroup(CONTAINERS[where].encode()) == Cgroup("container", ID)
 
 
 @pytest.mark.parametrize("content", OTHERS)
 def test_what_started_a_process(content: str) -> None:
-    assert cgroup(content.encode()) == OTHERS[content]
+    assert parse_cgroup(content.encode()) == OTHERS[content]
 
 
 def test_names_are_bounded_and_cleaned() -> None:
-    found = cgroup(b"0::/system.slice/" + b"x" * 4000 + b"\x1b[2J\xff\xe2\x80\xae.service\n")
+    found = parse_cgroup(b"0::/system.slice/" + b"x" * 4000 + b"\x1b[2J\xff\xe2\x80\xae.service\n")
     assert found is not None
     assert len(found.name) <= MAX_TEXT
-    hostile = cgroup(b"0::/system.slice/\x1b[2J\xff\xe2\x80\xae.service\n")
+    hostile = parse_cgroup(b"0::/system.slice/\x1b[2J\xff\xe2\x80\xae.service\n")
     assert hostile == Cgroup("service", "\\x1b[2J\\udcff\\u202e.service")
 
 
 @pytest.mark.parametrize("content", [b"0::" + b"/a" * 32_000, b"0::/slurm" + b"/job_" * 12_000, b":" * 64_000])
 def test_no_content_takes_long(content: bytes) -> None:
-    assert cgroup(content) is None
+    assert parse_cgroup(content) is None

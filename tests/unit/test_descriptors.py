@@ -14,7 +14,7 @@ import pytest
 from genvd.collectors.base import CollectorError
 from genvd.collectors.genv.state_files import StateFile, shared_lock
 from genvd.collectors.host import procfs
-from genvd.collectors.host.procfs import namespace_owner
+from genvd.collectors.host.procfs import user_namespace_owner
 from tests.support.needs import need, need_command
 from tests.support.waiting import wait_for
 
@@ -39,10 +39,10 @@ def namespaced() -> Iterator[int]:
 
 def test_who_made_a_namespace_is_asked_without_a_trace(namespaced: int, monkeypatch: pytest.MonkeyPatch) -> None:
     before = descriptors()
-    assert namespace_owner(namespaced) == os.getuid()
+    assert user_namespace_owner(namespaced) == os.getuid()
     assert descriptors() == before
-    monkeypatch.setattr(procfs, "_OWNER_OF_NAMESPACE", 0xB7FF)  # what an older kernel says to the right one
-    assert namespace_owner(namespaced) is None
+    monkeypatch.setattr(procfs, "_NS_GET_OWNER_UID", 0xB7FF)  # what an older kernel says to the right one
+    assert user_namespace_owner(namespaced) is None
     assert descriptors() == before
 
 

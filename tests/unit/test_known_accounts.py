@@ -88,7 +88,7 @@ def test_the_number_of_remembered_accounts_is_bounded_for_uids_with_and_without_
 
 
 def test_an_account_that_the_name_service_does_not_find_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(collector, "CACHE_SECONDS", -1.0)
     accounts, known = AccountCollector(), KnownAccounts()
     request = AccountRequest(frozenset({0}))
     name = pwd.getpwuid(0).pw_name

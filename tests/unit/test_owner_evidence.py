@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from genvd.collectors.host import owner_evidence, process_table, procfs
-from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed
+from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers, unconfirmed_claims
 from genvd.collectors.host.process_table import ProcessTable
 from genvd.model.facts import EnvironmentRecord
 from tests.support.needs import need_root
@@ -53,11 +53,11 @@ def asleep(process: subprocess.Popen[bytes]) -> int | None:
 def table() -> ProcessTable:
     """Return one that begins a reading."""
     found = ProcessTable()
-    found.begin()
+    found.refresh()
     return found
 
 
-def named_by(pid: int) -> str | None:
+def eid_of(pid: int) -> str | None:
     block = (procfs.read(pid, "environ", 4096) or b"").split(b"\0")
     return next((entry[20:].decode() or None for entry in block if entry.startswith(b"GENV_ENVIRONMENT_ID=")), None)
 
@@ -72,36 +72,36 @@ def test_only_what_nobody_in_the_record_confirms_is_searched_for() -> None:
         EnvironmentRecord("over", ALICE, pids=(99,)),
         EnvironmentRecord("doubtful", ALICE, pids=(1, 99)),
     ]
-    found = unconfirmed(records, {1: 0, 2: ALICE, 3: 0}, {3: ALICE}, {"k": frozenset({ALICE})})
+    found = unconfirmed_claims(records, {1: 0, 2: ALICE, 3: 0}, {3: ALICE}, {"k": frozenset({ALICE})})
     assert found == {("doubtful", ALICE): frozenset({1, 99})}
 
 
 def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: Start) -> None:
-    search = OwnerSearch(table(), named_by)
+    search = OwnerSearch(table(), eid_of)
     claims = {("a", ALICE): frozenset({NOBODYS_PID}), ("a", BOB): frozenset({NOBODYS_PID})}
     start(BOB, eid="b")
-    assert search.confirmed(claims) == set()
+    assert search.confirm(claims) == set()
     process = start(ALICE, eid="a")
-    assert search.confirmed(claims) == {("a", ALICE)}
-    assert search.confirmed({("a", BOB): frozenset()}) == set()
-    assert search.confirmed(claims) == {("a", ALICE)}
+    assert search.confirm(claims) == {("a", ALICE)}
+    assert search.confirm({("a", BOB): frozenset()}) == set()
+    assert search.confirm(claims) == {("a", ALICE)}
     process.kill()
     process.wait()
-    assert search.confirmed(claims) == set()
+    assert search.confirm(claims) == set()
 
 
 def test_a_process_that_has_the_pid_in_a_namespace_of_its_own_confirms(start: Start) -> None:
     start(ALICE, "unshare", "--pid", "--fork", "--kill-child")
-    search = OwnerSearch(table(), named_by)
+    search = OwnerSearch(table(), eid_of)
     claims = {("x", ALICE): frozenset({1}), ("x", BOB): frozenset({1}), ("y", ALICE): frozenset({NOBODYS_PID})}
-    assert search.confirmed(claims) == {("x", ALICE)}
+    assert search.confirm(claims) == {("x", ALICE)}
 
 
 def test_a_search_that_takes_long_goes_on_the_next_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     start(ALICE, eid="a")
-    monkeypatch.setattr(owner_evidence, "_MOST_SECONDS", -1.0)
-    search, readings = OwnerSearch(table(), named_by), 0
-    while not search.confirmed({("a", ALICE): frozenset()}):
+    monkeypatch.setattr(owner_evidence, "_MAX_SEARCH_SECONDS", -1.0)
+    search, readings = OwnerSearch(table(), eid_of), 0
+    while not search.confirm({("a", ALICE): frozenset()}):
         readings += 1
         assert readings <= len(process_table.pids())
     assert readings
@@ -121,10 +121,10 @@ def test_who_started_a_process_of_root_stays_known(public_directory: Path) -> No
     pid = wait_for(lambda: asleep(shell), "it sleeps")
     try:
         launchers = RootLaunchers(table())
-        assert launchers.read([pid, os.getpid()]).get(pid) == ALICE
+        assert launchers.find([pid, os.getpid()]).get(pid) == ALICE
         shell.kill()
         shell.wait()
-        assert launchers.read([pid]) == {pid: ALICE}
-        assert RootLaunchers(table()).read([pid]) == {}, "who started it has gone"
+        assert launchers.find([pid]) == {pid: ALICE}
+        assert RootLaunchers(table()).find([pid]) == {}, "who started it has gone"
     finally:
         os.kill(pid, 9)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.collectors.host.process_environment import Claim, inherited, own_claim
+from genvd.collectors.host.process_environment import EidClaim, inherited_eid, read_claim
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessRequest
 from tests.support.needs import need_root
@@ -88,7 +88,7 @@ def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
 @pytest.mark.parametrize("how", ["wiped", "long", "spaces"])
 def test_a_title_over_the_variables_is_not_taken_for_having_none(run: Run, how: str) -> None:
     pid = run(TITLE, how, variables=LONG)
-    assert own_claim(pid) == Claim(None, "overwritten")
+    assert read_claim(pid) == EidClaim(None, "overwritten")
     owner = owner_of(pid)
     assert (owner.eid, owner.environment_unknown) == (None, "overwritten")
 
@@ -96,7 +96,7 @@ def test_a_title_over_the_variables_is_not_taken_for_having_none(run: Run, how: 
 @pytest.mark.parametrize("variables", [{}, {"A": "1"}, {"A": "", "B": "2"}, {"odd": "a=b c"}])
 def test_variables_that_are_as_they_were_are_believed(run: Run, variables: dict[str, str]) -> None:
     pid = run("import time; print(flush=True); time.sleep(600)", "x", "", variables=variables)
-    assert own_claim(pid) == Claim(None)
+    assert read_claim(pid) == EidClaim(None)
 
 
 def test_a_process_below_a_shell_of_an_environment_is_found_by_it(run: Run) -> None:
@@ -166,7 +166,7 @@ def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Ru
             process.stdin.write(b"\n")
             process.stdin.flush()
             process.stdout.readline()
-            assert own_claim(process.pid).unknown == "overwritten"
+            assert read_claim(process.pid).unknown == "overwritten"
             assert collector.collect(request).owners[process.pid].eid == "E1"
         finally:
             process.kill()
@@ -189,7 +189,9 @@ def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
 def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     pid = run(TITLE, "wiped", variables=LONG)
     collector, tries = ProcessCollector(), itertools.count()
-    monkeypatch.setattr("genvd.collectors.host.processes.inherited", lambda *to: (next(tries), inherited(*to))[1])
+    monkeypatch.setattr(
+        "genvd.collectors.host.processes.inherited_eid", lambda *to: (next(tries), inherited_eid(*to))[1]
+    )
     for _ in range(10):
         collector.collect(ProcessRequest(gpu_pids=frozenset({pid})))
     assert next(tries) == 1

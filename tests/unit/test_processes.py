@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.host.cgroups import cgroup
-from genvd.collectors.host.process_environment import environment_variable, own_claim
+from genvd.collectors.host.cgroups import parse_cgroup
+from genvd.collectors.host.process_environment import environment_variable, read_claim
 from genvd.collectors.host.process_table import LiveProcess, ProcessTable, has_ended
-from genvd.collectors.host.processes import ProcessCollector, _kernels_of
-from genvd.collectors.host.procfs import in_first_pid_namespace, layout
+from genvd.collectors.host.processes import ProcessCollector, _kernel_ids
+from genvd.collectors.host.procfs import in_initial_pid_namespace, memory_layout
 from genvd.common.text import MAX_TEXT, decode
 from genvd.model.facts import ProcessRequest
 from tests.support.needs import need, need_command, need_root
@@ -41,7 +41,9 @@ def start() -> Iterator[Start]:
         def start_one(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
             process = stack.enter_context(subprocess.Popen(command or ("sleep", "600"), env=environment))
             stack.callback(process.kill)
-            wait_for(lambda: 0 not in (layout(process.pid) or (0,)), "executed: it has arguments and environment")
+            wait_for(
+                lambda: 0 not in (memory_layout(process.pid) or (0,)), "executed: it has arguments and environment"
+            )
             return process
 
         yield start_one
@@ -62,7 +64,7 @@ def test_owner_and_environment(start: Start) -> None:
     owner = ProcessCollector().collect(gpu(process)).owners[process.pid]
     assert owner.eid == "42"
     assert owner.uid == os.getuid()
-    group = cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
+    group = parse_cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
     assert (owner.cgroup_kind, owner.cgroup) == (group or (None, None))
 
 
@@ -129,7 +131,7 @@ def test_a_zombie_has_no_environment(start: Start) -> None:
 
 
 def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
-    need(in_first_pid_namespace(), "needs to see all processes of the machine", optional=True)
+    need(in_initial_pid_namespace(), "needs to see all processes of the machine", optional=True)
     collector, process, other = ProcessCollector(), start(), start()
     assert not collector.collect(gpu(process, other)).gone
     process.kill()
@@ -159,7 +161,7 @@ def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Pat
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
     process = start(str(program), "600")
-    found = layout(process.pid)
+    found = memory_layout(process.pid)
     assert found
     assert found.variables_end - found.variables_start == len(Path(f"/proc/{process.pid}/environ").read_bytes())
     assert found.arguments_end - found.arguments_start == len(Path(f"/proc/{process.pid}/cmdline").read_bytes())
@@ -232,11 +234,11 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
         try:
             assert process.stdin and process.stdout
             process.stdout.readline()
-            collector, before = ProcessCollector(), layout(process.pid)
+            collector, before = ProcessCollector(), memory_layout(process.pid)
             assert collector.collect(gpu(process)).owners[process.pid].eid == "1"
             process.stdin.write(b"\n")
             process.stdout.readline()
-            assert layout(process.pid) == before
+            assert memory_layout(process.pid) == before
             assert collector.collect(gpu(process)).owners[process.pid].eid == "2"
         finally:
             process.kill()
@@ -245,7 +247,7 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
 def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
     collector, tries = ProcessCollector(), itertools.count()
-    monkeypatch.setattr("genvd.collectors.host.processes.own_claim", lambda pid: (next(tries), own_claim(pid))[1])
+    monkeypatch.setattr("genvd.collectors.host.processes.read_claim", lambda pid: (next(tries), read_claim(pid))[1])
     assert {collector.collect(gpu(process)).owners[process.pid].eid for _ in range(20)} == {"7"}
     assert next(tries) == 2
 
@@ -258,7 +260,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
         (tmp_path / "stat").write_text(f"btime {boot}\n")
         with suppress(FileExistsError):
             (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
-        table.begin()
+        table.refresh()
         found = table.get(process.pid)
         assert found
         return found
@@ -266,7 +268,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
     before = look(first, boot)
     assert look(first, boot + 3600) == before
     monkeypatch.setattr(
-        "genvd.collectors.host.process_table.procfs.directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
+        "genvd.collectors.host.process_table.procfs.stat_directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
     )
     again = look(first, boot - 1)  # as where the kernel had no memory left to remember the directory
     assert (again.since_boot, again.started) == (before.since_boot, before.started)
@@ -356,7 +358,7 @@ def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argumen
     process = start(sys.executable, "-c", "import time; time.sleep(600)", "/x/kernel-early.json", argument)
     started = time.thread_time()
     for _ in range(50):
-        assert "early" in _kernels_of(process.pid)
+        assert "early" in _kernel_ids(process.pid)
     assert time.thread_time() - started < 50 * 0.002
 
 
@@ -377,7 +379,7 @@ def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argumen
 )
 def test_what_is_a_kernels_file(monkeypatch: pytest.MonkeyPatch, arguments: bytes, kernels: set[str]) -> None:
     monkeypatch.setattr("genvd.collectors.host.procfs.read", lambda *_: arguments)
-    assert _kernels_of(1) == kernels
+    assert _kernel_ids(1) == kernels
 
 
 NAME = b"GENV_ENVIRONMENT_ID"
@@ -511,7 +513,7 @@ def test_environments_that_people_can_make(start: Start, block: str, eid: str | 
     resource_limit = 'ulimit -s 65536; exec "$@"'  # arguments and environment may have a quarter of the stack
     process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
-    wait_for(lambda: own_claim(process.pid).unknown is None, "the kernel has written its variables")
+    wait_for(lambda: read_claim(process.pid).unknown is None, "the kernel has written its variables")
     found = ProcessCollector().collect(gpu(process)).owners[process.pid].eid
     assert found == eid if eid else found and found.startswith("zzz") and len(found) <= MAX_TEXT
 
@@ -554,7 +556,7 @@ def test_a_process_that_executes_all_the_time() -> None:
             known = [owner for owner in found if owner]  # it is missing while it executes
             assert {owner.uid for owner in known} <= {os.getuid(), None}
             assert {owner.eid for owner in known} <= {"x", None}
-            assert len(collector._known) <= 1
+            assert len(collector._cache) <= 1
         finally:
             process.kill()
 

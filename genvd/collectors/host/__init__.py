@@ -1,1 +1,1 @@
-"""The host: its processes, who runs them, and the accounts that it has."""
+"""Collectors for the host: its processes (``processes.py``) and user accounts (``accounts.py``)."""

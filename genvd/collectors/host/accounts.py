@@ -1,7 +1,7 @@
-"""Accounts of the machine: which username a uid has, and which uid a username.
+"""Collects user accounts: the username of a uid, and the uid of a username.
 
-They may come over the network (LDAP), so an answer can take long or never come; that is why this is a collector of its
-own. Names are asked for sparingly, as users can make up any number of them.
+Accounts may come over the network (LDAP), so a lookup can be slow or hang. That is why this is a collector of its own.
+The number of lookups is limited, because users can invent any number of names.
 """
 
 from __future__ import annotations
@@ -22,92 +22,92 @@ if TYPE_CHECKING:
 K = TypeVar("K", int, str)
 V = TypeVar("V", int, str)
 
-KEPT_SECONDS, KEPT_NOTHING_SECONDS = 300.0, 30.0
-"""For so long an account stands, and that there is none: directories that do not answer say that too."""
+CACHE_SECONDS, CACHE_MISSING_SECONDS = 300.0, 30.0
+"""How long to cache an account, and that there is none. A directory service that is down reports none as well."""
 
-NEW_UIDS, NEW_NAMES = 4096, 64
-"""So many are looked up in one reading at most; the others have to wait for the next ones."""
+MAX_UID_LOOKUPS, MAX_NAME_LOOKUPS = 4096, 64
+"""Maximum lookups in one collection. The others are looked up in the next ones."""
 
-_LOOKUP_SECONDS = 1.0
-"""Once a reading has taken so long, it looks up no more: what it has is worth more than what is missing."""
+_MAX_LOOKUP_SECONDS = 1.0
+"""After this time a collection returns what it has, without further lookups."""
 
-_MOST_KEPT = 16384
+_MAX_CACHED = 16384
 _NAME = re.compile(r"[^\s:/\x00-\x1f\x7f]{1,256}")
-"""What may be an account's name somewhere: no separator of /etc/passwd or of paths."""
+"""A possible username: no separator of /etc/passwd or of paths."""
 
 
 class AccountCollector:
-    """The accounts of this machine, through the name service switch (getpwuid(3), getpwnam(3))."""
+    """Collects accounts through the name service switch (getpwuid(3), getpwnam(3))."""
 
     name = "accounts"
 
     def __init__(self) -> None:
-        self._names = _Answers[int, str](_name_of, NEW_UIDS)
-        self._uids = _Answers[str, int](_uid_of, NEW_NAMES)
+        self._names = _Cache[int, str](_find_name, MAX_UID_LOOKUPS)
+        self._uids = _Cache[str, int](_find_uid, MAX_NAME_LOOKUPS)
 
     def collect(self, request: AccountRequest) -> AccountFacts:
-        """Answer the request as far as there is time for."""
-        deadline = time.monotonic() + _LOOKUP_SECONDS
-        names = self._names.to(sorted(request.uids), deadline)
-        # The name that the account has needs no second look; another one may be its alias, or of another account.
-        odd = sorted({name for uid, name in request.claims if uid in names and names[uid] != name})
-        return AccountFacts(names, self._uids.to(odd, deadline))
+        """Return the requested accounts, as many as can be looked up in time."""
+        deadline = time.monotonic() + _MAX_LOOKUP_SECONDS
+        names = self._names.get_many(sorted(request.uids), deadline)
+        # A claimed name that differs from the account's may be its alias, or the name of another account.
+        unconfirmed = sorted({name for uid, name in request.claims if uid in names and names[uid] != name})
+        return AccountFacts(names, self._uids.get_many(unconfirmed, deadline))
 
 
-class _Answers(Generic[K, V]):
-    """Answers that are kept for a while."""
+class _Cache(Generic[K, V]):
+    """Looks up values and caches them for a while."""
 
-    def __init__(self, look_up: Callable[[K], V | None], most_new: int) -> None:
+    def __init__(self, look_up: Callable[[K], V | None], max_lookups: int) -> None:
         self._look_up: Callable[[K], V | None] = look_up
-        self._most_new = most_new
-        self._kept: dict[K, tuple[V | None, float]] = {}
+        self._max_lookups = max_lookups
+        self._entries: dict[K, tuple[V | None, float]] = {}
 
-    def to(self, keys: Iterable[K], deadline: float) -> dict[K, V | None]:
-        """Return the answers that there are or that can be had before the deadline."""
+    def get_many(self, keys: Iterable[K], deadline: float) -> dict[K, V | None]:
+        """Return the cached values and those that can be looked up before the deadline."""
         now = time.monotonic()
         found: dict[K, V | None] = {}
-        new = 0
+        lookups = 0
         for key in keys:
-            kept = self._kept.get(key)
-            if (kept is None or kept[1] <= now) and new < self._most_new and time.monotonic() < deadline:
-                new += 1
-                kept = self._renew(key, now)
-            if kept is not None:
-                found[key] = kept[0]
+            entry = self._entries.get(key)
+            if (entry is None or entry[1] <= now) and lookups < self._max_lookups and time.monotonic() < deadline:
+                lookups += 1
+                entry = self._refresh(key, now)
+            if entry is not None:
+                found[key] = entry[0]
         return found
 
-    def _renew(self, key: K, now: float) -> tuple[V | None, float]:
-        while len(self._kept) >= _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]  # the oldest
-        self._kept.pop(key, None)
-        answer = self._look_up(key)
-        self._kept[key] = (answer, now + (KEPT_NOTHING_SECONDS if answer is None else KEPT_SECONDS))
-        return self._kept[key]
+    def _refresh(self, key: K, now: float) -> tuple[V | None, float]:
+        while len(self._entries) >= _MAX_CACHED:
+            del self._entries[next(iter(self._entries))]  # the oldest
+        self._entries.pop(key, None)
+        value = self._look_up(key)
+        self._entries[key] = (value, now + (CACHE_MISSING_SECONDS if value is None else CACHE_SECONDS))
+        return self._entries[key]
 
 
-def _name_of(uid: int) -> str | None:
+def _find_name(uid: int) -> str | None:
     try:
         return clean(pwd.getpwuid(uid).pw_name)
     except (KeyError, OverflowError):
-        _check_that_files_can_be_opened()
+        _raise_if_out_of_descriptors()
         return None
 
 
-def _uid_of(name: str) -> int | None:
+def _find_uid(name: str) -> int | None:
     if not _NAME.fullmatch(name):
         return None
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, UnicodeEncodeError):
-        _check_that_files_can_be_opened()
+        _raise_if_out_of_descriptors()
         return None
 
 
-def _check_that_files_can_be_opened() -> None:
-    """Raise CollectorError where there is no descriptor left: then nobody seems to have an account."""
+def _raise_if_out_of_descriptors() -> None:
+    """Raise CollectorError if no file can be opened. Every lookup reports that there is no account then."""
     try:
         os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise CollectorError(
-            f"cannot be looked up: {error.strerror}; see who has so many files open, or raise LimitNOFILE"
+            f"cannot be looked up: {error.strerror}; find what has so many files open, or raise LimitNOFILE"
         ) from None

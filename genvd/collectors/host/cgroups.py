@@ -1,17 +1,17 @@
-"""What a process was started by, from the control groups it is in: a container, a job, a session or a service.
+"""Finds out from the cgroups of a process what started it: a container, a job, a session or a service.
 
-Control groups are read from /proc/PID/cgroup (cgroups(7)): with version 2 one line ``0::PATH``, with version 1 one line
-``NUMBER:CONTROLLERS:PATH`` for each hierarchy. What stands in the paths is the custom of who made them:
+The cgroups are in /proc/PID/cgroup (cgroups(7)). Version 2 has one line ``0::PATH``, version 1 has one line
+``NUMBER:CONTROLLERS:PATH`` for each hierarchy. The paths depend on the software that created them:
 
 - systemd: ``user.slice/user-UID.slice/session-ID.scope`` (pam_systemd(8)), ``system.slice/NAME.service``
   (systemd.slice(5)), ``machine.slice/machine-NAME.scope`` of systemd-nspawn;
-- Docker, Podman, containerd and CRI-O: an identifier of 64 hexadecimal digits, as ``docker/ID``,
+- Docker, Podman, containerd and CRI-O: an ID of 64 hexadecimal digits, in ``docker/ID``,
   ``docker-ID.scope``, ``libpod-ID.scope``, ``cri-containerd-ID.scope``, ``crio-ID.scope`` or ``kubepods/.../ID``;
 - LXC: ``lxc/NAME``, ``lxc.payload.NAME`` or ``lxc.payload/NAME``;
 - Slurm: ``slurm/uid_UID/job_ID/step_...`` (version 1, ``slurm_NODE`` with several daemons on a machine),
-  ``system.slice/NODE_slurmstepd.scope/job_ID/step_...`` (version 2). Since Slurm 26.05 the job's directory is called by
-  its SLUID instead, unless cgroup.conf has ``CgroupJobIdPaths=yes``: ``s`` and 13 digits of Crockford's base 32, which
-  have no I, L, O and U (``print_sluid`` in Slurm's src/common/sluid.c).
+  ``system.slice/NODE_slurmstepd.scope/job_ID/step_...`` (version 2). Since Slurm 26.05 the job's directory is
+  named by its SLUID, unless cgroup.conf has ``CgroupJobIdPaths=yes``. A SLUID is ``s`` and 13 digits of Crockford's
+  base 32, which has no I, L, O and U (``print_sluid`` in Slurm's src/common/sluid.c).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Literal, NamedTuple
 from genvd.common.text import decode
 
 CgroupKind = Literal["container", "slurm", "session", "service"]
-"""Those that tell most of a process first."""
+"""In order of preference."""
 
-MOST_BYTES = 64 * 1024
-"""Read of one file: a path has up to 4096 bytes, and version 1 a dozen lines."""
+MAX_BYTES = 64 * 1024
+"""Maximum size of the file that is read: a path has up to 4096 bytes, and version 1 a dozen lines."""
 
 _CONTAINER_ID = re.compile(rb"(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?")
 _LXC = re.compile(rb"/lxc(?:\.payload[./]|/)([^/]+)")
@@ -35,26 +35,25 @@ _SLURM = re.compile(rb"/(?:slurm[^/]*|system\.slice/[^/]*slurmstepd\.scope)/(?:[
 _SLURM_SLUID = re.compile(
     rb"/(?:slurm[^/]*|system\.slice/[^/]*slurmstepd\.scope)/(?:uid_[0-9]+/)?(s[0-9A-HJKMNP-TV-Z]{10,20})(?:/|\Z)"
 )
-"""Below the directory of Slurm itself: further down, jobs name their directories. The length may grow."""
+"""Only directly below the directory of Slurm, because jobs name the directories further down. IDs may get longer."""
 
 _SESSION = re.compile(rb"/user\.slice/user-[0-9]+\.slice/(session-[^/]+\.scope)(?:/|\Z)")
 _SERVICE = re.compile(rb".*/([^/]+\.service)(?:/|\Z)", re.DOTALL)
 
 
 class Cgroup(NamedTuple):
-    """What a process was started by."""
+    """What started a process."""
 
     kind: CgroupKind
     name: str
-    """Identifier or name of the container, number or SLUID of the job, or name of the session's or service's unit."""
+    """ID or name of the container, number or SLUID of the job, or name of the unit of the session or service."""
 
 
-def cgroup(content: bytes) -> Cgroup | None:
-    """Return what the content of /proc/PID/cgroup tells; None if it is none of what is known here.
+def parse_cgroup(content: bytes) -> Cgroup | None:
+    """Return what started a process, from the content of its /proc/PID/cgroup; None if it is none of the known kinds.
 
-    Whoever has a part of the tree to themselves, as everybody has below their ``user@UID.service``, may name groups
-    there as they like. So jobs and sessions count only where root alone can make them; a container or a service
-    below one's own service is one's own, whatever its name.
+    Users can create cgroups of any name below their own ``user@UID.service``. So jobs and sessions are recognised only
+    where only root can create them. A container or service below a user's own service belongs to that user anyway.
     """
     paths = [b"/" + path.strip(b"/") for path in _paths(content)]
     kinds: tuple[tuple[CgroupKind, Callable[[bytes], bytes | None]], ...] = (
@@ -64,9 +63,9 @@ def cgroup(content: bytes) -> Cgroup | None:
         ("session", _first(_SESSION)),
         ("service", _first(_SERVICE)),
     )
-    for kind, name_in in kinds:
+    for kind, find_name in kinds:
         for path in paths:
-            if name := name_in(path):
+            if name := find_name(path):
                 return Cgroup(kind, decode(name))
     return None
 
@@ -79,7 +78,7 @@ def _paths(content: bytes) -> Iterator[bytes]:
 
 
 def _container(path: bytes) -> bytes | None:
-    for segment in reversed(path.split(b"/")):  # the innermost of nested ones
+    for segment in reversed(path.split(b"/")):  # the innermost container first
         if match := _CONTAINER_ID.fullmatch(segment):
             return match[1]
     match = _LXC.match(path) or _NSPAWN.match(path)
@@ -87,8 +86,8 @@ def _container(path: bytes) -> bytes | None:
 
 
 def _first(pattern: re.Pattern[bytes]) -> Callable[[bytes], bytes | None]:
-    def name_in(path: bytes) -> bytes | None:
+    def find_name(path: bytes) -> bytes | None:
         match = pattern.match(path)
         return match[1] if match else None
 
-    return name_in
+    return find_name

@@ -1,9 +1,9 @@
-"""What confirms whose an environment is where the pids in its record do not.
+"""Finds evidence for the owner of an environment if the pids in its record do not confirm it.
 
-- A process in a pid namespace of its own, as in a container, that activates an environment: genv writes the pid that
-  the process has there, such as 1, which is another process outside. Its status has both pids (``NSpid`` of
-  proc_pid_status(5)), and what it starts names the environment.
-- A shell of root that su or sudo made of somebody's: who logged in, and whose process started it.
+- A container activated the environment: genv recorded a pid of the container's pid namespace, such as 1, which is
+  another process outside. /proc/PID/status has both pids (``NSpid`` of proc_pid_status(5)), and the processes of the
+  container name the environment.
+- The user became root with su or sudo: the login uid and the ancestors of root's shell lead to the user.
 """
 
 from __future__ import annotations
@@ -19,67 +19,68 @@ if TYPE_CHECKING:
     from genvd.collectors.host.process_table import ProcessTable
     from genvd.model.facts import EnvironmentRecord
 
-Claim = tuple[str, int]
-"""The identifier of an environment, and the uid that its record names."""
+OwnerClaim = tuple[str, int]
+"""The ID of an environment, and the uid in its record."""
 
-_MOST_SECONDS = 0.02
-"""For one search; the next one goes on where it ended. Everybody can write records that cannot be confirmed."""
+_MAX_SEARCH_SECONDS = 0.02
+"""Time limit of one search; the next one continues from there. Any user can write records that nothing confirms."""
 
-_MOST_LAUNCHERS = 256
-"""Processes of root whose ancestors are looked up in one reading; the others have to wait for the next ones."""
+_MAX_LAUNCHER_LOOKUPS = 256
+"""Maximum processes of root whose ancestors are looked up in one collection. The others follow in the next ones."""
 
 
-def unconfirmed(
+def unconfirmed_claims(
     environments: Iterable[EnvironmentRecord],
     uids: Mapping[int, int],
     launchers: Mapping[int, int],
     kernel_uids: Mapping[str, frozenset[int]],
-) -> dict[Claim, frozenset[int]]:
-    """Return the claims of active environments that no process in their records confirms, with the pids there.
+) -> dict[OwnerClaim, frozenset[int]]:
+    """Return the claims of active environments that no process in their record confirms, with the recorded pids.
 
     Args:
         environments: the records.
-        uids: real uids by pid, of the live processes in the records.
-        launchers: who became root, by pid.
-        kernel_uids: real uids of those who run the Jupyter kernels.
+        uids: real uids of the live processes in the records, by pid.
+        launchers: uids of the users who became root, by pid.
+        kernel_uids: real uids of the processes of each Jupyter kernel.
     """
-    found: dict[Claim, frozenset[int]] = {}
+    found: dict[OwnerClaim, frozenset[int]] = {}
     for record in environments:
         if record.uid is None or not record.pids:
             continue
         live = [pid for pid in record.pids if pid in uids]
-        people = {uids[pid] for pid in live}.union(*(kernel_uids.get(kernel, ()) for kernel in record.kernel_ids))
-        if people and record.uid not in people and record.uid not in (launchers.get(pid) for pid in live):
+        user_ids = {uids[pid] for pid in live}.union(*(kernel_uids.get(kernel, ()) for kernel in record.kernel_ids))
+        if user_ids and record.uid not in user_ids and record.uid not in (launchers.get(pid) for pid in live):
             found[record.eid, record.uid] = frozenset(record.pids)
     return found
 
 
 class OwnerSearch:
-    """Looks through the processes of the machine for those that confirm claims."""
+    """Searches the processes of the machine for those that confirm claims."""
 
-    def __init__(self, table: ProcessTable, named_by: Callable[[int], str | None]) -> None:
-        """Search for nothing yet.
+    def __init__(self, table: ProcessTable, eid_of: Callable[[int], str | None]) -> None:
+        """Create a search without results.
 
         Args:
-            table: the processes that live.
-            named_by: returns by pid the identifier of the environment that a process names; None if it names none.
+            table: the live processes.
+            eid_of: returns the environment ID that the process with this pid names, or None.
         """
         self._table = table
-        self._named_by = named_by
-        self._confirmed_by: dict[Claim, int] = {}
-        self._last = 0
+        self._eid_of = eid_of
+        self._confirmed_by: dict[OwnerClaim, int] = {}
+        self._last_pid = 0
 
-    def confirmed(self, claims: Mapping[Claim, frozenset[int]]) -> frozenset[Claim]:
-        """Return those claims for which there is a live process, of the real uid that is claimed, that confirms them.
+    def confirm(self, claims: Mapping[OwnerClaim, frozenset[int]]) -> frozenset[OwnerClaim]:
+        """Return the claims that a live process confirms.
 
-        It names the environment, or has one of the pids of the record in a pid namespace of its own.
+        The process has the claimed uid as its real uid. It names the environment, or it has one of the recorded pids in
+        a pid namespace of its own.
 
         Args:
-            claims: each with the pids of its record.
+            claims: the claims, each with the recorded pids.
         """
         witnesses: dict[int, _Witness | None] = {}
-        before, self._confirmed_by = self._confirmed_by, {}
-        for claim, pid in before.items():
+        previous, self._confirmed_by = self._confirmed_by, {}
+        for claim, pid in previous.items():
             if pid not in witnesses:
                 witnesses[pid] = self._witness(pid)
             witness = witnesses[pid]
@@ -90,23 +91,23 @@ class OwnerSearch:
             self._search(missing)
         return frozenset(self._confirmed_by)
 
-    def _search(self, claims: dict[Claim, frozenset[int]]) -> None:
-        deadline = time.monotonic() + _MOST_SECONDS
+    def _search(self, claims: dict[OwnerClaim, frozenset[int]]) -> None:
+        deadline = time.monotonic() + _MAX_SEARCH_SECONDS
         uids = {uid for _, uid in claims}
         pids = sorted(process_table.pids())
-        for pid in (*(pid for pid in pids if pid > self._last), *(pid for pid in pids if pid <= self._last)):
-            directory = procfs.directory(pid)
+        for pid in (*(pid for pid in pids if pid > self._last_pid), *(pid for pid in pids if pid <= self._last_pid)):
+            directory = procfs.stat_directory(pid)
             if directory and directory.st_uid in uids and (witness := self._witness(pid)):
                 for claim in [claim for claim in claims if witness.confirms(claim, claims[claim])]:
                     self._confirmed_by[claim] = pid
                     del claims[claim]
-            self._last = pid
+            self._last_pid = pid
             if not claims or time.monotonic() >= deadline:
                 return
 
     def _witness(self, pid: int) -> _Witness | None:
         uid = self._table.uid(pid)
-        return None if uid is None else _Witness(uid, frozenset(procfs.inner_pids(pid)), self._named_by(pid))
+        return None if uid is None else _Witness(uid, frozenset(procfs.inner_pids(pid)), self._eid_of(pid))
 
 
 class _Witness(NamedTuple):
@@ -116,38 +117,38 @@ class _Witness(NamedTuple):
     inner_pids: frozenset[int]
     eid: str | None
 
-    def confirms(self, claim: Claim, pids: frozenset[int]) -> bool:
-        """Tell whether it confirms that an environment with these pids in its record is of whom the record says."""
+    def confirms(self, claim: OwnerClaim, pids: frozenset[int]) -> bool:
+        """Return whether this process confirms the owner of an environment with these recorded pids."""
         eid, uid = claim
         return uid == self.uid and (eid == self.eid or not pids.isdisjoint(self.inner_pids))
 
 
 class RootLaunchers:
-    """Finds out who became root: who logged in, else whose process started one of root's."""
+    """Finds the users who became root: the login uid of a process of root, else the uid of its nearest ancestor."""
 
     def __init__(self, table: ProcessTable) -> None:
-        """Know of nobody yet.
+        """Create it with an empty cache.
 
         Args:
-            table: the processes that live.
+            table: the live processes.
         """
         self._table = table
-        self._started_by: dict[int, tuple[float, int | None]] = {}
+        self._launchers: dict[int, tuple[float, int | None]] = {}
 
-    def read(self, pids: Iterable[int]) -> dict[int, int]:
-        """Return it by pid, of those processes of root for which there is somebody."""
-        before, self._started_by = self._started_by, {}
+    def find(self, pids: Iterable[int]) -> dict[int, int]:
+        """Return the uid of the user behind each of these processes of root, by pid. Unknown ones are missing."""
+        previous, self._launchers = self._launchers, {}
         found, looked_up = {}, 0
         for pid in pids:
             uid = procfs.login_uid(pid)
             process = self._table.get(pid) if uid is None else None
             if process is not None:
-                known = before.get(pid)
-                if (known is None or known[0] != process.since_boot) and looked_up < _MOST_LAUNCHERS:
+                known = previous.get(pid)
+                if (known is None or known[0] != process.since_boot) and looked_up < _MAX_LAUNCHER_LOOKUPS:
                     looked_up += 1
-                    known = process.since_boot, self._table.launcher(pid)
+                    known = process.since_boot, self._table.launcher_uid(pid)
                 if known and known[0] == process.since_boot:
-                    self._started_by[pid] = known
+                    self._launchers[pid] = known
                     uid = known[1]
             if uid is not None:
                 found[pid] = uid

@@ -1,8 +1,8 @@
-"""In which genv environment a process runs: what it says itself, or what its ancestors and genv's records say.
+"""Finds out in which genv environment a process runs: from its variables, its ancestors and genv's records.
 
-A process names its environment in a variable that it inherits. What /proc/PID/environ shows is the memory where the
-kernel put the variables at execve(2). It can be closed to this user, overwritten by a program that gives itself a title
-(setproctitle and its like), or gone because the first thread has ended. None of that means that there is no variable.
+A process names its environment in a variable that it inherits. /proc/PID/environ shows the memory where the kernel put
+the variables at execve(2). This memory can be unreadable for this user, overwritten by a program that sets its own
+title (such as setproctitle), or gone because the first thread has ended. The variable may be set nevertheless.
 """
 
 from __future__ import annotations
@@ -21,128 +21,128 @@ from genvd.model.facts import EnvironmentRecord, UnknownEnvironment
 ENVIRONMENT_VARIABLE = b"GENV_ENVIRONMENT_ID"
 
 MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
-"""Linux lets arguments and environment together take at most 6 MiB (execve(2), three quarters of _STK_LIM)."""
+"""More than the kernel allows: 6 MiB for arguments and environment together (execve(2), 3/4 of _STK_LIM)."""
 
-_MANY_BYTES = 64 * 1024
-"""Reading more than that takes 10 µs and more."""
+_LARGE_BYTES = 64 * 1024
+"""Reading more than this takes at least 10 µs."""
 
-_MOST_ANCESTOR_BYTES = 128 * 1024
-"""That are read of the variables of one ancestor: there can be many ancestors, with megabytes each."""
+_MAX_ANCESTOR_BYTES = 128 * 1024
+"""Limit for one ancestor: there can be many ancestors, with megabytes each."""
 
-_MOST_THREADS = 8
-"""Threads that are asked for the environment of a process whose first one has ended; they all share it."""
+_MAX_THREADS = 8
+"""Threads to try if the first thread of a process has ended. They all share one environment."""
 
-Records = Mapping[tuple[int, int], str | None]
-"""By pid and real uid, the environment whose record lists the process; None where several records do."""
+EidsByProcess = Mapping[tuple[int, int], str | None]
+"""The environment whose record lists a process, by pid and real uid; None if several records do."""
 
 
-class Claim(NamedTuple):
-    """The environment that a process names."""
+class EidClaim(NamedTuple):
+    """The environment ID that a process names."""
 
     eid: str | None
     unknown: UnknownEnvironment | None = None
-    """Why it cannot be known; None where :attr:`eid` is what the process says, which may be nothing."""
+    """Why the ID is unknown; None if :attr:`eid` is what the process names, which may be nothing."""
     large: bool = False
-    """Whether its variables take so much memory that they are not to be read at each tick."""
+    """Whether the variables are too large to be read in each collection."""
 
 
-def own_claim(pid: int, most: int = MAX_ENVIRONMENT_BYTES) -> Claim:
-    """Return the environment that the process itself names.
+def read_claim(pid: int, max_bytes: int = MAX_ENVIRONMENT_BYTES) -> EidClaim:
+    """Return the environment ID that the process itself names.
 
     Args:
         pid: the process.
-        most: so many bytes of its variables are read at most.
+        max_bytes: the maximum to read of its variables.
 
     Raises:
         CollectorError: this service or the machine has run out of descriptors or memory.
     """
-    block, closed = b"", False
+    block, denied = b"", False
     try:
-        block = procfs.read_or_fail(pid, "environ", most)
-    except OSError as error:  # without rights, also of a process whose first thread has ended
-        closed = error.errno in (errno.EACCES, errno.EPERM)
+        block = procfs.read_or_raise(pid, "environ", max_bytes)
+    except OSError as error:  # without permission also if the first thread has ended
+        denied = error.errno in (errno.EACCES, errno.EPERM)
     if not block:
         if _has_empty_environment(pid):
-            return Claim(None)
-        block = _environment_of_a_thread(pid)
+            return EidClaim(None)
+        block = _read_from_other_threads(pid)
         if not block:
-            return Claim(None, "no_permission" if closed else "unreadable")
-    value, large = environment_variable(block, ENVIRONMENT_VARIABLE), len(block) > _MANY_BYTES
+            return EidClaim(None, "no_permission" if denied else "unreadable")
+    value, large = environment_variable(block, ENVIRONMENT_VARIABLE), len(block) > _LARGE_BYTES
     if value is not None:
-        return Claim(decode(value) if value else None, None, large)
-    return Claim(None, None if _is_intact(pid, block) else "overwritten", large)
+        return EidClaim(decode(value) if value else None, None, large)
+    return EidClaim(None, None if _is_intact(pid, block) else "overwritten", large)
 
 
-def inherited(pid: int, uid: int, records: Records, table: ProcessTable) -> str | None:
-    """Return the environment of the nearest process that tells, from this one up through its ancestors.
+def inherited_eid(pid: int, uid: int, recorded: EidsByProcess, table: ProcessTable) -> str | None:
+    """Return the environment ID of the nearest process that names one: this process, or an ancestor of the same user.
 
-    Only processes of the same user count. A record comes before the variable: genv activates an environment in a shell
-    that runs already, and what the shell was started with stays in its /proc/PID/environ.
+    A record takes precedence over the variable: genv activates an environment in a shell that runs already, and
+    /proc/PID/environ keeps the variables with which the shell was started.
 
     Args:
-        pid: a process whose own claim is not known.
+        pid: a process whose own claim is unknown.
         uid: its real uid.
-        records: what genv's records say of processes.
-        table: the processes that live.
+        recorded: the environment IDs from genv's records.
+        table: the live processes.
     """
     for ancestor in (pid, *table.ancestors(pid)):
         if table.uid(ancestor) != uid:
             continue
-        if (ancestor, uid) in records:
-            return records[ancestor, uid]
-        eid = own_claim(ancestor, _MOST_ANCESTOR_BYTES).eid if ancestor != pid else None
+        if (ancestor, uid) in recorded:
+            return recorded[ancestor, uid]
+        eid = read_claim(ancestor, _MAX_ANCESTOR_BYTES).eid if ancestor != pid else None
         if eid is not None:
             return eid
     return None
 
 
-def records_of(environments: Iterable[EnvironmentRecord]) -> Records:
-    """Return which environment the records say a user's process is in."""
-    records: dict[tuple[int, int], str | None] = {}
+def eids_by_process(environments: Iterable[EnvironmentRecord]) -> EidsByProcess:
+    """Return which environment each process belongs to according to genv's records."""
+    eids: dict[tuple[int, int], str | None] = {}
     for environment in environments:
         if environment.uid is None:
             continue
         for pid in environment.pids:
-            place = pid, environment.uid
-            records[place] = environment.eid if records.get(place, environment.eid) == environment.eid else None
-    return records
+            key = pid, environment.uid
+            eids[key] = environment.eid if eids.get(key, environment.eid) == environment.eid else None
+    return eids
 
 
 def environment_variable(block: bytes, name: bytes) -> bytes | None:
-    """Return the value of a variable in an environment block as /proc/PID/environ gives it; the last one counts."""
+    """Return the value of a variable in the content of /proc/PID/environ, or None. The last one counts."""
     start = (b"\0" + block).rfind(b"\0" + name + b"=")
     if start < 0:
         return None
     return block[start + len(name) + 1 :].split(b"\0", 1)[0]
 
 
-def _environment_of_a_thread(pid: int) -> bytes:
+def _read_from_other_threads(pid: int) -> bytes:
     try:
         with os.scandir(f"/proc/{pid}/task") as entries:
-            threads = [entry.name for entry in islice(entries, _MOST_THREADS + 1) if entry.name != str(pid)]
+            threads = [entry.name for entry in islice(entries, _MAX_THREADS + 1) if entry.name != str(pid)]
     except OSError as error:
-        procfs.give_up_if_exhausted(error)
+        procfs.raise_if_exhausted(error)
         return b""
     blocks = (procfs.read(pid, f"task/{thread}/environ", MAX_ENVIRONMENT_BYTES) for thread in threads)
     return next((block for block in blocks if block), b"")
 
 
 def _has_empty_environment(pid: int) -> bool:
-    """Return whether the process was started without any variable, which is not the same as having no memory (yet)."""
-    layout = procfs.layout(pid)
+    """Return whether the process was started without any variable; False if it has no readable memory (yet)."""
+    layout = procfs.memory_layout(pid)
     return layout is not None and layout.variables_start == layout.variables_end != 0
 
 
 def _is_intact(pid: int, block: bytes) -> bool:
-    """Return whether an environment block is as the kernel wrote it.
+    """Return whether an environment block is still as the kernel wrote it.
 
-    The variables stand one behind the other, each ended by one NUL: an empty one was wiped. They follow the arguments,
-    which also end in a NUL: without it, a title goes on into the variables (the kernel concludes the same, see
-    get_mm_cmdline in fs/proc/base.c).
+    Each variable ends in one NUL, so an empty variable means that the block was overwritten. The block follows the
+    arguments, which end in a NUL as well. Without that NUL, a title continues into the variables (the kernel uses the
+    same test, see get_mm_cmdline in fs/proc/base.c).
     """
     if block.startswith(b"\0") or b"\0\0" in block:
         return False
-    layout = procfs.layout(pid)
+    layout = procfs.memory_layout(pid)
     if layout is None:
         return False
     length = layout.arguments_end - layout.arguments_start

@@ -1,4 +1,4 @@
-"""Processes of the machine: whose they are, which environment they name, and which of them live."""
+"""Collects processes: the owner and environment of each GPU process, and which processes of genv's records live."""
 
 from __future__ import annotations
 
@@ -8,83 +8,89 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from genvd.collectors.host import cgroups, owner_evidence, process_table, procfs
-from genvd.collectors.host.cgroups import cgroup
+from genvd.collectors.host.cgroups import parse_cgroup
 from genvd.collectors.host.owner_evidence import OwnerSearch, RootLaunchers
-from genvd.collectors.host.process_environment import Claim, Records, inherited, own_claim, records_of
+from genvd.collectors.host.process_environment import (
+    EidClaim,
+    EidsByProcess,
+    eids_by_process,
+    inherited_eid,
+    read_claim,
+)
 from genvd.collectors.host.process_table import LiveProcess, ProcessTable
 from genvd.common.text import decode
 from genvd.model.facts import ProcessFacts, ProcessOwner, ProcessRequest
 
 _MAX_ARGUMENT_BYTES = 16 * 1024
-"""A kernel has its connection file among its first arguments. People can have thousands of processes with megabytes."""
+"""A Jupyter kernel has its connection file in its first arguments. Users can have thousands of processes with MBs."""
 
-_RETRY_READINGS = 10
-"""After so many readings of the collector, what a process keeps closed, or what is very large, is read again."""
+_RETRY_COLLECTIONS = 10
+"""Collections after which unreadable or very large variables of a process are read again."""
 
 _LASTING = frozenset({"no_permission", "overwritten"})
-"""Reasons for which an environment is not known that hardly ever go away."""
+"""Reasons for an unknown environment that rarely go away."""
 
 _HIDDEN = ProcessOwner(environment_unknown="not_visible")
 
 _KERNEL_FILE = re.compile(rb"kernel-([^/\0\"' ]+)")
-"""The rest of a name that may be a kernel's file. Each byte is looked at once: users choose the arguments."""
+"""A possible name of a connection file. The pattern never backtracks, because users choose the arguments."""
 
 _MAX_KERNEL_FILES = 64
-"""So many such names are looked at in the arguments of one process. A kernel has one."""
+"""Maximum names to examine in the arguments of one process. A kernel has one."""
 
 _MAX_KERNEL_BYTES = 256
 
 
 class ProcessCollector:
-    """The processes of this machine.
+    """Collects the processes of this machine.
 
-    The name and the environment variables of a GPU process are read at each reading, as a process can execute another
-    program; very large variables only at some readings. The rest is read again when one of these has changed. What was
-    known of a process stands when its variables can no longer be read, and when it has ended and is still asked for.
+    The name and the variables of a GPU process are read in each collection, because a process can execute another
+    program. Very large variables are read only now and then. Everything else is read again when the name or the
+    variables have changed. The last known values are kept if the variables become unreadable, and if the process has
+    ended but is still requested.
     """
 
     name = "processes"
 
     def __init__(self) -> None:
-        self._known: dict[int, _Known] = {}
-        self._records: Records = {}
-        self._readings = 0
-        self._namespaces_read: int | None = None
-        self._no_namespaces = True
+        self._cache: dict[int, _CachedOwner] = {}
+        self._recorded: EidsByProcess = {}
+        self._collections = 0
+        self._namespaces_read_at: int | None = None
+        self._single_namespace = True
         self._table = ProcessTable()
         self._root_launchers = RootLaunchers(self._table)
-        self._owner_search = OwnerSearch(self._table, lambda pid: own_claim(pid).eid)
+        self._owner_search = OwnerSearch(self._table, lambda pid: read_claim(pid).eid)
 
     def collect(self, request: ProcessRequest) -> ProcessFacts:
-        """Answer the request; a process that is gone is simply missing in the answer.
+        """Return the facts of the requested processes. Processes that do not exist are missing.
 
         Raises:
-            CollectorError: /proc cannot be read, so nothing is known: nobody is to seem gone, or outside of any
-                environment.
+            CollectorError: /proc cannot be read. Without this error, processes would seem gone or outside genv.
         """
-        self._table.begin()
-        self._known = {pid: known for pid, known in self._known.items() if pid in request.gpu_pids}
-        self._readings += 1
-        records = records_of(request.environments)
-        if records != self._records:
-            self._records = records
-            unsure = {pid: known for pid, known in self._known.items() if known.own.unknown}
-            self._known |= {pid: replace(known, retry_at=0) for pid, known in unsure.items()}
+        self._table.refresh()
+        self._cache = {pid: known for pid, known in self._cache.items() if pid in request.gpu_pids}
+        self._collections += 1
+        recorded = eids_by_process(request.environments)
+        if recorded != self._recorded:
+            self._recorded = recorded
+            unsure = {pid: known for pid, known in self._cache.items() if known.own.unknown}
+            self._cache |= {pid: replace(known, retry_at=0) for pid, known in unsure.items()}
         owners = {pid: owner for pid in request.gpu_pids if (owner := self._owner(pid)) is not None}
-        gone = self._gone(request.gpu_pids)
-        hidden = request.gpu_pids - owners.keys() - gone
+        ended = self._ended(request.gpu_pids)
+        hidden = request.gpu_pids - owners.keys() - ended
         uids = self._live_uids(request.environment_pids)
-        login_uids = self._root_launchers.read(pid for pid, uid in uids.items() if uid == 0)
+        login_uids = self._root_launchers.find(pid for pid, uid in uids.items() if uid == 0)
         kernel_uids, kernel_starts = self._live_kernels(request.kernel_ids)
-        unconfirmed = owner_evidence.unconfirmed(request.environments, uids, login_uids, kernel_uids)
+        unconfirmed = owner_evidence.unconfirmed_claims(request.environments, uids, login_uids, kernel_uids)
         return ProcessFacts(
             owners=owners | dict.fromkeys(hidden, _HIDDEN),
             live_pids=frozenset(uids),
             uids=uids,
             login_uids=login_uids,
             kernel_uids=kernel_uids,
-            confirmed=self._owner_search.confirmed(unconfirmed),
-            gone=gone,
+            confirmed=self._owner_search.confirm(unconfirmed),
+            gone=ended,
             all_seen=not request.all_seen or self._all_seen(),
             sees_machine=procfs.sees_machine(),
             starts={pid: process.since_boot for pid in uids if (process := self._table.get(pid))},
@@ -92,41 +98,41 @@ class ProcessCollector:
         )
 
     def _all_seen(self) -> bool:
-        """Return whether every process is in the pid namespace of the service, which sees the whole machine."""
-        if self._namespaces_read is None or self._readings - self._namespaces_read >= _RETRY_READINGS:
-            self._namespaces_read = self._readings
-            first = procfs.in_first_pid_namespace()
-            self._no_namespaces = first and not any(map(procfs.inner_pids, process_table.pids()))
-        return self._no_namespaces
+        """Return whether this service runs in the initial pid namespace and every process is in the same namespace."""
+        if self._namespaces_read_at is None or self._collections - self._namespaces_read_at >= _RETRY_COLLECTIONS:
+            self._namespaces_read_at = self._collections
+            first = procfs.in_initial_pid_namespace()
+            self._single_namespace = first and not any(map(procfs.inner_pids, process_table.pids()))
+        return self._single_namespace
 
-    def _gone(self, pids: frozenset[int]) -> frozenset[int]:
-        """Return those that have ended; none where pids of others than this service's own namespace may be among them.
+    def _ended(self, pids: frozenset[int]) -> frozenset[int]:
+        """Return the pids that have ended; none if the pids may be of another namespace than this service's own.
 
-        A process whose environment has just been read has not ended: that goes before a zombie is left.
+        A process whose variables have just been read has not ended: a zombie has none.
         """
-        doubtful = [pid for pid in pids if not ((known := self._known.get(pid)) and known.complete)]
-        if not doubtful or not procfs.in_first_pid_namespace():
+        doubtful = [pid for pid in pids if not ((known := self._cache.get(pid)) and known.complete)]
+        if not doubtful or not procfs.in_initial_pid_namespace():
             return frozenset()
         return frozenset(filter(process_table.has_ended, doubtful))
 
     def _live_uids(self, pids: frozenset[int]) -> dict[int, int]:
-        """Return the real uids of those that are processes, zombies among them, by pid.
+        """Return the real uids of the pids that are live processes, including zombies.
 
-        A state file can name hundreds of thousands that are not there, and threads, which are no processes.
+        A state file can name hundreds of thousands of pids that do not exist, and threads, which are not processes.
         """
         live = pids & process_table.pids() if pids else pids
         return {pid: uid for pid in live if (uid := self._table.uid(pid)) is not None}
 
     def _live_kernels(self, wanted: frozenset[str]) -> tuple[dict[str, frozenset[int]], dict[str, float]]:
-        """Return the real uids behind each live Jupyter kernel, and when it started, in seconds of CLOCK_BOOTTIME.
+        """Return the real uids of each live Jupyter kernel, and its start time in seconds of CLOCK_BOOTTIME.
 
-        All processes that have its connection file among their arguments count: anybody can start one that has, and
-        must not push out the kernel's own. The first of them tells when it started.
+        Every process with the connection file in its arguments counts, because any user can start such a process and
+        must not displace the real kernel. The start time is that of the oldest one.
         """
         uids: dict[str, set[int]] = defaultdict(set)
         starts: dict[str, float] = {}
         for pid in process_table.pids() if wanted else ():
-            kernels = _kernels_of(pid) & wanted
+            kernels = _kernel_ids(pid) & wanted
             process, uid = (self._table.get(pid), self._table.uid(pid)) if kernels else (None, None)
             if process is not None and uid is not None:
                 for kernel in kernels:
@@ -135,100 +141,102 @@ class ProcessCollector:
         return {kernel: frozenset(found) for kernel, found in uids.items()}, starts
 
     def _owner(self, pid: int) -> ProcessOwner | None:
-        process, known = self._table.get(pid), self._known.get(pid)
+        process, known = self._table.get(pid), self._cache.get(pid)
         if process is None:
             return self._last_known(pid)
         if known is not None and known.since_boot != process.since_boot:
-            known = None  # the pid is another's now
-        rests = known is not None and known.own.large and self._readings < known.retry_at
-        own = known.own if known is not None and rests else own_claim(pid)  # exec leaves no other certain trace
-        command = procfs.command(pid)
-        if known is not None and known.is_current(own, command, self._readings):
+            known = None  # the pid was reused
+        reuse = known is not None and known.own.large and self._collections < known.retry_at
+        own = known.own if known is not None and reuse else read_claim(pid)  # the only reliable sign of execve(2)
+        command = procfs.command_name(pid)
+        if known is not None and known.is_current(own, command, self._collections):
             return known.owner
-        read = self._read_process(pid, process, own, command, known)
-        if not self._table.is_same(pid, process):  # it ended meanwhile, and the pid may be another's by now
+        fresh = self._read_process(pid, process, own, command, known)
+        if not self._table.is_same(pid, process):  # it has ended, and the pid may have been reused
             return self._last_known(pid)
-        self._known[pid] = read
-        return read.owner
+        self._cache[pid] = fresh
+        return fresh.owner
 
     def _last_known(self, pid: int) -> ProcessOwner | None:
-        """Return what was known of a process that is not there any more, and mark it as not read."""
-        known = self._known.get(pid)
+        """Return the last known owner of a process that no longer exists, and mark the entry as incomplete."""
+        known = self._cache.get(pid)
         if known is None:
             return None
         if known.complete:
-            self._known[pid] = replace(known, own=Claim(None, "unreadable"))
+            self._cache[pid] = replace(known, own=EidClaim(None, "unreadable"))
         return known.owner
 
-    def _read_process(self, pid: int, process: LiveProcess, own: Claim, command: str, before: _Known | None) -> _Known:
+    def _read_process(
+        self, pid: int, process: LiveProcess, own: EidClaim, command: str, last: _CachedOwner | None
+    ) -> _CachedOwner:
         uid = self._table.uid(pid)
-        claim = own if own.unknown is None or uid is None else self._found_otherwise(pid, uid, own, before)
-        claims = claim.eid or claim.unknown
-        group = cgroup(procfs.read(pid, "cgroup", cgroups.MOST_BYTES) or b"")
+        claim = own if own.unknown is None or uid is None else self._infer_claim(pid, uid, own, last)
+        in_environment = claim.eid or claim.unknown
+        cgroup = parse_cgroup(procfs.read(pid, "cgroup", cgroups.MAX_BYTES) or b"")
         owner = ProcessOwner(
             uid=uid,
             eid=claim.eid,
             command=command,
             started=process.started,
-            cgroup_kind=group.kind if group else None,
-            cgroup=group.name if group else None,
-            namespace_uid=procfs.namespace_owner(pid) if claims else None,
-            login_uid=procfs.login_uid(pid) if claims else None,
-            ancestors=frozenset(self._table.ancestors(pid)) if claims else frozenset(),
+            cgroup_kind=cgroup.kind if cgroup else None,
+            cgroup=cgroup.name if cgroup else None,
+            namespace_uid=procfs.user_namespace_owner(pid) if in_environment else None,
+            login_uid=procfs.login_uid(pid) if in_environment else None,
+            ancestors=frozenset(self._table.ancestors(pid)) if in_environment else frozenset(),
             environment_unknown=claim.unknown,
         )
-        return _Known(process.since_boot, own, owner, self._readings + _RETRY_READINGS)
+        return _CachedOwner(process.since_boot, own, owner, self._collections + _RETRY_COLLECTIONS)
 
-    def _found_otherwise(self, pid: int, uid: int, own: Claim, before: _Known | None) -> Claim:
-        """Return the environment of a process that does not name it: what it named before, else its ancestors'."""
-        if before is not None and before.owner.environment_unknown is None:
-            return Claim(before.owner.eid)
-        eid = inherited(pid, uid, self._records, self._table) if own.unknown in _LASTING else None
-        return own if eid is None else Claim(eid)
+    def _infer_claim(self, pid: int, uid: int, own: EidClaim, last: _CachedOwner | None) -> EidClaim:
+        """Return the claim of a process with unreadable variables: its last one, else that of an ancestor."""
+        if last is not None and last.owner.environment_unknown is None:
+            return EidClaim(last.owner.eid)
+        eid = inherited_eid(pid, uid, self._recorded, self._table) if own.unknown in _LASTING else None
+        return own if eid is None else EidClaim(eid)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of a GPU process."""
+class _CachedOwner:
+    """The cached owner of a GPU process."""
 
     since_boot: float
-    own: Claim
-    """What the process itself said last."""
+    own: EidClaim
+    """The claim that was last read from the process itself."""
     owner: ProcessOwner
     retry_at: int
-    """The number of the reading at which to try again what is not read each time."""
+    """Number of the collection in which to read again what is not read in each one."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether every value is known."""
         return self.own.unknown is None and self.owner.uid is not None
 
-    def is_current(self, own: Claim, command: str, reading: int) -> bool:
+    def is_current(self, own: EidClaim, command: str, collection: int) -> bool:
         """Return whether nothing has to be read again.
 
         Args:
-            own: what the process says now.
-            command: its name now.
-            reading: the number of this reading.
+            own: the current claim of the process.
+            command: its current name.
+            collection: the number of this collection.
         """
         if (own, command) != (self.own, self.owner.command) or self.owner.uid is None:
             return False
-        return reading < self.retry_at or not (own.large or own.unknown in _LASTING)
+        return collection < self.retry_at or not (own.large or own.unknown in _LASTING)
 
 
-def _kernels_of(pid: int) -> set[str]:
+def _kernel_ids(pid: int) -> set[str]:
     arguments = procfs.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
     names = itertools.islice(_KERNEL_FILE.finditer(arguments), _MAX_KERNEL_FILES) if b".json" in arguments else ()
-    kernels = (_kernel_in(match[1], arguments[match.end() : match.end() + 1]) for match in names)
+    kernels = (_kernel_id(match[1], arguments[match.end() : match.end() + 1]) for match in names)
     return {decode(kernel) for kernel in kernels if kernel and len(kernel) <= _MAX_KERNEL_BYTES}
 
 
-def _kernel_in(name: bytes, following: bytes) -> bytes:
-    """Return what stands before ``.json``, which ends the name or is followed by ``)``; empty if there is no such.
+def _kernel_id(name: bytes, following: bytes) -> bytes:
+    """Return the kernel ID: the name up to a final ``.json``, else up to the last ``.json)``, else an empty value.
 
     Args:
-        name: what follows ``kernel-``, up to what cannot be in a file's name.
-        following: the byte that follows the name; after a directory's name it is a slash.
+        name: what follows ``kernel-``, up to a byte that ends a file name.
+        following: the byte after the name, which is a slash if the name is that of a directory.
     """
     if name.endswith(b".json") and following != b"/":
         return name.removesuffix(b".json")

@@ -1,4 +1,4 @@
-"""Files of /proc/PID that psutil does not read, or not within bounds: users choose how long some of them are."""
+"""Reads files of /proc/PID that psutil does not read, or that need a size limit because users choose their content."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ MAX_PID = 2**22
 """PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
 
 NO_LOGIN = 2**32 - 1
-"""What /proc/PID/loginuid says of a process that no login led to (an unsigned -1)."""
+"""Content of /proc/PID/loginuid of a process without a login (an unsigned -1)."""
 
-_OWNER_OF_NAMESPACE = 0xB704
-"""NS_GET_OWNER_UID of ioctl_ns(2)."""
+_NS_GET_OWNER_UID = 0xB704
+"""From ioctl_ns(2)."""
 
-_FIRST_PID_NAMESPACE = 0xEFFFFFFC
-"""PROC_PID_INIT_INO of Linux (include/linux/proc_ns.h): the inode of the namespace that has all processes."""
+_PROC_PID_INIT_INO = 0xEFFFFFFC
+"""Inode of the initial pid namespace, which contains all processes (include/linux/proc_ns.h)."""
 
-_FIRST_BYTES = 16 * 1024
-"""Memory for the megabytes that some files may have is taken only for those that have them."""
+_FIRST_READ_BYTES = 16 * 1024
+"""Size of the first read. Only a file that is longer gets a larger buffer."""
 
 _STATUS_BYTES = 64 * 1024
 _STAT_BYTES = 4096
 _COMMAND_BYTES = 4096
-"""More than the kernel writes into these files."""
+"""Larger than the kernel makes these files."""
 
 _ADDRESSES = slice(48 - 3, 51 - 3 + 1)
-"""Fields 48 to 51 of proc_pid_stat(5), in the list that starts with field 3, the first one after the name."""
+"""Fields 48 to 51 of proc_pid_stat(5), in a list that starts with field 3, the first one after the name."""
 
 
-class Layout(NamedTuple):
-    """Where the kernel put arguments and environment variables into the memory of a process at execve(2).
+class MemoryLayout(NamedTuple):
+    """Addresses of the arguments and environment variables of a process, where execve(2) put them into its memory.
 
-    Addresses; all are 0 where this user may not read the memory of the process, or it has none.
+    All are 0 if this user may not read the memory of the process, or if it has none.
     """
 
     arguments_start: int
@@ -54,133 +54,133 @@ class Layout(NamedTuple):
     variables_end: int
 
 
-def read(pid: int, name: str, most: int, offset: int = 0) -> bytes | None:
-    """Return bytes of a file of a process; None if it is gone, or does not let this user read it.
+def read(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes | None:
+    """Return bytes of a file of a process; None if the process is gone or the file is not readable.
 
     Args:
         pid: the process.
-        name: of the file below /proc/PID.
-        most: so many bytes at most.
-        offset: of the first byte.
+        name: the path of the file below /proc/PID.
+        max_bytes: the maximum to read.
+        offset: the position of the first byte.
 
     Raises:
-        CollectorError: this service or the machine has run out of descriptors or memory, so nothing is known.
+        CollectorError: this service or the machine has run out of descriptors or memory.
     """
     try:
-        return read_or_fail(pid, name, most, offset)
+        return read_or_raise(pid, name, max_bytes, offset)
     except OSError:
         return None
 
 
-def read_or_fail(pid: int, name: str, most: int, offset: int = 0) -> bytes:
-    """Return what :func:`read` does.
+def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes:
+    """Return bytes of a file of a process, as :func:`read` does.
 
     Raises:
-        OSError: the process is gone, or does not let this user read the file.
+        OSError: the process is gone or the file is not readable.
         CollectorError: as for :func:`read`.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            content = os.pread(descriptor, min(most, _FIRST_BYTES), offset)
-            if len(content) == _FIRST_BYTES < most:  # a shorter one has ended
-                content += os.pread(descriptor, most - _FIRST_BYTES, offset + _FIRST_BYTES)
+            content = os.pread(descriptor, min(max_bytes, _FIRST_READ_BYTES), offset)
+            if len(content) == _FIRST_READ_BYTES < max_bytes:  # the file may be longer
+                content += os.pread(descriptor, max_bytes - _FIRST_READ_BYTES, offset + _FIRST_READ_BYTES)
             return content
         finally:
             os.close(descriptor)
     except OSError as error:
-        give_up_if_exhausted(error)
+        raise_if_exhausted(error)
         raise
 
 
-def give_up_if_exhausted(error: OSError) -> None:
-    """Raise CollectorError if the error is not about the process: this service can open no file at all."""
+def raise_if_exhausted(error: OSError) -> None:
+    """Raise CollectorError if the error is not about one process, because no file can be opened at all."""
     if error.errno in _EXHAUSTED:
         raise CollectorError(
-            f"/proc: cannot be read: {error.strerror}; see who has so many files open, or raise LimitNOFILE, MemoryMax"
+            f"/proc: cannot be read: {error.strerror}; find what has so many files open, or raise"
+            " LimitNOFILE, MemoryMax"
         ) from None
 
 
-def command(pid: int) -> str:
-    """Return the short name of a process; empty if it is gone. At most 15 bytes, which the process can change."""
+def command_name(pid: int) -> str:
+    """Return the short name of a process, of up to 15 bytes that it can change; empty if it is gone."""
     return decode((read(pid, "comm", _COMMAND_BYTES) or b"").removesuffix(b"\n"))
 
 
-def layout(pid: int) -> Layout | None:
-    """Return where arguments and variables of a process are in its memory; None if it is gone.
+def memory_layout(pid: int) -> MemoryLayout | None:
+    """Return where the arguments and variables of a process are in its memory; None if it is gone.
 
-    The name of the process, in parentheses, can have spaces and parentheses in it: the last one ends it.
+    The name of the process in /proc/PID/stat may contain parentheses, so it ends at the last one.
     """
     stat = read(pid, "stat", _STAT_BYTES) or b""
     addresses = stat[stat.rfind(b")") + 1 :].split()[_ADDRESSES]
-    return Layout(*map(int, addresses)) if len(addresses) == len(Layout._fields) else None
+    return MemoryLayout(*map(int, addresses)) if len(addresses) == len(MemoryLayout._fields) else None
 
 
 def inner_pids(pid: int) -> tuple[int, ...]:
-    """Return the pids of a process in the pid namespaces below the one of this service (NSpid of proc_pid_status(5)).
+    """Return the pids of a process in the pid namespaces below that of this service (NSpid of proc_pid_status(5)).
 
-    Empty for a process that is in no other namespace, as of all that are in no container, or that is gone.
+    Empty for a process in the pid namespace of this service, which most processes outside containers are, or if gone.
     """
     found = _NAMESPACE_PIDS.search(read(pid, "status", _STATUS_BYTES) or b"")
     return tuple(map(int, found[1].split()))[1:] if found else ()
 
 
-def directory(pid: int) -> os.stat_result | None:
-    """Return what stat(2) says of the directory of a process; None if it is gone, or hidden from this user.
+def stat_directory(pid: int) -> os.stat_result | None:
+    """Return the stat(2) result of /proc/PID; None if the process is gone, or hidden from this user.
 
-    It belongs to the effective user, or to root where the process has changed its user and executed nothing since
-    (proc(5)).
+    The owner is the effective user, or root if the process has changed its user without an execve(2) since (proc(5)).
     """
     try:
         return os.stat(f"/proc/{pid}")
     except OSError as error:
-        give_up_if_exhausted(error)
+        raise_if_exhausted(error)
         return None
 
 
-def in_first_pid_namespace() -> bool:
-    """Return whether this service sees all processes of the machine, under the pids that the driver knows."""
+def in_initial_pid_namespace() -> bool:
+    """Return whether this service runs in the initial pid namespace, whose pids the driver reports."""
     try:
-        return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+        return os.stat("/proc/self/ns/pid").st_ino == _PROC_PID_INIT_INO
     except OSError as error:
-        give_up_if_exhausted(error)
+        raise_if_exhausted(error)
         return False
 
 
 def sees_machine() -> bool:
-    """Tell whether no process of the machine is hidden from this service: by a pid namespace, or by hidepid of proc(5).
+    """Return whether this service sees all processes: neither a pid namespace nor hidepid of proc(5) hides any.
 
-    Process 1 is root's, which hidepid hides from all but root and a group that may see everything.
+    Process 1 belongs to root. hidepid hides it from everybody but root and the group that may see all processes.
     """
-    return in_first_pid_namespace() and read(1, "status", 1) is not None
+    return in_initial_pid_namespace() and read(1, "status", 1) is not None
 
 
 def login_uid(pid: int) -> int | None:
-    """Return who logged in; su and sudo leave that as it was. None for a process that no login led to."""
+    """Return the uid that logged in, which su and sudo do not change; None for a process without a login."""
     content = read(pid, "loginuid", 16) or b""
     return int(content) if content.isdigit() and int(content) != NO_LOGIN else None
 
 
-def namespace_owner(pid: int) -> int | None:
-    """Return who made the user namespace of the process; None where it is that of this service, or not to be seen."""
+def user_namespace_owner(pid: int) -> int | None:
+    """Return the uid that created the user namespace of a process; None if it is this service's own, or not visible."""
     path = f"/proc/{pid}/ns/user"
     try:
         if os.stat(path).st_ino == os.stat("/proc/self/ns/user").st_ino:
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        give_up_if_exhausted(error)
+        raise_if_exhausted(error)
         return None
     try:
-        return _owner_of(descriptor)
+        return _namespace_owner(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _owner_of(descriptor: int) -> int | None:
+def _namespace_owner(descriptor: int) -> int | None:
     uid = bytearray(4)
     try:
-        fcntl.ioctl(descriptor, _OWNER_OF_NAMESPACE, uid)
+        fcntl.ioctl(descriptor, _NS_GET_OWNER_UID, uid)
     except OSError:
         return None
     number: int = struct.unpack("=I", uid)[0]
@@ -188,9 +188,9 @@ def _owner_of(descriptor: int) -> int | None:
 
 
 def host_memory() -> HostMemory | None:
-    """Return how much memory the host has and how much of it programs could take; None where it cannot be read."""
+    """Return the total and available memory of the host; None if it cannot be read."""
     try:
         memory = psutil.virtual_memory()
-    except (OSError, ValueError, KeyError):  # /proc/meminfo that cannot be read, or lacks lines
+    except (OSError, ValueError, KeyError):  # /proc/meminfo is not readable, or lacks lines
         return None
     return HostMemory(memory.total, memory.available) if 0 <= memory.available <= memory.total else None
