@@ -16,8 +16,8 @@ from tools.fuzz.harness import TARGETS
 DEFECTS = {
     "state": "from genvd.collectors.genv import state_parser; state_parser.clean = str",
     "environment": (
-        "from genvd.collectors.host import processes; from tests.property import holds;"
-        "holds.environment_variable = lambda block, name: processes.environment_variable(block[:64], name)"
+        "from genvd.collectors.host import process_environment; from tests.property import holds;"
+        "holds.environment_variable = lambda block, name: process_environment.environment_variable(block[:64], name)"
     ),
     "configuration": "import yaml; from genvd.config import yaml_reader; yaml_reader._tree = yaml.compose",
     "web_configuration": "import yaml; from genvd.config import yaml_reader; yaml_reader._tree = yaml.compose",
