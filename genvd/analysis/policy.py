@@ -1,6 +1,6 @@
-"""What is wrong on the machine: rules that environments break, devices promised twice, memory of nobody.
+"""Finds what is wrong: policy violations, oversubscribed GPUs, orphan memory, and processes outside genv.
 
-docs/metrics.md says in words what each of these means.
+docs/metrics.md explains the terms.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ UNATTACHED_DEVICE = "unattached_device"
 DEVICE_LIMIT = "device_limit"
 
 _MPS_SERVER = "nvidia-cuda-mps"
-"""The 15 characters that the kernel keeps of the name of NVIDIA's server, which runs for clients of all kinds."""
+"""The name of NVIDIA's MPS server, of which the kernel keeps 15 characters. It runs for clients of all users."""
 
 
 def violations(environment: Environment, held: int | None) -> Iterator[tuple[str, bool | None]]:
-    """Return the rules that there are for an environment, each with whether it is broken; None if that is not known.
+    """Yield the rules that apply to an environment, and whether each is violated; None if unknown.
 
     Args:
-        environment: an active one.
-        held: how many devices of the machine it holds; None if that is not known.
+        environment: an active environment.
+        held: number of GPUs that it holds; None if unknown.
     """
     uses, known = environment.uses, environment.devices_known
     if environment.memory_limit_bytes is not None:
@@ -43,15 +43,15 @@ def violations(environment: Environment, held: int | None) -> Iterator[tuple[str
 
 
 def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool | None]]:
-    """Return the same of all environments, each with the rule."""
+    """Yield each environment, each rule that applies to it, and whether it is violated; None if unknown."""
     held = None if snapshot.holdings is None else Counter(holding.eid for holding in snapshot.holdings)
     for environment in snapshot.environments or ():
-        for rule, broken in violations(environment, None if held is None else held[environment.eid]):
-            yield environment, rule, broken
+        for rule, violated in violations(environment, None if held is None else held[environment.eid]):
+            yield environment, rule, violated
 
 
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    """Return by device the bytes in use that no live process has, without those that somebody unseen may have."""
+    """Yield each GPU with the bytes in use that were left behind by ended processes."""
     unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
     amounts = {} if snapshot.processes is None else unaccounted_bytes(snapshot.devices or (), snapshot.processes)
     for device in snapshot.devices or ():
@@ -60,7 +60,7 @@ def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
 
 
 def unseen_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
-    """Return by device the bytes in use that somebody may have whom the monitor cannot see."""
+    """Yield each GPU on which unseen processes may have memory, with the number of bytes."""
     unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
     for device in snapshot.devices or ():
         if device.index in unseen:
@@ -68,7 +68,7 @@ def unseen_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
 
 
 def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
-    """Return by device whether more of it is promised than there is; None where that is not known."""
+    """Yield each GPU, and whether its environments asked for more memory than it has; None if unknown."""
     if snapshot.holdings is None:
         return
     holders: dict[int, list[Holding]] = defaultdict(list)
@@ -76,64 +76,64 @@ def oversubscribed(snapshot: Snapshot) -> Iterator[tuple[Device, bool | None]]:
         holders[holding.device_index].append(holding)
     for device in snapshot.devices or ():
         known = device.index not in snapshot.holders_unknown
-        yield device, _promised_twice(device, holders[device.index]) if known else None
+        yield device, _is_oversubscribed(device, holders[device.index]) if known else None
 
 
 def active_eids(snapshot: Snapshot) -> frozenset[str]:
-    """Return the identifiers of all active environments, for :func:`is_unmanaged`."""
+    """Return the eids of all active environments, for :func:`is_unmanaged`."""
     return frozenset(environment.eid for environment in snapshot.environments or ())
 
 
 def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
-    """Tell whether a process computes outside any active environment.
+    """Return whether a process computes outside genv, that is in no active environment.
 
-    What only draws does not count, such as a desktop, nor does the server of NVIDIA's Multi-Process Service that root
-    runs. A process that has ended computes nowhere, and one whose environment is not known is accused of nothing.
+    Graphics-only processes such as a desktop do not count, nor does an MPS server of root. The same holds for ended
+    processes and for processes whose environment is unknown.
     """
     if process.gone or process.environment_unknown:
         return False
     computes = any(use.computes or use.type == "mps" for use in process.uses)
-    serves = process.uid == 0 and process.command == _MPS_SERVER
-    return computes and not serves and process.eid not in active_eids
+    is_mps_server = process.uid == 0 and process.command == _MPS_SERVER
+    return computes and not is_mps_server and process.eid not in active_eids
 
 
 def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:
-    """Count the processes outside of any active environment by whom they run as, "" where that is not known.
+    """Return the number of processes outside genv by username, "" if the user is unknown.
 
-    Who has no other processes than those inside stands there with 0. A process of which it is not known where it runs
-    does not count, but who has one and is not known to have others outside stands there with None.
+    A user whose processes are all in environments has 0. Processes whose environment is unknown do not count; a user
+    who has such a process, and none that is known to be outside genv, has None.
     """
     active = active_eids(snapshot)
-    found: Counter[str] = Counter()
-    unclear = set()
+    numbers: Counter[str] = Counter()
+    unknown = set()
     for process in snapshot.processes or ():
         username = process.username or ""
-        found[username] += is_unmanaged(process, active)
+        numbers[username] += is_unmanaged(process, active)
         if environment_unknown(process):
-            unclear.add(username)
-    return {username: number if number or username not in unclear else None for username, number in found.items()}
+            unknown.add(username)
+    return {username: number if number or username not in unknown else None for username, number in numbers.items()}
 
 
 def environment_unknown(process: Process) -> bool:
-    """Tell whether a live process runs in an environment, or in none, of which nothing is known."""
+    """Return whether a live process may or may not be in an environment."""
     return process.environment_unknown is not None and not process.gone
 
 
 def users_with_unknown_processes(snapshot: Snapshot) -> frozenset[str]:
-    """Return those of whose processes not all are known.
+    """Return the users who may have more GPU processes than the monitor knows.
 
-    They hold a device that does not answer, or of which the driver lists no processes; or there is a process of which
-    it is not known whose it is, which may be anybody's.
+    They hold a GPU that does not answer or does not list its processes. If the user of any process is unknown, all
+    users are returned, because it may belong to each of them.
     """
-    people = frozenset(environment.username for environment in snapshot.environments or () if environment.username)
+    users = frozenset(environment.username for environment in snapshot.environments or () if environment.username)
     if any(process.uid is None and not process.gone for process in snapshot.processes or ()):
-        return people | {process.username for process in snapshot.processes or () if process.username}
+        return users | {process.username for process in snapshot.processes or () if process.username}
     unlisted = {device.index for device in snapshot.devices or () if not device.up or not device.processes_listed}
     return frozenset(h.username for h in snapshot.holdings or () if h.username and h.device_index in unlisted)
 
 
 def count_unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:
-    """Count the processes of :func:`environment_unknown` by the reason for which nothing is known."""
+    """Return the number of live processes whose environment is unknown, by reason."""
     numbers = dict.fromkeys(UNKNOWN_ENVIRONMENT, 0)
     for process in snapshot.processes or ():
         if process.environment_unknown is not None and not process.gone:
@@ -142,15 +142,14 @@ def count_unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, i
 
 
 def _computes_elsewhere(environment: Environment, uses: tuple[EnvironmentUse, ...]) -> bool | None:
-    """Tell whether an environment computes on a device that it does not hold; None if that depends on processes of
-    which it is not known whether they are in it."""
+    """Return whether an environment computes on a GPU that it does not hold; None if an unknown process may do so."""
     if any(use.computes and not use.attached for use in uses):
         return True
     return None if set(environment.possible_device_indices) - set(environment.device_indices) else False
 
 
-def _promised_twice(device: Device, holders: list[Holding]) -> bool | None:
-    if len(holders) < 2:  # a limit of more than there is takes nothing from anybody
+def _is_oversubscribed(device: Device, holders: list[Holding]) -> bool | None:
+    if len(holders) < 2:  # one environment with a too high limit does no harm to others
         return False
     limits = [holder.gpu_memory_bytes for holder in holders]
     known = [limit for limit in limits if limit is not None]

@@ -1,4 +1,4 @@
-"""One look at the machine: ask the collectors, join what they tell, give a Snapshot."""
+"""Builds a Snapshot: runs all collectors and joins their facts."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 
 class SnapshotBuilder:
-    """Looks at the machine; one thread at a time."""
+    """Builds Snapshots, and remembers what is needed from one to the next. Not thread-safe."""
 
     timeout: float
-    """Seconds after which a look goes on without a collector that has not answered; may be changed."""
+    """Seconds to wait for a collector; may be changed."""
 
     groups: DeviceGroups
-    """Which values of the devices are wanted; may be changed."""
+    """The groups of GPU values to collect; may be changed."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class SnapshotBuilder:
         groups: DeviceGroups | None = None,
         pool: WorkerPool | None = None,
     ) -> None:
-        """Make it ready to look.
+        """Create a builder that has built no Snapshot yet.
 
         Args:
-            collectors: what to look at.
-            timeout: initial value of the attribute.
-            groups: likewise; None for the default.
-            pool: the threads that the collectors run in; None for a pool of its own.
+            collectors: the collectors to run.
+            timeout: see :attr:`timeout`.
+            groups: see :attr:`groups`; None for the default.
+            pool: the threads in which the collectors run; None to create a pool.
         """
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
@@ -78,53 +78,49 @@ class SnapshotBuilder:
         self._unknown_counts: dict[UnknownEnvironment, int] = {}
         self._peaks = MemoryPeaks()
         self._last_uuids = LastUuids()
-        self.idle_clock = IdleClock()
-        """For how long environments do nothing; what it remembers may outlive this machine."""
-        self.first_seen = FirstSeenTracker()
-        """Since when they are there, as far as is known; likewise."""
-        self.renumbering = RenumberingDetector()
-        """Of which devices the attachments are; likewise."""
-        self.known_accounts = KnownAccounts()
-        """What people are called while the name service does not say so; likewise."""
-        self._times_are_claims = collectors.mode == "live"
+        self._idle_clock = IdleClock()
+        self._first_seen = FirstSeenTracker()
+        self._renumbering = RenumberingDetector()
+        self._known_accounts = KnownAccounts()
+        self._check_times = collectors.mode == "live"
 
     def build(self, service: ServiceStatus) -> Snapshot:
-        """Return what the machine looks like now. It never raises for what the machine does."""
-        facts = self._ask()
-        people = self._people(facts)
-        snapshot = self._snapshot(service, facts, people)
+        """Collect, and return the result. It never raises because of the state of the machine."""
+        facts = self._collect()
+        joined = self._join(facts)
+        snapshot = self._snapshot(service, facts, joined)
         self._log_unknown_environments(snapshot)
         return snapshot
 
-    def _snapshot(self, service: ServiceStatus, facts: _Facts, people: _People) -> Snapshot:
+    def _snapshot(self, service: ServiceStatus, facts: _Facts, joined: _Joined) -> Snapshot:
         return Snapshot(
             timestamp=time.time(),
             service=service,
             collectors=facts.statuses,
-            # Who works in an environment has genv, wherever it is.
-            genv_installed=True if people.environments else facts.genv_command,
+            # An active environment proves that genv is installed, wherever it is.
+            genv_installed=True if joined.environments else facts.genv_command,
             driver_state=facts.driver_state,
             driver=facts.gpu.driver if facts.gpu else None,
             devices=facts.gpu.devices if facts.gpu else None,
             host_memory=facts.gpu.host_memory if facts.gpu else None,
-            processes=people.processes,
-            environments=people.environments,
-            users=people.users,
-            holdings=people.holdings,
-            holders_unknown=people.holders_unknown,
+            processes=joined.processes,
+            environments=joined.environments,
+            users=joined.users,
+            holdings=joined.holdings,
+            holders_unknown=joined.holders_unknown,
             missing_devices=self._missing.update(
                 facts.gpu.devices if facts.gpu and facts.driver_state == "ok" else None
             ),
             sees_machine=facts.processes is None or facts.processes.sees_machine,
-            unseen_memory=people.unseen_memory,
+            unseen_memory=joined.unseen_memory,
             attached_device_indices=(
-                None if people.environments is None else join.attached_devices(people.environments)
+                None if joined.environments is None else join.attached_devices(joined.environments)
             ),
             rejected_claims=self._claims.totals(),
         )
 
     def _log_unknown_environments(self, snapshot: Snapshot) -> None:
-        """Log for which reasons it is not known in which environments processes run, but for what is so for once."""
+        """Log why environments of processes are unknown; "unreadable" only from the second collection in a row on."""
         if snapshot.processes is None:
             return
         numbers = policy.count_unknown_environments(snapshot)
@@ -137,24 +133,28 @@ class SnapshotBuilder:
         self._unknown_counts = numbers
 
     def restart_state(self, snapshot: Snapshot) -> RestartState | None:
-        """Return what the next start of the monitor should know of its last look; None if that is not known."""
+        """Return the state to save for the next start of the monitor; None if the environments are unknown."""
         if snapshot.holdings is None or snapshot.environments is None:
             return None
-        times = self.first_seen.to_save(snapshot.environments, snapshot.holdings)
-        devices = self.renumbering.to_save(snapshot.environments)
-        return RestartState(self.idle_clock.last_work, times, devices, self.known_accounts.accounts, boot_id())
+        times = self._first_seen.to_save(snapshot.environments, snapshot.holdings)
+        attachments = self._renumbering.to_save(snapshot.environments)
+        return RestartState(self._idle_clock.last_work, times, attachments, self._known_accounts.accounts, boot_id())
 
     def restore(self, state: RestartState) -> None:
-        """Go on from what :meth:`remembered` returned before the monitor was started."""
+        """Continue with what :meth:`restart_state` returned before the restart."""
         state = state.for_boot(boot_id())
-        self.idle_clock.restore(state.last_work)
-        self.first_seen.restore(state.times)
-        self.renumbering.restore(state.attachments)
+        self._idle_clock.restore(state.last_work)
+        self._first_seen.restore(state.times)
+        self._renumbering.restore(state.attachments)
         self._last_uuids.recall(Identity(one.uuid, one.pci_bus_id) for one in state.attachments)
-        self.known_accounts.restore(state.accounts)
+        self._known_accounts.restore(state.accounts)
 
-    def _ask(self) -> _Facts:
-        """Ask all collectors: who can be asked at once, and then who can be asked only by what those have told."""
+    def reset_first_seen(self) -> None:
+        """Forget when genv's files were last read, because other files are read from now on."""
+        self._first_seen.reset()
+
+    def _collect(self) -> _Facts:
+        """Run all collectors, first those that need no input from others."""
         began, deadline = Moment.now(), time.monotonic() + self.timeout
         self._gpus.start(GpuRequest(deadline, self.groups), deadline)
         self._genv.start(None, deadline)
@@ -162,25 +162,25 @@ class SnapshotBuilder:
         gpu, gpu_status = self._gpus.result()
         gpu = replace(gpu, devices=self._last_uuids.take(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.result()
-        # By the times as genv's files have them, which tell one attachment from a later one.
-        unclear = self.renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN
+        # Before the times are corrected, because the original ones distinguish an attachment from a later one.
+        uncertain = self._renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN
         command, command_status = self._genv_command.result()
         deadline = time.monotonic() + self.timeout
         self._processes.start(_process_request(gpu, genv, self._orphan_memory), deadline)
         processes, processes_status = self._processes.result()
-        if genv and processes and self._times_are_claims:
-            genv = self.first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
+        if genv and processes and self._check_times:
+            genv = self._first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = resolve_owners(genv, processes, self._memberships) if genv and processes else ((), ())
         request = join.account_request(processes or ProcessFacts(), owned)
         self._accounts.start(request, deadline)
         answer, accounts_status = self._accounts.result()
-        accounts = self.known_accounts.update(answer, request)
+        accounts = self._known_accounts.update(answer, request)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
-        return _Facts(gpu, genv, unclear, command, processes, accounts, owned, rejections, state, statuses)
+        return _Facts(gpu, genv, uncertain, command, processes, accounts, owned, rejections, state, statuses)
 
-    def _people(self, facts: _Facts) -> _People:
-        """Join what the collectors told into who does what; count the claims that do not hold."""
+    def _join(self, facts: _Facts) -> _Joined:
+        """Join the facts, and count the rejected claims."""
         gpu, genv, known = facts.gpu, facts.genv, facts.processes
         processes, rejections = None, facts.rejections
         accounts = add_record_names(facts.owned, facts.accounts)
@@ -191,13 +191,13 @@ class SnapshotBuilder:
         processes = self._peaks.add_process_peaks(processes, devices)
         unseen = self._unseen_memory(facts, processes)
         if not genv or not known:
-            return _People(processes, unseen_memory=unseen)
-        hidden = frozenset(one.device_index for one in unseen)
-        possible = possible_use(processes or (), known, facts.owned, facts.accounts, hidden)
+            return _Joined(processes, unseen_memory=unseen)
+        unseen_devices = frozenset(one.device_index for one in unseen)
+        possible = possible_use(processes or (), known, facts.owned, facts.accounts, unseen_devices)
         environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
-        holdings, unclear = facts.uncertain.split_holdings(environments, holdings)
-        idle = self.idle_clock.update(environments, (*holdings, *unclear))
+        holdings, uncertain = facts.uncertain.split_holdings(environments, holdings)
+        idle = self._idle_clock.update(environments, (*holdings, *uncertain))
         environments = activity.add_activity(environments, genv.attachments, processes, devices, idle, possible)
         environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
         self._memberships = memberships(facts.owned)
@@ -206,7 +206,7 @@ class SnapshotBuilder:
         holders_unknown = facts.uncertain.uncertain_devices(environments)
         if not known.sees_machine:
             holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)
-        return _People(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
+        return _Joined(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
 
     def _unseen_memory(self, facts: _Facts, processes: tuple[Process, ...] | None) -> tuple[UnseenMemory, ...]:
         gpu, known = facts.gpu, facts.processes
@@ -218,7 +218,7 @@ class SnapshotBuilder:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the collectors told in one look; None where one does not answer."""
+    """The results of all collectors; None for those that did not answer."""
 
     gpu: GpuFacts | None
     genv: GenvFacts | None
@@ -233,8 +233,8 @@ class _Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class _People:
-    """Who does what; None where that is not known."""
+class _Joined:
+    """The joined facts; None if unknown."""
 
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None

@@ -82,7 +82,7 @@ POLICY = (
         "1 when the memory limits of the environments with this GPU attached add up to more memory than it has, or"
         " several have it attached and one of them has no limit; else 0.",
         ("index",),
-        lambda s: (((device.index,), promised_twice) for device, promised_twice in policy.oversubscribed(s)),
+        lambda s: (((device.index,), is_oversubscribed) for device, is_oversubscribed in policy.oversubscribed(s)),
     ),
 )
 """The group ``policy``."""

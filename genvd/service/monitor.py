@@ -189,7 +189,7 @@ class Monitor:
         self._builder.groups = device_groups(config)
         if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
-            self._builder.first_seen.reset()
+            self._builder.reset_first_seen()
 
     def reloaded(self, *, successful: bool) -> None:
         """Remember how the last reload of the configuration went."""
