@@ -1,7 +1,7 @@
-"""Passwords: checked one at a time, in a thread of their own, and never so many that it costs the machine much.
+"""HTTP basic authentication (RFC 7617): one password is checked at a time, in a separate thread.
 
-A password that was right once is known from then on, so that a scraper pays for it once; and so is one that was wrong,
-so that nobody is delayed by it twice. Who waits for whom: :mod:`genvd.web.login_queue`.
+Results are cached, so each scraper pays for the slow check once, and a wrong password delays others only once. The
+order of the checks is decided by :mod:`genvd.web.login_queue`.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ log = logging.getLogger(__name__)
 
 
 MAX_CPU_SHARE = 0.25
-"""Of one processor core, at most, goes into wrong passwords."""
+"""The share of one CPU core that may be spent on wrong passwords."""
 
 MAX_CACHED = 1024
-"""Passwords that were right and are remembered, as digests; and as many that were wrong."""
+"""The number of correct credentials whose digests are cached, and also of wrong ones."""
 
 _MAX_PASSWORD_BYTES = 72
-"""Of a password count; bcrypt sees no more."""
+"""bcrypt ignores the bytes of a password after these."""
 
 _MAX_AUTHORIZATION_CHARACTERS = 1024
-"""Of the field. A name and the bytes of a password that count need a fraction of it."""
+"""Maximum length of the Authorization field. A user name and the significant bytes of a password need much less."""
 
 _UNMATCHABLE_DIGEST = "." * 53
 
 
 def parse_credentials(headers: Headers) -> Credentials | None:
-    """Return what a client says in the Authorization field (RFC 7617), None if that is nothing of use."""
+    """Return the credentials in the Authorization field (RFC 7617), None if there are none that are valid."""
     fields = headers.get_all("authorization")
     if len(fields) != 1 or len(fields[0]) > _MAX_AUTHORIZATION_CHARACTERS:
         return None
@@ -56,55 +56,55 @@ def parse_credentials(headers: Headers) -> Credentials | None:
         user, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):
         return None
-    if not colon or b"\0" in password:  # which bcrypt cannot have hashed
+    if not colon or b"\0" in password:  # bcrypt cannot hash null bytes
         return None
     return Credentials(user.decode("utf-8", "backslashreplace"), password[:_MAX_PASSWORD_BYTES])
 
 
 class BasicAuth:
-    """Who may come in, and which credentials were right or wrong before."""
+    """The users, and a cache of credentials that were checked before."""
 
     def __init__(self) -> None:
         self._users: Mapping[str, str] = {}
-        self._most_cost = 0
+        self._max_cost = 0
         self._key = os.urandom(32)
         self._right: OrderedDict[bytes, bool] = OrderedDict()
         self._wrong: OrderedDict[bytes, bool] = OrderedDict()
 
     def set_users(self, users: Mapping[str, str]) -> None:
-        """Say who may come in: names, and passwords hashed with bcrypt."""
+        """Replace the users, given as names with bcrypt hashes."""
         self._users = users
-        self._most_cost = max(map(bcrypt_cost, users.values()), default=0)
+        self._max_cost = max(map(bcrypt_cost, users.values()), default=0)
 
     def cached_outcome(self, credentials: Credentials) -> Outcome | None:
-        """Return what these credentials were found to be before, if that still holds; None if it is not known."""
+        """Return the cached result for these credentials; None if there is none, or if the user's hash has changed."""
         digest = self.digest(credentials)
-        for known, outcome in ((self._right, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
+        for cached, outcome in ((self._right, Outcome.RIGHT), (self._wrong, Outcome.WRONG)):
             with suppress(KeyError):
-                known.move_to_end(digest)
+                cached.move_to_end(digest)
                 return outcome
         return None
 
     def verify(self, credentials: Credentials) -> bool:
-        """Tell whether the password is right, which takes as long whether there is such a user or not."""
+        """Return whether the password is correct. An unknown user takes as long as a wrong password."""
         stored = self._users.get(credentials.user)
-        if _matches(credentials.password, stored or _decoy_hash(self._most_cost)) and stored is not None:
+        if _matches(credentials.password, stored or _decoy_hash(self._max_cost)) and stored is not None:
             return True
-        # A cheaper hash must not tell that there is such a user: what is missing to the dearest one is added. Each
-        # step of cost doubles the work.
-        for step in range(bcrypt_cost(stored) if stored else self._most_cost, self._most_cost):
+        # Hashes of different costs must not reveal which users exist, so the difference to the highest cost is spent
+        # on decoys. Each step of cost doubles the work.
+        for step in range(bcrypt_cost(stored) if stored else self._max_cost, self._max_cost):
             _matches(credentials.password, _decoy_hash(step))
         return False
 
     def cache(self, digest: bytes, *, right: bool) -> None:
-        """Remember what was found of credentials, whose digest was made before they were checked."""
-        remembered = self._right if right else self._wrong
-        remembered[digest] = right
-        while len(remembered) > MAX_CACHED:
-            remembered.popitem(last=False)
+        """Cache the result for credentials. Their digest must have been computed before they were checked."""
+        cached = self._right if right else self._wrong
+        cached[digest] = right
+        while len(cached) > MAX_CACHED:
+            cached.popitem(last=False)
 
     def digest(self, credentials: Credentials) -> bytes:
-        """Return what is remembered of credentials; it is of no use to anybody, and ends with the hash."""
+        """Return the cache key of credentials: a keyed digest that changes with the user's hash."""
         digest = hashlib.blake2b(key=self._key, digest_size=16)
         for part in (credentials.user.encode(), self._users.get(credentials.user, "").encode(), credentials.password):
             digest.update(len(part).to_bytes(8, "big") + part)
@@ -112,7 +112,7 @@ class BasicAuth:
 
 
 class PasswordChecker:
-    """Checks what is not known yet, one after the other, for the requests of one event loop."""
+    """Checks credentials that are not cached yet, one after the other, for the requests of one event loop."""
 
     def __init__(self, basic_auth: BasicAuth) -> None:
         self._basic_auth = basic_auth
@@ -122,16 +122,16 @@ class PasswordChecker:
         self._errors = ErrorLog(log)
 
     async def check(self, credentials: Credentials, address: str) -> Outcome:
-        """Return what becomes of credentials that a client at this address gives, once it is their turn."""
-        known = self._basic_auth.cached_outcome(credentials)
-        if known is not None:
-            return known
+        """Return the result for credentials that a client at this address sent. It may have to wait for its turn."""
+        cached = self._basic_auth.cached_outcome(credentials)
+        if cached is not None:
+            return cached
         waiter = asyncio.get_running_loop().create_future()
         entry = Entry(self._basic_auth.digest(credentials), credentials, client_group(address))
-        waits, left = self._queue.join(entry, waiter)
-        if left:
-            _resolve(left, Outcome.UNCHECKED)
-        if not waits:
+        queued, evicted = self._queue.join(entry, waiter)
+        if evicted:
+            _resolve(evicted, Outcome.UNCHECKED)
+        if not queued:
             return Outcome.UNCHECKED
         if self._running is None:
             self._running = asyncio.create_task(self._run())
@@ -151,9 +151,9 @@ class PasswordChecker:
         self._running = None
 
     def _check(self, credentials: Credentials) -> tuple[Outcome, float]:
-        """Return the outcome, and the seconds of a processor core that it took."""
-        if known := self._basic_auth.cached_outcome(credentials):  # since it came into the line
-            return known, 0.0
+        """Return the result and the CPU seconds that it took."""
+        if cached := self._basic_auth.cached_outcome(credentials):  # checked since it was queued
+            return cached, 0.0
         started = time.thread_time()
         digest = self._basic_auth.digest(credentials)
         try:
@@ -162,24 +162,24 @@ class PasswordChecker:
             self._errors.defect("check", "checking a password", error)
             right = False
         else:
-            self._errors.clear("check", "passwords are checked again")
+            self._errors.clear("check", "password checks work again")
             self._basic_auth.cache(digest, right=right)
         return (Outcome.RIGHT if right else Outcome.WRONG), time.thread_time() - started
 
     def close(self) -> None:
-        """Check nothing further; it is not waited for what is being checked."""
+        """Stop checking, without waiting for the check in progress."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _decoy_hash(steps: int) -> str:
-    """Return a hash of that cost, of no password that anybody has."""
+    """Return a bcrypt hash of that cost that no password matches."""
     return f"$2b${steps:02}${_UNMATCHABLE_DIGEST}"
 
 
 def _matches(password: bytes, hashed: str) -> bool:
-    import bcrypt  # only where there are users
+    import bcrypt  # an optional dependency, needed only with users
 
-    return bool(bcrypt.checkpw(password, hashed.replace("$2y$", "$2b$").encode()))  # the same thing (crypt(5))
+    return bool(bcrypt.checkpw(password, hashed.replace("$2y$", "$2b$").encode()))  # both mean the same (crypt(5))
 
 
 def _resolve(entry: Entry, outcome: Outcome) -> None:

@@ -1,6 +1,6 @@
-"""When certificates in PEM form are valid.
+"""Reads the validity period of certificates in PEM form.
 
-Python's ssl tells that of a certificate of a peer that it trusts, and of CAs; not of what it serves itself.
+Python's ssl returns it only for trusted certificates of a peer and for CAs, not for the server's own certificate.
 """
 
 from __future__ import annotations
@@ -14,31 +14,28 @@ from operator import itemgetter
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 _SEQUENCE, _INTEGER, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
-"""Tags of DER (X.690, section 8)."""
+"""DER tags (X.690, section 8)."""
 
 _FORMATS = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
-"""Of times in certificates (RFC 5280, section 4.1.2.5)."""
+"""The formats of times in certificates (RFC 5280, section 4.1.2.5)."""
 
 _UTC_TIME_BEGINS = 1950
-"""The first of the hundred years that a UTCTime can be in."""
+"""The first year of a UTCTime, which has two digits for the year."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When the certificates of a file are valid; Unix times in seconds."""
+    """The validity of the certificates in a file, in Unix times."""
 
     not_before: float
     not_after: float
-    """Both of the certificate that ends first."""
+    """The validity of the certificate that expires first."""
     all_begun: float
-    """When the last of them begins."""
+    """The latest start of validity."""
 
 
 def validity(content: bytes) -> Validity | None:
-    """Return when the certificates in a PEM file are valid.
-
-    None where there is no certificate, or one of them does not say it in a way that is understood.
-    """
+    """Return the validity of the certificates in a PEM file; None if there are none, or if one cannot be parsed."""
     try:
         found = [_validity_of(ssl.PEM_cert_to_DER_cert(pem)) for pem in _PEM.findall(content.decode("latin-1"))]
     except (ValueError, IndexError, OverflowError):
@@ -77,11 +74,11 @@ def _time(tag: int, text: bytes) -> float:
 
 
 def _element(data: bytes) -> tuple[int, bytes, bytes]:
-    """Return tag and content of the first element, and what is behind it."""
+    """Return the tag and the content of the first DER element, and the data after it."""
     tag, length, begin = data[0], data[1], 2
     if length & 0x80:
         begin += length & 0x7F
         length = int.from_bytes(data[2:begin], "big")
     if begin + length > len(data):
-        raise ValueError("cut off")
+        raise ValueError("truncated")
     return tag, data[begin : begin + length], data[begin + length :]

@@ -1,4 +1,4 @@
-"""The open connections: what each waits for, for how long it may, and who has to go when there is no room."""
+"""The table of open connections, their timeouts, and the choice of the connection to close when there are too many."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_CONNECTIONS = 3072
-"""Connections at a time. Each takes 4 KiB, and up to 30 more for a request that has not come as a complete."""
+"""Maximum number of open connections. Each takes 4 KiB, and up to 30 KiB more for an incomplete request."""
 
 MAX_TLS_CONNECTIONS = 1024
-"""Connections on which TLS has begun, each of which takes tens of KiB. There are more as long as nothing has come."""
+"""Maximum number of connections that have begun TLS, each of which takes tens of KiB."""
 
 _RESERVE = 128
-"""Descriptors that are left to everything else: files of genv and of /proc, the driver's devices, children."""
+"""File descriptors for everything else: genv's files, /proc, the driver's devices, child processes."""
 
 _WANTED_DESCRIPTORS = MAX_CONNECTIONS + 2 * _RESERVE
 
 
-class Stage(enum.IntEnum):  # numbers are looked up faster, and each request comes into several stages
-    """What a connection waits for. The order is that in which they have to go."""
+class Stage(enum.IntEnum):  # an IntEnum is faster as a dictionary key, and each request passes several stages
+    """What a connection is waiting for. Connections of lower stages are closed first."""
 
     LINGERING = 0
-    """It is refused already; what the client still sends is thrown away, so that it can read why."""
+    """It was rejected. What the client still sends is discarded, so that it can read the response."""
     NEW = 1
-    """It has not sent one complete request yet."""
+    """It has not sent a complete request yet."""
     AUTHENTICATING = 2
     """Its password is being checked."""
     SENDING = 3
-    """It gets an answer and has not taken all of it."""
+    """The client has not received the complete response yet."""
     RECEIVING = 4
-    """It had an answer, and has begun to send the next request."""
+    """It has received a response, and has begun to send the next request."""
     IDLE = 5
-    """It had an answer, and may ask again."""
+    """It has received a response, and may send another request."""
 
 
 TIMEOUTS = {
@@ -45,30 +45,30 @@ TIMEOUTS = {
     Stage.AUTHENTICATING: 10.0,
     Stage.SENDING: 10.0,
     Stage.RECEIVING: 10.0,
-    Stage.IDLE: 120.0,  # longer than scrape intervals, so that the connection is used again
+    Stage.IDLE: 120.0,  # longer than scrape intervals, so that Prometheus can reuse the connection
 }
-"""How long a connection may stay in a stage."""
+"""Seconds that a connection may stay in a stage."""
 
 _SHARE = 8
-"""Each stage may have an eighth of all places before one of its connections has to go for a new one.
+"""Each stage may have an eighth of all connections before one of them is closed for a new one.
 
-So whoever opens connections and leaves them lying about, however that is done, shuts out himself and not those who
-ask and take the answer; and those, however many they are, leave some places to who comes new.
+So a client that opens connections and does not use them blocks only itself, and many well-behaved clients still leave
+room for new ones.
 """
 
 
 class Staged(Protocol):
-    """A connection, as far as it matters here."""
+    """A connection that has a stage."""
 
     stage: Stage | None
-    """None before it is put into a stage, and once it is removed."""
+    """None before the connection is added, and after it is removed."""
 
 
 _Connection = TypeVar("_Connection", bound=Staged)
 
 
 class Connections(Generic[_Connection]):
-    """All open connections, by stage, each stage in the order in which they came into it."""
+    """All open connections by stage. Within a stage, the one that entered it first comes first."""
 
     def __init__(self) -> None:
         self._stages: dict[Stage, dict[_Connection, None]] = {stage: {} for stage in Stage}
@@ -80,34 +80,30 @@ class Connections(Generic[_Connection]):
         return iter(self.in_stage(*Stage))
 
     def put(self, connection: _Connection, stage: Stage) -> None:
-        """Note that a connection, which may be a new one, comes into a stage."""
+        """Move a connection to a stage; add it if it is new."""
         self.remove(connection)
         connection.stage = stage
         self._stages[stage][connection] = None
 
     def remove(self, connection: _Connection) -> None:
-        """Forget a connection; its stage is None from now on."""
+        """Remove a connection, if it is in the table, and set its stage to None."""
         if connection.stage is not None:
             del self._stages[connection.stage][connection]
             connection.stage = None
 
     def in_stage(self, *stages: Stage) -> list[_Connection]:
-        """Return the connections that are in one of the stages, the oldest of each first."""
+        """Return the connections in these stages, the oldest of each stage first."""
         return [connection for stage in stages for connection in self._stages[stage]]
 
     def victim_if_full(self, limit: int) -> _Connection | None:
-        """Return the connection that has to go before another can come; None while there is room.
-
-        Args:
-            limit: how many connections there may be.
-        """
+        """Return the connection to close before a new one is added; None if the limit is not reached."""
         return self.victim(limit) if len(self) >= limit else None
 
     def victim(self, limit: int) -> _Connection | None:
-        """Return the connection that is missed the least, None if there is none.
+        """Return the connection to close first; None if there are no connections.
 
         Args:
-            limit: how many connections there may be.
+            limit: maximum number of connections.
         """
         for stage in Stage:
             if len(self._stages[stage]) > limit // _SHARE:
@@ -116,7 +112,7 @@ class Connections(Generic[_Connection]):
 
 
 def connection_limit() -> int:
-    """Return how many connections there may be with the limit on descriptors as it is now."""
+    """Return the maximum number of connections under the current limit on file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -124,9 +120,9 @@ def connection_limit() -> int:
 
 
 def raise_descriptor_limit() -> None:
-    """Allow this process as many descriptors as the most connections take, as far as the hard limit goes."""
+    """Raise the soft limit on file descriptors to what the connections need, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _WANTED_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # a sandbox may not let it; then there are fewer connections
+        with suppress(OSError, ValueError):  # if a sandbox forbids it, there are fewer connections
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

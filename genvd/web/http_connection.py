@@ -1,4 +1,4 @@
-"""One client: its requests are read by h11 and answered one at a time (RFC 9112)."""
+"""One HTTP/1.1 connection: h11 parses its requests, and they are answered one after the other (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_DISCARDED = 1024 * 1024
-"""Bytes that a client may still send after it was refused, so that it gets to read why."""
+"""Bytes that are read and discarded after a rejected request, so that the client can read the response."""
 
 
 class Context:
-    """What all connections of a server have in common."""
+    """What all connections of a server share."""
 
     def __init__(self, handler: RequestHandler, security: Security, errors: ErrorLog) -> None:
         self.handler = handler
         self.security = security
         self.errors = errors
         self.connections: Connections[HttpConnection] = Connections()
-        """Without TLS, or before it has begun."""
+        """Connections without TLS, or before the TLS handshake."""
         self.encrypted: Connections[HttpConnection] = Connections()
-        """With TLS, which takes memory."""
+        """Connections with TLS, which take more memory."""
         self.stopping = False
-        """Whether each connection ends with the answer that it waits for."""
+        """Whether each connection is closed after the current response."""
 
 
 class HttpConnection:
-    """One client, from when it is accepted to the end."""
+    """One connection, from accept to close."""
 
     def __init__(self, context: Context, accepted: socket.socket, address: str, tls: Tls | None) -> None:
-        """Take a connected socket over.
+        """Take over a connected socket and serve it in a task.
 
         Args:
-            context: what all connections have in common.
-            accepted: the socket, which does not block.
-            address: of the client, without the port.
-            tls: what encrypts the connection; when it is configured anew, the client has to come anew.
+            context: what all connections of the server share.
+            accepted: the socket, which must be non-blocking.
+            address: the client's address, without the port.
+            tls: the TLS settings; when they are reloaded, the client must connect again.
         """
         self.stage: Stage | None = None
         self._context = context
@@ -66,18 +66,18 @@ class HttpConnection:
         plain = PlainStream(accepted)
         self._stream: Stream = TlsStream(plain, tls, self._begin_tls) if tls else plain
         self._http: h11.Connection | None = None
-        """None while nothing of a request has come, so that who rests costs little."""
+        """None until a request begins, so that idle connections take little memory."""
         self._wants_body = True
         self._unread_body = False
-        """Whether bytes may come that are no request."""
+        """Whether the client may send bytes that are not a request."""
         self._rejection: Response | None = None
-        """The answer to a client that was too slow, or sent no request."""
+        """The response to a client that was too slow or sent an invalid request."""
         self._timer: asyncio.TimerHandle | None = None
         self.enter(Stage.NEW)
         self.task = asyncio.create_task(self._run())
 
     def enter(self, stage: Stage) -> None:
-        """Come into a stage, in which it may stay for so long."""
+        """Enter a stage, and start its timeout."""
         self._table.put(self, stage)
         if self._timer:
             self._timer.cancel()
@@ -91,7 +91,7 @@ class HttpConnection:
         self.enter(Stage.NEW)
 
     def close(self) -> None:
-        """End the connection, whatever it waits for."""
+        """Close the connection at once."""
         if self.stage is None:
             return
         self._table.remove(self)
@@ -113,31 +113,31 @@ class HttpConnection:
         self.close()
 
     async def _run(self) -> None:
-        """Serve the client until one side ends the connection."""
+        """Serve the client until one side closes the connection."""
         try:
             await self._serve(self._stream)
-        except (OSError, ValueError) as error:  # whoever goes away is not worth a line in the log
-            log.debug("connection from %s ended: %s", self._address, error)
-            error.__traceback__ = None  # of which asyncio makes a cycle, with all of the connection in it
+        except (OSError, ValueError) as error:  # clients that disconnect are normal
+            log.debug("connection from %s closed: %s", self._address, error)
+            error.__traceback__ = None  # asyncio makes a reference cycle of it, which contains the connection
         except Exception as error:
             self._context.errors.defect("connection", "a connection", error)
         finally:
             self.close()
-            del self.task  # whose exception knows the frames, and these the connection: much memory, freed late
+            del self.task  # its exception refers to the frames, and they to the connection: much memory, freed late
 
     async def _serve(self, stream: Stream) -> None:
-        """Answer one request after the other."""
+        """Answer the requests one after the other."""
         try:
             while event := await self._next_request(stream):
                 await self._answer(stream, event)
                 if not self._prepare_for_next_request():
                     break
-                await asyncio.sleep(0)  # what is there already is read without waiting, and others want their turn
+                await asyncio.sleep(0)  # requests that have arrived are read without waiting, so let others run
             else:
                 return
         except h11.RemoteProtocolError as error:
             self._rejection = problem(self._status_of(error))
-            error.__traceback__ = None  # of which h11 makes one too
+            error.__traceback__ = None  # h11 makes a reference cycle of it
         except BadRequestError as error:
             self._rejection = problem(error.status)
         except asyncio.CancelledError:
@@ -150,7 +150,7 @@ class HttpConnection:
     # --- Reading -----------------------------------------------------------------------------------------------
 
     async def _next_request(self, stream: Stream) -> h11.Request | None:
-        """Return the next request; None if no further one comes."""
+        """Return the next request; None if the client closed the connection."""
         while True:
             event = self._http.next_event() if self._http else h11.NEED_DATA
             if isinstance(event, h11.Request):
@@ -179,7 +179,7 @@ class HttpConnection:
 
     @property
     def _unread(self) -> bytes:
-        """What came after the last request."""
+        """The bytes that were received after the last request."""
         return self._http.trailing_data[0] if self._http else b""
 
     # --- Answering ---------------------------------------------------------------------------------------------
@@ -190,10 +190,10 @@ class HttpConnection:
         security = self._context.security
         outdated = security.policy.tls is not self._tls
         if outdated and not security.still_allows(self._tls):
-            raise ConnectionAbortedError("the client came before TLS was configured anew")
+            raise ConnectionAbortedError("the client connected before TLS was reconfigured")
         self._unread_body = request.has_body
         if not request.has_body:
-            self._http.next_event()  # its end
+            self._http.next_event()  # the end of the request
         response, closes = await self._response(request)
         await self._send(stream, response, closes=closes or outdated or request.has_body)
         if log.isEnabledFor(logging.DEBUG):
@@ -201,7 +201,7 @@ class HttpConnection:
             log.debug("%s: %s %d %d", self._address, target, response.status, len(response.body))
 
     async def _response(self, request: Request) -> tuple[Response, bool]:
-        """Return the response, and whether the connection has to end with it."""
+        """Return the response, and whether the connection must be closed after it."""
         handler, errors = self._context.handler, self._context.errors
         self.enter(Stage.AUTHENTICATING)
         try:
@@ -217,13 +217,13 @@ class HttpConnection:
         return response, False
 
     async def _reject(self, stream: Stream, response: Response) -> None:
-        """Answer what is no request. Where the next one begins is anybody's guess, so there is none."""
+        """Answer an invalid request, and accept no more: it is unknown where the next one begins."""
         self._unread_body = True
         self.enter(Stage.SENDING)
         await self._send(stream, response, closes=True)
 
     async def _send(self, stream: Stream, response: Response, *, closes: bool) -> None:
-        """Send a response, which h11 sees without its body being copied."""
+        """Send a response. h11 checks it without copying its body."""
         assert self._http
         closes = closes or self._context.stopping
         fields = response.fields(closes=closes, configured=self._context.security.policy.headers)
@@ -236,7 +236,7 @@ class HttpConnection:
         await stream.write(head or b"", body)
 
     def _prepare_for_next_request(self) -> bool:
-        """Get ready for the next request, which may be there already; tell whether there may be one."""
+        """Prepare for the next request, which may have arrived already; return whether there may be one."""
         assert self._http
         if self._http.our_state is not h11.DONE:
             return False
@@ -247,14 +247,14 @@ class HttpConnection:
         return True
 
     async def _linger(self, stream: Stream) -> None:
-        """End a connection; if more may come, only once it is read and thrown away.
+        """Close the sending side; if the client may send more, read and discard that first.
 
-        Closing with bytes unread would reset the connection before the client has read the answer.
+        Closing a socket with unread bytes resets the connection, possibly before the client has read the response.
         """
         stream.end()
         if not self._unread_body and not self._unread:
             return
         self.enter(Stage.LINGERING)
         discarded = 0
-        while discarded <= _MAX_DISCARDED and (came := await stream.discard()):
-            discarded += came
+        while discarded <= _MAX_DISCARDED and (received := await stream.discard()):
+            discarded += received

@@ -1,4 +1,4 @@
-"""The HTTP server: one thread with an event loop of asyncio serves all connections."""
+"""The HTTP server: one thread with an asyncio event loop serves all connections."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 0.5
-"""For requests that are being answered when the server stops."""
+"""Time to complete responses when the server stops."""
 _ARRIVAL_SECONDS = 0.2
-"""Within which a connection that is being made arrives, on a busy machine as well."""
+"""Time in which a connection that is being established arrives, even on a busy machine."""
 _PAUSE_SECONDS = 0.1
-"""When no connection can be accepted, because there are no more descriptors."""
+"""Pause after a failed accept, when there are no more file descriptors."""
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _ACCEPTED_AT_ONCE = 64
-"""Before those who are connected get their turn."""
+"""Connections that are accepted before the existing ones are served."""
 
 _SEND_BUFFER = 64 * 1024
 _RECEIVE_BUFFER = 16 * 1024
-"""Bytes of the kernel's memory for each connection (socket(7) doubles them). By itself it lets a client that never
-reads have megabytes."""
+"""Kernel buffers of each connection, in bytes (socket(7) doubles them). By default, a client that does not read takes
+megabytes."""
 _FEW_CONNECTIONS, _SEND_BUFFER_IF_FEW = 64, 256 * 1024
-"""So many connections, which are more than usually scrape, get larger ones: a large body goes in fewer turns, each of
-which has to wait for its own when a tick is going on."""
+"""The first connections get a larger send buffer, so that a large body needs fewer writes, each of which may have to
+wait for the GIL during a collection. There are usually fewer scrapers than that."""
 
 
 class Server:
@@ -61,16 +61,16 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that is served."""
+        """The port that the server listens on."""
         return self._port
 
     @property
     def started(self) -> bool:
-        """Whether it was started."""
+        """Whether the server was started."""
         return self._loop is not None
 
     def start(self) -> None:
-        """Begin to serve, in a thread of its own."""
+        """Start serving in a new thread."""
         for listener in self._listeners:
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -80,12 +80,12 @@ class Server:
         self._thread.start()
 
     def stop(self, *, accept_queued: bool, successor: Server | None = None) -> None:
-        """Take no further connections, answer what was asked already, and close.
+        """Stop listening, answer the requests that have arrived, and close all connections.
 
         Args:
-            accept_queued: answer also who has connected and was not accepted yet; not so where the sockets live on and
-                somebody else will accept them.
-            successor: who goes on with some of the sockets, and with who waits in these.
+            accept_queued: whether to accept the connections that wait in the sockets; False if systemd keeps the
+                sockets open for the next process.
+            successor: the server that takes over some of the sockets, with the connections that wait in them.
         """
         if not self.started:
             if not accept_queued:
@@ -100,7 +100,7 @@ class Server:
         self._thread.join()
 
     def serves(self, address: tuple[object, ...]) -> bool:
-        """Tell whether it serves on this address and port."""
+        """Return whether the server listens on this socket address."""
         return self.listening.find(address) is not None
 
     def _run(self) -> None:
@@ -108,7 +108,7 @@ class Server:
         try:
             self._loop.run_until_complete(self._serve())
         except Exception:
-            log.exception("serving failed unexpectedly; please report this")
+            log.exception("the HTTP server failed unexpectedly; please report this")
         finally:
             self._context.handler.close()
             self._loop.close()
@@ -127,7 +127,7 @@ class Server:
         await self._finish_requests()
 
     async def _finish_requests(self) -> None:
-        await asyncio.sleep(0)  # what has come by now is read
+        await asyncio.sleep(0)  # lets the connections read what has arrived
         await asyncio.sleep(0)
         for table in self._tables:
             for connection in table.in_stage(Stage.IDLE, Stage.LINGERING):
@@ -137,13 +137,13 @@ class Server:
         for table in self._tables:
             for connection in table:
                 connection.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
+        remaining = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
 
     def _on_loop_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take note of what went wrong in the event loop, which goes on."""
+        """Log an exception in the event loop, which continues."""
         error = context.get("exception")
         if not isinstance(error, Exception):
             error = RuntimeError(context["message"])
@@ -159,17 +159,17 @@ class Server:
     def _stop_listening(self, listeners: Iterable[socket.socket]) -> None:
         assert self._loop
         for listener in listeners:
-            self._loop.remove_reader(listener)  # closing is not enough where somebody else has the same socket
+            self._loop.remove_reader(listener)  # closing is not enough if another server has the same socket
             self._listeners.remove(listener)
             listener.close()
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept some of those who wait; return whether there may be more."""
+        """Accept some of the waiting connections; return whether there may be more."""
         limit = connection_limit()
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 accepted, address = listener.accept()
-            except BlockingIOError:  # nobody waits any more
+            except BlockingIOError:  # no more connections are waiting
                 self._errors.clear("accept", "connections are accepted again")
                 return False
             except ConnectionAbortedError:
@@ -197,12 +197,12 @@ class Server:
             victim.close()
 
     def _pause(self, error: OSError) -> None:
-        """Accept nobody for a while, and make room for somebody: descriptors are used up."""
+        """Stop accepting connections for a moment, and close one: there are no more file descriptors."""
         if error.errno in _NO_DESCRIPTORS:
-            advice = "see who has so many connections or files open, or raise LimitNOFILE"
-            self._errors.report("accept", f"no connection can be accepted: {error.strerror}; {advice}")
+            advice = "check which clients have many open connections, or raise LimitNOFILE"
+            self._errors.report("accept", f"cannot accept connections: {error.strerror}; {advice}")
         else:
-            log.debug("no connection can be accepted: %s", error)
+            log.debug("cannot accept connections: %s", error)
         self._evict_one(0)
         assert self._loop
         for listener in self._listeners:

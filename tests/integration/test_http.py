@@ -650,7 +650,7 @@ def test_without_descriptors_it_waits_for_some(tmp_path: Path) -> None:
                 stack.enter_context(closing(connect(monitor)))
         wait_for(lambda: monitor.get("/metrics").status == 200, "a scrape")
         assert "Traceback" not in monitor.log
-        (said,) = (line for line in monitor.complaints if "no connection can be accepted" in line)
+        (said,) = (line for line in monitor.complaints if "cannot accept connections" in line)
         assert "Too many open files" in said
         assert "LimitNOFILE" in said
 
