@@ -23,7 +23,7 @@ from genvd.config.loader import ConfigError, load
 from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
 from genvd.service import logging_setup
 from genvd.service.process import exit_process, re_execute
-from genvd.service.signals import end_when_interrupted, hold_signals
+from genvd.service.signals import block_signals, exit_on_ctrl_c
 
 if TYPE_CHECKING:
     import argparse
@@ -59,9 +59,9 @@ def _execute(arguments: list[str] | None, program: str) -> int:
     open_closed_standard_streams()
     options = parse(*parsers(program), sys.argv[1:] if arguments is None else arguments)
     if options.command == "run":
-        hold_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
+        block_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
     else:
-        end_when_interrupted()
+        exit_on_ctrl_c()
     if options.command == "reload":
         return _reload(options)
     try:
@@ -114,7 +114,7 @@ def _reload(options: argparse.Namespace) -> int:
     Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics
     say so.
     """
-    from genvd.service.running import NotRunningError, arguments_of, reload
+    from genvd.service.running import NotRunningError, read_arguments, reload
     from genvd.web.listen_check import find_listen_problem
     from genvd.web.security import load as load_web_config
 
@@ -124,7 +124,7 @@ def _reload(options: argparse.Namespace) -> int:
         return EXIT_USAGE
     status = EXIT_OK
     try:
-        theirs = parse(*parsers("genv-monitor"), arguments_of(options.pid))
+        theirs = parse(*parsers("genv-monitor"), read_arguments(options.pid))
         if theirs.command != "run":
             raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
         try:
@@ -149,15 +149,15 @@ def _once(config: Config, options: argparse.Namespace) -> int:
 
     patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
     monitor = Monitor(patient, make_collectors(patient, options.demo))
-    monitor.recall_from_service(config)
-    write_output(_ONCE_FORMATS[options.format](monitor, monitor.look()))
+    monitor.restore_from_service(config)
+    write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect()))
     return EXIT_OK
 
 
 def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
     from genvd.metrics.exposition import TEXT, render
 
-    return render(TEXT, monitor.exported(snapshot))
+    return render(TEXT, monitor.metric_families(snapshot))
 
 
 def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:

@@ -1,1 +1,1 @@
-"""The service: its life from start to stop, and what it and systemd tell each other."""
+"""The lifetime of the service: start, collect on a timer, reload, stop; and its interface to systemd."""

@@ -1,4 +1,4 @@
-"""The log: to standard error, with priorities for the journal and with times for people."""
+"""Logging to standard error: with priorities for the journal, with timestamps for a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 
-# sd-daemon(3): a line that begins with <N> has the priority N of syslog(3).
 _PRIORITIES = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -14,6 +13,7 @@ _PRIORITIES = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
+"""Priorities of syslog(3). The journal reads them from a prefix such as <6> (sd-daemon(3))."""
 
 
 def set_up(level: str) -> None:
@@ -25,7 +25,7 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JournalFormatter() if _stderr_is_journal() else _TERMINAL_FORMATTER)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.raiseExceptions = False  # a log that cannot be written must not stop anything
+    logging.raiseExceptions = False  # a log that cannot be written must not stop the service
 
 
 class _JournalFormatter(logging.Formatter):
@@ -41,7 +41,7 @@ _TERMINAL_FORMATTER = logging.Formatter("%(asctime)s %(levelname)s %(message)s",
 
 
 def _stderr_is_journal() -> bool:
-    """Tell whether standard error is the stream that systemd.exec(5) names in JOURNAL_STREAM."""
+    """Return whether standard error is connected to the journal (JOURNAL_STREAM in systemd.exec(5))."""
     try:
         device, inode = map(int, os.environ.get("JOURNAL_STREAM", "").split(":"))
         status = os.fstat(sys.stderr.fileno())

@@ -1,4 +1,4 @@
-"""Looks at the machine once for each tick, and puts what it saw where requests find it."""
+"""One tick of the service: collect a Snapshot, render the metrics, and store both for the web server."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ log = logging.getLogger(__name__)
 
 _PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
-_COLLECTION, _COUNTING = "a collection", "counting for the ledger"
-"""What can fail, as the log names it."""
+_COLLECTION, _LEDGER = "collection", "ledger accounting"
+"""Keys of the error log, and names in it."""
 
-_OLD_LEDGER_SECONDS = 1.0
-"""That are waited for a ledger to be written before another one is begun."""
+_LEDGER_CLOSE_SECONDS = 1.0
+"""How long to wait until a ledger is written, before another one is opened."""
 
 
 class Monitor:
-    """The machine, and the site that shows it."""
+    """Collects Snapshots of this machine and keeps the latest one for the web server."""
 
     def __init__(self, config: Config, collectors: Collectors) -> None:
         self.site = Site()
@@ -63,23 +63,23 @@ class Monitor:
         self._reload_successful = True
         self._reload_timestamp = time.time()
         self.web_config_successful = True
-        """Whether the web configuration could be used when it was last read."""
+        """Whether the web configuration was valid when it was last read."""
         self.listening: tuple[ListenAddress, ...] = ()
-        """Where it is to serve, and whether it does."""
+        """The configured addresses, and whether they are served."""
         self.certificate_ends: tuple[CertificateEnd, ...] = ()
-        """Until when the certificates are valid that are in force."""
+        """The expiry of the certificates in use."""
         self._published: bool | None = None
         self._errors = ErrorLog(log)
-        self._registry = Registry(self._errors, _limits(config), _left_out(config))
+        self._registry = Registry(self._errors, _limits(config), _disabled_groups(config))
         self._ledger: Ledger | None = None
-        self._look_for_renumbering = False
+        self._check_renumbering = False
 
-    def keep_ledger(self, config: Config) -> None:
-        """Count who uses how much, from the next collection on, where the configuration says so."""
+    def configure_ledger(self, config: Config) -> None:
+        """Open, reconfigure or close the ledger according to the configuration."""
         ledger = self._ledger
         if ledger is not None and (not config.ledger_enabled or directory_for(config, self._mode) != ledger.directory):
             ledger.stop()
-            ledger.wait(_OLD_LEDGER_SECONDS)
+            ledger.wait(_LEDGER_CLOSE_SECONDS)
             self._ledger = None
         if self._ledger is not None:
             self._ledger.reconfigure(config)
@@ -87,7 +87,7 @@ class Monitor:
             self._ledger = Ledger(config, self._mode)
 
     def close_ledger(self, seconds: float) -> bool:
-        """Have what was counted written; return whether it was within this time."""
+        """Write and close the ledger; return whether that was done in this time."""
         if self._ledger is None:
             return True
         self._ledger.stop()
@@ -95,17 +95,17 @@ class Monitor:
 
     @process.gc_paused()
     def tick(self, skipped: int) -> None:
-        """Make one collection and render it; never raises.
+        """Run one collection and render it. It never raises.
 
         Args:
-            skipped: ticks that were left out since the last one.
+            skipped: number of ticks that were skipped before this one.
         """
         try:
-            self._recall()
-            snapshot = self._counted(self.look(skipped))
+            self._restore_from_ledger()
+            snapshot = self._update_ledger(self.collect(skipped))
             self._log_renumbering(snapshot)
             self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.record(snapshot))
-        except Exception as error:  # the timer must go on whatever a tick meets
+        except Exception as error:  # no error in a tick may end the timer
             self._errors.defect(_COLLECTION, _COLLECTION, error)
         else:
             self._errors.clear(_COLLECTION, f"{_COLLECTION} succeeds again")
@@ -114,8 +114,8 @@ class Monitor:
         previous = self.site.latest
         return Exposition(self._registry.collect(snapshot), previous.exposition if previous else None)
 
-    def look(self, skipped: int = 0) -> Snapshot:
-        """Make one collection."""
+    def collect(self, skipped: int = 0) -> Snapshot:
+        """Run one collection."""
         self._collections += 1
         self._skipped += skipped
         return self._builder.build(
@@ -137,68 +137,68 @@ class Monitor:
             )
         )
 
-    def _recall(self) -> None:
-        """Begin from what the ledger remembers of environments, once it has told that."""
+    def _restore_from_ledger(self) -> None:
+        """Restore the state of before the restart, once the ledger has read it."""
         restart_state = self._ledger.take_restart_state() if self._ledger else None
         if restart_state is not None:
             self._builder.restore(restart_state)
-            self._look_for_renumbering = True
+            self._check_renumbering = True
 
-    def recall_from_service(self, config: Config) -> None:
-        """Begin from what the ledger of the service remembers, where this monitor keeps none and may read that one."""
+    def restore_from_service(self, config: Config) -> None:
+        """Restore the state in the ledger of the service, if this user may read it; for a monitor without a ledger."""
         restart_state = load_saved_state(config) if self._mode == "live" else None
         if restart_state is not None:
             self._builder.restore(restart_state)
 
     def _log_renumbering(self, snapshot: Snapshot) -> None:
-        """Log once after a start of which GPUs it is not known who holds them, as indices changed before it."""
-        if not self._look_for_renumbering or snapshot.devices is None or snapshot.environments is None:
+        """Log once after a start which GPUs have unknown holders because indices changed."""
+        if not self._check_renumbering or snapshot.devices is None or snapshot.environments is None:
             return
-        self._look_for_renumbering = False
+        self._check_renumbering = False
         if not all(one.devices_known for one in snapshot.environments):
             log.warning(
-                "at the start, GPUs have other indices than when environments were attached, so it is not known who"
-                " holds %s; see 'nvidia-smi -L'",
+                "the GPU indices have changed since environments were attached, so the holders of %s are unknown;"
+                " see 'nvidia-smi -L'",
                 gpus(snapshot.holders_unknown),
             )
 
-    def _counted(self, snapshot: Snapshot) -> Snapshot:
-        """Return the Snapshot with what the ledger says after it."""
+    def _update_ledger(self, snapshot: Snapshot) -> Snapshot:
+        """Record the Snapshot in the ledger; return it with the totals of the ledger."""
         ledger = self._ledger
         try:
             if ledger is None:
                 return snapshot
-            counted = replace(snapshot, ledger=ledger.record(snapshot, self._builder.restart_state(snapshot)))
-        except Exception as error:  # a defect there must cost these metrics only
-            self._errors.defect(_COUNTING, _COUNTING, error)
+            updated = replace(snapshot, ledger=ledger.record(snapshot, self._builder.restart_state(snapshot)))
+        except Exception as error:  # a bug there may only cost these metrics
+            self._errors.defect(_LEDGER, _LEDGER, error)
             return snapshot
-        self._errors.clear(_COUNTING, f"{_COUNTING} succeeds again")
-        return counted
+        self._errors.clear(_LEDGER, f"{_LEDGER} succeeds again")
+        return updated
 
-    def exported(self, snapshot: Snapshot) -> list[Family]:
-        """Return the metrics of a collection, as many as the limits allow."""
+    def metric_families(self, snapshot: Snapshot) -> list[Family]:
+        """Return the metrics of a Snapshot, within the limits."""
         return self._registry.collect_snapshot(snapshot)
 
     def reconfigure(self, config: Config) -> None:
-        """Look at the machine as the configuration says, from the next collection on."""
+        """Apply a configuration from the next collection on."""
         self._builder.timeout = _timeout(config)
         self._interval = config.collect_interval
         self._idle_grace = config.idle_grace
         self._set_interval(config.collect_interval)
-        self._registry.configure(_limits(config), _left_out(config))
+        self._registry.configure(_limits(config), _disabled_groups(config))
         self._builder.groups = device_groups(config)
         if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
             self._builder.reset_first_seen()
 
-    def reloaded(self, *, successful: bool) -> None:
-        """Remember how the last reload of the configuration went."""
+    def record_reload(self, *, successful: bool) -> None:
+        """Record the result of the last configuration reload, for the metrics."""
         self._reload_successful = successful
         if successful:
             self._reload_timestamp = time.time()
 
-    def published(self, successful: bool | None) -> None:
-        """Remember how publishing went last; None where nothing is to be published."""
+    def record_publish(self, successful: bool | None) -> None:
+        """Record the result of the last publishing, for the metrics; None if publishing is off."""
         self._published = successful
 
 
@@ -210,5 +210,5 @@ def _limits(config: Config) -> Limits:
     return Limits(config.limits_environments, config.limits_users, config.limits_processes)
 
 
-def _left_out(config: Config) -> frozenset[str]:
+def _disabled_groups(config: Config) -> frozenset[str]:
     return frozenset(group for group in GROUPS if not getattr(config, f"metrics_{group}"))

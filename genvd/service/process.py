@@ -1,4 +1,4 @@
-"""The process: how the interpreter runs a service that does little and answers at once, and how it ends."""
+"""Process settings: garbage collection, thread switching and memory, and how the process ends."""
 
 from __future__ import annotations
 
@@ -11,75 +11,72 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-_NEW_OBJECTS, _YOUNG, _MIDDLE = 50_000, 20, 100
-"""Objects that there are more of than the last time; what these are is in the documentation of :mod:`gc`."""
+_GC_THRESHOLDS = 50_000, 20, 100
+"""Arguments of :func:`gc.set_threshold`."""
 
 _SWITCH_SECONDS = 0.0001
-"""For which one thread may keep the interpreter from another. By default it is 5 ms, and a thread that answers a scrape
-while a tick goes on waits for that many times: whenever it has sent a part of a large body."""
+"""Python's switch interval. With the default of 5 ms, the thread that answers a scrape during a tick would wait that
+long after each part of a large body."""
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """Parameters of mallopt(3)."""
 
-_LARGE_BYTES = 256 * 1024
-"""Blocks from this size on are mapped by themselves, and go back to the system when they are freed.
+_MMAP_BYTES = 256 * 1024
+"""Blocks of at least this size are mapped separately and returned to the system when they are freed.
 
-The C library begins with half of it and raises that, up to 32 MiB, whenever such a block is freed. Then the 8 MiB of
-room for a state file or for the environment of a process come from the heap; what is small and stays is put into the
-gaps between them, the next 8 MiB fit into none of these, and the heap grows until there are enough of them.
+By default, the C library raises this threshold up to 32 MiB. Then the 8 MiB buffers for a state file or the environment
+of a process come from the heap, small objects fill the gaps between them, and the heap grows.
 """
 
-_SPARE_BYTES = 1024 * 1024
-"""That may be free at the end of the heap."""
+_TRIM_BYTES = 1024 * 1024
+"""Free memory at the end of the heap from which on it is returned to the system."""
 
 
 def tune_interpreter() -> None:
-    """Look for garbage that refers to itself rarely, let threads take turns quickly, and give memory back.
+    """Make garbage collection rare, thread switches fast, and return free memory to the system.
 
-    What a tick makes goes by itself when the next one has taken its place, thousands of objects at a time. By default
-    Python looks through them several times meanwhile, which is a fifth of the work of a tick and holds up scrapes. Real
-    garbage is still found, after some megabytes. What is there by now is never looked through; for what a tick makes,
-    see :func:`gc_paused`.
+    Each tick replaces thousands of objects, which reference counting frees. By default the garbage collector would
+    scan them several times per tick, which is a fifth of the work of a tick and delays scrapes. Reference cycles are
+    still collected, after some megabytes. Objects that exist now are never scanned.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, _YOUNG, _MIDDLE)
+    gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(_SWITCH_SECONDS)
     library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):  # not every C library has it
-        library.mallopt(_M_ARENA_MAX, 1)  # what one thread frees another one has
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, _SPARE_BYTES)
+    if hasattr(library, "mallopt"):  # musl does not have it
+        library.mallopt(_M_ARENA_MAX, 1)  # one arena, so that all threads reuse the same memory
+        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Do not look for garbage while new objects take the place of old ones.
+    """Pause garbage collection during a tick.
 
-    On a large machine these are hundreds of thousands, and to look through them takes up to 60 ms, in which nobody is
-    answered. Once the old ones have gone, what is too much is garbage.
+    On a large machine a tick replaces hundreds of thousands of objects. Scanning them would block all threads for up to
+    60 ms.
     """
-    there = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if there:
+        if was_enabled:
             gc.enable()
 
 
 def exit_process(status: int) -> NoReturn:
-    """End this process at once.
+    """End this process without waiting for other threads.
 
-    sys.exit() would wait for the worker threads, and run the exit handlers of loaded libraries, of which the driver's
-    may wait as well: for a call that hangs.
+    sys.exit() would wait for the worker threads and run the exit handlers of the driver's library. Both may hang.
     """
     _flush()
     os._exit(status)
 
 
 def re_execute() -> NoReturn:
-    """Put a new process in the place of this one, with the same command line, and the same number."""
+    """Replace this process by a new one with the same command line and PID."""
     _flush()
     os.execv(sys.executable, sys.orig_argv)
 

@@ -1,4 +1,4 @@
-"""A monitor that runs as another process of this machine: how it was started, and having it reload."""
+"""Another running monitor on this machine: its command line, and sending it a reload."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from pathlib import Path
 
 _PROGRAMS = frozenset({"genv-monitor", "genv", "genvd"})
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
-"""Options of Python whose value is the next word (python --help)."""
+"""Options of Python that take the next word as their value (python --help)."""
 
 
 class NotRunningError(Exception):
-    """There is no such monitor. The text is one line: the thing, the reason, the way out."""
+    """The process is not a running monitor. The text is one line: the thing, the reason, the way out."""
 
 
-def arguments_of(pid: int) -> list[str]:
-    """Return the arguments with which a monitor was started, and go to its working directory, which they may refer to.
+def read_arguments(pid: int) -> list[str]:
+    """Return the command line arguments of a running monitor, and change to its working directory.
 
     Raises:
-        NotRunningError: the process is no monitor, or there is none.
+        NotRunningError: the process does not exist or is not a monitor.
     """
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
     except OSError as error:
-        raise NotRunningError(f"process {pid}: {error.strerror}; expected the number of a genv-monitor") from None
+        raise NotRunningError(f"process {pid}: {error.strerror}; expected the PID of a genv-monitor") from None
     program, arguments = split_command([os.fsdecode(word) for word in words])
     name = Path(program).name
     if name not in _PROGRAMS or (name == "genv" and arguments[:1] != ["monitor"]):
-        raise NotRunningError(f"process {pid}: is no genv-monitor; expected the number of one")
-    with suppress(OSError):  # then a relative path does not lead anywhere, and that is told
+        raise NotRunningError(f"process {pid}: is not a genv-monitor; expected the PID of one")
+    with suppress(OSError):  # then a relative path in the arguments leads to an error of its own
         os.chdir(f"/proc/{pid}/cwd")
     return arguments[1:] if name == "genv" else arguments
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:
-    """Return the program that a Python runs, and its arguments; of another process its own name."""
+    """Return the program that a Python process runs and its arguments; for another process, its own name."""
     at = 1
     while at < len(words) and words[at].startswith("-"):
         option = words[at]
@@ -48,10 +48,10 @@ def split_command(words: list[str]) -> tuple[str, list[str]]:
 
 
 def reload(pid: int) -> None:
-    """Have a monitor read its configuration again.
+    """Send a reload to a monitor.
 
     Raises:
-        NotRunningError: it has ended, or belongs to somebody else.
+        NotRunningError: the process has ended, or belongs to another user.
     """
     try:
         os.kill(pid, signal.SIGHUP)

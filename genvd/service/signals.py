@@ -1,4 +1,4 @@
-"""The signals that the service acts on, and how it waits for them."""
+"""The signals that the service handles, and waiting for them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import os
 import signal
 
 WAKE = signal.SIGUSR1
-"""A thread of this process tells the main thread that it has something to do; from outside it does nothing."""
+"""Wakes the main thread of this process. Sent from outside, it has no effect."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, WAKE)
 
 
 def wake_main_thread() -> None:
-    """End the wait of the main thread in :func:`next_signal`."""
+    """End the wait of the main thread in :func:`wait_for_signal`."""
     os.kill(os.getpid(), WAKE)
 
 
-def hold_signals() -> None:
-    """Keep SIGINT, SIGTERM, SIGHUP and SIGUSR1 back until :func:`next_signal`, in this thread and all that it starts.
+def block_signals() -> None:
+    """Block the signals in this thread and in those that it starts; :func:`wait_for_signal` then receives them.
 
-    Nothing is interrupted half-way, no handler runs at an awkward moment, and waiting takes no wake-ups.
+    So no signal interrupts a system call, and no signal handlers are needed.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
-def end_when_interrupted() -> None:
-    """Let Ctrl+C end the process at once, unless it is ignored.
+def exit_on_ctrl_c() -> None:
+    """Let Ctrl+C end the process at once, unless SIGINT is ignored.
 
-    Python's own handler raises in whatever runs just then. In a callback of an import that is lost, with a traceback.
+    Python's own handler raises KeyboardInterrupt, which is lost if it happens in a callback during an import.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def next_signal(seconds: float | None = None) -> signal.Signals | None:
-    """Wait for the next of the signals, at most so many seconds; return None when they are over."""
+def wait_for_signal(seconds: float | None = None) -> signal.Signals | None:
+    """Wait for a signal, at most this many seconds; return it, or None after that time."""
     if seconds is None:
         return signal.Signals(signal.sigwait(_SIGNALS))
     caught = signal.sigtimedwait(_SIGNALS, seconds)

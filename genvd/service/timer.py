@@ -10,34 +10,34 @@ from collections.abc import Callable
 from genvd.common.clock import AutoResetEvent
 
 Tick = Callable[[int], None]
-"""Called with the number of ticks that were skipped since the last call."""
+"""Called with the number of ticks that were skipped since the previous call."""
 
 
 class Timer:
-    """Calls ``tick`` at once and then at every multiple of the interval since the start.
+    """Calls ``tick`` at once, and then at every multiple of the interval since the start.
 
-    Ticks that would begin while another one is running are skipped, not queued.
+    A tick that is due while another one is running is skipped, not queued.
     """
 
     def __init__(
         self,
         interval: float,
         tick: Tick,
-        beat: Callable[[], object] = lambda: None,
-        beat_interval: float = math.inf,
+        heartbeat: Callable[[], object] = lambda: None,
+        heartbeat_interval: float = math.inf,
     ) -> None:
         """Create a timer that is not started yet.
 
         Args:
-            interval: seconds from one tick to the next.
-            tick: the function to call; it must not raise.
-            beat: called before each tick, and at the beginning of and during each wait for the next one.
-            beat_interval: most seconds from one beat to the next during a wait.
+            interval: seconds between two ticks.
+            tick: the function to call. It must not raise.
+            heartbeat: called before each tick, and during the wait for the next one.
+            heartbeat_interval: the longest time between two heartbeats during a wait, in seconds.
         """
         self._interval = interval
         self._tick = tick
-        self._beat = beat
-        self._beat_interval = beat_interval
+        self._heartbeat = heartbeat
+        self._heartbeat_interval = heartbeat_interval
         self._wakeup = AutoResetEvent()
         self._stopping = False
         self._restarting = False
@@ -48,13 +48,13 @@ class Timer:
         self._thread.start()
 
     def restart(self, interval: float) -> None:
-        """Tick as soon as possible, and from then on at another interval."""
+        """Tick as soon as possible, and then at this interval."""
         self._interval = interval
         self._restarting = True
         self._wakeup.set()
 
     def stop(self) -> None:
-        """Start no further tick, without waiting for one that is running."""
+        """Prevent further ticks. A running tick is not waited for."""
         self._stopping = True
         self._wakeup.set()
 
@@ -66,7 +66,7 @@ class Timer:
     def _follow_schedule(self, interval: float) -> None:
         start, number, skipped = time.monotonic(), 0, 0
         while not self._interrupted:
-            self._beat()
+            self._heartbeat()
             self._tick(skipped)
             next_number = max(number + 1, int((time.monotonic() - start) / interval) + 1)
             skipped, number = next_number - number - 1, next_number
@@ -74,8 +74,8 @@ class Timer:
 
     def _wait_until(self, moment: float) -> None:
         while not self._interrupted and (left := moment - time.monotonic()) > 0:
-            self._beat()
-            self._wakeup.wait(min(left, self._beat_interval))
+            self._heartbeat()
+            self._wakeup.wait(min(left, self._heartbeat_interval))
 
     @property
     def _interrupted(self) -> bool:

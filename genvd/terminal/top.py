@@ -127,10 +127,10 @@ class _LocalSource:
         # A short refresh interval must not shorten the time that collectors get.
         config_here = replace(config, collect_interval=max(options.interval, config.collect_timeout))
         self._monitor = Monitor(config_here, make_collectors(config_here, options.demo))
-        self._monitor.recall_from_service(config)
+        self._monitor.restore_from_service(config)
 
     def fetch(self) -> TimedSnapshot:
-        return TimedSnapshot(self._monitor.look(), time.time())
+        return TimedSnapshot(self._monitor.collect(), time.time())
 
 
 def _refresh(screen: Screen, poller: Poller, frame: Frame, interval: float) -> None:

@@ -27,7 +27,7 @@ def main(directory: str, *settings: str) -> None:
     values = {key: ast.literal_eval(value) for key, _, value in (setting.partition("=") for setting in settings)}
     config = Config(ledger_directory=Path(directory), **values)
     monitor = Monitor(config, make_collectors(config, None))
-    monitor.keep_ledger(config)
+    monitor.configure_ledger(config)
     server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
     server.start()
     process.tune_interpreter()
@@ -35,7 +35,7 @@ def main(directory: str, *settings: str) -> None:
 
     def look(times: int) -> None:
         for _ in range(times):
-            monitor.look()
+            monitor.collect()
 
     def tick(times: int, *formats: Format) -> dict[str, Any]:
         before = len(rendered)

@@ -157,7 +157,7 @@ def test_after_an_upgrade_a_new_process_takes_over_once(start: Start, scenario: 
     monitor.next_metrics(40)  # longer than a process lives before it may start again
     assert starts(monitor) == 2
     assert "restart the machine" in monitor.log
-    assert monitor.log.count(" INFO stopping, for a new process to take over\n") == 1
+    assert monitor.log.count(" INFO stopping for a restart\n") == 1
     scenario.errors.clear()
     scenario.write()
     wait_for_state(monitor, "ok")

@@ -360,7 +360,7 @@ def test_a_reload_that_fails_half_way_does_not_end_the_service(manager: Manager,
         reload(monitor, manager)
         wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
         assert "the configuration: cannot be used: MemoryError" in monitor.log
-        assert "applied in part only" in monitor.log
+        assert "only partly applied" in monitor.log
         assert "secret" not in monitor.log
         assert "Traceback" not in monitor.log
         assert monitor.stop() == 0

@@ -28,7 +28,7 @@ def test_it_fails_with_the_reason_and_else_it_is_applied(manager: Manager, tmp_p
         pid = monitor.process.pid
         done = reload(pid)
         assert (done.returncode, done.stderr) == (0, "")
-        wait_for(lambda: "the configuration was reloaded" in monitor.log, "it is reloaded")
+        wait_for(lambda: "configuration reloaded" in monitor.log, "it is reloaded")
 
         broken = ("collect: {intervall: 1s}", f"listen: {{web_config_file: {web}}}", "\t", "[" * 5000)
         for content in broken:
@@ -42,7 +42,7 @@ def test_it_fails_with_the_reason_and_else_it_is_applied(manager: Manager, tmp_p
             assert reload(pid).returncode == 0
             wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "mended")
         assert monitor.process.poll() is None
-        assert monitor.log.count("everything goes on as before") == len(broken)
+        assert monitor.log.count("still using the previous configuration") == len(broken)
         assert "Traceback" not in monitor.log
 
 
@@ -50,7 +50,7 @@ def test_what_is_no_monitor_gets_no_signal() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:  # which a SIGHUP would end
         done = reload(other.pid)
         assert done.returncode == 1
-        assert f"process {other.pid}: is no genv-monitor; expected the number of one" in done.stderr
+        assert f"process {other.pid}: is not a genv-monitor; expected the PID of one" in done.stderr
         assert other.poll() is None
         other.kill()
     done = reload(other.pid)

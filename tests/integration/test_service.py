@@ -65,7 +65,7 @@ def test_it_is_ready_when_the_first_collection_is_done_and_not_before(
         released.join()
         wait_for(lambda: manager.said("READY=1"), "ready")
         assert series("genv_device_temperature", index=0) in monitor.metrics()
-        assert manager.said("STATUS=1 device, 0 environments, 0 users; last collection [0-9]+ ms$")
+        assert manager.said("STATUS=1 GPU, 0 environments, 0 users; last collection [0-9]+ ms$")
         assert monitor.stop() == 0
         assert manager.said("STOPPING=1")
 
@@ -193,7 +193,7 @@ def test_a_broken_file_changes_nothing(manager: Manager, file: Path, broken: str
         reload(monitor, manager)
         wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
         assert monitor.metrics()[LAST_SUCCESS] == good[LAST_SUCCESS]
-        assert "everything goes on as before" in monitor.log
+        assert "still using the previous configuration" in monitor.log
         monitor.next_metrics()
         configure(file, 0)
         reload(monitor, manager)

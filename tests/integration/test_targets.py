@@ -147,7 +147,7 @@ def test_a_reload_publishes_the_targets_of_now(tmp_path: Path) -> None:
 
         config.write_text("publish:\n  targets:\n  - gpu1\n  - gpu2:70000\n")
         monitor.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "was not reloaded" in monitor.log, "it is refused")
+        wait_for(lambda: "configuration reload failed" in monitor.log, "it is refused")
         assert f"{config}:3: publish.targets: 'gpu1' is wrong; expected host:port" in monitor.log
         assert f"{config}:4: publish.targets: 'gpu2:70000' is wrong; expected host:port" in monitor.log
         assert "file_sd_configs" in jobs()

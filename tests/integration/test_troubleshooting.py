@@ -49,10 +49,10 @@ def test_a_state_directory_that_is_not_there_is_told(tmp_path: Path, by: str, pu
     environment = {} if in_file else {"GENV_TMPDIR": str(state)}
     elsewhere: list[str | Path] = ["--config-dir", tmp_path / "published"] if published == "elsewhere" else []
     with Monitor(["-c", file, *elsewhere], environment) as monitor:
-        (line,) = [line for line in monitor.output if f"{state} is not there" in line]
+        (line,) = [line for line in monitor.output if f"{state} does not exist" in line]
         assert line.split(" ", 2)[2].startswith(f"WARNING {by}: " if in_file else f"INFO {by}: ")
     with Monitor(["-c", file, "--demo"], environment) as monitor:
-        assert "is not there" not in monitor.log  # nor looked for
+        assert "does not exist" not in monitor.log  # nor looked for
     state.mkdir(exist_ok=True)
     with Monitor(["-c", file, *elsewhere], environment) as monitor:
-        assert "is not there" not in monitor.log
+        assert "does not exist" not in monitor.log

@@ -641,7 +641,7 @@ def test_a_broken_new_version_is_told_once_and_changes_nothing(web: Path, made: 
             monitor.output.clear()
         (web.parent / "web.yml").write_text("x: y")
         monitor.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "everything goes on as before" in monitor.log, "SIGHUP tells as well")
+        wait_for(lambda: "still using the previous configuration" in monitor.log, "SIGHUP tells as well")
 
 
 def test_a_version_that_lets_everybody_in_waits_for_a_reload(web: Path, made: dict[str, Certificate]) -> None:
@@ -672,7 +672,7 @@ def test_a_version_that_lets_everybody_in_waits_for_a_reload(web: Path, made: di
         wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
         monitor.process.send_signal(signal.SIGHUP)
         monitor.tls, monitor.headers = None, {}
-        wait_for(lambda: "the configuration was reloaded" in monitor.log, "it is taken on purpose")
+        wait_for(lambda: "configuration reloaded" in monitor.log, "it is taken on purpose")
         assert monitor.get("/-/healthy").status == 200
 
 

@@ -129,7 +129,7 @@ class Demo:
         """Return a collection at the end of an hour."""
         now = time.time()
         for seconds in range(3600, 0, -30):
-            snapshot = replace(self._monitor.look(), timestamp=now - seconds)
+            snapshot = replace(self._monitor.collect(), timestamp=now - seconds)
             self._history.record(snapshot)
-        snapshot = self._monitor.look()
+        snapshot = self._monitor.collect()
         return snapshot, self._history.record(snapshot)

@@ -133,7 +133,7 @@ class Service:
         """Edit monitor.yaml."""
         self.machine.write(CONFIGURATION, text)
 
-    def reload(self, expected: str = "the configuration was reloaded") -> None:
+    def reload(self, expected: str = "configuration reloaded") -> None:
         """Reload, and wait until the journal says this once more."""
         before = self.log.count(expected)
         self.systemctl("reload", self.unit)

@@ -94,7 +94,7 @@ def test_the_status_line_follows_what_happens(service: Service, nvml_library: Pa
     scenario = service.scenario()
     scenario.gpus = [Gpu("GPU-0"), Gpu("GPU-1")]
     scenario.write()
-    pattern = r'Status: "2 devices, 0 environments, 0 users; last collection \d+ ms"'
+    pattern = r'Status: "2 GPUs, 0 environments, 0 users; last collection \d+ ms"'
     wait_for(lambda: re.search(pattern, service.status), "the status line has the devices")
 
 
@@ -125,7 +125,7 @@ def test_a_reload_applies_the_file_and_loses_no_scrape(service: Service) -> None
         scraper.more()
     assert scraper.scrapes > 40 and not scraper.failures
     assert service.pid == pid
-    assert service.log.count("the configuration was reloaded") == 2  # not that with the level warning
+    assert service.log.count("configuration reloaded") == 2  # not that with the level warning
     assert service.value(SUCCESSFUL) == 1
 
 
@@ -348,7 +348,7 @@ def test_it_sees_whose_processes_compute_where(
     wait_for(lambda: expected.items() <= service.metrics().items(), "the metrics tell all of it")
     usernames = {process["pid"]: process["username"] for process in service.snapshot()["processes"]}
     assert usernames == {in_environment: "alice", outside: "bob"}
-    assert 'Status: "2 devices, 1 environment, 1 user;' in service.status
+    assert 'Status: "2 GPUs, 1 environment, 1 user;' in service.status
 
 
 def test_genvs_state_directory_is_for_everybody_and_is_not_cleaned_by_age(

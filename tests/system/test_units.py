@@ -124,7 +124,7 @@ def test_the_sealed_one_says_who_decides_about_the_port(stopped: Service) -> Non
     service = Service(stopped.machine, SEALED)
     service.systemctl("start", SEALED)
     service.configure("listen:\n  port: 8123\ncollect:\n  interval: 200ms\n")
-    service.reload("the socket unit decides")
+    service.reload("the socket unit sets them")
     assert service.get("/-/ready").status == 200
 
 

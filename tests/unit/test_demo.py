@@ -156,9 +156,9 @@ def test_somebody_should_look_after_something_now_and_then(history: list[Snapsho
 def test_after_a_reload_it_goes_at_the_new_pace_and_the_past_stays() -> None:
     config = Config(collect_interval=10, publish_enabled=False)
     monitor = Monitor(config, make_collectors(config, 4))
-    before = [monitor.look() for _ in range(3)]
+    before = [monitor.collect() for _ in range(3)]
     monitor.reconfigure(replace(config, collect_interval=1))
-    after = [before[-1], *(monitor.look() for _ in range(3))]
+    after = [before[-1], *(monitor.collect() for _ in range(3))]
     assert [_seconds(*pair) for pair in pairwise(before)] == [pytest.approx(10, abs=0.01)] * 2
     assert [_seconds(*pair) for pair in pairwise(after)] == [pytest.approx(1, abs=0.01)] * 3
     created = {environment.eid: environment.created for environment in before[-1].environments or ()}

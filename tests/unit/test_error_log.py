@@ -82,13 +82,13 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
 ) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
     monitor = Monitor(config, make_collectors(config, 1))
-    defect = Defect(monitor.look)
-    monkeypatch.setattr(monitor, "look", defect)
+    defect = Defect(monitor.collect)
+    monkeypatch.setattr(monitor, "collect", defect)
     caplog.clear()
     caplog.set_level(logging.INFO)
     go_through(defect, lambda: monitor.tick(0))
-    failed = f"a collection {UNEXPECTED}"
-    assert without_counts(caplog) == [failed, failed, "a collection succeeds again", failed]
+    failed = f"collection {UNEXPECTED}"
+    assert without_counts(caplog) == [failed, failed, "collection succeeds again", failed]
     assert tracebacks(caplog) == [KeyError, ValueError, KeyError]
 
 
@@ -155,8 +155,8 @@ def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixtur
 def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
     monitor = Monitor(config, make_collectors(config, 1))
-    defect = Defect(monitor.look)
-    monkeypatch.setattr(monitor, "look", defect)
+    defect = Defect(monitor.collect)
+    monkeypatch.setattr(monitor, "collect", defect)
     for number in range(50):
         defect.kind = type(f"Error{number}", (Exception,), {})
         monitor.tick(0)

@@ -16,7 +16,7 @@ from genvd.service.monitor import Monitor
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    return Monitor(Config(), make_collectors(Config(), 8)).look()
+    return Monitor(Config(), make_collectors(Config(), 8)).collect()
 
 
 def test_nothing_is_lost(snapshot: Snapshot) -> None:
