@@ -125,7 +125,7 @@ def test_wherever_it_listens_its_target_and_its_url_lead_there(tmp_path: Path, a
         config = tmp_path / "monitor.yaml"
         config.write_text(f'listen: {{address: "{address}", port: {monitor.port}}}\n')
         shown = subprocess.run([PROGRAM, "top", "-c", config], capture_output=True, text=True, check=True).stdout
-        assert "3 devices" in shown  # those of the service
+        assert "3 GPUs" in shown  # those of the service
 
 
 def test_a_reload_publishes_the_targets_of_now(tmp_path: Path) -> None:
