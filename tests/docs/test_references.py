@@ -8,6 +8,7 @@ from textwrap import indent
 
 import pytest
 
+from tools.imports import FLOORS
 from tools.links import inside
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,12 @@ SYMPTOMS = {title: rest for title, _, rest in (part.partition("\n") for part in 
 def test_links_files_and_make_targets_exist() -> None:
     """Links to other sites are checked by ``make links`` only."""
     assert inside.problems() == []
+
+
+def test_the_layout_of_the_packages_is_that_of_the_import_check() -> None:
+    layout = (ROOT / "docs" / "architecture.md").read_text().partition("\n## Layout\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", layout, re.MULTILINE)
+    assert [" ".join(re.findall(r"`(\w+)`", row)) for row in rows] == list(FLOORS)
 
 
 def test_shown_code_is_in_its_file() -> None:
