@@ -71,7 +71,7 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
         Column("GiB", lambda d: _memory(d) + bar(_used(d)), right=True),
         Column("°C", lambda d: integer(d.temperature_celsius), right=True, style=_heat),
         Column("W", lambda d: integer(d.power_watts), right=True),
-        Column("HELD BY", _holders, shrinks=True),
+        Column("ATTACHED TO", _holders, shrinks=True),
         Column(
             "STATE",
             lambda d: _state(d, overview.timestamp),
@@ -89,7 +89,7 @@ def _state(device: DeviceRow, now: float) -> str:
     if device.holders:
         words.append("in use")
     elif device.holders == () and device.running_total:
-        words.append("used, held by nobody")
+        words.append("used, not attached")
     return ", ".join(words)
 
 
@@ -165,7 +165,7 @@ def _environment_columns(timestamp: float) -> tuple[Column, ...]:
         Column("UTIL", lambda e: percent(e.utilization), right=True),
         Column("IDLE", lambda e: since(e.idle_since), right=True),
         Column("ACTIVE", lambda e: since(e.created), right=True),
-        Column("BREAKS", lambda e: ", ".join(e.violations).replace("_", " "), style=lambda _: Style.ERROR),
+        Column("VIOLATIONS", lambda e: ", ".join(e.violations).replace("_", " "), style=lambda _: Style.ERROR),
     )
 
 
@@ -181,8 +181,8 @@ _USERS = (
 
 def _environment_of(process: ProcessRow) -> str:
     if process.unmanaged:
-        return "outside of any"
-    return process.environment or ("not known" if process.unmanaged is None else UNKNOWN)
+        return "outside genv"
+    return process.environment or ("unknown" if process.unmanaged is None else UNKNOWN)
 
 
 _PROCESSES = (

@@ -63,7 +63,7 @@ def test_it_shows_the_machine(served: Shown, open_page: OpenPage) -> None:
             "(all) => all.map((one) => [...one.children].map((c) => c.firstChild.data))"
         )
     )
-    assert tiles["Devices"] == "8"
+    assert tiles["GPUs"] == "8"
     assert tiles["Environments"] == str(len(snapshot.environments or ()))
     assert tiles["Driver"] == "works"
     assert sorted(rows(page, "processes")) == sorted(str(process.pid) for process in snapshot.processes or ())
@@ -71,7 +71,7 @@ def test_it_shows_the_machine(served: Shown, open_page: OpenPage) -> None:
     curve = page.locator(".spark path").first.get_attribute("d") or ""
     assert curve.count("L") > 100
     assert re.fullmatch(
-        r"Utilisation of device 0 in the last hour: \d+ % to \d+ %",
+        r"Utilisation of GPU 0 in the last hour: \d+ % to \d+ %",
         page.locator(".spark").first.get_attribute("aria-label") or "",
     )
 
@@ -93,8 +93,8 @@ def test_a_card_says_whose_device_it_is(served: Shown, open_page: OpenPage) -> N
     first.locator("summary").click()
     assert first.locator(".memory li").all_inner_texts() == [
         "train\n20.0 GiB",
-        "outside of any\n4.0 GiB",
-        "of no process in sight\n6.0 GiB",
+        "outside genv\n4.0 GiB",
+        "orphan memory\n6.0 GiB",
         "alice\n20.0 GiB",
         "bob\n4.0 GiB",
     ]
@@ -114,7 +114,7 @@ def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage)
     heat = open_page().locator(".gauge").nth(2)
     expect(heat.locator(".value")).to_have_text("68 °C")
     expect(heat.locator(".spark")).to_have_attribute(
-        "aria-label", "Temperature of device 0 in the last hour: 68 °C to 75 °C"
+        "aria-label", "Temperature of GPU 0 in the last hour: 68 °C to 75 °C"
     )
     expect(heat.locator(".range")).to_have_text("68\N{EN DASH}75 °C")
     expect(heat.locator("..").locator(".range").first).to_have_text("50 %")
@@ -145,7 +145,7 @@ def test_it_updates_without_being_loaded_again(served: Shown, open_page: OpenPag
 def test_it_asks_only_for_what_is_new(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page()
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     with page.expect_response("**/data.json") as answer:
         pass
     assert answer.value.status == 304
@@ -154,7 +154,7 @@ def test_it_asks_only_for_what_is_new(served: Shown, open_page: OpenPage) -> Non
 def test_it_asks_for_nothing_while_nobody_looks(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page(before=lambda page: page.clock.install())
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     look = (
@@ -189,7 +189,7 @@ def test_tables_sort_by_keyboard(served: Shown, open_page: OpenPage) -> None:
     page.get_by_label("Filter environments").focus()
     for _ in range(3):  # the scrolling region, then the buttons of the columns
         page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Identifier")).to_be_focused()
+    expect(page.get_by_role("button", name=re.compile(r"^ID\b"))).to_be_focused()
     page.keyboard.press("Enter")
     assert rows(page, "environments") == ["beta", "alpha", "gamma"]  # 9, 10, 11
     page.keyboard.press("Space")
@@ -197,7 +197,7 @@ def test_tables_sort_by_keyboard(served: Shown, open_page: OpenPage) -> None:
     sorted_by = page.locator("#environments th[aria-sort]")
     expect(sorted_by).to_have_count(1)
     expect(sorted_by).to_have_attribute("aria-sort", "descending")
-    asked_for = page.get_by_role("button", name="Asked for per device")
+    asked_for = page.get_by_role("button", name="Limit per GPU")
     asked_for.click()
     assert rows(page, "environments") == ["gamma", "beta", "alpha"]  # what is not known is last
     asked_for.click()
@@ -241,8 +241,8 @@ def test_filter_and_order_outlive_a_reload_but_not_the_tab(served: Shown, open_p
     served.show(machine(environments=named))
     page = open_page()
     page.get_by_label("Filter environments").fill("job-1")
-    page.get_by_role("button", name="Identifier").click()
-    page.get_by_role("button", name="Identifier").click()
+    page.get_by_role("button", name=re.compile(r"^ID\b")).click()
+    page.get_by_role("button", name=re.compile(r"^ID\b")).click()
     assert rows(page, "environments") == ["job-11", "job-10", "job-1"]
     page.reload()
     expect(page.locator("#environments tbody tr")).to_have_count(3)
@@ -334,7 +334,7 @@ WRONG_TOGETHER = (
 def test_what_is_wrong_is_said_at_once_the_worst_first(served: Shown, open_page: OpenPage) -> None:
     served.show(replace(RUNNING, timestamp=machine().timestamp))
     page = open_page()
-    expect(page.locator("#verdict")).to_have_text("3 things are wrong, 3 warnings:")
+    expect(page.locator("#verdict")).to_have_text("3 errors, 3 warnings:")
     assert problems(page) == list(WRONG_TOGETHER)
     expect(page.locator("#problems > li").first).to_contain_text("1 (alice)")
 
@@ -351,7 +351,7 @@ def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: O
 
     outside, broken = said("outside genv"), said("more GPU memory than")
     assert outside != broken
-    assert color(page.locator("#processes td", has_text="outside of any")) == outside
+    assert color(page.locator("#processes td", has_text="outside genv")) == outside
     users = page.locator("#users tr", has_text="bob").locator("td").last
     assert color(users) == outside
     assert color(page.locator("#environments td", has_text="memory limit").first) == broken
@@ -381,22 +381,22 @@ def test_with_a_dead_driver_the_rest_is_there(served: Shown, open_page: OpenPage
     dead = failing("nvml", "dead", "hung")
     served.show(replace(dead, environments=(environment("1", (0,), name="train", pids=None),)))
     page = open_page()
-    expect(page.locator("#no-devices")).to_have_text("It is not known which devices there are.")
+    expect(page.locator("#no-devices")).to_have_text("GPU list unavailable.")
     assert rows(page, "environments") == ["train"]
-    expect(page.locator("#processes .tools")).to_contain_text("Which processes there are is not known.")
+    expect(page.locator("#processes .tools")).to_contain_text("List of processes unavailable.")
     expect(page.locator(".glance dd").first).to_have_text("hung")
 
 
 def test_before_the_first_collection_it_waits(served: Shown, open_page: OpenPage) -> None:
     served.nothing()
     page = open_page()
-    waits = re.compile("^The first collection is not done yet.")
+    waits = re.compile("^The first collection is not finished yet.")
     expect(page.locator("#verdict")).to_have_text(waits)
     expect(page.locator("#verdict")).to_have_class("muted")
     assert problems(page) == []
     served.show(machine(devices=(device(0),)))
     expect(page.locator(".card")).to_have_count(1)
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     served.nothing()  # it was restarted
     expect(page.locator("#verdict")).to_have_text(waits)
     served.show(replace(RUNNING, timestamp=machine().timestamp))
@@ -406,7 +406,7 @@ def test_before_the_first_collection_it_waits(served: Shown, open_page: OpenPage
 def test_facts_that_are_old_are_said_to_be(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page()
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     served.show(replace(machine(devices=(device(0),)), timestamp=machine().timestamp - 600))
     expect(page.locator("#problems")).to_contain_text("The data is old")
     expect(page.locator("#freshness")).to_have_text("as of 10 min ago")
@@ -427,7 +427,7 @@ def test_a_monitor_that_does_not_answer_is_said_to_and_asked_again(
     expect(page.locator("#problems")).to_contain_text("The monitor does not answer.")
     expect(page.locator(".card")).to_have_count(1)  # what was last known stays in sight
     page.unroute("**/data.json")
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     assert {complaint[:32] for complaint in complaints} == {"console: Failed to load resource"}
     complaints.clear()
 
@@ -499,7 +499,7 @@ def test_without_devices_it_says_so(served: Shown, open_page: OpenPage) -> None:
     served.show(machine())
     page = open_page()
     expect(page.locator("#problems")).to_contain_text("The NVIDIA driver works but lists no GPU.")
-    expect(page.locator("#no-devices")).to_have_text("The machine has no GPU.")
+    expect(page.locator("#no-devices")).to_have_text("This machine has no GPU.")
 
 
 def test_devices_in_mig_mode_show_their_instances(served: Shown, open_page: OpenPage) -> None:
@@ -507,7 +507,7 @@ def test_devices_in_mig_mode_show_their_instances(served: Shown, open_page: Open
     page = open_page()
     expect(page.locator(".card")).to_have_count(16)
     card = page.locator(".card").nth(15)
-    expect(card.locator(".gauge .value").first).to_have_text("not told in MIG mode")
+    expect(card.locator(".gauge .value").first).to_have_text("unavailable in MIG mode")
     card.locator("summary").click()
     expect(card.locator(".memory > div").last.locator("li")).to_have_count(7)
     expect(card.locator(".memory li").last).to_have_text("6 1g.18gb1.0 of 16.0 GiB")
@@ -562,7 +562,7 @@ def test_long_names_are_shortened_until_they_have_the_focus(
     cell = page.locator("#environments tbody th bdi")
     expect(cell).to_have_text(long)
     expect(cell).to_have_attribute("title", long)
-    page.get_by_role("button", name="Breaks").focus()
+    page.get_by_role("button", name="Violations").focus()
     page.keyboard.press("Tab")
     expect(cell).to_be_focused()
     assert cell.evaluate("(one) => one.scrollWidth <= one.clientWidth")
@@ -597,9 +597,9 @@ def test_whoever_hears_the_page_can_tell_what_is_whose(served: Shown, open_page:
     expect(page.locator(".card")).to_have_count(2)
     for number in range(2):
         card = page.locator(".card").nth(number)
-        expect(card.locator("summary")).to_have_accessible_name(f"Whose memory on device {number}")
+        expect(card.locator("summary")).to_have_accessible_name(f"Memory by owner on GPU {number}")
         for label in ("Utilisation", "Memory", "Temperature", "Power"):
-            expect(card.get_by_role("meter", name=f"{label} of device {number}", exact=True)).to_have_count(1)
+            expect(card.get_by_role("meter", name=f"{label} of GPU {number}", exact=True)).to_have_count(1)
     names = page.locator(".spark").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")
     assert len(set(names)) == len(names) == 8
 
@@ -624,7 +624,7 @@ def test_the_help_is_accessible_and_leads_back(open_page: OpenPage, served: Show
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="Back").click()
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
 
 
 @pytest.mark.parametrize("colors", COLORS)
@@ -642,7 +642,7 @@ def test_the_documents_are_accessible_and_fit_on_a_phone(
 def test_from_the_page_one_gets_to_what_to_do_and_back(open_page: OpenPage, served: Shown) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page()
-    page.get_by_role("link", name="What this means").click()
+    page.get_by_role("link", name="Glossary").click()
     page.get_by_role("link", name="Runbook").click()
     page.get_by_role("link", name="GenvDeviceXid").first.click()
     expect(page.get_by_role("heading", name="GenvDeviceXid", exact=True)).to_be_in_viewport()
@@ -653,15 +653,15 @@ def test_from_the_page_one_gets_to_what_to_do_and_back(open_page: OpenPage, serv
     expect(page.locator("table").first).to_be_visible()
     served.show(machine(devices=(device(0),)))  # a look of now, however long that took
     page.get_by_role("link", name="Back to the machine").click()
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
 
 
 def test_keyboards_get_past_the_head(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page()
-    expect(page.locator("#verdict")).to_have_text("All is well.")
+    expect(page.locator("#verdict")).to_have_text("No problems.")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the machine")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
 

@@ -276,7 +276,7 @@ def test_names_only_show(served: Shown, kind: str) -> None:
         # What stands behind the name is in its column all the same.
         heading = next(number for number, line in enumerate(terminal.display) if line.startswith("ENVIRONMENT"))
         if kind not in ("wide", "emoji", "marks", "hebrew"):  # pyte has ways of its own with these
-            column = terminal.display[heading].index("BREAKS")
+            column = terminal.display[heading].index("VIOLATIONS")
             assert terminal.display[heading + 1][column:] == "device limit"
 
 

@@ -175,7 +175,7 @@ def test_who_has_not_worked_for_a_short_while_is_in_use(seconds: float, grace: f
     assert ("1 environment (1 idle)" in text) is idle
 
 
-def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
+def test_a_gpu_that_is_used_but_not_attached_is_shown_as_such() -> None:
     snapshot = inhabited(
         (device(0), device(1), device(2, mig_mode="enabled")),
         (environment("1", (1,), pids=(8,)),),
@@ -183,9 +183,9 @@ def test_a_device_that_is_used_and_held_by_nobody_is_said_to_be() -> None:
         {7: ProcessOwner(1001), 8: ProcessOwner(1001, "1"), 9: ProcessOwner(1001)},
     )
     rows = [line for line in shown(100, 60, snapshot) if "  NVIDIA H200  " in line]
-    assert rows[0].endswith("  nobody     used, held by nobody")
-    assert rows[1].endswith("  1 (alice)  in use")
-    assert rows[2].endswith("  nobody     MIG, used, held by nobody")
+    assert rows[0].endswith("  nobody       used, not attached")
+    assert rows[1].endswith("  1 (alice)    in use")
+    assert rows[2].endswith("  nobody       MIG, used, not attached")
 
 
 def test_keys_scroll_within_what_there_is() -> None:

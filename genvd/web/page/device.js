@@ -1,5 +1,5 @@
 /**
- * The card of a device.
+ * The card of a GPU.
  * @module
  */
 
@@ -10,7 +10,7 @@ import { Gauge } from "./gauge.js";
 const HOT_CELSIUS = 100;
 const STYLES = 8;
 
-/** What a device does, whose memory is on it, who holds it. */
+/** Shows the load of a GPU, its memory by owner, its environments and its processes. */
 export class Card {
   constructor() {
     this.title = element("h3");
@@ -23,14 +23,14 @@ export class Card {
     this.running = element("dd");
     this.slow = element("dd");
     this.facts = element("dl", { class: "facts" },
-      element("dt", {}, "Held by"), this.holders, element("dt", {}, "Runs"), this.running);
-    this.slowTitle = element("dt", {}, "Slowed by");
+      element("dt", {}, "Attached to"), this.holders, element("dt", {}, "Processes"), this.running);
+    this.slowTitle = element("dt", {}, "Throttled by");
     this.shares = element("div", { class: "memory" });
     this.onDevice = element("span", { class: "hidden" });
     this.node = element("article", { class: "card" },
       element("div", { class: "card-head" }, this.title, this.state),
       this.utilization.node, this.memory.node, this.temperature.node, this.power.node, this.facts,
-      element("details", {}, element("summary", {}, "Whose memory", this.onDevice), this.shares));
+      element("details", {}, element("summary", {}, "Memory by owner", this.onDevice), this.shares));
   }
 
   /**
@@ -39,8 +39,8 @@ export class Card {
    * @param {{times: number[], now: number, interval: number}} axis
    */
   update(device, curves, axis) {
-    setContent(this.title, [`Device ${device.index}`, ...(device.name ? [" · ", name(device.name)] : [])]);
-    this.setNames(`device ${device.index}`);
+    setContent(this.title, [`GPU ${device.index}`, ...(device.name ? [" · ", name(device.name)] : [])]);
+    this.setNames(`GPU ${device.index}`);
     const [state, style] = stateOf(device, axis.now);
     setText(this.state, state);
     setAttribute(this.state, "class", `badge ${style}`);
@@ -53,10 +53,10 @@ export class Card {
     setContent(this.shares, shares(device));
   }
 
-  /** @param {string} device */
-  setNames(device) {
-    for (const gauge of [this.utilization, this.memory, this.temperature, this.power]) gauge.setDevice(device);
-    setText(this.onDevice, ` on ${device}`);
+  /** @param {string} gpu */
+  setNames(gpu) {
+    for (const gauge of [this.utilization, this.memory, this.temperature, this.power]) gauge.setDevice(gpu);
+    setText(this.onDevice, ` on ${gpu}`);
   }
 
   /** @param {any} device */
@@ -64,7 +64,7 @@ export class Card {
     const { utilization, temperature_celsius: heat, power_watts: power, power_limit_watts: limit } = device;
     const hottest = device.slowdown_celsius ?? HOT_CELSIUS;
     this.utilization.update(
-      utilization === null && device.mig_enabled ? "not told in MIG mode" : percent(utilization), one(utilization), false);
+      utilization === null && device.mig_enabled ? "unavailable in MIG mode" : percent(utilization), one(utilization), false);
     this.memory.update(memory(device), memoryParts(device), false);
     this.temperature.update(celsius(heat), heat === null ? null : one(heat / hottest), heat !== null && heat >= hottest);
     this.power.update(limit === null ? watts(power) : outOf(watts(power), watts(limit)),
@@ -102,12 +102,12 @@ export class Card {
  */
 function stateOf(device, now) {
   if (device.up === false) return ["does not answer", "error"];
-  if (device.holders === null) return ["holders not known", ""];
+  if (device.holders === null) return ["attachments unknown", ""];
   if (device.idle_since !== null) {
     return [`idle since ${time(device.idle_since, now)} (${duration(now - device.idle_since)})`, "warning"];
   }
   if (device.holders_total) return ["in use", "good"];
-  return device.running_total ? ["used, held by nobody", "warning"] : ["free", ""];
+  return device.running_total ? ["used, not attached", "warning"] : ["free", ""];
 }
 
 /** @param {number | null} ratio */
@@ -140,7 +140,7 @@ function holders(device) {
   if (device.holders === null) return [UNKNOWN];
   if (!device.holders_total) return ["nobody"];
   return [list(device.holders.map((/** @type {any} */ holder) => [
-    name(holder.name ?? holder.eid), ...of(holder.username), ...(holder.idle ? [", idle"] : []),
+    name(holder.name ?? holder.eid), ...inParentheses(holder.username), ...(holder.idle ? [", idle"] : []),
   ]), device.holders_total)];
 }
 
@@ -149,12 +149,12 @@ function running(device) {
   if (device.running === null) return [UNKNOWN];
   if (!device.running_total) return ["nothing"];
   return [list(device.running.map((/** @type {any} */ process) => [
-    name(process.command ?? "process"), ` ${process.pid}`, ...of(process.username),
+    name(process.command ?? "process"), ` ${process.pid}`, ...inParentheses(process.username),
   ]), device.running_total)];
 }
 
 /** @param {string | null} username */
-function of(username) {
+function inParentheses(username) {
   return username === null ? [] : [" (", name(username), ")"];
 }
 
@@ -170,17 +170,17 @@ function list(lines, total) {
 
 /** @param {any} device */
 function shares(device) {
-  const orphan = device.orphan_bytes === null ? [] : [line("orphan", "of no process in sight", device.orphan_bytes)];
+  const orphan = device.orphan_bytes === null ? [] : [line("orphan", "orphan memory", device.orphan_bytes)];
   const blocks = [
     block("By environment", (device.memory_by_environment ?? []).map((/** @type {any} */ part, /** @type {number} */ place) =>
-      line(`part-${place % STYLES}`, part.name ?? (part.unclear ? "not known" : "outside of any"), part.memory_bytes)).concat(orphan)),
-    block("By user", (device.memory_by_user ?? []).map((/** @type {any} */ part) => line(null, part.name ?? "not known", part.memory_bytes))),
+      line(`part-${place % STYLES}`, part.name ?? (part.unclear ? "unknown" : "outside genv"), part.memory_bytes)).concat(orphan)),
+    block("By user", (device.memory_by_user ?? []).map((/** @type {any} */ part) => line(null, part.name ?? "unknown", part.memory_bytes))),
   ];
   if (device.mig.length) {
     blocks.push(block("MIG devices", device.mig.map((/** @type {any} */ mig) => line(null, `${mig.number} ${mig.profile ?? ""}`,
       mig.memory_used_bytes, mig.memory_total_bytes))));
   }
-  return device.memory_by_environment ? blocks : blocks.slice(2).concat(element("p", {}, "Whose memory it is, is not known."));
+  return device.memory_by_environment ? blocks : blocks.slice(2).concat(element("p", {}, "Owners of the memory unknown."));
 }
 
 /**

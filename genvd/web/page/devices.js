@@ -1,12 +1,12 @@
 /**
- * The cards of all devices.
+ * The cards of all GPUs.
  * @module
  */
 
 import { byId, setChildren, setText } from "./dom.js";
 import { Card } from "./device.js";
 
-/** Keeps the card of a device while the device is there. */
+/** Reuses the card of a GPU between updates. */
 export class Devices {
   constructor() {
     /** @type {Map<string, Card>} */
@@ -19,13 +19,13 @@ export class Devices {
    */
   update(data, now) {
     const devices = data.devices ?? [];
-    this.say(data.devices);
+    this.showIfEmpty(data.devices);
     const axis = { times: data.history.times, now, interval: data.interval_seconds ?? 0 };
-    const before = this.cards;
+    const previous = this.cards;
     this.cards = new Map();
     devices.forEach((/** @type {any} */ device, /** @type {number} */ place) => {
-      const key = device.uuid ?? `device ${device.index}`;
-      const card = before.get(key) ?? new Card();
+      const key = device.uuid ?? `GPU ${device.index}`;
+      const card = previous.get(key) ?? new Card();
       card.update(device, data.history.devices[place] ?? {}, axis);
       this.cards.set(key, card);
     });
@@ -33,9 +33,9 @@ export class Devices {
   }
 
   /** @param {any[] | null} devices */
-  say(devices) {
+  showIfEmpty(devices) {
     const nothing = byId("no-devices");
     nothing.hidden = Boolean(devices?.length);
-    setText(nothing, devices === null ? "It is not known which devices there are." : "The machine has no GPU.");
+    setText(nothing, devices === null ? "GPU list unavailable." : "This machine has no GPU.");
   }
 }

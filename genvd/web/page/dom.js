@@ -1,10 +1,10 @@
 /**
- * Making and changing elements. Text only ever becomes text, never markup.
+ * Helpers to create and change elements. Text is always inserted as text, never as markup.
  * @module
  */
 
 const SVG = "http://www.w3.org/2000/svg";
-const LONG = 32;
+const LONG_CHARACTERS = 32;
 
 /**
  * Return a new element.
@@ -18,7 +18,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /**
- * Return a new element of a drawing.
+ * Return a new SVG element.
  * @param {string} tag
  * @param {Record<string, string | number>} [attributes]
  * @param {...Node} children
@@ -29,7 +29,7 @@ export function drawn(tag, attributes = {}, ...children) {
 }
 
 /**
- * Return a name that somebody chose, kept from turning the direction of the text around it.
+ * Return an element for a name that a user chose; it does not affect the direction of the text around it.
  * @param {string} text
  * @returns {HTMLElement}
  */
@@ -40,12 +40,12 @@ export function name(text) {
 }
 
 /**
- * Change a name. Of a long one a part is shown, and all of it while it has the focus.
+ * Change a name. A long one is cut, and shown in full while it has the focus.
  * @param {Element} target made by {@link name}
  * @param {string} text
  */
 export function setName(target, text) {
-  const long = text.length > LONG;
+  const long = text.length > LONG_CHARACTERS;
   setText(target, text);
   target.classList.toggle("long", long);
   setAttribute(target, "title", long ? text : null);
@@ -53,7 +53,7 @@ export function setName(target, text) {
 }
 
 /**
- * Return the element of the page that has this id.
+ * Return the element with this id.
  * @param {string} id
  * @returns {HTMLElement}
  */
@@ -64,7 +64,7 @@ export function byId(id) {
 }
 
 /**
- * Change the text of an element if it is another one, so that nothing selected or announced changes for nothing.
+ * Change the text of an element if it differs. Without a change, selections stay and nothing is announced again.
  * @param {Element} target
  * @param {string} text
  */
@@ -73,7 +73,7 @@ export function setText(target, text) {
 }
 
 /**
- * Change an attribute if it is another one; null takes it away.
+ * Change an attribute if it differs; null removes it.
  * @param {Element} target
  * @param {string} attribute
  * @param {string | number | null} value
@@ -84,7 +84,7 @@ export function setAttribute(target, attribute, value) {
 }
 
 /**
- * Have an element hold these children in this order, and move only those that are elsewhere.
+ * Give an element these children in this order. Children that are in place are not moved.
  * @param {Element} parent
  * @param {Element[]} children
  */
@@ -97,7 +97,7 @@ export function setChildren(parent, children) {
 }
 
 /**
- * Replace what is in an element if it reads otherwise.
+ * Replace the content of an element if it differs.
  * @param {Element} target
  * @param {(Node | string)[]} content
  */

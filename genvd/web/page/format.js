@@ -1,5 +1,5 @@
 /**
- * Values as people read them; what is not known is a dash.
+ * Formats values for people; an unknown value is a dash.
  * @module
  */
 
@@ -79,7 +79,7 @@ export function indices(indices) {
 }
 
 /**
- * A time of today, or a day and a time.
+ * Format a time; with the date if it is not today.
  * @param {number} timestamp in seconds
  * @param {number} now in seconds
  */

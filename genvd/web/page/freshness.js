@@ -1,26 +1,26 @@
 /**
- * How old the facts are, by the clock of the monitor, which may differ from that of the browser.
+ * The age of the data, by the clock of the monitor, which may differ from that of the browser.
  * @module
  */
 
-const LATE_INTERVALS = 3;
-const LATE_SECONDS = 5;
+const STALE_INTERVALS = 3;
+const STALE_SECONDS = 5;
 
-/** Knows when the facts were collected and what time it is there. */
+/** Tracks the time of the last collection and the clock of the monitor. */
 export class Freshness {
   constructor() {
     /** @type {number | null} */
     this.collected = null;
     this.interval = 10;
-    this.told = 0;
-    this.toldAt = 0;
-    /** @type {string | null} why there is no answer */
+    this.answerTime = 0;
+    this.answeredAt = 0;
+    /** @type {string | null} why the last request failed */
     this.failure = null;
-    /** Whether the monitor has begun and collected nothing yet. */
+    /** Whether the monitor has not finished its first collection. */
     this.waiting = false;
   }
 
-  waits() {
+  setWaiting() {
     this.failure = null;
     this.waiting = true;
   }
@@ -35,8 +35,8 @@ export class Freshness {
   answered(now) {
     this.failure = null;
     this.waiting = false;
-    this.told = now;
-    this.toldAt = performance.now();
+    this.answerTime = now;
+    this.answeredAt = performance.now();
   }
 
   /** @param {string} reason */
@@ -47,16 +47,16 @@ export class Freshness {
 
   /** The time by the monitor's clock, in seconds. */
   get now() {
-    return this.told + (performance.now() - this.toldAt) / 1000;
+    return this.answerTime + (performance.now() - this.answeredAt) / 1000;
   }
 
-  /** Seconds since the facts were collected; null before there are any. */
+  /** Seconds since the last collection; null before the first one. */
   get age() {
     return this.collected === null ? null : Math.max(0, this.now - this.collected);
   }
 
-  /** Whether the facts are older than they should ever be. */
+  /** Whether the data is too old. */
   get stale() {
-    return this.age !== null && this.age > LATE_INTERVALS * this.interval + LATE_SECONDS;
+    return this.age !== null && this.age > STALE_INTERVALS * this.interval + STALE_SECONDS;
   }
 }

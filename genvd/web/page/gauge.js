@@ -1,5 +1,5 @@
 /**
- * A value with its name, as a bar and as the curve of the last hour.
+ * A gauge: a value with its name, as a bar and as a curve of the last hour.
  * @module
  */
 
@@ -15,20 +15,20 @@ const POINT_SECONDS = 30;
 /**
  * @typedef {object} Part of a bar
  * @property {number} ratio of the whole bar
- * @property {string} style how it looks
+ * @property {string} style CSS class
  */
 
 /**
  * @typedef {object} Curve
  * @property {number[]} times in seconds
- * @property {(number | null)[]} values null where it was not known
- * @property {number} most what is at the top
+ * @property {(number | null)[]} values null if unknown
+ * @property {number} most value at the top
  * @property {number} now in seconds
  * @property {number} interval between collections, in seconds
  * @property {(value: number | null) => string} show
  */
 
-/** A row of a device's card. */
+/** One row of a GPU's card. */
 export class Gauge {
   /** @param {string} label */
   constructor(label) {
@@ -39,13 +39,13 @@ export class Gauge {
     this.path = drawn("path");
     this.spark = drawn("svg", { class: "spark", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" },
       drawn("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }), this.path);
-    this.range = element("span", { class: "range", "aria-hidden": "true" }); // the curve says it
+    this.range = element("span", { class: "range", "aria-hidden": "true" }); // the label of the curve has it
     this.node = element("div", { class: "gauge" }, element("span", { class: "label" }, label), this.bar, this.value,
       element("div", { class: "hour" }, this.spark, this.range));
   }
 
   /**
-   * Say of what it is the value, as each card has the same gauges.
+   * Set the accessible name; it includes the GPU, as each card has the same gauges.
    * @param {string} device
    */
   setDevice(device) {
@@ -56,14 +56,14 @@ export class Gauge {
   /**
    * Show a value.
    * @param {string} text
-   * @param {Part[] | null} parts null where it is not known
-   * @param {boolean} high whether it is more than it should be
+   * @param {Part[] | null} parts null if unknown
+   * @param {boolean} high whether the value is too high
    */
   update(text, parts, high) {
     const whole = Math.min(1, (parts ?? []).reduce((sum, part) => sum + part.ratio, 0));
     setText(this.value, text);
     setAttribute(this.bar, "aria-valuenow", Math.round(whole * 100));
-    setAttribute(this.bar, "aria-valuetext", parts ? text : "not known");
+    setAttribute(this.bar, "aria-valuetext", parts ? text : "unknown");
     this.bar.classList.toggle("high", high);
     while (this.bar.children.length > (parts ?? []).length) this.bar.lastElementChild?.remove();
     (parts ?? []).forEach((part, place) => {
@@ -74,14 +74,14 @@ export class Gauge {
   }
 
   /**
-   * Show what it was in the last hour.
+   * Draw the curve of the last hour.
    * @param {Curve} curve
    */
   draw(curve) {
     setAttribute(this.path, "d", outline(curve));
     const known = /** @type {number[]} */ (curve.values.filter((value) => value !== null));
     const [least, most] = [Math.min(...known), Math.max(...known)].map((value) => known.length ? curve.show(value) : UNKNOWN);
-    const inWords = `${this.name} in the last hour: ${known.length ? `${least} to ${most}` : "not known"}`;
+    const inWords = `${this.name} in the last hour: ${known.length ? `${least} to ${most}` : "unknown"}`;
     setAttribute(this.spark, "aria-label", inWords);
     setText(this.range, range(least, most));
     setAttribute(this.range, "title", inWords);
@@ -89,7 +89,7 @@ export class Gauge {
 }
 
 /**
- * Return the curve as a path; it is broken where nothing is known.
+ * Return the curve as an SVG path; unknown values are gaps.
  * @param {Curve} curve
  */
 function outline({ times, values, most, now, interval }) {

@@ -1,35 +1,35 @@
 /**
- * The machine at a glance: what is wrong, and how much of everything there is.
+ * The top of the page: the problems, and the totals of the machine.
  * @module
  */
 
 import { byId, element, name, setAttribute, setContent, setText } from "./dom.js";
 import { counted, duration, percent, UNKNOWN } from "./format.js";
 
-const WAITING = "The first collection is not done yet. This page shows it as soon as it is.";
+const WAITING = "The first collection is not finished yet. This page updates automatically.";
 
 /** @typedef {import("./freshness.js").Freshness} Freshness */
 
 /**
- * Say how old the facts are, and what is wrong.
- * @param {any} data the overview; null before there is any
+ * Show the age of the data and the problems.
+ * @param {any} data the overview; null before the first one
  * @param {Freshness} freshness
  */
 export function showState(data, freshness) {
-  const problems = freshness.waiting ? [] : [...ofFreshness(freshness), ...(data?.problems ?? [])];
+  const problems = freshness.waiting ? [] : [...freshnessProblems(freshness), ...(data?.problems ?? [])];
   const errors = problems.filter((problem) => problem.severity === "error").length;
   const verdict = byId("verdict");
   const waiting = data === null || freshness.waiting;
-  setText(verdict, freshness.waiting ? WAITING : inWords(data, problems.length, errors));
+  setText(verdict, freshness.waiting ? WAITING : verdictText(data, problems.length, errors));
   setAttribute(verdict, "class", errors ? "error" : problems.length ? "warning" : waiting ? "muted" : "good");
   setContent(byId("problems"), problems.map(item));
   const age = freshness.age;
-  setText(byId("freshness"), age === null ? "no facts yet" : `as of ${duration(age)} ago`);
+  setText(byId("freshness"), age === null ? "no data yet" : `as of ${duration(age)} ago`);
   byId("freshness").classList.toggle("error", (freshness.stale && !freshness.waiting) || freshness.failure !== null);
 }
 
 /**
- * Say what there is.
+ * Show the totals.
  * @param {any} data the overview
  */
 export function showGlance(data) {
@@ -39,8 +39,8 @@ export function showGlance(data) {
   setText(byId("version"), `genv-monitor ${data.version}`);
   setContent(byId("glance"), [
     tile("Driver", driverState(data), data.driver?.driver ? `version ${data.driver.driver}` : "", data.driver_state !== "ok"),
-    tile("Devices", number(data.devices), ofDevices(data.devices), false),
-    tile("Environments", number(data.environments), ofEnvironments(data.environments), false),
+    tile("GPUs", number(data.devices), deviceNote(data.devices), false),
+    tile("Environments", number(data.environments), environmentNote(data.environments), false),
     tile("Users", number(data.users), "", false),
     tile("GPU processes", number(data.processes), "", false),
     tile("Mean utilisation", percent(mean(data.devices)), "", false),
@@ -48,7 +48,7 @@ export function showGlance(data) {
 }
 
 /** @param {Freshness} freshness */
-function ofFreshness(freshness) {
+function freshnessProblems(freshness) {
   const found = [];
   if (freshness.failure !== null) {
     found.push({
@@ -73,12 +73,12 @@ function ofFreshness(freshness) {
  * @param {number} all
  * @param {number} errors
  */
-function inWords(data, all, errors) {
-  if (data === null && !all) return "Asking the monitor…";
-  if (!all) return "All is well.";
+function verdictText(data, all, errors) {
+  if (data === null && !all) return "Loading…";
+  if (!all) return "No problems.";
   const warnings = all - errors;
   return [
-    ...(errors ? [counted(errors, "thing is wrong", "things are wrong")] : []),
+    ...(errors ? [counted(errors, "error", "errors")] : []),
     ...(warnings ? [counted(warnings, "warning", "warnings")] : []),
   ].join(", ") + ":";
 }
@@ -119,14 +119,14 @@ function number(things) {
 }
 
 /** @param {any[] | null} devices */
-function ofDevices(devices) {
+function deviceNote(devices) {
   const down = (devices ?? []).filter((device) => device.up === false).length;
   const free = (devices ?? []).filter((device) => device.up !== false && device.holders !== null && !device.holders_total).length;
-  return [...(down ? [`${down} down`] : []), ...(free ? [`${free} held by nobody`] : [])].join(", ");
+  return [...(down ? [`${down} down`] : []), ...(free ? [`${free} not attached`] : [])].join(", ");
 }
 
 /** @param {any[] | null} environments */
-function ofEnvironments(environments) {
+function environmentNote(environments) {
   const idle = (environments ?? []).filter((environment) => environment.idle_since !== null).length;
   return idle ? `${idle} idle` : "";
 }

@@ -1,12 +1,12 @@
 /**
- * Puts together what asks the monitor and what shows the answer.
+ * Connects the poller with the parts of the page.
  * @module
  */
 
 import { Devices } from "./devices.js";
 import { Freshness } from "./freshness.js";
 import { showGlance, showState } from "./glance.js";
-import { Source } from "./source.js";
+import { Poller } from "./poller.js";
 import { Tables } from "./tables.js";
 
 const devices = new Devices();
@@ -15,7 +15,7 @@ const freshness = new Freshness();
 /** @type {any} */
 let data = null;
 
-/** Show all that there is. */
+/** Update the whole page. */
 function show() {
   showState(data, freshness);
   if (data === null) return;
@@ -24,13 +24,13 @@ function show() {
   tables.update(data, freshness.now);
 }
 
-new Source({
+new Poller({
   changed(fresh) {
     data = fresh;
     freshness.changed(fresh);
   },
-  waits() {
-    freshness.waits();
+  waiting() {
+    freshness.setWaiting();
     showState(data, freshness);
   },
   answered(now) {

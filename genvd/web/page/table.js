@@ -1,11 +1,11 @@
 /**
- * A table that sorts and filters, and stays where it is while its rows change.
+ * A table that can be sorted and filtered. Updates keep its scroll position.
  * @module
  */
 
 import { element, name, setAttribute, setChildren, setName, setText } from "./dom.js";
 import { UNKNOWN } from "./format.js";
-import { keep, kept } from "./kept.js";
+import { loadSettings, saveSettings } from "./settings.js";
 
 const FIRST_ROWS = 100;
 
@@ -13,9 +13,9 @@ const FIRST_ROWS = 100;
  * @typedef {object} Column
  * @property {string} title
  * @property {"name" | "number" | "text"} kind
- * @property {(row: any) => string | number | null} value by which it is sorted; null is last in any case
- * @property {(row: any, now: number) => string | null} [show] what is shown, if not the value
- * @property {(row: any) => "error" | "warning" | null} [severity] that of the problem that this is, as it is named above
+ * @property {(row: any) => string | number | null} value sort key; null is always last
+ * @property {(row: any, now: number) => string | null} [show] text of the cell, if not the value
+ * @property {(row: any) => "error" | "warning" | null} [severity] severity of the problem that the cell shows
  */
 
 /** A table of one part of the overview. */
@@ -23,9 +23,9 @@ export class Table {
   /**
    * @param {HTMLElement} section with a heading
    * @param {string} things their name in the plural
-   * @param {Column[]} columns the first one says what a row is about
-   * @param {(row: any) => string} key what tells one row from another
-   * @param {number} sortedBy the number of the column by which it is sorted at first
+   * @param {Column[]} columns the first one is the header of the row
+   * @param {(row: any) => string} key unique key of a row
+   * @param {number} sortedBy index of the initial sort column
    */
   constructor(section, things, columns, key, sortedBy) {
     this.things = things;
@@ -44,22 +44,22 @@ export class Table {
   }
 
   restore() {
-    const before = kept(this.filter.id);
-    if (!before || !this.columns[before.sortedBy]) return;
-    this.filter.value = before.filter;
-    this.sortedBy = before.sortedBy;
-    this.descending = before.descending;
+    const saved = loadSettings(this.filter.id);
+    if (!saved || !this.columns[saved.sortedBy]) return;
+    this.filter.value = saved.filter;
+    this.sortedBy = saved.sortedBy;
+    this.descending = saved.descending;
   }
 
-  keep() {
-    keep(this.filter.id, { filter: this.filter.value, sortedBy: this.sortedBy, descending: this.descending });
+  save() {
+    saveSettings(this.filter.id, { filter: this.filter.value, sortedBy: this.sortedBy, descending: this.descending });
   }
 
   /** @param {HTMLElement} section */
   build(section) {
     const heading = section.querySelector("h2");
     this.filter = /** @type {HTMLInputElement} */ (element("input", { type: "search", id: `filter-${section.id}`, autocomplete: "off", spellcheck: "false" }));
-    this.filter.addEventListener("input", () => { this.keep(); this.render(); this.announce(); });
+    this.filter.addEventListener("input", () => { this.save(); this.render(); this.announce(); });
     this.count = element("span", { class: "muted" });
     this.announced = element("span", { class: "hidden", role: "status" });
     this.more = element("button", { type: "button", hidden: "" });
@@ -89,13 +89,13 @@ export class Table {
   sortBy(number) {
     this.descending = this.sortedBy === number ? !this.descending : this.columns[number].kind === "number";
     this.sortedBy = number;
-    this.keep();
+    this.save();
     this.render();
   }
 
   /**
-   * Show other rows.
-   * @param {any[] | null} rows null while they are not known
+   * Replace the rows.
+   * @param {any[] | null} rows null if unknown
    * @param {number} now in seconds
    */
   update(rows, now) {
@@ -107,20 +107,20 @@ export class Table {
   render() {
     const found = (this.rows ?? []).filter((row) => this.matches(row)).sort((a, b) => this.compare(a, b));
     const shown = this.all ? found : found.slice(0, FIRST_ROWS);
-    const before = this.lines;
-    this.lines = new Map(shown.map((row) => [this.key(row), this.line(row, before.get(this.key(row)))]));
+    const previous = this.lines;
+    this.lines = new Map(shown.map((row) => [this.key(row), this.line(row, previous.get(this.key(row)))]));
     setChildren(this.body, [...this.lines.values()]);
     this.scroll.hidden = !shown.length;
     this.more.hidden = shown.length === found.length;
     setText(this.more, `Show all ${found.length} ${this.things}`);
-    setText(this.count, this.inWords(found.length));
+    setText(this.count, this.countText(found.length));
     this.heads.forEach((head, number) => setAttribute(head, "aria-sort",
       number !== this.sortedBy ? null : this.descending ? "descending" : "ascending"));
   }
 
   /** @param {number} found */
-  inWords(found) {
-    if (this.rows === null) return `Which ${this.things} there are is not known.`;
+  countText(found) {
+    if (this.rows === null) return `List of ${this.things} unavailable.`;
     if (!this.rows.length) return "none";
     return found === this.rows.length ? `${found}` : `${found} of ${this.rows.length}`;
   }
@@ -130,7 +130,7 @@ export class Table {
   }
 
   /**
-   * Tell whether each word that is wanted is somewhere in the row.
+   * Return whether the row contains each word of the filter.
    * @param {any} row
    */
   matches(row) {
@@ -162,7 +162,7 @@ export class Table {
 
   /**
    * @param {any} row
-   * @param {HTMLTableRowElement | undefined} line what showed it before
+   * @param {HTMLTableRowElement | undefined} line the element that showed this row before
    */
   line(row, line) {
     const made = line ?? /** @type {HTMLTableRowElement} */ (element("tr", {}, ...this.columns.map((column, number) =>

@@ -1,5 +1,5 @@
 /**
- * What the tables of environments, users and processes show.
+ * The columns of the tables of environments, users and processes.
  * @module
  */
 
@@ -10,7 +10,7 @@ import { Table } from "./table.js";
 /** @typedef {import("./table.js").Column} Column */
 
 /**
- * A moment, sorted by how long ago it is.
+ * A column with a time, shown and sorted by how long ago it is.
  * @param {string} title
  * @param {(row: any) => number | null} moment
  * @returns {Column}
@@ -35,22 +35,22 @@ function number(title, value, show = count) {
 }
 
 /** @type {Column} */
-const DEVICES = { title: "Devices", kind: "text", value: (row) => row.devices.length ? indices(row.devices) : null };
+const DEVICES = { title: "GPUs", kind: "text", value: (row) => row.devices.length ? indices(row.devices) : null };
 
 /** @type {Column[]} */
 const ENVIRONMENTS = [
   { title: "Environment", kind: "name", value: (row) => row.name ?? row.eid },
-  { title: "Identifier", kind: "text", value: (row) => row.eid },
+  { title: "ID", kind: "text", value: (row) => row.eid },
   { title: "User", kind: "name", value: (row) => row.username },
   DEVICES,
   number("Processes", (row) => row.processes),
   number("Memory", (row) => row.memory_bytes, bytes),
-  number("Asked for per device", (row) => row.memory_limit_bytes, bytes),
+  number("Limit per GPU", (row) => row.memory_limit_bytes, bytes),
   number("Utilisation", (row) => row.utilization, percent),
   since("Idle for", (row) => row.idle_since),
   since("Active for", (row) => row.created),
   {
-    title: "Breaks",
+    title: "Violations",
     kind: "text",
     value: (row) => row.violations.join(", ").replaceAll("_", " ") || null,
     severity: (row) => row.violations.length ? "error" : null,
@@ -64,7 +64,7 @@ const USERS = [
   DEVICES,
   number("GPU processes", (row) => row.processes),
   number("GPU memory", (row) => row.memory_bytes, bytes),
-  { ...number("Outside of any environment", (row) => row.unmanaged), severity: (row) => row.unmanaged ? "warning" : null },
+  { ...number("Outside genv", (row) => row.unmanaged), severity: (row) => row.unmanaged ? "warning" : null },
 ];
 
 /** @type {Column[]} */
@@ -75,7 +75,7 @@ const PROCESSES = [
   {
     title: "Environment",
     kind: "name",
-    value: (row) => row.unmanaged ? "outside of any" : row.environment ?? (row.unmanaged === null ? "not known" : null),
+    value: (row) => row.unmanaged ? "outside genv" : row.environment ?? (row.unmanaged === null ? "unknown" : null),
     severity: (row) => row.unmanaged ? "warning" : null,
   },
   DEVICES,
