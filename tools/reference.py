@@ -1,7 +1,6 @@
-"""Writes what is made from the tables of the code, or, with ``--check``, tells what is out of date.
+"""Generates docs/metrics.md, docs/configuration.md, the sample configuration and its JSON Schema.
 
-``python -m tools.reference [--check]``: the references of metrics and configuration, the sample configuration and its
-JSON Schema.
+``python -m tools.reference [--check]``; with ``--check`` it only reports files that are out of date.
 """
 
 from __future__ import annotations
@@ -34,151 +33,149 @@ _INTRODUCTION = """\
 
 Made by `make generate` from the table in `genvd/metrics/`.
 
-A value that is not known is an absent series: never 0, never NaN. A series is there as long as what it describes is;
-after a collector has failed for three collections in a row, what it feeds goes away.
-Memory is in bytes, and `index` and `device` are NVML's device index, the one that nvidia-smi shows.
+An unknown value has no series: it is never 0 and never NaN. A series exists as long as the thing that it describes.
+After a collector has failed for three collections in a row, its series go away. Memory is in bytes. `index` and
+`device` are NVML's device index, the one that nvidia-smi shows.
 
-The label `eid` of a process is the environment in which it counts. It is empty where the process names none, or one
-that may not count it. Where it names one that is not active, it is that name: so processes outside any environment are
-those whose `eid` no `genv_environment_processes_total` has. [trust.md](trust.md) says more.
+`eid` is the ID of the environment of a process. It is empty if the process has no environment or is not entitled to the
+one it names. It is kept if that environment is no longer active: so processes outside genv are those whose `eid` is not
+among the series of `genv_environment_processes_total`. See [trust.md](trust.md).
 
-Names that end in `_total` among the first sixteen are gauges in spite of it: they are those of the `genv monitor`
-that comes with genv, so that dashboards made for it go on working. Do not apply `rate()` to them.
+Among the first sixteen metrics, names that end in `_total` are gauges. They have the names of the `genv monitor` that
+comes with genv, so that existing dashboards work. Do not apply `rate()` to them.
 
-Most groups can be switched off in the section `metrics` of `monitor.yaml`. Always there are the sixteen, the monitor's
-own, and the base facts that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`,
-`genv_device_up`, `genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the bandwidth
-utilisation of each device.
+Most groups can be switched off in the section `metrics` of `monitor.yaml`. Always on are the sixteen, the monitor's own
+metrics, and those that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`, `genv_device_up`,
+`genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the memory bandwidth utilisation of
+each GPU.
 """
 
 _LEDGER = """\
-How this is counted and kept is in [ledger.md](ledger.md). GPU-hours by user in a range of Prometheus:
+How this is counted and stored is described in [ledger.md](ledger.md). GPU-hours by user over a range in Prometheus:
 `increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv monitor report`.
 """
 
 _DETAILS = """\
-**Throttling.** A device has those of these reasons that it says it can report. `power_cap`: the power limit;
-`hw_thermal` and `sw_thermal`: hardware or driver slow it down for heat; `hw_power_brake`: the power supply asks for it;
-`hw_slowdown`: any of what the hardware does; `sync_boost`: it runs with the slowest of its group; `display` and
-`application_clocks`: somebody set the clocks; `board_limit`, `reliability`: a limit of the board, of its voltage.
-That a device is idle is no throttling. A reason that is active for less than a collection may be missed;
-`genv_device_throttled_seconds_total` misses none, where the driver counts. There, `thermal` is what older drivers have
-for both thermal reasons; it is left out where the driver only repeats the time of `sw_thermal` in it.
+**Throttling.** A GPU has a series for each reason that it can report. `power_cap`: the power limit; `hw_thermal` and
+`sw_thermal`: hardware or driver slow the GPU down because of heat; `hw_power_brake`: the power supply requests it;
+`hw_slowdown`: any slowdown by the hardware; `sync_boost`: the GPU runs at the speed of the slowest in its group;
+`display` and `application_clocks`: a user has set the clocks; `board_limit`, `reliability`: a limit of the board or of
+its voltage. An idle GPU is not throttled. A reason that is active for less than one collection may be missed;
+`genv_device_throttled_seconds_total` misses none, where the driver counts. There, `thermal` is what older drivers
+report for both thermal reasons; it is left out where the driver only repeats the time of `sw_thermal`.
 
-**Thresholds** of temperature are temperatures up to Ampere, margins from Hopper on, and may be both on Ada. The device
-has reached one as a margin when `genv_device_temperature_margin_celsius` is not above it:
+**Temperature thresholds** are temperatures up to Ampere, margins from Hopper on, and may be both on Ada. The GPU has
+reached a margin threshold when `genv_device_temperature_margin_celsius` is not above it:
 `genv_device_temperature_margin_celsius <= on (instance, index) group_right ()
 genv_device_temperature_margin_threshold_celsius`.
 
-**InfoROM**: memory of the board, in which it keeps what it is and what happened to it, such as retired pages. It is
-checked every ten minutes, since the driver reads all of it for that.
+**InfoROM** is memory on the board with its identity and its history, such as retired pages. It is checked only every
+ten minutes, since the driver reads all of it for a check.
 
-**Energy** begins at 0 when the driver is loaded; `rate()` of it is the average power, of which
-`genv_device_power_watts` is but a sample.
+**Energy** starts at 0 when the driver is loaded. Its `rate()` is the average power; `genv_device_power_watts` is only a
+sample.
 """
 
 _MEMORY_HEALTH = """\
-A device has either remapped rows (Ampere and later) or retired pages. What is corrected does no harm; rising counts do
-announce it. Counters of scope `volatile` begin at 0 when the driver is loaded. Pending repairs (Ampere and later,
-driver 580) take a channel of the memory or a group of SMs out of use at the next reset.
+A GPU has either remapped rows (Ampere and later) or retired pages. Corrected errors do no harm, but a rising count
+announces worse. Counters of scope `volatile` start at 0 when the driver is loaded. Pending repairs (Ampere and later,
+driver 580) put a memory channel or a group of SMs out of use at the next reset.
 """
 
 _XID = """\
-NVML reports each XID once, while somebody listens: what occurred before the monitor started is not counted. The common
-ones start at 0, so `increase()` sees the first. Each device keeps its counters, by its UUID, while it is down and
-when NVML is initialised anew. [NVIDIA's list](https://docs.nvidia.com/deploy/xid-errors/) says what each means.
+NVML reports each XID once, to programs that are listening, so errors from before the start of the monitor are not
+counted. Common XIDs start at 0, so `increase()` sees the first one. The counters belong to the UUID of the GPU; they
+are kept while it is down and when NVML is initialised again. [NVIDIA's
+list](https://docs.nvidia.com/deploy/xid-errors/) explains each XID.
 """
 
 _NVLINK = """\
-Of links that are not active only `genv_device_nvlink_active` is there. Kinds of errors: `replay`, `recovery`, `crc` or
-`crc_flit`, `crc_data`,
-`ecc_data` up to NVLink 4; `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`, `transmit_discard`,
-`recovery`, `recovery_failed`, `effective`, `symbol` of NVLink 5. Bytes are without the
-overhead of the protocol up to NVLink 4.
+An inactive link has only `genv_device_nvlink_active`. Kinds of errors up to NVLink 4: `replay`, `recovery`, `crc` or
+`crc_flit`, `crc_data`, `ecc_data`; of NVLink 5: `malformed_packet`, `buffer_overrun`, `receive`, `link_integrity`,
+`transmit_discard`, `recovery`, `recovery_failed`, `effective`, `symbol`. Up to NVLink 4, bytes are without the overhead
+of the protocol.
 
-NVLink-C2C connects the GPU with the CPU of its module (Grace); other devices have none of `genv_device_c2c_*`.
+NVLink-C2C connects the GPU with the CPU of its module (Grace); other GPUs have no `genv_device_c2c_*`.
 """
 
 _MIG = """\
-`instance` is the number that nvidia-smi shows, from 0 on each parent. A device whose MIG mode is on has no
-utilisation of its own. Its processes are those of its MIG devices, and `device` is its index. MIG devices in the same
-GPU instance share their BAR1 memory: take one of them, not their sum.
+`instance` is the number that nvidia-smi shows, from 0 on each GPU. A GPU in MIG mode has no utilisation of its own. Its
+processes are those of its MIG devices, and `device` is its index. MIG devices in the same GPU instance share their BAR1
+memory: use the value of one of them, not the sum.
 
-Prometheus has a label `instance` of its own, for the machine. So there, unless its `honor_labels` is on, this one is
+Prometheus has its own label `instance`, for the machine. So in Prometheus, unless `honor_labels` is on, this label is
 called `exported_instance`, as in `genv_mig_memory_used_bytes{instance="gpu1:8000",index="0",exported_instance="1"}`.
 """
 
 _GPM = """\
-GPM is what the driver has for profiling metrics since Hopper, and what DCGM uses there too; earlier devices have no
-such series. It does not keep other profilers from their work. Where the driver lets only administrators profile it may
-refuse the monitor, which then says so once in its log. Each value is the mean from one collection to the next, so there
-is none at the first one, nor for `genv monitor once`. MIG devices in the same GPU instance have its values: take one of
-them, not their sum.
+GPM is the driver's interface for profiling metrics since Hopper, which DCGM uses too; earlier GPUs have none of these
+series. It does not disturb other profilers. If the driver lets only administrators profile, it may refuse the monitor;
+the monitor then logs this once. Each value is the mean between two collections, so there is none at the first
+collection and none for `genv monitor once`. MIG devices in the same GPU instance have the same values: use one of
+them, not the sum.
 """
 
-_WORDS = """\
-## What the words mean
+_DEFINITIONS = """\
+## Definitions
 
-**Work** of an environment on a device: one of its processes took SM time there since the last collection, had the
-device encode or decode video, or read or wrote its memory, by the driver's samples of each process. (So a process may
-work with a `genv_process_utilization_ratio` of 0, which is of SM time only.) Where the driver has no such samples (some
-virtual GPUs, clients of the Multi-Process Service whose work counts for its server), a process of the environment on
-the device while the device's utilisation is above 0 is taken for work: rather that than to call somebody idle who is
-not. A device in MIG mode has neither samples nor utilisation. There a process works while anything was computed, drawn,
-read or written in its GPU instance, by the counters of that (GPM, from Hopper on, with `metrics.mig` and
-`metrics.gpm`); MIG devices in one GPU instance cannot be told apart. Without these counters it is not known whether an
-environment works that has a process there. A process that holds memory does not work by that alone. Whether it works is
-not known while the driver does not list the processes.
+**Work** of an environment on a GPU: since the previous collection, one of its processes used SM time there, encoded or
+decoded video, or read or wrote GPU memory, according to the driver's samples of each process. (So a process may work
+with a `genv_process_utilization_ratio` of 0, which is about SM time only.) Some virtual GPUs have no such samples, and
+neither have clients of the Multi-Process Service whose work counts for the server. There, an environment works if it
+has a process on the GPU while the utilisation of the GPU is above 0: nobody should be called idle who is not. A GPU in
+MIG mode has neither samples nor utilisation. There, a process works while its GPU instance computes, draws, or reads
+or writes memory, according to its counters (GPM, from Hopper on, with `metrics.mig` and `metrics.gpm`); MIG devices in
+one GPU instance cannot be told apart. Without these counters it is unknown whether an environment with a process there
+works. A process that only holds memory does not work. Work is unknown while the driver does not list the processes.
 
-**Active**: an environment that works on a device. **Idle**: an environment that holds devices and works on none of
-them; whether it works on devices that it does not hold does not count. `genv_environment_idle_seconds` is 0 while
-it is active. It counts from the last collection that saw it work; if none did, from its attachment, or from its
-activation where genv has no time of the attachment, as far as these can be true ([trust.md](trust.md#the-rules)).
-While nothing is known of an environment's work there is no series, and after more than 5 minutes of that it begins
-anew. Setting the clock changes nothing of it. The page, `top` and the dashboards say *in use* until it has reached
-`idle.grace`, which is 10 minutes unless the configuration says otherwise (`genv_monitor_idle_grace_seconds`).
+**Active**: the environment works on a GPU. **Idle**: it has GPUs attached and works on none of them; work on other
+GPUs does not count. `genv_environment_idle_seconds` is 0 while the environment is active. It counts from the last
+collection in which the environment worked. If there was none, it counts from the attachment, or from the activation if
+genv has no time of the attachment, as far as these times are plausible ([trust.md](trust.md#the-rules)). There is no
+series while work is unknown; after more than 5 minutes of that, counting starts again. Setting the clock of the
+machine has no effect. The page, `top` and the dashboards say *in use* until the value reaches `idle.grace`, by default
+10 minutes (`genv_monitor_idle_grace_seconds`).
 
-**After a restart of the monitor** it counts on from the last work, which is kept in the file of the
-[ledger](ledger.md#when-environments-last-worked). What went on while the monitor was down nobody saw, which is the same
-as any other time of which nothing is known: up to 5 minutes count as idle, and after more of them it begins anew, as
-the environment may have worked. So an upgrade changes nothing, and a restart never says that somebody is idle for
-longer than the monitor before it would have. Without such a file, and for an environment that was never seen to work,
-it counts from the attachment.
+**After a restart of the monitor** the idle time continues from the last work, which is kept in the file of the
+[ledger](ledger.md#when-environments-last-worked). The time in which the monitor was down is handled like any other
+unknown time: up to 5 minutes count as idle, and after more of them counting starts again, as the environment may have
+worked. So an upgrade changes nothing, and a restart never makes an idle time longer. Without such a file, and for an
+environment that was never seen to work, it counts from the attachment.
 
-**Peak** memory of a process or an environment: the highest that a collection has found since it began or, if that
-was later, since the monitor started; what happens between two collections is not seen. That of an environment is of
-all its processes at the same time, on one device, and is what `gpu-memory` should allow. It is absent while the driver
-does not tell the memory of one of them.
+**Peak** memory of a process or an environment: the highest value that a collection has found since it began or, if
+that was later, since the monitor started. Peaks between two collections are not seen. The peak of an environment is
+that of all its processes together on one GPU, and is what `gpu-memory` should allow. It is absent while the driver
+does not report the memory of one of them.
 
-**Memory limit**: what the environment's attachment to a device allows there or, where that says nothing or there is
-none, what the environment asks for on each device. genv writes into an attachment what the environment asks for at that
-time, and tells others by it what is left of the device. So `genv config gpu-memory` counts once the device is detached
-and attached again; only `genv enforce` goes by what is asked for now.
+**Memory limit**: what the attachment of the environment to a GPU allows; without that, what the environment asks for
+on each GPU. genv writes the memory that the environment asks for into the attachment at that time, and computes from
+it what is left of the GPU. So `genv config gpu-memory` takes effect once the GPU is detached and attached again; only
+`genv enforce` uses the current value.
 
-**Violation**: `memory_limit`: the environment's processes together have more memory on one device than its limit
-there; `unattached_device`: one of its processes computes on a device that it does not hold (drawing does not count);
-`device_limit`: it holds more devices than it asked for.
+**Violation**: `memory_limit`: the processes of the environment together use more memory on one GPU than its limit
+there; `unattached_device`: one of its processes computes on a GPU that is not attached to it (drawing does not count);
+`device_limit`: it has more GPUs attached than it asked for.
 
-**Unmanaged**: a process that computes on a GPU and names no environment, or none that is active, or one that may not
-count it ([trust.md](trust.md)). Desktops, which only draw, are not counted, nor is root's server of the Multi-Process
-Service.
+**Unmanaged**, or *outside genv*: a process that computes on a GPU and names no environment, one that is not active, or
+one that it is not entitled to ([trust.md](trust.md)). Desktops, which only draw, do not count; neither does the server
+of the Multi-Process Service if it runs as root.
 
-**Orphan memory**: what of the memory in use remains after taking away that of every process in sight. Mostly it is of a
-process that ended badly, or of one that cannot be seen, as from within a container without the host's processes. A
-process that the driver still lists but that has ended, or is a zombie, is not in sight. The monitor tells that only
-where it sees all processes of the machine, as its service does (in the first pid namespace; of a container: with the
-host's, such as `--pid=host`); elsewhere whatever the driver lists is in sight. The
-memory of a process has its context in it; what the driver itself needs beyond its reserve remains, a few MiB as a rule
-and up to some hundred on devices that draw. A process that begins or ends between two of the monitor's questions shows
-up for one collection. So alert on more than 512 MiB that lasts for minutes. The value is absent where the driver tells
-the memory of not every process, or does not tell its reserve apart (before 510), or a MIG device hides its processes.
+**Orphan memory**: memory in use minus the memory of every visible process. Usually it was left by a process that ended
+badly, or belongs to a process that cannot be seen, as from within a container without the host's processes. A process
+that the driver still lists although it has ended or is a zombie is not visible. The monitor can find this out only if
+it sees all processes of the machine, as its service does (in the first pid namespace; in a container: with that of the
+host, such as `--pid=host`); elsewhere every listed process is visible. The memory of a process includes its context.
+What the driver needs beyond its reserve remains: usually a few MiB, up to some hundred on GPUs that draw. A process
+that starts or ends while the monitor collects shows up for one collection. So alert on more than 512 MiB that last for
+minutes. The value is absent where the driver does not report the memory of every process, does not report its reserve
+(before 510), or a MIG device hides its processes.
 
-**Over-subscribed**: a device that several environments hold which may together use more memory than it has, by
-the same limits. One that has none may use all of it, so it and anybody else over-subscribe the device. genv lets people
-do that on purpose.
+**Oversubscribed**: a GPU that is attached to several environments whose memory limits add up to more than it has. An
+environment without a limit may use all of it, so together with any other it oversubscribes the GPU. genv lets users do
+that on purpose.
 
-**cgroup**: what started a process, as far as its control group tells. Everybody may name groups below their own user
-service as they like, so a container or service there is what its owner says it is; jobs and sessions cannot be made up.
+**cgroup**: what started a process, according to its control group. Users can name groups below their own user service
+freely, so a container or service there is only what its owner claims; jobs and sessions cannot be forged.
 """
 
 _PROCESS = """\
@@ -186,12 +183,12 @@ _PROCESS = """\
 
 The usual metrics of Prometheus' client libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds`.
-`genv monitor once` leaves them out, so that a node exporter that collects its output has them but once.
+`genv monitor once` leaves them out, so that a node exporter that collects its output does not export them twice.
 """
 
 
 def generated() -> dict[Path, str]:
-    """Return the content of each file that is made here."""
+    """Return the content of each generated file."""
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
         ROOT / "docs" / "configuration.md": configuration_reference(),
@@ -207,10 +204,10 @@ def metrics_reference() -> str:
             _INTRODUCTION,
             _section("The machine", CONTRACT),
             _section("The driver", DRIVER),
-            _section("Each device", DEVICE),
-            _section("Each device in detail (`metrics.device_details`)", DETAILS),
+            _section("Each GPU", DEVICE),
+            _section("Each GPU in detail (`metrics.device_details`)", DETAILS),
             _DETAILS,
-            _section("Health of device memory (`metrics.memory_health`)", MEMORY_HEALTH),
+            _section("Health of GPU memory (`metrics.memory_health`)", MEMORY_HEALTH),
             _MEMORY_HEALTH,
             _section("XID errors (`metrics.xid`)", XID),
             _XID,
@@ -219,14 +216,14 @@ def metrics_reference() -> str:
             _section("PCI Express throughput (`metrics.pcie_throughput`, off by default)", PCIE_THROUGHPUT),
             _section("MIG devices (`metrics.mig`)", MIG),
             _MIG,
-            _section("What the devices' own counters say (`metrics.gpm`)", GPM),
+            _section("Profiling metrics (`metrics.gpm`)", GPM),
             _GPM,
             _section("GPU processes (`metrics.processes`)", PROCESSES),
             _section("Environments (`metrics.environments`)", ENVIRONMENTS),
             _section("Users (`metrics.users`)", USERS),
-            _section("What somebody should look after (`metrics.policy`)", POLICY),
-            _WORDS,
-            _section("Who used how much (`ledger`)", LEDGER),
+            _section("Policy (`metrics.policy`)", POLICY),
+            _DEFINITIONS,
+            _section("GPU time and energy per user (`ledger`)", LEDGER),
             _LEDGER,
             _section("The monitor itself", (*SERVICE, *LEDGER_STATUS, SERIES_DROPPED)),
             _PROCESS,
