@@ -1,1 +1,1 @@
-"""What is known of the machine: frozen dataclasses that collectors fill and all others read."""
+"""The data model: frozen dataclasses that collectors create and everything else reads."""

@@ -1,8 +1,7 @@
-"""What is known of a GPU: the device, its links, its memory's health and its MIG instances.
+"""Data of a GPU: the device itself, its links, the health of its memory and its MIG devices.
 
-``None`` always means *not known*, and an empty tuple of parts that the device has none, or does not tell. All values
-are in base units: bytes, watts, joules, hertz, seconds, and shares from 0 to 1; but ``utilization_percent`` is in
-percent, as the first sixteen metrics have it.
+``None`` means *not known*. An empty tuple means that the GPU has no such parts, or does not report them. Values are in
+base units (bytes, watts, joules, hertz, seconds; ratios from 0 to 1), except ``utilization_percent``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One of the clocks of a device."""
+    """A clock of a GPU."""
 
     name: str
     """``graphics``, ``sm``, ``memory`` or ``video``."""
@@ -22,29 +21,29 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """A reason for which a device may run slower than it could."""
+    """A reason for throttling."""
 
     reason: str
     active: bool | None = None
-    """Just now; None where the device does not tell."""
+    """Whether it slows the GPU down now; None if the GPU does not report it."""
     seconds_total: float | None = None
-    """How long it has been active, as the driver counts; None where the driver does not."""
+    """Total time for which it was active; None if the driver does not count it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """A fan, by its number from 0."""
+    """A fan; numbers start at 0."""
 
     number: int
     speed_ratio: float | None = None
-    """Share of its full speed that it is meant to have; it may be above 1."""
+    """Intended speed as a share of full speed; it may be above 1."""
     rpm: int | None = None
-    """Rotations per minute that it is meant to have."""
+    """Intended rotations per minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A temperature at which the device does something about it."""
+    """A temperature threshold."""
 
     name: str
     """``shutdown``, ``slowdown``, ``memory_max`` or ``gpu_max``."""
@@ -53,7 +52,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """A count of one kind of error."""
+    """The number of errors of one kind."""
 
     kind: str
     count: int
@@ -61,25 +60,25 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Those who use one of the video engines."""
+    """The sessions of a video engine."""
 
     count: int | None = None
     frames_per_second: int | None = None
-    """The mean of all of them; None where there are none."""
+    """Mean of all sessions; None without sessions."""
     latency_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a device is, beyond its name. It does not change."""
+    """Static data of the board."""
 
     serial: str | None = None
     part_number: str | None = None
     minor_number: int | None = None
-    """That of its file /dev/nvidiaN. NVIDIA only; None elsewhere."""
+    """N of /dev/nvidiaN; None for other vendors."""
     compute_capability: str | None = None
     pci_device_id: str | None = None
-    """Device and vendor, in hexadecimal digits."""
+    """Device and vendor ID in hexadecimal digits."""
     pci_subsystem_id: str | None = None
     inforom_version: str | None = None
     gsp_firmware_version: str | None = None
@@ -87,7 +86,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class FabricProblem:
-    """Something that may be wrong with the fabric."""
+    """A possible problem of the NVSwitch fabric."""
 
     name: str
     present: bool
@@ -95,7 +94,7 @@ class FabricProblem:
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """How a device stands in the fabric of NVLinks and NVSwitches."""
+    """The membership of a GPU in the fabric of NVLinks and NVSwitches."""
 
     state: str
     """``not_started``, ``in_progress``, ``completed`` or ``failed``."""
@@ -106,18 +105,18 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class DeviceDetails:
-    """How a device is doing, beyond what the first metrics say."""
+    """Detailed state of a GPU."""
 
     power_watts: float | None = None
-    """The mean of a second on Ampere (but GA100) and later, else just now."""
+    """The mean of one second on Ampere (except GA100) and later, else the current value."""
     power_instant_watts: float | None = None
     module_power_watts: float | None = None
-    """Of GPU, Grace CPU and their memory together, where they are one module."""
+    """Of GPU, Grace CPU and their memory together, if they form one module."""
     module_power_limit_watts: float | None = None
     memory_power_watts: float | None = None
-    """Of the device memory alone."""
+    """Of the GPU memory alone."""
     power_limit_watts: float | None = None
-    """What holds just now, whoever set it."""
+    """The enforced limit, whatever set it."""
     power_limit_default_watts: float | None = None
     power_limit_min_watts: float | None = None
     power_limit_max_watts: float | None = None
@@ -131,14 +130,14 @@ class DeviceDetails:
     memory_temperature_celsius: float | None = None
     thresholds: tuple[Threshold, ...] = ()
     temperature_margin_celsius: int | None = None
-    """How far it is below the temperature at which the device slows down."""
+    """Distance to the temperature at which the GPU slows down."""
     margin_thresholds: tuple[Threshold, ...] = ()
-    """The same thresholds as margins: what ``temperature_margin_celsius`` is when the device reaches them."""
+    """The thresholds as values of ``temperature_margin_celsius``."""
     recovery_action: str | None = None
-    """What the driver recommends to bring the device back into order; ``none`` where it is."""
+    """The driver's recommendation to recover the GPU; ``none`` if it is healthy."""
     encoder_sessions: Sessions = Sessions()
     capture_sessions: Sessions = Sessions()
-    """Of those who capture what is drawn (NvFBC)."""
+    """Sessions that capture the screen (NvFBC)."""
     encoder_utilization_ratio: float | None = None
     decoder_utilization_ratio: float | None = None
     jpeg_utilization_ratio: float | None = None
@@ -146,7 +145,7 @@ class DeviceDetails:
     """Of the optical flow accelerator."""
     bar1_used_bytes: int | None = None
     bar1_total_bytes: int | None = None
-    """Of the window through which the host reaches device memory."""
+    """BAR1 is the window through which the host accesses GPU memory."""
     persistence_enabled: bool | None = None
     inforom_corrupted: bool | None = None
     """Whether the checksums of the board's InfoROM are wrong."""
@@ -156,17 +155,17 @@ class DeviceDetails:
     pcie_width: int | None = None
     """Lanes."""
     pcie_generation_max: int | None = None
-    """Of device and slot together."""
+    """The highest that both GPU and slot support."""
     pcie_width_max: int | None = None
     pcie_replays: int | None = None
     pcie_replay_rollovers: int | None = None
-    """How often the PCI Express link had to be trained again because four replays in a row did not help."""
+    """How often the link was retrained after four failed replays in a row."""
     pcie_errors: tuple[ErrorCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PcieThroughput:
-    """What went over the PCIe link in the driver's last 20 ms, in bytes per second."""
+    """PCI Express throughput over the driver's last 20 ms, in bytes per second."""
 
     receive: int | None = None
     transmit: int | None = None
@@ -174,7 +173,7 @@ class PcieThroughput:
 
 @dataclass(frozen=True, slots=True)
 class PipeActivity:
-    """How busy one kind of the pipes of the SMs was."""
+    """Utilisation of one kind of SM pipe."""
 
     name: str
     """``tensor``, ``fp64``, ``fp32``, ``fp16`` or ``integer``."""
@@ -183,16 +182,16 @@ class PipeActivity:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a device or GPU instance did since the collection before, by its own counters."""
+    """Profiling counters (GPM) of a GPU or GPU instance since the previous collection."""
 
     graphics_ratio: float | None = None
-    """Share of time in which anything ran on it."""
+    """Share of time in which work ran on it."""
     sm_ratio: float | None = None
     """Share of the SMs that were busy."""
     sm_occupancy_ratio: float | None = None
-    """Share of the warps there can be that were resident."""
+    """Resident warps as a share of the maximum."""
     dram_ratio: float | None = None
-    """Share of the bandwidth of device memory that was used."""
+    """Share of the GPU memory bandwidth that was used."""
     pipes: tuple[PipeActivity, ...] = ()
     pcie_receive_bytes_per_second: float | None = None
     pcie_transmit_bytes_per_second: float | None = None
@@ -200,7 +199,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class PlacedErrors:
-    """A count of memory errors in one kind of memory."""
+    """The number of memory errors at one location, such as ``dram``."""
 
     severity: str
     scope: str
@@ -210,7 +209,7 @@ class PlacedErrors:
 
 @dataclass(frozen=True, slots=True)
 class Banks:
-    """How many banks of device memory have so many spare rows left."""
+    """The number of memory banks with this availability of spare rows."""
 
     availability: str
     """``max``, ``high``, ``partial``, ``low`` or ``none``."""
@@ -219,42 +218,42 @@ class Banks:
 
 @dataclass(frozen=True, slots=True)
 class EccErrors:
-    """A count of memory errors that error correction met."""
+    """The number of memory errors that ECC found."""
 
     severity: str
     """``corrected`` or ``uncorrected``."""
     scope: str
-    """``volatile``: since the driver was loaded; ``aggregate``: in the life of the device."""
+    """``volatile``: since the driver was loaded; ``aggregate``: lifetime of the GPU."""
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryHealth:
-    """Errors of a device's memory, and what was put out of use for them."""
+    """Memory errors of a GPU, and the memory that was put out of use because of them."""
 
     ecc_enabled: bool | None = None
     ecc_pending: bool | None = None
-    """Whether it is to be enabled after the next restart."""
+    """Whether ECC will be enabled after the next restart."""
     ecc_errors: tuple[EccErrors, ...] = ()
     placed_errors: tuple[PlacedErrors, ...] = ()
     sram_errors: tuple[ErrorCount, ...] = ()
-    """Uncorrected ones in the life of the device."""
+    """Uncorrected errors in the lifetime of the GPU."""
     sram_threshold_exceeded: bool | None = None
-    """Whether they are so many that the device should be replaced."""
+    """Whether there are so many that the GPU should be replaced."""
     remapped_rows_corrected: int | None = None
-    """Rows put out of use for corrected errors (Ampere and later)."""
+    """Rows remapped because of corrected errors (Ampere and later)."""
     remapped_rows_uncorrected: int | None = None
     remap_pending: bool | None = None
     """Whether a reset is needed to finish a remapping."""
     remap_failed: bool | None = None
     remap_banks: tuple[Banks, ...] = ()
     retired_pages_single_bit: int | None = None
-    """Pages put out of use for repeated single-bit errors (before Ampere)."""
+    """Pages retired because of repeated single-bit errors (before Ampere)."""
     retired_pages_double_bit: int | None = None
     retirement_pending: bool | None = None
     """Whether a restart is needed to finish retiring pages."""
     channel_repair_pending: bool | None = None
-    """Whether a reset is needed to put a channel of memory out of use."""
+    """Whether a reset is needed to repair a memory channel."""
     tpc_repair_pending: bool | None = None
     """The same for a texture processing cluster, a group of SMs."""
     unrepairable_memory: bool | None = None
@@ -262,7 +261,7 @@ class MemoryHealth:
 
 @dataclass(frozen=True, slots=True)
 class NvLink:
-    """An NVLink. One that is not active has nothing to tell."""
+    """An NVLink. An inactive one has no values."""
 
     number: int
     receive_bytes: int | None = None
@@ -270,28 +269,28 @@ class NvLink:
     errors: tuple[ErrorCount, ...] = ()
     active: bool = True
     bytes_per_second: int | None = None
-    """With which it can run."""
+    """Bandwidth per direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class C2cLink:
-    """An NVLink-C2C between the GPU and the CPU of its module, by its number from 0."""
+    """An NVLink-C2C between the GPU and the CPU of its module; numbers start at 0."""
 
     number: int
     active: bool | None = None
     bytes_per_second: int | None = None
-    """With which it can run; None for one that is not active."""
+    """Bandwidth; None for an inactive link."""
     errors: tuple[ErrorCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class XidErrors:
-    """How often the driver has reported an XID since the monitor started."""
+    """The number of errors with one XID since the monitor started."""
 
     xid: int
     count: int
     last_seen: float | None = None
-    """Unix time in seconds; None for one that was not seen."""
+    """Unix time in seconds; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,56 +298,56 @@ class MigInstance:
     """A MIG device."""
 
     number: int
-    """Its place on its parent, from 0, as nvidia-smi shows it."""
+    """Its number on the GPU, from 0, as nvidia-smi shows it."""
     uuid: str | None = None
     profile: str | None = None
-    """Such as ``1g.10gb``."""
+    """For example ``1g.10gb``."""
     gpu_instance: int | None = None
     compute_instance: int | None = None
     memory_used_bytes: int | None = None
-    """Without what the driver reserves for itself."""
+    """Without the driver's reserve."""
     memory_total_bytes: int | None = None
     activity: Activity = Activity()
-    """Of its GPU instance, which it may share."""
+    """Counters of its GPU instance, which it may share."""
     bar1_used_bytes: int | None = None
     bar1_total_bytes: int | None = None
-    """Of the window through which the host reaches its memory; compute instances of one GPU instance share it."""
+    """BAR1 memory; compute instances of one GPU instance share it."""
     placed_errors: tuple[PlacedErrors, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, as its driver sees it."""
+    """A GPU, as the driver reports it."""
 
     index: int
-    """Its place among the devices just now; it may move when devices come and go."""
+    """NVML index. It may change when GPUs are added or lost."""
     uuid: str | None = None
-    """What stays the same wherever the device is."""
+    """Stays the same when the index changes."""
     up: bool | None = None
-    """Whether the device answers: not when it is lost, needs a reset or hangs."""
+    """Whether the GPU answers. It does not when it is lost, needs a reset or hangs."""
     name: str | None = None
     temperature_celsius: int | None = None
     utilization_percent: int | None = None
     """Share of the driver's last sample period in which a kernel ran, 0 to 100."""
     memory_used_bytes: int | None = None
-    """Without what the driver reserves for itself, as nvidia-smi counts it."""
+    """Without the driver's reserve, as in nvidia-smi."""
     memory_total_bytes: int | None = None
     memory_free_bytes: int | None = None
     memory_reserved_bytes: int | None = None
-    """By driver and firmware; None where the driver is too old to tell it from what is used."""
+    """Reserve of driver and firmware; None if the driver is too old to report it separately."""
     shares_host_memory: bool = False
-    """Whether it has no memory of its own, but uses that of the host."""
+    """Whether it has no memory of its own and uses host memory."""
     memory_bandwidth_ratio: float | None = None
-    """Share of the driver's last sample period in which device memory was read or written."""
+    """Share of the driver's last sample period in which GPU memory was read or written."""
     pci_bus_id: str | None = None
     architecture: str | None = None
     vbios_version: str | None = None
     mig_mode: str | None = None
-    """``enabled`` or ``disabled``; None for a device without MIG."""
+    """``enabled`` or ``disabled``; None for a GPU without MIG."""
     mig_pending: bool | None = None
-    """Whether its MIG mode is to be on after the next reset."""
+    """Whether MIG mode will be on after the next reset."""
     processes_listed: bool = False
-    """Whether it told of all processes on it, those in its MIG instances among them."""
+    """Whether the driver listed all processes, including those on its MIG devices."""
     board: Board = Board()
     details: DeviceDetails = DeviceDetails()
     activity: Activity = Activity()
@@ -363,10 +362,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DriverVersions:
-    """What the driver says it is."""
+    """Versions of the driver."""
 
     driver: str | None = None
     cuda: str | None = None
-    """The newest CUDA that it can run, such as ``12.8``. NVIDIA only; None elsewhere."""
+    """The newest CUDA version that it supports, such as ``12.8``; None for other vendors."""
     nvml: str | None = None
-    """Of the library NVML. NVIDIA only; None elsewhere."""
+    """Version of the NVML library; None for other vendors."""

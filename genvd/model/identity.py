@@ -1,6 +1,6 @@
-"""What tells a device from others: its UUID, else its PCI address, else its index.
+"""Identity of a GPU across index changes: its UUID, else its PCI address, else its index.
 
-Not every driver gives UUIDs (some integrated GPUs have none), and devices with equal ones have been seen.
+Some integrated GPUs have no UUID, and GPUs with equal UUIDs have been seen.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 class Identity(NamedTuple):
-    """What a device keeps when its index changes; None is *not known*, and what several have tells nothing."""
+    """UUID and PCI address of a GPU; None if unknown, or if several GPUs have the same."""
 
     uuid: str | None = None
     pci_bus_id: str | None = None
 
     @property
     def known(self) -> bool:
-        """Whether it tells the device from others."""
+        """Whether the GPU can be identified."""
         return self.uuid is not None or self.pci_bus_id is not None
 
     def may_be(self, other: Identity) -> bool:
-        """Tell whether both may be one device: as far as they can be compared, nothing is different."""
+        """Return whether both may be the same GPU: no known value differs."""
         if self.uuid is not None and other.uuid is not None:
             return self.uuid == other.uuid
         return self.pci_bus_id is None or other.pci_bus_id is None or self.pci_bus_id == other.pci_bus_id
 
 
 def identities(devices: Iterable[Device]) -> dict[int, Identity]:
-    """Return by index what each device keeps when its index changes."""
+    """Return the identity of each GPU by index."""
     devices = tuple(devices)
     uuids, addresses = (
         Counter(device.uuid for device in devices),
@@ -52,34 +52,37 @@ def identities(devices: Iterable[Device]) -> dict[int, Identity]:
 
 
 def device_keys(devices: Iterable[Device]) -> dict[int, str]:
-    """Return by index a name for each device, as lasting as its driver allows; no two have the same."""
+    """Return a unique key for each GPU by index, as stable as the driver allows."""
     return {
         index: identity.uuid or identity.pci_bus_id or f"device {index}"
         for index, identity in identities(devices).items()
     }
 
 
-MOST_KEPT = 8192
-"""So many addresses are remembered."""
+MAX_ADDRESSES = 8192
 
 
 class LastUuids:
-    """Remembers which device was at which PCI address, also from before the monitor was started."""
+    """Remembers the last UUID at each PCI address, also from before a restart of the monitor."""
 
     def __init__(self) -> None:
         self._uuids: dict[str, str] = {}
 
     def recall(self, devices: Iterable[Identity]) -> None:
-        """Take in what is known of devices from before, where nothing is known since."""
+        """Add identities from before the restart; newer ones take precedence."""
         for uuid, address in devices:
-            if uuid is not None and address is not None and len(self._uuids) < MOST_KEPT:
+            if uuid is not None and address is not None and len(self._uuids) < MAX_ADDRESSES:
                 self._uuids.setdefault(address, uuid)
 
     def take(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
-        """Return the devices, each that does not tell its UUID with the one that was at its address last."""
+        """Record the UUIDs. Return the GPUs; one without a UUID gets the last one at its address."""
         known = identities(devices)
         for uuid, address in known.values():
-            if uuid is not None and address is not None and (address in self._uuids or len(self._uuids) < MOST_KEPT):
+            if (
+                uuid is not None
+                and address is not None
+                and (address in self._uuids or len(self._uuids) < MAX_ADDRESSES)
+            ):
                 self._uuids[address] = uuid
         if all(device.uuid for device in devices):
             return devices

@@ -1,6 +1,6 @@
-"""The Snapshot: what the machine looked like at one instant, the facts of all collectors joined.
+"""The Snapshot: the joined facts of all collectors at one instant.
 
-``None`` always means *not known*, and an unknown value is an absent series; it is never a zero.
+``None`` means *not known*. An unknown value becomes an absent series, never 0.
 """
 
 from __future__ import annotations
@@ -21,102 +21,101 @@ from genvd.model.facts import (
 
 @dataclass(frozen=True, slots=True)
 class DeviceUse:
-    """What a process has on one device."""
+    """The use of one GPU by a process."""
 
     device_index: int
     memory_bytes: int | None
     computes: bool = True
-    """Whether one of its contexts there is of compute, which are those that the sixteen metrics count."""
+    """Whether it has a compute context there; only these count in contract.py."""
     type: ContextType = "compute"
-    """Of its contexts there, the type that tells most; see :data:`CONTEXT_TYPES`."""
+    """The first type of its contexts there in the order of :data:`CONTEXT_TYPES`."""
     utilization: float | None = None
-    """Share of the device's SM time since the collection before, 0 to 1."""
+    """Share of the GPU's SM time since the previous collection, 0 to 1."""
     works_beside: bool = False
-    """As for :class:`Context`: work that may take no SM time at all."""
+    """As in :class:`Context`: work that may use no SM time."""
     mig_places: tuple[MigPlace, ...] = ()
-    """Where it is on a device in MIG mode, as far as the driver tells."""
+    """The MIG devices that it uses, if the driver reports them."""
     engines: EngineShares = EngineShares()
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.memory_peaks`."""
+    """Highest :attr:`memory_bytes` so far; see :mod:`genvd.analysis.memory_peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process with a context on at least one device."""
+    """A process with a context on at least one GPU."""
 
     pid: int
     uses: tuple[DeviceUse, ...]
-    """One for each device, in the order of the devices."""
+    """One per GPU, in the order of the GPUs."""
     eid: str | None = None
-    """The environment that it names, unless that is known to be somebody else's."""
+    """The environment that it claims, unless that is known to belong to somebody else."""
     uid: int | None = None
     username: str | None = None
     command: str | None = None
-    """As for :class:`ProcessOwner`, and so are the next three."""
+    """As in :class:`ProcessOwner`, like the next three."""
     started: float | None = None
     cgroup_kind: str | None = None
     cgroup: str | None = None
     gone: bool = False
-    """Whether it has ended, as far as can be told, and the driver lists it all the same."""
+    """Whether it is known to have ended although the driver still lists it."""
     environment_unknown: UnknownEnvironment | None = None
-    """Why it is not known in which environment it runs; None where that is known, also if it runs in none."""
+    """Why its environment is unknown; None if it is known, or the process has none."""
 
     @property
     def type(self) -> ContextType:
-        """Of all its contexts, the type that tells most; see :data:`CONTEXT_TYPES`."""
+        """The first type of its contexts in the order of :data:`CONTEXT_TYPES`."""
         return min((use.type for use in self.uses), key=CONTEXT_TYPES.index, default="compute")
 
     @property
     def compute_uses(self) -> tuple[DeviceUse, ...]:
-        """What it has on the devices on which it has a compute context."""
+        """Its use of the GPUs on which it has a compute context."""
         uses = self.uses
         return uses if all(use.computes for use in uses) else tuple(use for use in uses if use.computes)
 
 
 def memory_limit(attached: int | None, asked: int | None) -> int | None:
-    """Return the bytes that an environment may use on a device; None where it may use all.
+    """Return the memory limit of an environment on a GPU in bytes; None without a limit.
 
-    The attachment comes first: by its memory genv tells others what is left there (``available_memory_bytes`` in
-    genv's entities/core/devices.py). genv writes into it what the environment asks for at that time, and a later
-    ``genv config gpu-memory`` changes nothing of it.
+    The attachment takes precedence, because genv computes the free memory of a GPU from it (``available_memory_bytes``
+    in genv's entities/core/devices.py). A later ``genv config gpu-memory`` does not change an attachment.
 
     Args:
-        attached: what its attachment there allows; None where that says nothing, or there is none.
-        asked: what it asks for on each device; None where it does not.
+        attached: limit of the attachment; None if it has none, or there is no attachment.
+        asked: memory that the environment asks for on each GPU; None if it does not.
     """
     return asked if attached is None else attached
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentUse:
-    """What the processes of an environment together have on one device."""
+    """The use of one GPU by all processes of an environment."""
 
     device_index: int
     memory_bytes: int | None
-    """None where it is not known of one of them, or whether there are any."""
+    """None if it is unknown for a process, or if the processes are unknown."""
     share: float | None
-    """Of the device's SM time since the collection before, 0 to 1; None as above."""
+    """Share of the GPU's SM time since the previous collection, 0 to 1; None as above."""
     attached: bool
-    """Whether the environment holds the device."""
+    """Whether the GPU is attached to the environment."""
     computes: bool
-    """Whether one of the processes computes there, with MPS or without, as far as is known."""
+    """Whether one of the processes is known to compute there, with or without MPS."""
     least_memory_bytes: int = 0
-    """What its processes have at least: that of which it is known."""
+    """Lower bound: the sum of the known values."""
     attached_memory_bytes: int | None = None
-    """Memory that the attachment there allows; None where it says nothing. See :func:`memory_limit`."""
+    """Limit of the attachment; None if it has none. See :func:`memory_limit`."""
     peak_memory_bytes: int | None = None
-    """The highest :attr:`memory_bytes` that the monitor has seen; see :mod:`genvd.analysis.memory_peaks`."""
+    """Highest :attr:`memory_bytes` so far; see :mod:`genvd.analysis.memory_peaks`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An active environment: at least one of its processes or Jupyter kernels lives."""
+    """An active environment: at least one of its processes or Jupyter kernels is alive."""
 
     eid: str
     uid: int | None
-    """Its owner, as far as that can be checked; see docs/trust.md."""
+    """The owner, as far as it can be verified; see docs/trust.md."""
     username: str | None
-    """Of the owner: as its record says if that holds, else the account's."""
+    """Username of the owner: from the record if verified, else from the account."""
     name: str | None
     gpu_memory_bytes: int | None
     gpus: int | None
@@ -124,37 +123,37 @@ class Environment:
     """Unix time in seconds; see :mod:`genvd.analysis.first_seen`."""
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
-    """Its processes that have a compute context; None while the GPU processes are not known."""
+    """Its processes with a compute context; None while the GPU processes are unknown."""
     uses: tuple[EnvironmentUse, ...] | None = None
-    """One for each device of the machine that it holds, or on which it has a process, in their order; None as above."""
+    """One per GPU that is attached to it or used by its processes, in their order; None as above."""
     idle_seconds: float | None = None
-    """Since it last worked on a device that it holds; see :mod:`genvd.analysis.idleness`."""
+    """Time since it last worked on an attached GPU; see :mod:`genvd.analysis.idleness`."""
     named: bool = True
-    """Whether its record has a username; else it counts for no user in the sixteen metrics."""
+    """Whether its record has a username; if not, it counts for no user in contract.py."""
     devices_known: bool = True
-    """Whether each of its attachments is known to be of the device that has the index now; see
+    """Whether the indices of its attachments are known to be those of the current GPUs; see
     :mod:`genvd.analysis.renumbering`."""
     possible_device_indices: tuple[int, ...] = ()
-    """Devices on which a process computes of which it is not known whether it is in this environment."""
+    """GPUs with a compute process that may belong to this environment."""
     attached_memory_bytes: int | None = None
-    """The least of the limits, by :func:`memory_limit`, on the devices that it holds; None where it has none."""
+    """The lowest limit (:func:`memory_limit`) on its attached GPUs; None without a limit."""
     claimed: float | None = None
-    """As for :class:`EnvironmentRecord`."""
+    """As in :class:`EnvironmentRecord`."""
 
     @property
     def claimed_creation(self) -> float | None:
-        """When it was created as genv's files say, which stays the same over restarts; Unix time in seconds."""
+        """Creation time in genv's files, in Unix time; it is the same after a restart of the monitor."""
         return self.created if self.claimed is None else self.claimed
 
     @property
     def memory_limit_bytes(self) -> int | None:
-        """The least that it may use on one of its devices; None where it may use all of each."""
+        """The lowest limit on its GPUs; None without a limit."""
         return memory_limit(self.attached_memory_bytes, self.gpu_memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One device that one active environment holds."""
+    """An attachment of a GPU to an active environment."""
 
     eid: str
     uid: int | None
@@ -162,32 +161,32 @@ class Holding:
     device_index: int
     device_uuid: str | None
     active: bool | None
-    """Whether a process of the environment did work on the device since the collection before; None: not known."""
+    """Whether the environment worked on the GPU since the previous collection; None if unknown."""
     share: float | None
-    """Of the device's SM time since the collection before, by all processes of the environment, 0 to 1."""
+    """Share of the GPU's SM time since the previous collection, of all its processes, 0 to 1."""
     attached: float | None
     """Unix time in seconds of the attachment; see :mod:`genvd.analysis.first_seen`."""
     gpu_memory_bytes: int | None = None
-    """Memory that the environment may use on the device; None for all of it."""
+    """Memory limit of the environment on the GPU; None without a limit."""
     device_up: bool | None = None
-    """Whether the device answers."""
+    """Whether the GPU answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with at least one active environment. In a Snapshot, as the sixteen metrics have them."""
+    """A user with at least one active environment. The Snapshot has the users of contract.py."""
 
     username: str
     eids: tuple[str, ...]
     device_indices: tuple[int, ...]
     pids: tuple[int, ...] | None
     uid: int | None = None
-    """The smallest uid of those who own its environments."""
+    """The smallest uid of the owners of the environments."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedClaims:
-    """How often something that somebody says was found not to hold, since the monitor started."""
+    """Number of claims rejected for one reason since the monitor started."""
 
     reason: str
     total: int
@@ -195,11 +194,11 @@ class RejectedClaims:
 
 @dataclass(frozen=True, slots=True)
 class UserUse:
-    """What somebody used since the ledger was begun, as docs/ledger.md counts it."""
+    """Usage of a user since the ledger was created; see docs/ledger.md."""
 
     username: str
     allocated_seconds: float
-    """Device-seconds: two devices held for a second are two."""
+    """GPU-seconds: two GPUs attached for one second are two."""
     active_seconds: float | None = None
     idle_seconds: float | None = None
     energy_joules: float | None = None
@@ -207,12 +206,12 @@ class UserUse:
 
 @dataclass(frozen=True, slots=True)
 class LedgerStatus:
-    """What the ledger says, and how it does."""
+    """The totals in the ledger, and its state."""
 
     users: tuple[UserUse, ...] | None = None
-    """In the order in which they came; None while it is not known what was counted before the monitor started."""
+    """In the order of arrival; None until the totals from before the start are known."""
     write_success: bool | None = None
-    """Whether it could be written when that was last tried; None where it is kept in memory only."""
+    """Whether the last write succeeded; None if the ledger is kept in memory only."""
     last_write_timestamp: float | None = None
     """Unix time in seconds."""
 
@@ -231,25 +230,25 @@ class CollectorStatus:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """An address on which the monitor is to serve."""
+    """An address of the configuration on which the monitor serves."""
 
     address: str
     served: bool
-    """False where another program listens there."""
+    """False if another program occupies it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateEnd:
-    """When a certificate of the web configuration is valid; Unix times in seconds."""
+    """Validity of a certificate of the web configuration, in Unix time."""
 
     certificate: str
-    """``server``, with all of its chain, or ``client_ca``."""
+    """``server`` (with its chain) or ``client_ca``."""
     not_after: float
-    """Of several certificates the first that ends."""
+    """Expiry; of several certificates, that of the first to expire."""
     not_before: float | None = None
-    """Of the same one."""
+    """Start of validity of the same certificate."""
     all_begun: float | None = None
-    """When the last of several certificates begins."""
+    """Time from which all certificates are valid."""
 
     def invalidity(self, now: float) -> str | None:
         """Return why the certificate is not valid at a Unix time, such as "expired on ..."; None if it is valid."""
@@ -266,7 +265,7 @@ def _utc(timestamp: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """The monitor itself."""
+    """State of the monitor itself."""
 
     version: str
     mode: str
@@ -277,22 +276,22 @@ class ServiceStatus:
     collections_skipped: int = 0
     config_reload_successful: bool = True
     config_reload_timestamp: float | None = None
-    """Unix time in seconds of the last reload that was successful, or of the start."""
+    """Time of the last successful reload, or of the start, in Unix time."""
     publish_success: bool | None = None
-    """Whether all files for Prometheus and Grafana could be written; None where none are to be."""
+    """Whether the files for Prometheus and Grafana are published; None if publishing is off."""
     host: str | None = None
-    """What the machine calls itself."""
+    """Host name of the machine."""
     interval_seconds: float | None = None
     """Between collections."""
     listening: tuple[ListenAddress, ...] = ()
     certificate_ends: tuple[CertificateEnd, ...] = ()
     idle_grace_seconds: float = 600.0
-    """For so long an environment without work is shown as in use, and after that as idle."""
+    """Time without work after which an environment is shown as idle instead of in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnseenMemory:
-    """Memory of a device that a process may have which the monitor cannot see."""
+    """GPU memory that may belong to a process that the monitor cannot see."""
 
     device_index: int
     bytes: int
@@ -300,17 +299,17 @@ class UnseenMemory:
 
 @dataclass(frozen=True, slots=True)
 class MissingDevice:
-    """A device that the driver does not list any more."""
+    """A GPU that the driver no longer lists."""
 
     index: int
-    """That it had when it was last listed."""
+    """Its index when it was last listed."""
     uuid: str | None
     pci_bus_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The machine at one instant. A part that is None is not known."""
+    """The machine at one instant. None means *not known*."""
 
     timestamp: float
     """Unix time in seconds at which the collection ended."""
@@ -318,29 +317,28 @@ class Snapshot:
     collectors: tuple[CollectorStatus, ...] = ()
     genv_installed: bool | None = None
     driver_state: str = "ok"
-    """One of :data:`DRIVER_STATES`, or ``failed`` for what none of them describes."""
+    """One of :data:`DRIVER_STATES`, or ``failed`` for any other failure."""
     driver: DriverVersions | None = None
     devices: tuple[Device, ...] | None = None
     host_memory: HostMemory | None = None
-    """Where a device uses it as its own; else None."""
+    """None unless a GPU uses host memory as its own."""
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None
     users: tuple[User, ...] | None = None
     holdings: tuple[Holding, ...] | None = None
-    """One for each active environment and device of the machine that it is known to hold; None while environments are
-    not known."""
+    """One per known attachment of a GPU to an active environment; None while the environments are unknown."""
     holders_unknown: tuple[int, ...] = ()
-    """Indices of the devices of which it is not known who holds them, since indices moved; see
+    """Indices of the GPUs whose attachments are unknown, since indices changed; see
     :mod:`genvd.analysis.renumbering`."""
     missing_devices: tuple[MissingDevice, ...] = ()
-    """Those that were there since the monitor started."""
+    """GPUs that were listed since the monitor started, but no longer are."""
     sees_machine: bool = True
-    """As for :class:`ProcessFacts`."""
+    """As in :class:`ProcessFacts`."""
     unseen_memory: tuple[UnseenMemory, ...] = ()
-    """Memory in use that no listed process has, and that none left behind when it ended."""
+    """Memory in use that belongs to no listed process and was not left by an ended one."""
     attached_device_indices: tuple[int, ...] | None = None
-    """Devices with at least one active environment attached."""
+    """GPUs that are attached to at least one active environment."""
     rejected_claims: tuple[RejectedClaims, ...] = ()
     """One for each reason."""
     ledger: LedgerStatus | None = None
-    """None where none is kept."""
+    """None if the ledger is off."""

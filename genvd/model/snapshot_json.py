@@ -1,4 +1,4 @@
-"""The Snapshot as JSON, which is what ``/api/v1/snapshot`` serves, and back again."""
+"""Serialises the Snapshot to JSON, as served at ``/api/v1/snapshot``, and parses it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from genvd.model.snapshot import Snapshot
 
 
-class NoSnapshotError(ValueError):
-    """A text is no Snapshot; says where it is not."""
+class InvalidSnapshotError(ValueError):
+    """A JSON document is not a Snapshot. The message names the place."""
 
 
 def dump(snapshot: Snapshot) -> bytes:
@@ -21,24 +21,24 @@ def dump(snapshot: Snapshot) -> bytes:
 
 
 def load(document: bytes) -> Snapshot:
-    """Return the Snapshot that a JSON document describes.
+    """Return the Snapshot of a JSON document.
 
-    What this version does not know is left out, and what it knows besides has its default, so that it gets along with
-    services that are somewhat older or newer.
+    Unknown fields are ignored and missing ones get their defaults, so that documents of somewhat older or newer
+    versions can be read.
 
     Raises:
-        NoSnapshotError: the document is none.
+        InvalidSnapshotError: the document is not a Snapshot.
     """
     try:
         snapshot: Snapshot = _object(Snapshot, json.loads(document), "")
     except (ValueError, RecursionError) as error:
-        raise NoSnapshotError(str(error)) from None
+        raise InvalidSnapshotError(str(error)) from None
     return snapshot
 
 
 def _object(kind: Any, value: object, place: str) -> Any:
     if not isinstance(value, dict):
-        raise ValueError(f"{place or 'the document'} is no object")
+        raise ValueError(f"{place or 'the document'} is not an object")
     given = {
         name: _value(hint, value[name], f"{place}.{name}" if place else name)
         for name, hint in _fields(kind).items()
@@ -65,7 +65,7 @@ def _value(hint: Any, value: object, place: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _object(hint, value, place)
     if not (value in get_args(hint) if origin is Literal else _is_a(hint, value)):
-        raise ValueError(f"{place} is not what it should be")
+        raise ValueError(f"{place} has a wrong type or value")
     return value
 
 
@@ -77,5 +77,5 @@ def _is_a(kind: type, value: object) -> bool:
 
 def _items(kinds: tuple[Any, ...], value: object, place: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ValueError(f"{place} is no list")
+        raise ValueError(f"{place} is not a list")
     return tuple(_value(kinds[0], one, f"{place}[{number}]") for number, one in enumerate(value))

@@ -138,7 +138,7 @@ class ServiceClient:
             raise kind(f"{self.url}: {_refusal(response.status, body)}")
         try:
             snapshot = snapshot_json.load(body)
-        except snapshot_json.NoSnapshotError as error:
+        except snapshot_json.InvalidSnapshotError as error:
             reason = clean(str(error))
             raise ServiceError(
                 f"{self.url}: not a genv-monitor, or an incompatible version: {reason}; check --url"

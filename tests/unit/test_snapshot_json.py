@@ -10,7 +10,7 @@ from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.model import snapshot_json
 from genvd.model.snapshot import Snapshot
-from genvd.model.snapshot_json import NoSnapshotError
+from genvd.model.snapshot_json import InvalidSnapshotError
 from genvd.service.monitor import Monitor
 
 
@@ -38,16 +38,16 @@ def test_other_versions_are_understood(snapshot: Snapshot) -> None:
     [
         (b"", "Expecting value"),
         (b"\xff", "utf-8"),
-        (b"[]", "the document is no object"),
+        (b"[]", "the document is not an object"),
         (b"{}", "the document has no timestamp"),
-        (b'{"timestamp": "now"}', "timestamp is not what it should be"),
-        (b'{"timestamp": true}', "timestamp is not what it should be"),
-        (b'{"timestamp": 1, "devices": {}}', "devices is no list"),
-        (b'{"timestamp": 1, "devices": [{"index": 1.5}]}', r"devices\[0\].index is not what it should be"),
+        (b'{"timestamp": "now"}', "timestamp has a wrong type or value"),
+        (b'{"timestamp": true}', "timestamp has a wrong type or value"),
+        (b'{"timestamp": 1, "devices": {}}', "devices is not a list"),
+        (b'{"timestamp": 1, "devices": [{"index": 1.5}]}', r"devices\[0\].index has a wrong type or value"),
         (b'{"timestamp": 1, "devices": [{}]}', r"devices\[0\] has no index"),
         (b"[" * 100_000, "recursion"),
     ],
 )
 def test_what_is_no_snapshot_is_told_where(document: bytes, problem: str) -> None:
-    with pytest.raises(NoSnapshotError, match=problem):
+    with pytest.raises(InvalidSnapshotError, match=problem):
         snapshot_json.load(document)
