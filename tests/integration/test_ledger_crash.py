@@ -1,4 +1,4 @@
-"""A ledger whose process, machine or clock fails: its file is never corrupt, its sum right but for what was promised.
+"""A ledger whose process, machine or clock fails: its file stays intact, and it loses no more than is documented.
 
 The promise is a minute: 30 seconds from one write to the next, 10 from one collection to the next, and what a write
 takes. Here everything is faster, and the promise with it.
@@ -27,10 +27,10 @@ A_WRITE = 5.0
 """Seconds that one write may take on a machine that is busy with other tests; most take some milliseconds."""
 PROMISE = WRITE_INTERVAL + INTERVAL + A_WRITE
 AHEAD = DEVICES * MAX_INTERVALS * INTERVAL * WriterSettings(WRITE_INTERVAL, 0, 0, INTERVAL).ticks
-"""Device-seconds by which a counter may be ahead of what was counted: of so many ticks, each as long as one can be."""
+"""Seconds by which a counter may be ahead of what was counted: so many ticks, each of the maximal length."""
 
 
-def test_killed_a_hundred_times_it_is_right_within_the_promise(tmp_path: Path) -> None:
+def test_a_hundred_kills_lose_no_more_than_documented(tmp_path: Path) -> None:
     chance = random.Random(4)
     path = tmp_path / "ledger.db"
     in_file, shown, counted, lost = 0.0, 0.0, 0.0, 0.0
@@ -39,7 +39,7 @@ def test_killed_a_hundred_times_it_is_right_within_the_promise(tmp_path: Path) -
         try:
             first = counting.line()
             assert first, counting.close()
-            # What is counted goes on where the file left off, and counters never before where they were shown last.
+            # Counting continues from the file, and counters never go back.
             assert first.shown >= shown
             assert first.counted == pytest.approx(in_file)
             last, end = first, first.moment + chance.uniform(0, 4 * WRITE_INTERVAL)
@@ -72,7 +72,7 @@ def test_killed_a_hundred_times_it_is_right_within_the_promise(tmp_path: Path) -
 
 
 def test_at_constant_use_the_counters_move_with_each_collection(tmp_path: Path) -> None:
-    """And not only when the file is written, which here is every two seconds: else rate() alternates."""
+    """Not only with each write, here every two seconds: otherwise rate() would go up and down."""
     ledger = Ledger(config(tmp_path, write_interval=2.0), "live")
     machine = snapshot(devices=DEVICES)
 
@@ -81,8 +81,8 @@ def test_at_constant_use_the_counters_move_with_each_collection(tmp_path: Path) 
         return ledger._pending._sum_totals()["alice"].allocated / 1000 - user.allocated_seconds
 
     try:
-        wait_for(lambda: behind() > 0, "more is counted than the file allows for")
-        wait_for(lambda: behind() == 0, "it allows for it")
+        wait_for(lambda: behind() > 0, "the ceiling holds the counter back")
+        wait_for(lambda: behind() == 0, "the ceiling is higher")
         start, found = time.monotonic(), []
         for number in range(1, int(5.0 / INTERVAL)):
             found.append(behind())
@@ -113,13 +113,13 @@ def test_a_process_that_was_stopped_counts_a_few_intervals_only(tmp_path: Path) 
 
 
 def batch(number: int) -> Batch:
-    """Return the batch after which the total is so many seconds, in an environment of its own."""
+    """Return a batch that adds a second in a new environment, up to a total of so many seconds."""
     uses = {(3600 * number, (Consumer("alice", str(number)), "GPU-0")): Usage(1000, 1000, 0, 5)}
     return Batch(uses, {"alice": Total(1000, 1000 * number, 1000 * number, 0, 5)})
 
 
-def test_a_log_that_is_cut_off_loses_its_end_and_nothing_else(tmp_path: Path) -> None:
-    """What a power loss leaves of a file that was being appended to."""
+def test_a_log_that_is_cut_off_loses_only_its_end(tmp_path: Path) -> None:
+    """As after a power failure during a write."""
     store = Store(tmp_path / "whole", "live")
     sizes = []
     for number in range(1, 31):
@@ -133,7 +133,7 @@ def test_a_log_that_is_cut_off_loses_its_end_and_nothing_else(tmp_path: Path) ->
         shutil.copy(store.path, cut)
         log = cut / "ledger.db-wal"
         log.write_bytes((tmp_path / "whole" / "ledger.db-wal").read_bytes()[:size])
-        if size not in sizes:  # what was written last may be anything
+        if size not in sizes:  # the last bytes may be anything
             log.write_bytes(log.read_bytes()[:-20] + chance.randbytes(20))
         again = Store(cut, "live")
         total = again.read().totals["alice"].allocated
@@ -145,7 +145,7 @@ def test_a_log_that_is_cut_off_loses_its_end_and_nothing_else(tmp_path: Path) ->
     store.close()
 
 
-def test_a_batch_is_written_once_even_if_the_answer_was_lost(tmp_path: Path) -> None:
+def test_a_batch_is_written_only_once(tmp_path: Path) -> None:
     store = Store(tmp_path, "live")
     one = batch(1)
     store.write(one)
@@ -157,7 +157,7 @@ def test_a_batch_is_written_once_even_if_the_answer_was_lost(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("jump", [-1e9, -86400, -5, 5, 86400, 1e9])
-def test_setting_the_clock_neither_loses_nor_doubles(tmp_path: Path, jump: float) -> None:
+def test_setting_the_clock_neither_loses_nor_doubles_time(tmp_path: Path, jump: float) -> None:
     pending, store = PendingUsage(), Store(tmp_path, "live")
     pending.load(StoredState())
     for tick in range(20):

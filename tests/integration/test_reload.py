@@ -218,8 +218,9 @@ SEEN = {
     "logging_level": Row("debug", lambda s: s.monitor.get("/-/ready") and "DEBUG" in s.log),
 }
 
-UPKEEP = "what is old goes once an hour; tests/unit/test_ledger.py::test_a_ledger_that_runs_keeps_to_what_it_is_told"
-NOT_SEEN = {"ledger_hourly_retention": UPKEEP, "ledger_retention": UPKEEP}
+RETENTION_TEST = "tests/unit/test_ledger_retention.py::test_a_running_ledger_uses_a_changed_configuration"
+HOURLY = f"old data is deleted once an hour; {RETENTION_TEST}"
+NOT_SEEN = {"ledger_hourly_retention": HOURLY, "ledger_retention": HOURLY}
 """Keys that change nothing that could be waited for, with the reason."""
 
 

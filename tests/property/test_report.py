@@ -1,4 +1,4 @@
-"""Reports of times that follow one another add up to that of the whole, wherever a time is cut."""
+"""Reports of adjacent periods add up to the report of the whole period, wherever it is divided."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOMENT = st.integers(FIRST // 1800 - 60, END // 1800 + 60).map(lambda half: half
 
 @pytest.fixture(scope="module", params=["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Europe/Berlin", "America/Havana"])
 def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A ledger of some days, the earlier of them kept by the day, in a zone."""
+    """A ledger of some days in a time zone; the earlier ones are stored by the day."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "TZ", request.param)
         time.tzset()
@@ -57,7 +57,7 @@ def report(path: Path, since: float, until: float, by: str = "user") -> Report:
 
 
 def amounts(*reports: Report) -> dict[tuple[object, ...], tuple[int, ...]]:
-    """Return what reports say together, in thousandths."""
+    """Return the sums of several reports, in thousandths."""
     sums: Counter[tuple[tuple[object, ...], int]] = Counter()
     for one in reports:
         for row in one.rows:
@@ -74,11 +74,11 @@ def test_adjacent_reports_add_up_to_the_whole(ledger: Path, cuts: list[float], b
     whole = report(ledger, cuts[0], cuts[-1], by)
     assert amounts(*parts) == amounts(whole)
     assert (parts[0].since, parts[-1].until) == (whole.since, whole.until)
-    assert [part.until for part in parts[:-1]] == [part.since for part in parts[1:]], "what is said follows as well"
+    assert [part.until for part in parts[:-1]] == [part.since for part in parts[1:]], "the shown periods too"
 
 
 @given(since=MOMENT, until=MOMENT)
-def test_what_it_says_that_counts_is_what_counts(ledger: Path, since: float, until: float) -> None:
+def test_the_shown_period_is_the_one_that_is_counted(ledger: Path, since: float, until: float) -> None:
     since, until = sorted((since, until))
     found = report(ledger, since, until)
     assert since <= found.since <= since + DAY + HOUR
@@ -86,8 +86,8 @@ def test_what_it_says_that_counts_is_what_counts(ledger: Path, since: float, unt
     assert amounts(report(ledger, found.since, found.until)) == amounts(found)
 
 
-def test_a_day_has_as_many_hours_as_it_has(ledger: Path) -> None:
-    """Also where hours do not begin with those of the day."""
+def test_a_day_has_24_hours(ledger: Path) -> None:
+    """Also where local hours begin at half past."""
     day = datetime(2026, 10, 29).timestamp()
     found = report(ledger, day, day + DAY)
     numbers = [number for number in range(HOURS) if day <= FIRST + number * HOUR < day + DAY]

@@ -1,7 +1,8 @@
-"""Snapshots for the ledger, a process that keeps one, and what is in its file."""
+"""Snapshots and usage for a ledger, a process that has one, and checks of its file."""
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genvd.config.schema import Config
+from genvd.ledger.amounts import Consumer, Usage
 from genvd.ledger.ledger import Ledger
+from genvd.ledger.pending import PendingUsage
+from genvd.ledger.retention import DAY
+from genvd.ledger.store import HOUR, Store, StoredState
 from genvd.model.device import Device
 from genvd.model.snapshot import Environment, Holding, ServiceStatus, Snapshot
 
@@ -20,15 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
+NOW = 1_790_000_000 // DAY * DAY + 15 * HOUR
+GPU = "GPU-0"
 INTERVAL, WRITE_INTERVAL = 0.02, 0.1
 DEVICES = 8
-"""Of :data:`PROGRAM`'s machine: alice holds all of them and works on each other one."""
+"""GPUs of the machine in :func:`main`: all are attached to alice, who usages every second one."""
 
 
 def snapshot(
     holders: Iterable[tuple[str, str]] = (("alice", "1"),), devices: int = 1, timestamp: float | None = None
 ) -> Snapshot:
-    """Return a machine on which each of these users holds all devices with each of their environments."""
+    """Return a machine on which all GPUs are attached to each of these environments, given as (username, eid)."""
     holders, indices = tuple(holders), tuple(range(devices))
     return Snapshot(
         time.time() if timestamp is None else timestamp,
@@ -48,15 +55,45 @@ def config(directory: Path | None, write_interval: float = WRITE_INTERVAL, inter
     return Config(ledger_directory=directory, ledger_write_interval=write_interval, collect_interval=interval)
 
 
+def new_pending() -> PendingUsage:
+    """Return pending usage for a file that is empty and can be written."""
+    pending = PendingUsage()
+    pending.load(StoredState())
+    pending.set_ceilings({})
+    return pending
+
+
+def write(store: Store, pending: PendingUsage, ticks: int = 0) -> None:
+    """Write a batch, as the thread of the ledger does."""
+    batch = pending.take_batch(ticks)
+    store.write(batch)
+    pending.set_ceilings(batch.ceilings)
+
+
+def fill(store: Store, start: int, hours: int, environments: int = 3) -> int:
+    """Write so many hours of random usage; return the allocated milliseconds."""
+    chance, pending = random.Random(6), new_pending()
+    for hour in range(hours):
+        usages = {
+            (Consumer(f"u{number % 2}", str(number)), f"GPU-{number % 4}"): Usage(
+                amount := chance.randint(1, HOUR * 1000), amount // 2, amount - amount // 2, None if number else 5
+            )
+            for number in range(environments)
+        }
+        pending.add(usages, start + hour * HOUR)
+    write(store, pending)
+    return allocated(store.path)
+
+
 def integrity(path: Path) -> str:
-    """Return what SQLite finds wrong with a file: ``ok`` as a rule."""
+    """Return what SQLite finds wrong with a file, or ``ok``."""
     with closing(sqlite3.connect(path)) as connection:
         (found,) = connection.execute("PRAGMA integrity_check").fetchone()
         return str(found)
 
 
 def allocated(path: Path, table: str = "person") -> int:
-    """Return the milliseconds that everybody together held devices, as the totals or another table have it."""
+    """Return the sum of allocated milliseconds in the totals or another table."""
     with closing(sqlite3.connect(path)) as connection:
         (total,) = connection.execute(f"SELECT sum(allocated) FROM {table}").fetchone()
         return int(total or 0)
@@ -64,18 +101,18 @@ def allocated(path: Path, table: str = "person") -> int:
 
 @dataclass
 class Line:
-    """What :data:`PROGRAM` says after each tick."""
+    """What :func:`main` prints after each tick."""
 
     moment: float
     """Of CLOCK_MONOTONIC, in seconds."""
     counted: float
-    """Device-seconds in memory."""
+    """Allocated seconds in memory."""
     shown: float
-    """By the counters."""
+    """Allocated seconds that the counter shows."""
 
 
 class Counting:
-    """A process that keeps a ledger, and can be killed."""
+    """A process that writes a ledger, and can be killed."""
 
     def __init__(self, directory: Path) -> None:
         self.process = subprocess.Popen(
@@ -100,14 +137,14 @@ class Counting:
         return lines
 
     def close(self) -> str:
-        """Kill it if it still runs; return what it logged."""
+        """Kill the process if it still runs; return its log."""
         self.process.kill()
         _, log = self.process.communicate()
         return log
 
 
 def main(directory: Path) -> None:
-    """Count until killed, saying after each tick what there is."""
+    """Count until killed, and print a :class:`Line` after each tick."""
     ledger = Ledger(config(directory), "live")
     machine = snapshot(devices=DEVICES)
     start = time.monotonic()

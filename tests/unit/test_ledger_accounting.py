@@ -1,4 +1,4 @@
-"""What counts of two looks at the machine, and for whom."""
+"""What is counted between two observations, and for whom."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def held(
     return HeldDevice(consumer, device, active, share)
 
 
-def counted(*looks: tuple[float, Observation], accounting: UsageAccounting | None = None) -> dict[UsageKey, Usage]:
-    accounting = accounting or UsageAccounting()
+def counted(*observations: tuple[float, Observation]) -> dict[UsageKey, Usage]:
+    accounting = UsageAccounting()
     total: dict[UsageKey, Usage] = {}
-    for moment, look in looks:
-        for key, use in accounting.count(look, moment, LONGEST).items():
-            total.setdefault(key, Usage()).add(use)
+    for moment, observation in observations:
+        for key, usage in accounting.count(observation, moment, LONGEST).items():
+            total.setdefault(key, Usage()).add(usage)
     return total
 
 
-def test_the_first_look_counts_nothing_but_names_those_who_hold() -> None:
+def test_the_first_observation_has_amounts_of_zero() -> None:
     assert counted((100.0, Observation((held(ALICE, active=True),)))) == {(ALICE, "GPU-a"): Usage(0, 0, 0)}
 
 
-def test_what_is_found_counts_for_the_time_since_the_last_look() -> None:
-    uses = counted(
+def test_an_observation_counts_for_the_time_since_the_previous_one() -> None:
+    usages = counted(
         (0.0, Observation((held(ALICE, True),))),
         (10.0, Observation((held(ALICE, True), held(BOB, False)))),
         (20.0, Observation((held(BOB, False),))),
         (25.5, Observation((held(BOB, True),))),
     )
-    assert uses == {
+    assert usages == {
         (ALICE, "GPU-a"): Usage(10_000, 10_000, 0),
         (BOB, "GPU-a"): Usage(25_500 - 10_000 + 10_000, 5500, 20_000),
     }
@@ -51,7 +51,7 @@ def test_what_is_found_counts_for_the_time_since_the_last_look() -> None:
 def test_the_worked_example_in_the_docstring_of_accounting_is_true() -> None:
     carol = Consumer("carol")
 
-    def observations(shares: tuple[float | None, float | None], working: bool = True) -> dict[UsageKey, Usage]:
+    def usages_for(shares: tuple[float | None, float | None], working: bool = True) -> dict[UsageKey, Usage]:
         holders = (held(ALICE, working, shares[0]), held(ALICE_2, False, 0.0), held(BOB, False, 0.0))
         outside = (UnattachedWork(carol, "GPU-a", shares[1]),) if shares[1] else ()
         before, after = (
@@ -59,7 +59,7 @@ def test_the_worked_example_in_the_docstring_of_accounting_is_true() -> None:
         )
         return counted((0, before), (10, after))
 
-    usages = observations((0.3, 0.1))
+    usages = usages_for((0.3, 0.1))
     assert usages == {
         (ALICE, "GPU-a"): Usage(10_000, 10_000, 0, 3_000_000),
         (ALICE_2, "GPU-a"): Usage(10_000, 0, 10_000, 0, 10_000, 0, 10_000),
@@ -71,54 +71,54 @@ def test_the_worked_example_in_the_docstring_of_accounting_is_true() -> None:
         alice.add(usages[one, "GPU-a"])
     assert alice == Total(None, 10_000, 10_000, 0, 3_000_000)
 
-    without_shares = observations((None, None))
+    without_shares = usages_for((None, None))
     assert [without_shares[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [4_000_000, 0, 0]
-    idle = observations((0.0, None), working=False)
+    idle = usages_for((0.0, None), working=False)
     assert [idle[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [1_333_333, 1_333_334, 1_333_333]
     assert share_energy(4_000_000, (), ()) == []
 
 
-def test_what_is_not_known_is_neither_active_nor_idle() -> None:
+def test_unknown_use_is_neither_active_nor_idle() -> None:
     assert counted((0, Observation(())), (10, Observation((held(ALICE),)))) == {
         (ALICE, "GPU-a"): Usage(10_000, None, None)
     }
-    uses = counted((0, Observation(())), (10, Observation((held(ALICE),))), (20, Observation((held(ALICE, True),))))
-    assert uses == {(ALICE, "GPU-a"): Usage(20_000, 10_000, 0)}
+    usages = counted((0, Observation(())), (10, Observation((held(ALICE),))), (20, Observation((held(ALICE, True),))))
+    assert usages == {(ALICE, "GPU-a"): Usage(20_000, 10_000, 0)}
 
 
-def test_nothing_counts_while_it_is_not_known_who_holds_what() -> None:
-    look = Observation((held(ALICE, True),))
-    assert counted((0, look), (10, Observation(None)), (20, look))[ALICE, "GPU-a"].allocated == 10_000
+def test_nothing_counts_while_holders_are_unknown() -> None:
+    observation = Observation((held(ALICE, True),))
+    assert counted((0, observation), (10, Observation(None)), (20, observation))[ALICE, "GPU-a"].allocated == 10_000
 
 
 @pytest.mark.parametrize("gap", [30.001, 3600, 1e7])
 def test_a_suspended_hour_counts_for_a_few_intervals_only(gap: float) -> None:
-    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 1000.0, 100.0),))
+    observation = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 1000.0, 100.0),))
     later = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 1000.0 + 50 * gap),))
-    use = counted((0, look), (gap, later))[ALICE, "GPU-a"]
+    use = counted((0, observation), (gap, later))[ALICE, "GPU-a"]
     assert (use.allocated, use.active) == (30_000, 30_000)
-    assert use.energy == pytest.approx(50 * 30_000)  # as much as it took on average
+    assert use.energy == pytest.approx(50 * 30_000)  # at the average power
 
 
-def test_a_clock_that_stands_still_or_goes_back_counts_nothing() -> None:
-    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 5.0, 100.0),))
-    assert counted((10, look), (10, look), (4, look)) == {(ALICE, "GPU-a"): Usage(0, 0, 0, 0)}
+def test_a_clock_that_stops_or_goes_back_counts_nothing() -> None:
+    observation = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", 5.0, 100.0),))
+    assert counted((10, observation), (10, observation), (4, observation)) == {(ALICE, "GPU-a"): Usage(0, 0, 0, 0)}
 
 
-def test_time_is_neither_lost_nor_doubled_however_it_is_cut() -> None:
+def test_time_is_neither_lost_nor_doubled_whatever_the_intervals() -> None:
     chance = random.Random(1)
     for _ in range(50):
         moments = [0.0]
         while moments[-1] < 500:
             moments.append(moments[-1] + chance.uniform(0.0001, 29))
-        look = Observation((held(ALICE, True, device="GPU-a"), held(BOB, False, device="GPU-b")))
-        uses = counted(*((moment, look) for moment in moments))
-        assert uses[ALICE, "GPU-a"].active == int(moments[-1] * 1000)
-        assert uses[BOB, "GPU-b"].idle == int(moments[-1] * 1000)
+        observation = Observation((held(ALICE, True, device="GPU-a"), held(BOB, False, device="GPU-b")))
+        usages = counted(*((moment, observation) for moment in moments))
+        assert usages[ALICE, "GPU-a"].active == int(moments[-1] * 1000)
+        assert usages[BOB, "GPU-b"].idle == int(moments[-1] * 1000)
 
 
 def test_random_machines_add_up() -> None:
-    """Active and idle are what is allocated; a user has no device twice; energy goes to somebody or nobody, once."""
+    """Active plus idle is allocated; a user holds a GPU once; all energy is charged, and only once."""
     chance = random.Random(2)
     for _ in range(200):
         holders = [Consumer(f"u{n % 3}", str(n)) for n in range(6)]
@@ -128,107 +128,107 @@ def test_random_machines_add_up() -> None:
         for tick in range(20):
             step, watts = chance.uniform(0.1, 20), chance.uniform(0, 700)
             moment, joules = moment + step, joules + watts * step
-            look = Observation(
+            observation = Observation(
                 tuple(held(one, chance.random() < 0.5, chance.random()) for one in holders if chance.random() < 0.7),
                 readings=(EnergyReading("GPU-a", joules),),
             )
-            if tick and look.held:
+            if tick and observation.held:
                 drawn += watts * step
-                for user in {one.consumer.username for one in look.held}:
+                for user in {one.consumer.username for one in observation.held}:
                     by_user[user] = by_user.get(user, 0) + int(moment * 1000) - before
             before = int(moment * 1000)
-            for key, use in accounting.count(look, moment, LONGEST).items():
-                total.setdefault(key, Usage()).add(use)
+            for key, usage in accounting.count(observation, moment, LONGEST).items():
+                total.setdefault(key, Usage()).add(usage)
         users = {name: Total() for name in by_user}
-        for (consumer, _), use in total.items():
-            assert use.allocated == (use.active or 0) + (use.idle or 0)
-            users[consumer.username].add(use)
+        for (consumer, _), usage in total.items():
+            assert usage.allocated == (usage.active or 0) + (usage.idle or 0)
+            users[consumer.username].add(usage)
         assert {name: one.allocated for name, one in users.items()} == by_user
         assert all(one.allocated == (one.active or 0) + (one.idle or 0) for one in users.values())
         assert sum(one.energy or 0 for one in users.values()) == pytest.approx(drawn * 1000, abs=20 + drawn * 2)
 
 
-def test_nobody_holds_a_device_twice() -> None:
+def test_a_user_holds_a_gpu_once() -> None:
     both = Observation((held(ALICE, False), held(ALICE_2, True), held(BOB, False)))
-    uses = counted((0, both), (10, both))
-    assert [uses[one, "GPU-a"].allocated for one in (ALICE, ALICE_2, BOB)] == [10_000] * 3
+    usages = counted((0, both), (10, both))
+    assert [usages[one, "GPU-a"].allocated for one in (ALICE, ALICE_2, BOB)] == [10_000] * 3
     total = Total()
     for one in (ALICE, ALICE_2):
-        total.add(uses[one, "GPU-a"])
+        total.add(usages[one, "GPU-a"])
     assert (total.allocated, total.active, total.idle) == (10_000, 10_000, 0)
     bob = Total()
-    bob.add(uses[BOB, "GPU-a"])
+    bob.add(usages[BOB, "GPU-a"])
     assert (bob.allocated, bob.active, bob.idle) == (10_000, 0, 10_000)
 
 
-def test_two_idle_environments_on_a_device_are_idle_once() -> None:
+def test_two_idle_environments_on_a_gpu_are_idle_once_for_the_user() -> None:
     both = Observation((held(ALICE, False), held(ALICE_2, False)))
     total = Total()
-    for use in counted((0, both), (10, both)).values():
-        total.add(use)
+    for usage in counted((0, both), (10, both)).values():
+        total.add(usage)
     assert (total.allocated, total.active, total.idle) == (10_000, 0, 10_000)
 
 
 @pytest.mark.parametrize("after", [0.0, 500.0])
-def test_a_driver_that_is_loaded_again_takes_no_energy_away(after: float) -> None:
-    """Its counter begins anew."""
+def test_a_reset_of_the_energy_counter_loses_no_earlier_energy(after: float) -> None:
+    """The driver resets it when it is reloaded."""
     holders = (held(ALICE, True),)
-    looks = [
+    observations = [
         Observation(holders, readings=(EnergyReading("GPU-a", joules),))
         for joules in (1000.0, 2000.0, after, after + 300)
     ]
-    use = counted(*zip((0, 10, 20, 30), looks, strict=True))[ALICE, "GPU-a"]
+    use = counted(*zip((0, 10, 20, 30), observations, strict=True))[ALICE, "GPU-a"]
     assert use.energy == 1_000_000 + 300_000
 
 
-def test_power_counts_where_there_is_no_counter() -> None:
-    look = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", None, 250.0),))
-    assert counted((0, look), (10, look))[ALICE, "GPU-a"].energy == 2_500_000
+def test_power_counts_if_there_is_no_energy_counter() -> None:
+    observation = Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", None, 250.0),))
+    assert counted((0, observation), (10, observation))[ALICE, "GPU-a"].energy == 2_500_000
 
 
-def test_what_power_has_counted_the_counter_does_not_count_again() -> None:
+def test_energy_counted_from_power_is_not_counted_again_from_the_counter() -> None:
     readings = (
         EnergyReading("GPU-a", 0, 100.0),
         EnergyReading("GPU-a", None, 100.0),
         EnergyReading("GPU-a", 2000, 100.0),
     )
-    looks = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
-    assert counted(*zip((0, 10, 20), looks, strict=True))[ALICE, "GPU-a"].energy == 2_000_000
+    observations = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    assert counted(*zip((0, 10, 20), observations, strict=True))[ALICE, "GPU-a"].energy == 2_000_000
 
 
 @pytest.mark.parametrize("wrong", [1e15, float("nan"), float("inf"), -1.0])
-def test_energy_that_no_device_can_take_is_not_counted(wrong: float) -> None:
+def test_impossible_energy_is_not_counted(wrong: float) -> None:
     readings = [EnergyReading("GPU-a", 0.0, 0.0), EnergyReading("GPU-a", wrong, wrong)]
-    looks = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
-    assert counted((0, looks[0]), (10, looks[1]))[ALICE, "GPU-a"].energy == 0
+    observations = [Observation((held(ALICE, True),), readings=(reading,)) for reading in readings]
+    assert counted((0, observations[0]), (10, observations[1]))[ALICE, "GPU-a"].energy == 0
 
 
-def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
-    def look(joules: float | None) -> Observation:
+def test_energy_that_is_unknown_for_a_while_is_counted_later() -> None:
+    def read(joules: float | None) -> Observation:
         return Observation((held(ALICE, True),), readings=(EnergyReading("GPU-a", joules),))
 
-    assert counted((0, look(0)), (10, look(None)), (20, look(2000)))[ALICE, "GPU-a"].energy == 2_000_000
-    never = counted((0, look(None)), (10, look(None)))
+    assert counted((0, read(0)), (10, read(None)), (20, read(2000)))[ALICE, "GPU-a"].energy == 2_000_000
+    never = counted((0, read(None)), (10, read(None)))
     assert never[ALICE, "GPU-a"].energy is None
 
 
 @pytest.mark.parametrize(
     ("holders", "outside", "expected"),
     [
-        # Those who work have it, by their shares.
+        # Charged to those who work, by their shares.
         ([held(ALICE, True, 0.6), held(BOB, True, 0.2)], [], {ALICE: 750, BOB: 250}),
         ([held(ALICE, True, 0.01), held(BOB, False, 0.0)], [], {ALICE: 1000, BOB: 0}),
         ([held(ALICE, True, 0.01), held(BOB, None, None)], [], {ALICE: 1000}),
-        # While nobody does, those who hold it.
+        # If nobody works, to those who hold the GPU.
         ([held(ALICE, False, 0.0), held(BOB, False, 0.0)], [], {ALICE: 500, BOB: 500}),
         ([held(ALICE), held(BOB)], [], {ALICE: 500, BOB: 500}),
-        # Without shares, those who work.
+        # Without shares, to those who work.
         (
             [held(ALICE, True, None), held(BOB, True, 0.5), held(ALICE_2, False, 0.0)],
             [],
             {ALICE: 500, BOB: 500, ALICE_2: 0},
         ),
-        # Work outside of environments is its user's; that of nobody known is nobody's.
+        # Work outside genv is charged to its user; if the user is unknown, to nobody.
         (
             [held(ALICE, True, 0.5)],
             [UnattachedWork(Consumer("carol"), "GPU-a", 0.5)],
@@ -243,13 +243,13 @@ def test_energy_that_is_not_known_for_a_while_is_counted_once_it_is() -> None:
         ([], [], {}),
     ],
 )
-def test_who_answers_for_the_energy(
+def test_who_is_charged_for_the_energy(
     holders: list[HeldDevice], outside: list[UnattachedWork], expected: dict[Consumer, int]
 ) -> None:
     assert dict(share_energy(1000, holders, outside)) == expected
 
 
-def test_parts_add_up_to_the_whole() -> None:
+def test_parts_add_up_to_the_energy() -> None:
     chance = random.Random(3)
     for _ in range(500):
         holders = [held(Consumer("u", str(n)), True, chance.random()) for n in range(chance.randint(1, 40))]
@@ -259,7 +259,7 @@ def test_parts_add_up_to_the_whole() -> None:
         assert all(part >= 0 for _, part in parts)
 
 
-def test_what_is_read_of_a_snapshot() -> None:
+def test_an_observation_of_a_snapshot() -> None:
     environments = (
         Environment("7", 1001, "alice", "train\n", None, None, 1.7e9, (0, 5), ()),
         Environment("8", None, None, None, None, None, 1e300, (0,), ()),
@@ -280,14 +280,14 @@ def test_what_is_read_of_a_snapshot() -> None:
             Holding("8", None, None, 0, "GPU-a", None, float("nan"), None),
         ),
     )
-    look = observe(snapshot)
-    assert look.held == (
+    observation = observe(snapshot)
+    assert observation.held == (
         HeldDevice(Consumer("alice", "7", 1_700_000_000, 1001, "train\\x0a"), "GPU-a", True, 0.5),
         HeldDevice(Consumer("", "8"), "GPU-a", None, None),
     )
-    assert look.held[0].consumer.name == "train\\x0a"
+    assert observation.held[0].consumer.name == "train\\x0a"
     bob = Consumer("bob", uid=1002)
-    assert look.unattached_work == (
+    assert observation.unattached_work == (
         UnattachedWork(bob, "GPU-a", 0.25),
-        UnattachedWork(bob, "device 1", 1),
-    )  # which has no UUID
+        UnattachedWork(bob, "device 1", 1),  # without a UUID
+    )

@@ -1,4 +1,4 @@
-"""How people say from when, and how a report is shown."""
+"""The times that users give, and the formats of a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
 
 @pytest.fixture(autouse=True)
 def berlin() -> Iterator[None]:
-    """Local time is that of Berlin, which is an hour ahead, and two in summer."""
+    """Set local time to Berlin: UTC+1, and UTC+2 in summer."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = "Europe/Berlin"
     time.tzset()
@@ -54,7 +54,7 @@ def berlin() -> Iterator[None]:
         ("2026-11-23T08:00-0500", "2026-11-23T13:00:00+00:00"),
     ],
 )
-def test_moments(text: str, expected: str) -> None:
+def test_times_that_are_accepted(text: str, expected: str) -> None:
     assert parse_time(text, NOW) == datetime.fromisoformat(expected)
 
 
@@ -80,7 +80,7 @@ def test_moments(text: str, expected: str) -> None:
         "9999w9w",
     ],
 )
-def test_no_moments(text: str) -> None:
+def test_times_that_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected how long ago"):
         parse_time(text, NOW)
 
@@ -98,7 +98,7 @@ USERS = report(
 )
 
 
-def test_the_table_is_for_people() -> None:
+def test_the_table() -> None:
     assert as_table(USERS) == (
         "2026-11-16 22:30 to 2026-11-23 22:30\n"
         "\n"
@@ -110,7 +110,7 @@ def test_the_table_is_for_people() -> None:
     )
 
 
-def test_little_use_is_shown_in_small_units() -> None:
+def test_small_amounts_are_shown_in_small_units() -> None:
     few = report("user", Row(("a", 1), 18.0, 0.004, 17.996, 0.0), Row(("b", 2), 17.0, 17.0, 0.0, 42_000.0))
     assert as_table(few).splitlines()[2:] == [
         "username  allocated GPU-s  active GPU-s  idle GPU-s  energy Wh",
@@ -133,12 +133,12 @@ def test_little_use_is_shown_in_small_units() -> None:
     assert row.split() == ["GPU-a", "1.50", "1.50", "0.00", "0.00"]
 
 
-def test_no_amount_is_shown_as_nothing() -> None:
+def test_no_amount_is_rounded_to_zero() -> None:
     shown = report("user", Row(("a", 1), 3.6e6, 3.6e6, 0.0, 3.6e9), Row(("b", 2), 0.001, 0.001, 0.0, 0.001))
     assert as_table(shown).splitlines()[4].split() == ["b", "<0.0001", "<0.0001", "0.00", "<0.0001"]
 
 
-def test_environments_tell_whose_they_are_and_since_when() -> None:
+def test_environments_are_shown_with_user_and_creation_time() -> None:
     rows = (
         Row(("alice", "4711", "train", 1_790_000_000), 3600.0, 3600.0, 0.0, None),
         Row(("alice", "", None, None), 0.0, None, None, 3.6e6),
@@ -149,7 +149,7 @@ def test_environments_tell_whose_they_are_and_since_when() -> None:
     assert lines[4].split() == ["alice", "(none)", "0.00", "-", "-", "1.00"]
 
 
-def test_nothing_is_said_in_words() -> None:
+def test_a_report_without_rows() -> None:
     assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: no GPU was allocated.\n"
     assert as_csv(report("device")).splitlines() == [
         "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
@@ -158,14 +158,14 @@ def test_nothing_is_said_in_words() -> None:
     assert json.loads(as_json(report("device")))["rows"] == []
 
 
-def test_a_time_in_which_nothing_begins_is_told() -> None:
+def test_a_period_without_a_stored_hour() -> None:
     moment = NOW.timestamp()
     assert as_table(Report("user", moment, moment, ())) == (
         "2026-11-23 22:30: no stored hour or day begins in this period; choose a longer one.\n"
     )
 
 
-def test_programs_get_seconds_and_joules() -> None:
+def test_csv_and_json_have_seconds_and_joules() -> None:
     rows = list(csv.reader(as_csv(USERS).splitlines()))
     assert rows[:3] == [
         [
@@ -188,8 +188,8 @@ def test_programs_get_seconds_and_joules() -> None:
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "a,b", 'a"b', "a\nb", "\u202eevil"])
-def test_no_name_disturbs_the_form(name: str) -> None:
-    """The file may be anybody's."""
+def test_no_name_breaks_a_format(name: str) -> None:
+    """--ledger may name a file of somebody else."""
     shown = report("user", Row((name, 1), 1.0, 1.0, 0.0, None))
     assert len(as_table(shown).splitlines()) == 4
     assert "\x1b" not in as_table(shown) + as_csv(shown)
@@ -200,7 +200,7 @@ def test_no_name_disturbs_the_form(name: str) -> None:
     "name",
     ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\uff1d1", "=cmd|' /C calc'!A1"],
 )
-def test_no_spreadsheet_calculates_what_somebody_is_called(name: str) -> None:
+def test_no_spreadsheet_takes_a_name_for_a_formula(name: str) -> None:
     shown = report("environment", Row((name, name, name, 1), -1.0, None, None, None))
     _, cells = csv.reader(as_csv(shown).splitlines())
     assert [cell[:1] for cell in cells[:3]] == ["'", "'", "'"]
@@ -209,17 +209,17 @@ def test_no_spreadsheet_calculates_what_somebody_is_called(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["alice", "a=b", "a-b", "a+b@example.org", "'=1", "0x1", ""])
-def test_a_harmless_name_stays_as_it_is_in_csv(name: str) -> None:
+def test_a_harmless_name_is_unchanged_in_csv(name: str) -> None:
     _, cells = csv.reader(as_csv(report("user", Row((name, 1), 1.0, None, None, None))).splitlines())
     assert cells[0] == name
 
 
-def test_no_year_is_too_far() -> None:
+def test_a_time_beyond_the_calendar_is_shown_as_a_number() -> None:
     shown = report("environment", Row(("a", "1", None, 2**62), 1.0, None, None, None))
     assert str(2**62)[:6] in as_table(shown)
 
 
-def test_the_command_line_knows_what_there_is() -> None:
+def test_the_command_line_accepts_all_formats() -> None:
     parser, _ = parsers("genv-monitor")
     for by in LABELS:
         assert parser.parse_args(["report", "--by", by]).by == by
