@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from genvd.collectors.base import GpuRequest
 from genvd.collectors.demo import devices as demo_devices
-from genvd.collectors.demo.devices import Wear
+from genvd.collectors.demo.devices import Counters
 from genvd.collectors.registry import Collectors
 from genvd.model.device import DriverVersions
 from genvd.model.facts import (
@@ -25,7 +25,7 @@ from genvd.model.facts import (
 _STARTED = 1_790_000_000.0
 _MEMORY = 17 * 2**30 + 2**20
 _FIRST_UID, _FIRST_SHELL, _FIRST_PROCESS = 1001, 10_001, 200_001
-_WEAR = Wear(joules=123_456_789.25, link_bytes=98_765_432_101_234.0, throttled_seconds=1234.5)
+_COUNTERS = Counters(joules=123_456_789.25, link_bytes=98_765_432_101_234.0, throttled_seconds=1234.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,15 @@ class _Gpus:
 
     def collect(self, request: GpuRequest) -> GpuFacts:
         devices = tuple(
-            demo_devices.device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, wear=_WEAR, mig=False)
+            demo_devices.make_device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, counters=_COUNTERS, mig=False)
             for index in range(self.shape.devices)
         )
-        devices = tuple(demo_devices.only(device, request.groups) for device in devices)
+        devices = tuple(demo_devices.without_disabled_groups(device, request.groups) for device in devices)
         contexts = tuple(
             Context(
                 *(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number),
                 utilization=0.83,
-                engines=demo_devices.engines(0.83),
+                engines=demo_devices.engine_shares(0.83),
             )
             for number in range(self.shape.processes)
         )

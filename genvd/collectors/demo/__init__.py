@@ -1,1 +1,1 @@
-"""A simulated machine, for who has no GPUs and for screenshots."""
+"""Collectors of a simulated machine (``--demo``), for people without GPUs and for screenshots."""

@@ -1,4 +1,4 @@
-"""What a simulated device tells beyond its load: power, clocks, links, memory health, MIG devices."""
+"""Makes the simulated GPUs: from the load of a GPU, its power, clocks, links, memory health and MIG devices."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ DEVICE_MEMORY = 80 * 2**30
 RESERVED_MEMORY = 600 * 2**20
 
 MANY_DEVICES = 8
-"""From so many on, the last device of a machine has its MIG mode on, and the second is of an older model."""
+"""From this number on, the last GPU of a machine is in MIG mode, and the second is an older model."""
 _OLD_DEVICE, _DEVICE_WITH_XID = 1, 2
 
 _IDLE_WATTS, _BUSY_WATTS, _LIMIT_WATTS = 70.0, 690.0, 650.0
 _CPU_WATTS, _MODULE_LIMIT_WATTS = 85.0, 1000.0
 _MEMORY_POWER_SHARE = 0.2
-"""Of the power of the device."""
+"""Share of the GPU's power."""
 _MHZ = 1_000_000
 _CLOCKS = {"graphics": (345, 1980), "sm": (345, 1980), "memory": (1593, 2619), "video": (345, 1545)}
 """Idle and highest, in MHz."""
-_REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
-_MOST_CELSIUS, _SLOWDOWN_CELSIUS = 87, 89
+_THROTTLE_REASONS = ("power_cap", "hw_slowdown", "hw_thermal", "hw_power_brake", "sw_thermal", "sync_boost")
+_MAX_CELSIUS, _SLOWDOWN_CELSIUS = 87, 89
 _MARGINS = {"shutdown": -5, "slowdown": -2, "memory_max": 0, "gpu_max": 0}
-_LINKS = 4
+_NVLINKS = 4
 _C2C_LINKS, _C2C_BANDWIDTH = 2, 44_712_000_000
-_LINK_BYTES_PER_SECOND = 9e9
+_NVLINK_TRAFFIC = 9e9
 _XIDS = (13, 31, 43, 48, 63, 64, 74, 79, 94, 95, 119)
-_XIDS_OF_JOBS = (13, 31)
-_CHANCE_OF_XID, _CHANCE_OF_ECC = 0.002, 0.004
-_LINK_BANDWIDTH = 26_562_000_000
+_JOB_XIDS = (13, 31)
+_XID_PROBABILITY, _ECC_PROBABILITY = 0.002, 0.004
+_NVLINK_BANDWIDTH = 26_562_000_000
 _CLUSTER = "00000000-0000-0000-0000-000000000000"
-_PROBLEMS = ("degraded_bandwidth", "route_unhealthy")
+_FABRIC_PROBLEMS = ("degraded_bandwidth", "route_unhealthy")
 _PIPES = {"tensor": 0.45, "fp64": 0.0, "fp32": 0.08, "fp16": 0.02, "integer": 0.12}
-"""How busy they are on a device that is busy all the time."""
-_PARTS = ("3g.40gb", "4g.40gb")
+"""Activity of the pipes on a fully loaded GPU."""
+_MIG_PROFILES = ("3g.40gb", "4g.40gb")
 
 
 @dataclass(frozen=True, slots=True)
-class Wear:
-    """What adds up on a device."""
+class Counters:
+    """The counters of a GPU."""
 
     joules: float = 0.0
     link_bytes: float = 0.0
@@ -77,57 +77,59 @@ class Wear:
     ecc_corrected: int = 0
     xids: tuple[XidErrors, ...] = tuple(XidErrors(xid, 0) for xid in _XIDS)
 
-    def after(self, load: float, seconds: float, moment: float, chance: random.Random) -> Wear:
-        """Return it after so many seconds under a load from 0 to 1, at a moment in Unix time."""
+    def advance(self, load: float, seconds: float, moment: float, random_source: random.Random) -> Counters:
+        """Return the counters after ``seconds`` under a load from 0 to 1; ``moment`` is the Unix time then."""
         xids = self.xids
-        if chance.random() < _CHANCE_OF_XID * load:
-            code = chance.choice(_XIDS_OF_JOBS)
+        if random_source.random() < _XID_PROBABILITY * load:
+            code = random_source.choice(_JOB_XIDS)
             xids = tuple(XidErrors(x.xid, x.count + 1, moment) if x.xid == code else x for x in xids)
-        return Wear(
+        return Counters(
             joules=self.joules + watts(load) * seconds,
-            link_bytes=self.link_bytes + _LINK_BYTES_PER_SECOND * load * seconds,
-            throttled_seconds=self.throttled_seconds + (seconds if _capped(load) else 0.0),
-            ecc_corrected=self.ecc_corrected + (chance.random() < _CHANCE_OF_ECC * (0.2 + load)),
+            link_bytes=self.link_bytes + _NVLINK_TRAFFIC * load * seconds,
+            throttled_seconds=self.throttled_seconds + (seconds if _is_power_capped(load) else 0.0),
+            ecc_corrected=self.ecc_corrected + (random_source.random() < _ECC_PROBABILITY * (0.2 + load)),
             xids=xids,
         )
 
 
 def watts(load: float) -> float:
-    """Return the power that a device draws under a load from 0 to 1."""
+    """Return the power that a GPU draws under a load from 0 to 1."""
     return min(_LIMIT_WATTS, _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load)
 
 
 def mig_place(index: int, devices: int) -> MigPlace | None:
-    """Return where the processes of a device are: in the first of its MIG devices, if it has any."""
+    """Return the MIG device in which all processes of a GPU run; None if it has none."""
     return MigPlace(1, 0) if has_mig(index, devices) else None
 
 
 def has_mig(index: int, devices: int) -> bool:
-    """Tell whether the MIG mode of the device is on."""
+    """Return whether the GPU is in MIG mode."""
     return devices >= MANY_DEVICES and index == devices - 1
 
 
-def is_old(index: int, devices: int) -> bool:
-    """Tell whether the device is of an older model."""
+def is_older_model(index: int, devices: int) -> bool:
+    """Return whether the GPU is an older model."""
     return devices >= MANY_DEVICES and index == _OLD_DEVICE
 
 
-def wear_before(index: int, devices: int, moment: float) -> Wear:
-    """Return what has added up on the device before the first tick, at a moment in Unix time."""
+def initial_counters(index: int, devices: int, moment: float) -> Counters:
+    """Return the counters of a GPU before the first tick; ``moment`` is the Unix time then."""
     if devices < MANY_DEVICES or index != _DEVICE_WITH_XID:
-        return Wear()
-    code = _XIDS_OF_JOBS[-1]
-    return Wear(xids=tuple(XidErrors(xid, 1, moment) if xid == code else XidErrors(xid, 0) for xid in _XIDS))
+        return Counters()
+    code = _JOB_XIDS[-1]
+    return Counters(xids=tuple(XidErrors(xid, 1, moment) if xid == code else XidErrors(xid, 0) for xid in _XIDS))
 
 
-def device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool, old: bool = False) -> Device:
-    """Return the device with all that there is to tell."""
-    described = _device(index, load, celsius, used, wear, mig)
-    return _older(described, load) if old else described
+def make_device(
+    index: int, load: float, celsius: float, used: int, counters: Counters, mig: bool, older_model: bool = False
+) -> Device:
+    """Return a GPU with all its values."""
+    device = _current_model(index, load, celsius, used, counters, mig)
+    return _as_older_model(device, load) if older_model else device
 
 
-def _older(device: Device, load: float) -> Device:
-    """Return the device as one of a model with fans that encodes video, retires pages and knows no MIG nor JPEG."""
+def _as_older_model(device: Device, load: float) -> Device:
+    """Return the GPU as an older model: with fans, video sessions and retired pages, without MIG and JPEG."""
     return replace(
         device,
         name="Simulated older GPU 80GB",
@@ -165,7 +167,7 @@ def _older(device: Device, load: float) -> Device:
     )
 
 
-def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig: bool) -> Device:
+def _current_model(index: int, load: float, celsius: float, used: int, counters: Counters, mig: bool) -> Device:
     percent = round(100 * load)
     return Device(
         index=index,
@@ -195,13 +197,13 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
             inforom_version="G500.0000.00.01",
             gsp_firmware_version="570.86.15",
         ),
-        details=_details(load, celsius, wear, mig),
+        details=_details(load, celsius, counters, mig),
         activity=Activity() if mig else _activity(load),
         pcie_throughput=PcieThroughput(receive=int(4e9 * load), transmit=int(1e9 * load)),
         health=MemoryHealth(
             ecc_enabled=True,
             ecc_errors=tuple(
-                EccErrors(severity, scope, wear.ecc_corrected if severity == "corrected" else 0)
+                EccErrors(severity, scope, counters.ecc_corrected if severity == "corrected" else 0)
                 for severity in ("corrected", "uncorrected")
                 for scope in ("volatile", "aggregate")
             ),
@@ -211,7 +213,7 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
                     severity,
                     scope,
                     location,
-                    wear.ecc_corrected if (severity, location) == ("corrected", "dram") else 0,
+                    counters.ecc_corrected if (severity, location) == ("corrected", "dram") else 0,
                 )
                 for severity in ("corrected", "uncorrected")
                 for scope in ("volatile", "aggregate")
@@ -231,43 +233,49 @@ def _device(index: int, load: float, celsius: float, used: int, wear: Wear, mig:
                 for availability in ("max", "high", "partial", "low", "none")
             ),
         ),
-        fabric=None if mig else Fabric("completed", _CLUSTER, 0, tuple(FabricProblem(p, False) for p in _PROBLEMS)),
-        nvlinks=() if mig else tuple(_link(number, wear) for number in range(_LINKS)),
+        fabric=None
+        if mig
+        else Fabric("completed", _CLUSTER, 0, tuple(FabricProblem(p, False) for p in _FABRIC_PROBLEMS)),
+        nvlinks=() if mig else tuple(_nvlink(number, counters) for number in range(_NVLINKS)),
         c2c_links=tuple(_c2c_link(number) for number in range(_C2C_LINKS)),
-        xids=wear.xids,
-        mig_instances=tuple(_part(index, number, used, load) for number in range(len(_PARTS))) if mig else (),
+        xids=counters.xids,
+        mig_instances=tuple(_mig_instance(index, number, used, load) for number in range(len(_MIG_PROFILES)))
+        if mig
+        else (),
     )
 
 
-def engines(share: float | None) -> EngineShares:
-    """Return what a process that takes this share of the SM time takes of memory and video engines."""
+def engine_shares(share: float | None) -> EngineShares:
+    """Return the shares of memory and video engines of a process with this share of the SM time."""
     return EngineShares() if share is None else EngineShares(round(0.6 * share, 2), 0.0, round(0.05 * share, 2))
 
 
-def only(told: Device, groups: DeviceGroups) -> Device:
-    """Return the device without what nobody wants to know."""
+def without_disabled_groups(device: Device, groups: DeviceGroups) -> Device:
+    """Return the GPU without the values of disabled groups."""
     return replace(
-        told,
-        details=told.details if groups.device_details else DeviceDetails(),
-        health=told.health if groups.memory_health else MemoryHealth(),
-        nvlinks=told.nvlinks if groups.nvlink else (),
-        c2c_links=told.c2c_links if groups.nvlink else (),
-        fabric=told.fabric if groups.nvlink else None,
-        activity=told.activity if groups.gpm else Activity(),
+        device,
+        details=device.details if groups.device_details else DeviceDetails(),
+        health=device.health if groups.memory_health else MemoryHealth(),
+        nvlinks=device.nvlinks if groups.nvlink else (),
+        c2c_links=device.c2c_links if groups.nvlink else (),
+        fabric=device.fabric if groups.nvlink else None,
+        activity=device.activity if groups.gpm else Activity(),
         mig_instances=tuple(
-            part if groups.gpm else replace(part, activity=Activity()) for part in told.mig_instances if groups.mig
+            instance if groups.gpm else replace(instance, activity=Activity())
+            for instance in device.mig_instances
+            if groups.mig
         ),
-        xids=told.xids if groups.xid else (),
-        pcie_throughput=told.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
+        xids=device.xids if groups.xid else (),
+        pcie_throughput=device.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
     )
 
 
-def _capped(load: float) -> bool:
+def _is_power_capped(load: float) -> bool:
     return _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load > _LIMIT_WATTS
 
 
-def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetails:
-    speed = 0.92 if _capped(load) else 1.0
+def _details(load: float, celsius: float, counters: Counters, mig: bool) -> DeviceDetails:
+    speed = 0.92 if _is_power_capped(load) else 1.0
     return DeviceDetails(
         power_watts=round(watts(load), 3),
         power_instant_watts=round(watts(load), 3),
@@ -278,27 +286,27 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
         power_limit_default_watts=700.0,
         power_limit_min_watts=200.0,
         power_limit_max_watts=700.0,
-        energy_joules=round(wear.joules, 3),
+        energy_joules=round(counters.joules, 3),
         clocks=tuple(
-            Clock(name, int(idle + (most - idle) * speed if load > 0.02 else idle) * _MHZ, most * _MHZ)
-            for name, (idle, most) in _CLOCKS.items()
+            Clock(name, int(idle + (highest - idle) * speed if load > 0.02 else idle) * _MHZ, highest * _MHZ)
+            for name, (idle, highest) in _CLOCKS.items()
         ),
         throttling=tuple(
-            # None gets hot enough for any other reason.
-            Throttling(reason, _capped(load), wear.throttled_seconds)
+            # No simulated GPU gets hot enough for another reason.
+            Throttling(reason, _is_power_capped(load), counters.throttled_seconds)
             if reason == "power_cap"
             else Throttling(reason, False, 0.0)
-            for reason in _REASONS
+            for reason in _THROTTLE_REASONS
         ),
         performance_state=0,
         memory_temperature_celsius=round(celsius + 6),
         thresholds=(
             Threshold("shutdown", 92),
             Threshold("slowdown", _SLOWDOWN_CELSIUS),
-            Threshold("gpu_max", _MOST_CELSIUS),
+            Threshold("gpu_max", _MAX_CELSIUS),
             Threshold("memory_max", 95),
         ),
-        temperature_margin_celsius=round(_MOST_CELSIUS - celsius),
+        temperature_margin_celsius=round(_MAX_CELSIUS - celsius),
         margin_thresholds=tuple(Threshold(name, margin) for name, margin in _MARGINS.items()),
         recovery_action="none",
         encoder_sessions=Sessions(0),
@@ -322,10 +330,10 @@ def _details(load: float, celsius: float, wear: Wear, mig: bool) -> DeviceDetail
     )
 
 
-def _link(number: int, wear: Wear) -> NvLink:
+def _nvlink(number: int, counters: Counters) -> NvLink:
     errors = tuple(ErrorCount(kind, 0) for kind in ("replay", "recovery", "crc"))
-    receive, transmit = int(wear.link_bytes * (1 + number / 100)), int(wear.link_bytes)
-    return NvLink(number, receive, transmit, errors, bytes_per_second=_LINK_BANDWIDTH)
+    receive, transmit = int(counters.link_bytes * (1 + number / 100)), int(counters.link_bytes)
+    return NvLink(number, receive, transmit, errors, bytes_per_second=_NVLINK_BANDWIDTH)
 
 
 def _c2c_link(number: int) -> C2cLink:
@@ -345,19 +353,18 @@ def _activity(load: float) -> Activity:
     )
 
 
-def _part(index: int, number: int, used: int, load: float) -> MigInstance:
+def _mig_instance(index: int, number: int, used: int, load: float) -> MigInstance:
     total = DEVICE_MEMORY // 2 - RESERVED_MEMORY // 2
-    mine = min(used, total) if number == 0 else max(0, used - total)
-    uuid = f"MIG-00000000-0000-0000-{number:04x}-{index:012x}"
+    own = min(used, total) if number == 0 else max(0, used - total)
     return MigInstance(
         number=number,
-        uuid=uuid,
-        profile=_PARTS[number],
+        uuid=f"MIG-00000000-0000-0000-{number:04x}-{index:012x}",
+        profile=_MIG_PROFILES[number],
         gpu_instance=number + 1,
         compute_instance=0,
-        memory_used_bytes=mine,
+        memory_used_bytes=own,
         memory_total_bytes=total,
-        activity=_activity(load if mine else 0.0),
+        activity=_activity(load if own else 0.0),
         bar1_used_bytes=2**20,
         bar1_total_bytes=64 * 2**30,
         placed_errors=(PlacedErrors("uncorrected", "volatile", "sram", 0),),
