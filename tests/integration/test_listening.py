@@ -340,7 +340,7 @@ def test_the_certificate_of_localhost_still_counts_where_an_address_is_published
 
 BREAKS_IN_PART = """
 import sys
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 
 def fail(*_):
     raise MemoryError("secret")

@@ -12,7 +12,7 @@ from tools.soak.measure import MIB, TOLERATED_THREADS, Sample, highest, judge
 # A monitor with a defect: something is left behind by each tick.
 LEAKING = """
 import os, sys, threading
-from genvd.monitor import Monitor
+from genvd.service.monitor import Monitor
 from tools.soak import subject
 
 left, tick = [], Monitor.tick
