@@ -204,12 +204,12 @@ def test_a_device_that_fails_is_down_hides_no_other_and_comes_back(
     assert [bool(values_of(metrics, index)) for index in range(3)] == [True, False, True]
     assert metrics[series("genv_processes_total")] == 0
     assert state_of(monitor.next_metrics(5)) == "ok"
-    assert monitor.log.count("device 1: ") == 1
+    assert monitor.log.count("GPU 1: ") == 1
 
     scenario.gpus[1].errors = {}
     scenario.write()
     assert values_of(wait_for_up(monitor, 1, 1, 1), 1) == DEVICE_METRICS
-    wait_for(lambda: "device 1: answers again" in monitor.log, "said so")
+    wait_for(lambda: "GPU 1: answers again" in monitor.log, "said so")
 
 
 def test_a_device_whose_calls_fail_but_for_its_name_is_down(start: Start, scenario: Scenario) -> None:
@@ -226,7 +226,7 @@ def test_of_a_device_that_is_not_permitted_it_is_unknown_whether_it_is_up(start:
     monitor = start()
     metrics = monitor.next_metrics(3)
     assert named(metrics, UP) == {series(UP, index=0): 1}
-    assert monitor.log.count("device 1: ") == 1
+    assert monitor.log.count("GPU 1: ") == 1
     assert not re.search(r"/dev/nvidia\d", monitor.log)  # which file is that of the device is not known
 
 
@@ -260,7 +260,7 @@ def test_a_device_that_hangs_is_down_and_hides_no_other(start: Start, scenario: 
     assert values_of(metrics, 0) == DEVICE_METRICS
     assert state_of(metrics) == "ok"
     assert monitor.threads <= threads + 2, "it is not called again while it hangs"
-    assert monitor.log.count("device 1: does not answer") == 1
+    assert monitor.log.count("GPU 1: does not answer") == 1
     hanging = monitor.snapshot()["devices"][1]
     assert (hanging["uuid"], hanging["up"], hanging["temperature_celsius"]) == ("GPU-1", False, None)
     assert hanging["name"] == monitor.snapshot()["devices"][0]["name"]
@@ -323,7 +323,7 @@ def test_a_driver_that_goes_in_the_midst_of_a_reading_is_one_line(start: Start, 
     scenario.gpus[1].hangs = {}
     scenario.write()
     wait_for_up(monitor, 1, 1)
-    failures = [line for line in monitor.complaints if "device 1: " in line and "Driver Not Loaded" in line]
+    failures = [line for line in monitor.complaints if "GPU 1: " in line and "Driver Not Loaded" in line]
     assert len(failures) == 1, failures
 
 
@@ -442,7 +442,7 @@ def test_a_device_at_another_index_is_known_by_its_uuid(start: Start, scenario: 
     assert series("genv_device_temperature", index=0) not in metrics
     assert metrics[series("genv_device_temperature", index=1)] == 52
     assert [device["uuid"] for device in monitor.snapshot()["devices"]] == ["GPU-1", "GPU-2"]
-    assert "device 0: is GPU-1 now, and was GPU-0" in monitor.log
+    assert "GPU 0: is GPU-1 now, and was GPU-0" in monitor.log
 
 
 def test_nothing_of_the_device_before_counts_for_the_one_in_its_place(start: Start, scenario: Scenario) -> None:

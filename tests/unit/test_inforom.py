@@ -1,4 +1,4 @@
-"""How often the driver is asked to read the InfoROM of a board."""
+"""How often the InfoROM of a board is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from genvd.collectors.nvml import extra_calls
 from genvd.collectors.nvml.errors import NvmlCalls
-from genvd.collectors.nvml.inforom import ASKED_AGAIN_SECONDS, inforom_corrupted
+from genvd.collectors.nvml.inforom import CACHE_SECONDS, read_inforom_corrupted
 from genvd.collectors.nvml.query import DeviceCache, DeviceQuery
 from genvd.common.error_log import ErrorLog
 
@@ -20,6 +20,6 @@ def test_the_inforom_is_read_once_in_ten_minutes(monkeypatch: pytest.MonkeyPatch
         return next(answers)
 
     monkeypatch.setattr(extra_calls, "inforom_corrupted", inforom)
-    device = DeviceQuery("device 0", None, NvmlCalls(ErrorLog(logging.getLogger())), DeviceCache())
-    times = (0.0, 1.0, ASKED_AGAIN_SECONDS - 1, ASKED_AGAIN_SECONDS, ASKED_AGAIN_SECONDS + 1)
-    assert [inforom_corrupted(device, now) for now in times] == [False, False, False, True, True]
+    device = DeviceQuery("GPU 0", None, NvmlCalls(ErrorLog(logging.getLogger())), DeviceCache())
+    times = (0.0, 1.0, CACHE_SECONDS - 1, CACHE_SECONDS, CACHE_SECONDS + 1)
+    assert [read_inforom_corrupted(device, now) for now in times] == [False, False, False, True, True]

@@ -14,14 +14,14 @@ def fail() -> int:
 
 
 def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    reader = PartReader("device 3")
+    reader = PartReader("GPU 3")
     with caplog.at_level(logging.WARNING):
         assert [reader.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
         assert reader.read("fabric", lambda: 7, -1) == 7
         assert reader.read("fabric", fail, -1) == -1
     assert [record.getMessage().split(" failed")[0] for record in caplog.records] == [
-        "device 3: reading NVLinks",
-        "device 3: reading fabric",
+        "GPU 3: reading NVLinks",
+        "GPU 3: reading fabric",
     ]
 
 
@@ -30,4 +30,4 @@ def test_a_lost_device_is_no_defect() -> None:
         raise DeviceLostError("gone")
 
     with pytest.raises(DeviceLostError, match="gone"):
-        PartReader("device 3").read("NVLinks", lose, -1)
+        PartReader("GPU 3").read("NVLinks", lose, -1)

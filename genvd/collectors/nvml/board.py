@@ -1,4 +1,4 @@
-"""What the board of a device is: it does not change, so it is asked for until it is told."""
+"""The static data of a GPU board: serial number, part number, PCI IDs, firmware versions."""
 
 from __future__ import annotations
 
@@ -26,26 +26,23 @@ _TEXTS: dict[str, Callable[..., Any]] = {
 }
 
 _MAX_MINOR = 2**20 - 1
-"""Minor numbers of Linux have 20 bits."""
+"""Linux device minor numbers have 20 bits."""
 
 
 def read_board(device: DeviceQuery, pci: Any, last: Board) -> Board:
-    """Return what the device tells, or told last where it does not tell it now.
+    """Return the data of the board; a value that the GPU does not report now is taken from ``last``.
 
     Args:
-        device: the device.
+        device: the GPU.
         pci: its ``nvmlPciInfo_t``, or None.
-        last: what it told last; that of nothing if it may be another device.
-
-    Raises:
-        DeviceLostError: the device does not answer any more.
+        last: the previous data of the same GPU; ``Board()`` if it may be another GPU.
     """
     get = device.cache.get_or_fetch
-    told = {name: get(name, partial(_text, device, call)) for name, call in _TEXTS.items()}
+    texts = {name: get(name, partial(_text, device, call)) for name, call in _TEXTS.items()}
     capability = get("capability", lambda: device.call(pynvml.nvmlDeviceGetCudaComputeCapability))
     minor = get("minor", lambda: within(device.call_int(pynvml.nvmlDeviceGetMinorNumber), 0, _MAX_MINOR))
     return Board(
-        **{name: getattr(last, name) if value is None else value for name, value in told.items()},
+        **{name: getattr(last, name) if value is None else value for name, value in texts.items()},
         minor_number=last.minor_number if minor is None else minor,
         compute_capability=f"{capability[0]}.{capability[1]}" if capability else last.compute_capability,
         pci_device_id=_hexadecimal(pci.pciDeviceId) if pci else last.pci_device_id,

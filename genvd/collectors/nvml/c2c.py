@@ -1,4 +1,4 @@
-"""The NVLink-C2C links of a device: those to the CPU of its module (Grace)."""
+"""The NVLink-C2C links of a GPU to the Grace CPU of the same module."""
 
 from __future__ import annotations
 
@@ -24,17 +24,13 @@ _ERRORS = {231: "crc", 232: "replay", 233: "replay_back_to_back"}
 
 _MB = 1_000_000
 _MAX_LINKS = 64
-"""Of one device; GH200 has 10."""
+"""Of one GPU; GH200 has 10."""
 
 _ACTIVE = {0: False, 1: True}
 
 
 def read_c2c_links(device: DeviceQuery) -> tuple[C2cLink, ...]:
-    """Return the links of the device; of those that are not active, no bandwidth.
-
-    Raises:
-        DeviceLostError: the device does not answer any more.
-    """
+    """Return the C2C links of the GPU. Inactive links have no bandwidth."""
     count = device.cache.get_or_fetch("C2C links", lambda: _count(device))
     if not count:
         return ()

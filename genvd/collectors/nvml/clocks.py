@@ -1,4 +1,4 @@
-"""How fast a device runs, and why not faster."""
+"""Clocks, performance state and throttling reasons of a GPU."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REASONS = {
     "board_limit": 0x200,
     "reliability": 0x400,
 }
-"""``nvmlClocksEventReason...`` of nvml.h. Without 0x1: an idle device has no reason to run fast."""
+"""``nvmlClocksEventReason...`` of nvml.h, without 0x1: that the GPU is idle is no throttling."""
 
 _SECONDS: dict[str, Field] = {
     "power_cap": (74, 0),
@@ -49,36 +49,36 @@ _SECONDS: dict[str, Field] = {
     "hw_thermal": (270, 0),
     "hw_power_brake": (271, 0),
 }
-"""``NVML_FI_DEV_PERF_POLICY_...`` and, from 269, ``NVML_FI_DEV_CLOCKS_EVENT_REASON_...`` of nvml.h: nanoseconds. What
-the older ``thermal`` counts, later drivers tell apart."""
+"""``NVML_FI_DEV_PERF_POLICY_...`` and, from 269, ``NVML_FI_DEV_CLOCKS_EVENT_REASON_...`` of nvml.h, in nanoseconds.
+Later drivers split the older ``thermal`` into two."""
 
 THROTTLING_FIELDS = tuple(_SECONDS.values())
 
-_TWO_COUNTERS = "thermal beside sw_thermal"
+_SEPARATE_COUNTERS = "thermal differs from sw_thermal"
 
 _SAME_NANOSECONDS = 100_000_000
-"""Two fields that are one counter may differ by the time between their readings, in one call."""
+"""Two fields of the same counter may differ by the time between their two readings within one call."""
 
 _MAX_PERFORMANCE_STATE = 15
-"""``NVML_PSTATE_15``; one that is not known is 32."""
+"""``NVML_PSTATE_15``; ``NVML_PSTATE_UNKNOWN`` is 32."""
 
 _MAX_MHZ = 100_000
 
 
 def read_clocks(device: DeviceQuery) -> tuple[Clock, ...]:
-    """Return the clocks that the device has."""
-    told = (_clock(device, name, kind) for name, kind in _CLOCKS.items())
-    return tuple(clock for clock in told if clock.hertz is not None or clock.max_hertz is not None)
+    """Return the clocks that the GPU reports."""
+    clocks = (_clock(device, name, kind) for name, kind in _CLOCKS.items())
+    return tuple(clock for clock in clocks if clock.hertz is not None or clock.max_hertz is not None)
 
 
 def _clock(device: DeviceQuery, name: str, kind: int) -> Clock:
     about = f"{name} clock"
     hertz = _hertz(device.call_int(pynvml.nvmlDeviceGetClockInfo, kind, about=about))
 
-    def ask_maximum() -> int | None:
+    def fetch_maximum() -> int | None:
         return _hertz(device.call_int(pynvml.nvmlDeviceGetMaxClockInfo, kind, about=about)) or None
 
-    return Clock(name, hertz, device.cache.get_or_fetch(about, ask_maximum))
+    return Clock(name, hertz, device.cache.get_or_fetch(about, fetch_maximum))
 
 
 def _hertz(megahertz: int | None) -> int | None:
@@ -87,22 +87,22 @@ def _hertz(megahertz: int | None) -> int | None:
 
 
 def read_performance_state(device: DeviceQuery) -> int | None:
-    """Return 0 for the fastest state to 15 for the slowest."""
+    """Return the performance state, from 0 (fastest) to 15 (slowest)."""
     return within(device.call_int(pynvml.nvmlDeviceGetPerformanceState), 0, _MAX_PERFORMANCE_STATE)
 
 
 def read_throttling(device: DeviceQuery, fields: Mapping[Field, int]) -> tuple[Throttling, ...]:
-    """Return the reasons for low clocks that the device can report.
+    """Return the throttling reasons that the GPU can report.
 
     Args:
-        device: the device.
+        device: the GPU.
         fields: its values of :data:`THROTTLING_FIELDS`.
     """
     active = value_or_none(_mask(device, "Current"))
     supported = device.cache.get_or_fetch("throttle reasons", lambda: value_or_none(_mask(device, "Supported")))
-    can_report = (active or 0) if supported is None else supported  # what is active now, it can at least report
+    can_report = (active or 0) if supported is None else supported
     nanoseconds = {reason: fields[field] for reason, field in _SECONDS.items() if field in fields}
-    seconds = {reason: value * _NANOSECOND for reason, value in _each_once(device, nanoseconds).items()}
+    seconds = {reason: value * _NANOSECOND for reason, value in _without_repeated(device, nanoseconds).items()}
     return tuple(
         Throttling(
             reason,
@@ -114,22 +114,22 @@ def read_throttling(device: DeviceQuery, fields: Mapping[Field, int]) -> tuple[T
     )
 
 
-def _each_once(device: DeviceQuery, nanoseconds: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the times without ``thermal`` where it repeats ``sw_thermal``.
+def _without_repeated(device: DeviceQuery, nanoseconds: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the times, without ``thermal`` if it is the same counter as ``sw_thermal``.
 
-    nvml.h names the second field as the successor of the first, and drivers answer both from one counter. Where the two
-    were once apart, they are two.
+    nvml.h names ``sw_thermal`` as the successor of ``thermal``, and drivers answer both from one counter. Once the two
+    have differed on a GPU, they are taken for separate counters.
     """
-    if "thermal" not in nanoseconds or "sw_thermal" not in nanoseconds or device.cache.get(_TWO_COUNTERS):
+    if "thermal" not in nanoseconds or "sw_thermal" not in nanoseconds or device.cache.get(_SEPARATE_COUNTERS):
         return nanoseconds
     if abs(nanoseconds["thermal"] - nanoseconds["sw_thermal"]) > _SAME_NANOSECONDS:
-        device.cache.set(_TWO_COUNTERS, True)
+        device.cache.set(_SEPARATE_COUNTERS, True)
         return nanoseconds
     return {reason: value for reason, value in nanoseconds.items() if reason != "thermal"}
 
 
 def _mask(device: DeviceQuery, which: str) -> int | None:
-    """Ask by the name that the call has had since driver 535, then by its older one."""
+    """Call the function by its name since driver 535, else by its older name."""
     names = (f"nvmlDeviceGet{which}Clocks{kind}Reasons" for kind in ("Event", "Throttle"))
     mask: int | None = device.call_first(*((getattr(pynvml, name), (device.handle,)) for name in names))
     return mask

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, through NVML: one initialisation after another, and the devices that each one finds."""
+"""Collects the facts about all GPUs through NVML, and reinitialises NVML when necessary."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
-"""After which NVML is initialised anew for a device that is down; the time doubles."""
+"""Seconds until NVML is reinitialised for a GPU that is down; doubled each time."""
 
 _MAX_DEVICES = 4096
-"""That a driver can have: more is nonsense, and each of them would take memory and a call."""
+"""A higher count is an error of the driver."""
 
 
 _MORE = "more"
@@ -40,10 +40,10 @@ _MORE = "more"
 
 
 class NvmlCollector:
-    """The GPUs of this machine.
+    """Collects the facts about the NVIDIA GPUs of this machine.
 
-    Each device is asked by itself in another thread, so that one which hangs hides no other. A driver that is not
-    there, not loaded or gone is asked for again at every reading.
+    Each GPU is read in a thread of its own, so that one that hangs does not hide the others. If the driver is missing
+    or not loaded, each collection tries again.
     """
 
     name = "nvml"
@@ -63,10 +63,10 @@ class NvmlCollector:
         self._errors = ErrorLog(log)
 
     def collect(self, request: GpuRequest) -> GpuFacts:
-        """Return all devices and compute contexts; what a device does not tell is absent.
+        """Return all GPUs and compute contexts.
 
         Raises:
-            CollectorError: there is no working driver, it tells nonsense, or no device answers in time.
+            CollectorError: the driver is missing or broken, or no GPU answers in time.
         """
         deadline = device_deadline(request.deadline)
         try:
@@ -74,13 +74,13 @@ class NvmlCollector:
         except pynvml.NVMLError as error:
             self._shut_down()
             raise driver_error(error) from None
-        except CollectorError:  # the count is nonsense; another initialisation may find the devices
+        except CollectorError:  # the count is impossible; reinitialising may help
             self._shut_down()
             raise
         return self._collect_devices(count, deadline, request.groups)
 
     def _count_devices(self) -> int:
-        """Have NVML initialised, anew where it will not do any more as it was; return the number of devices."""
+        """Return the number of GPUs; initialise or reinitialise NVML if necessary."""
         if self._initialised and self._should_reinitialise():
             self._shut_down()
         if self._initialised:
@@ -99,11 +99,11 @@ class NvmlCollector:
         self._gpus = driver_gpus()
         self._driver = read_driver_versions()
         text = f"NVIDIA driver {self._driver.driver or 'of unknown version'}: NVML is initialised"
-        if not self._errors.report("initialised", text, level=logging.INFO):  # for a device that is down: each minute
+        if not self._errors.report("initialised", text, level=logging.INFO):  # repeated each minute while a GPU is down
             log.debug("%s", text)
 
     def _should_reinitialise(self) -> bool:
-        """Tell whether NVML may find other devices than it knows: it looks for them only when it is initialised."""
+        """Return whether NVML may find other GPUs now. It enumerates them only when it is initialised."""
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
             self._retry_at = None
             return True
@@ -111,14 +111,14 @@ class NvmlCollector:
 
     def _shut_down(self) -> None:
         if self._devices.busy or self._pcie.busy or not self._xids.stop():
-            return  # nobody knows what a call that hangs still needs
+            return  # a call that hangs may still use the session
         if self._initialised:
             self._initialised = False
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
     def _collect_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
-        if count != self._count:  # no index is known any more to be that of the same device
+        if count != self._count:  # the same index may be another GPU now
             self._session, self._count = self._session + 1, count
         self._devices.start(count, DeviceRequest(self._session, groups), deadline)
         if groups.xid:
@@ -147,7 +147,7 @@ class NvmlCollector:
             self._errors.clear(_MORE, "no more GPUs have NVML errors than those logged one by one")
 
     def _with_background_results(self, devices: tuple[Device, ...], groups: DeviceGroups) -> Iterator[Device]:
-        """Return the devices with what threads of their own have found beside the tick."""
+        """Return the GPUs with their XID errors and PCIe throughput."""
         if groups.xid:
             self._xids.finish()
         else:
@@ -171,11 +171,11 @@ class NvmlCollector:
 
 
 def _device_count() -> int:
-    """Return how many devices there are.
+    """Return the number of GPUs.
 
     Raises:
-        pynvml.NVMLError: NVML does not tell.
-        CollectorError: it tells of more than there can be.
+        pynvml.NVMLError: the call fails.
+        CollectorError: the number is impossible.
     """
     count = int(pynvml.nvmlDeviceGetCount())
     if count > _MAX_DEVICES:

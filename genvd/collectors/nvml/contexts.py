@@ -1,4 +1,4 @@
-"""Who has contexts on a device, of which type, and which share of its time they take, through NVML."""
+"""The processes that use a GPU: their context types, memory and utilization."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from genvd.common.error_log import ErrorLog
 
 
-_UNKNOWN = ProcessWork(None, beside=False, engines=EngineShares())
-_NOTHING = ProcessWork(0.0, beside=False, engines=EngineShares(0.0, 0.0, 0.0))
+_UNKNOWN = ProcessWork(None, uses_other_engines=False, engines=EngineShares())
+_IDLE = ProcessWork(0.0, uses_other_engines=False, engines=EngineShares(0.0, 0.0, 0.0))
 
 
 class ContextReader:
-    """The contexts on one device and its MIG instances."""
+    """Reads the contexts on one GPU and its MIG devices."""
 
     def __init__(self, name: str, index: int, calls: NvmlCalls, errors: ErrorLog) -> None:
-        """Make it ready to ask.
+        """Create a reader.
 
         Args:
-            name: of the device, for the log.
-            index: of the device.
-            calls: through which it is asked.
+            name: of the GPU, for the log.
+            index: of the GPU.
+            calls: makes the NVML calls.
             errors: where impossible process lists are logged.
         """
         self._name = name
@@ -38,71 +38,69 @@ class ContextReader:
         self._utilization = ProcessUtilization()
 
     def read(self, handle: Any, instances: Iterable[tuple[str, Any]]) -> tuple[tuple[Context, ...] | None, bool]:
-        """Return the contexts, and whether these are all.
+        """Return the contexts, and whether the list is complete.
 
         Args:
-            handle: of the device.
-            instances: names and handles of its MIG instances.
+            handle: of the GPU.
+            instances: names and handles of its MIG devices.
 
         Returns:
-            The contexts, None if the device does not tell who computes on it; and whether it answered for each type
-            and instance.
+            The contexts, or None if the compute processes cannot be listed; and whether every type and MIG device
+            was listed.
         """
         instances = list(instances)
-        compute, all_of_it = self._all(self._lists.compute_processes, handle, instances)
+        compute, complete = self._list(self._lists.compute_processes, handle, instances)
         if compute is None:
             return None, False
-        found = {"compute": compute}
-        kinds: tuple[tuple[ContextType, Any], ...] = (
-            ("graphics", self._lists.graphics_processes),
-            ("mps", self._lists.mps_processes),
-        )
-        for kind, call in kinds:
-            processes, complete = self._all(call, handle, instances)
-            found[kind] = processes or []
-            all_of_it = all_of_it and complete
+        graphics, graphics_complete = self._list(self._lists.graphics_processes, handle, instances)
+        mps, mps_complete = self._list(self._lists.mps_processes, handle, instances)
+        processes: dict[ContextType, list[RunningProcess]] = {
+            "compute": compute,
+            "graphics": graphics or [],
+            "mps": mps or [],
+        }
         work: Mapping[int, ProcessWork] | None = None
-        if any(found.values()):
+        if any(processes.values()):
             work = self._calls.call(self._name, self._utilization.process_utilization, handle)
         contexts = (
             Context(
                 process.pid,
                 self._index,
                 process.memory_bytes,
-                kind,
-                done.share,
-                done.beside,
+                context_type,
+                used.sm_ratio,
+                used.uses_other_engines,
                 process.mig_place,
-                done.engines,
+                used.engines,
             )
-            for kind in ("compute", "graphics", "mps")
-            for process in found[kind]
-            for done in (_work(process.pid, kind, work),)
+            for context_type, listed in processes.items()
+            for process in listed
+            for used in (_work(process.pid, context_type, work),)
         )
-        return tuple(contexts), all_of_it
+        return tuple(contexts), complete and graphics_complete and mps_complete
 
-    def _all(
+    def _list(
         self, call: Any, handle: Any, instances: list[tuple[str, Any]]
     ) -> tuple[list[RunningProcess] | None, bool]:
-        of_parent: list[RunningProcess] | None = self._calls.call(self._name, call, handle)
-        of_instances: list[list[RunningProcess] | None] = [
+        """Return the processes on the GPU and its MIG devices, and whether all of these could be listed."""
+        parent: list[RunningProcess] | None = self._calls.call(self._name, call, handle)
+        lists: list[list[RunningProcess] | None] = [
             self._calls.call(name, call, instance) for name, instance in instances
         ]
-        told = [processes for processes in (of_parent, *of_instances) if processes is not None]
-        if not told:
+        if parent is None and all(processes is None for processes in lists):
             return None, False
-        # Without privileges a parent shows none of its instances' processes: those then tell themselves.
-        seen = {process.pid for process in of_parent or ()}
-        running = [*(of_parent or ()), *(p for ps in of_instances for p in ps or () if p.pid not in seen)]
-        return running, len(told) == 1 + len(of_instances)
+        # An unprivileged user gets the processes of MIG devices only from the MIG devices themselves.
+        seen = {process.pid for process in parent or ()}
+        running = [*(parent or ()), *(p for processes in lists for p in processes or () if p.pid not in seen)]
+        return running, None not in (parent, *lists)
 
 
-def _work(pid: int, kind: ContextType, work: Mapping[int, ProcessWork] | None) -> ProcessWork:
-    """Return what a process did of which there may be no sample.
+def _work(pid: int, context_type: ContextType, work: Mapping[int, ProcessWork] | None) -> ProcessWork:
+    """Return the utilization of a process for which there may be no sample.
 
-    The driver has samples of those only that did something. What clients of the Multi-Process Service do may be
-    counted for its server: without a sample of their own nothing is known of them.
+    A process without a sample was idle. The work of an MPS client may be counted for the MPS server, so that of a
+    client without a sample is unknown.
     """
     if work is not None and pid in work:
         return work[pid]
-    return _UNKNOWN if work is None or kind == "mps" else _NOTHING
+    return _UNKNOWN if work is None or context_type == "mps" else _IDLE

@@ -1,4 +1,4 @@
-"""How a device is doing: power, clocks, fans, engines, its place on the bus."""
+"""The details of a GPU: power, clocks, fans, temperatures, video engines, PCI Express link."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collectors.nvml.bounds import MILLI, celsius, ratio, watts, within
+from genvd.collectors.nvml.bounds import celsius, joules, ratio, watts, within
 from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, read_clocks, read_performance_state, read_throttling
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import fan_rpm, margin_temperature
 from genvd.collectors.nvml.fields import supported_values
-from genvd.collectors.nvml.inforom import inforom_corrupted
+from genvd.collectors.nvml.inforom import read_inforom_corrupted
 from genvd.collectors.nvml.memory import read_bar1
 from genvd.collectors.nvml.temperatures import read_margin_thresholds, read_thresholds
 from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
@@ -26,7 +26,7 @@ _MEMORY_TEMPERATURE = (82, 0)
 _POWER_INSTANT = (186, 0)
 _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT = (186, 1), (185, 1), (190, 1)
 _MEMORY_POWER, _MEMORY_POWER_AVERAGE = (186, 2), (185, 2)
-"""``NVML_FI_DEV_POWER_...`` by ``NVML_POWER_SCOPE_...``: of the device, of its module, of its memory."""
+"""``NVML_FI_DEV_POWER_...`` by ``NVML_POWER_SCOPE_...``: of the GPU, its module and its memory."""
 
 _REPLAY_ROLLOVERS = (95, 0)
 """``NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER``."""
@@ -69,18 +69,18 @@ _FIELDS: tuple[Field, ...] = (
 )
 
 _MICRO = 1e-6
-"""NVML counts microseconds."""
+"""NVML reports microseconds."""
 
 _MAX_SESSIONS = 10_000
 
 _MAX_FANS = 16
-"""Of one device; today's have at most 4."""
+"""Of one GPU; current models have at most 4."""
 
 _MAX_FAN_PERCENT = 200
-"""A fan may be meant to run faster than the full speed of its product (nvml.h)."""
+"""The target speed of a fan may exceed 100 percent (nvml.h)."""
 
 _MAX_RPM = 100_000
-"""Those of blades of servers, the fastest there are, stay below 40,000."""
+"""The fastest fans, in blade servers, stay below 40,000."""
 
 _MAX_GENERATION, _MAX_LANES = 15, 64
 """Of PCI Express."""
@@ -90,13 +90,9 @@ _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_proces
 
 
 def read_details(device: DeviceQuery) -> DeviceDetails:
-    """Return what the device tells.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
-    """
+    """Return the details that the GPU reports."""
     get, fields = device.cache.get_or_fetch, supported_values(device, _FIELDS, "details")
-    window = read_bar1(device)
+    bar1 = read_bar1(device)
     limits = get("power limits", lambda: device.call(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
         None,
         None,
@@ -113,12 +109,12 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
         ),
         power_limit_min_watts=watts(limits[0]),
         power_limit_max_watts=watts(limits[1]),
-        energy_joules=device.call_scaled(MILLI, pynvml.nvmlDeviceGetTotalEnergyConsumption),
+        energy_joules=joules(device.call_int(pynvml.nvmlDeviceGetTotalEnergyConsumption)),
         clocks=read_clocks(device),
         throttling=read_throttling(device, fields),
         performance_state=read_performance_state(device),
         fans=_fans(device),
-        # Devices without the sensor have been seen to say 0.
+        # Some GPUs without the sensor report 0.
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
         thresholds=read_thresholds(device),
         temperature_margin_celsius=celsius(device.call(margin_temperature)),
@@ -130,10 +126,10 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
         decoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetDecoderUtilization),
         jpeg_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetJpgUtilization),
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
-        bar1_used_bytes=window.used,
-        bar1_total_bytes=window.total,
+        bar1_used_bytes=bar1.used,
+        bar1_total_bytes=bar1.total,
         persistence_enabled=_persistence(device),
-        inforom_corrupted=inforom_corrupted(device),
+        inforom_corrupted=read_inforom_corrupted(device),
         compute_mode=_compute_mode(device),
         pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
         pcie_width=_lanes(device, pynvml.nvmlDeviceGetCurrPcieLinkWidth),
@@ -148,9 +144,9 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
 
 
 def _engine(device: DeviceQuery, call: Any) -> float | None:
-    """Return the share of time in which an engine worked; the call tells its sampling period too."""
-    answer = device.call(call)
-    return ratio(answer[0]) if answer else None
+    """Return the share of time in which an engine was busy. The call returns it with its sampling period."""
+    result = device.call(call)
+    return ratio(result[0]) if result else None
 
 
 def _encoder_sessions(device: DeviceQuery) -> Sessions:
@@ -158,13 +154,13 @@ def _encoder_sessions(device: DeviceQuery) -> Sessions:
 
 
 def _capture_sessions(device: DeviceQuery) -> Sessions:
-    told = device.call(pynvml.nvmlDeviceGetFBCStats)
-    return _sessions(told.sessionsCount, told.averageFPS, told.averageLatency) if told else Sessions()
+    stats = device.call(pynvml.nvmlDeviceGetFBCStats)
+    return _sessions(stats.sessionsCount, stats.averageFPS, stats.averageLatency) if stats else Sessions()
 
 
 def _sessions(count: int | None, frames: int | None, microseconds: int | None) -> Sessions:
     count = within(value_or_none(count), 0, _MAX_SESSIONS)
-    if not count:  # there is no mean of nothing
+    if not count:  # without sessions there is no mean
         return Sessions(count)
     latency = value_or_none(microseconds)
     return Sessions(count, value_or_none(frames), None if latency is None else latency * _MICRO)
@@ -180,7 +176,7 @@ def _lanes(device: DeviceQuery, call: Any) -> int | None:
 
 def _fans(device: DeviceQuery) -> tuple[Fan, ...]:
     count = device.call_int(pynvml.nvmlDeviceGetNumFans)
-    if count is None:  # drivers before 465 know of one fan, and not whether there are more
+    if count is None:  # drivers before 465 report one fan and no count
         speeds = {0: device.call_int(pynvml.nvmlDeviceGetFanSpeed)}
     else:
         speeds = {

@@ -1,4 +1,4 @@
-"""One device, through NVML."""
+"""Collects the facts about one GPU through NVML."""
 
 from __future__ import annotations
 
@@ -50,45 +50,44 @@ _ARCHITECTURES = {
 }
 """``NVML_DEVICE_ARCH_...`` of nvml.h, by the names of nvidia-smi."""
 
-
 _ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
-    """What is asked of a device."""
+    """What to collect from a GPU."""
 
     session: int
-    """The number of the initialisation of NVML."""
+    """The number of the NVML session; each initialisation starts one."""
     groups: DeviceGroups
 
 
 class DeviceCollector:
-    """The device at an index, whichever that is.
+    """Collects the facts about the GPU at an index.
 
-    What may change is asked anew each time, which costs microseconds: handles, since the device at an index may
-    become another one. What was not supported is asked for again now and then, and when the MIG mode has changed.
+    The GPU at an index can change, so its handle and UUID are read each time, which takes microseconds. Calls that are
+    not supported are tried again now and then, and when the GPU or its MIG mode has changed.
     """
 
     def __init__(self, index: int, limit: LogLimit) -> None:
-        self.name = f"device {index}"
+        self.name = f"GPU {index}"
         self._index = index
-        log_of = partial(GpuErrorLog, log, limit, index)
-        self._calls = NvmlCalls(log_of("calls"))
-        self._contexts = ContextReader(self.name, index, self._calls, log_of("process lists"))
+        errors = partial(GpuErrorLog, log, limit, index)
+        self._calls = NvmlCalls(errors("calls"))
+        self._contexts = ContextReader(self.name, index, self._calls, errors("process lists"))
         self._cache = DeviceCache()
         self._mig = MigReader()
         self._gpm = GpmReader()
-        self._parts = PartReader(self.name, log_of("parts"))
+        self._parts = PartReader(self.name, errors("parts"))
         self._identity = Device(index)
         self._session: int | None = None
-        self._errors = log_of("handle")
+        self._errors = errors("handle")
         self._identity_log = ErrorLog(log)
 
     def collect(self, request: DeviceRequest) -> DeviceFacts:
-        """Return what the device tells.
+        """Return the facts about the GPU.
 
-        One that does not answer is down, and of one that this user may not ask that is not known: facts as well.
+        A GPU that does not answer is down. If this user has no permission for the GPU, its state is unknown.
         """
         self._calls.start_reading()
         try:
@@ -102,14 +101,14 @@ class DeviceCollector:
         return facts
 
     def _handle(self) -> Any:
-        """Return the handle of the device; None if this user may not have it."""
+        """Return the handle of the GPU, or None if this user has no permission for it."""
         try:
             return pynvml.nvmlDeviceGetHandleByIndex(self._index)
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
-                # No file is named: without a handle nobody tells which of them is the device's.
-                text = f"{error}; see who may open the device files of the driver: 'ls -l /dev/nvidia*'"
-                self._report(text, error.value)
+                # Without a handle the number of its device file is unknown.
+                problem = f"{error}; see who may open the device files of the driver: 'ls -l /dev/nvidia*'"
+                self._report(problem, error.value)
                 return None
             raise DeviceLostError(f"NVML gives no handle for it: {error}", error.value) from None
 
@@ -121,21 +120,21 @@ class DeviceCollector:
             *_if_available("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU),
         )
         utilization = query.call(pynvml.nvmlDeviceGetUtilizationRates)
-        mem = read_memory(query)
+        memory = read_memory(query)
         mig_devices = list(self._mig.list_devices(query)) if mig.current == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
-        if not self._calls.device_answers:  # to what is asked below, NVML may know the answer without the device
-            raise DeviceLostError("every call fails")
+        if not self._calls.device_answers:  # NVML may answer the calls below without the GPU
+            raise DeviceLostError("every NVML call fails")
         device = replace(
             self._read_identity(query, last, mig.current),
             mig_pending=mig.pending,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
-            memory_used_bytes=mem.used,
-            memory_total_bytes=mem.total,
-            memory_free_bytes=mem.free,
-            memory_reserved_bytes=mem.reserved,
-            shares_host_memory=mem.shares_host_memory,
+            memory_used_bytes=memory.used,
+            memory_total_bytes=memory.total,
+            memory_free_bytes=memory.free,
+            memory_reserved_bytes=memory.reserved,
+            shares_host_memory=memory.shares_host_memory,
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
@@ -174,13 +173,13 @@ class DeviceCollector:
         return tuple(self._mig.read_instance(query, mig_device, request.session, gpm) for mig_device in mig_devices)
 
     def _match_identity(self, query: DeviceQuery, session: int) -> tuple[Device, MigMode]:
-        """Return which device it is, as far as is known before it is asked anything else, and its MIG mode.
+        """Return the GPU as it was last seen, or a new one if it is another GPU; and its MIG mode.
 
-        Of another one than before, forget what this one does not support or told.
+        For another GPU, discard cached values and unsupported calls.
         """
-        told = text(query.call(pynvml.nvmlDeviceGetUUID))
-        same = self._is_same_device(query, session) if told is None else told == self._identity.uuid
-        last = self._identity if same else Device(self._index, told)  # a missing answer makes no other device of it
+        uuid = text(query.call(pynvml.nvmlDeviceGetUUID))
+        same = self._is_same_device(query, session) if uuid is None else uuid == self._identity.uuid
+        last = self._identity if same else Device(self._index, uuid)
         self._session = session
         self._calls.ignore_so_far()
         if not same:
@@ -192,9 +191,9 @@ class DeviceCollector:
         return last, mig
 
     def _is_same_device(self, query: DeviceQuery, session: int) -> bool:
-        """Tell whether the device is the one that answered last: by its PCI address, else by its index.
+        """Return whether the GPU is the one that answered last: by its PCI address, else by its index.
 
-        NVML looks for devices only when it is initialised, so within one session an index stays that of one device.
+        NVML enumerates GPUs only when it is initialised, so within one session an index belongs to one GPU.
         """
         pci = query.call(pynvml.nvmlDeviceGetPciInfo)
         address = text(pci.busId) if pci else None
@@ -203,7 +202,7 @@ class DeviceCollector:
         return session == self._session
 
     def _read_identity(self, query: DeviceQuery, last: Device, mig_mode: str | None) -> Device:
-        """Return which device it is. What it does not tell now, and told before, is as it was."""
+        """Return the identity of the GPU. A value that it does not report now is taken from ``last``."""
         if last.uuid and last.uuid != self._identity.uuid and self._identity.uuid:
             line = f"{self.name}: is {last.uuid} now, and was {self._identity.uuid}"
             self._identity_log.report("identity", line, level=logging.INFO)
@@ -225,7 +224,7 @@ class DeviceCollector:
         return self._identity
 
     def _mark_down(self, error: DeviceLostError) -> DeviceFacts:
-        line = f"{error}; it is marked down until it answers again; see 'dmesg' and docs/runbook.md"
+        line = f"{error}; the GPU is marked down until it answers again; see 'dmesg' and docs/runbook.md"
         self._report(line, error.code if error.code is not None else str(error))
         return DeviceFacts(replace(self._identity, up=False), None)
 
@@ -234,7 +233,7 @@ class DeviceCollector:
 
 
 def _if_available(name: str, *arguments: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Return a call that not every nvidia-ml-py mem."""
+    """Return a call that not every version of nvidia-ml-py has, as an iterator of one or none."""
     call = getattr(pynvml, name, None)
     if call is not None:
         yield call, arguments

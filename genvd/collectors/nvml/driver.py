@@ -1,4 +1,4 @@
-"""The NVIDIA driver: its versions, what can be known of it without asking it, and why it cannot be asked."""
+"""The NVIDIA driver: its versions, its kernel module and library, and the reason why NVML fails."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ _DRIVER_ERRORS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         "missing",
         "no NVIDIA driver: libnvidia-ml.so.1 is not found;"
-        " once a driver is installed it is picked up by itself ('genv monitor --demo' shows a simulated machine)",
+        " it is detected automatically once it is installed ('genv monitor --demo' shows a simulated machine)",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         "not_loaded",
-        "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it, and then it is picked up by itself",
+        "the NVIDIA driver is not loaded: run 'modprobe nvidia'; it is detected automatically",
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         "no_permission",
-        "the NVIDIA driver gives this user no permission: see who may open its device files, 'ls -l /dev/nvidia*'",
+        "this user has no permission for the NVIDIA driver: see who may open its device files, 'ls -l /dev/nvidia*'",
     ),
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
         "failed",
-        "the NVIDIA driver is too old for nvidia-ml-py, which misses a function of it: install a newer driver",
+        "the NVIDIA driver lacks a function that nvidia-ml-py needs: install a newer driver",
     ),
 }
 
 
 def driver_error(error: pynvml.NVMLError) -> CollectorError:
-    """Return why NVML cannot be asked, with the state of the driver (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
+    """Return the reason why NVML fails, with the driver state (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return CollectorError(_mismatch(), "mismatch")
-    reason, text = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; 'dmesg' may tell more"))
+    reason, text = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; see 'dmesg'"))
     return CollectorError(text, reason)
 
 
 def driver_gpus() -> frozenset[str]:
-    """Return the PCI addresses of the devices that the kernel module has, as far as it tells."""
+    """Return the PCI addresses of the GPUs of the kernel module; empty if they cannot be read."""
     try:
         return frozenset(path.name for path in _GPUS.iterdir())
     except OSError:
@@ -59,7 +59,7 @@ def driver_gpus() -> frozenset[str]:
 
 
 def library_identity() -> tuple[int, ...] | None:
-    """Return the identity of the NVML library that a new process would load; None before this one has loaded any."""
+    """Return the file identity of the NVML library that a new process would load; None if none is loaded now."""
     loaded = _loaded_library()
     if loaded is None:
         return None
@@ -85,7 +85,7 @@ def _mismatch() -> str:
     which = f" (module {module or 'unknown'}, library {match[1] if match else 'unknown'})" if module or match else ""
     return (
         f"the NVIDIA driver was upgraded and its kernel module and library differ{which}:"
-        " unload the module and load it anew, or restart the machine"
+        " reload the kernel module, or restart the machine"
     )
 
 
@@ -97,29 +97,31 @@ def _module_version() -> str | None:
 
 
 _MAX_CUDA = 999_999
-"""CUDA 999.99, as the call counts."""
+"""CUDA 999.99, as the call returns it."""
 
 
 def read_driver_versions() -> DriverVersions:
-    """Return the versions that NVML tells; it has to be initialised."""
-    told = _ask(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _ask(pynvml.nvmlSystemGetCudaDriverVersion)
-    cuda = within(told, 1, _MAX_CUDA)
+    """Return the versions that NVML reports. NVML must be initialised."""
+    version = _call_or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _call_or_none(
+        pynvml.nvmlSystemGetCudaDriverVersion
+    )
+    cuda = within(version, 1, _MAX_CUDA)
     return DriverVersions(
-        driver=text(_ask(pynvml.nvmlSystemGetDriverVersion)),
+        driver=text(_call_or_none(pynvml.nvmlSystemGetDriverVersion)),
         # nvml.h: NVML_CUDA_DRIVER_VERSION_MAJOR and _MINOR
         cuda=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
-        nvml=text(_ask(pynvml.nvmlSystemGetNVMLVersion)),
+        nvml=text(_call_or_none(pynvml.nvmlSystemGetNVMLVersion)),
     )
 
 
-def _ask(call: Any) -> Any:
+def _call_or_none(function: Any) -> Any:
     try:
-        return call()
+        return function()
     except (pynvml.NVMLError, ValueError):
         return None
 
 
 def bindings_version() -> str:
-    """Return the version of nvidia-ml-py, which the directory beside it names; importlib.metadata takes a megabyte."""
+    """Return the version of nvidia-ml-py by its dist-info directory; importlib.metadata would take a megabyte."""
     found = list(Path(pynvml.__file__).parent.glob("nvidia_ml_py-*.dist-info"))
     return found[0].name.removesuffix(".dist-info").partition("-")[2] if len(found) == 1 else "unknown"

@@ -1,18 +1,17 @@
-"""The one place that knows what an NVML error means for a device.
-
-Return codes are those of ``nvmlReturn_t`` in nvml.h.
-"""
+"""Makes NVML calls for one GPU and handles their errors. Return codes are those of ``nvmlReturn_t`` in nvml.h."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pynvml
 
 from genvd.collectors.device_set import DeviceLostError
-from genvd.common.error_log import ErrorLog
+
+if TYPE_CHECKING:
+    from genvd.common.error_log import ErrorLog
 
 NOT_SUPPORTED = frozenset(
     {
@@ -22,21 +21,21 @@ NOT_SUPPORTED = frozenset(
         pynvml.NVML_ERROR_DEPRECATED,
     }
 )
-"""The device or the driver does not have it, for now: what it has changes with its MIG mode, for one."""
+"""The GPU or the driver does not support the call. This can change, for example with the MIG mode."""
 
 PART_NOT_SUPPORTED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
-"""What is said of a part or a field that the device or the driver does not have, as long as it is the same one."""
+"""The GPU does not have this part or field."""
 
 _RETRY_AFTER_READINGS = 30
-"""For so many readings a call that the device does not support is not made again; drivers may change their mind."""
+"""A call that is not supported is tried again after so many readings."""
 
-_EMPTY_ANSWER = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
-"""A plain answer: there is nothing just now."""
+_EMPTY = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
+"""A valid answer: there is nothing at the moment."""
 
 _DEVICE_LOST = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
 
 NOT_AVAILABLE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})
-"""``NVML_VALUENOT_AVAILABLE, as the unsigned integers of both sizes read it."""
+"""``NVML_VALUE_NOT_AVAILABLE`` (-1), as unsigned integers of both sizes."""
 
 Number = TypeVar("Number", int, float)
 
@@ -45,91 +44,84 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class NvmlCalls:
-    """Asks NVML about one device and its parts, and turns errors into absent values."""
+    """Makes NVML calls for one GPU and its parts; the result of a call that fails is None.
+
+    Each call raises DeviceLostError if the GPU does not answer any more.
+    """
 
     def __init__(self, errors: ErrorLog) -> None:
         """Create it; errors of calls are logged to ``errors``."""
         self._errors = errors
-        self._refused: dict[tuple[str, str], int] = {}
+        self._unsupported: dict[tuple[str, str], int] = {}
+        """The reading in which a call that is not supported is tried again, by its subject and name."""
         self._readings = 0
         self._logged: set[str] = set()
+        """The problems that were logged in this reading."""
         self._answered = False
         self._failed = False
 
     def start_reading(self) -> None:
-        """Begin a new reading of the device."""
+        """Start a new reading of the GPU."""
         self._readings += 1
         self._answered = self._failed = False
         self._logged.clear()
 
     def retry_unsupported(self) -> None:
-        """Ask for everything again: the device is another one, or in another mode."""
-        self._refused.clear()
+        """Try all calls again: it is another GPU, or its mode has changed."""
+        self._unsupported.clear()
 
     def ignore_so_far(self) -> None:
-        """Take what was asked so far in this reading for no sign of life: NVML may know it without the device."""
+        """Ignore the calls so far in :attr:`device_answers`: NVML may answer them without the GPU."""
         self._answered = self._failed = False
 
     @property
     def device_answers(self) -> bool:
-        """Whether the device, in this reading, answered anything or at least failed nothing."""
+        """Whether a call succeeded, or none failed, in this reading."""
         return self._answered or not self._failed
 
     @property
     def has_failures(self) -> bool:
-        """Whether one of the calls has failed lately."""
+        """Whether a call has failed recently."""
         return bool(self._errors.active)
 
-    def is_unsupported(self, subject: str, call: Callable[..., Any]) -> bool:
-        """Tell whether a call is one that was said not to be supported."""
-        return (subject, call.__name__) in self._refused
+    def is_unsupported(self, subject: str, function: Callable[..., Any]) -> bool:
+        """Return whether a call was reported as not supported."""
+        return (subject, function.__name__) in self._unsupported
 
-    def call(self, subject: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what the call gives, or None where it gives nothing.
-
-        Args:
-            subject: what the call is about, for the log.
-            call: a function of nvidia-ml-py.
-            arguments: passed to it.
-
-        Raises:
-            DeviceLostError: the device does not answer any more.
-        """
-        return self.call_first(subject, (call, arguments))
+    def call(self, subject: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the result of a call, or None if it fails; see :meth:`call_first`."""
+        return self.call_first(subject, (function, arguments))
 
     def call_first(self, subject: str, *calls: Call, also: Collection[int] = ()) -> Any:
-        """Return what the first call gives that the device supports, or None where it gives nothing.
+        """Return the result of the first call that is supported, or None if it fails.
 
-        Errors, but for that of a call that is not supported, are logged when they first occur, and of several calls
-        that begin to fail alike in one reading the first: that is the device, or the driver.
+        Errors are logged when they first occur, except that a call is not supported. If several calls begin to fail
+        with the same error in one reading, only the first is logged: the GPU or the driver is the cause.
 
         Args:
             subject: what the calls are about, for the log.
-            calls: the functions with their arguments, the best one first.
-            also: further errors that say that a call will not do, and the next one may.
-
-        Raises:
-            DeviceLostError: the device does not answer any more.
+            calls: functions with their arguments, the preferred one first.
+            also: further errors after which the next call is tried.
         """
-        for number, (call, arguments) in enumerate(calls, start=1):
-            key = (subject, call.__name__)
-            if self._refused.get(key, 0) > self._readings:
+        for number, (function, arguments) in enumerate(calls, start=1):
+            key = (subject, function.__name__)
+            if self._unsupported.get(key, 0) > self._readings:
                 continue
             try:
-                value = call(*arguments)
+                value = function(*arguments)
             except pynvml.NVMLError as error:
                 if error.value in NOT_SUPPORTED:
-                    self._refused[key] = self._readings + _RETRY_AFTER_READINGS
+                    self._unsupported[key] = self._readings + _RETRY_AFTER_READINGS
                     continue
                 if error.value in also and number < len(calls):
                     continue
                 self._handle_error(key, error)
-            except (ValueError, OSError) as error:  # a name that is not UTF-8, a library torn down under us
+            except (ValueError, OSError) as error:  # a name that is not UTF-8, or the library was unloaded meanwhile
                 self._report(key, str(error))
             else:
                 self._answered = True
                 if key in self._errors.active:
-                    self._errors.clear(key, f"{subject}: {call.__name__}: answers again")
+                    self._errors.clear(key, f"{subject}: {function.__name__}: answers again")
                 return value
             return None
         return None
@@ -137,20 +129,20 @@ class NvmlCalls:
     def _handle_error(self, key: tuple[str, str], error: pynvml.NVMLError) -> None:
         if error.value in _DEVICE_LOST:
             raise DeviceLostError(str(error), error.value) from None
-        if error.value in _EMPTY_ANSWER:
+        if error.value in _EMPTY:
             self._answered = True
         else:
             self._report(key, str(error))
 
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
-        subject, call = key
+        subject, name = key
         level = logging.DEBUG if problem in self._logged else logging.WARNING
-        text = f"{subject}: {call}: {problem}; its value is left out, as are others that fail so; see 'dmesg' for more"
-        if self._errors.report(key, text, kind=problem, level=level):
+        line = f"{subject}: {name}: {problem}; this value and others with the same error are left out; see 'dmesg'"
+        if self._errors.report(key, line, kind=problem, level=level):
             self._logged.add(problem)
 
 
 def value_or_none(value: Number | None) -> Number | None:
-    """Return the number, or None where it is NVML's way to say that there is none."""
+    """Return the number, or None if it is NVML's placeholder for *not available*."""
     return None if value is None or value in NOT_AVAILABLE else value

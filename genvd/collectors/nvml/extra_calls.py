@@ -1,6 +1,6 @@
-"""Calls that nvidia-ml-py has not in all the versions that the monitor works with. The layouts are those of nvml.h.
+"""NVML calls that are missing or wrong in some supported versions of nvidia-ml-py. The layouts are those of nvml.h.
 
-The names of the functions stand in the log.
+The log shows the names of these functions.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import pynvml
 _GSP_VERSION_SIZE = 0x40
 
 _UNTOUCHED = 0xA5A5A5A5
-"""What no flag is."""
+"""A value that no flag has."""
 
 
 def version(layout: type[ctypes.Structure], number: int) -> int:
-    """Return what ``NVML_STRUCT_VERSION`` makes of a structure."""
+    """Return the version number of a structure, as ``NVML_STRUCT_VERSION`` computes it."""
     return ctypes.sizeof(layout) | number << 24
 
 
@@ -74,35 +74,35 @@ class RepairStatus(ctypes.Structure):
 
 
 def margin_temperature(handle: Any) -> int:
-    """Return how many degrees Celsius the device is below the temperature at which it slows down."""
+    """Return how many degrees Celsius the GPU is below its slowdown temperature."""
     margin = Margin(version=version(Margin, 1))
     _check(function("nvmlDeviceGetMarginTemperature")(handle, ctypes.byref(margin)))
     return int(margin.celsius)
 
 
 def sram_errors(handle: Any) -> SramErrors:
-    """Return the uncorrected errors of SRAM in the life of the device, by where they were."""
+    """Return the uncorrected SRAM errors in the lifetime of the GPU, by location."""
     errors = SramErrors(version=version(SramErrors, 1))
     _check(function("nvmlDeviceGetSramEccErrorStatus")(handle, ctypes.byref(errors)))
     return errors
 
 
 def fabric_info(handle: Any) -> FabricInfo:
-    """Return how the device stands in the fabric of NVLinks and switches."""
+    """Return the state of the GPU in the NVLink fabric."""
     info = FabricInfo(version=version(FabricInfo, 2))
     _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
     return info
 
 
 def fabric_info_3(handle: Any) -> FabricInfo3:
-    """Return the same by the third version, for drivers that no longer have the second."""
+    """Return the same by version 3, for drivers without version 2."""
     info = FabricInfo3(version=version(FabricInfo3, 3))
     _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
     return info
 
 
 def gsp_firmware_version(handle: Any) -> bytes:
-    """Return the version of the firmware of the device's own processor for the driver."""
+    """Return the version of the GSP firmware."""
     version = ctypes.create_string_buffer(_GSP_VERSION_SIZE)
     _check(function("nvmlDeviceGetGspFirmwareVersion")(handle, version))
     return version.value
@@ -111,34 +111,34 @@ def gsp_firmware_version(handle: Any) -> bytes:
 def retired_pages(handle: Any, cause: int) -> int:
     """Return how many pages are retired for a cause (``nvmlPageRetirementCause_t``).
 
-    nvidia-ml-py has this call too, but makes room for twice as many addresses as the driver says there are.
+    The call of nvidia-ml-py needs a buffer of twice as many addresses as there are.
     """
     count = ctypes.c_uint(0)
     result = function("nvmlDeviceGetRetiredPages")(handle, cause, ctypes.byref(count), None)
-    if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE or not count.value:  # which is how it tells that there are some
+    if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE or not count.value:  # the answer if there are pages
         _check(result)
     return count.value
 
 
 def fan_rpm(handle: Any, fan: int) -> int:
-    """Return the rotations per minute that the fan is meant to have (driver 565 and later)."""
+    """Return the target speed of the fan in rotations per minute (driver 565 and later)."""
     speed = FanSpeed(version=version(FanSpeed, 1), fan=fan)
     _check(function("nvmlDeviceGetFanSpeedRPM")(handle, ctypes.byref(speed)))
     return int(speed.rpm)
 
 
 def repair_status(handle: Any) -> RepairStatus:
-    """Return which repairs of the device wait for a reset (driver 580 and later)."""
+    """Return which repairs are pending until a reset (driver 580 and later)."""
     status = RepairStatus(version=version(RepairStatus, 1))
     _check(function("nvmlDeviceGetRepairStatus")(handle, ctypes.byref(status)))
     return status
 
 
 def unrepairable_memory(handle: Any) -> int:
-    """Return 1 for a device with memory that cannot be repaired, else 0 (driver 590 and later).
+    """Return 1 if the GPU has memory that cannot be repaired, else 0 (driver 590 and later).
 
-    In nvml.h the structure is the flag alone, in nvidia-ml-py it has a version before it. What is given here has room
-    for both, and the driver's answer shows which one it knows.
+    The structure is the flag alone in nvml.h, and a version and the flag in nvidia-ml-py. This buffer fits both, and
+    the field that the driver writes shows its layout.
     """
     layout = ctypes.c_uint * 2
     status = layout(ctypes.sizeof(layout) | 1 << 24, _UNTOUCHED)
@@ -163,10 +163,10 @@ def _check(result: int) -> None:
 
 
 def function(name: str) -> Any:
-    """Return a function of the library that nvidia-ml-py has loaded.
+    """Return a function of the NVML library.
 
     Raises:
-        pynvml.NVMLError: none is loaded, or it has no such function.
+        pynvml.NVMLError: the library is not loaded, or it does not have the function.
     """
     library = pynvml.nvmlLib
     if library is None:

@@ -1,4 +1,4 @@
-"""How a device stands in the fabric of NVLinks and NVSwitches (Hopper and later, in machines that have one)."""
+"""The state of a GPU in the NVLink fabric with NVSwitches (Hopper and later)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genvd.collectors.nvml.query import DeviceQuery
 
 _STATES = {1: "not_started", 2: "in_progress", 3: "completed"}
-"""``NVML_GPU_FABRIC_STATE_...``; 0 is that there is none."""
+"""``NVML_GPU_FABRIC_STATE_...``; 0 means that there is no fabric."""
 
 _FAILED = "failed"
 
@@ -26,18 +26,14 @@ _PROBLEMS = {
     "route_unhealthy": 4,
     "access_timeout_recovery": 6,
 }
-"""``NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_...``: 0 in the two bits there is that the device cannot tell, 1 yes, 2 no."""
+"""``NVML_GPU_FABRIC_HEALTH_MASK_SHIFT_...``: two bits each, 0: not reported, 1: yes, 2: no."""
 
 _CONFIGURATION_SHIFT, _CONFIGURATION_MASK = 8, 0xF
-"""Of ``INCORRECT_CONFIGURATION``: 0 that the device cannot tell, 1 that it is correct, else what is wrong with it."""
+"""Of ``INCORRECT_CONFIGURATION``, 0: not reported, 1: correct, other values: what is wrong."""
 
 
 def read_fabric(device: DeviceQuery) -> Fabric | None:
-    """Return what the device tells; None where there is no fabric.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
-    """
+    """Return the fabric state of the GPU, or None if there is no fabric."""
     info = device.call_first((fabric_info, (device.handle,)), (fabric_info_3, (device.handle,)))
     state = _STATES.get(info.state) if info else None
     if state is None:
@@ -51,9 +47,9 @@ def read_fabric(device: DeviceQuery) -> Fabric | None:
 
 def _problems(mask: int) -> Iterator[FabricProblem]:
     for name, shift in _PROBLEMS.items():
-        told = mask >> shift & 0x3
-        if told in (1, 2):
-            yield FabricProblem(name, told == 1)
+        flag = mask >> shift & 0x3
+        if flag in (1, 2):
+            yield FabricProblem(name, flag == 1)
     configuration = mask >> _CONFIGURATION_SHIFT & _CONFIGURATION_MASK
     if configuration:
         yield FabricProblem("incorrect_configuration", configuration != 1)

@@ -1,7 +1,7 @@
-"""What the SMs, their pipes and the memory of a device did from one collection to the next, by its own counters.
+"""GPM (GPU performance monitoring): the activity of SMs, pipes and memory since the previous collection.
 
-GPM is what the driver has for that since Hopper; it does not exclude other profilers, as DCGM's way before it did. Each
-reading takes a sample, and NVML compares it with that of the reading before.
+It works on Hopper and later and, unlike the profiling of DCGM before, besides other profilers. Each reading takes a
+sample, and NVML computes the metrics from this sample and the previous one.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _RATIOS = {"graphics_ratio": 1, "sm_ratio": 2, "sm_occupancy_ratio": 3, "dram_ra
 _PIPES = {"tensor": 5, "fp64": 11, "fp32": 12, "fp16": 13, "integer": 4}
 _THROUGHPUTS = {"pcie_transmit_bytes_per_second": 20, "pcie_receive_bytes_per_second": 21}
 _METRICS = (*_RATIOS.values(), *_PIPES.values(), *_THROUGHPUTS.values())
-"""``nvmlGpmMetricId_t``: percent, but for the throughputs in MiB/s."""
+"""``nvmlGpmMetricId_t``: in percent, the throughputs in MiB/s."""
 
 _METRIC = struct.Struct("@IId3P")
-"""``nvmlGpmMetric_t``: id, ``nvmlReturn_t``, value, names. Taken apart at once: members one by one cost more."""
+"""``nvmlGpmMetric_t``: id, ``nvmlReturn_t``, value, names. Unpacking it at once is faster than member by member."""
 
 _MIB = 2**20
 _MAX_PERCENT = 101.0
-"""Counters that are not read at one instant may add up to a little more than all there is."""
+"""Counters are not read at the same instant, so that a share may be a little above 100 percent."""
 
 _MAX_PAIRS = 65
-"""Of a device and its GPU instances, whose numbers may change with each of them that is made."""
+"""For a GPU and its GPU instances. A new GPU instance may have a new number."""
 
 _MAX_MIB = 2**20
-"""Each second, over PCI Express: a terabyte."""
+"""Per second, over PCI Express."""
 
 
 class _SamplePair:
-    """The last sample of a device or GPU instance, and a buffer for the next one."""
+    """The last sample of a GPU or GPU instance, and a buffer for the next one."""
 
     def __init__(self) -> None:
         self.last: Any = None
@@ -50,7 +50,7 @@ class _SamplePair:
 
 
 class GpmReader:
-    """Takes the samples of one device and of its GPU instances."""
+    """Reads the activity of one GPU and its GPU instances."""
 
     def __init__(self) -> None:
         self._identity: object = None
@@ -58,13 +58,13 @@ class GpmReader:
         self._request: Any = None
 
     def clear_on_change(self, *identity: object) -> None:
-        """Begin a reading; samples of another device, or of other instances, say nothing of this one."""
+        """Free the samples if they are of another GPU, MIG mode or session."""
         if identity != self._identity:
             self._identity = identity
             self.free_samples()
 
     def free_samples(self) -> None:
-        """Forget all samples."""
+        """Free all samples."""
         for pair in self._pairs.values():
             for sample in (pair.last, pair.spare):
                 if sample is not None:
@@ -73,19 +73,11 @@ class GpmReader:
         self._pairs.clear()
 
     def read_device(self, device: DeviceQuery) -> Activity:
-        """Return what the device did since the last reading; nothing is known at the first one.
-
-        Raises:
-            DeviceLostError: it does not answer any more.
-        """
+        """Return the activity of the GPU since the previous reading; the first reading has none."""
         return self._read(device, None, pynvml.nvmlGpmSampleGet)
 
     def read_instance(self, parent: DeviceQuery, gpu_instance: int | None) -> Activity:
-        """Return what a GPU instance of the device did; its compute instances have no counters of their own.
-
-        Raises:
-            DeviceLostError: the device does not answer any more.
-        """
+        """Return the activity of a GPU instance. Its compute instances have no counters of their own."""
         if gpu_instance is None:
             return Activity()
         return self._read(parent, gpu_instance, pynvml.nvmlGpmMigSampleGet, gpu_instance)
@@ -102,21 +94,21 @@ class GpmReader:
         if pair.spare is None or device.call(take, *instance, pair.spare, about=about) is None:
             return Activity()
         pair.last, pair.spare = pair.spare, pair.last
-        if pair.spare is None:  # that was the first one
+        if pair.spare is None:  # this was the first sample
             return Activity()
         return _activity(device.call(self.gpm_metrics, pair.spare, pair.last, about=about) or {})
 
     def gpm_metrics(self, _: Any, earlier: Any, later: Any) -> dict[int, float]:
-        """Return the metrics that the device has, from one sample to a later one. The name stands in the log."""
+        """Return the metrics that the GPU has, between two samples. The log shows the name of this function."""
         request = self._request = self._request or _request()
         request.sample1, request.sample2 = earlier, later
         pynvml.nvmlGpmMetricsGet(request)
-        told = _METRIC.iter_unpack(ctypes.string_at(ctypes.addressof(request.metrics), len(_METRICS) * _METRIC.size))
-        return {metric: value for metric, result, value, *_ in told if result == pynvml.NVML_SUCCESS}
+        metrics = _METRIC.iter_unpack(ctypes.string_at(ctypes.addressof(request.metrics), len(_METRICS) * _METRIC.size))
+        return {metric: value for metric, result, value, *_ in metrics if result == pynvml.NVML_SUCCESS}
 
 
 def _request() -> Any:
-    """Return what asks for all metrics; the same each time."""
+    """Return the request for all metrics, which is reused."""
     request = pynvml.c_nvmlGpmMetricsGet_t()
     request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
     request.numMetrics = len(_METRICS)
@@ -126,21 +118,21 @@ def _request() -> Any:
 
 
 def gpm_sample(_: Any) -> Any:
-    """Return a buffer for a sample. The name stands in the log."""
+    """Return a buffer for a sample. The log shows the name of this function."""
     return pynvml.nvmlGpmSampleAlloc()
 
 
 def _supported(device: DeviceQuery) -> bool | None:
-    """Tell whether the device has GPM; None where it does not tell."""
+    """Return whether the GPU supports GPM; None if unknown."""
     support = device.call(pynvml.nvmlGpmQueryDeviceSupport)
     return None if support is None else bool(support.isSupportedDevice)
 
 
-def _activity(told: Mapping[int, float]) -> Activity:
-    pipes = ((name, _ratio(told.get(metric))) for name, metric in _PIPES.items())
+def _activity(metrics: Mapping[int, float]) -> Activity:
+    pipes = ((name, _ratio(metrics.get(metric))) for name, metric in _PIPES.items())
     return Activity(
-        **{name: _ratio(told.get(metric)) for name, metric in _RATIOS.items()},
-        **{name: _bytes(told.get(metric)) for name, metric in _THROUGHPUTS.items()},
+        **{name: _ratio(metrics.get(metric)) for name, metric in _RATIOS.items()},
+        **{name: _bytes(metrics.get(metric)) for name, metric in _THROUGHPUTS.items()},
         pipes=tuple(PipeActivity(name, ratio) for name, ratio in pipes if ratio is not None),
     )
 

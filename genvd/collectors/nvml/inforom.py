@@ -1,4 +1,4 @@
-"""Whether the InfoROM of a board is intact: the memory in which it keeps what it is and what happened to it."""
+"""Whether the InfoROM of a GPU board, its persistent memory, is corrupted."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ from genvd.collectors.nvml import extra_calls
 if TYPE_CHECKING:
     from genvd.collectors.nvml.query import DeviceQuery
 
-ASKED_AGAIN_SECONDS = 600.0
-"""NVML reads the whole InfoROM from flash memory to answer, and it hardly ever changes."""
+CACHE_SECONDS = 600.0
+"""NVML reads the whole InfoROM from flash memory for each call, and it hardly ever changes."""
 
 
 class _Answer(NamedTuple):
-    """What the device said, and until when that counts, in seconds of the monotonic clock."""
+    """A cached answer."""
 
     corrupted: bool
-    until: float
+    expires: float
+    """Seconds of the monotonic clock."""
 
 
-def inforom_corrupted(device: DeviceQuery, now: float | None = None) -> bool | None:
-    """Return whether its checksums are wrong, as of the last ten minutes; None where the device does not tell.
+def read_inforom_corrupted(device: DeviceQuery, now: float | None = None) -> bool | None:
+    """Return whether the checksums of the InfoROM are wrong; None if unknown. Answers are cached for ten minutes.
 
     Args:
-        device: the device.
-        now: the time by :func:`time.monotonic`; None for the time it is.
-
-    Raises:
-        DeviceLostError: the device does not answer any more.
+        device: the GPU.
+        now: of :func:`time.monotonic`; None for the current time.
     """
     now = time.monotonic() if now is None else now
     answer: _Answer | None = device.cache.get("InfoROM")
-    if answer is not None and now < answer.until:
+    if answer is not None and now < answer.expires:
         return answer.corrupted
     corrupted: bool | None = device.call(extra_calls.inforom_corrupted)
     if corrupted is not None:
-        device.cache.set("InfoROM", _Answer(corrupted, now + ASKED_AGAIN_SECONDS))
+        device.cache.set("InfoROM", _Answer(corrupted, now + CACHE_SECONDS))
     return corrupted

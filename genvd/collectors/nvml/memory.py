@@ -1,4 +1,4 @@
-"""The memory of a device, or of a MIG device."""
+"""The memory of a GPU or a MIG device."""
 
 from __future__ import annotations
 
@@ -12,58 +12,51 @@ from genvd.collectors.nvml.errors import value_or_none
 if TYPE_CHECKING:
     from genvd.collectors.nvml.query import DeviceQuery
 
-_WILL_NOT_DO = frozenset({pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_UNKNOWN})
-"""What drivers have been seen to answer that have the second version of the call, but not for this device."""
+_VERSION_2_FAILS = frozenset({pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_UNKNOWN})
+"""Answers of some drivers that have version 2 of the call, but not for this GPU."""
 
 
 class Memory(NamedTuple):
-    """Bytes; None: not known."""
+    """Amounts of memory in bytes; None if unknown."""
 
     total: int | None = None
     used: int | None = None
     free: int | None = None
     reserved: int | None = None
     shares_host_memory: bool = False
-    """Whether the device has none of its own, as where GPU and CPU are one chip: NVML does not support the question."""
+    """Whether the GPU uses host memory, as on chips with GPU and CPU. NVML does not support the call then."""
 
 
 def read_memory(device: DeviceQuery) -> Memory:
-    """Return what the device tells.
+    """Return the memory of the device.
 
-    The second version of the call counts as used what nvidia-smi does. The first, for drivers before 510, adds the
-    driver's own reserve, so it does not stand in for a second one that worked before and fails for once.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
+    Version 2 of the call counts used memory as nvidia-smi does. Version 1, for drivers before 510, includes memory that
+    the driver reserves. So it does not replace version 2 once that has worked.
     """
-    works = device.cache.get("memory by the second version")
-    told = device.call_first(
+    version_2_works = device.cache.get("memory version 2 works")
+    info = device.call_first(
         (memory_info, (device.handle,)),
         (pynvml.nvmlDeviceGetMemoryInfo, (device.handle,)),
-        also=() if works else _WILL_NOT_DO,
+        also=() if version_2_works else _VERSION_2_FAILS,
     )
-    if told is None:
+    if info is None:
         return Memory(shares_host_memory=device.is_unsupported(memory_info, pynvml.nvmlDeviceGetMemoryInfo))
-    if hasattr(told, "reserved"):
-        device.cache.set("memory by the second version", True)
+    if hasattr(info, "reserved"):
+        device.cache.set("memory version 2 works", True)
     return Memory(
-        total=value_or_none(told.total) or None,
-        used=part_of(told.used, told.total),
-        free=part_of(told.free, told.total),
-        reserved=part_of(getattr(told, "reserved", None), told.total),
+        total=value_or_none(info.total) or None,
+        used=part_of(info.used, info.total),
+        free=part_of(info.free, info.total),
+        reserved=part_of(getattr(info, "reserved", None), info.total),
     )
 
 
 def read_bar1(device: DeviceQuery) -> Memory:
-    """Return what is in use, and all there is, of the window through which the host reaches the memory.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
-    """
-    told = device.call(pynvml.nvmlDeviceGetBAR1MemoryInfo)
-    return Memory(value_or_none(told.bar1Total) or None, part_of(told.bar1Used, told.bar1Total)) if told else Memory()
+    """Return used and total BAR1 memory, the window through which the host accesses GPU memory."""
+    info = device.call(pynvml.nvmlDeviceGetBAR1MemoryInfo)
+    return Memory(value_or_none(info.bar1Total) or None, part_of(info.bar1Used, info.bar1Total)) if info else Memory()
 
 
 def memory_info(handle: Any) -> Any:
-    """Ask for memory with the second version of the call. The name stands in the log."""
+    """Call version 2 of the function. The log shows the name of this function."""
     return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)

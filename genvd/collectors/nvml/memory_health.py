@@ -1,4 +1,4 @@
-"""Errors of a device's memory, and what was put out of use for them."""
+"""The memory health of a GPU: ECC errors, remapped rows, retired pages, pending repairs."""
 
 from __future__ import annotations
 
@@ -32,25 +32,21 @@ _LOCATIONS = {
     "cbu": 6,
     "sram": 7,
 }
-"""``nvmlMemoryLocation_t``. Turing and later devices tell ``dram`` and ``sram``."""
+"""``nvmlMemoryLocation_t``. Turing and later GPUs have ``dram`` and ``sram``."""
 
 _TOTALS = {(severity, scope): (_SEVERITIES[severity], _SCOPES[scope]) for severity in _SEVERITIES for scope in _SCOPES}
 _PLACES = {(*total, place): (*_TOTALS[total], _LOCATIONS[place]) for total in _TOTALS for place in _LOCATIONS}
-"""What is counted, and the arguments of the call for it."""
+"""The arguments of the call for each error counter."""
 
 _SRAM_SOURCES = ("l2", "sm", "pcie", "microcontroller", "other")
 _AVAILABILITIES = ("max", "high", "partial", "low", "none")
 
 _MAX_PAGES = 100_000
-"""That can be retired; devices with 64 of them are to be replaced."""
+"""Retired pages; a GPU with 64 of them should be replaced."""
 
 
 def read_memory_health(device: DeviceQuery) -> MemoryHealth:
-    """Return what the device tells.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
-    """
+    """Return the memory health of the GPU."""
     mode = device.call(pynvml.nvmlDeviceGetEccMode)
     enabled = _flag(mode[0]) if mode else None
     sram = device.call(sram_errors)
@@ -62,13 +58,13 @@ def read_memory_health(device: DeviceQuery) -> MemoryHealth:
         ecc_pending=_flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device) if enabled is not False else (),
         placed_errors=read_placed_errors(device, _PLACES) if enabled else (),
-        sram_errors=tuple(ErrorCount(*one) for one in _told(sram, _SRAM_SOURCES)) if enabled else (),
+        sram_errors=tuple(ErrorCount(*one) for one in _counts(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
         remapped_rows_corrected=value_or_none(rows[0]),
         remapped_rows_uncorrected=value_or_none(rows[1]),
         remap_pending=_flag(rows[2]),
         remap_failed=_flag(rows[3]),
-        remap_banks=tuple(Banks(*one) for one in _told(banks, _AVAILABILITIES)),
+        remap_banks=tuple(Banks(*one) for one in _counts(banks, _AVAILABILITIES)),
         retired_pages_single_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS, "single bit"
         ),
@@ -76,9 +72,9 @@ def read_memory_health(device: DeviceQuery) -> MemoryHealth:
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR, "double bit"
         ),
         retirement_pending=_flag(device.call_int(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
-        channel_repair_pending=_yes(repairs.channel) if repairs else None,
-        tpc_repair_pending=_yes(repairs.tpc) if repairs else None,
-        unrepairable_memory=_yes(device.call(unrepairable_memory)),
+        channel_repair_pending=_strict_flag(repairs.channel) if repairs else None,
+        tpc_repair_pending=_strict_flag(repairs.tpc) if repairs else None,
+        unrepairable_memory=_strict_flag(device.call(unrepairable_memory)),
     )
 
 
@@ -88,14 +84,11 @@ def _ecc_errors(device: DeviceQuery) -> tuple[EccErrors, ...]:
 
 
 def read_placed_errors(device: DeviceQuery, wanted: Iterable[tuple[str, str, str]]) -> tuple[PlacedErrors, ...]:
-    """Return counts by kind of memory, of which each generation has others.
+    """Return error counts by memory location. GPU generations differ in their locations.
 
     Args:
-        device: a device or a MIG device.
+        device: a GPU or a MIG device.
         wanted: severity, scope and location of each.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
     """
     counts = device.call_each(pynvml.nvmlDeviceGetMemoryErrorCounter, {one: _PLACES[one] for one in wanted}, "errors")
     return tuple(PlacedErrors(*which, count) for which, count in counts.items())
@@ -105,16 +98,16 @@ def _retired_pages(device: DeviceQuery, cause: int, about: str) -> int | None:
     return within(device.call_int(retired_pages, cause, about=about), 0, _MAX_PAGES)
 
 
-def _told(answer: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Return those of the members of a structure that are known; none of None."""
-    for name in names if answer else ():
-        count = value_or_none(getattr(answer, name))
+def _counts(structure: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Return the members of a structure that are available; none if it is None."""
+    for name in names if structure else ():
+        count = value_or_none(getattr(structure, name))
         if count is not None:
             yield name, count
 
 
-def _yes(value: int | None) -> bool | None:
-    """Return what a flag says that is 0 or 1; None where it is neither, as no driver means anything by that."""
+def _strict_flag(value: int | None) -> bool | None:
+    """Return a flag that is 0 or 1; None for any other value."""
     return bool(value) if value in (0, 1) else None
 
 

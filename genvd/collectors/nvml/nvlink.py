@@ -1,4 +1,4 @@
-"""The NVLinks of a device: what went over them, and what went wrong on them."""
+"""The NVLinks of a GPU: state, traffic and errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from genvd.collectors.nvml.query import DeviceQuery
 
 _LINKS = {(link,): (link,) for link in range(36)}
-"""All that there can be, ``NVML_NVLINK_MAX_LINKS``: nvidia-ml-py has had smaller ones."""
+"""All possible links. ``NVML_NVLINK_MAX_LINKS`` is smaller in older versions of nvidia-ml-py."""
 
 _KIB, _MB = 1024, 1_000_000
 
-# Fields whose scopeId is the link (nvml.h). Bytes: those of NVLink 5, else KiB without the overhead of the protocol.
+# Fields whose scopeId is the link (nvml.h). NVLink 5 counts bytes, older ones KiB without the protocol overhead.
 _TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB = 202, 204, 138, 139
 _SPEED, _COMMON_SPEED = 164, (90, 0)
 """``NVML_FI_DEV_NVLINK_GET_SPEED`` and, for drivers without it, ``..._SPEED_MBPS_COMMON``."""
@@ -44,58 +44,54 @@ _ERRORS = {
 }
 
 _ERROR_COUNTERS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ecc_data": 4}
-"""``nvmlNvLinkErrorCounter_t``, for drivers without such fields."""
+"""``nvmlNvLinkErrorCounter_t``, for drivers without error fields."""
 
 
 class _Fields(NamedTuple):
-    """Those that a device has, so that the others are not asked for each link, each time."""
+    """The fields that a GPU has; the others are not read."""
 
     amounts: tuple[int, ...] = ()
     errors: tuple[int, ...] = ()
 
 
 def read_nvlinks(device: DeviceQuery) -> tuple[NvLink, ...]:
-    """Return the links of the device; of those that are not active, only that.
-
-    Raises:
-        DeviceLostError: it does not answer any more.
-    """
+    """Return the NVLinks of the GPU. Inactive links have no values."""
     states = device.call_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
     active = tuple(link for (link,), state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
-    working = {link.number: link for link in _working(device, active)} if active else {}
+    working = {link.number: link for link in _active_links(device, active)} if active else {}
     return tuple(working[link] if link in working else NvLink(link, active=False) for (link,) in states)
 
 
-def _working(device: DeviceQuery, active: tuple[int, ...]) -> Iterator[NvLink]:
+def _active_links(device: DeviceQuery, active: tuple[int, ...]) -> Iterator[NvLink]:
     amounts, errors = device.cache.get_or_fetch("NVLink fields", lambda: _supported(device, active[0])) or _Fields()
-    values = field_values(device, _of_each(active, amounts + errors), "NVLink")
+    values = field_values(device, _fields_of_links(active, amounts + errors), "NVLink")
     speed = None if _SPEED in amounts else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
-    counters = () if errors else _counters(device, active[0])
+    counters = () if errors else _supported_counters(device, active[0])
     size = len(amounts) + len(errors)
-    for place, link in enumerate(active):
-        row = values[place * size : (place + 1) * size]
-        told = dict(zip(amounts, row, strict=False))
+    for position, link in enumerate(active):
+        row = values[position * size : (position + 1) * size]
+        by_field = dict(zip(amounts, row, strict=False))
         yield NvLink(
             number=link,
-            receive_bytes=_bytes(told, _RECEIVE_BYTES, _RECEIVE_KIB),
-            transmit_bytes=_bytes(told, _TRANSMIT_BYTES, _TRANSMIT_KIB),
-            errors=_errors(errors, tuple(row[len(amounts) :])) or tuple(_counted(device, link, counters)),
-            bytes_per_second=_speed(told.get(_SPEED, speed)),
+            receive_bytes=_bytes(by_field, _RECEIVE_BYTES, _RECEIVE_KIB),
+            transmit_bytes=_bytes(by_field, _TRANSMIT_BYTES, _TRANSMIT_KIB),
+            errors=_errors(errors, tuple(row[len(amounts) :])) or tuple(_read_counters(device, link, counters)),
+            bytes_per_second=_speed(by_field.get(_SPEED, speed)),
         )
 
 
 def _supported(device: DeviceQuery, link: int) -> _Fields | None:
     wanted = (*_AMOUNTS, *_ERRORS)
     values = field_values(device, [(field, link) for field in wanted], "NVLink")
-    there = {field for field, value in zip(wanted, values, strict=True) if value is not None}
-    if _RECOVERY in there:
-        there.discard(_RECOVERY_OF_NVLINK_5)
-    fields = _Fields(*(tuple(field for field in some if field in there) for some in (_AMOUNTS, _ERRORS)))
-    return fields if there else None
+    present = {field for field, value in zip(wanted, values, strict=True) if value is not None}
+    if _RECOVERY in present:
+        present.discard(_RECOVERY_OF_NVLINK_5)
+    fields = _Fields(*(tuple(field for field in some if field in present) for some in (_AMOUNTS, _ERRORS)))
+    return fields if present else None
 
 
 @lru_cache(maxsize=64)
-def _of_each(links: tuple[int, ...], fields: tuple[int, ...]) -> tuple[Field, ...]:
+def _fields_of_links(links: tuple[int, ...], fields: tuple[int, ...]) -> tuple[Field, ...]:
     return tuple((field, link) for link in links for field in fields)
 
 
@@ -103,25 +99,25 @@ def _speed(megabytes: int | None) -> int | None:
     return megabytes * _MB if megabytes else None
 
 
-def _bytes(told: Mapping[int, int | None], in_bytes: int, in_kib: int) -> int | None:
-    amount, kib = told.get(in_bytes), told.get(in_kib)
+def _bytes(values: Mapping[int, int | None], bytes_field: int, kib_field: int) -> int | None:
+    amount, kib = values.get(bytes_field), values.get(kib_field)
     return amount if amount is not None or kib is None else kib * _KIB
 
 
 @lru_cache(maxsize=1024)
 def _errors(fields: tuple[int, ...], counts: tuple[int | None, ...]) -> tuple[ErrorCount, ...]:
-    """Return the errors of a link; most links have the same, and the same as before: none."""
+    """Return the errors of a link. It is cached, as the counts of most links are the same and stay the same."""
     return tuple(
         ErrorCount(_ERRORS[field], count) for field, count in zip(fields, counts, strict=True) if count is not None
     )
 
 
-def _counters(device: DeviceQuery, link: int) -> tuple[str, ...]:
-    """Return the error counters that the device has."""
-    return tuple(errors.kind for errors in _counted(device, link, tuple(_ERROR_COUNTERS)))
+def _supported_counters(device: DeviceQuery, link: int) -> tuple[str, ...]:
+    """Return the error counters that the GPU has."""
+    return tuple(errors.kind for errors in _read_counters(device, link, tuple(_ERROR_COUNTERS)))
 
 
-def _counted(device: DeviceQuery, link: int, kinds: Iterable[str]) -> Iterable[ErrorCount]:
+def _read_counters(device: DeviceQuery, link: int, kinds: Iterable[str]) -> Iterable[ErrorCount]:
     for kind in kinds:
         about = f"NVLink {link} {kind}"
         count = device.call_int(pynvml.nvmlDeviceGetNvLinkErrorCounter, link, _ERROR_COUNTERS[kind], about=about)

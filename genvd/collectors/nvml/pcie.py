@@ -1,4 +1,4 @@
-"""What goes over the PCIe link of a device. Asking takes 40 ms, so nobody waits for it."""
+"""The throughput of the PCIe link of each GPU. A reading takes 40 ms, so it runs in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BYTES_PER_KB = 1024
 
 _PART = "PCIe throughput"
 
-_NOT_AWAITED = 0.0
+_DO_NOT_WAIT = 0.0
 """Deadline of a call that is not waited for."""
 
 
@@ -31,15 +31,15 @@ class _Sample(NamedTuple):
 
 
 class _PcieCollector:
-    """The PCIe link of the device at an index."""
+    """Collects the throughput of the PCIe link of the GPU at an index."""
 
     def __init__(self, index: int, limit: LogLimit) -> None:
-        self.name = f"device {index} PCIe throughput"
+        self.name = f"GPU {index} PCIe throughput"
         self._index = index
         self._calls = NvmlCalls(GpuErrorLog(log, limit, index, _PART))
 
     def collect(self, request: None = None) -> _Sample:
-        """Return what the device tells: NVML counts for 20 ms in each direction."""
+        """Return the throughput. NVML counts for 20 ms in each direction."""
         self._calls.start_reading()
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
@@ -53,7 +53,7 @@ class _PcieCollector:
                 ),
             )
         except (pynvml.NVMLError, DeviceLostError):
-            return _Sample(None, PcieThroughput())  # whoever asks for the rest of the device says what is wrong
+            return _Sample(None, PcieThroughput())  # DeviceCollector logs the error
 
     @staticmethod
     def _bytes(device: DeviceQuery, counter: int, about: str) -> int | None:
@@ -62,7 +62,10 @@ class _PcieCollector:
 
 
 class PcieSampler:
-    """Samples the PCIe links of all devices beside the ticks: a tick starts a sample, and the next one takes it."""
+    """Samples the PCIe links of all GPUs in the background.
+
+    A collection takes the sample that the previous one has started, and starts the next.
+    """
 
     def __init__(self, limit: LogLimit) -> None:
         self._limit = limit
@@ -71,22 +74,22 @@ class PcieSampler:
 
     @property
     def busy(self) -> bool:
-        """Whether NVML is being asked."""
+        """Whether an NVML call is running."""
         return any(device.busy for device in self._devices.values())
 
     def sample(self, index: int, uuid: str | None) -> PcieThroughput:
-        """Return the last sample of a device, if it is not old, and start the next one."""
+        """Return the last sample of a GPU, empty if it is too old or of another GPU, and start the next one."""
         device = self._devices.get(index)
         if device is None:
             device = self._devices[index] = Runner(_PcieCollector(index, self._limit), self._pool)
             sample = None
         else:
             sample, _ = device.result()
-        device.start(None, _NOT_AWAITED)
+        device.start(None, _DO_NOT_WAIT)
         return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
 
     def keep_only(self, indices: set[int]) -> None:
-        """Sample no other devices than these."""
+        """Stop sampling all other GPUs."""
         for index in [index for index in self._devices if index not in indices]:
             if not self._devices[index].busy:
                 del self._devices[index]

@@ -1,12 +1,11 @@
-"""The lists of a device's processes, whatever the driver's idea of its layout.
+"""Lists the processes on a GPU, in each layout that drivers use.
 
-nvidia-ml-py has these calls too, but it trusts the driver to use the layout that the module was written for.
-The first releases of driver 535 filled version 3 of the list with entries of 32 bytes where all others have 24,
-so that every second pid was garbage, and they wrote past the end of a buffer made for 24. Here the buffer is
-large enough for either, and what the driver wrote tells which it was.
+nvidia-ml-py has these calls too, but it expects one layout. The first releases of driver 535 wrote entries of 32 bytes
+instead of 24 for version 3 of the call, so that every second pid was wrong, and wrote past the end of the buffer. The
+buffer here fits both, and its bytes show which layout the driver has used.
 
-Layouts: ``nvmlProcessInfo_v1_t`` and ``nvmlProcessInfo_v2_t`` of nvml.h; the long one is
-``nvmlProcessInfo_t`` as the nvml.h of driver 535.43 had it.
+Layouts: ``nvmlProcessInfo_v1_t`` and ``nvmlProcessInfo_v2_t`` of nvml.h; the long one is ``nvmlProcessInfo_t`` of the
+nvml.h of driver 535.43.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SHORT = struct.Struct("=I4xQ")
 _NORMAL = struct.Struct("=I4xQII")
 _LONG = struct.Struct("=I4xQIIQ")
 
-_VERSION_REFUSED = frozenset(
+_VERSION_NOT_SUPPORTED = frozenset(
     {
         pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
         pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
@@ -46,48 +45,48 @@ _NO_INSTANCE = 2**32 - 1
 _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
 _MAX_CAPACITY = 2**14
-"""Of one list; a driver that says that there are more tells nonsense, or has programs that no monitor helps."""
+"""Entries of one list; a higher number is an error of the driver."""
 
 _MAX_ATTEMPTS = 12
 
 
 class RunningProcess(NamedTuple):
-    """One entry of the list."""
+    """A process on a GPU."""
 
     pid: int
     memory_bytes: int | None
     mig_place: MigPlace | None = None
-    """Where on a device in MIG mode it is; None elsewhere, and where the driver does not tell."""
+    """Its MIG device; None without MIG, or if unknown."""
 
 
 class ProcessLists:
-    """Asks for processes in every version of the calls that there is, the newest first."""
+    """Lists processes by the newest version of the call that the driver has."""
 
     def __init__(self, errors: ErrorLog) -> None:
         """Create it; impossible pids are logged to ``errors``."""
         self._errors = errors
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes with a compute context on the device.
+        """Return the processes with a compute context.
 
         Raises:
-            pynvml.NVMLError: NVML does not tell; with ``FUNCTION_NOT_FOUND`` if it has no such call at all.
+            pynvml.NVMLError: the call fails; ``FUNCTION_NOT_FOUND`` if the driver has no version of it.
         """
         return self._list("Compute", handle)
 
     def graphics_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes with a graphics context on the device; none where it can have none.
+        """Return the processes with a graphics context; none if that is not supported.
 
         Raises:
-            pynvml.NVMLError: NVML does not tell.
+            pynvml.NVMLError: the call fails.
         """
         return self._list_if_supported("Graphics", handle)
 
     def mps_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes that compute through the Multi-Process Service; none where there is no such service.
+        """Return the processes that compute through MPS; none if that is not supported.
 
         Raises:
-            pynvml.NVMLError: NVML does not tell.
+            pynvml.NVMLError: the call fails.
         """
         return self._list_if_supported("MPSCompute", handle)
 
@@ -106,18 +105,18 @@ class ProcessLists:
             try:
                 entries = self._read(handle, kind, version)
             except pynvml.NVMLError as error:
-                if error.value in _VERSION_REFUSED:
+                if error.value in _VERSION_NOT_SUPPORTED:
                     continue
                 if best is None:
                     raise
                 break
             best = [entry for entry in entries if 0 < entry.pid <= MAX_PID]
             impossible = len(entries) - len(best)
-            if not impossible or version != _VERSIONS[0]:  # else its layout may be one that nobody knows
+            if not impossible or version != _VERSIONS[0]:  # otherwise it may be an unknown layout
                 break
         if best is None:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
-        self._warn_of(kind, impossible)
+        self._log_impossible(kind, impossible)
         return best
 
     def _read(self, handle: Any, kind: str, version: str) -> list[RunningProcess]:
@@ -135,36 +134,36 @@ class ProcessLists:
             capacity = min(max(2 * capacity, count.value + count.value // 2), _MAX_CAPACITY)
         raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
 
-    def _warn_of(self, kind: str, implausible: int) -> None:
-        if implausible:
+    def _log_impossible(self, kind: str, impossible: int) -> None:
+        if impossible:
             text = (
-                f"the driver lists {implausible} processes with impossible pids, which are left out;"
-                " give a monitor in a container the host's pids (--pid=host), else install another driver"
+                f"the driver lists {impossible} processes with impossible pids, which are left out;"
+                " run a container with --pid=host, otherwise install another driver"
             )
             self._errors.report(kind, text, kind=kind)
         elif self._errors.active:
-            self._errors.clear(kind, "the driver lists no processes with impossible pids any more")
+            self._errors.clear(kind, "the driver no longer lists processes with impossible pids")
 
 
 def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:
     layout = _layout(raw, count) if version else _SHORT
     return [
-        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1], _place(entry[2:4]))
+        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1], _mig_place(entry[2:4]))
         for entry in layout.iter_unpack(raw[: count * layout.size])
     ]
 
 
-def _place(instances: tuple[int, ...]) -> MigPlace | None:
+def _mig_place(instances: tuple[int, ...]) -> MigPlace | None:
     return None if not instances or _NO_INSTANCE in instances else MigPlace(*instances)
 
 
 def _layout(raw: bytes, count: int) -> struct.Struct:
-    """Return the layout of the entries: the long one if the driver wrote where the normal one does not reach."""
+    """Return the layout of the entries: the long one if the driver wrote beyond the end of the normal one."""
     beyond = raw[count * _NORMAL.size : count * _LONG.size]
     if beyond.count(_UNTOUCHED) == len(beyond):
         return _NORMAL
-    return max((_NORMAL, _LONG), key=lambda layout: _plausible(layout, raw, count))
+    return max((_NORMAL, _LONG), key=lambda layout: _count_possible_pids(layout, raw, count))
 
 
-def _plausible(layout: struct.Struct, raw: bytes, count: int) -> int:
+def _count_possible_pids(layout: struct.Struct, raw: bytes, count: int) -> int:
     return sum(0 < entry[0] <= MAX_PID for entry in layout.iter_unpack(raw[: count * layout.size]))

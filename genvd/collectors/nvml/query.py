@@ -1,4 +1,4 @@
-"""A device that is being asked, with what it said before and will not say otherwise."""
+"""Calls NVML functions for one GPU or MIG device, and caches the values that do not change."""
 
 from __future__ import annotations
 
@@ -20,40 +20,42 @@ _NOT_PRESENT = -1
 
 
 class DeviceCache:
-    """What does not change while a device is the same one, in one session of NVML. It is asked until it is told."""
+    """The values of one GPU that do not change within one NVML session."""
 
     def __init__(self) -> None:
         self._identity: object = None
         self._values: dict[str, Any] = {}
 
-    def clear_on_change(self, *identity: object) -> DeviceCache:
-        """Return itself, without anything of another device or session; nothing is kept of one that is not known."""
+    def clear_on_change(self, *identity: object) -> None:
+        """Clear the cache if it belongs to another identity, or if a part of the identity is unknown (None)."""
         if identity != self._identity or None in identity:
             self._identity = identity
             self._values.clear()
-        return self
 
-    def get_or_fetch(self, key: str, ask: Callable[[], T | None]) -> T | None:
-        """Return what was told before, else what ``ask`` gives; None is asked for again the next time."""
+    def get_or_fetch(self, key: str, fetch: Callable[[], T | None]) -> T | None:
+        """Return the cached value, else the result of ``fetch``. A result of None is not cached."""
         value: T | None = self._values.get(key)
         if value is None:
-            value = ask()
+            value = fetch()
             if value is not None:
                 self._values[key] = value
         return value
 
     def get(self, key: str) -> Any:
-        """Return what was told before, or None."""
+        """Return the cached value, or None."""
         return self._values.get(key)
 
     def set(self, key: str, value: object) -> None:
-        """Remember what was told."""
+        """Cache a value."""
         self._values[key] = value
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceQuery:
-    """A device, or a MIG device, in one reading."""
+    """A GPU or a MIG device in one reading.
+
+    Each call raises DeviceLostError if the GPU does not answer any more.
+    """
 
     name: str
     handle: Any
@@ -61,84 +63,72 @@ class DeviceQuery:
     cache: DeviceCache
 
     def call(self, function: Callable[..., Any], *arguments: Any, about: str = "") -> Any:
-        """Return what the call gives for this device, or None.
+        """Return the result of a call for this device, or None if it fails.
 
         Args:
-            call: a function of nvidia-ml-py whose first argument is the device.
-            arguments: the others.
-            about: what tells two uses of the same call apart, for the log.
-
-        Raises:
-            DeviceLostError: the device does not answer any more.
+            function: of nvidia-ml-py; its first argument is the device.
+            arguments: its other arguments.
+            about: distinguishes several uses of the same function in the log.
         """
-        return self.calls.call_first(
-            f"{self.name} {about}" if about else self.name, (function, (self.handle, *arguments))
-        )
+        subject = f"{self.name} {about}" if about else self.name
+        return self.calls.call_first(subject, (function, (self.handle, *arguments)))
 
-    def call_int(self, call: Callable[..., Any], *arguments: Any, about: str = "") -> int | None:
-        """Return the number that the call gives for this device, or None; see :meth:`call`."""
-        value: int | None = self.call(call, *arguments, about=about)
+    def call_int(self, function: Callable[..., Any], *arguments: Any, about: str = "") -> int | None:
+        """Return the result of a call as an integer, or None if it is not available; see :meth:`call`."""
+        value: int | None = self.call(function, *arguments, about=about)
         return value_or_none(value)
 
-    def call_each(self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str) -> dict[P, int]:
-        """Return the number that the call gives for each part of the device that there is.
+    def call_each(self, function: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str) -> dict[P, int]:
+        """Return the results of a call for each part of the device, without parts that it does not have.
 
-        Which ones there are is asked once, as soon as each has answered: the others are refused for good.
+        Once every part has answered, the parts that the device has are cached.
 
         Args:
-            call: a function of nvidia-ml-py whose first argument is the device.
-            parts: the other arguments, by what the part is called.
+            function: of nvidia-ml-py; its first argument is the device.
+            parts: the other arguments, by the name of the part.
             about: what the parts are, for the log.
-
-        Raises:
-            DeviceLostError: the device does not answer any more.
         """
-        key = f"{call.__name__} parts"
-        there: Mapping[P, tuple[int, ...]] | None = self.cache.get(key)
-        if there is not None and not self.calls.has_failures:
-            with suppress(pynvml.NVMLError, ValueError, OSError):  # then one by one: that tells which it is
-                told = {part: value_or_none(call(self.handle, *arguments)) for part, arguments in there.items()}
-                return {part: number for part, number in told.items() if number is not None}
-        return self._one_by_one(call, parts if there is None else there, about, key)
+        key = f"{function.__name__} parts"
+        present: Mapping[P, tuple[int, ...]] | None = self.cache.get(key)
+        if present is not None and not self.calls.has_failures:
+            with suppress(pynvml.NVMLError, ValueError, OSError):  # then one by one, which logs the part that fails
+                results = {part: value_or_none(function(self.handle, *args)) for part, args in present.items()}
+                return {part: number for part, number in results.items() if number is not None}
+        return self._call_one_by_one(function, parts if present is None else present, about, key)
 
-    def _one_by_one(
-        self, call: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str, key: str
+    def _call_one_by_one(
+        self, function: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str, key: str
     ) -> dict[P, int]:
-        ask = _not_present_if_unsupported(call)
-        answers = {part: self.call_int(ask, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
-        if None not in answers.values():
-            self.cache.set(key, {part: parts[part] for part, number in answers.items() if number != _NOT_PRESENT})
-        return {part: number for part, number in answers.items() if number is not None and number != _NOT_PRESENT}
+        call = _not_present_if_unsupported(function)
+        results = {part: self.call_int(call, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
+        if None not in results.values():
+            self.cache.set(key, {part: parts[part] for part, number in results.items() if number != _NOT_PRESENT})
+        return {part: number for part, number in results.items() if number is not None and number != _NOT_PRESENT}
 
     def call_first(self, *calls: Call, also: Collection[int] = ()) -> Any:
-        """Return what the first call gives that the device supports; see :meth:`NvmlCalls.call_first`."""
+        """Return the result of the first supported call; see :meth:`NvmlCalls.call_first`."""
         return self.calls.call_first(self.name, *calls, also=also)
 
-    def is_unsupported(self, *calls: Callable[..., Any]) -> bool:
-        """Tell whether the device does not support any of these, as it said itself and not long ago."""
-        return all(self.calls.is_unsupported(self.name, call) for call in calls)
-
-    def call_scaled(self, factor: float, call: Callable[..., Any], *arguments: Any, about: str = "") -> float | None:
-        """Return the number that the call gives, in another unit."""
-        value = self.call_int(call, *arguments, about=about)
-        return None if value is None else value * factor
+    def is_unsupported(self, *functions: Callable[..., Any]) -> bool:
+        """Return whether the device has recently reported all these functions as not supported."""
+        return all(self.calls.is_unsupported(self.name, function) for function in functions)
 
 
-def _not_present_if_unsupported(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a call that says of what is refused that it is not there."""
+def _not_present_if_unsupported(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, changed to return ``_NOT_PRESENT`` for a part that the device does not have."""
 
-    @wraps(call)
-    def ask(*arguments: Any) -> Any:
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
         try:
-            return call(*arguments)
+            return function(*arguments)
         except pynvml.NVMLError as error:
             if error.value in PART_NOT_SUPPORTED:
                 return _NOT_PRESENT
             raise
 
-    return ask
+    return call
 
 
 def text(value: str | bytes | None) -> str | None:
-    """Return what NVML calls something, fit for labels; None where it has no name for it."""
+    """Return a text of NVML as a clean label value; None if it is empty."""
     return (decode(value) if isinstance(value, bytes) else clean(value)) if value else None

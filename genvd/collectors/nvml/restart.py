@@ -1,4 +1,4 @@
-"""When only a new process can use the NVIDIA driver."""
+"""Decides when the process must restart itself to use the NVIDIA driver."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CONTROL_DEVICE = Path("/dev/nvidiactl")
 DEVICE_CLASSES = Path("/proc/devices")
 
 MIN_PROCESS_SECONDS = 5.0
-"""That a process lives at least, so that whatever the driver does, processes do not chase each other."""
+"""The minimum lifetime of a process, which limits the rate of restarts."""
 
 
 class RestartRule:
-    """Says when a new process helps, by which driver there was when this one started, and whether it worked."""
+    """Decides whether a new process would help, from the driver at the start and whether it has worked since."""
 
     def __init__(self, device: Path = CONTROL_DEVICE) -> None:
         self._device = device
@@ -28,29 +28,31 @@ class RestartRule:
         self._library: tuple[int, ...] | None = None
 
     def restart_reason(self, driver_state: str) -> str | None:
-        """Return why a new process is needed, or None if this one will do or a new one would fare no better.
+        """Return why a new process is needed, or None if it is not needed or would not help.
 
         Args:
             driver_state: one of :data:`genvd.model.snapshot.DRIVER_STATES`.
         """
         self._worked = self._worked or driver_state == "ok"
-        if self._library is None and driver_state != "missing":  # else none is loaded, which takes long to find out
+        if (
+            self._library is None and driver_state != "missing"
+        ):  # if missing, none is loaded, which takes long to find out
             self._library = library_identity()
         if time.monotonic() - self._started < MIN_PROCESS_SECONDS:
             return None
         if driver_state == "mismatch" and (self._worked or library_identity() != self._library):
-            # Not so for the new process, if it meets the same: NVML never worked there, and it loads what is on disk.
+            # The new process does not restart again: NVML has not worked there, and its library is the one on disk.
             return "the NVIDIA driver was upgraded, and only a new process loads its new library"
-        if driver_state != "ok" and self._driver_came_later():
+        if driver_state != "ok" and self._driver_loaded_later():
             return "an NVIDIA driver was loaded, and systemd opens its devices to a new process only"
         return None
 
-    def _driver_came_later(self) -> bool:
-        """Tell whether a driver has appeared since the start and its devices are shut for this process.
+    def _driver_loaded_later(self) -> bool:
+        """Return whether a driver was loaded after the start and this process has no access to its devices.
 
-        systemd resolves the device classes that a unit may use when it starts the unit. Those of a driver that is
-        loaded later stay shut (systemd.resource-control(5), DeviceAllow=). A new process finds the driver there when
-        it starts, so this cannot go round in circles.
+        systemd resolves the device classes of DeviceAllow= when it starts a unit (systemd.resource-control(5)), so a
+        driver that is loaded later stays inaccessible. A new process finds the driver at its start, so it does not
+        restart for this reason.
         """
         appeared = not self._present_at_start or _nvidia_classes() - self._classes_at_start
         if not appeared or not self._device.exists():
@@ -58,7 +60,7 @@ class RestartRule:
         try:
             os.close(os.open(self._device, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
         except OSError as error:
-            return error.errno == errno.EPERM  # the device policy says EPERM, file permissions EACCES
+            return error.errno == errno.EPERM  # the device policy causes EPERM, file permissions EACCES
         return False
 
 

@@ -1,4 +1,4 @@
-"""The temperatures at which a device does something about them. They do not change while the driver is loaded."""
+"""The temperature thresholds of a GPU. They do not change while the driver is loaded."""
 
 from __future__ import annotations
 
@@ -22,13 +22,9 @@ _MARGINS: dict[str, Field] = {"shutdown": (193, 0), "slowdown": (194, 0), "memor
 
 
 def read_thresholds(device: DeviceQuery) -> tuple[Threshold, ...]:
-    """Return the thresholds as temperatures: NVML has them of devices before Ada for good, of later ones for now.
-
-    Raises:
-        DeviceLostError: the device does not answer any more.
-    """
-    told = ((name, _threshold(device, name, kind)) for name, kind in _THRESHOLDS.items())
-    return tuple(Threshold(name, celsius) for name, celsius in told if celsius is not None)
+    """Return the thresholds as temperatures. NVML deprecates these for Ada and later GPUs."""
+    values = ((name, _threshold(device, name, kind)) for name, kind in _THRESHOLDS.items())
+    return tuple(Threshold(name, celsius) for name, celsius in values if celsius is not None)
 
 
 def _threshold(device: DeviceQuery, name: str, kind: int) -> int | None:
@@ -39,19 +35,16 @@ def _threshold(device: DeviceQuery, name: str, kind: int) -> int | None:
 
 
 def read_margin_thresholds(device: DeviceQuery) -> tuple[Threshold, ...]:
-    """Return the thresholds of Ada and later as margins (T.Limit): at or below 0, since the margin falls with heat.
+    """Return the thresholds of Ada and later as margins (T.Limit), which are 0 or negative.
 
-    Each field is asked for until the device has given it or refused it.
-
-    Raises:
-        DeviceLostError: the device does not answer any more.
+    Each field is read until the GPU returns it or reports it as unsupported.
     """
-    known = device.cache.get_or_fetch("margin thresholds", dict[str, int])
-    if known is None:
+    thresholds = device.cache.get_or_fetch("margin thresholds", dict[str, int])
+    if thresholds is None:
         return ()
-    missing = {name: field for name, field in _MARGINS.items() if name not in known}
+    missing = {name: field for name, field in _MARGINS.items() if name not in thresholds}
     if missing:
         values = supported_values(device, missing.values(), "margin thresholds")
         found = {name: celsius(values.get(field)) for name, field in missing.items()}
-        known.update((name, value) for name, value in found.items() if value is not None)
-    return tuple(Threshold(name, known[name]) for name in _MARGINS if name in known)
+        thresholds.update((name, value) for name, value in found.items() if value is not None)
+    return tuple(Threshold(name, thresholds[name]) for name in _MARGINS if name in thresholds)

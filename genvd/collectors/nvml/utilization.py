@@ -1,7 +1,7 @@
-"""Which shares of a device each process took: of SM, memory, encoder and decoder time, by the driver's own samples.
+"""The utilization of a GPU by each process: SM, memory, encoder and decoder time, from the driver's samples.
 
-nvidia-ml-py has this call too, but asks for the list once after it has asked for its size, which fails when it has
-grown in between. The layout is ``nvmlProcessUtilizationSample_t`` of nvml.h.
+nvidia-ml-py has this call too, but it reads the size and then the list once, which fails if the list has grown in
+between. The layout is ``nvmlProcessUtilizationSample_t`` of nvml.h.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from genvd.collectors.nvml.extra_calls import function
 from genvd.model.facts import EngineShares
 
 _SAMPLE = struct.Struct("=I4xQIIII")
-"""pid; time in microseconds since the epoch; percent of SM, memory, encoder and decoder time."""
+"""pid, microseconds since the epoch, percent of SM, memory, encoder and decoder time."""
 
 _FIRST_WINDOW = 5_000_000
-"""Microseconds for which the driver is asked when it was not asked before: its oldest samples are of long ago."""
+"""Microseconds that the first reading goes back. The driver's oldest samples are much older."""
 
-_AHEAD = 1_000_000
-"""Microseconds by which a sample may be later than now; after a step of the clock it can be hours."""
+_MAX_AHEAD = 1_000_000
+"""Microseconds by which a sample may be later than now. Others, such as after a clock step, are ignored."""
 
 _MAX_PERCENT = 100
 _MIN_CAPACITY = 32
@@ -34,70 +34,69 @@ _MAX_ATTEMPTS = 12
 
 
 class ProcessWork(NamedTuple):
-    """What one process did."""
+    """The utilization by one process."""
 
-    share: float | None
-    """Of SM time, 0 to 1; None where no sample makes sense."""
-    beside: bool
-    """Whether it had the device encode or decode video, or read or write its memory."""
+    sm_ratio: float | None
+    """Share of SM time, 0 to 1; None without a valid sample."""
+    uses_other_engines: bool
+    """Whether it used the video encoder, the decoder or the GPU memory."""
     engines: EngineShares
 
 
 class ProcessUtilization:
-    """Asks one device for the samples since it was last query."""
+    """Reads the samples of one GPU since the previous reading."""
 
     def __init__(self) -> None:
         self._device: object = None
         self._seen = 0
 
     def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, ProcessWork]:
-        """Return what each process did of which there are samples.
+        """Return the utilization by each process that has samples.
 
-        Of several samples the mean of each share counts: it is what adds up over time. There are samples only of times
-        in which a process did something, so the mean is that of those times.
+        It is the mean of the samples. The driver samples a process only while it is active.
 
         Args:
-            handle: of the device.
-            now: in seconds since the epoch; None for the time it is.
+            handle: of the GPU.
+            now: Unix time in seconds; None for the current time.
 
         Raises:
-            pynvml.NVMLError: NVML does not tell.
+            pynvml.NVMLError: the call fails.
         """
         clock = int((time.time() if now is None else now) * 1_000_000)
         device = _identity(handle)
-        if device != self._device or self._seen > clock + _AHEAD:
+        if device != self._device or self._seen > clock + _MAX_AHEAD:
             self._device, self._seen = device, max(0, clock - _FIRST_WINDOW)
         try:
             samples = _read(handle, self._seen)
         except pynvml.NVMLError as error:
-            if error.value == pynvml.NVML_ERROR_NOT_FOUND:  # nobody did anything
+            if error.value == pynvml.NVML_ERROR_NOT_FOUND:  # no process was active
                 return {}
             raise
         percents: dict[int, list[tuple[int, ...]]] = {}
         newest = self._seen
-        for pid, timestamp, *told in samples:
-            # The driver has been seen to leave entries unwritten, and to count a share above all there is.
-            if 0 < pid <= MAX_PID and self._seen < timestamp <= clock + _AHEAD:
+        for pid, timestamp, *values in samples:
+            # Some drivers leave entries unwritten.
+            if 0 < pid <= MAX_PID and self._seen < timestamp <= clock + _MAX_AHEAD:
                 newest = max(newest, timestamp)
-                percents.setdefault(pid, []).append(tuple(told))
+                percents.setdefault(pid, []).append(tuple(values))
         self._seen = newest
-        return {pid: _work(told) for pid, told in percents.items()}
+        return {pid: _work(samples) for pid, samples in percents.items()}
 
 
 def _work(samples: Iterable[tuple[int, ...]]) -> ProcessWork:
-    """Return what a process did by its samples: percent of SM, memory, encoder and decoder time in each."""
-    share, *others = map(_mean, zip(*samples, strict=True))
-    return ProcessWork(share, any(others), EngineShares(*others))
+    """Return the utilization by a process; each sample is percent of SM, memory, encoder and decoder time."""
+    sm_ratio, *others = map(_mean, zip(*samples, strict=True))
+    return ProcessWork(sm_ratio, any(others), EngineShares(*others))
 
 
 def _mean(percents: Iterable[int]) -> float | None:
-    """Return the mean as a share of 1, of those that can be."""
-    possible = [percent for percent in percents if percent <= _MAX_PERCENT]
-    return sum(possible) / len(possible) / 100 if possible else None
+    """Return the mean of the valid samples as a ratio; some drivers report more than 100 percent."""
+    valid = [percent for percent in percents if percent <= _MAX_PERCENT]
+    return sum(valid) / len(valid) / 100 if valid else None
 
 
 def _identity(handle: Any) -> object:
-    """Return what tells a device from another that has its index later; its timestamps say nothing of that one."""
+    """Return the UUID of the GPU. Timestamps of another GPU that had the same index do not apply to this one."""
     try:
         return pynvml.nvmlDeviceGetUUID(handle)
     except (pynvml.NVMLError, ValueError):
@@ -105,7 +104,7 @@ def _identity(handle: Any) -> object:
 
 
 def _read(handle: Any, since: int) -> Iterable[tuple[int, ...]]:
-    """Return the samples as they are: pid, time, percent of SM, memory, encoder and decoder time."""
+    """Return the raw samples: pid, time, percent of SM, memory, encoder and decoder time."""
     call = function("nvmlDeviceGetProcessUtilization")
     capacity = 0
     for _ in range(_MAX_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""XID errors: the driver's numbered reports of what goes wrong on a device, from NVML's event set."""
+"""Counts XID errors, the numbered error reports of the driver, from the event set of NVML."""
 
 from __future__ import annotations
 
@@ -22,86 +22,80 @@ from genvd.model.device import XidErrors
 log = logging.getLogger(__name__)
 
 COMMON_XIDS = (13, 31, 32, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 121, 140, 149, 154)
-"""That are counted from 0, so that Prometheus sees the first one. See NVIDIA's "XID Errors" for what they mean."""
+"""XIDs whose counters start at 0, so that Prometheus sees the first increase. NVIDIA's "XID Errors" explains them."""
 
 _MAX_EVENTS = 1000
-"""That are taken at once; the next look takes more."""
+"""Events per collection; the next collection reads the others."""
 
 _MAX_XID = 65_535
-"""That is counted; NVIDIA's numbers have three digits."""
+"""NVIDIA's numbers have three digits."""
 
 _MAX_KINDS = 256
-"""Of one device; further ones are logged only."""
+"""Different XIDs counted for one GPU; further ones are only logged."""
 
 _MAX_KEYS = 4096
-"""Devices of which something is remembered, with those that are gone."""
+"""GPUs with counters, including those that are gone."""
 
 _MAX_UNREGISTRABLE = 64
-"""Devices that spoil an event set, each of which costs another set; with more of them XIDs are not counted."""
-
+"""GPUs that cannot be registered and invalidate the event set; with more of them XIDs are not counted."""
 
 _QUIET_SECONDS = 60.0
-"""Without an XID, after which the next one of its number is logged again: each program may cause thousands."""
+"""After so long without an XID, the next one of its number is logged again. A program may cause thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
     by_device: dict[str, tuple[XidErrors, ...]] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
-    """What the devices are known by, by their index."""
+    """The key of each GPU, by its index."""
 
 
 class XidCounter:
-    """Counts XIDs by device. They wait in the driver until somebody looks, so a look at each tick finds them all.
+    """Counts XIDs by GPU. The driver queues the events, so that one read per collection gets all of them.
 
-    What is counted belongs to a device, by its UUID, and outlives sessions of NVML. NVML tells nothing of events from
-    before a device was registered.
+    Counts belong to a GPU by its UUID and outlive NVML sessions. NVML reports no events from before the registration.
     """
 
     def __init__(self, pool: WorkerPool) -> None:
-        """Make one that has not looked yet.
+        """Create a counter.
 
         Args:
-            pool: the threads that NVML is called in.
+            pool: the threads for NVML calls.
         """
         self._collector = _XidCollector()
         self._runner = Runner(self._collector, pool)
         self._counts = _Counts()
 
     def start(self, devices: int, deadline: float) -> None:
-        """Begin to look at so many devices; NVML has to be initialised.
+        """Start to read the events. NVML must be initialised.
 
         Args:
-            devices: how many.
-            deadline: when :meth:`finish` stops waiting, as :func:`time.monotonic` counts.
+            devices: the number of GPUs.
+            deadline: of :func:`time.monotonic`, when :meth:`finish` stops waiting.
         """
         self._runner.start(devices, deadline)
 
     def finish(self) -> None:
-        """Take what the look has found, waiting for it until the deadline at most."""
+        """Wait for the events until the deadline, and update the counts."""
         self._counts = self._runner.result()[0] or _Counts()
 
     def stop(self) -> bool:
-        """Give back what NVML has for this.
-
-        Returns:
-            Whether no call is under way any more; one that hangs may be.
-        """
+        """Free the event set; return False if a call is still running, as one that hangs."""
         if self._runner.busy:
             return False
         self._collector.close()
         return True
 
     def counts(self, index: int, uuid: str | None) -> tuple[XidErrors, ...]:
-        """Return what was counted for a device; nothing for one that reports no events."""
+        """Return the counts of a GPU; none if it reports no events."""
         key = uuid if uuid in self._counts.by_device else self._counts.keys.get(index)
         if uuid is not None and key not in (uuid, _key_without_uuid(index)):
-            return ()  # that is of the device which had the index before
+            return ()  # these are the counts of another GPU that had the index before
         return self._counts.by_device.get(key or "", ())
 
 
 class _XidCollector:
-    """The XIDs of all devices that report them."""
+    """Reads the XID events of all GPUs that report them."""
 
     name = "XID errors"
 
@@ -115,7 +109,7 @@ class _XidCollector:
         """Return what has occurred on so many devices so far.
 
         Raises:
-            CollectorError: NVML does not tell.
+            CollectorError: the events cannot be read.
         """
         try:
             if self._session is None or self._devices != request:
@@ -123,13 +117,13 @@ class _XidCollector:
                 self._begin(request)
             self._count_events()
         except pynvml.NVMLError as error:
-            self.close()  # a lost device may end every wait at once: the next set does without it
-            problem = f"{error}; they are not counted until NVML tells of them again; 'dmesg' has them"
+            self.close()  # a lost GPU may end every wait at once; the next set is without it
+            problem = f"{error}; XIDs are not counted until NVML reports events again; see 'dmesg'"
             raise CollectorError(problem, partial=self._counted()) from None
         return self._counted()
 
     def close(self) -> None:
-        """Give the event set back."""
+        """Free the event set."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -160,8 +154,8 @@ class _XidCollector:
 
     def _count(self, key: str, xid: int, number: int) -> None:
         times = "" if number == 1 else f" ({number} times)"
-        text = f"{key}: XID {xid}{times}, see 'dmesg' and NVIDIA's \"XID Errors\""
-        self._errors.report((key, xid), text, kind=xid)
+        line = f"{key}: XID {xid}{times}, see 'dmesg' and NVIDIA's \"XID Errors\""
+        self._errors.report((key, xid), line, kind=xid)
         counts = self._counts.setdefault(key, {}) if len(self._counts) < _MAX_KEYS else self._counts.get(key, {})
         before = counts.get(xid)
         if xid <= _MAX_XID and (before is not None or len(counts) < _MAX_KINDS):
@@ -175,12 +169,12 @@ class _XidCollector:
 
 
 class _Session:
-    """An event set with all devices that report XIDs."""
+    """An event set with all GPUs that report XIDs."""
 
     def __init__(self, devices: int) -> None:
-        """Register the devices that report XIDs; raises NVMLError if no set can be made."""
+        """Register the GPUs that report XIDs; raises NVMLError if no set can be created."""
         self.keys: dict[int, tuple[int, str]] = {}
-        """The index of each device and what it is known by, by the address that its handle is."""
+        """The index and the key of each GPU, by the address that its handle is."""
         self._set: Any = pynvml.nvmlEventSetCreate()
         unregistrable: set[int] = set()
         while (index := self._register_all(set(range(devices)) - unregistrable)) is not None:
@@ -191,10 +185,10 @@ class _Session:
             self._set = pynvml.nvmlEventSetCreate()
 
     def _register_all(self, indices: set[int]) -> int | None:
-        """Return the device, if any, that has left the set in an undefined state, as nvml.h says of this error."""
+        """Register the GPUs; return the first that fails and leaves the set undefined (nvml.h), or None."""
         self.keys.clear()
         for index in sorted(indices):
-            try:  # whoever asks for the rest of the device says what is wrong with it
+            try:  # DeviceCollector logs the errors
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             except pynvml.NVMLError:
                 continue
@@ -209,16 +203,16 @@ class _Session:
         return None
 
     def _replace_duplicate_uuids(self) -> None:
-        """Take no UUID for a key that several devices have."""
+        """Replace UUIDs that several GPUs have by keys with the index."""
         devices = Counter(key for _, key in self.keys.values())
         for address, (index, key) in self.keys.items():
             if devices[key] > 1:
                 self.keys[address] = index, _key_without_uuid(index)
 
     def next_event(self) -> tuple[str, int] | None:
-        """Return the device and the XID of the next event that is there; raises NVMLError where NVML cannot tell."""
+        """Return key and XID of the next queued event, or None; raises NVMLError if it cannot be read."""
         try:
-            event = pynvml.nvmlEventSetWait_v2(self._set, 0)  # returns at once (nvml.h) what is there already
+            event = pynvml.nvmlEventSetWait_v2(self._set, 0)  # a timeout of 0 returns at once (nvml.h)
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_TIMEOUT:
                 return None
@@ -230,13 +224,13 @@ class _Session:
         return (key, int(event.eventData)) if key else None
 
     def close(self) -> None:
-        """Give the set back."""
+        """Free the set."""
         with suppress(pynvml.NVMLError):
             pynvml.nvmlEventSetFree(self._set)
 
 
 def _key_without_uuid(index: int) -> str:
-    return f"device {index}"
+    return f"GPU {index}"
 
 
 def _address(handle: Any) -> int:
