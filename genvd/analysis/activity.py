@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from genvd.analysis.unknown_environments import PossibleUse
     from genvd.model.device import Device
-    from genvd.model.facts import Attachment, MigPlace
+    from genvd.model.facts import Attachment, MigInstanceId
     from genvd.model.snapshot import DeviceUse, Environment, Process
 
 MAX_UNVERIFIED_DEVICES = 64
@@ -163,7 +163,7 @@ def _active(device: Device, uses: list[DeviceUse], *, known: bool) -> bool | Non
     return _any_of(_instance_worked(device, place) for use in unmeasured for place in use.mig_places or (None,))
 
 
-def _instance_worked(device: Device, place: MigPlace | None) -> bool | None:
+def _instance_worked(device: Device, place: MigInstanceId | None) -> bool | None:
     """Return whether the GPU instance of a process was busy; None if its counters are unknown.
 
     There is no counter for the video engines, but they read and write memory, which is counted.

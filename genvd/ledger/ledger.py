@@ -12,7 +12,7 @@ from genvd.ledger.observation import observe
 from genvd.ledger.pending import PendingUsage
 from genvd.ledger.store import StoredState
 from genvd.ledger.writer import LedgerWriter, WriterSettings
-from genvd.model.snapshot import LedgerStatus, UserUse
+from genvd.model.snapshot import LedgerStatus, UserUsage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,8 +110,8 @@ def directory_for(config: Config, mode: str) -> Path | None:
     return config.ledger_directory if mode == "demo" else ledger_directory(config)
 
 
-def _user_use(username: str, total: Total) -> UserUse:
-    return UserUse(
+def _user_use(username: str, total: Total) -> UserUsage:
+    return UserUsage(
         username,
         total.allocated / 1000,
         from_thousandths(total.active),

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from genvd.metrics.samples import Sample
-    from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
+    from genvd.model.snapshot import LedgerStatus, Snapshot, UserUsage
 
 
-def _users(amount: Callable[[UserUse], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
+def _users(amount: Callable[[UserUsage], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
     def samples(snapshot: Snapshot) -> Iterable[Sample]:
         users = (snapshot.ledger.users if snapshot.ledger else None) or ()
         return (((user.username,), amount(user)) for user in users)

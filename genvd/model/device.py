@@ -198,7 +198,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedErrors:
+class LocationErrors:
     """The number of memory errors at one location, such as ``dram``."""
 
     severity: str
@@ -235,7 +235,7 @@ class MemoryHealth:
     ecc_pending: bool | None = None
     """Whether ECC will be enabled after the next restart."""
     ecc_errors: tuple[EccErrors, ...] = ()
-    placed_errors: tuple[PlacedErrors, ...] = ()
+    placed_errors: tuple[LocationErrors, ...] = ()
     sram_errors: tuple[ErrorCount, ...] = ()
     """Uncorrected errors in the lifetime of the GPU."""
     sram_threshold_exceeded: bool | None = None
@@ -312,7 +312,7 @@ class MigInstance:
     bar1_used_bytes: int | None = None
     bar1_total_bytes: int | None = None
     """BAR1 memory; compute instances of one GPU instance share it."""
-    placed_errors: tuple[PlacedErrors, ...] = ()
+    placed_errors: tuple[LocationErrors, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

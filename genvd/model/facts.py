@@ -22,7 +22,7 @@ CONTEXT_TYPES: tuple[ContextType, ...] = get_args(ContextType)
 
 
 @dataclass(frozen=True, slots=True)
-class MigPlace:
+class MigInstanceId:
     """A MIG device, identified by the driver's instance numbers."""
 
     gpu_instance: int
@@ -52,7 +52,7 @@ class Context:
     """Share of the GPU's SM time since the previous collection, 0 to 1; None if the driver does not report it."""
     works_beside: bool = False
     """Whether it encoded or decoded video, or read or wrote GPU memory, according to the driver."""
-    mig_place: MigPlace | None = None
+    mig_place: MigInstanceId | None = None
     """The MIG device that it uses; None without MIG, or if the driver does not report it."""
     engines: EngineShares = EngineShares()
 

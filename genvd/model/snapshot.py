@@ -14,7 +14,7 @@ from genvd.model.facts import (
     ContextType,
     EngineShares,
     HostMemory,
-    MigPlace,
+    MigInstanceId,
     UnknownEnvironment,
 )
 
@@ -33,7 +33,7 @@ class DeviceUse:
     """Share of the GPU's SM time since the previous collection, 0 to 1."""
     works_beside: bool = False
     """As in :class:`Context`: work that may use no SM time."""
-    mig_places: tuple[MigPlace, ...] = ()
+    mig_places: tuple[MigInstanceId, ...] = ()
     """The MIG devices that it uses, if the driver reports them."""
     engines: EngineShares = EngineShares()
     peak_memory_bytes: int | None = None
@@ -193,7 +193,7 @@ class RejectedClaims:
 
 
 @dataclass(frozen=True, slots=True)
-class UserUse:
+class UserUsage:
     """Usage of a user since the ledger was created; see docs/ledger.md."""
 
     username: str
@@ -208,7 +208,7 @@ class UserUse:
 class LedgerStatus:
     """The totals in the ledger, and its state."""
 
-    users: tuple[UserUse, ...] | None = None
+    users: tuple[UserUsage, ...] | None = None
     """In the order of arrival; None until the totals from before the start are known."""
     write_success: bool | None = None
     """Whether the last write succeeded; None if the ledger is kept in memory only."""
@@ -238,7 +238,7 @@ class ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateEnd:
+class CertificateValidity:
     """Validity of a certificate of the web configuration, in Unix time."""
 
     certificate: str
@@ -284,7 +284,7 @@ class ServiceStatus:
     interval_seconds: float | None = None
     """Between collections."""
     listening: tuple[ListenAddress, ...] = ()
-    certificate_ends: tuple[CertificateEnd, ...] = ()
+    certificate_ends: tuple[CertificateValidity, ...] = ()
     idle_grace_seconds: float = 600.0
     """Time without work after which an environment is shown as idle instead of in use."""
 

@@ -1,4 +1,4 @@
-"""What people get to see of a Snapshot, on the page and in a terminal: rows, and what is wrong in words."""
+"""The overview of a Snapshot that the page and ``top`` show: rows for the tables, and the problems as sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The machine at a glance. A part that is None is not known."""
+    """The overview of a machine. None means *not known*."""
 
     timestamp: float
     """Unix time in seconds at which the collection ended."""
@@ -27,7 +27,7 @@ class Overview:
     driver_state: str
     driver: DriverVersions | None
     problems: tuple[Problem, ...]
-    """The worst first."""
+    """Errors first."""
     devices: tuple[DeviceRow, ...] | None
     environments: tuple[EnvironmentRow, ...] | None
     users: tuple[UserRow, ...] | None
@@ -35,7 +35,7 @@ class Overview:
 
 
 def overview(snapshot: Snapshot) -> Overview:
-    """Return what people get to see of a Snapshot."""
+    """Return the overview of a Snapshot."""
     return Overview(
         timestamp=snapshot.timestamp,
         interval_seconds=snapshot.service.interval_seconds,

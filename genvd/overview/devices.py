@@ -1,4 +1,4 @@
-"""A row for each device: how it does, whose memory is on it, who holds it and what runs there."""
+"""The rows of the GPUs: load, memory by owner, attached environments and processes."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from genvd.model.device import Device, MigInstance
     from genvd.model.snapshot import Environment, Holding, Process, Snapshot
 
-_UNCLEAR = "\0"
-"""Stands for the environment of processes of which it is not known; no identifier has a NUL in it."""
+_UNKNOWN = "\0"
+"""Stands for the environment of processes whose environment is unknown. No environment ID contains a NUL."""
 
-MOST_PARTS = 8
-"""Of a device's memory, holders and processes that have a line of their own."""
+MAX_PARTS = 8
+"""Maximum number of memory parts, environments and processes that are listed per GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPart:
-    """What some have of a device's memory together."""
+    """GPU memory of one environment or user."""
 
     name: str | None
-    """Of the environment or user; None for those outside of any, or of nobody known."""
+    """Name of the environment or user; None for processes outside genv, or of an unknown user."""
     memory_bytes: int
     unclear: bool = False
-    """Whether it is of processes of which the environment is not known, which have no name together."""
+    """Whether it belongs to processes whose environment is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An environment that holds the device."""
+    """An environment to which the GPU is attached."""
 
     eid: str
     name: str | None
     username: str | None
     idle: bool
-    """Whether it is idle, and not only for a short while."""
+    """Whether it has been idle for longer than ``idle.grace``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A process on the device."""
+class RunningProcess:
+    """A process on the GPU."""
 
     pid: int
     command: str | None
@@ -56,7 +56,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device. ``None`` is *not known*."""
+    """The row of a GPU. ``None`` means *not known*."""
 
     index: int
     name: str | None
@@ -67,32 +67,32 @@ class DeviceRow:
     memory_used_bytes: int | None
     memory_total_bytes: int | None
     host_memory_used_bytes: int | None
-    """Of the host's memory, for a device that uses it as its own; else None."""
+    """Host memory in use, for a GPU that uses host memory as its own; else None."""
     host_memory_total_bytes: int | None
     orphan_bytes: int | None
-    """In use, and of no process in sight."""
+    """Memory in use that no visible process accounts for."""
     memory_by_environment: tuple[MemoryPart, ...] | None
-    """The largest first; None while the processes are not known, or what one of them has."""
+    """The largest first; None while the processes, or the memory of one of them, are unknown."""
     memory_by_user: tuple[MemoryPart, ...] | None
     temperature_celsius: float | None
     slowdown_celsius: float | None
-    """At which it slows down."""
+    """Temperature at which it slows down."""
     power_watts: float | None
     power_limit_watts: float | None
     throttled: tuple[str, ...]
-    """Reasons for which it runs slower than it could."""
+    """Active throttling reasons."""
     holders: tuple[Holder, ...] | None
     holders_total: int
-    running: tuple[Running, ...] | None
+    running: tuple[RunningProcess, ...] | None
     running_total: int
     idle_since: float | None
-    """Unix time in seconds since which all who hold it are idle; None while one of them uses it."""
+    """Unix time since which all attached environments are idle; None while one of them is in use."""
     mig_enabled: bool
     mig: tuple[MigInstance, ...]
 
 
 def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
-    """Return the devices in their order; None while they are not known."""
+    """Return the rows of the GPUs in order of their index; None while the GPUs are unknown."""
     if snapshot.devices is None:
         return None
     environments = {one.eid: one for one in snapshot.environments or ()}
@@ -123,6 +123,9 @@ def _row(
     details = device.details
     percent = device.utilization_percent
     host = snapshot.host_memory if device.shares_host_memory else None
+    memory = _memory(device, processes)
+    running = tuple(RunningProcess(one.pid, one.command, one.username) for one in processes[:MAX_PARTS])
+    holders = tuple(_holder(snapshot, holding, environments) for holding in holdings[:MAX_PARTS])
     processes_known = snapshot.processes is not None and device.processes_listed
     holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown
     return DeviceRow(
@@ -136,22 +139,16 @@ def _row(
         host_memory_used_bytes=host.total_bytes - host.available_bytes if host else None,
         host_memory_total_bytes=host.total_bytes if host else None,
         orphan_bytes=orphan_bytes,
-        memory_by_environment=_by_environment(_memory(device, processes), environments) if processes_known else None,
-        memory_by_user=_parts((p.username, amount) for p, amount in _memory(device, processes))
-        if processes_known
-        else None,
+        memory_by_environment=_by_environment(memory, environments) if processes_known else None,
+        memory_by_user=_parts((process.username, amount) for process, amount in memory) if processes_known else None,
         temperature_celsius=device.temperature_celsius,
         slowdown_celsius=next((t.celsius for t in details.thresholds if t.name == "slowdown"), None),
         power_watts=details.power_watts,
         power_limit_watts=details.power_limit_watts,
         throttled=tuple(reason.reason for reason in details.throttling if reason.active),
-        holders=tuple(_holder(snapshot, holding, environments) for holding in holdings[:MOST_PARTS])
-        if holders_known
-        else None,
+        holders=holders if holders_known else None,
         holders_total=len(holdings),
-        running=tuple(Running(process.pid, process.command, process.username) for process in processes[:MOST_PARTS])
-        if processes_known
-        else None,
+        running=running if processes_known else None,
         running_total=len(processes),
         idle_since=_idle_since(snapshot, holdings, environments) if holders_known else None,
         mig_enabled=device.mig_mode == "enabled",
@@ -164,17 +161,17 @@ def _memory(device: Device, processes: Iterable[Process]) -> list[tuple[Process,
         (process, use.memory_bytes)
         for process in processes
         for use in process.uses
-        if use.device_index == device.index and not process.gone  # what those have is of nobody
+        if use.device_index == device.index and not process.gone  # memory of ended processes has no owner
     ]
 
 
 def _by_environment(
     memory: Iterable[tuple[Process, int | None]], environments: Mapping[str, Environment]
 ) -> tuple[MemoryPart, ...] | None:
-    """Return the sums by environment; several may have one name."""
+    """Return the memory by environment. Several environments may have the same name."""
     parts = _parts(
         (
-            _UNCLEAR if policy.environment_unknown(process) else process.eid if process.eid in environments else None,
+            _UNKNOWN if policy.environment_unknown(process) else process.eid if process.eid in environments else None,
             amount,
         )
         for process, amount in memory
@@ -182,23 +179,23 @@ def _by_environment(
     named = {eid: environment.name or eid for eid, environment in environments.items()}
     return parts and tuple(
         MemoryPart(None, part.memory_bytes, unclear=True)
-        if part.name == _UNCLEAR
+        if part.name == _UNKNOWN
         else replace(part, name=named.get(part.name or "", part.name))
         for part in parts
     )
 
 
 def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart, ...] | None:
-    """Return the sums by name, of those beyond the largest together."""
+    """Return the memory by name: the largest parts, and one part with the sum of the others."""
     sums: dict[str | None, int] = defaultdict(int)
     for name, amount in amounts:
         if amount is None:
             return None
         sums[name] += amount
     parts = [MemoryPart(name, amount) for name, amount in sorted(sums.items(), key=lambda item: -item[1])]
-    if len(parts) > MOST_PARTS:
-        rest = sum(part.memory_bytes for part in parts[MOST_PARTS - 1 :])
-        parts[MOST_PARTS - 1 :] = [MemoryPart(RESERVED, rest)]
+    if len(parts) > MAX_PARTS:
+        rest = sum(part.memory_bytes for part in parts[MAX_PARTS - 1 :])
+        parts[MAX_PARTS - 1 :] = [MemoryPart(RESERVED, rest)]
     return tuple(parts)
 
 

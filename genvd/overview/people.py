@@ -1,4 +1,4 @@
-"""A row for each environment, each user and each GPU process."""
+"""The rows of the environments, users and GPU processes."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from genvd.model.facts import ContextType
     from genvd.model.snapshot import Environment, Process, Snapshot, User
 
-_CONTAINER_CHARACTERS = 12
-"""Of a container's identifier, as other tools show it."""
+_CONTAINER_ID_LENGTH = 12
+"""Container IDs are cut to this length, as other tools do."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRow:
-    """An active environment. ``None`` is *not known*."""
+    """The row of an active environment. ``None`` means *not known*."""
 
     eid: str
     name: str | None
     username: str | None
     devices: tuple[int, ...]
-    """Indices of those that it holds."""
+    """Indices of the attached GPUs."""
     processes: int | None
     memory_bytes: int | None
     memory_limit_bytes: int | None
-    """On each device, or on that where it is least; None where it may have all."""
+    """Limit per GPU; the lowest one if they differ. None without a limit."""
     utilization: float | None
-    """Mean share of the SM time of the devices that it holds or uses, 0 to 1."""
+    """Mean share of the SM time of the GPUs that it has attached or uses, 0 to 1."""
     idle_since: float | None
-    """Unix time in seconds; None while it is in use, see :func:`idle_seconds`, or if it holds nothing."""
+    """Unix time; None while it is in use (see :func:`idle_seconds`) or has no GPU attached."""
     created: float | None
     """Unix time in seconds."""
     violations: tuple[str, ...]
@@ -41,51 +41,51 @@ class EnvironmentRow:
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """Somebody with an environment, or with a process that computes outside of any. ``None`` is *not known*."""
+    """The row of a user with an environment or with a process outside genv. ``None`` means *not known*."""
 
     username: str
     environments: int
     devices: tuple[int, ...]
     processes: int | None
-    """On GPUs, within environments and outside."""
+    """GPU processes, inside and outside genv."""
     memory_bytes: int | None
     unmanaged: int | None
-    """Of the processes, those that compute outside of any environment."""
+    """Number of processes that compute outside genv."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """A GPU process. ``None`` is *not known*."""
+    """The row of a GPU process. ``None`` means *not known*."""
 
     pid: int
     command: str | None
     username: str | None
     eid: str | None
     environment: str | None
-    """Its name, or its identifier where it has none."""
+    """Name of the environment, or its ID if it has no name."""
     devices: tuple[int, ...]
     memory_bytes: int | None
     utilization: float | None
-    """Mean share of the SM time of its devices, 0 to 1."""
+    """Mean share of the SM time of its GPUs, 0 to 1."""
     type: ContextType
     started: float | None
     """Unix time in seconds."""
     started_by: str | None
-    """Such as ``container 12ab34cd`` or ``slurm 4711``."""
+    """For example ``container 12ab34cd`` or ``slurm 4711``."""
     unmanaged: bool | None
 
 
 def idle_seconds(snapshot: Snapshot, environment: Environment) -> float | None:
-    """Return for how long an environment is idle; None while it is in use.
+    """Return how long an environment has been idle; None while it is in use.
 
-    Who has not worked for a short while is in use all the same: programs load data, and people read what came out.
+    A short time without work (``idle.grace``) counts as in use: programs load data, and users read results.
     """
     seconds = environment.idle_seconds
     return seconds if seconds and seconds >= snapshot.service.idle_grace_seconds else None
 
 
 def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
-    """Return the active environments; None while they are not known."""
+    """Return the rows of the active environments; None while they are unknown."""
     if snapshot.environments is None:
         return None
     broken: dict[str, list[str]] = defaultdict(list)
@@ -115,7 +115,7 @@ def _environment(snapshot: Snapshot, environment: Environment, violations: tuple
 
 
 def user_rows(snapshot: Snapshot) -> tuple[UserRow, ...] | None:
-    """Return the users by name; None while they are not known."""
+    """Return the rows of the users by name; None while the environments are unknown."""
     if snapshot.environments is None:
         return None
     by_name: dict[str, list[Process]] = defaultdict(list)
@@ -154,7 +154,7 @@ def _user(
 
 
 def process_rows(snapshot: Snapshot) -> tuple[ProcessRow, ...] | None:
-    """Return the GPU processes by pid; None while they are not known."""
+    """Return the rows of the GPU processes by pid; None while they are unknown."""
     if snapshot.processes is None:
         return None
     environments = {environment.eid: environment for environment in snapshot.environments or ()}
@@ -189,7 +189,7 @@ def _process(process: Process, environment: Environment | None, unmanaged: bool 
 def _started_by(process: Process) -> str | None:
     identifier = process.cgroup or ""
     if process.cgroup_kind == "container":
-        identifier = identifier[:_CONTAINER_CHARACTERS]
+        identifier = identifier[:_CONTAINER_ID_LENGTH]
     return f"{process.cgroup_kind} {identifier}".strip() if process.cgroup_kind else None
 
 

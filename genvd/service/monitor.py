@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from genvd.collectors.registry import Collectors
     from genvd.config.schema import Config
     from genvd.metrics.samples import Family
-    from genvd.model.snapshot import CertificateEnd, ListenAddress, Snapshot
+    from genvd.model.snapshot import CertificateValidity, ListenAddress, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Monitor:
         """Whether the web configuration was valid when it was last read."""
         self.listening: tuple[ListenAddress, ...] = ()
         """The configured addresses, and whether they are served."""
-        self.certificate_ends: tuple[CertificateEnd, ...] = ()
+        self.certificate_ends: tuple[CertificateValidity, ...] = ()
         """The expiry of the certificates in use."""
         self._published: bool | None = None
         self._errors = ErrorLog(log)

@@ -18,7 +18,7 @@ from genvd.web.tls import Tls, TlsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genvd.model.snapshot import CertificateEnd
+    from genvd.model.snapshot import CertificateValidity
 
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Policy:
     rate_limiter: RateLimiter | None = None
 
     @property
-    def certificate_ends(self) -> tuple[CertificateEnd, ...]:
+    def certificate_ends(self) -> tuple[CertificateValidity, ...]:
         """When certificates are valid; see :class:`genvd.web.tls.Tls`."""
         return self.tls.certificate_ends if self.tls else ()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from genvd.common import files
 from genvd.common.files import UnsuitableFileError
 from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
-from genvd.model.snapshot import CertificateEnd
+from genvd.model.snapshot import CertificateValidity
 from genvd.web.certificate_dates import validity
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Tls:
         """How strictly client certificates are checked; 0 for not at all."""
         self.checks_sans = settings.allowed_sans is not None
         """Whether only client certificates with certain names are taken."""
-        self.certificate_ends: tuple[CertificateEnd, ...] = ()
+        self.certificate_ends: tuple[CertificateValidity, ...] = ()
         """When the certificates are valid, ``server`` and ``client_ca``."""
         self.labels: dict[str, str] = {}
         """What each of them is called in messages."""
@@ -85,7 +85,7 @@ class Tls:
     def _store_validity(self, name: str, pem: Pem, content: bytes) -> None:
         """Keep when certificates are valid, if they say it."""
         if times := validity(content):
-            end = CertificateEnd(name, times.not_after, times.not_before, times.all_begun)
+            end = CertificateValidity(name, times.not_after, times.not_before, times.all_begun)
             self.certificate_ends += (end,)
             self.labels[name] = _label(pem)
 

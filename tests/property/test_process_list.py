@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvd.collectors.nvml.process_list import RunningProcess, _decode
-from genvd.model.facts import MigPlace
+from genvd.model.facts import MigInstanceId
 
 # As nvml.h has them (nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t), and as that of driver 535.43 had the last.
 SHORT, NORMAL, LONG = struct.Struct("=I4xQ"), struct.Struct("=I4xQII"), struct.Struct("=I4xQIIQ")
@@ -28,7 +28,7 @@ def buffer(written: bytes, spare: int) -> bytes:
 
 
 def expected(entries: list[tuple[int, int]], instance: int = NO_INSTANCE) -> list[RunningProcess]:
-    place = None if instance == NO_INSTANCE else MigPlace(instance, instance)
+    place = None if instance == NO_INSTANCE else MigInstanceId(instance, instance)
     return [RunningProcess(pid, None if memory == NOT_AVAILABLE else memory, place) for pid, memory in entries]
 
 

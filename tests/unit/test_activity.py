@@ -6,7 +6,7 @@ import pytest
 
 from genvd.analysis import activity
 from genvd.model.device import Activity, Device, MigInstance
-from genvd.model.facts import Attachment, MigPlace
+from genvd.model.facts import Attachment, MigInstanceId
 from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Holding, Process
 
 NO = DeviceUse(0, 10, utilization=0.0)
@@ -60,13 +60,13 @@ def holding(machine: Device | None, *uses: DeviceUse) -> Holding:
         (device(processes_listed=False, utilization_percent=90), (), None, None),
         (device(processes_listed=False), (SOME,), True, None),
         (device(up=False), (NO,), None, 0.0),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(1, 0),)),), True, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0),)),), False, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(3, 0),)),), True, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(4, 0),)),), None, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(5, 0),)),), None, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0), MigPlace(1, 0))),), True, None),
-        (PARTED, (DeviceUse(0, 9, mig_places=(MigPlace(2, 0),)), UNTOLD), None, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(1, 0),)),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(2, 0),)),), False, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(3, 0),)),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(4, 0),)),), None, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(5, 0),)),), None, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(2, 0), MigInstanceId(1, 0))),), True, None),
+        (PARTED, (DeviceUse(0, 9, mig_places=(MigInstanceId(2, 0),)), UNTOLD), None, None),
         (PARTED, (UNTOLD,), None, None),
         (PARTED, (), False, 0.0),
         (None, (NO,), None, None),

@@ -25,7 +25,7 @@ from genvd.ledger.pending import __doc__ as pending_documentation
 from genvd.ledger.store import HOUR, Store, StoredState
 from genvd.ledger.writer import WriterSettings
 from genvd.metrics.limits import Limits
-from genvd.model.snapshot import LedgerStatus, Snapshot, UserUse
+from genvd.model.snapshot import LedgerStatus, Snapshot, UserUsage
 from tests.support.exported import exported
 from tests.support.ledger import GPU, NOW, SERVICE, config, new_pending, snapshot, write
 
@@ -152,7 +152,7 @@ def test_totals_are_unknown_until_the_file_is_read() -> None:
 
 
 def test_unknown_amounts_have_no_series() -> None:
-    status = LedgerStatus((UserUse("alice", 5.0), UserUse("bob", 1.0, 0.0, 1.0, 2.5)), None, None)
+    status = LedgerStatus((UserUsage("alice", 5.0), UserUsage("bob", 1.0, 0.0, 1.0, 2.5)), None, None)
     series = exported(Snapshot(0.0, SERVICE, ledger=status))
     found = {
         name: {labels["username"]: value for labels, value in samples}
@@ -172,7 +172,7 @@ def test_the_sum_of_users_over_the_limit_never_goes_back() -> None:
     """Users who appear later do not change who has series of their own."""
     last = 0.0
     for there in range(1, 8):
-        users = tuple(UserUse(f"u{9 - number}", 10.0 + there) for number in range(there))
+        users = tuple(UserUsage(f"u{9 - number}", 10.0 + there) for number in range(there))
         machine = Snapshot(0.0, SERVICE, ledger=LedgerStatus(users))
         series = exported(machine, Limits(0, 3, 0))
         samples = {labels["username"]: value for labels, value in series["genv_user_allocated_device_seconds_total"]}

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from genvd.model.device import Board, Device
-from genvd.model.snapshot import CertificateEnd, ServiceStatus, Snapshot
+from genvd.model.snapshot import CertificateValidity, ServiceStatus, Snapshot
 from genvd.overview import overview
 
 GIB = 2**30
@@ -35,7 +35,7 @@ def test_advice_names_the_file_of_the_device_and_none_where_it_is_not_known(
 
 @pytest.mark.parametrize(("now", "wrong"), [(5.0, "is not valid before"), (15.0, None), (20.0, "expired on 1970")])
 def test_a_certificate_is_a_problem_before_and_after_its_time(now: float, wrong: str | None) -> None:
-    certificates = (CertificateEnd("server", 20.0, 5.0, 10.0), CertificateEnd("client_ca", 20.0, 5.0, 10.0))
+    certificates = (CertificateValidity("server", 20.0, 5.0, 10.0), CertificateValidity("client_ca", 20.0, 5.0, 10.0))
     service = ServiceStatus("1", "live", "3", "13", certificate_ends=certificates)
     found = [one.summary for one in overview(Snapshot(now, service, devices=(), processes=())).problems]
     assert [one for one in found if "certificate" in one] == [one for one in found if wrong and wrong in one]

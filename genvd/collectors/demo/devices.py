@@ -18,18 +18,18 @@ from genvd.model.device import (
     Fabric,
     FabricProblem,
     Fan,
+    LocationErrors,
     MemoryHealth,
     MigInstance,
     NvLink,
     PcieThroughput,
     PipeActivity,
-    PlacedErrors,
     Sessions,
     Threshold,
     Throttling,
     XidErrors,
 )
-from genvd.model.facts import EngineShares, MigPlace
+from genvd.model.facts import EngineShares, MigInstanceId
 
 if TYPE_CHECKING:
     import random
@@ -97,9 +97,9 @@ def watts(load: float) -> float:
     return min(_LIMIT_WATTS, _IDLE_WATTS + (_BUSY_WATTS - _IDLE_WATTS) * load)
 
 
-def mig_place(index: int, devices: int) -> MigPlace | None:
+def mig_place(index: int, devices: int) -> MigInstanceId | None:
     """Return the MIG device in which all processes of a GPU run; None if it has none."""
-    return MigPlace(1, 0) if has_mig(index, devices) else None
+    return MigInstanceId(1, 0) if has_mig(index, devices) else None
 
 
 def has_mig(index: int, devices: int) -> bool:
@@ -209,7 +209,7 @@ def _current_model(index: int, load: float, celsius: float, used: int, counters:
             ),
             ecc_pending=True,
             placed_errors=tuple(
-                PlacedErrors(
+                LocationErrors(
                     severity,
                     scope,
                     location,
@@ -367,5 +367,5 @@ def _mig_instance(index: int, number: int, used: int, load: float) -> MigInstanc
         activity=_activity(load if own else 0.0),
         bar1_used_bytes=2**20,
         bar1_total_bytes=64 * 2**30,
-        placed_errors=(PlacedErrors("uncorrected", "volatile", "sram", 0),),
+        placed_errors=(LocationErrors("uncorrected", "volatile", "sram", 0),),
     )

@@ -9,7 +9,7 @@ import pynvml
 from genvd.collectors.nvml.bounds import within
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import repair_status, retired_pages, sram_errors, unrepairable_memory
-from genvd.model.device import Banks, EccErrors, ErrorCount, MemoryHealth, PlacedErrors
+from genvd.model.device import Banks, EccErrors, ErrorCount, LocationErrors, MemoryHealth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,7 +83,7 @@ def _ecc_errors(device: DeviceQuery) -> tuple[EccErrors, ...]:
     return tuple(EccErrors(*which, count) for which, count in counts.items())
 
 
-def read_placed_errors(device: DeviceQuery, wanted: Iterable[tuple[str, str, str]]) -> tuple[PlacedErrors, ...]:
+def read_placed_errors(device: DeviceQuery, wanted: Iterable[tuple[str, str, str]]) -> tuple[LocationErrors, ...]:
     """Return error counts by memory location. GPU generations differ in their locations.
 
     Args:
@@ -91,7 +91,7 @@ def read_placed_errors(device: DeviceQuery, wanted: Iterable[tuple[str, str, str
         wanted: severity, scope and location of each.
     """
     counts = device.call_each(pynvml.nvmlDeviceGetMemoryErrorCounter, {one: _PLACES[one] for one in wanted}, "errors")
-    return tuple(PlacedErrors(*which, count) for which, count in counts.items())
+    return tuple(LocationErrors(*which, count) for which, count in counts.items())
 
 
 def _retired_pages(device: DeviceQuery, cause: int, about: str) -> int | None:

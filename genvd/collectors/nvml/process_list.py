@@ -19,7 +19,7 @@ import pynvml
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.errors import NOT_SUPPORTED
 from genvd.collectors.nvml.extra_calls import function
-from genvd.model.facts import MigPlace
+from genvd.model.facts import MigInstanceId
 
 if TYPE_CHECKING:
     from genvd.common.error_log import ErrorLog
@@ -55,7 +55,7 @@ class RunningProcess(NamedTuple):
 
     pid: int
     memory_bytes: int | None
-    mig_place: MigPlace | None = None
+    mig_place: MigInstanceId | None = None
     """Its MIG device; None without MIG, or if unknown."""
 
 
@@ -153,8 +153,8 @@ def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:
     ]
 
 
-def _mig_place(instances: tuple[int, ...]) -> MigPlace | None:
-    return None if not instances or _NO_INSTANCE in instances else MigPlace(*instances)
+def _mig_place(instances: tuple[int, ...]) -> MigInstanceId | None:
+    return None if not instances or _NO_INSTANCE in instances else MigInstanceId(*instances)
 
 
 def _layout(raw: bytes, count: int) -> struct.Struct:
