@@ -232,16 +232,16 @@ def _environment_use(
 
 def _uses_by_environment(processes: Iterable[Process]) -> _Uses:
     """Return the device uses of all processes that name an environment."""
-    found: _Uses = defaultdict(list)
+    uses: _Uses = defaultdict(list)
     for process in processes:
         if process.eid is not None:
             for use in process.uses:
-                found[process.eid, use.device_index].append(use)
-    return found
+                uses[process.eid, use.device_index].append(use)
+    return uses
 
 
 def _first_attachments(attachments: Iterable[Attachment]) -> dict[tuple[str, int], Attachment]:
-    found: dict[tuple[str, int], Attachment] = {}
+    first: dict[tuple[str, int], Attachment] = {}
     for attachment in attachments:
-        found.setdefault((attachment.eid, attachment.device_index), attachment)
-    return found
+        first.setdefault((attachment.eid, attachment.device_index), attachment)
+    return first

@@ -56,13 +56,13 @@ def processes(
     active = {one.record.eid: one for one in owned}
     accounts = accounts or ownership.NO_ACCOUNTS
     unknown = ProcessOwner(environment_unknown="not_visible")
-    found, rejections = [], []
+    joined, rejections = [], []
     for pid in sorted(uses):
         owner = facts.owners.get(pid, unknown)
         eid, rejection = ownership.resolve_environment(pid, owner, active)
         if rejection:
             rejections.append(rejection)
-        found.append(
+        joined.append(
             Process(
                 pid=pid,
                 uses=tuple(_join_contexts(index, own) for index, own in sorted(uses[pid].items())),
@@ -77,7 +77,7 @@ def processes(
                 environment_unknown=owner.environment_unknown,
             )
         )
-    return tuple(found), tuple(rejections)
+    return tuple(joined), tuple(rejections)
 
 
 def environments(
@@ -103,13 +103,13 @@ def environments(
         if process.eid is not None and process.compute_uses:
             pids[process.eid].append(process.pid)
     possible = possible_use.computing_devices()
-    found, rejections = [], []
+    joined, rejections = [], []
     for one in owned:
         record = one.record
         username, rejection = ownership.resolve_username(one, accounts)
         if rejection:
             rejections.append(rejection)
-        found.append(
+        joined.append(
             Environment(
                 eid=record.eid,
                 uid=one.uid,
@@ -126,7 +126,7 @@ def environments(
                 claimed=record.claimed,
             )
         )
-    return tuple(found), tuple(rejections)
+    return tuple(joined), tuple(rejections)
 
 
 def users(environments: Iterable[Environment]) -> tuple[User, ...]:

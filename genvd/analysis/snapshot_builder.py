@@ -181,19 +181,19 @@ class SnapshotBuilder:
 
     def _join(self, facts: _Facts) -> _Joined:
         """Join the facts, and count the rejected claims."""
-        gpu, genv, known = facts.gpu, facts.genv, facts.processes
+        gpu, genv, process_facts = facts.gpu, facts.genv, facts.processes
         processes, rejections = None, facts.rejections
         accounts = add_record_names(facts.owned, facts.accounts)
-        if gpu and gpu.contexts is not None and known:
-            processes, more = join.processes(gpu.contexts, known, facts.owned, accounts)
+        if gpu and gpu.contexts is not None and process_facts:
+            processes, more = join.processes(gpu.contexts, process_facts, facts.owned, accounts)
             rejections += more
         devices = gpu.devices if gpu else None
         processes = self._peaks.add_process_peaks(processes, devices)
         unseen = self._unseen_memory(facts, processes)
-        if not genv or not known:
+        if not genv or not process_facts:
             return _Joined(processes, unseen_memory=unseen)
         unseen_devices = frozenset(one.device_index for one in unseen)
-        possible = possible_use(processes or (), known, facts.owned, facts.accounts, unseen_devices)
+        possible = possible_use(processes or (), process_facts, facts.owned, facts.accounts, unseen_devices)
         environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
         holdings, uncertain = facts.uncertain.split_holdings(environments, holdings)
@@ -204,16 +204,16 @@ class SnapshotBuilder:
         self._claims.update(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(one for one in environments if one.named)
         holders_unknown = facts.uncertain.uncertain_devices(environments)
-        if not known.sees_machine:
+        if not process_facts.sees_machine:
             holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)
         return _Joined(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
 
     def _unseen_memory(self, facts: _Facts, processes: tuple[Process, ...] | None) -> tuple[UnseenMemory, ...]:
-        gpu, known = facts.gpu, facts.processes
-        if gpu is None or known is None or processes is None:
+        gpu, process_facts = facts.gpu, facts.processes
+        if gpu is None or process_facts is None or processes is None:
             return ()
-        all_seen = known.all_seen and known.sees_machine
-        return self._orphan_memory.update(gpu.devices, processes, known.live_pids, all_seen=all_seen)
+        all_seen = process_facts.all_seen and process_facts.sees_machine
+        return self._orphan_memory.update(gpu.devices, processes, process_facts.live_pids, all_seen=all_seen)
 
 
 @dataclass(frozen=True, slots=True)

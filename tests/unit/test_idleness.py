@@ -30,7 +30,7 @@ def moment(at: float, wall: float | None = None) -> Moment:
 def seconds(
     clock: IdleClock, at: float, *holdings: Holding, wall: float | None = None, created: float | None = NOW - 900
 ) -> float | None:
-    """Return for how long the environment is idle, so many seconds after the first look."""
+    """Return the idle seconds of the environment ``at`` seconds after the first collection."""
     idle = clock.update([environment(created=created)], holdings, 500.0 + at, moment(at, wall))
     return idle.get("a")
 

@@ -152,7 +152,7 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
     gpus, genv = Gpus(), Genv()
     builder = SnapshotBuilder(Collectors("live", gpus, genv, Command(), Processes(), Accounts()), timeout=10.0)
 
-    def look() -> Snapshot:
+    def build() -> Snapshot:
         return builder.build(ServiceStatus("1", "live", "3", "13"))
 
     def on(first: int, second: int) -> tuple[Context, ...]:
@@ -160,12 +160,12 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
 
     genv.attachments = attached("1", 1), attached("2", 2)
     gpus.contexts = on(1, 2)
-    before = look()
+    before = build()
     assert {broken for _, _, broken in policy.all_violations(before)} == {False}
     assert [len(row.holders or ()) for row in overview(before).devices or ()] == [0, 1, 1]
 
     gpus.present, gpus.contexts = devices(B, C), on(0, 1)
-    moved = look()
+    moved = build()
     assert {broken for _, _, broken in policy.all_violations(moved)} == {None}
     assert moved.holdings == () and moved.holders_unknown == (0, 1)
     assert [environment.idle_seconds for environment in moved.environments or ()] == [None, None]
@@ -177,7 +177,7 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
     assert not any(use.allocated for use in accounting.count(observe(moved), 30.0, 60.0).values())
 
     genv.attachments = attached("1", 0, 9.0), attached("2", 2)
-    again = look()
+    again = build()
     assert {environment.eid: broken for environment, _, broken in policy.all_violations(again)} == {
         "1": False,
         "2": None,
@@ -186,7 +186,7 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
     assert again.holders_unknown == (1,)
 
     gpus.present, gpus.contexts, genv.attachments = devices(A, B, C), on(1, 2), (attached("1", 1), attached("2", 2))
-    back = look()
+    back = build()
     assert {broken for _, _, broken in policy.all_violations(back)} == {False}
     assert [environment.idle_seconds for environment in back.environments or ()] == [0, 0]
 
