@@ -146,7 +146,7 @@ class SnapshotBuilder:
         self._idle_clock.restore(state.last_work)
         self._first_seen.restore(state.times)
         self._renumbering.restore(state.attachments)
-        self._last_uuids.recall(Identity(one.uuid, one.pci_bus_id) for one in state.attachments)
+        self._last_uuids.restore(Identity(one.uuid, one.pci_bus_id) for one in state.attachments)
         self._known_accounts.restore(state.accounts)
 
     def reset_first_seen(self) -> None:
@@ -160,7 +160,7 @@ class SnapshotBuilder:
         self._genv.start(None, deadline)
         self._genv_command.start(None, deadline)
         gpu, gpu_status = self._gpus.result()
-        gpu = replace(gpu, devices=self._last_uuids.take(gpu.devices)) if gpu else None
+        gpu = replace(gpu, devices=self._last_uuids.add_uuids(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.result()
         # Before the times are corrected, because the original ones distinguish an attachment from a later one.
         uncertain = self._renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN

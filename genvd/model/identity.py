@@ -68,13 +68,13 @@ class LastUuids:
     def __init__(self) -> None:
         self._uuids: dict[str, str] = {}
 
-    def recall(self, devices: Iterable[Identity]) -> None:
+    def restore(self, devices: Iterable[Identity]) -> None:
         """Add identities from before the restart; newer ones take precedence."""
         for uuid, address in devices:
             if uuid is not None and address is not None and len(self._uuids) < MAX_ADDRESSES:
                 self._uuids.setdefault(address, uuid)
 
-    def take(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    def add_uuids(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
         """Record the UUIDs. Return the GPUs; one without a UUID gets the last one at its address."""
         known = identities(devices)
         for uuid, address in known.values():

@@ -193,10 +193,10 @@ def test_nobody_is_accused_or_charged_after_a_renumbering() -> None:
 
 def test_a_missing_uuid_is_that_of_the_last_device_at_the_pci_address() -> None:
     last = LastUuids()
-    last.recall([Identity(*A), Identity("GPU-old", "2:00"), Identity(None, "3:00")])
+    last.restore([Identity(*A), Identity("GPU-old", "2:00"), Identity(None, "3:00")])
 
     def uuids(*present: tuple[str | None, str | None]) -> list[str | None]:
-        return [device.uuid for device in last.take(devices(*present))]
+        return [device.uuid for device in last.add_uuids(devices(*present))]
 
     assert uuids((None, "1:00"), B, (None, "3:00"), (None, None)) == ["GPU-a", "GPU-b", None, None]
     assert uuids((None, "1:00"), (None, "2:00")) == ["GPU-a", "GPU-b"]
