@@ -6,8 +6,12 @@ All amounts are whole milliseconds and millijoules, so sums are exact. ``None`` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,7 @@ class Total:
 
     def plus(self, other: Total) -> Total:
         """Return the sum of the two."""
-        return Total(
-            self.uid if self.uid is not None else other.uid,
-            self.allocated + other.allocated,
-            add_known(self.active, other.active),
-            add_known(self.idle, other.idle),
-            add_known(self.energy, other.energy),
-        )
+        return self._combine(other, add_known)
 
     def times(self, factor: int) -> Total:
         """Return each amount multiplied by the factor."""
@@ -103,23 +101,15 @@ class Total:
 
     def minimum(self, other: Total) -> Total:
         """Return the smaller one of each amount; unknown if one of the two is unknown."""
-        return Total(
-            self.uid,
-            min(self.allocated, other.allocated),
-            _minimum(self.active, other.active),
-            _minimum(self.idle, other.idle),
-            _minimum(self.energy, other.energy),
-        )
+        return self._combine(other, _minimum)
 
     def maximum(self, other: Total) -> Total:
         """Return the larger one of each amount; if only one is known, that one."""
-        return Total(
-            self.uid,
-            max(self.allocated, other.allocated),
-            _maximum(self.active, other.active),
-            _maximum(self.idle, other.idle),
-            _maximum(self.energy, other.energy),
-        )
+        return self._combine(other, _maximum)
+
+    def _combine(self, other: Total, function: Callable[[int | None, int | None], int | None]) -> Total:
+        allocated, *rest = map(function, self.amounts, other.amounts)
+        return Total(self.uid if self.uid is not None else other.uid, allocated or 0, *rest)
 
 
 UsageKey = tuple[Consumer, str]

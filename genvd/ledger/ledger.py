@@ -85,7 +85,7 @@ class Ledger:
         if writer is not None and self._pending.capped:
             writer.request_write()
         return LedgerStatus(
-            None if totals is None else tuple(_user_use(name, total) for name, total in totals.items() if name),
+            None if totals is None else tuple(_user_usage(name, total) for name, total in totals.items() if name),
             writer.write_success if writer else None,
             writer.last_write_timestamp if writer else None,
         )
@@ -110,7 +110,7 @@ def directory_for(config: Config, mode: str) -> Path | None:
     return config.ledger_directory if mode == "demo" else ledger_directory(config)
 
 
-def _user_use(username: str, total: Total) -> UserUsage:
+def _user_usage(username: str, total: Total) -> UserUsage:
     return UserUsage(
         username,
         total.allocated / 1000,
