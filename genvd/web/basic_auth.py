@@ -143,7 +143,7 @@ class PasswordChecker:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._queue:
-            entry = self._queue.take()
+            entry = self._queue.pop()
             outcome, seconds = await loop.run_in_executor(self._executor, self._check, entry.credentials)
             _resolve(entry, outcome)
             if outcome is not Outcome.RIGHT:

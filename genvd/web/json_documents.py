@@ -1,4 +1,4 @@
-"""The JSON documents that are made of a tick: the Snapshot for programs, and what the page shows."""
+"""The JSON documents of a collection: the Snapshot (/api/v1/snapshot), and the data of the page (/page/data.json)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _DIGITS = {"utilization": 3, "memory": 3, "temperature": 1, "power": 1}
 
 
 def snapshot_document(snapshot: Snapshot, history: History) -> bytes:
-    """Return the Snapshot."""
+    """Return the Snapshot as JSON."""
     return snapshot_json.dump(snapshot)
 
 
 def page_data(snapshot: Snapshot, history: History) -> bytes:
-    """Return the overview with the last hour of each device, up to now.
+    """Return the overview, with the last hour of each GPU.
 
-    The last point of an hour is the mean since it began, so what is shown beside the curve would be elsewhere.
+    The current values are appended to the history, whose last point is a mean and would differ from the number shown.
     """
     shown = dataclasses.asdict(overview(snapshot))
     keys = device_keys(snapshot.devices or ())

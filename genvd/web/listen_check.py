@@ -1,4 +1,4 @@
-"""Whether a monitor that runs could listen elsewhere, seen from another process, before it is told to."""
+"""Checks from another process whether a running monitor could listen on a new address, before it is told to reload."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 
 def find_listen_problem(pid: int, name: str, port: int) -> str | None:
-    """Return why the monitor with this pid could not listen there; None if it could, or that is not known.
+    """Return why the monitor with this pid cannot listen on an address; None if it can, or if that cannot be checked.
 
-    What it listens on already is no obstacle to it. The port is taken for an instant where it is free.
+    Addresses on which the monitor itself listens do not count as in use. A free port is bound for an instant.
     """
     try:
-        if b"LISTEN_FDS=" in Path(f"/proc/{pid}/environ").read_bytes():  # the socket unit decides
+        if b"LISTEN_FDS=" in Path(f"/proc/{pid}/environ").read_bytes():  # its socket unit sets the address
             return None
         own = _listeners(_connections(psutil.Process(pid)), port)
     except (OSError, psutil.Error):
@@ -39,19 +39,19 @@ def find_listen_problem(pid: int, name: str, port: int) -> str | None:
 
 
 def _connections(process: psutil.Process) -> Any:
-    """Return its TCP sockets. The method was renamed in psutil 6.0."""
+    """Return the TCP sockets of a process. psutil 6.0 renamed the method."""
     method = getattr(process, "net_connections", None) or process.connections
     return method("tcp")
 
 
 def _listeners(connections: Any, port: int) -> frozenset[str]:
-    """Return the addresses on which somebody listens at a port."""
+    """Return the addresses of the listening sockets on a port."""
     listening = (one for one in connections if one.status == psutil.CONN_LISTEN and one.laddr)
     return frozenset(one.laddr.ip for one in listening if one.laddr.port == port)
 
 
 def _is_held(name: str, port: int, others: frozenset[str]) -> bool:
-    """Tell whether listeners on these addresses leave a name no address: of localhost one is enough."""
+    """Return whether other listeners use all addresses of a host name. For localhost, one free address is enough."""
     wanted = LOOPBACK if is_localhost(name) else (_address_of(name, port),)
     return all(bool(others) if one in _WILDCARDS else bool(others & {one, *_WILDCARDS}) for one in wanted)
 

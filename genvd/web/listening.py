@@ -1,4 +1,4 @@
-"""Listening sockets: those of one server, on one address or on both loopback addresses."""
+"""The listening sockets of a server: on one address, or for localhost on both loopback addresses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BACKLOG = 1024
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 _PORTS_TRIED = 16
-"""Until one is found that is free on both loopback addresses."""
+"""Attempts to find a port that is free on both loopback addresses."""
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-"""The machine has no such address: IPv6 is switched off, or missing in the kernel."""
+"""The machine does not have the address: IPv6 is disabled, or not in the kernel."""
 
 
 class ListenError(Exception):
-    """The server cannot listen. The text is one line: the thing, the reason, the way out."""
+    """The server cannot listen on the address. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,46 +34,46 @@ class ListenSockets:
     """The listening sockets of one server, at least one. All have the same port."""
 
     name: str
-    """The address as the configuration has it."""
+    """The address from the configuration."""
     sockets: tuple[socket.socket, ...]
     taken: tuple[str, ...] = ()
-    """Loopback addresses that are missing because another program listens there."""
+    """Loopback addresses that are not served because another program listens there."""
     unavailable: tuple[str, ...] = ()
-    """Loopback addresses that are missing because the machine does not have them."""
+    """Loopback addresses that are not served because the machine does not have them."""
     carried_over: tuple[socket.socket, ...] = ()
-    """Sockets of the server before, on addresses that one of ``sockets`` has as well. The kernel gives them the
-    connections to these addresses, and closing them would reset who is just connecting, so they are served too."""
+    """Sockets of the previous server, on addresses that one of ``sockets`` includes. The kernel prefers them for new
+    connections, and closing them would reset connections that are being established, so they are served too."""
 
     @property
     def port(self) -> int:
-        """The port of the first one."""
+        """The port of the sockets."""
         return int(self.sockets[0].getsockname()[1])
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The numeric addresses."""
+        """The numeric addresses that are served."""
         return tuple(str(one.getsockname()[0]) for one in self.sockets)
 
     @property
     def all(self) -> tuple[socket.socket, ...]:
-        """All sockets that are to be served."""
+        """All sockets, with those that were carried over."""
         return self.sockets + self.carried_over
 
     def missing_address_available(self) -> bool:
-        """Tell whether the machine has an address by now that was missing. This takes two system calls for each."""
+        """Return whether the machine now has an address that was unavailable. Takes two system calls for each."""
         return any(_is_here(address) for address in self.unavailable)
 
     def same_addresses(self, other: ListenSockets) -> bool:
-        """Tell whether both serve the same addresses, and the same are missing for the same reasons."""
+        """Return whether the addresses that are served, taken and unavailable are the same."""
         return (self.addresses, self.taken, self.unavailable) == (other.addresses, other.taken, other.unavailable)
 
-    def find(self, place: tuple[object, ...]) -> socket.socket | None:
-        """Return the socket that is bound to this address and port, if any."""
-        return next((one for one in self.all if one.getsockname() == place), None)
+    def find(self, address: tuple[object, ...]) -> socket.socket | None:
+        """Return the socket that is bound to this socket address, if any."""
+        return next((one for one in self.all if one.getsockname() == address), None)
 
     @contextmanager
     def allow_reuse(self) -> Iterator[None]:
-        """Let this process listen on the same port on a wider or narrower address meanwhile."""
+        """Allow this process to bind the same port on a wildcard or specific address within the context."""
         self._share(1)
         try:
             yield
@@ -91,7 +91,7 @@ class ListenSockets:
 
 
 def _is_here(address: str) -> bool:
-    """Tell whether the machine has an address, by a port of its own, which nobody else can hold."""
+    """Return whether the machine has an address, by binding an ephemeral port on it."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.bind((address, 0))
@@ -101,7 +101,7 @@ def _is_here(address: str) -> bool:
 
 
 def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
-    """Return the sockets that somebody else opened as those of a server; None if none of them is of IP."""
+    """Return the IP sockets that systemd passed to this process; None if there are none."""
     found = tuple(one for one in sockets if one.family in (socket.AF_INET, socket.AF_INET6))
     if not found:
         return None
@@ -110,20 +110,20 @@ def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
 
 
 def listen(name: str, port: int, existing: ListenSockets | None = None) -> ListenSockets:
-    """Return listening sockets.
+    """Open listening sockets.
 
     Args:
-        name: a name or a numeric address, IPv4 or IPv6; localhost for both loopback addresses, of which one is enough.
-        port: 0 for one that is free.
-        existing: what this process listens on already. A socket of it that is bound to the same address and port is
-            used again, with the connections that wait in it.
+        name: a host name or an IPv4 or IPv6 address; localhost for both loopback addresses, of which one must be free.
+        port: the port; 0 for any free one.
+        existing: the current sockets of this process. Those with the same address and port are used again, with the
+            connections that wait in them.
 
     Raises:
-        ListenError: the address is not one of this machine, or the port is taken or not allowed.
+        ListenError: the machine does not have the address, or the port is in use or not permitted.
     """
     if not is_localhost(name):
-        wide = _listen_on(name, name, port, existing)
-        return ListenSockets(name, (wide,), carried_over=_covered_sockets(wide, existing) if existing else ())
+        opened = _listen_on(name, name, port, existing)
+        return ListenSockets(name, (opened,), carried_over=_covered_sockets(opened, existing) if existing else ())
     for _ in range(_PORTS_TRIED if port == 0 else 1):
         found = _listen_on_loopback(name, port, existing)
         if not found.taken or port:
@@ -134,19 +134,19 @@ def listen(name: str, port: int, existing: ListenSockets | None = None) -> Liste
     return found
 
 
-def _covered_sockets(wide: socket.socket, before: ListenSockets) -> tuple[socket.socket, ...]:
-    """Return those of the sockets of before that are on addresses which this one has as well, and on its port."""
-    address, port, *_ = wide.getsockname()
+def _covered_sockets(wildcard: socket.socket, previous: ListenSockets) -> tuple[socket.socket, ...]:
+    """Return duplicates of the previous sockets whose address and port a wildcard socket includes."""
+    address, port, *_ = wildcard.getsockname()
     if address not in _WILDCARDS:
         return ()
-    families = {wide.family}
-    if wide.family == socket.AF_INET6 and not wide.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+    families = {wildcard.family}
+    if wildcard.family == socket.AF_INET6 and not wildcard.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         families.add(socket.AF_INET)
-    places = [one.getsockname() for one in before.all]
+    addresses = [one.getsockname() for one in previous.all]
     return tuple(
         one.dup()
-        for one, place in zip(before.all, places, strict=True)
-        if one.family in families and place[1] == port and place[0] not in _WILDCARDS
+        for one, (host, its_port, *_) in zip(previous.all, addresses, strict=True)
+        if one.family in families and its_port == port and host not in _WILDCARDS
     )
 
 
@@ -190,17 +190,17 @@ def _listen_on(name: str, address: str, port: int, existing: ListenSockets | Non
             listener.close()
             raise
     except (OSError, UnicodeError) as error:
-        raise ListenError(_why_not(name, port, error)) from error
+        raise ListenError(_describe(name, port, error)) from error
     return listener
 
 
-def _why_not(address: str, port: int, error: Exception) -> str:
+def _describe(address: str, port: int, error: Exception) -> str:
     where = f"cannot listen on {address} port {port}"
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror | UnicodeError) or number == errno.EADDRNOTAVAIL:
-        return f"{where}: that is no address of this machine; choose another one with --address or listen.address"
+        return f"{where}: that is not an address of this machine; choose another one with --address or listen.address"
     if number == errno.EADDRINUSE:
-        return f"{where}: another program does; stop it, or choose another port with --port or listen.port"
+        return f"{where}: another program uses it; stop it, or choose another port with --port or listen.port"
     if number == errno.EACCES:
         return f"{where}: not permitted to this user; choose a port of 1024 or above with --port or listen.port"
     reason = os.strerror(number) if number else str(error)

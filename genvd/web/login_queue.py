@@ -1,9 +1,8 @@
-"""Who waits for a password to be checked: a bounded line for each client address.
+"""The queue of credentials whose password is to be checked, bounded for each client address.
 
-Checking a password is slow on purpose, so a flood of wrong ones has to wait, and must not make a scraper wait whose
-password is not known yet, even where both come from one address. A scraper comes back with the same credentials after
-a while. Who floods either comes back at once, or has other credentials each time. So a place in a line goes to the
-credentials that have not been credentials for the longest time since they were turned away.
+bcrypt is slow on purpose. A flood of wrong passwords must not delay a scraper whose password is not cached yet, even if
+both have the same address. A scraper comes back with the same credentials after its interval; an attacker comes back at
+once, or with different credentials each time. So credentials with the longest time since their last rejection win.
 """
 
 from __future__ import annotations
@@ -22,27 +21,27 @@ if TYPE_CHECKING:
     Waiter = asyncio.Future["Outcome"]
 
 MAX_CREDENTIALS = 16
-"""That wait in the line of one address."""
+"""Maximum number of different credentials that wait for one client address."""
 
 MAX_WAITERS = 8
-"""Requests that wait for the same credentials."""
+"""Maximum number of requests that wait for the same credentials."""
 
 _LONGEST_PAUSE = 60.0
-"""Seconds. Longer ones count alike, so that nobody gains by preparing for hours."""
+"""Seconds. Longer pauses count the same, so that preparing an attack for hours gains nothing."""
 
 
 class Outcome(enum.Enum):
-    """What became of credentials."""
+    """The result of a password check."""
 
     RIGHT = enum.auto()
     WRONG = enum.auto()
     UNCHECKED = enum.auto()
-    """There was no place in the line, or somebody else got it."""
+    """The queue was full, or other credentials took the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who somebody says to be, and the password for it."""
+    """A user name and a password, as a client sent them."""
 
     user: str
     password: bytes
@@ -50,112 +49,113 @@ class Credentials:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Credentials that are to be checked, and who waits for it."""
+    """Credentials to check, and the requests that wait for the result."""
 
     digest: bytes
-    """Of the credentials, with a key that nobody knows."""
+    """The keyed digest of the credentials."""
     credentials: Credentials
-    line: str
+    group: str
+    """The client addresses that share a queue; see :func:`client_group`."""
     pause: float = 0.0
-    """Seconds between the last time that these credentials were turned away and this one; 0 if they are new."""
+    """Seconds since these credentials were last rejected unchecked; 0 if they are new."""
     waiting: set[Waiter] = field(default_factory=set)
 
 
 class LoginQueue:
-    """The lines of all addresses. One thread at a time."""
+    """The queues of all client groups. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, dict[bytes, Entry]] = {}
+        self._groups: dict[str, dict[bytes, Entry]] = {}
         self._entries: dict[Waiter, Entry] = {}
         self._rejections = _RejectionTimes()
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._groups)
 
     def join(self, entry: Entry, waiter: Waiter) -> tuple[bool, Entry | None]:
-        """Put somebody into the line of an entry.
+        """Add a waiter for an entry, and the entry if it is new.
 
         Returns:
-            Whether there is a place, and an entry that had to leave for it, which is not checked.
+            Whether the waiter was added, and an entry that was removed unchecked to make room.
         """
-        line = self._lines.get(entry.line, {})
-        left = None
-        if same := line.get(entry.digest):
+        group = self._groups.get(entry.group, {})
+        evicted = None
+        if same := group.get(entry.digest):
             if len(same.waiting) >= MAX_WAITERS:
                 return False, None
             entry = same
         else:
             entry.pause = self._rejections.pause(entry.digest)
-            if len(line) >= MAX_CREDENTIALS:
-                left = min(line.values(), key=_pause)
-                if left.pause >= entry.pause:
+            if len(group) >= MAX_CREDENTIALS:
+                evicted = min(group.values(), key=_pause)
+                if evicted.pause >= entry.pause:
                     self._rejections.note(entry.digest)
                     return False, None
-                self._take_out(left)
-                self._rejections.note(left.digest)
-            self._lines.setdefault(entry.line, {})[entry.digest] = entry
+                self._remove(evicted)
+                self._rejections.note(evicted.digest)
+            self._groups.setdefault(entry.group, {})[entry.digest] = entry
         entry.waiting.add(waiter)
         self._entries[waiter] = entry
-        return True, left
+        return True, evicted
 
     def leave(self, waiter: Waiter) -> None:
-        """Take somebody out who has gone or waited for too long; nothing if he does not wait."""
+        """Remove a waiter that disconnected or timed out; do nothing if it does not wait."""
         entry = self._entries.pop(waiter, None)
         if entry is None:
             return
         entry.waiting.discard(waiter)
         if not entry.waiting:
-            self._take_out(entry)
+            self._remove(entry)
             self._rejections.note(entry.digest)
 
-    def take(self) -> Entry:
-        """Take out what is to be checked next; there has to be something.
+    def pop(self) -> Entry:
+        """Remove and return the next entry to check. The queue must not be empty.
 
-        Every second time, by chance, that is what comes back after the longest pause, wherever it comes from. Otherwise
-        addresses take turns, and within one chance decides: so a flood that comes back slowly does not win each time.
+        At random, half of the time this is the entry with the longest pause of all groups. Otherwise it is a random
+        entry of a random group, so that a flood that comes back slowly does not win each time.
         """
         if random.random() < 0.5:
-            entries = [entry for line in self._lines.values() for entry in line.values()]
+            entries = [entry for group in self._groups.values() for entry in group.values()]
             longest = max(map(_pause, entries))
             entry = random.choice([entry for entry in entries if entry.pause == longest])
         else:
-            entry = random.choice(list(self._lines[random.choice(list(self._lines))].values()))
-        self._take_out(entry)
+            entry = random.choice(list(self._groups[random.choice(list(self._groups))].values()))
+        self._remove(entry)
         return entry
 
-    def _take_out(self, entry: Entry) -> None:
+    def _remove(self, entry: Entry) -> None:
         for waiter in entry.waiting:
             self._entries.pop(waiter, None)
-        line = self._lines[entry.line]
-        del line[entry.digest]
-        if not line:
-            del self._lines[entry.line]
+        group = self._groups[entry.group]
+        del group[entry.digest]
+        if not group:
+            del self._groups[entry.group]
 
 
 class _RejectionTimes:
-    """When credentials were turned away unchecked the last time.
+    """The time of the last unchecked rejection of credentials.
 
-    A table of fixed size: two credentials that fall into one place make each other new, which costs an attempt.
+    A hash table of fixed size. If two credentials share a slot, the older one counts as new, which costs it an attempt.
     """
 
-    _PLACES = 1 << 17
+    _SLOTS = 1 << 17
     _TICKS = 16
-    """For each second."""
+    """Clock ticks per second."""
 
     def __init__(self) -> None:
         self._times: array[int] | None = None
 
     def note(self, digest: bytes) -> None:
-        """Note that it is now."""
+        """Record a rejection now."""
         if self._times is None:
-            self._times = array("Q", bytes(8 * self._PLACES))
-        place, mark = _place_and_mark(digest, self._PLACES)
-        self._times[place] = mark << 32 | self._now()
+            self._times = array("Q", bytes(8 * self._SLOTS))
+        slot, mark = _slot_and_mark(digest, self._SLOTS)
+        self._times[slot] = mark << 32 | self._now()
 
     def pause(self, digest: bytes) -> float:
-        """Return for how many seconds; 0 if that is not known."""
-        place, mark = _place_and_mark(digest, self._PLACES)
-        noted = self._times[place] if self._times else 0
+        """Return the seconds since the last rejection; 0 if there is none."""
+        slot, mark = _slot_and_mark(digest, self._SLOTS)
+        noted = self._times[slot] if self._times else 0
         if noted >> 32 != mark:
             return 0.0
         return min(_LONGEST_PAUSE, ((self._now() - noted) & 0xFFFFFFFF) / self._TICKS)
@@ -164,9 +164,9 @@ class _RejectionTimes:
         return int(time.monotonic() * self._TICKS) & 0xFFFFFFFF
 
 
-def _place_and_mark(digest: bytes, places: int) -> tuple[int, int]:
-    """Return where credentials are in the table, and what tells them from others there; never 0, which is nothing."""
-    return int.from_bytes(digest[:4], "big") % places, int.from_bytes(digest[4:8], "big") | 1
+def _slot_and_mark(digest: bytes, slots: int) -> tuple[int, int]:
+    """Return the slot of credentials, and a mark that distinguishes them from others there. It is never 0 (empty)."""
+    return int.from_bytes(digest[:4], "big") % slots, int.from_bytes(digest[4:8], "big") | 1
 
 
 def _pause(entry: Entry) -> float:
@@ -174,9 +174,9 @@ def _pause(entry: Entry) -> float:
 
 
 def client_group(address: str) -> str:
-    """Return in which line an address waits.
+    """Return the group of addresses that share a queue.
 
-    Whoever is on this machine has all of 127.0.0.0/8, and whoever is in an IPv6 network has many addresses of it.
+    One client can use all of 127.0.0.0/8, and many addresses of its IPv6 network.
     """
     try:
         numeric = ipaddress.ip_address(address.partition("%")[0])

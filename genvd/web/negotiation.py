@@ -1,4 +1,4 @@
-"""Choosing what to send from what a client says it accepts (RFC 9110, section 12)."""
+"""Content negotiation: chooses a media type and an encoding that the client accepts (RFC 9110, section 12)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ if TYPE_CHECKING:
 
 MAX_LIST_CHARACTERS = 1024
 MAX_LIST_ITEMS = 32
-"""Of a list that a client sends. Browsers and scrapers stay below half of either. One thread serves everybody, and
-a list as long as a head may be would take it tens of milliseconds."""
+"""Maximum size of a list in a header field. Browsers and scrapers stay below half of both. All clients share one
+thread, and it would take tens of milliseconds to parse a list as long as all header fields may be."""
 
 
 def list_items(values: Sequence[str]) -> list[str] | None:
-    """Return the items of a list-based field (RFC 9110, section 5.6.1), without the spaces around them.
-
-    None if there are more than :data:`MAX_LIST_ITEMS` of them, or more than :data:`MAX_LIST_CHARACTERS` characters.
+    """Return the items of a list-based field (RFC 9110, section 5.6.1); None if the list is too long.
 
     Args:
-        values: the values of all header fields of the name.
+        values: the values of all header fields of that name.
     """
-    length = sum(map(len, values)) + max(0, len(values) - 1)  # with the commas between the fields
+    length = sum(map(len, values)) + max(0, len(values) - 1)  # the fields are joined by commas
     if length > MAX_LIST_CHARACTERS:
         return None
     items = ",".join(values).split(",", MAX_LIST_ITEMS)
@@ -29,14 +27,14 @@ def list_items(values: Sequence[str]) -> list[str] | None:
 
 
 def preferred_media_type(accept: Sequence[str], offered: Sequence[str]) -> str:
-    """Return which of the offered media types the client likes best; the first one if it likes none or all.
+    """Return the offered media type that the client prefers; the first one if it accepts none of them.
 
-    Of what it likes alike, it wants what it names more than what it merely takes: Accept of axios is
-    ``application/json, text/plain, */*``. A list that is too long counts as none.
+    At equal weight, a type that is named wins over one that matches a wildcard: axios sends
+    ``application/json, text/plain, */*``. A list that is too long is ignored.
 
     Args:
         accept: the values of the Accept header fields.
-        offered: media types, the server's own favourite first.
+        offered: media types, the server's default first.
     """
     weights = _weights(accept)
     preferences = [(*_preference(weights, media_type), -place) for place, media_type in enumerate(offered)]
@@ -45,26 +43,26 @@ def preferred_media_type(accept: Sequence[str], offered: Sequence[str]) -> str:
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
-    """Tell whether the client takes a body compressed with gzip. A list that is too long counts as none."""
+    """Return whether the client accepts a body compressed with gzip. A list that is too long is ignored."""
     weights = dict(_weights(accept_encoding))
     return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def is_current(if_none_match: Sequence[str], tag: str) -> bool:
-    """Tell whether the client has what bears this entity tag already (RFC 9110, section 13.1.2).
+    """Return whether the client already has the version with this entity tag (RFC 9110, section 13.1.2).
 
-    A list that is too long counts as none.
+    A list that is too long is ignored.
 
     Args:
         if_none_match: the values of the If-None-Match header fields.
-        tag: the entity tag; whether any of them is weak makes no difference.
+        tag: the entity tag. Weak and strong tags are compared alike.
     """
-    had = [item.removeprefix("W/") for item in list_items(if_none_match) or ()]
-    return "*" in had or tag.removeprefix("W/") in had
+    tags = [item.removeprefix("W/") for item in list_items(if_none_match) or ()]
+    return "*" in tags or tag.removeprefix("W/") in tags
 
 
 def _preference(weights: Sequence[tuple[str, float]], media_type: str) -> tuple[float, int]:
-    """Return how much the client likes the media type, 0 to 1, and how exactly it says so; the most exact counts."""
+    """Return the weight of a media type (0 to 1) from its most specific match, and how specific the match is."""
     ranges = {media_type: 3, media_type.split("/")[0] + "/*": 2, "*/*": 1}
     matching = [(ranges[name], weight) for name, weight in weights if name in ranges]
     exactness, weight = max(matching, default=(0, 0.0))
@@ -72,7 +70,7 @@ def _preference(weights: Sequence[tuple[str, float]], media_type: str) -> tuple[
 
 
 def _weights(values: Sequence[str]) -> list[tuple[str, float]]:
-    """Return the names that header fields list, each with its weight."""
+    """Return the items of header fields, each with its weight."""
     weights = []
     for item in list_items(values) or ():
         name, *parameters = (part.strip().lower() for part in item.split(";"))

@@ -1,4 +1,4 @@
-"""A request as the pages see it, made of what h11 has read, with the limits that h11 does not know."""
+"""An HTTP request, made from an event of h11, with the limits that h11 does not enforce."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     import h11
 
 MAX_HEAD_BYTES = 16 * 1024
-"""Of the request line and the header fields together."""
+"""Maximum size of the request line and the header fields together."""
 
 MAX_FIELDS = 100
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""Characters that the value of a field must not have (RFC 9110, section 5.5); h11 lets most of them pass."""
+"""Characters that a field value must not contain (RFC 9110, section 5.5). h11 accepts most of them."""
 
 
 class BadRequestError(Exception):
-    """What came is no request that is served."""
+    """The request is not valid, or not supported."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -29,12 +29,12 @@ class BadRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Header fields in their order, the names in small letters."""
+    """Header fields in their order, with names in lower case."""
 
     fields: tuple[tuple[str, str], ...] = ()
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of all fields of a name, which is given in small letters."""
+        """Return the values of all fields with a name, which is in lower case."""
         return [value for field, value in self.fields if field == name]
 
     def __contains__(self, name: object) -> bool:
@@ -43,39 +43,40 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for."""
+    """An HTTP request."""
 
     method: str
     path: str
-    """Without the query."""
+    """The path without the query."""
     host: str | None
-    """Whom the client means to ask, with the port if it says one; None only from a client older than HTTP/1.1."""
+    """The Host field or the authority of the URL, with the port if there is one; None only in HTTP/1.0."""
     headers: Headers
     accept: tuple[str, ...]
-    """The values of all fields of that name, and so the next one."""
+    """The values of all Accept fields."""
     accept_encoding: tuple[str, ...]
+    """The values of all Accept-Encoding fields."""
 
     @property
     def has_body(self) -> bool:
-        """Whether a body comes after it, which nobody reads."""
+        """Whether a body follows, which is not read."""
         return "content-length" in self.headers or "transfer-encoding" in self.headers
 
     @property
     def from_browser(self) -> bool:
-        """Whether the header fields show that a browser asks. No scraper sends any of them."""
+        """Whether the request has header fields that only browsers send."""
         return any(name in _BROWSER_FIELDS or name.startswith("sec-fetch-") for name, _ in self.headers.fields)
 
 
 _BROWSER_FIELDS = frozenset({"origin", "referer", "accept-language"})
-"""A page can keep its browser from sending Origin and Referer, and Sec-Fetch-* (Fetch Metadata, W3C) is sent through
-TLS or to this machine only; but no page can make it leave out Accept-Language (Fetch, section 4.5)."""
+"""A page can suppress Origin and Referer, and browsers send Sec-Fetch-* (Fetch Metadata, W3C) only over TLS or to
+localhost. No page can suppress Accept-Language (Fetch, section 4.5)."""
 
 
 def from_event(event: h11.Request) -> Request:
-    """Return the request of an event of h11.
+    """Return the request in an event of h11.
 
     Raises:
-        BadRequestError: it is too large, or of another version of HTTP, or not allowed by RFC 9110 or 9112.
+        BadRequestError: the request is too large, of another HTTP version, or violates RFC 9110 or 9112.
     """
     if not event.http_version.startswith(b"1."):
         raise BadRequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
@@ -101,7 +102,7 @@ def from_event(event: h11.Request) -> Request:
 
 
 def _split(target: str) -> tuple[str, str | None]:
-    """Return the path of a request target, and the host if it is an absolute URL (RFC 9112, section 3.2.2)."""
+    """Return the path of a request target, and the host if the target is an absolute URL (RFC 9112, section 3.2.2)."""
     target = target.split("?", 1)[0]
     _, scheme_end, rest = target.partition("://")
     if not scheme_end or target.startswith("/"):

@@ -1,4 +1,4 @@
-"""From a request to the response: who may come in, how often, and what is there."""
+"""Handles a request: authentication, rate limit, and the response of the site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 32
-"""That are being rendered or wait for it. Each tick has but a handful, so this is never reached unless it hangs."""
+"""Maximum number of responses that are being rendered or wait for it. It is reached only if rendering hangs."""
 
 _METHODS = ("GET", "HEAD")
 _NOT_ALLOWED = problem(
@@ -30,15 +30,17 @@ _NOT_ALLOWED = problem(
 )
 _RETRY = (("Retry-After", "1"),)
 _TOO_MANY_REQUESTS = problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see rate_limit.", _RETRY)
-_TOO_MUCH_TO_RENDER = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too much to render. Ask again in a moment.", _RETRY)
-TOO_MANY_LOGINS = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logins at a time. Try again in a moment.", _RETRY)
+_TOO_MANY_JOBS = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many responses to render. Try again in a moment.", _RETRY)
+TOO_MANY_LOGINS = problem(
+    HTTPStatus.SERVICE_UNAVAILABLE, "Too many logins at the same time. Try again in a moment.", _RETRY
+)
 UNAUTHORIZED = problem(
     HTTPStatus.UNAUTHORIZED, headers=(("WWW-Authenticate", 'Basic realm="genv-monitor", charset="UTF-8"'),)
 )
 
 
 class RequestHandler:
-    """Answers requests in the event loop; what takes longer is done by threads."""
+    """Handles requests in the event loop, and leaves slow work to threads."""
 
     def __init__(self, site: Site, security: Security) -> None:
         self._site = site
@@ -46,7 +48,7 @@ class RequestHandler:
         self._passwords = PasswordChecker(security.basic_auth)
         self._renderer = ThreadPoolExecutor(1, "renderer")
         self._rendering: dict[Hashable, asyncio.Future[Response]] = {}
-        self._errors = ErrorLog(log)  # of the renderer's thread
+        self._errors = ErrorLog(log)  # used only in the renderer's thread
 
     async def authenticate(self, request: Request, address: str) -> Outcome:
         """Return whether a client may come in; it may have to wait until its password is checked."""
@@ -56,14 +58,14 @@ class RequestHandler:
         return await self._passwords.check(given, address) if given else Outcome.WRONG
 
     def rejection(self, outcome: Outcome) -> Response:
-        """Return the response to who may not come in."""
+        """Return the response to a request that was not authenticated."""
         limit = self._security.policy.rate_limiter
         if limit and not limit.rejected.try_acquire():
             return _TOO_MANY_REQUESTS
         return UNAUTHORIZED if outcome is Outcome.WRONG else TOO_MANY_LOGINS
 
     async def respond(self, request: Request) -> Response:
-        """Return the response to who may come in."""
+        """Return the response to an authenticated request."""
         limit = self._security.policy.rate_limiter
         if limit and not limit.admitted.try_acquire():
             return _TOO_MANY_REQUESTS
@@ -73,11 +75,11 @@ class RequestHandler:
         return await self._render(response) if isinstance(response, Job) else response
 
     async def _render(self, job: Job) -> Response:
-        """Return the response of a job; who asks for what is being made already waits with the others."""
+        """Return the response of a job. Requests for a job that is already running wait for the same response."""
         running = self._rendering.get(job.key)
         if running is None:
             if len(self._rendering) >= MAX_JOBS:
-                return _TOO_MUCH_TO_RENDER
+                return _TOO_MANY_JOBS
             running = asyncio.get_running_loop().run_in_executor(self._renderer, self._make, job)
             self._rendering[job.key] = running
             running.add_done_callback(lambda _: self._rendering.pop(job.key))
@@ -89,10 +91,10 @@ class RequestHandler:
         except Exception as error:
             self._errors.defect("rendering", "rendering a page", error)
             return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
-        self._errors.clear("rendering", "pages are rendered again")
+        self._errors.clear("rendering", "rendering works again")
         return response
 
     def close(self) -> None:
-        """Begin nothing further in the threads."""
+        """Start no more work in the threads."""
         self._passwords.close()
         self._renderer.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What is sent back, and the header fields that go before it."""
+"""HTTP responses and their header fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Headers = tuple[tuple[str, str], ...]
 _SERVER = f"genv-monitor/{__version__}"
 
 _ALWAYS: Headers = (
-    # No other site's page may read or show anything of this: see docs/network.md.
+    # Pages of other sites may not read or show these responses: see docs/network.md.
     ("X-Content-Type-Options", "nosniff"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
@@ -24,7 +24,7 @@ NO_CONTENT_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; fr
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is sent back."""
+    """An HTTP response."""
 
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
@@ -35,8 +35,9 @@ class Response:
         """Return all header fields.
 
         Args:
-            closes: whether the connection ends with this response.
-            configured: further ones; those that the response has already are not repeated.
+            closes: whether the connection is closed after this response.
+            configured: additional fields from the web configuration. Fields that the response already has are not
+                repeated.
         """
         own = (*_ALWAYS, *self.headers)
         if not any(name == "Content-Security-Policy" for name, _ in self.headers):
@@ -52,20 +53,20 @@ class Response:
         return [(name.encode("latin-1"), value.strip().encode("latin-1", "replace")) for name, value in fields]
 
     def _body_fields(self) -> Headers:
-        if self.status == HTTPStatus.NOT_MODIFIED:  # the length would be that of what is not sent: RFC 9110, 8.6
+        if self.status == HTTPStatus.NOT_MODIFIED:  # Content-Length would be that of the full response: RFC 9110, 8.6
             return ()
         return ("Content-Type", self.content_type), ("Content-Length", str(len(self.body)))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A response that takes a while to make: another thread does it, once for all who ask meanwhile."""
+    """A response that takes long to make. A thread makes it once for all requests that wait for it."""
 
     key: Hashable
-    """Jobs of the same key give the same response."""
+    """Jobs with the same key give the same response."""
     make: Callable[[], Response]
 
 
 def problem(status: HTTPStatus, text: str = "", headers: Headers = ()) -> Response:
-    """Return a response that says in one line what is wrong."""
+    """Return an error response with one line of text."""
     return Response(f"{text or f'{status.value} {status.phrase}'}\n".encode(), status=status, headers=headers)

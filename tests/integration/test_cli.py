@@ -537,7 +537,7 @@ def test_a_port_that_is_taken(taken_port: int, published: Path) -> None:
     result = run("-p", str(taken_port), "--config-dir", published, "--demo", "--log-level", "error")
     assert result.returncode == 1
     (line,) = lines(result)
-    assert f"cannot listen on localhost port {taken_port}: another program does; stop it, or" in line
+    assert f"cannot listen on localhost port {taken_port}: another program uses it; stop it, or" in line
     assert "--port" in line
     assert not published.exists()
 
@@ -550,7 +550,7 @@ def test_an_address_that_is_none_of_this_machine(address: str, published: Path) 
     result = run("-a", address, "-p", "0", "--config-dir", published, "--demo", "--log-level", "error")
     assert result.returncode == 1
     (line,) = lines(result)
-    assert f"cannot listen on {address} port 0: that is no address of this machine" in line
+    assert f"cannot listen on {address} port 0: that is not an address of this machine" in line
     assert "--address" in line
     assert not published.exists()
 

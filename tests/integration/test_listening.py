@@ -144,7 +144,7 @@ def test_where_both_are_held_it_does_not_start(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     line = done.stderr.splitlines()[-1]
-    assert f"cannot listen on localhost port {port}: another program does; stop it, or choose another port" in line
+    assert f"cannot listen on localhost port {port}: another program uses it; stop it, or choose another port" in line
 
 
 HOSTS = [
@@ -206,9 +206,9 @@ def test_a_reload_to_where_it_cannot_listen_fails_with_the_reason(manager: Manag
             return done.returncode, done.stderr
 
         for address, where, reason in (
-            ("127.0.0.1", taken, "another program does"),
-            ("192.0.2.9", port, "that is no address of this machine"),
-            ("nothere.invalid", port, "that is no address of this machine"),
+            ("127.0.0.1", taken, "another program uses it"),
+            ("192.0.2.9", port, "that is not an address of this machine"),
+            ("nothere.invalid", port, "that is not an address of this machine"),
         ):
             status, said = told(address, where)
             assert status == 2

@@ -208,7 +208,7 @@ def test_a_taken_port_changes_nothing(manager: Manager, file: Path) -> None:
         configure(file, taken.getsockname()[1])
         reload(monitor, manager)
         wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
-        assert "another program does" in monitor.log
+        assert "another program uses it" in monitor.log
 
 
 # As systemd does: descriptor 3, and the pid of the very process that is to take it.
