@@ -31,7 +31,7 @@ class RestartRule:
         """Return why a new process is needed, or None if it is not needed or would not help.
 
         Args:
-            driver_state: one of :data:`genvd.model.snapshot.DRIVER_STATES`.
+            driver_state: one of :data:`genvd.model.facts.DRIVER_STATES`.
         """
         self._worked = self._worked or driver_state == "ok"
         if (
