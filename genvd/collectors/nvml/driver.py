@@ -43,7 +43,7 @@ _DRIVER_ERRORS = {
 
 
 def driver_error(error: pynvml.NVMLError) -> CollectorError:
-    """Return the reason why NVML fails, with the driver state (:data:`genvd.model.snapshot.DRIVER_STATES`)."""
+    """Return the reason why NVML fails, with the driver state (:data:`genvd.model.facts.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return CollectorError(_mismatch(), "mismatch")
     reason, text = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; see 'dmesg'"))
