@@ -1,4 +1,4 @@
-"""Environment blocks, as processes choose them, and the text in them."""
+"""Parsing any environment block, and cleaning any text."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_clean_text_is_harmless(text: str) -> None:
 @given(texts=st.sets(TEXT, min_size=2, max_size=2))
 @example(texts={"job\\x0a1", "job\n1"})
 @example(texts={"\\x5cx0a", "\\x0a"})
-def test_two_texts_stay_two(texts: set[str]) -> None:
+def test_different_texts_stay_different(texts: set[str]) -> None:
     assert len({clean(text) for text in {*texts, *map(clean, texts)}}) == len({*texts, *map(clean, texts)})
 
 
 @given(start=st.text(min_size=MAX_TEXT, max_size=MAX_TEXT), ends=st.sets(st.text(), min_size=2, max_size=2))
-def test_two_long_texts_stay_two(start: str, ends: set[str]) -> None:
+def test_different_long_texts_stay_different(start: str, ends: set[str]) -> None:
     one, other = (start + "x" + end for end in ends)
     assert clean(one) != clean(other)

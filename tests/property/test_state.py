@@ -1,4 +1,4 @@
-"""genv's state files, with any content."""
+"""Parsing genv's state files with any content."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_any_half_of_a_document(file: Path, document: Any, data: st.DataObject) 
     pids=st.lists(st.integers(1, 2**22), max_size=5, unique=True),
     uid=st.integers(0, 2**32 - 1),
 )
-def test_what_genv_writes_is_what_is_read(file: Path, eid: int | str, pids: list[int], uid: int) -> None:
+def test_what_genv_writes_is_read_back(file: Path, eid: int | str, pids: list[int], uid: int) -> None:
     document = {"envs": [{"eid": eid, "pids": pids, "uid": uid, "username": "alice"}]}
     read = holds.state(json.dumps(document).encode(), file)
     assert read is not None

@@ -1,4 +1,4 @@
-"""What is asked of the accounts of this machine."""
+"""The account collector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_names_of_uids() -> None:
     assert ask(AccountCollector(), 0, NOBODYS, 2**32 - 1).names == {0: ROOT, NOBODYS: None, 2**32 - 1: None}
 
 
-def test_a_name_is_looked_up_only_where_it_is_not_the_accounts() -> None:
+def test_a_claimed_name_is_looked_up_only_if_it_differs() -> None:
     other = next(entry for entry in pwd.getpwall() if entry.pw_uid != 0)
     claims = ((0, ROOT), (0, other.pw_name), (NOBODYS, "no-such-account-here"), (NOBODYS, ROOT))
     found = ask(AccountCollector(), 0, NOBODYS, claims=claims)
@@ -33,13 +33,13 @@ def test_a_name_is_looked_up_only_where_it_is_not_the_accounts() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a\nb", "a b", "x" * 300, "../x", "\ud800", "\0"])
-def test_what_cannot_be_a_name_is_not_looked_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_impossible_name_is_not_looked_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name != "\ud800":
         monkeypatch.setattr(pwd, "getpwnam", lambda _: pytest.fail("looked up"))
     assert ask(AccountCollector(), 0, claims=((0, name),)).uids == {name: None}
 
 
-def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     collector = AccountCollector()
     ask(collector, 0, NOBODYS)
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(["new"] * 7))
@@ -51,7 +51,7 @@ def test_an_answer_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(collector, 0).names == {0: "new"}
 
 
-def test_names_that_people_make_up_are_looked_up_little_by_little() -> None:
+def test_invented_names_are_looked_up_a_few_at_a_time() -> None:
     collector = AccountCollector()
     claims = tuple((0, f"made-up-{number}") for number in range(3 * MAX_NAME_LOOKUPS))
     assert [len(ask(collector, 0, claims=claims).uids) for _ in range(4)] == [
@@ -62,7 +62,7 @@ def test_names_that_people_make_up_are_looked_up_little_by_little() -> None:
     ]
 
 
-def test_slow_answers_leave_the_others_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_lookups_postpone_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def slow(uid: int) -> pwd.struct_passwd:
@@ -75,7 +75,7 @@ def test_slow_answers_leave_the_others_for_later(monkeypatch: pytest.MonkeyPatch
     assert [len(ask(collector, *range(10)).names) for _ in range(4)] == [3, 6, 9, 10]
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "_MAX_CACHED", 10)
     collector = AccountCollector()
     for first in range(0, 100, 5):
@@ -83,7 +83,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(collector._names._entries) == 10
 
 
-def test_without_descriptors_it_fails_and_says_so() -> None:
+def test_without_descriptors_it_fails() -> None:
     collector = AccountCollector()
     with no_descriptors(), pytest.raises(CollectorError, match=r"^cannot be looked up: Too many open files; "):
         ask(collector, NOBODYS)

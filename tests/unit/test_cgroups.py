@@ -1,4 +1,4 @@
-"""What started a process, from control groups as they are on many kinds of machine."""
+"""What started a process, from cgroups as they are on many kinds of machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ OTHERS = {
     "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.scope\n": Cgroup("service", "user@1000.service"),
     "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vnc.service\n": Cgroup("service", "vnc.service"),
     "0::/system.slice/gone.service (deleted)\n": Cgroup("service", "gone.service"),
-    # What people may call groups of their own
+    # Names that users may give their own cgroups
     "0::/user.slice/user-1000.slice/user@1000.service/system.slice/slurmstepd.scope/job_1\n": Cgroup(
         "service", "user@1000.service"
     ),
@@ -73,7 +73,7 @@ OTHERS = {
     "0::/user.slice/user-1000.slice/user@1000.service/slurmstepd.scope/s5K1KKYAYG5D00\n": Cgroup(
         "service", "user@1000.service"
     ),
-    # Nothing to tell
+    # Nothing known
     "0::/\n": None,
     "0::/init.scope\n": None,
     "0::/docker/abc\n": None,
@@ -84,7 +84,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("where", CONTAINERS)
-def test_a_container_is_told_by_its_identifier(where: str) -> None:
+def test_a_container_is_recognised_by_its_id(where: str) -> None:
     assert parse_cgroup(CONTAINERS[where].encode()) == Cgroup("container", ID)
 
 
@@ -102,5 +102,5 @@ def test_names_are_bounded_and_cleaned() -> None:
 
 
 @pytest.mark.parametrize("content", [b"0::" + b"/a" * 32_000, b"0::/slurm" + b"/job_" * 12_000, b":" * 64_000])
-def test_no_content_takes_long(content: bytes) -> None:
+def test_no_content_is_slow_to_parse(content: bytes) -> None:
     assert parse_cgroup(content) is None

@@ -47,12 +47,12 @@ def facts(snapshot: Snapshot) -> tuple[object, ...]:
     return snapshot.devices, snapshot.processes, environments, snapshot.users, snapshot.holdings
 
 
-def test_it_follows_from_the_seed(history: list[Snapshot]) -> None:
+def test_it_depends_only_on_the_seed(history: list[Snapshot]) -> None:
     assert [facts(snapshot) for snapshot in looks()] == [facts(snapshot) for snapshot in history]
     assert [facts(snapshot) for snapshot in looks(seed=1)] != [facts(snapshot) for snapshot in history]
 
 
-def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
+def test_it_is_plausible(history: list[Snapshot]) -> None:
     for snapshot in history:
         assert snapshot.devices is not None
         assert snapshot.processes is not None
@@ -69,7 +69,7 @@ def test_it_is_a_machine_that_could_be(history: list[Snapshot]) -> None:
             assert held[device.index] <= (device.memory_used_bytes or 0) <= (device.memory_total_bytes or 0)
 
 
-def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
+def test_devices_follow_their_load(history: list[Snapshot]) -> None:
     """Ten seconds pass from one look to the next, unless the machine is told otherwise."""
     for before, after in pairwise(history):
         for old, new in zip(before.devices or (), after.devices or (), strict=True):
@@ -92,14 +92,14 @@ def test_devices_do_what_their_load_says(history: list[Snapshot]) -> None:
         assert sum(m.memory_used_bytes or 0 for m in device.mig_instances) in (0, device.memory_used_bytes)
 
 
-def test_groups_that_are_off_are_absent() -> None:
+def test_disabled_groups_are_absent() -> None:
     off = DeviceGroups(False, False, False, False, False, False, False)
     (first, *_) = DemoGpus(DemoMachine(devices=8)).collect(GpuRequest(0.0, off)).devices
     assert (first.details, first.health, first.nvlinks, first.xids) == (DeviceDetails(), MemoryHealth(), (), ())
     assert first.temperature_celsius
 
 
-def test_things_come_and_go(history: list[Snapshot]) -> None:
+def test_environments_and_jobs_come_and_go(history: list[Snapshot]) -> None:
     eids = [{environment.eid for environment in snapshot.environments or ()} for snapshot in history]
     assert len(set.union(*eids)) > 5
     assert len(set.intersection(*eids)) == 1, "somebody has forgotten that they hold a device"
@@ -130,7 +130,7 @@ def test_every_metric_has_series(history: list[Snapshot], group: str) -> None:
         assert any(values(snapshot, metric.name) for snapshot in history[::10]), metric.name
 
 
-def test_somebody_should_look_after_something_now_and_then(history: list[Snapshot]) -> None:
+def test_some_problems_occur(history: list[Snapshot]) -> None:
     for name, most in {
         "genv_environment_violation": 1,
         "genv_unmanaged_processes": 8,
@@ -153,7 +153,7 @@ def test_somebody_should_look_after_something_now_and_then(history: list[Snapsho
     assert idle, "somebody holds memory and does nothing"
 
 
-def test_after_a_reload_it_goes_at_the_new_pace_and_the_past_stays() -> None:
+def test_a_reload_changes_the_interval_and_keeps_the_past() -> None:
     config = Config(collect_interval=10, publish_enabled=False)
     monitor = Monitor(config, make_collectors(config, 4))
     before = [monitor.collect() for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What is opened is closed again where things are odd as well: one that is left at each tick ends a service."""
+"""Descriptors are closed in unusual cases as well. One leak at each tick would end the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 
 def descriptors() -> list[str]:
-    """Return what this process has open, but for the directory that is read for it."""
+    """Return the open descriptors of this process, except for the directory that lists them."""
     return sorted(path.name for path in list(Path("/proc/self/fd").iterdir()) if path.is_symlink())
 
 
@@ -37,11 +37,13 @@ def namespaced() -> Iterator[int]:
         yield process.pid
 
 
-def test_who_made_a_namespace_is_asked_without_a_trace(namespaced: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_the_namespace_owner_leaks_no_descriptor(namespaced: int, monkeypatch: pytest.MonkeyPatch) -> None:
     before = descriptors()
     assert user_namespace_owner(namespaced) == os.getuid()
     assert descriptors() == before
-    monkeypatch.setattr(procfs, "_NS_GET_OWNER_UID", 0xB7FF)  # what an older kernel says to the right one
+    monkeypatch.setattr(
+        procfs, "_NS_GET_OWNER_UID", 0xB7FF
+    )  # unknown to the kernel, as the right one is to older kernels
     assert user_namespace_owner(namespaced) is None
     assert descriptors() == before
 
@@ -64,7 +66,7 @@ def huge(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "read"), [(os.mkfifo, content), (os.mkfifo, lock), (os.mkdir, content), (os.mkdir, lock), (huge, content)]
 )
-def test_a_state_file_of_another_kind_is_not_kept_open(
+def test_an_unfit_state_file_is_closed(
     tmp_path: Path, make: Callable[[Path], None], read: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "envs.json"

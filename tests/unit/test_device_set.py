@@ -1,4 +1,4 @@
-"""The devices of a driver, many of which fail at once."""
+"""A device set in which many GPUs fail at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genvd.model.device import Device
 
 
 class Failing:
-    """A device that fails while its index is among some."""
+    """A GPU that fails while its index is in ``failing``."""
 
     def __init__(self, index: int, failing: set[int]) -> None:
         self.name = f"device {index}"
@@ -26,7 +26,7 @@ class Failing:
         return DeviceFacts(Device(self._index, up=True), ())
 
 
-def test_many_devices_that_fail_are_a_few_lines_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_failing_devices_are_a_few_lines_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     failing = set(range(200))
     devices: DeviceSet[None] = DeviceSet(lambda index: Failing(index, failing))

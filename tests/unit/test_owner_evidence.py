@@ -1,4 +1,4 @@
-"""What confirms whose an environment is: real processes, of several users."""
+"""Evidence for the owner of an environment, with real processes of several users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.needs import need_root
 from tests.support.waiting import wait_for
 
 ALICE = 1_000_000_000 + 2 * os.getpid()
-"""Not who the tests that run at the same time take: their processes would confirm what these claim."""
+"""Other uids than in tests that run at the same time, whose processes would confirm these claims."""
 BOB = ALICE + 1
 NOBODYS_PID = 2**22 - 7
 
@@ -28,7 +28,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts processes of a user that are ended with the test."""
+    """Starts processes of a user, which end with the test."""
     need_root("runs processes of several users")
     with ExitStack() as stack:
 
@@ -38,7 +38,7 @@ def start() -> Iterator[Start]:
                 subprocess.Popen(command, env={"GENV_ENVIRONMENT_ID": eid, "PATH": os.defpath}, cwd="/")
             )
             stack.callback(process.kill)
-            wait_for(lambda: asleep(process), "it sleeps")
+            wait_for(lambda: asleep(process), "the process sleeps")
             return process
 
         yield start_one
@@ -51,7 +51,7 @@ def asleep(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def table() -> ProcessTable:
-    """Return one that begins a reading."""
+    """Return a table at the beginning of a collection."""
     found = ProcessTable()
     found.refresh()
     return found
@@ -62,7 +62,7 @@ def eid_of(pid: int) -> str | None:
     return next((entry[20:].decode() or None for entry in block if entry.startswith(b"GENV_ENVIRONMENT_ID=")), None)
 
 
-def test_only_what_nobody_in_the_record_confirms_is_searched_for() -> None:
+def test_only_unconfirmed_claims_are_searched() -> None:
     records = [
         EnvironmentRecord("hers", ALICE, pids=(1, 2)),
         EnvironmentRecord("roots", 0, pids=(1,)),
@@ -76,7 +76,7 @@ def test_only_what_nobody_in_the_record_confirms_is_searched_for() -> None:
     assert found == {("doubtful", ALICE): frozenset({1, 99})}
 
 
-def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: Start) -> None:
+def test_a_process_that_names_the_environment_confirms_only_its_own_user(start: Start) -> None:
     search = OwnerSearch(table(), eid_of)
     claims = {("a", ALICE): frozenset({NOBODYS_PID}), ("a", BOB): frozenset({NOBODYS_PID})}
     start(BOB, eid="b")
@@ -90,14 +90,14 @@ def test_a_process_that_names_the_environment_confirms_its_own_user_only(start: 
     assert search.confirm(claims) == set()
 
 
-def test_a_process_that_has_the_pid_in_a_namespace_of_its_own_confirms(start: Start) -> None:
+def test_a_process_with_the_pid_in_its_own_namespace_confirms(start: Start) -> None:
     start(ALICE, "unshare", "--pid", "--fork", "--kill-child")
     search = OwnerSearch(table(), eid_of)
     claims = {("x", ALICE): frozenset({1}), ("x", BOB): frozenset({1}), ("y", ALICE): frozenset({NOBODYS_PID})}
     assert search.confirm(claims) == {("x", ALICE)}
 
 
-def test_a_search_that_takes_long_goes_on_the_next_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_search_continues_the_next_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     start(ALICE, eid="a")
     monkeypatch.setattr(owner_evidence, "_MAX_SEARCH_SECONDS", -1.0)
     search, readings = OwnerSearch(table(), eid_of), 0
@@ -107,7 +107,7 @@ def test_a_search_that_takes_long_goes_on_the_next_time(start: Start, monkeypatc
     assert readings
 
 
-def test_who_started_a_process_of_root_stays_known(public_directory: Path) -> None:
+def test_the_launcher_of_a_root_process_is_cached(public_directory: Path) -> None:
     need_root("makes a program that changes its user")
     program = public_directory / "become"
     program.write_bytes(Path("/usr/bin/setpriv").read_bytes())
@@ -118,7 +118,7 @@ def test_who_started_a_process_of_root_stays_known(public_directory: Path) -> No
         cwd="/",
         env={"PATH": os.defpath},
     )
-    pid = wait_for(lambda: asleep(shell), "it sleeps")
+    pid = wait_for(lambda: asleep(shell), "the process sleeps")
     try:
         launchers = RootLaunchers(table())
         assert launchers.find([pid, os.getpid()]).get(pid) == ALICE

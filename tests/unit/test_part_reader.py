@@ -1,4 +1,4 @@
-"""What a defect in one part of a device's reading costs."""
+"""A bug in the code that reads one part of a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def fail() -> int:
     return int("nonsense")
 
 
-def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     reader = PartReader("GPU 3")
     with caplog.at_level(logging.WARNING):
         assert [reader.read("NVLinks", fail, -1) for _ in range(3)] == [-1] * 3
@@ -25,7 +25,7 @@ def test_a_defect_costs_its_part_and_is_logged_once(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_a_lost_device_is_no_defect() -> None:
+def test_a_lost_device_is_not_a_bug() -> None:
     def lose() -> int:
         raise DeviceLostError("gone")
 

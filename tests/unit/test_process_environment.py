@@ -1,4 +1,4 @@
-"""In which environment a process runs whose own variables are overwritten, closed or gone: real processes."""
+"""The environment of real processes whose own variables are overwritten, unreadable or gone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ctypes.memmove(arguments, title, len(title))
 print(flush=True)
 time.sleep(600)
 """
-"""Gives itself a title as programs do: over the arguments, and on into the variables."""
+"""Sets its title as programs do: it overwrites the arguments and then the variables."""
 
 FIRST_THREAD_ENDS = """
 import ctypes, threading, time
@@ -50,7 +50,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    """Runs a Python program, below a shell if one is wanted, and returns its pid once it has printed a line."""
+    """Runs a Python program, optionally below a shell, and returns its pid once it has printed a line."""
     with ExitStack() as stack:
 
         def run_one(
@@ -86,7 +86,7 @@ def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
 
 
 @pytest.mark.parametrize("how", ["wiped", "long", "spaces"])
-def test_a_title_over_the_variables_is_not_taken_for_having_none(run: Run, how: str) -> None:
+def test_overwritten_variables_are_not_mistaken_for_none(run: Run, how: str) -> None:
     pid = run(TITLE, how, variables=LONG)
     assert read_claim(pid) == EidClaim(None, "overwritten")
     owner = owner_of(pid)
@@ -94,12 +94,12 @@ def test_a_title_over_the_variables_is_not_taken_for_having_none(run: Run, how: 
 
 
 @pytest.mark.parametrize("variables", [{}, {"A": "1"}, {"A": "", "B": "2"}, {"odd": "a=b c"}])
-def test_variables_that_are_as_they_were_are_believed(run: Run, variables: dict[str, str]) -> None:
+def test_intact_variables_are_trusted(run: Run, variables: dict[str, str]) -> None:
     pid = run("import time; print(flush=True); time.sleep(600)", "x", "", variables=variables)
     assert read_claim(pid) == EidClaim(None)
 
 
-def test_a_process_below_a_shell_of_an_environment_is_found_by_it(run: Run) -> None:
+def test_a_child_of_an_environments_shell_inherits_its_id(run: Run) -> None:
     shell = {**LONG, "GENV_ENVIRONMENT_ID": "E0"}
     pid = run(TITLE, "wiped", variables=shell, below="GENV_ENVIRONMENT_ID=E1")
     assert owner_of(pid).eid == "E0", "what its shell was started with"
@@ -110,13 +110,13 @@ def test_a_process_below_a_shell_of_an_environment_is_found_by_it(run: Run) -> N
     assert (ambiguous.eid, ambiguous.environment_unknown) == (None, "overwritten")
 
 
-def test_the_record_of_another_user_says_nothing(run: Run) -> None:
+def test_the_record_of_another_user_is_ignored(run: Run) -> None:
     pid = run(TITLE, "wiped", variables={"A": "1"})
     assert owner_of(pid, record("E1", pid, os.getuid() + 1)).eid is None
     assert owner_of(pid, record("E1", pid)).eid == "E1"
 
 
-def test_an_ancestor_of_another_user_says_nothing(run: Run) -> None:
+def test_an_ancestor_of_another_user_is_ignored(run: Run) -> None:
     need_root("runs a process of another user")
     with temporary_users(1) as (user,):
         command = ["setpriv", "--reuid", str(user.uid), "--clear-groups", "env", "-i", "sleep", "600"]
@@ -136,7 +136,7 @@ def test_an_ancestor_of_another_user_says_nothing(run: Run) -> None:
                 kill_group(shell.pid)
 
 
-def test_the_other_threads_tell_when_the_first_one_has_ended(run: Run) -> None:
+def test_other_threads_are_read_if_the_first_has_ended(run: Run) -> None:
     pid = run(FIRST_THREAD_ENDS, variables={"GENV_ENVIRONMENT_ID": "E1"})
     wait_for(
         lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "its first thread ended"
@@ -145,7 +145,7 @@ def test_the_other_threads_tell_when_the_first_one_has_ended(run: Run) -> None:
     assert (owner.eid, owner.environment_unknown) == ("E1", None)
 
 
-def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Run) -> None:
+def test_the_last_claim_is_kept_when_the_variables_become_unreadable(run: Run) -> None:
     executes = (
         "import os, sys; print(flush=True); input();"
         "os.execve(sys.executable, [sys.executable, '-c', sys.argv[1], 'wiped'], {'A': 'x' * 1000})"
@@ -172,7 +172,7 @@ def test_what_a_process_said_before_stands_when_it_says_nothing_any_more(run: Ru
             process.kill()
 
 
-def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
+def test_the_owner_of_an_ended_process_is_kept_while_it_is_listed() -> None:
     collector = ProcessCollector()
     with subprocess.Popen(["sleep", "600"], env={"GENV_ENVIRONMENT_ID": "E1"}) as process:
         request = ProcessRequest(gpu_pids=frozenset({process.pid}))
@@ -186,7 +186,7 @@ def test_what_was_known_of_a_process_stands_while_it_is_listed() -> None:
     assert process.pid not in collector.collect(request).owners or facts.gone == {process.pid}
 
 
-def test_what_stays_closed_is_not_tried_at_each_reading(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_unreadable_variables_are_not_retried_in_each_collection(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     pid = run(TITLE, "wiped", variables=LONG)
     collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What is read of processes: real ones."""
+"""The process collector, with real processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts processes that are ended with the test."""
+    """Starts processes, which end with the test."""
     with ExitStack() as stack:
 
         def start_one(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -54,7 +54,7 @@ def gpu(*processes: subprocess.Popen[bytes]) -> ProcessRequest:
 
 
 def command_of(collector: ProcessCollector, process: subprocess.Popen[bytes]) -> str | None:
-    """Return its name; None while it starts another program, when what was read may belong to neither."""
+    """Return its name; None while it executes another program, because the values may belong to neither."""
     owner = collector.collect(gpu(process)).owners.get(process.pid)
     return owner.command if owner else None
 
@@ -69,12 +69,12 @@ def test_owner_and_environment(start: Start) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"GENV_ENVIRONMENT_ID": ""}, {"MY_GENV_ENVIRONMENT_ID": "1"}])
-def test_outside_any_environment(start: Start, environment: dict[str, str]) -> None:
+def test_outside_genv(start: Start, environment: dict[str, str]) -> None:
     process = start(environment=environment)
     assert ProcessCollector().collect(gpu(process)).owners[process.pid].eid is None
 
 
-def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_values_are_read_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     collector = ProcessCollector()
     first = collector.collect(gpu(process)).owners[process.pid]
@@ -84,7 +84,7 @@ def test_what_does_not_change_is_read_once(start: Start, monkeypatch: pytest.Mon
     assert collector.collect(gpu(process)).owners[process.pid] is first
 
 
-def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Start) -> None:
+def test_a_reused_pid_is_read_again(start: Start) -> None:
     need(can_choose_pids(), f"needs root: chooses the next pid, and the kernel has to let it ({LAST_PID})")
     first = start(environment={"GENV_ENVIRONMENT_ID": "1"})
     collector = ProcessCollector()
@@ -98,7 +98,7 @@ def test_another_process_with_the_pid_of_one_that_ended_is_read_anew(start: Star
 
 
 def can_choose_pids() -> bool:
-    """Return whether the next pid can be chosen; everybody may open the file, but not write to it."""
+    """Return whether the next pid can be chosen. Every user can open the file, but not write to it."""
     try:
         LAST_PID.write_text(LAST_PID.read_text())
     except OSError:
@@ -116,7 +116,7 @@ def later_process(start: Start, pid: int, started: float) -> subprocess.Popen[by
     return None
 
 
-def test_a_process_that_is_gone_is_missing(start: Start) -> None:
+def test_a_missing_process_is_absent(start: Start) -> None:
     process, other = start(), start()
     process.kill()
     process.wait()
@@ -139,7 +139,7 @@ def test_a_process_that_ends_after_it_was_read_is_gone(start: Start) -> None:
     assert collector.collect(gpu(process, other)).gone == {process.pid}
 
 
-def test_a_process_whose_first_thread_has_ended_is_there() -> None:
+def test_a_process_whose_first_thread_has_ended_is_alive() -> None:
     program = (
         "import ctypes, threading, time\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()\n"
@@ -156,7 +156,7 @@ def test_a_process_whose_first_thread_has_ended_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\nb"])
-def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Path, name: str) -> None:
+def test_a_command_name_that_looks_like_stat_fields(start: Start, tmp_path: Path, name: str) -> None:
     program = tmp_path / name
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
@@ -168,7 +168,7 @@ def test_a_name_that_looks_like_the_rest_of_the_line(start: Start, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["sleep ) R 1 1", "x" * 40, "a\\nb\\\\n", "a\nb", "\x1b[2J\u202e", "\\"])
-def test_the_command_is_the_short_name_made_fit_to_be_shown(start: Start, tmp_path: Path, name: str) -> None:
+def test_the_command_is_the_cleaned_short_name(start: Start, tmp_path: Path, name: str) -> None:
     program = tmp_path / name
     program.write_bytes(Path("/bin/sleep").read_bytes())
     program.chmod(0o755)
@@ -178,7 +178,7 @@ def test_the_command_is_the_short_name_made_fit_to_be_shown(start: Start, tmp_pa
     assert command.isprintable()
 
 
-def test_a_process_may_call_itself_something_else(start: Start) -> None:
+def test_a_process_may_change_its_name(start: Start) -> None:
     collector = ProcessCollector()
     script = "read _; printf other >/proc/$$/comm; echo done; read _"
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
@@ -191,7 +191,7 @@ def test_a_process_may_call_itself_something_else(start: Start) -> None:
         shell.kill()
 
 
-def test_when_a_process_was_started(start: Start) -> None:
+def test_start_time(start: Start) -> None:
     process = start()
     started = ProcessCollector().collect(gpu(process)).owners[process.pid].started
     assert started == pytest.approx(time.time(), abs=30)
@@ -199,7 +199,7 @@ def test_when_a_process_was_started(start: Start) -> None:
     assert ProcessCollector().collect(gpu(process)).owners[process.pid].started == pytest.approx(started, abs=0.1)
 
 
-def test_a_process_that_executes_another_program_is_read_anew(start: Start) -> None:
+def test_a_process_that_executes_another_program_is_read_again(start: Start) -> None:
     script = "read _; exec env GENV_ENVIRONMENT_ID=2 sleep 600"
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, env={"GENV_ENVIRONMENT_ID": "1"}) as process:
         try:
@@ -227,7 +227,7 @@ os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {"GENV_ENVIRONME
 
 
 def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
-    """Without randomisation of addresses a program that executes itself is where it was, under the same name."""
+    """Without address randomisation, a program that executes itself has the same addresses and name."""
     fixed = [need_command("setarch", "util-linux"), "-R", sys.executable, "-c", EXECUTES_ITSELF]
     environment, pipe = {"GENV_ENVIRONMENT_ID": "1"}, subprocess.PIPE
     with subprocess.Popen(fixed, stdin=pipe, stdout=pipe, env=environment, bufsize=0) as process:
@@ -244,7 +244,7 @@ def test_a_program_at_the_same_addresses_as_the_one_before_is_noticed() -> None:
             process.kill()
 
 
-def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_large_variables_are_not_read_in_each_collection(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(environment={"X": "x" * 100_000, "GENV_ENVIRONMENT_ID": "7"})
     collector, tries = ProcessCollector(), itertools.count()
     monkeypatch.setattr("genvd.collectors.host.processes.read_claim", lambda pid: (next(tries), read_claim(pid))[1])
@@ -252,7 +252,9 @@ def test_very_large_variables_are_not_read_each_time(start: Start, monkeypatch: 
     assert next(tries) == 2
 
 
-def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_does_not_change_start_times(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, boot, table = start(), int(psutil.boot_time()), ProcessTable()
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
 
@@ -270,7 +272,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
     monkeypatch.setattr(
         "genvd.collectors.host.process_table.procfs.stat_directory", lambda pid: Path(f"/proc/{pid}/comm").stat()
     )
-    again = look(first, boot - 1)  # as where the kernel had no memory left to remember the directory
+    again = look(first, boot - 1)  # as if the kernel had dropped the inode for lack of memory
     assert (again.since_boot, again.started) == (before.since_boot, before.started)
     later = look(start(), boot + 3600)
     assert 0 <= later.since_boot - before.since_boot < 60
@@ -280,9 +282,7 @@ def test_a_clock_that_is_set_moves_no_process(start: Start, tmp_path: Path, monk
 @pytest.mark.parametrize(
     "error", [psutil.AccessDenied(1), psutil.NoSuchProcess(1), psutil.ZombieProcess(1), OSError(errno.EIO, "odd")]
 )
-def test_what_psutil_cannot_say_costs_one_process(
-    start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_an_error_of_psutil_costs_one_process(start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     odd, other = start(), start()
     uids = psutil.Process.uids
     monkeypatch.setattr(psutil.Process, "uids", lambda self: fail(error) if self.pid == odd.pid else uids(self))
@@ -313,7 +313,7 @@ for change in (lambda: os.setuid(60001), lambda: os.execvp("sleep", ["sleep", "6
 """
 
 
-def test_an_environment_whose_process_changes_its_user_is_looked_at_anew() -> None:
+def test_a_process_that_changes_its_user_is_read_again() -> None:
     need_root("a process can change its user")
     collector, pipe = ProcessCollector(), subprocess.PIPE
     with subprocess.Popen(["/usr/bin/python3", "-c", CHANGES_ITS_USER], stdin=pipe, stdout=pipe) as process:
@@ -353,7 +353,7 @@ def test_live_kernels(start: Start) -> None:
         "kernel-" + ".json" * 3_000,
     ],
 )
-def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argument: str) -> None:
+def test_no_arguments_are_slow_to_search_for_kernels(start: Start, argument: str) -> None:
     """12 to 25 ms for each process of which a user starts hundreds is more than a collection has."""
     process = start(sys.executable, "-c", "import time; time.sleep(600)", "/x/kernel-early.json", argument)
     started = time.thread_time()
@@ -377,7 +377,7 @@ def test_no_arguments_take_long_to_be_searched_for_kernels(start: Start, argumen
         (b"kernel-" + b"x" * 256 + b".json\0kernel-" + b"y" * 257 + b".json", {"x" * 256}),
     ],
 )
-def test_what_is_a_kernels_file(monkeypatch: pytest.MonkeyPatch, arguments: bytes, kernels: set[str]) -> None:
+def test_kernel_connection_files(monkeypatch: pytest.MonkeyPatch, arguments: bytes, kernels: set[str]) -> None:
     monkeypatch.setattr("genvd.collectors.host.procfs.read", lambda *_: arguments)
     assert _kernel_ids(1) == kernels
 
@@ -403,7 +403,7 @@ NAME = b"GENV_ENVIRONMENT_ID"
         (b"X=" + b"y" * 3_000_000 + b"\0GENV_ENVIRONMENT_ID=1\0", b"1"),
     ],
 )
-def test_a_variable_in_a_block(block: bytes, expected: bytes | None) -> None:
+def test_environment_variable(block: bytes, expected: bytes | None) -> None:
     assert environment_variable(block, NAME) == expected
 
 
@@ -419,7 +419,7 @@ def test_a_thread_is_no_process(start: Start) -> None:
         process.kill()
 
 
-def test_a_zombie_lives_as_it_does_for_genv(start: Start) -> None:
+def test_a_zombie_counts_as_live_as_in_genv(start: Start) -> None:
     process = start()
     process.kill()
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
@@ -427,14 +427,14 @@ def test_a_zombie_lives_as_it_does_for_genv(start: Start) -> None:
     assert facts.uids == {process.pid: os.getuid()}
 
 
-def test_hundreds_of_thousands_of_pids_are_not_looked_up_one_by_one() -> None:
+def test_missing_pids_are_not_looked_up_one_by_one() -> None:
     request = ProcessRequest(environment_pids=frozenset(range(1, 2**22, 8)) | {os.getpid()})
     started = time.process_time()
     assert ProcessCollector().collect(request).uids[os.getpid()] == os.getuid()
     assert time.process_time() - started < 1, "one by one it takes about five seconds"
 
 
-def test_all_who_hold_a_kernels_file_are_told() -> None:
+def test_all_users_with_a_kernels_file_are_reported() -> None:
     need_root("runs a process as another user")
     program = ["sh", "-c", "read _", "-f", "/x/kernel-1.json"]
     with (
@@ -450,7 +450,7 @@ def test_all_who_hold_a_kernels_file_are_told() -> None:
             other.kill()
 
 
-def test_who_logged_in_is_told_of_root_only() -> None:
+def test_login_uids_are_reported_only_for_root() -> None:
     need_root("logs in")
     login = "echo 4711 >/proc/self/loginuid"
     logged_in = subprocess.run(["sh", "-c", login], stderr=subprocess.DEVNULL, check=False).returncode == 0
@@ -469,7 +469,7 @@ def test_who_logged_in_is_told_of_root_only() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "while processes are read"])
-def test_without_descriptors_nobody_seems_gone(start: Start, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
+def test_without_descriptors_no_process_seems_gone(start: Start, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     process = start(environment={"GENV_ENVIRONMENT_ID": "42"})
     collector = ProcessCollector()
     requests = (
@@ -509,7 +509,7 @@ raise OSError(ctypes.get_errno())
     ],
     ids=["5.5 MB", "no equals sign", "twice", "not UTF-8", "control characters", "long"],
 )
-def test_environments_that_people_can_make(start: Start, block: str, eid: str | None) -> None:
+def test_environment_blocks_that_users_can_create(start: Start, block: str, eid: str | None) -> None:
     resource_limit = 'ulimit -s 65536; exec "$@"'  # arguments and environment may have a quarter of the stack
     process = start("sh", "-c", resource_limit, "sh", sys.executable, "-c", EXECUTE, block)
     wait_for(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the process has it")
@@ -547,7 +547,7 @@ def test_a_process_that_rewrites_its_environment_and_name() -> None:
             process.kill()
 
 
-def test_a_process_that_executes_all_the_time() -> None:
+def test_a_process_that_keeps_executing() -> None:
     script = 'export GENV_ENVIRONMENT_ID=x; exec sh -c "$1" sh "$1"'
     with subprocess.Popen(["sh", "-c", script, "sh", script], env={"GENV_ENVIRONMENT_ID": "x"}) as process:
         try:

@@ -1,4 +1,4 @@
-"""How any collector is run."""
+"""Running a collector."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from genvd.model.snapshot import CollectorStatus
 from tests.support.waiting import wait_for
 
 
-class Outside:
-    """A collector that does as it is told."""
+class Controlled:
+    """A collector that the test controls."""
 
     name = "outside"
 
@@ -37,14 +37,14 @@ class Outside:
 
 
 @pytest.fixture
-def outside() -> Iterator[Outside]:
-    outside = Outside()
+def outside() -> Iterator[Controlled]:
+    outside = Controlled()
     yield outside
     outside.go_on.set()  # the interpreter joins the worker threads
 
 
 @pytest.fixture
-def runner(outside: Outside) -> Runner[int, int]:
+def runner(outside: Controlled) -> Runner[int, int]:
     return Runner(outside, WorkerPool("collectors"))
 
 
@@ -53,7 +53,7 @@ def run(runner: Runner[int, int], request: int, seconds: float = 10) -> tuple[in
     return runner.result()
 
 
-def test_facts_are_given_and_timed(outside: Outside, runner: Runner[int, int]) -> None:
+def test_facts_are_returned_and_timed(outside: Controlled, runner: Runner[int, int]) -> None:
     facts, status = run(runner, 4)
     assert facts == 40
     assert status.success
@@ -61,8 +61,8 @@ def test_facts_are_given_and_timed(outside: Outside, runner: Runner[int, int]) -
     assert 0 <= status.duration_seconds < 10
 
 
-def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
-    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+def test_the_last_facts_are_kept_for_a_few_ticks_after_a_failure(
+    outside: Controlled, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     run(runner, 1)
     outside.error = CollectorError("it is broken; mend it")
@@ -79,8 +79,8 @@ def test_after_a_failure_the_last_facts_stand_for_a_few_ticks(
     assert run(runner, 4)[0] == 30
 
 
-def test_a_defect_is_logged_once_with_its_traceback(
-    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+def test_a_bug_is_logged_once_with_its_traceback(
+    outside: Controlled, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     outside.error = KeyError("x")
     for _ in range(3):
@@ -90,8 +90,8 @@ def test_a_defect_is_logged_once_with_its_traceback(
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
 
 
-def test_a_collector_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_soon(
-    outside: Outside, runner: Runner[int, int]
+def test_a_hanging_collector_is_called_once_and_a_soon_result_counts(
+    outside: Controlled, runner: Runner[int, int]
 ) -> None:
     outside.go_on.clear()
     threads = threading.active_count()
@@ -103,34 +103,32 @@ def test_a_collector_that_hangs_is_asked_once_and_its_answer_counts_if_it_comes_
     assert outside.requests == [1]
     assert threading.active_count() == threads + 1
     outside.go_on.set()
-    wait_for(lambda: not runner.busy, "it has answered")
+    wait_for(lambda: not runner.busy, "it has returned")
     assert run(runner, 2) == (10, CollectorStatus("outside", True, ANY))
 
 
-def test_a_collector_that_hung_for_long_is_asked_anew(outside: Outside, runner: Runner[int, int]) -> None:
+def test_a_collector_that_hung_for_long_is_called_again(outside: Controlled, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
     for _ in range(GRACE_TICKS + 3):
         run(runner, 1, seconds=0.01)
     assert outside.requests == [1]
     outside.go_on.set()
-    wait_for(lambda: not runner.busy, "it has answered")
+    wait_for(lambda: not runner.busy, "it has returned")
     assert run(runner, 2)[0] == 20
 
 
-def test_what_is_forgotten_does_not_count_when_it_is_told_later(outside: Outside, runner: Runner[int, int]) -> None:
+def test_a_discarded_result_does_not_count_later(outside: Controlled, runner: Runner[int, int]) -> None:
     run(runner, 1)
     outside.go_on.clear()
     run(runner, 2, seconds=0.01)
     runner.discard()
     assert run(runner, 3, seconds=0.01)[0] is None
     outside.go_on.set()
-    wait_for(lambda: not runner.busy, "it has answered")
+    wait_for(lambda: not runner.busy, "it has returned")
     assert run(runner, 4)[0] == 40
 
 
-def test_what_a_failing_collector_tells_all_the_same_takes_the_place_of_the_last_facts(
-    outside: Outside, runner: Runner[int, int]
-) -> None:
+def test_partial_facts_replace_the_last_ones(outside: Controlled, runner: Runner[int, int]) -> None:
     run(runner, 1)
     outside.error = CollectorError("half of it is broken; mend it", "half", partial=5)
     for _ in range(GRACE_TICKS + 2):
@@ -138,7 +136,7 @@ def test_what_a_failing_collector_tells_all_the_same_takes_the_place_of_the_last
         assert (facts, status.success, status.reason) == (5, False, "half")
 
 
-def test_nobody_waits_twice_for_a_collector_that_hangs(outside: Outside, runner: Runner[int, int]) -> None:
+def test_a_hanging_collector_is_waited_for_only_once(outside: Controlled, runner: Runner[int, int]) -> None:
     outside.go_on.clear()
     run(runner, 1, seconds=0.01)
     started = time.monotonic()
@@ -147,8 +145,8 @@ def test_nobody_waits_twice_for_a_collector_that_hangs(outside: Outside, runner:
     outside.go_on.set()
 
 
-def test_a_collector_that_comes_and_goes_is_logged_once(
-    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+def test_an_intermittent_failure_is_logged_once(
+    outside: Controlled, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(10):
@@ -159,8 +157,8 @@ def test_a_collector_that_comes_and_goes_is_logged_once(
     assert len(caplog.records) == 1
 
 
-def test_what_fails_recovers_and_fails_again_is_told_each_time(
-    outside: Outside, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
+def test_each_failure_after_a_recovery_is_logged(
+    outside: Controlled, runner: Runner[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         for _ in range(2):

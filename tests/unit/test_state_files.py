@@ -1,4 +1,4 @@
-"""Reading files that everybody may write."""
+"""Reading state files that every user can write, and their directory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(path: Path, deadline: float) -> object:
     return StateFile(lambda document: document).read(path, deadline)
 
 
-def test_a_file_that_is_not_there_is_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_is_none(tmp_path: Path) -> None:
     assert read(tmp_path / "envs.json", soon()) is None
 
 
@@ -97,7 +97,7 @@ def device(path: Path) -> None:
         *(sparse, deep, half, many_digits, not_utf8, many_values, million_environments),
     ],
 )
-def test_what_is_no_state_file_is_an_error_in_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_an_unfit_file_is_an_error_in_one_line(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "envs.json"
     make(path)
     started = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
     timer.join()
 
 
-def test_the_lock_is_held_and_given_back(tmp_path: Path) -> None:
+def test_the_lock_is_held_and_released(tmp_path: Path) -> None:
     path = tmp_path / "genv.lock"
     path.touch()
     with shared_lock(path, soon()) as held, open(path) as other:
@@ -141,9 +141,7 @@ def test_the_lock_is_held_and_given_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [None, fifo, link, Path.mkdir])
-def test_a_lock_that_is_no_file_is_done_without_and_not_made(
-    tmp_path: Path, make: Callable[[Path], None] | None
-) -> None:
+def test_an_unfit_lock_file_is_skipped_and_none_is_created(tmp_path: Path, make: Callable[[Path], None] | None) -> None:
     path = tmp_path / "genv.lock"
     if make:
         make(path)
@@ -152,7 +150,7 @@ def test_a_lock_that_is_no_file_is_done_without_and_not_made(
     assert os.path.lexists(path) == (make is not None)
 
 
-def test_a_lock_that_somebody_holds_for_ever_does_not_keep_the_facts_away(tmp_path: Path) -> None:
+def test_a_lock_that_is_held_forever_does_not_block_reading(tmp_path: Path) -> None:
     (tmp_path / "genv.lock").touch()
     (tmp_path / "envs.json").write_text(json.dumps({"envs": [{"eid": "1"}]}))
     with open(tmp_path / "genv.lock") as holder:
@@ -161,7 +159,7 @@ def test_a_lock_that_somebody_holds_for_ever_does_not_keep_the_facts_away(tmp_pa
     assert [environment.eid for environment in facts.environments] == ["1"]
 
 
-def test_no_directory_means_no_environments_and_none_is_made(tmp_path: Path) -> None:
+def test_a_missing_directory_means_no_environments_and_is_not_created(tmp_path: Path) -> None:
     facts = GenvStateCollector(tmp_path / "genv").collect()
     assert (facts.environments, facts.attachments) == ((), ())
     assert not (tmp_path / "genv").exists()
@@ -203,7 +201,7 @@ print((peak() - before) * 1024, time.process_time() - started)
 
 
 @pytest.mark.parametrize("name", WORST)
-def test_what_the_worst_files_cost_is_bounded(tmp_path: Path, name: str) -> None:
+def test_the_cost_of_the_worst_files_is_bounded(tmp_path: Path, name: str) -> None:
     unit, tokens = WORST[name]
     number = min((MAX_BYTES - 100) // len(unit.encode()), (MAX_TOKENS - 100) // tokens)
     for file, key in (("envs", "envs"), ("devices", "devices")):
@@ -216,7 +214,7 @@ def test_what_the_worst_files_cost_is_bounded(tmp_path: Path, name: str) -> None
     assert seconds < 3
 
 
-def test_content_that_stays_is_not_parsed_again(tmp_path: Path) -> None:
+def test_unchanged_content_is_not_parsed_again(tmp_path: Path) -> None:
     parsed = []
     file = StateFile(lambda document: parsed.append(document) or len(parsed))  # type: ignore[func-returns-value]
     path = tmp_path / "envs.json"
@@ -232,7 +230,7 @@ def test_content_that_stays_is_not_parsed_again(tmp_path: Path) -> None:
     assert file.read(path, soon()) == 3
 
 
-def test_numbers_that_are_none_cost_their_entry_only(tmp_path: Path) -> None:
+def test_an_invalid_number_costs_only_its_entry(tmp_path: Path) -> None:
     text = """{"envs": [{"eid": "1", "uid": 1e999, "pids": [NaN, -1, 1e999, 99999999999999999999, true, "1", null, 7]},
                         {"eid": NaN}, {"eid": -Infinity}, {"eid": "2", "pids": {"1": 2}}, null, 3, "x"],
                "envs ": 1, "x": "\\ud800"}"""
@@ -245,7 +243,7 @@ def test_numbers_that_are_none_cost_their_entry_only(tmp_path: Path) -> None:
     assert facts.malformed == 7 + 2 + 3
 
 
-def test_devices_that_none_can_have(tmp_path: Path) -> None:
+def test_impossible_devices(tmp_path: Path) -> None:
     attached = [{"eid": "1"}]
     indices = [-1, 10**9, 10**30, 3, "4", None]
     devices = [{"index": index, "attachments": attached} for index in indices]
@@ -255,13 +253,13 @@ def test_devices_that_none_can_have(tmp_path: Path) -> None:
     assert (facts.impossible_devices, facts.malformed) == (3, 2)
 
 
-def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+def test_a_duplicate_key(tmp_path: Path) -> None:
     """As with genv itself, the last one counts."""
     (tmp_path / "envs.json").write_text('{"envs": [{"eid": "1"}], "envs": [{"eid": "2", "eid": "3"}]}')
     assert [record.eid for record in GenvStateCollector(tmp_path).collect().environments] == ["3"]
 
 
-def test_a_list_of_pids_has_each_once(tmp_path: Path) -> None:
+def test_duplicate_pids_are_removed(tmp_path: Path) -> None:
     pids = [1] * 100_000 + [2, 1]
     (tmp_path / "envs.json").write_text(json.dumps({"envs": [{"eid": "1", "pids": pids}]}, separators=(",", ":")))
     (record,) = GenvStateCollector(tmp_path).collect().environments
@@ -277,7 +275,7 @@ def directory_that_leads_to_itself(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [no_directory, directory_that_leads_to_itself])
-def test_a_directory_that_is_none(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_an_unfit_directory(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "genv")
     with pytest.raises(CollectorError, match=r"/genv: .*; "):
         GenvStateCollector(tmp_path / "genv").collect()
@@ -333,7 +331,7 @@ def test_links_of_others_are_not_followed(
         collector.collect()
 
 
-def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path) -> None:
+def test_a_directory_in_which_other_users_create_links(tmp_path: Path, state: Path) -> None:
     """It leads nowhere even in the moment in which a directory becomes a link."""
     need_root("makes links of another user")
     (tmp_path / "private").mkdir()
@@ -367,7 +365,7 @@ def test_a_directory_in_which_others_may_make_links(tmp_path: Path, state: Path)
     "content",
     [b"root:$6$secret", b'{"envs": ["secret', b'\xfe{"secret": 1}', b"[" * 100_000, b'{"secret": 1}', b"9" * 5000],
 )
-def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Path, content: bytes) -> None:
+def test_an_error_does_not_quote_the_content(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "envs.json").write_bytes(content)
     with pytest.raises(CollectorError) as caught:
         GenvStateCollector(tmp_path).collect()
@@ -379,13 +377,13 @@ def test_an_error_says_what_is_wrong_and_nothing_of_what_is_inside(tmp_path: Pat
     )
 
 
-def test_without_descriptors_it_says_so(tmp_path: Path) -> None:
+def test_without_descriptors_it_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "envs.json").write_text('{"envs": []}')
     with no_descriptors(), pytest.raises(CollectorError, match="Too many open files; find what"):
         GenvStateCollector(tmp_path).collect()
 
 
-def test_a_file_that_is_rewritten_all_the_time(tmp_path: Path) -> None:
+def test_a_file_that_is_rewritten_continuously(tmp_path: Path) -> None:
     """What is read is one of the states that were there, or an error; never something in between."""
     path = tmp_path / "envs.json"
     states = [

@@ -1,4 +1,4 @@
-"""The content of genv's state files; that they mean the same to genv itself is tested with the real one."""
+"""Parsing the content of genv's state files. Other tests compare it with the real genv."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_environments_up_to_0_9() -> None:
 
 @pytest.mark.parametrize("key", ["uid", "creation", "username", "config", "pids", "kernel_ids"])
 @pytest.mark.parametrize("value", [None, -1, 1e400, "", [], {}, [[]], "\ud800", 10**30, True])
-def test_what_makes_no_sense_costs_itself_only(key: str, value: Any) -> None:
+def test_an_invalid_value_costs_only_itself(key: str, value: Any) -> None:
     (record, other) = parse_environments({"envs": [{**ENVIRONMENT, key: value}, {**ENVIRONMENT, "eid": "2"}]})
     assert record.eid == "13029"
     assert other == EnvironmentRecord("2", *list(record_values(RECORD))[1:])
@@ -51,7 +51,7 @@ def record_values(record: EnvironmentRecord) -> list[Any]:
     ("gpus", "memory", "malformed"),
     [(2, "4g", 0), (None, None, 0), (0, 0, 0), ("3", "4g", 1), (-1, "-1", 2), (1.5, "abc", 2), (True, "", 2)],
 )
-def test_a_limit_that_makes_no_sense_is_none_and_is_counted(gpus: Any, memory: Any, malformed: int) -> None:
+def test_an_invalid_limit_is_none_and_is_counted(gpus: Any, memory: Any, malformed: int) -> None:
     config = {"name": "train", "gpus": gpus, "gpu_memory": memory}
     skipped = Skipped()
     (record,) = parse_environments({"envs": [{**ENVIRONMENT, "config": config}]}, skipped)
@@ -66,7 +66,7 @@ def test_a_limit_that_makes_no_sense_is_none_and_is_counted(gpus: Any, memory: A
 
 
 @pytest.mark.parametrize("eid", [None, "", [], {}, 1.5, True, -1])
-def test_an_environment_without_identifier_is_left_out(eid: Any) -> None:
+def test_an_environment_without_id_is_skipped(eid: Any) -> None:
     assert parse_environments({"envs": [{**ENVIRONMENT, "eid": eid}, ENVIRONMENT]}) == (RECORD,)
 
 
@@ -88,7 +88,7 @@ def test_attachments_up_to_0_9() -> None:
 
 
 @pytest.mark.parametrize("index", [None, -1, "0", 1.0, 10**9, True, "x"])
-def test_a_device_without_index_is_left_out(index: Any) -> None:
+def test_a_device_without_index_is_skipped(index: Any) -> None:
     document = {"devices": [{"index": index, "attachments": [{"eid": "1"}]}]}
     assert parse_attachments(document) == ()
 
