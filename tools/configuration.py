@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.config import schema
 
 if TYPE_CHECKING:
@@ -104,6 +104,6 @@ def _row(setting: schema.Setting) -> str:
 
 def _option_rows() -> Iterator[str]:
     keys = {setting.field: f"{setting.section}.{setting.key}" for setting in schema.settings()}
-    for action in parsers("genv monitor")[0].options:
+    for action in build_parsers("genv monitor")[0].options:
         if action.dest in keys:
             yield f"| `{', '.join(action.option_strings)}` | `{keys[action.dest]}` |\n"

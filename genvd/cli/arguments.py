@@ -1,4 +1,4 @@
-"""The command line: which commands and options there are, and what they may be."""
+"""The commands and options of the command line, with their help texts."""
 
 from __future__ import annotations
 
@@ -15,82 +15,72 @@ from genvd.config.loader import parse_option
 from genvd.config.schema import DEFAULT_FILE, LOG_LEVELS, Config
 from genvd.ledger.period import parse_time
 
-_DEMO_DEVICES = 8
-_MAX_DEMO_DEVICES = 1024
+_DEMO_GPUS = 8
+_MAX_DEMO_GPUS = 1024
 _DURATION = "DURATION"
-"""Not seconds: ``1m30s`` is as good as ``90``."""
 _REPORT_SPAN = timedelta(days=7)
-_REFRESH = 2.0
-"""Seconds between two updates of ``top``."""
+_TOP_INTERVAL_SECONDS = 2.0
 
 
-def parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
-    """Return the parser of the program, and those of the commands by name; ``command`` of what they give is the name.
+def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser of the program and the parsers of its commands, by command name.
 
     Args:
-        program: how the user calls it.
+        program: the program name for the help texts: ``genv-monitor`` or ``genv monitor``.
     """
-    version, common, demo = _version_option(), _common_options(), _demo_option()
+    version, common = _version_option(), _common_options()
     publish = [version, common, _publish_options(), _listen_options("to serve on")]
     settings = [*publish, _interval_option()]
+    run = [*settings, _demo_option("; publishes no files unless a directory is set")]
     parser = Parser(
         prog=program,
-        parents=[*settings, demo],
+        parents=run,
         description="Monitors the GPUs, environments, processes and users of this machine for Prometheus and Grafana.",
-        epilog="Without a command it runs, with the options above. Options stand before the command or after it;"
-        " COMMAND --help has those of each. The exit status is 0 when it was asked to stop, 1 when it could not run,"
-        " 2 when the command line or the configuration is wrong.",
+        epilog="Without a command, it runs in the foreground. Options can be given before or after the command; see"
+        " COMMAND --help. Exit status: 0 if it is done or was asked to stop, 1 if it could not run, 2 if the command"
+        " line or the configuration is invalid.",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
     parser.set_defaults(command="run", demo=None)
-    commands.add_parser(
-        "run", parents=[*settings, demo], help="run in the foreground until Ctrl+C or SIGTERM (the default)"
-    )
-    check = commands.add_parser(
-        "check", parents=settings, help="check a configuration file and print the effective configuration"
-    )
+
+    def add_command(name: str, parents: list[Parser], text: str) -> Parser:
+        command: Parser = subparsers.add_parser(
+            name, parents=parents, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        return command
+
+    add_command("run", run, "run in the foreground until Ctrl+C or SIGTERM (default)")
+    check = add_command("check", settings, "check a configuration file and print the effective configuration")
     check.add_argument(
         "file", nargs="?", type=Path, default=None, metavar=FILE, help=f"file to check (default: {DEFAULT_FILE})"
     )
     check.exclusive = {"--config": (FILE,)}
-    reload = commands.add_parser(
-        "reload",
-        parents=[version],
-        help="check the configuration of a running monitor and have it applied; fails if it is broken",
-    )
+    reload = add_command("reload", [version], "check the configuration of a running monitor and reload it")
     reload.add_argument(
         "pid",
         nargs="?",
-        type=_pid,
+        type=_parse_pid,
         default=os.environ.get("MAINPID") or None,
         metavar=PID,
-        help="number of its process (default: $MAINPID, which systemd sets)",
+        help="process ID of the monitor (default: $MAINPID, which systemd sets)",
     )
-    commands.add_parser(
-        "once",
-        parents=[version, common, demo, _once_options()],
-        help="collect once and print the metrics, fit for a textfile collector",
-    )
-    top = commands.add_parser(
+    add_command("once", [version, common, _demo_option(), _once_options()], "collect once and print the metrics")
+    top = add_command(
         "top",
-        parents=[version, common, _top_options(), _listen_options("that the service of this machine has"), demo],
-        help="show the machine in this terminal, again and again, until q or Ctrl+C; ? shows the keys",
+        [version, common, _top_options(), _listen_options("of the service on this machine"), _demo_option()],
+        "show the machine in the terminal until q or Ctrl+C; press ? for the keys",
     )
     top.exclusive = {
         "--url": ("--demo", "--address", "--port"),
         "--demo": ("--address", "--port", "--ca-file", "--cert-file", "--key-file", "--user", "--password-file"),
     }
-    commands.add_parser("publish", parents=publish, help="write the Prometheus and Grafana files and exit")
-    commands.add_parser(
-        "report",
-        parents=[version, common, _report_options()],
-        help="print who used how much, from what the service has counted",
-    )
-    return parser, commands.choices
+    add_command("publish", publish, "write the Prometheus and Grafana files and exit")
+    add_command("report", [version, common, _report_options()], "print the GPU usage from the ledger of the service")
+    return parser, subparsers.choices
 
 
 def _options() -> Parser:
-    """Return a parser for options that several commands share: it is passed to theirs as a parent."""
+    """Return an empty parser for options. It becomes a parent of the parsers of commands."""
     return Parser(add_help=False)
 
 
@@ -107,9 +97,9 @@ def _common_options() -> Parser:
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"configuration (default: {DEFAULT_FILE} where it exists)",
+        help=f"configuration file (default: {DEFAULT_FILE} if it exists)",
     )
-    _add_setting(parser, ("--log-level",), "logging_level", "LEVEL", f"one of {', '.join(LOG_LEVELS)}")
+    _add_setting(parser, ("--log-level",), "logging_level", "LEVEL", f"minimum log level: {', '.join(LOG_LEVELS)}")
     return parser
 
 
@@ -118,10 +108,10 @@ def _publish_options() -> Parser:
     parser.add_argument(
         "--config-dir",
         dest="publish_directory",
-        type=_directory,
+        type=_parse_directory,
         metavar="DIR",
-        help="where the Prometheus and Grafana files go (default: metrics/ below $STATE_DIRECTORY where systemd sets"
-        " it, else below genv's state directory)",
+        help="directory for the Prometheus and Grafana files (default: metrics/ in $STATE_DIRECTORY if systemd sets"
+        " it, else in genv's state directory)",
     )
     return parser
 
@@ -139,16 +129,15 @@ def _interval_option() -> Parser:
     return parser
 
 
-def _demo_option() -> Parser:
+def _demo_option(remark: str = "") -> Parser:
     parser = _options()
     parser.add_argument(
         "--demo",
         nargs="?",
-        type=_demo_devices,
-        const=_DEMO_DEVICES,
+        type=_parse_demo_gpus,
+        const=_DEMO_GPUS,
         metavar="N",
-        help=f"show a simulated machine with N devices (default: {_DEMO_DEVICES}) instead of this one; it publishes"
-        " nothing unless --config-dir says where",
+        help=f"simulate a machine with N GPUs (default: {_DEMO_GPUS}){remark}",
     )
     return parser
 
@@ -159,7 +148,7 @@ def _once_options() -> Parser:
         "--format",
         choices=("metrics", "table", "json"),
         default="metrics",
-        help="metrics as Prometheus reads them, a table for people, or the snapshot as json (default: metrics)",
+        help="metrics for Prometheus or a textfile collector, a table, or the snapshot as JSON (default: metrics)",
     )
     return parser
 
@@ -168,7 +157,7 @@ def _report_options() -> Parser:
     parser = _options()
     now = datetime.now(timezone.utc)
 
-    def moment(text: str) -> datetime:
+    def parse_when(text: str) -> datetime:
         try:
             return parse_time(text, now)
         except ValueError as error:
@@ -176,28 +165,30 @@ def _report_options() -> Parser:
 
     parser.add_argument(
         "--since",
-        type=moment,
+        type=parse_when,
         default=now - _REPORT_SPAN,
         metavar="WHEN",
-        help="how long ago (12h, 7d, 4w), a day (today, yesterday, 2026-11-23) or a time (2026-11-23T08:00), in local"
-        " time unless it has a zone (default: 7d)",
+        help="start: an age (12h, 7d, 4w), a day (today, yesterday, 2026-11-23) or a local time (2026-11-23T08:00)"
+        " (default: 7d)",
     )
-    parser.add_argument("--until", type=moment, default=now, metavar="WHEN", help="likewise (default: now)")
     parser.add_argument(
-        "--by", choices=("user", "environment", "device"), default="user", help="what is summed up (default: user)"
+        "--until", type=parse_when, default=now, metavar="WHEN", help="end, like --since (default: now)"
+    )
+    parser.add_argument(
+        "--by", choices=("user", "environment", "device"), default="user", help="one row for each (default: user)"
     )
     parser.add_argument(
         "--format",
         choices=("table", "csv", "json"),
         default="table",
-        help="table has GPU-hours or less for people, the others have seconds and joules (default: table)",
+        help="a table with readable units, or csv and json in seconds and joules (default: table)",
     )
     parser.add_argument(
         "--ledger",
-        type=_path,
+        type=_parse_path,
         default=None,
         metavar="FILE",
-        help="the file to read, such as a backup (default: ledger.db where the service keeps it)",
+        help="ledger to read, such as a backup (default: the ledger of the service)",
     )
     return parser
 
@@ -208,34 +199,29 @@ def _top_options() -> Parser:
         "--url",
         default=None,
         metavar="URL",
-        help="the monitor to ask, such as http://gpu1:8000 (default: that of this machine, or none if it does not run)",
+        help="URL of the monitor, such as http://gpu1:8000 (default: the service on this machine, if it runs)",
     )
     parser.add_argument(
         "-i",
         "--interval",
         dest="refresh",
-        type=_refresh,
-        default=_REFRESH,
+        type=_parse_interval,
+        default=_TOP_INTERVAL_SECONDS,
         metavar=_DURATION,
-        help=f"time between two updates (default: {_REFRESH:g}s)",
+        help=f"time between updates (default: {_TOP_INTERVAL_SECONDS:g}s)",
     )
-    parser.add_argument(
-        "--ca-file", type=_path, default=None, metavar="FILE", help="the CA of its certificate (default: the system's)"
-    )
-    parser.add_argument(
-        "--cert-file", type=_path, default=None, metavar="FILE", help="the certificate to show, where it asks for one"
-    )
-    parser.add_argument(
-        "--key-file", type=_path, default=None, metavar="FILE", help="its key (default: in the file of --cert-file)"
-    )
-    parser.add_argument("--user", default=None, metavar="NAME", help="the user to be, where it wants passwords")
-    parser.add_argument(
-        "--password-file", type=_path, default=None, metavar="FILE", help="a file with the password of --user"
-    )
+    parser.add_argument("--user", default=None, metavar="NAME", help="user name, if the monitor requires a password")
+    for flag, text in (
+        ("--password-file", "file with the password of --user"),
+        ("--ca-file", "CA certificates to trust (default: those of the system)"),
+        ("--cert-file", "client certificate, if the monitor requires one"),
+        ("--key-file", "key of the client certificate (default: the same file)"),
+    ):
+        parser.add_argument(flag, type=_parse_path, default=None, metavar="FILE", help=text)
     return parser
 
 
-def _refresh(text: str) -> float:
+def _parse_interval(text: str) -> float:
     try:
         return float(parse_option("collect_interval", text))
     except ValueError as error:
@@ -260,23 +246,23 @@ def _add_setting(parser: Parser, flags: tuple[str, ...], field: str, metavar: st
     )
 
 
-def _demo_devices(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MAX_DEMO_DEVICES:
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of devices up to {_MAX_DEMO_DEVICES}")
+def _parse_demo_gpus(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MAX_DEMO_GPUS:
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of GPUs up to {_MAX_DEMO_GPUS}")
     return int(text)
 
 
-def _pid(text: str) -> int:
+def _parse_pid(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected the number of a process")
+        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a process ID")
     return int(text)
 
 
-def _directory(text: str) -> Path:
-    return _path(text, "a directory")
+def _parse_directory(text: str) -> Path:
+    return _parse_path(text, "a directory")
 
 
-def _path(text: str, expected: str = "a file") -> Path:
+def _parse_path(text: str, expected: str = "a file") -> Path:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected {expected}")
     return Path(text).absolute()

@@ -1,4 +1,4 @@
-"""``genv monitor``, which is ``genv-monitor``: what each command does."""
+"""The commands of ``genv-monitor``, which is also ``genv monitor``: one function for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import parse
 from genvd.common import files
 from genvd.common.output import (
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_PASSWORD_BYTES = 4096
-_ONCE_TIMEOUT = 60.0
-"""Seconds. A driver without persistence takes some to wake up, and nobody waits for a second collection."""
+_MAX_PASSWORD_BYTES = 4096
+_ONCE_TIMEOUT_SECONDS = 60.0
+"""Long, as a driver without persistence mode takes seconds to start, and ``once`` has no second collection."""
 
 
 def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> NoReturn:
     """Run a command, and end the process with its exit status.
 
     Args:
-        arguments: those after the program's name; None for those of this process.
-        program: how the user calls this.
+        arguments: the arguments after the program name; None for those of this process.
+        program: the program name for the help texts.
     """
     status = EXIT_FAILED
     try:
         status = _execute(arguments, program)
-    except Exception:  # even then the process must not wait for a call that hangs
+    except Exception:  # print it as usual, but do not wait for calls that hang
         sys.excepthook(*sys.exc_info())
     exit_process(status)
 
 
 def _execute(arguments: list[str] | None, program: str) -> int:
     open_closed_standard_streams()
-    options = parse(*parsers(program), sys.argv[1:] if arguments is None else arguments)
+    options = parse(*build_parsers(program), sys.argv[1:] if arguments is None else arguments)
     if options.command == "run":
-        block_signals()  # at once: whoever asks it to stop while it starts gets what he asks for
+        block_signals()  # first of all, so that a signal during the start is not lost
     else:
         exit_on_ctrl_c()
     if options.command == "reload":
@@ -68,16 +68,16 @@ def _execute(arguments: list[str] | None, program: str) -> int:
         config = _config(options)
         logging_setup.set_up(config.logging_level)
         return _COMMANDS[options.command](config, options)
-    except ConfigError as error:  # of the configuration, or of a file that it names
-        _complain(error.problems, in_log=options.command != "check")
+    except ConfigError as error:  # in the configuration, or in a file that it names
+        _report_problems(error.problems, in_log=options.command != "check")
         return EXIT_USAGE
     except OutputError as error:
         log.error("%s", error)
         return EXIT_FAILED
 
 
-def _complain(problems: list[str], *, in_log: bool) -> None:
-    """Say what is wrong: in the log of a service, else one line each, in the form that editors jump to."""
+def _report_problems(problems: list[str], *, in_log: bool) -> None:
+    """Log the problems of a configuration, or print one line each in the format that editors understand."""
     if in_log:
         logging_setup.set_up("info")
     for problem in problems:
@@ -109,10 +109,9 @@ def _check(config: Config, options: argparse.Namespace) -> int:
 
 
 def _reload(options: argparse.Namespace) -> int:
-    """Check the configuration that a running monitor would read, with its command line, and have it read that.
+    """Check the configuration of a running monitor with its command line and its listen address, and reload it.
 
-    Where it says to listen is tried too. A broken one is sent to it as well: it refuses that by itself, and its metrics
-    say so.
+    The reload is sent even if the configuration is invalid. The monitor rejects it too, and its metrics show that.
     """
     from genvd.service.running import NotRunningError, read_arguments, reload
     from genvd.web.listen_check import find_listen_problem
@@ -120,13 +119,13 @@ def _reload(options: argparse.Namespace) -> int:
 
     logging_setup.set_up("info")
     if options.pid is None:
-        log.error("reload needs the number of a process; give it, or use 'systemctl reload genv-monitor'")
+        log.error("reload needs the PID of a monitor; give it, or use 'systemctl reload genv-monitor'")
         return EXIT_USAGE
     status = EXIT_OK
     try:
-        theirs = parse(*parsers("genv-monitor"), read_arguments(options.pid))
+        theirs = parse(*build_parsers("genv-monitor"), read_arguments(options.pid))
         if theirs.command != "run":
-            raise NotRunningError(f"process {options.pid}: is no monitor that serves; expected the number of one")
+            raise NotRunningError(f"process {options.pid}: is not a running service; expected the PID of one")
         try:
             config = _config(theirs)
             for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
@@ -134,7 +133,7 @@ def _reload(options: argparse.Namespace) -> int:
             if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
                 raise ConfigError([reason])
         except ConfigError as error:
-            _complain(error.problems, in_log=True)
+            _report_problems(error.problems, in_log=True)
             status = EXIT_USAGE
         reload(options.pid)
     except NotRunningError as error:
@@ -147,7 +146,7 @@ def _once(config: Config, options: argparse.Namespace) -> int:
     from genvd.collectors.registry import make_collectors
     from genvd.service.monitor import Monitor
 
-    patient = replace(config, collect_interval=_ONCE_TIMEOUT, collect_timeout=_ONCE_TIMEOUT)
+    patient = replace(config, collect_interval=_ONCE_TIMEOUT_SECONDS, collect_timeout=_ONCE_TIMEOUT_SECONDS)
     monitor = Monitor(patient, make_collectors(patient, options.demo))
     monitor.restore_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect()))
@@ -185,7 +184,7 @@ def _top(config: Config, options: argparse.Namespace) -> int:
 
     try:
         if options.key_file and not options.cert_file:
-            raise ServiceError("--key-file is of no use alone; --cert-file names its certificate")
+            raise ServiceError("--key-file needs --cert-file, the certificate of the key")
         password = _password(options.password_file)
         access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
         run(config, TopOptions(options.url, access, options.refresh, options.demo))
@@ -200,11 +199,11 @@ def _password(file: Path | None) -> str:
 
     if file is None:
         return ""
-    way_out = "--password-file names a file of one line"
+    way_out = "--password-file needs a file with one line"
     try:
-        return files.read_file(file, _MOST_PASSWORD_BYTES).decode().rstrip("\r\n")
+        return files.read_file(file, _MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "it is no text"
+        reason = (isinstance(error, OSError) and error.strerror) or "it is not text"
         raise ServiceError(f"{file}: cannot be read: {reason}; {way_out}") from None
     except files.UnsuitableFileError as error:
         raise ServiceError(f"{file}: {error}; {way_out}") from None
@@ -217,7 +216,7 @@ def _publish(config: Config, options: argparse.Namespace) -> int:
     if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
         raise ConfigError(problems)
     if config.listen_port == 0:
-        log.error("with port 0 nobody knows what to scrape before the monitor runs; give the port with --port")
+        log.error("port 0 is chosen when the monitor starts, so it cannot be published; give a port with --port")
         return EXIT_USAGE
     try:
         publication = publication_for(config, config.listen_port)
@@ -236,7 +235,7 @@ def _report(config: Config, options: argparse.Namespace) -> int:
     from genvd.ledger.report_formats import FORMATS
 
     if options.since >= options.until:
-        log.error("--since is not before --until: there is no time in between; exchange them")
+        log.error("--since is not before --until; swap them")
         return EXIT_USAGE
     try:
         report = make_report(
@@ -257,7 +256,7 @@ _COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "publish": _publish,
     "report": _report,
 }
-"""All but reload, which needs no configuration of its own."""
+"""All commands except ``reload``, which has no configuration of its own."""
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -275,7 +274,7 @@ def _default_file() -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        pass  # it may be there: reading it says what is wrong
+        pass  # it may exist: reading it reports the error
     return DEFAULT_FILE
 
 

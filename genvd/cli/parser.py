@@ -1,7 +1,7 @@
-"""The parser of the command line: argparse, with options before the command as well as after it.
+"""Parses the command line with argparse. Options of a command may also be given before it.
 
-argparse takes the options of a command only after it. So a first parser, which knows the options of all commands,
-takes the line apart, and the parser of the program gets it with the command first.
+argparse accepts the options of a command only after it. Therefore a first parser, which knows all options, splits the
+command line, and the parser of the program gets the command first.
 """
 
 from __future__ import annotations
@@ -14,53 +14,50 @@ from genvd.common.output import EXIT_USAGE
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-FILE = "FILE"
-"""Stands for the argument of ``check``, which is no option."""
-
-PID = "PID"
-"""The same of ``reload``."""
+FILE, PID = "FILE", "PID"
+"""Names of the positional arguments of ``check`` and ``reload``."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Options are never abbreviated, and those that are not given leave no trace, so that a file can say them."""
+    """A parser without abbreviated options. Options that are not given are not set, so the file can set them."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False, argument_default=argparse.SUPPRESS)
         self.exclusive: dict[str, tuple[str, ...]] = {}
-        """By the long names of options: which others do not go together with it. Within a group of argparse's own no
-        two options go together, whereas some of these others do."""
+        """For the long name of an option, the options that cannot be used with it. In a group of argparse, no two
+        options could be combined; here some of the others can."""
 
     @property
     def options(self) -> tuple[argparse.Action, ...]:
-        """The options; the last name of each is its long one."""
+        """The options. The last name of each is its long name."""
         return tuple(action for action in self._actions if action.option_strings)
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and end."""
+        """Print the error in one line, and exit."""
         self.exit(EXIT_USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
-    def refuse_unfit(self, command: str, given: Collection[str]) -> None:
-        """End if the command does not have one of the options, or if two of them do not go together.
+    def check_options(self, command: str, given: Collection[str]) -> None:
+        """Exit with an error if the command does not have an option, or if two options exclude each other.
 
         Args:
-            command: that this parser is for.
-            given: the long names of the options, and :data:`FILE`.
+            command: the command of this parser.
+            given: the long names of the given options, and :data:`FILE`.
         """
         for name in given:
             if name not in (FILE, *(option.option_strings[-1] for option in self.options)):
                 self.error(f"{command} does not support {name}; leave it out")
             for other in self.exclusive.get(name, ()):
                 if other in given:
-                    self.error(f"{name} and {other} do not go together; leave one of them out")
+                    self.error(f"{name} cannot be used with {other}; leave one of them out")
 
 
 class _Record(argparse.Action):
-    """Appends an option to ``given``: its long name, and its value if it has one."""
+    """Appends the long name of an option and its value, or None, to ``given``."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
     ) -> None:
-        if self.nargs == "?" and value in namespace.commands:  # its value was left out: "--demo top"
+        if self.nargs == "?" and value in namespace.commands:  # a command instead of a value: "--demo top"
             namespace.more_words.append(value)
             value = None
         namespace.given.append((self.option_strings[-1], value if isinstance(value, str) else None))
@@ -69,33 +66,33 @@ class _Record(argparse.Action):
 def parse(
     parser: Parser, commands: Mapping[str, Parser], arguments: Sequence[str], default: str = "run"
 ) -> argparse.Namespace:
-    """Return what was given, wherever it stands; end if it is wrong.
+    """Return the parsed arguments, or exit with an error.
 
     Args:
-        parser: of the program, with the commands as its subparsers.
-        commands: their parsers by name.
-        arguments: those after the program's name.
-        default: the command that is meant where there is none; the program's parser has its options too.
+        parser: the parser of the program, with the commands as its subparsers.
+        commands: the parsers of the commands by name.
+        arguments: the arguments after the program name.
+        default: the command if none is given. ``parser`` also has the options of this command.
     """
-    words, given, unknown = _take_apart(parser, commands, arguments)
-    command, wanted = (words[0], commands.get(words[0], parser)) if words else (default, parser)
+    words, given, unknown = _split(parser, commands, arguments)
+    command, command_parser = (words[0], commands.get(words[0], parser)) if words else (default, parser)
     if unknown:
-        wanted.error(f"unrecognized arguments: {' '.join(unknown)}")
+        command_parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if command in commands:
-        wanted.refuse_unfit(command, [*(name for name, _ in given), *(FILE for _ in words[1:])])
+        command_parser.check_options(command, [*(name for name, _ in given), *(FILE for _ in words[1:])])
     options = [name if value is None else f"{name}={value}" for name, value in given]
     return parser.parse_args([*words[:1], *options, *(("--", *words[1:]) if words[1:] else ())])
 
 
-def _take_apart(
+def _split(
     parser: Parser, commands: Mapping[str, Parser], arguments: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, str | None]], list[str]]:
-    """Return the words that are neither options nor their values, the options, and what is unknown."""
-    first = Parser(prog=parser.prog, add_help=False)
-    every = {tuple(action.option_strings): action for one in commands.values() for action in one.options}
-    for names, action in every.items():
-        first.add_argument(*names, nargs=action.nargs, action=_Record)
-    first.add_argument("words", nargs="*", default=[])
+    """Return the positional words, the options, and the unknown arguments."""
+    splitter = Parser(prog=parser.prog, add_help=False)
+    options = {tuple(action.option_strings): action for one in commands.values() for action in one.options}
+    for names, action in options.items():
+        splitter.add_argument(*names, nargs=action.nargs, action=_Record)
+    splitter.add_argument("words", nargs="*", default=[])
     empty = argparse.Namespace(commands=commands, given=[], more_words=[])
-    found, unknown = first.parse_known_intermixed_args(arguments, empty)
+    found, unknown = splitter.parse_known_intermixed_args(arguments, empty)
     return [*found.words, *found.more_words], found.given, unknown

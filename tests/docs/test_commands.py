@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import Parser
 from tools.links.document import documents
 
@@ -14,7 +14,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 def _commands() -> dict[str, Parser]:
     """Return the parser of each command; that of the program has no name."""
-    parser, commands = parsers("genv-monitor")
+    parser, commands = build_parsers("genv-monitor")
     return {"": parser, **commands}
 
 

@@ -462,7 +462,7 @@ def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
                 assert done.returncode == 1
                 (line,) = done.stderr.splitlines()
                 assert f"{path}: " in line
-        assert "--cert-file names its certificate" in failure(*url, "--key-file", str(client.key))
+        assert "--key-file needs --cert-file" in failure(*url, "--key-file", str(client.key))
 
 
 @contextmanager

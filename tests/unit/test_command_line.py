@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.cli.commands import _COMMANDS
 from genvd.cli.parser import FILE, parse
 
-PARSER, COMMANDS = parsers("genv-monitor")
+PARSER, COMMANDS = build_parsers("genv-monitor")
 OPTIONS = {name: {action.option_strings[-1] for action in one.options} for name, one in COMMANDS.items()}
 
 VALUES = {
@@ -117,7 +117,7 @@ def test_what_would_be_ignored_beside_another_is_refused(
     capsys: pytest.CaptureFixture[str], command: str, given: list[str], named: list[str]
 ) -> None:
     line = refused(capsys, command, *given)
-    told = f"{' and '.join(named)} do not go together; leave one of them out"
+    told = f"{' cannot be used with '.join(named)}; leave one of them out"
     assert line == f"genv-monitor {command}: error: {told}; see genv-monitor {command} --help"
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.common.text import clean
 from genvd.ledger.period import parse_time
 from genvd.ledger.report import LABELS, Report, Row
@@ -220,7 +220,7 @@ def test_a_time_beyond_the_calendar_is_shown_as_a_number() -> None:
 
 
 def test_the_command_line_accepts_all_formats() -> None:
-    parser, _ = parsers("genv-monitor")
+    parser, _ = build_parsers("genv-monitor")
     for by in LABELS:
         assert parser.parse_args(["report", "--by", by]).by == by
     for form in FORMATS:

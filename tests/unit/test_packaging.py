@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import genvd
-from genvd.cli.arguments import parsers
+from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import Parser
 from genvd.config import schema
 
@@ -25,7 +25,7 @@ COMPLETION = (PACKAGING / "bash-completion" / "genv-monitor").read_text()
 
 def _commands() -> dict[str, Parser]:
     """Return the parser of each command; that of the program has no name."""
-    parser, commands = parsers("genv-monitor")
+    parser, commands = build_parsers("genv-monitor")
     return {"": parser, **commands}
 
 
