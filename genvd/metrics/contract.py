@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from genvd.metrics.samples import Sample
-    from genvd.model.snapshot import Environment, Process, Snapshot, User
+    from genvd.model.snapshot import Process, Snapshot
 
 
 def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:
@@ -18,17 +18,9 @@ def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:
         yield (), len(things)
 
 
-def _environments(snapshot: Snapshot) -> Iterable[Environment]:
-    return snapshot.environments or ()
-
-
-def _processes(snapshot: Snapshot) -> Iterable[Process]:
+def _computing(snapshot: Snapshot) -> Iterable[Process]:
     """Return the processes with a compute context; others do not count in these metrics."""
     return (process for process in snapshot.processes or () if any(use.computes for use in process.uses))
-
-
-def _users(snapshot: Snapshot) -> Iterable[User]:
-    return snapshot.users or ()
 
 
 def _length(things: tuple[object, ...] | None) -> int | None:
@@ -76,7 +68,7 @@ CONTRACT = (
         "genv_processes_total",
         "Processes that hold a compute context on any GPU.",
         (),
-        lambda s: _count(None if s.processes is None else tuple(_processes(s))),
+        lambda s: _count(None if s.processes is None else tuple(_computing(s))),
     ),
     Metric(
         "genv_attached_devices_total",
@@ -94,44 +86,44 @@ CONTRACT = (
         "genv_environment_processes_total",
         "GPU processes of the environment.",
         ("eid",),
-        lambda s: (((e.eid,), _length(e.pids)) for e in _environments(s)),
+        lambda s: (((e.eid,), _length(e.pids)) for e in s.environments or ()),
     ),
     Metric(
         "genv_environment_attached_devices_total",
         "Devices attached to the environment.",
         ("eid",),
-        lambda s: (((e.eid,), len(e.device_indices)) for e in _environments(s)),
+        lambda s: (((e.eid,), len(e.device_indices)) for e in s.environments or ()),
     ),
     Metric(
         "genv_process_devices_total",
         "GPUs on which the process holds a compute context; eid is empty outside any environment.",
         ("pid", "eid"),
-        lambda s: (((p.pid, p.eid or ""), len(p.compute_uses)) for p in _processes(s)),
+        lambda s: (((p.pid, p.eid or ""), len(p.compute_uses)) for p in _computing(s)),
     ),
     Metric(
         "genv_process_used_gpu_memory_bytes",
         "GPU memory of the process on the device in bytes.",
         ("pid", "eid", "device"),
         lambda s: (
-            ((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _processes(s) for u in p.compute_uses
+            ((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _computing(s) for u in p.compute_uses
         ),
     ),
     Metric(
         "genv_user_environments_total",
         "Active environments of the user.",
         ("username",),
-        lambda s: (((u.username,), len(u.eids)) for u in _users(s)),
+        lambda s: (((u.username,), len(u.eids)) for u in s.users or ()),
     ),
     Metric(
         "genv_user_processes_total",
         "GPU processes in the environments of the user.",
         ("username",),
-        lambda s: (((u.username,), _length(u.pids)) for u in _users(s)),
+        lambda s: (((u.username,), _length(u.pids)) for u in s.users or ()),
     ),
     Metric(
         "genv_user_attached_devices_total",
         "Devices attached to at least one environment of the user.",
         ("username",),
-        lambda s: (((u.username,), len(u.device_indices)) for u in _users(s)),
+        lambda s: (((u.username,), len(u.device_indices)) for u in s.users or ()),
     ),
 )

@@ -9,18 +9,14 @@ from genvd.analysis.activity import total_memory
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from genvd.metrics.samples import Sample
     from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Snapshot
 
 
-def _environments(snapshot: Snapshot) -> Iterable[Environment]:
-    return snapshot.environments or ()
-
-
 def _uses(snapshot: Snapshot) -> Iterator[tuple[Environment, EnvironmentUse]]:
-    return ((e, use) for e in _environments(snapshot) for use in e.uses or ())
+    return ((e, use) for e in snapshot.environments or () for use in e.uses or ())
 
 
 ENVIRONMENTS = (
@@ -28,28 +24,28 @@ ENVIRONMENTS = (
         "genv_environment_info",
         "1, with the name and the user of the environment as labels.",
         ("eid", "name", "username"),
-        lambda s: (((e.eid, e.name or "", e.username or ""), 1) for e in _environments(s)),
+        lambda s: (((e.eid, e.name or "", e.username or ""), 1) for e in s.environments or ()),
         summable=False,
     ),
     Metric(
         "genv_environment_created_timestamp_seconds",
         "Activation time of the environment from genv's files, corrected if implausible, in Unix time.",
         ("eid",),
-        lambda s: (((e.eid,), e.created) for e in _environments(s)),
+        lambda s: (((e.eid,), e.created) for e in s.environments or ()),
         summable=False,
     ),
     Metric(
         "genv_environment_device_limit",
         "Number of GPUs that the environment asked for.",
         ("eid",),
-        lambda s: (((e.eid,), e.gpus) for e in _environments(s)),
+        lambda s: (((e.eid,), e.gpus) for e in s.environments or ()),
     ),
     Metric(
         "genv_environment_memory_limit_bytes",
         "Memory limit of the environment per GPU, in bytes; the lowest one if its attached GPUs differ. It is the"
         " limit of the attachment, or else the memory that the environment asked for; absent without a limit.",
         ("eid",),
-        lambda s: (((e.eid,), e.memory_limit_bytes) for e in _environments(s)),
+        lambda s: (((e.eid,), e.memory_limit_bytes) for e in s.environments or ()),
         summable=False,
     ),
     Metric(
@@ -103,7 +99,7 @@ ENVIRONMENTS = (
         "Seconds since the environment last worked on an attached GPU, or since the attachment if it never did; absent"
         " without an attached GPU.",
         ("eid",),
-        lambda s: (((e.eid,), e.idle_seconds) for e in _environments(s)),
+        lambda s: (((e.eid,), e.idle_seconds) for e in s.environments or ()),
         summable=False,
     ),
 )

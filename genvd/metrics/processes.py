@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from genvd.metrics.samples import Sample, Value
-    from genvd.model.snapshot import DeviceUse, Process, Snapshot
+    from genvd.model.snapshot import DeviceUse, Snapshot
 
 
-def _processes(snapshot: Snapshot) -> Iterable[Process]:
-    return snapshot.processes or ()
+def _per_use(name: str, help_: str, value: Callable[[DeviceUse], Value | None]) -> Metric:
+    """Return a metric with one value per process and GPU."""
+
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        for process in snapshot.processes or ():
+            for use in process.uses:
+                yield (process.pid, process.eid or "", use.device_index), value(use)
+
+    return Metric(name, help_, ("pid", "eid", "device"), samples, summable=False)
 
 
-def _by_device(snapshot: Snapshot, value: Callable[[DeviceUse], Value | None]) -> Iterator[Sample]:
-    """Return one sample for each process and GPU."""
-    for process in _processes(snapshot):
-        for use in process.uses:
-            yield (process.pid, process.eid or "", use.device_index), value(use)
-
-
-def _mig_places(snapshot: Snapshot) -> Iterator[Sample]:
+def _mig_processes(snapshot: Snapshot) -> Iterator[Sample]:
     numbers = {
         (device.index, mig.gpu_instance, mig.compute_instance): mig.number
         for device in snapshot.devices or ()
         for mig in device.mig_instances
     }
-    for process in _processes(snapshot):
+    for process in snapshot.processes or ():
         for use in process.uses:
             for place in use.mig_places:
                 number = numbers.get((use.device_index, place.gpu_instance, place.compute_instance))
@@ -45,19 +45,8 @@ PROCESSES = (
         " slurm, session or service) and cgroup the ID or name of that.",
         ("pid", "eid", "username", "command", "type", "cgroup_kind", "cgroup"),
         lambda s: (
-            (
-                (
-                    p.pid,
-                    p.eid or "",
-                    p.username or "",
-                    p.command or "",
-                    p.type,
-                    p.cgroup_kind or "",
-                    p.cgroup or "",
-                ),
-                1,
-            )
-            for p in _processes(s)
+            ((p.pid, p.eid or "", p.username or "", p.command or "", p.type, p.cgroup_kind or "", p.cgroup or ""), 1)
+            for p in s.processes or ()
         ),
         summable=False,
     ),
@@ -65,54 +54,44 @@ PROCESSES = (
         "genv_mig_process_info",
         "1 for each MIG device that the process uses; index is the GPU, instance the number of the MIG device there.",
         ("index", "instance", "pid", "eid"),
-        _mig_places,
+        _mig_processes,
         summable=False,
     ),
-    Metric(
+    _per_use(
         "genv_process_utilization_ratio",
         "Share of the GPU's SM time used by the process since the previous collection, 0 to 1: the mean of the driver's"
         " samples.",
-        ("pid", "eid", "device"),
-        lambda s: _by_device(s, lambda u: u.utilization),
-        summable=False,
+        lambda u: u.utilization,
     ),
-    Metric(
+    _per_use(
         "genv_process_memory_bandwidth_utilization_ratio",
         "Share of time in which the process read or wrote GPU memory since the previous collection, 0 to 1: the mean of"
         " the driver's samples.",
-        ("pid", "eid", "device"),
-        lambda s: _by_device(s, lambda u: u.engines.memory),
-        summable=False,
+        lambda u: u.engines.memory,
     ),
-    Metric(
+    _per_use(
         "genv_process_encoder_utilization_ratio",
         "Share of the GPU's video encoder used by the process since the previous collection, 0 to 1: the mean of the"
         " driver's samples.",
-        ("pid", "eid", "device"),
-        lambda s: _by_device(s, lambda u: u.engines.encoder),
-        summable=False,
+        lambda u: u.engines.encoder,
     ),
-    Metric(
+    _per_use(
         "genv_process_decoder_utilization_ratio",
         "Share of the GPU's video decoder used by the process since the previous collection, 0 to 1: the mean of the"
         " driver's samples.",
-        ("pid", "eid", "device"),
-        lambda s: _by_device(s, lambda u: u.engines.decoder),
-        summable=False,
+        lambda u: u.engines.decoder,
     ),
-    Metric(
+    _per_use(
         "genv_process_peak_gpu_memory_bytes",
         "Peak GPU memory of the process, in bytes, as seen by collections since the process or the monitor started,"
         " whichever is later.",
-        ("pid", "eid", "device"),
-        lambda s: _by_device(s, lambda u: u.peak_memory_bytes),
-        summable=False,
+        lambda u: u.peak_memory_bytes,
     ),
     Metric(
         "genv_process_start_time_seconds",
         "Start time of the process in Unix time.",
         ("pid", "eid"),
-        lambda s: (((p.pid, p.eid or ""), p.started) for p in _processes(s)),
+        lambda s: (((p.pid, p.eid or ""), p.started) for p in s.processes or ()),
         summable=False,
     ),
 )

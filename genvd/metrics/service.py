@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
 
 
+def _build_info(snapshot: Snapshot) -> Iterator[Sample]:
+    service = snapshot.service
+    yield (service.version, service.python_version, service.nvml_bindings_version, service.mode), 1
+
+
 def _unreadable(snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.processes is not None:
         for reason, number in policy.count_unknown_environments(snapshot).items():
@@ -25,17 +30,7 @@ SERVICE = (
         "genv_monitor_build_info",
         "1, with version and mode of the monitor as labels; mode is live, or demo for a simulated machine.",
         ("version", "python_version", "nvml_bindings_version", "mode"),
-        lambda s: [
-            (
-                (
-                    s.service.version,
-                    s.service.python_version,
-                    s.service.nvml_bindings_version,
-                    s.service.mode,
-                ),
-                1,
-            )
-        ],
+        _build_info,
     ),
     Metric(
         "genv_monitor_collector_success",

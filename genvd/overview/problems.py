@@ -117,7 +117,7 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
     if service.publish_success is False:
         yield Problem(
             "error",
-            "The Prometheus and Grafana files could not be written, or somebody else has changed them.",
+            "The Prometheus and Grafana files could not be written, or were changed by another program.",
             "'journalctl -u genv-monitor' has the names and the reason. The monitor retries automatically.",
         )
     if ledger is not None and ledger.write_success is False:

@@ -313,7 +313,7 @@ WRONG = {
     ),
     "files": (
         replace(machine(), service=replace(machine().service, publish_success=False)),
-        "The Prometheus and Grafana files could not be written, or somebody else has changed them.",
+        "The Prometheus and Grafana files could not be written, or were changed by another program.",
     ),
 }
 
