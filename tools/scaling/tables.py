@@ -42,7 +42,7 @@ def parts() -> Iterator[Row]:
     whole = cost(TYPICAL)
     rest = whole
     titles = {
-        "devices": "each device",
+        "devices": "each GPU",
         "environments": "each active environment",
         "processes": "each GPU process",
         "users": "each user",
@@ -78,7 +78,7 @@ def savings() -> Iterator[Row]:
 _HEAD = "series | bytes | bytes with gzip |"
 TABLES = {
     "parts": (f"| | {_HEAD}", parts),
-    "examples": (f"| devices | environments | processes | users | {_HEAD}", examples),
+    "examples": (f"| GPUs | environments | processes | users | {_HEAD}", examples),
     "savings": (f"| off | {_HEAD}", savings),
 }
 
