@@ -48,13 +48,13 @@ CONTRACT = (
     ),
     Metric(
         "genv_device_memory_used_bytes",
-        "Device memory in use in bytes, without what the driver reserves for itself.",
+        "GPU memory in use in bytes, without what the driver reserves for itself.",
         ("index",),
         lambda s: (((d.index,), d.memory_used_bytes) for d in s.devices or ()),
     ),
     Metric(
         "genv_device_memory_total_bytes",
-        "Device memory in bytes.",
+        "GPU memory in bytes.",
         ("index",),
         lambda s: (((d.index,), d.memory_total_bytes) for d in s.devices or ()),
     ),
@@ -72,7 +72,7 @@ CONTRACT = (
     ),
     Metric(
         "genv_attached_devices_total",
-        "Devices with at least one active environment attached.",
+        "GPUs that are attached to at least one active environment.",
         (),
         lambda s: _count(s.attached_device_indices),
     ),
@@ -90,7 +90,7 @@ CONTRACT = (
     ),
     Metric(
         "genv_environment_attached_devices_total",
-        "Devices attached to the environment.",
+        "GPUs attached to the environment.",
         ("eid",),
         lambda s: (((e.eid,), len(e.device_indices)) for e in s.environments or ()),
     ),
@@ -102,7 +102,7 @@ CONTRACT = (
     ),
     Metric(
         "genv_process_used_gpu_memory_bytes",
-        "GPU memory of the process on the device in bytes.",
+        "Memory of the process on the GPU in bytes.",
         ("pid", "eid", "device"),
         lambda s: (
             ((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _computing(s) for u in p.compute_uses
@@ -122,7 +122,7 @@ CONTRACT = (
     ),
     Metric(
         "genv_user_attached_devices_total",
-        "Devices attached to at least one environment of the user.",
+        "GPUs attached to at least one environment of the user.",
         ("username",),
         lambda s: (((u.username,), len(u.device_indices)) for u in s.users or ()),
     ),
