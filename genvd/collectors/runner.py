@@ -19,10 +19,10 @@ RequestT = TypeVar("RequestT")
 FactsT = TypeVar("FactsT")
 
 GRACE_TICKS = 3
-"""How many failed ticks in a row the last good facts are kept. After that, stale is worse than absent."""
+"""Failed ticks in a row for which the last good facts are kept. After that, stale is worse than absent."""
 
 STEADY_TICKS = 3
-"""Successful ticks in a row after which the log says that a collector works again."""
+"""Successful ticks in a row after which a failure counts as over, so that an intermittent one is logged once."""
 
 HUNG = "hung"
 """The failure reason of a collector that does not answer in time."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _OPEN_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
-"""As in Linux, for one path (MAXSYMLINKS of include/linux/namei.h)."""
+"""Maximum links in one path, as in Linux (MAXSYMLINKS of include/linux/namei.h)."""
 
 
 @contextmanager

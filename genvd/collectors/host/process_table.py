@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_ANCESTORS = 64
-"""More than there are between a login and a program. It limits the cost of a deep chain."""
+"""Maximum ancestors to read: more than there are between a login and a program."""
 
 
 class LiveProcess(NamedTuple):
@@ -36,7 +36,7 @@ class ProcessTable:
     """The live processes in one collection. Constant values are kept from one collection to the next."""
 
     def __init__(self) -> None:
-        self._before: dict[int, LiveProcess | None] = {}
+        self._previous: dict[int, LiveProcess | None] = {}
         self._now: dict[int, LiveProcess | None] = {}
         self._parents: dict[int, int] = {}
         self._boot_time = 0.0
@@ -50,7 +50,7 @@ class ProcessTable:
         Raises:
             CollectorError: /proc cannot be read.
         """
-        self._before, self._now, self._parents = self._now, {}, {}
+        self._previous, self._now, self._parents = self._now, {}, {}
         self._boot_time = _or_raise(psutil.boot_time)
 
     def get(self, pid: int) -> LiveProcess | None:
@@ -86,18 +86,18 @@ class ProcessTable:
         return next((uid for ancestor in self.ancestors(pid) if (uid := self.uid(ancestor))), None)
 
     def _find(self, pid: int) -> LiveProcess | None:
-        directory, before = procfs.stat_directory(pid), self._before.get(pid)
+        directory, previous = procfs.stat_directory(pid), self._previous.get(pid)
         if directory is None:
             return None
-        if before is not None and before.inode == directory.st_ino:
-            return before  # takes a tenth of the time of psutil
+        if previous is not None and previous.inode == directory.st_ino:
+            return previous  # takes a tenth of the time of psutil
         process = or_none(lambda: psutil.Process(pid))
         started = or_none(process.create_time) if process else None
         if process is None or started is None:
             return None
         since_boot = round(started - self._boot_time, 2)
-        if before is not None and before.since_boot == since_boot:
-            return before._replace(inode=directory.st_ino)
+        if previous is not None and previous.since_boot == since_boot:
+            return previous._replace(inode=directory.st_ino)
         return LiveProcess(process, since_boot, started, directory.st_ino)
 
     def _parent(self, pid: int) -> int:

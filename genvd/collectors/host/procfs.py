@@ -120,7 +120,7 @@ def memory_layout(pid: int) -> MemoryLayout | None:
 def inner_pids(pid: int) -> tuple[int, ...]:
     """Return the pids of a process in the pid namespaces below that of this service (NSpid of proc_pid_status(5)).
 
-    Empty for a process in the pid namespace of this service, which most processes outside containers are, or if gone.
+    Empty if the process is gone, or is in the pid namespace of this service, as most processes outside containers are.
     """
     found = _NAMESPACE_PIDS.search(read(pid, "status", _STATUS_BYTES) or b"")
     return tuple(map(int, found[1].split()))[1:] if found else ()
