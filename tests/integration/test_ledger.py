@@ -1,4 +1,4 @@
-"""The ledger of a running monitor: kept across restarts, whatever becomes of the disk, and reported."""
+"""The ledger of a running monitor: restarts, failing disks, files that are not its own, and reports."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ pytestmark = pytest.mark.usefixtures("state_directory")
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where the ledger is."""
+    """The directory of the ledger."""
     return tmp_path / "state"
 
 
 @pytest.fixture
 def file(tmp_path: Path, directory: Path) -> Path:
-    """The configuration."""
+    """The configuration file."""
     path = tmp_path / "monitor.yaml"
     configure(path, directory)
     return path
 
 
 def configure(path: Path, directory: Path | None, more: str = "") -> None:
-    place = f"directory: {directory}, " if directory else ""
-    path.write_text(f"collect: {{interval: 100ms}}\nledger: {{{place}write_interval: 100ms{more}}}\n")
+    directory_key = f"directory: {directory}, " if directory else ""
+    path.write_text(f"collect: {{interval: 100ms}}\nledger: {{{directory_key}write_interval: 100ms{more}}}\n")
 
 
 def monitor(file: Path, **settings: Any) -> Monitor:
@@ -56,19 +56,19 @@ def monitor(file: Path, **settings: Any) -> Monitor:
 
 
 def total(metrics: Series) -> float:
-    """Return the device-seconds of all, to the microsecond: beyond that the order of adding shows."""
+    """Return the sum of all users' allocated seconds, rounded because the order of addition shows otherwise."""
     return round(sum(named(metrics, ALLOCATED).values()), 6)
 
 
 def growing(running: Monitor, more: float = 0.5) -> Series:
-    """Return the metrics once the counters have grown."""
+    """Return the metrics after the counters have grown."""
     before = total(running.metrics())
 
     def grown() -> Series | None:
         metrics = running.metrics()
         return metrics if total(metrics) > before + more else None
 
-    return wait_for(grown, "the counters go on")
+    return wait_for(grown, "the counters grow")
 
 
 def written(running: Monitor) -> Series:
@@ -84,7 +84,7 @@ def not_written(running: Monitor) -> Series:
         metrics = running.metrics()
         return metrics if metrics.get(SUCCESS) == 0 else None
 
-    return wait_for(failure, "the ledger is not written, and that is told")
+    return wait_for(failure, "the ledger is not written, and a metric shows it")
 
 
 def complaints(running: Monitor) -> list[str]:
@@ -98,7 +98,7 @@ def report(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProce
     return done
 
 
-def test_counters_go_on_after_a_restart(file: Path, directory: Path) -> None:
+def test_counters_continue_after_a_restart(file: Path, directory: Path) -> None:
     with monitor(file) as running:
         metrics = growing(running)
         assert metrics[SUCCESS] == 1
@@ -109,11 +109,11 @@ def test_counters_go_on_after_a_restart(file: Path, directory: Path) -> None:
     assert allocated(directory / "ledger.db", "hour") == allocated(directory / "ledger.db")
     assert oct((directory / "ledger.db").stat().st_mode & 0o777) == "0o600"
     with monitor(file) as running:
-        assert total(running.metrics()) >= at_the_end  # of the very first scrape
+        assert total(running.metrics()) >= at_the_end  # at the first scrape
         growing(running)
 
 
-def test_counters_never_go_back_however_often_it_is_killed(file: Path, directory: Path) -> None:
+def test_counters_never_go_back_after_kills(file: Path, directory: Path) -> None:
     last: Series = {}
     for _ in range(5):
         with monitor(file) as running:
@@ -125,8 +125,8 @@ def test_counters_never_go_back_however_often_it_is_killed(file: Path, directory
     assert integrity(directory / "ledger.db") == "ok"
 
 
-def test_without_a_place_it_is_in_memory_only(file: Path, tmp_path: Path) -> None:
-    """The simulated machine has none unless somebody says where, not even under systemd."""
+def test_without_a_directory_the_ledger_is_in_memory_only(file: Path, tmp_path: Path) -> None:
+    """A simulated machine has no default directory, not even under systemd."""
     configure(file, None)
     own = tmp_path / "own"
     own.mkdir()
@@ -139,7 +139,7 @@ def test_without_a_place_it_is_in_memory_only(file: Path, tmp_path: Path) -> Non
     assert list(own.iterdir()) == []
 
 
-def test_the_service_keeps_it_where_systemd_says(file: Path, tmp_path: Path) -> None:
+def test_the_service_uses_the_state_directory_of_systemd(file: Path, tmp_path: Path) -> None:
     configure(file, None)
     own = tmp_path / "own"
     options: list[str | Path] = ["--config", file, "--config-dir", tmp_path / "published"]
@@ -148,7 +148,7 @@ def test_the_service_keeps_it_where_systemd_says(file: Path, tmp_path: Path) -> 
         assert (own / "ledger.db").exists()
 
 
-def test_it_can_be_switched_off_and_moved_while_it_runs(file: Path, directory: Path, tmp_path: Path) -> None:
+def test_a_reload_disables_and_moves_the_ledger(file: Path, directory: Path, tmp_path: Path) -> None:
     with monitor(file) as running:
         growing(running)
         configure(file, directory, ", enabled: false")
@@ -198,8 +198,8 @@ def test_a_full_disk(file: Path, small_disk: Path) -> None:
         metrics = not_written(running)
         assert total(metrics) >= before
         assert total(growing(running, 2)) > before
-        (told,) = complaints(running)
-        assert "disk is full" in told
+        (complaint,) = complaints(running)
+        assert "disk is full" in complaint
         filler.unlink()
         written(running)
         growing(running)
@@ -213,7 +213,7 @@ def test_a_full_disk(file: Path, small_disk: Path) -> None:
 
 
 def test_a_disk_that_is_full_from_the_start(file: Path, small_disk: Path) -> None:
-    """What was counted before is read all the same."""
+    """Earlier totals are read nevertheless."""
     configure(file, small_disk / "state")
     with monitor(file) as running:
         growing(running)
@@ -245,7 +245,7 @@ def test_a_disk_that_becomes_read_only(file: Path, small_disk: Path) -> None:
 
 @pytest.fixture
 def sick_disk(tmp_path: Path) -> dict[str, str]:
-    """Variables for a process whose disk hangs while the file ``hang`` exists."""
+    """Environment variables for a process whose disk hangs while the file ``hang`` exists."""
     compiler = need_command("gcc", "gcc")
     library = tmp_path / "disk.so"
     source = Path(__file__).parents[1] / "support" / "disk.c"
@@ -253,19 +253,19 @@ def sick_disk(tmp_path: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "HANG_DISK": str(tmp_path / "hang")}
 
 
-def test_a_disk_that_hangs_holds_neither_a_collection_nor_the_stop(
+def test_a_disk_that_hangs_delays_neither_collections_nor_the_stop(
     file: Path, directory: Path, sick_disk: dict[str, str]
 ) -> None:
     hang = Path(sick_disk["HANG_DISK"])
     with monitor(file, environment=sick_disk) as running:
         written(running)
         hang.touch()
-        stuck = wait_for(lambda: _unchanged(running), "nothing is written any more")
+        stuck = wait_for(lambda: _unchanged(running), "writing has stopped")
         running.next_metrics(10)
         hang.unlink()
         wait_for(lambda: running.metrics()[LAST_WRITE] > stuck, "it is written again")
         hang.touch()
-        wait_for(lambda: _unchanged(running), "nothing is written any more")
+        wait_for(lambda: _unchanged(running), "writing has stopped")
         started = time.monotonic()
         assert running.stop() == 0
         assert time.monotonic() - started < STOP_SECONDS
@@ -274,7 +274,7 @@ def test_a_disk_that_hangs_holds_neither_a_collection_nor_the_stop(
 
 
 def _unchanged(running: Monitor) -> float | None:
-    """Return when it was last written, if that stays so for ten collections."""
+    """Return the time of the last write, if it is unchanged for ten collections."""
     before = running.metrics()[LAST_WRITE]
     return before if running.next_metrics(10)[LAST_WRITE] == before else None
 
@@ -283,16 +283,16 @@ def test_a_disk_that_hangs_from_the_start(file: Path, sick_disk: dict[str, str])
     hang = Path(sick_disk["HANG_DISK"])
     hang.touch()
     with file.open("a") as config:
-        config.write("publish: {enabled: false}\n")  # that waits for the disk, before anything is served
+        config.write("publish: {enabled: false}\n")  # publishing waits for the disk before the server starts
     with monitor(file, environment=sick_disk) as running:
         metrics = running.next_metrics(3)
-        assert not named(metrics, ALLOCATED)  # nobody knows where they stood
+        assert not named(metrics, ALLOCATED)  # the totals are unknown
         hang.unlink()
         written(running)
         growing(running)
 
 
-def test_somebody_who_locks_the_file_is_waited_for(file: Path, directory: Path) -> None:
+def test_a_locked_file_is_written_when_the_lock_is_released(file: Path, directory: Path) -> None:
     with monitor(file) as running:
         before = total(growing(running))
         with closing(sqlite3.connect(directory / "ledger.db", isolation_level=None)) as other:
@@ -311,17 +311,17 @@ def test_a_second_monitor_counts_for_itself(file: Path, directory: Path) -> None
         second = stack.enter_context(monitor(file))
         not_written(second)
         growing(second)
-        (told,) = complaints(second)
-        assert "another genv-monitor is writing it" in told
+        (complaint,) = complaints(second)
+        assert "another genv-monitor is writing it" in complaint
         growing(first)
         assert first.stop() == 0
         at_the_end = allocated(directory / "ledger.db") / 1000
         taken_over = total(written(second))
-        # What both counted is there once.
+        # The usage that both counted is in the file once.
         assert taken_over == pytest.approx(at_the_end, abs=3)
 
 
-# --- What is there already -----------------------------------------------------------------------------------
+# --- Files that exist already -----------------------------------------------------------------------------------
 
 
 def damage(path: Path) -> None:
@@ -331,7 +331,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["garbage", "damaged", "cut off"])
-def test_a_damaged_file_is_set_aside_and_a_new_one_begun(file: Path, directory: Path, how: str) -> None:
+def test_a_damaged_file_is_moved_and_a_new_one_created(file: Path, directory: Path, how: str) -> None:
     path = directory / "ledger.db"
     with monitor(file) as running:
         growing(running)
@@ -346,15 +346,15 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(file: Path, directory: 
     with monitor(file) as running:
         written(running)
         growing(running)
-        (told,) = complaints(running)
-        assert "the file is damaged" in told
+        (complaint,) = complaints(running)
+        assert "the file is damaged" in complaint
         assert running.stop() == 0
     (aside,) = directory.glob("ledger.db.corrupt-*")
     assert aside.read_bytes() == damaged
     assert integrity(path) == "ok"
 
 
-def test_a_file_that_is_damaged_under_it_costs_no_total(file: Path, directory: Path) -> None:
+def test_a_file_damaged_while_in_use_loses_no_total(file: Path, directory: Path) -> None:
     path = directory / "ledger.db"
     with monitor(file) as running:
         before = total(growing(running))
@@ -363,7 +363,7 @@ def test_a_file_that_is_damaged_under_it_costs_no_total(file: Path, directory: P
             not_written(running)
             for name in ("ledger.db", "ledger.db-wal"):
                 (directory / name).write_bytes(os.urandom(50_000))
-        wait_for(lambda: list(directory.glob("ledger.db.corrupt-*")), "it is set aside")
+        wait_for(lambda: list(directory.glob("ledger.db.corrupt-*")), "the damaged file is moved")
         written(running)
         assert total(growing(running)) > before
         assert running.stop() == 0
@@ -371,11 +371,11 @@ def test_a_file_that_is_damaged_under_it_costs_no_total(file: Path, directory: P
     assert integrity(path) == "ok"
 
 
-def test_a_file_that_is_taken_away_costs_no_total(file: Path, directory: Path) -> None:
+def test_a_deleted_file_loses_no_total(file: Path, directory: Path) -> None:
     with monitor(file) as running:
         before = total(growing(running))
         shutil.rmtree(directory)
-        wait_for(lambda: (directory / "ledger.db").exists(), "a new one is begun")
+        wait_for(lambda: (directory / "ledger.db").exists(), "a new file is created")
         assert total(growing(running)) > before
         assert running.stop() == 0
     assert allocated(directory / "ledger.db") / 1000 > before
@@ -443,7 +443,7 @@ def of_nobody(path: Path) -> None:
         (of_nobody, "belongs to nobody"),
     ],
 )
-def test_what_is_not_ours_is_left_alone(file: Path, directory: Path, prepare: Any, reason: str) -> None:
+def test_foreign_files_are_left_alone(file: Path, directory: Path, prepare: Any, reason: str) -> None:
     path = directory / "ledger.db"
     with monitor(file) as running:
         written(running)
@@ -454,9 +454,9 @@ def test_what_is_not_ours_is_left_alone(file: Path, directory: Path, prepare: An
         not_written(running)
         growing(running)
         running.next_metrics(5)
-        (told,) = complaints(running)
-        assert reason in told
-        assert str(directory) in told
+        (complaint,) = complaints(running)
+        assert reason in complaint
+        assert str(directory) in complaint
         assert running.stop() == 0
     assert all(name.read_bytes() == content for name, content in before.items())
 
@@ -464,7 +464,7 @@ def test_what_is_not_ours_is_left_alone(file: Path, directory: Path, prepare: An
 # --- The report ----------------------------------------------------------------------------------------------
 
 
-def test_it_is_reported_while_it_is_written_and_afterwards(file: Path, directory: Path, tmp_path: Path) -> None:
+def test_reports_of_a_running_and_a_stopped_service(file: Path, directory: Path, tmp_path: Path) -> None:
     with monitor(file) as running:
         growing(running)
         metrics = running.metrics()
@@ -490,8 +490,8 @@ def test_it_is_reported_while_it_is_written_and_afterwards(file: Path, directory
     )
 
 
-def test_what_a_report_leaves_is_the_services(file: Path, directory: Path) -> None:
-    """SQLite makes files beside the one that it reads; one that the service cannot write would lock it out."""
+def test_a_report_by_root_leaves_no_files_of_root(file: Path, directory: Path) -> None:
+    """SQLite creates files next to the database. The service could not write files of root."""
     need_root("gives files away")
     with monitor(file) as running:
         written(running)
@@ -502,14 +502,14 @@ def test_what_a_report_leaves_is_the_services(file: Path, directory: Path) -> No
     assert {path.stat().st_uid for path in directory.iterdir()} == {65534}
 
 
-def test_reports_do_not_hold_the_writing(file: Path, directory: Path) -> None:
+def test_reports_do_not_block_the_writer(file: Path, directory: Path) -> None:
     with monitor(file) as running:
         written(running)
         with closing(sqlite3.connect(f"file:{directory}/ledger.db?mode=ro", uri=True, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM hour").fetchone()
             before = running.metrics()[LAST_WRITE]
-            wait_for(lambda: running.metrics()[LAST_WRITE] > before, "it is written while it is read")
+            wait_for(lambda: running.metrics()[LAST_WRITE] > before, "the file is written during a read")
         assert complaints(running) == []
 
 
@@ -543,7 +543,7 @@ def test_without_a_ledger_it_says_so(tmp_path: Path, content: bytes | None, reas
         (["--ledger", ""], "expected a file"),
     ],
 )
-def test_a_wrong_question(options: list[str], reason: str) -> None:
+def test_wrong_options(options: list[str], reason: str) -> None:
     done = report(*options)
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr.splitlines()[-1]
@@ -570,8 +570,8 @@ def _can_run(program: Path, settings: dict[str, Any]) -> bool:
         return False
 
 
-def test_memory_and_threads_stay_as_they_are(file: Path, directory: Path) -> None:
-    """A disk that fails for long must not let anything pile up."""
+def test_descriptors_and_threads_do_not_accumulate(file: Path, directory: Path) -> None:
+    """Not even while the file cannot be written for long."""
     with monitor(file) as running:
         written(running)
         running.next_metrics(5)
@@ -580,7 +580,7 @@ def test_memory_and_threads_stay_as_they_are(file: Path, directory: Path) -> Non
             other.execute("BEGIN IMMEDIATE")
             not_written(running)
             running.next_metrics(10)
-            threads = running.threads  # pools keep the workers that they have started
+            threads = running.threads  # pools keep their workers
             running.next_metrics(50)
         written(running)
         running.next_metrics(5)
@@ -593,7 +593,7 @@ def _descriptors(running: Monitor) -> int:
     return sum(1 for _ in Path(f"/proc/{running.process.pid}/fd").iterdir())
 
 
-def test_active_and_idle_are_what_is_allocated(file: Path) -> None:
+def test_active_and_idle_are_at_most_allocated(file: Path) -> None:
     with monitor(file) as running:
         metrics = growing(running, 3)
     names = [f"genv_user_{kind}_device_seconds_total" for kind in ("active", "idle")]
