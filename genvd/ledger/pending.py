@@ -25,7 +25,8 @@ time    event                           counted  pending  written  ceiling  show
 ======  ==============================  =======  =======  =======  =======  =====
 
 60 was shown before the crash, but the file does not say so: the counter continues at its ceiling of 90, and waits until
-90 are counted. A report reads what is written. A normal stop sets the ceiling to the total.
+90 are counted. A report reads what is written. A normal stop reserves nothing: its ceiling is the total, or what was
+shown if that is more.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATIONS = {"live": 0x67656E76, "demo": 0x67656E64}
-"""The application ID in the file's header: a ledger, or that of a simulated machine (sqlite.org/fileformat2.html,
-1.3.14)."""
+"""The application ID in the file's header, for each mode (sqlite.org/fileformat2.html, 1.3.14)."""
 
 _AMOUNTS = """
     allocated INTEGER NOT NULL, active INTEGER, idle INTEGER, energy INTEGER,
