@@ -160,7 +160,7 @@ def _active(device: Device, uses: list[DeviceUse], *, known: bool) -> bool | Non
         return False
     if device.utilization_percent is not None:
         return device.utilization_percent > 0
-    return _any_of(_instance_worked(device, place) for use in unmeasured for place in use.mig_places or (None,))
+    return _any_true(_instance_worked(device, place) for use in unmeasured for place in use.mig_places or (None,))
 
 
 def _instance_worked(device: Device, place: MigInstanceId | None) -> bool | None:
@@ -173,17 +173,17 @@ def _instance_worked(device: Device, place: MigInstanceId | None) -> bool | None
     activities = [one.activity for one in device.mig_instances if one.gpu_instance == place.gpu_instance]
     if not activities:
         return None
-    return _any_of(
+    return _any_true(
         None if ratio is None else ratio > 0 for ratio in (activities[0].graphics_ratio, activities[0].dram_ratio)
     )
 
 
-def _any_of(answers: Iterable[bool | None]) -> bool | None:
+def _any_true(answers: Iterable[bool | None]) -> bool | None:
     """Return True if one answer is True, else None if one is unknown, else False."""
-    known = list(answers)
-    if any(known):
+    values = list(answers)
+    if any(values):
         return True
-    return None if None in known else False
+    return None if None in values else False
 
 
 def total_share(uses: Iterable[DeviceUse]) -> float | None:
