@@ -1,4 +1,4 @@
-"""Prints monitor.yaml(5), made from the settings in genvd/config/schema.py: ``monitor_yaml.py VERSION DATE``."""
+"""Prints the manual page monitor.yaml(5) from genvd/config/schema.py: ``monitor_yaml.py VERSION DATE``."""
 
 import sys
 
@@ -9,8 +9,8 @@ def page(version: str, date: str) -> str:
     """Return the manual page.
 
     Args:
-        version: of the package.
-        date: of the page, as ``2026-11-23``.
+        version: version of the package.
+        date: date of the page, such as ``2026-11-23``.
     """
     settings = "".join(
         f".SS {escaped(section)}\n{escaped(text)}\n"
@@ -27,7 +27,7 @@ def page(version: str, date: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text for a line of its own in a manual page, whose characters come out as they are."""
+    """Return a line of text with the special characters of roff escaped."""
     for character, written in (
         ("\\", "\\e"),
         ("-", "\\-"),
@@ -65,9 +65,9 @@ monitor.yaml \\- configuration of genv\\-monitor
 .SH DESCRIPTION
 The configuration of
 .BR genv\\-monitor (8),
-in YAML: sections, and in each of them keys with values.
-Every section and every key is optional, and so is the file; what is not there has its default.
-The command line wins over the file.
+in YAML: sections, which contain keys with values.
+The file, every section and every key are optional; a missing key has its default.
+The command line takes precedence over the file.
 .P
 A duration is written as
 .BR 10s ,
@@ -77,27 +77,27 @@ or
 the units are ms, s, m, h and d.
 A plain number is seconds.
 .P
-The file is read as a whole, when the monitor starts and when it is told to reload.
-All that is wrong with it is reported at once, each problem on a line that begins with the name of the file and the
-number of the line: unknown keys, keys that are there twice, values of a wrong type or out of range, values that
-contradict each other.
-A monitor does not start with such a file.
-One that runs goes on with what it has, and tells so in its log and by the metric
-.BR genv_monitor_config_last_reload_successful .
+The file is read when the monitor starts and at a reload.
+All problems are reported at once, each on a line that begins with the file name and the line number:
+unknown or duplicate keys, values of a wrong type or out of range, and values that contradict each other.
+A monitor does not start with an invalid file.
+A running monitor keeps its configuration, logs the problems, and sets the metric
+.B genv_monitor_config_last_reload_successful
+to 0.
 .P
 .B genv\\-monitor check
-checks the file without starting anything and prints what would be in force.
+checks the file and prints the effective configuration.
 .B systemctl reload genv\\-monitor
-applies it; no scrape is lost.
+applies it; no scrape fails.
 .SH SETTINGS
 {settings}.SH FILES
 .TP
 .I {file}
-The configuration that is read unless the command line names another.
+The default configuration file.
 .TP
 .I /usr/share/genv\\-monitor/monitor.schema.json
-The JSON Schema of the file, for editors that check while one types.
-For those that use yaml\\-language\\-server, the first line of the file may be
+The JSON Schema of the file, for editors.
+For editors that use yaml\\-language\\-server, the first line of the file can be
 .IP
 .EX
 # yaml\\-language\\-server: $schema=/usr/share/genv\\-monitor/monitor.schema.json
@@ -105,16 +105,17 @@ For those that use yaml\\-language\\-server, the first line of the file may be
 .SH NOTES
 With
 .B genv\\-monitor\\-sealed.service
-the socket is opened by
+the socket comes from
 .BR genv\\-monitor\\-sealed.socket ,
-and neither
+and
 .B listen.address
-nor
+and
 .B listen.port
-counts; change the address with
+have no effect.
+Change the address with
 .BR "systemctl edit genv\\-monitor\\-sealed.socket" .
 .SH EXAMPLES
-For a Prometheus on another machine, which looks more seldom:
+For a Prometheus on another machine, with a longer interval:
 .P
 .EX
 {sample}
