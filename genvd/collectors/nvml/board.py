@@ -1,16 +1,17 @@
-"""The static data of a GPU board: serial number, part number, PCI IDs, firmware versions."""
+"""The static data of a GPU board, such as serial number, part number and PCI IDs, and the state of its InfoROM."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
 
+from genvd.collectors.nvml import extra_calls
 from genvd.collectors.nvml.bounds import within
 from genvd.collectors.nvml.errors import value_or_none
-from genvd.collectors.nvml.extra_calls import gsp_firmware_version
-from genvd.collectors.nvml.query import text
+from genvd.collectors.nvml.query import decode_text
 from genvd.model.device import Board
 
 if TYPE_CHECKING:
@@ -22,11 +23,22 @@ _TEXTS: dict[str, Callable[..., Any]] = {
     "serial": pynvml.nvmlDeviceGetSerial,
     "part_number": pynvml.nvmlDeviceGetBoardPartNumber,
     "inforom_version": pynvml.nvmlDeviceGetInforomImageVersion,
-    "gsp_firmware_version": gsp_firmware_version,
+    "gsp_firmware_version": extra_calls.gsp_firmware_version,
 }
 
 _MAX_MINOR = 2**20 - 1
 """Linux device minor numbers have 20 bits."""
+
+INFOROM_CACHE_SECONDS = 600.0
+"""NVML reads the whole InfoROM from flash memory for each call, and it hardly ever changes."""
+
+
+class _InforomAnswer(NamedTuple):
+    """A cached answer."""
+
+    corrupted: bool
+    expires: float
+    """Seconds of the monotonic clock."""
 
 
 def read_board(device: DeviceQuery, pci: Any, last: Board) -> Board:
@@ -51,8 +63,25 @@ def read_board(device: DeviceQuery, pci: Any, last: Board) -> Board:
 
 
 def _text(device: DeviceQuery, call: Callable[..., Any]) -> str | None:
-    return text(device.call(call))
+    return decode_text(device.call(call))
 
 
 def _hexadecimal(number: int) -> str | None:
     return f"{number:08X}" if value_or_none(number) else None
+
+
+def read_inforom_corrupted(device: DeviceQuery, now: float | None = None) -> bool | None:
+    """Return whether the checksums of the InfoROM are wrong; None if unknown. Answers are cached for ten minutes.
+
+    Args:
+        device: the GPU.
+        now: of :func:`time.monotonic`; None for the current time.
+    """
+    now = time.monotonic() if now is None else now
+    answer: _InforomAnswer | None = device.cache.get("InfoROM")
+    if answer is not None and now < answer.expires:
+        return answer.corrupted
+    corrupted: bool | None = device.call(extra_calls.inforom_corrupted)
+    if corrupted is not None:
+        device.cache.set("InfoROM", _InforomAnswer(corrupted, now + INFOROM_CACHE_SECONDS))
+    return corrupted

@@ -62,6 +62,12 @@ def watts(milliwatts: float | None) -> float | None:
     return None if value is None else within(value * _MILLI, 0, _MAX_WATTS)
 
 
+def flag(value: int | None) -> bool | None:
+    """Return a flag, or None if it is not available."""
+    value = value_or_none(value)
+    return None if value is None else bool(value)
+
+
 def joules(millijoules: int | None) -> float | None:
     """Return an energy in joules."""
     return None if millijoules is None else millijoules * _MILLI

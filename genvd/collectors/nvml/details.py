@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collectors.nvml.bounds import celsius, joules, ratio, watts, within
+from genvd.collectors.nvml.board import read_inforom_corrupted
+from genvd.collectors.nvml.bounds import celsius, flag, joules, ratio, watts, within
 from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, read_clocks, read_performance_state, read_throttling
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import fan_rpm, margin_temperature
 from genvd.collectors.nvml.fields import supported_values
-from genvd.collectors.nvml.inforom import read_inforom_corrupted
 from genvd.collectors.nvml.memory import read_bar1
 from genvd.collectors.nvml.temperatures import read_margin_thresholds, read_thresholds
 from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
@@ -128,7 +128,7 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
         bar1_used_bytes=bar1.used,
         bar1_total_bytes=bar1.total,
-        persistence_enabled=_persistence(device),
+        persistence_enabled=flag(device.call_int(pynvml.nvmlDeviceGetPersistenceMode)),
         inforom_corrupted=read_inforom_corrupted(device),
         compute_mode=_compute_mode(device),
         pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
@@ -189,11 +189,6 @@ def _fans(device: DeviceQuery) -> tuple[Fan, ...]:
 
 def _rpm(device: DeviceQuery, fan: int) -> int | None:
     return within(device.call_int(fan_rpm, fan, about=f"fan {fan}"), 0, _MAX_RPM)
-
-
-def _persistence(device: DeviceQuery) -> bool | None:
-    mode = device.call_int(pynvml.nvmlDeviceGetPersistenceMode)
-    return None if mode is None else bool(mode)
 
 
 def _compute_mode(device: DeviceQuery) -> str | None:

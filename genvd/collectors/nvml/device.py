@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pynvml
 
@@ -24,17 +24,19 @@ from genvd.collectors.nvml.memory import read_memory
 from genvd.collectors.nvml.memory_health import read_memory_health
 from genvd.collectors.nvml.mig import MigDevice, MigReader
 from genvd.collectors.nvml.nvlink import read_nvlinks
-from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
+from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from genvd.collectors.nvml.mig import MigMode
     from genvd.model.device import MigInstance
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ARCHITECTURES = {
     2: "Kepler",
@@ -148,22 +150,19 @@ class DeviceCollector:
             self._gpm.clear_on_change(request.session, device.uuid, device.mig_mode)
         else:
             self._gpm.free_samples()
-        read = self._parts.read
+
+        def read(enabled: bool, part: str, read_part: Callable[[], T], default: T) -> T:
+            return self._parts.read(part, read_part, default) if enabled else default
+
         return replace(
             device,
-            details=read("details", lambda: read_details(query), DeviceDetails())
-            if groups.device_details
-            else DeviceDetails(),
-            health=read("memory health", lambda: read_memory_health(query), MemoryHealth())
-            if groups.memory_health
-            else MemoryHealth(),
-            nvlinks=read("NVLinks", lambda: read_nvlinks(query), ()) if groups.nvlink else (),
-            c2c_links=read("C2C", lambda: read_c2c_links(query), ()) if groups.nvlink else (),
-            fabric=read("fabric", lambda: read_fabric(query), None) if groups.nvlink else None,
-            activity=read("GPM", lambda: self._gpm.read_device(query), Activity()) if groups.gpm else Activity(),
-            mig_instances=read("MIG", lambda: self._mig_instances(query, request, mig_devices), ())
-            if groups.mig
-            else (),
+            details=read(groups.device_details, "details", lambda: read_details(query), DeviceDetails()),
+            health=read(groups.memory_health, "memory health", lambda: read_memory_health(query), MemoryHealth()),
+            nvlinks=read(groups.nvlink, "NVLinks", lambda: read_nvlinks(query), ()),
+            c2c_links=read(groups.nvlink, "C2C", lambda: read_c2c_links(query), ()),
+            fabric=read(groups.nvlink, "fabric", lambda: read_fabric(query), None),
+            activity=read(groups.gpm, "GPM", lambda: self._gpm.read_device(query), Activity()),
+            mig_instances=read(groups.mig, "MIG", lambda: self._mig_instances(query, request, mig_devices), ()),
         )
 
     def _mig_instances(
@@ -177,7 +176,7 @@ class DeviceCollector:
 
         For another GPU, discard cached values and unsupported calls.
         """
-        uuid = text(query.call(pynvml.nvmlDeviceGetUUID))
+        uuid = decode_text(query.call(pynvml.nvmlDeviceGetUUID))
         same = self._is_same_device(query, session) if uuid is None else uuid == self._identity.uuid
         last = self._identity if same else Device(self._index, uuid)
         self._session = session
@@ -196,7 +195,7 @@ class DeviceCollector:
         NVML enumerates GPUs only when it is initialised, so within one session an index belongs to one GPU.
         """
         pci = query.call(pynvml.nvmlDeviceGetPciInfo)
-        address = text(pci.busId) if pci else None
+        address = decode_text(pci.busId) if pci else None
         if address is not None and self._identity.pci_bus_id is not None:
             return address == self._identity.pci_bus_id
         return session == self._session
@@ -213,10 +212,10 @@ class DeviceCollector:
             index=self._index,
             uuid=last.uuid,
             up=True,
-            name=get("name", lambda: text(query.call(pynvml.nvmlDeviceGetName))) or last.name,
-            pci_bus_id=(text(pci.busId) if pci else None) or last.pci_bus_id,
+            name=get("name", lambda: decode_text(query.call(pynvml.nvmlDeviceGetName))) or last.name,
+            pci_bus_id=(decode_text(pci.busId) if pci else None) or last.pci_bus_id,
             architecture=last.architecture if architecture is None else _ARCHITECTURES.get(architecture),
-            vbios_version=get("VBIOS", lambda: text(query.call(pynvml.nvmlDeviceGetVbiosVersion)))
+            vbios_version=get("VBIOS", lambda: decode_text(query.call(pynvml.nvmlDeviceGetVbiosVersion)))
             or last.vbios_version,
             mig_mode=mig_mode,
             board=read_board(query, pci, last.board),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import pynvml
 
 from genvd.collectors.base import CollectorError
 from genvd.collectors.nvml.bounds import within
-from genvd.collectors.nvml.query import text
+from genvd.collectors.nvml.query import call_or_none, decode_text
 from genvd.model.device import DriverVersions
 
 _MODULE_VERSION = Path("/sys/module/nvidia/version")
@@ -46,8 +45,8 @@ def driver_error(error: pynvml.NVMLError) -> CollectorError:
     """Return the reason why NVML fails, with the driver state (:data:`genvd.model.facts.DRIVER_STATES`)."""
     if error.value == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         return CollectorError(_mismatch(), "mismatch")
-    reason, text = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; see 'dmesg'"))
-    return CollectorError(text, reason)
+    reason, problem = _DRIVER_ERRORS.get(error.value, ("failed", f"NVML does not answer: {error}; see 'dmesg'"))
+    return CollectorError(problem, reason)
 
 
 def driver_gpus() -> frozenset[str]:
@@ -102,23 +101,16 @@ _MAX_CUDA = 999_999
 
 def read_driver_versions() -> DriverVersions:
     """Return the versions that NVML reports. NVML must be initialised."""
-    version = _call_or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2) or _call_or_none(
+    version = call_or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2) or call_or_none(
         pynvml.nvmlSystemGetCudaDriverVersion
     )
     cuda = within(version, 1, _MAX_CUDA)
     return DriverVersions(
-        driver=text(_call_or_none(pynvml.nvmlSystemGetDriverVersion)),
+        driver=decode_text(call_or_none(pynvml.nvmlSystemGetDriverVersion)),
         # nvml.h: NVML_CUDA_DRIVER_VERSION_MAJOR and _MINOR
         cuda=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
-        nvml=text(_call_or_none(pynvml.nvmlSystemGetNVMLVersion)),
+        nvml=decode_text(call_or_none(pynvml.nvmlSystemGetNVMLVersion)),
     )
-
-
-def _call_or_none(function: Any) -> Any:
-    try:
-        return function()
-    except (pynvml.NVMLError, ValueError):
-        return None
 
 
 def bindings_version() -> str:

@@ -16,7 +16,7 @@ _UNTOUCHED = 0xA5A5A5A5
 """A value that no flag has."""
 
 
-def version(layout: type[ctypes.Structure], number: int) -> int:
+def struct_version(layout: type[ctypes.Structure], number: int) -> int:
     """Return the version number of a structure, as ``NVML_STRUCT_VERSION`` computes it."""
     return ctypes.sizeof(layout) | number << 24
 
@@ -75,46 +75,46 @@ class RepairStatus(ctypes.Structure):
 
 def margin_temperature(handle: Any) -> int:
     """Return how many degrees Celsius the GPU is below its slowdown temperature."""
-    margin = Margin(version=version(Margin, 1))
-    _check(function("nvmlDeviceGetMarginTemperature")(handle, ctypes.byref(margin)))
+    margin = Margin(version=struct_version(Margin, 1))
+    _check(library_function("nvmlDeviceGetMarginTemperature")(handle, ctypes.byref(margin)))
     return int(margin.celsius)
 
 
 def sram_errors(handle: Any) -> SramErrors:
     """Return the uncorrected SRAM errors in the lifetime of the GPU, by location."""
-    errors = SramErrors(version=version(SramErrors, 1))
-    _check(function("nvmlDeviceGetSramEccErrorStatus")(handle, ctypes.byref(errors)))
+    errors = SramErrors(version=struct_version(SramErrors, 1))
+    _check(library_function("nvmlDeviceGetSramEccErrorStatus")(handle, ctypes.byref(errors)))
     return errors
 
 
 def fabric_info(handle: Any) -> FabricInfo:
     """Return the state of the GPU in the NVLink fabric."""
-    info = FabricInfo(version=version(FabricInfo, 2))
-    _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
+    info = FabricInfo(version=struct_version(FabricInfo, 2))
+    _check(library_function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
     return info
 
 
 def fabric_info_3(handle: Any) -> FabricInfo3:
     """Return the same by version 3, for drivers without version 2."""
-    info = FabricInfo3(version=version(FabricInfo3, 3))
-    _check(function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
+    info = FabricInfo3(version=struct_version(FabricInfo3, 3))
+    _check(library_function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
     return info
 
 
 def gsp_firmware_version(handle: Any) -> bytes:
     """Return the version of the GSP firmware."""
     version = ctypes.create_string_buffer(_GSP_VERSION_SIZE)
-    _check(function("nvmlDeviceGetGspFirmwareVersion")(handle, version))
+    _check(library_function("nvmlDeviceGetGspFirmwareVersion")(handle, version))
     return version.value
 
 
 def retired_pages(handle: Any, cause: int) -> int:
     """Return how many pages are retired for a cause (``nvmlPageRetirementCause_t``).
 
-    The call of nvidia-ml-py needs a buffer of twice as many addresses as there are.
+    nvidia-ml-py has this call too, but it allocates a buffer for twice as many addresses as there are.
     """
     count = ctypes.c_uint(0)
-    result = function("nvmlDeviceGetRetiredPages")(handle, cause, ctypes.byref(count), None)
+    result = library_function("nvmlDeviceGetRetiredPages")(handle, cause, ctypes.byref(count), None)
     if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE or not count.value:  # the answer if there are pages
         _check(result)
     return count.value
@@ -122,15 +122,15 @@ def retired_pages(handle: Any, cause: int) -> int:
 
 def fan_rpm(handle: Any, fan: int) -> int:
     """Return the target speed of the fan in rotations per minute (driver 565 and later)."""
-    speed = FanSpeed(version=version(FanSpeed, 1), fan=fan)
-    _check(function("nvmlDeviceGetFanSpeedRPM")(handle, ctypes.byref(speed)))
+    speed = FanSpeed(version=struct_version(FanSpeed, 1), fan=fan)
+    _check(library_function("nvmlDeviceGetFanSpeedRPM")(handle, ctypes.byref(speed)))
     return int(speed.rpm)
 
 
 def repair_status(handle: Any) -> RepairStatus:
     """Return which repairs are pending until a reset (driver 580 and later)."""
-    status = RepairStatus(version=version(RepairStatus, 1))
-    _check(function("nvmlDeviceGetRepairStatus")(handle, ctypes.byref(status)))
+    status = RepairStatus(version=struct_version(RepairStatus, 1))
+    _check(library_function("nvmlDeviceGetRepairStatus")(handle, ctypes.byref(status)))
     return status
 
 
@@ -142,7 +142,7 @@ def unrepairable_memory(handle: Any) -> int:
     """
     layout = ctypes.c_uint * 2
     status = layout(ctypes.sizeof(layout) | 1 << 24, _UNTOUCHED)
-    _check(function("nvmlDeviceGetUnrepairableMemoryFlag_v1")(handle, ctypes.byref(status)))
+    _check(library_function("nvmlDeviceGetUnrepairableMemoryFlag_v1")(handle, ctypes.byref(status)))
     return int(status[0] if status[1] == _UNTOUCHED else status[1])
 
 
@@ -162,7 +162,7 @@ def _check(result: int) -> None:
         raise pynvml.NVMLError(result)
 
 
-def function(name: str) -> Any:
+def library_function(name: str) -> Any:
     """Return a function of the NVML library.
 
     Raises:

@@ -16,7 +16,7 @@ import pynvml
 
 from genvd.collectors.nvml.bounds import integer
 from genvd.collectors.nvml.errors import NOT_AVAILABLE, PART_NOT_SUPPORTED
-from genvd.collectors.nvml.extra_calls import function
+from genvd.collectors.nvml.extra_calls import library_function
 
 if TYPE_CHECKING:
     from genvd.collectors.nvml.query import DeviceQuery
@@ -74,7 +74,7 @@ def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]
         pynvml.NVMLError: the call fails.
     """
     buffer = ctypes.create_string_buffer(_request(fields), len(fields) * _ENTRY.size)
-    result = function("nvmlDeviceGetFieldValues")(handle, len(fields), buffer)
+    result = library_function("nvmlDeviceGetFieldValues")(handle, len(fields), buffer)
     if result != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(result)
     return [

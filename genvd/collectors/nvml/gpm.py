@@ -1,19 +1,19 @@
 """GPM (GPU performance monitoring): the activity of SMs, pipes and memory since the previous collection.
 
-It works on Hopper and later and, unlike the profiling of DCGM before, besides other profilers. Each reading takes a
-sample, and NVML computes the metrics from this sample and the previous one.
+It is available since Hopper and, unlike older DCGM profiling, can run at the same time as other profilers. Each reading
+takes a sample, and NVML computes the metrics from this sample and the previous one.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
 import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
+from genvd.collectors.nvml.bounds import within
 from genvd.model.device import Activity, PipeActivity
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class GpmReader:
         return self._read(device, None, pynvml.nvmlGpmSampleGet)
 
     def read_instance(self, parent: DeviceQuery, gpu_instance: int | None) -> Activity:
-        """Return the activity of a GPU instance. Its compute instances have no counters of their own."""
+        """Return the activity of a GPU instance. Its compute instances have no counters of their extra_calls."""
         if gpu_instance is None:
             return Activity()
         return self._read(parent, gpu_instance, pynvml.nvmlGpmMigSampleGet, gpu_instance)
@@ -138,12 +138,10 @@ def _activity(metrics: Mapping[int, float]) -> Activity:
 
 
 def _ratio(percent: float | None) -> float | None:
-    if percent is None or not math.isfinite(percent) or not 0 <= percent <= _MAX_PERCENT:
-        return None
-    return min(percent / 100, 1.0)
+    value = within(percent, 0, _MAX_PERCENT)
+    return None if value is None else min(value / 100, 1.0)
 
 
 def _bytes(mebibytes: float | None) -> float | None:
-    if mebibytes is None or not math.isfinite(mebibytes) or not 0 <= mebibytes <= _MAX_MIB:
-        return None
-    return mebibytes * _MIB
+    value = within(mebibytes, 0, _MAX_MIB)
+    return None if value is None else value * _MIB

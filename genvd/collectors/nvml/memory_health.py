@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collectors.nvml.bounds import within
+from genvd.collectors.nvml.bounds import flag, within
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import repair_status, retired_pages, sram_errors, unrepairable_memory
 from genvd.model.device import Banks, EccErrors, ErrorCount, LocationErrors, MemoryHealth
@@ -48,22 +48,22 @@ _MAX_PAGES = 100_000
 def read_memory_health(device: DeviceQuery) -> MemoryHealth:
     """Return the memory health of the GPU."""
     mode = device.call(pynvml.nvmlDeviceGetEccMode)
-    enabled = _flag(mode[0]) if mode else None
+    enabled = flag(mode[0]) if mode else None
     sram = device.call(sram_errors)
     banks = device.call(pynvml.nvmlDeviceGetRowRemapperHistogram)
     rows = device.call(pynvml.nvmlDeviceGetRemappedRows) or (None, None, None, None)
     repairs = device.call(repair_status)
     return MemoryHealth(
         ecc_enabled=enabled,
-        ecc_pending=_flag(mode[1]) if mode else None,
+        ecc_pending=flag(mode[1]) if mode else None,
         ecc_errors=_ecc_errors(device) if enabled is not False else (),
         placed_errors=read_placed_errors(device, _PLACES) if enabled else (),
         sram_errors=tuple(ErrorCount(*one) for one in _counts(sram, _SRAM_SOURCES)) if enabled else (),
         sram_threshold_exceeded=bool(sram.threshold_exceeded) if sram and enabled else None,
         remapped_rows_corrected=value_or_none(rows[0]),
         remapped_rows_uncorrected=value_or_none(rows[1]),
-        remap_pending=_flag(rows[2]),
-        remap_failed=_flag(rows[3]),
+        remap_pending=flag(rows[2]),
+        remap_failed=flag(rows[3]),
         remap_banks=tuple(Banks(*one) for one in _counts(banks, _AVAILABILITIES)),
         retired_pages_single_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS, "single bit"
@@ -71,7 +71,7 @@ def read_memory_health(device: DeviceQuery) -> MemoryHealth:
         retired_pages_double_bit=_retired_pages(
             device, pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR, "double bit"
         ),
-        retirement_pending=_flag(device.call_int(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
+        retirement_pending=flag(device.call_int(pynvml.nvmlDeviceGetRetiredPagesPendingStatus)),
         channel_repair_pending=_strict_flag(repairs.channel) if repairs else None,
         tpc_repair_pending=_strict_flag(repairs.tpc) if repairs else None,
         unrepairable_memory=_strict_flag(device.call(unrepairable_memory)),
@@ -109,8 +109,3 @@ def _counts(structure: Any, names: Iterable[str]) -> Iterator[tuple[str, int]]:
 def _strict_flag(value: int | None) -> bool | None:
     """Return a flag that is 0 or 1; None for any other value."""
     return bool(value) if value in (0, 1) else None
-
-
-def _flag(value: int | None) -> bool | None:
-    value = value_or_none(value)
-    return None if value is None else bool(value)

@@ -10,7 +10,7 @@ import pynvml
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.memory import read_bar1, read_memory
 from genvd.collectors.nvml.memory_health import read_placed_errors
-from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
+from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
 from genvd.model.device import Activity, MigInstance
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class MigReader:
 
     def _uuid(self, query: DeviceQuery, number: int, session: int) -> str | None:
         """Return the UUID of a MIG device; if it cannot be read, the last one of the same instances."""
-        uuid, last = text(query.call(pynvml.nvmlDeviceGetUUID)), self._last.get(number)
+        uuid, last = decode_text(query.call(pynvml.nvmlDeviceGetUUID)), self._last.get(number)
         if uuid is not None and last is not None and (last.session, last.uuid) == (session, uuid):
             return uuid
         instances = (
@@ -122,7 +122,7 @@ class MigReader:
 
 def _profile(device: DeviceQuery) -> str | None:
     """Return the profile at the end of the name; without one, build it from the slices as NVIDIA does."""
-    match = _PROFILE.search(text(device.call(pynvml.nvmlDeviceGetName)) or "")
+    match = _PROFILE.search(decode_text(device.call(pynvml.nvmlDeviceGetName)) or "")
     if match:
         return match[1]
     attributes = device.call(pynvml.nvmlDeviceGetAttributes)

@@ -10,7 +10,7 @@ import pynvml
 from genvd.collectors.device_set import DeviceLostError
 from genvd.collectors.nvml.errors import NvmlCalls
 from genvd.collectors.nvml.log_limit import GpuErrorLog, LogLimit
-from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, text
+from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
 from genvd.collectors.runner import Runner
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import PcieThroughput
@@ -44,7 +44,7 @@ class _PcieCollector:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
             device = DeviceQuery(self.name, handle, self._calls, DeviceCache())
-            uuid = text(device.call(pynvml.nvmlDeviceGetUUID))
+            uuid = decode_text(device.call(pynvml.nvmlDeviceGetUUID))
             return _Sample(
                 uuid,
                 PcieThroughput(

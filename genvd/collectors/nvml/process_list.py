@@ -18,7 +18,7 @@ import pynvml
 
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.errors import NOT_SUPPORTED
-from genvd.collectors.nvml.extra_calls import function
+from genvd.collectors.nvml.extra_calls import library_function
 from genvd.model.facts import MigInstanceId
 
 if TYPE_CHECKING:
@@ -60,34 +60,25 @@ class RunningProcess(NamedTuple):
 
 
 class ProcessLists:
-    """Lists processes by the newest version of the call that the driver has."""
+    """Lists processes by the newest version of the call that the driver has.
+
+    Each method raises pynvml.NVMLError if the call fails; ``FUNCTION_NOT_FOUND`` if the driver has no version of it.
+    """
 
     def __init__(self, errors: ErrorLog) -> None:
         """Create it; impossible pids are logged to ``errors``."""
         self._errors = errors
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes with a compute context.
-
-        Raises:
-            pynvml.NVMLError: the call fails; ``FUNCTION_NOT_FOUND`` if the driver has no version of it.
-        """
+        """Return the processes with a compute context."""
         return self._list("Compute", handle)
 
     def graphics_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes with a graphics context; none if that is not supported.
-
-        Raises:
-            pynvml.NVMLError: the call fails.
-        """
+        """Return the processes with a graphics context; none if that is not supported."""
         return self._list_if_supported("Graphics", handle)
 
     def mps_processes(self, handle: Any) -> list[RunningProcess]:
-        """Return the processes that compute through MPS; none if that is not supported.
-
-        Raises:
-            pynvml.NVMLError: the call fails.
-        """
+        """Return the processes that compute through MPS; none if that is not supported."""
         return self._list_if_supported("MPSCompute", handle)
 
     def _list_if_supported(self, kind: str, handle: Any) -> list[RunningProcess]:
@@ -120,7 +111,7 @@ class ProcessLists:
         return best
 
     def _read(self, handle: Any, kind: str, version: str) -> list[RunningProcess]:
-        call = function(f"nvmlDeviceGet{kind}RunningProcesses{version}")
+        call = library_function(f"nvmlDeviceGet{kind}RunningProcesses{version}")
         capacity = _FIRST_CAPACITY
         for _ in range(_MAX_ATTEMPTS):
             buffer = ctypes.create_string_buffer(capacity * _LONG.size)

@@ -129,6 +129,14 @@ def _not_present_if_unsupported(function: Callable[..., Any]) -> Callable[..., A
     return call
 
 
-def text(value: str | bytes | None) -> str | None:
+def decode_text(value: str | bytes | None) -> str | None:
     """Return a text of NVML as a clean label value; None if it is empty."""
     return (decode(value) if isinstance(value, bytes) else clean(value)) if value else None
+
+
+def call_or_none(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of a call of nvidia-ml-py, or None if it fails. Nothing is logged."""
+    try:
+        return function(*arguments)
+    except (pynvml.NVMLError, ValueError):
+        return None

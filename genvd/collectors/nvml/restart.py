@@ -34,9 +34,7 @@ class RestartRule:
             driver_state: one of :data:`genvd.model.facts.DRIVER_STATES`.
         """
         self._worked = self._worked or driver_state == "ok"
-        if (
-            self._library is None and driver_state != "missing"
-        ):  # if missing, none is loaded, which takes long to find out
+        if self._library is None and driver_state != "missing":  # looking for a missing library takes long
             self._library = library_identity()
         if time.monotonic() - self._started < MIN_PROCESS_SECONDS:
             return None

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.collectors.host.procfs import MAX_PID
-from genvd.collectors.nvml.extra_calls import function
+from genvd.collectors.nvml.extra_calls import library_function
+from genvd.collectors.nvml.query import call_or_none
 from genvd.model.facts import EngineShares
 
 _SAMPLE = struct.Struct("=I4xQIIII")
@@ -47,7 +48,7 @@ class ProcessUtilization:
     """Reads the samples of one GPU since the previous reading."""
 
     def __init__(self) -> None:
-        self._device: object = None
+        self._uuid: object = None
         self._seen = 0
 
     def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, ProcessWork]:
@@ -63,9 +64,9 @@ class ProcessUtilization:
             pynvml.NVMLError: the call fails.
         """
         clock = int((time.time() if now is None else now) * 1_000_000)
-        device = _identity(handle)
-        if device != self._device or self._seen > clock + _MAX_AHEAD:
-            self._device, self._seen = device, max(0, clock - _FIRST_WINDOW)
+        uuid = call_or_none(pynvml.nvmlDeviceGetUUID, handle)
+        if uuid != self._uuid or self._seen > clock + _MAX_AHEAD:
+            self._uuid, self._seen = uuid, max(0, clock - _FIRST_WINDOW)
         try:
             samples = _read(handle, self._seen)
         except pynvml.NVMLError as error:
@@ -95,17 +96,9 @@ def _mean(percents: Iterable[int]) -> float | None:
     return sum(valid) / len(valid) / 100 if valid else None
 
 
-def _identity(handle: Any) -> object:
-    """Return the UUID of the GPU. Timestamps of another GPU that had the same index do not apply to this one."""
-    try:
-        return pynvml.nvmlDeviceGetUUID(handle)
-    except (pynvml.NVMLError, ValueError):
-        return None
-
-
 def _read(handle: Any, since: int) -> Iterable[tuple[int, ...]]:
     """Return the raw samples: pid, time, percent of SM, memory, encoder and decoder time."""
-    call = function("nvmlDeviceGetProcessUtilization")
+    call = library_function("nvmlDeviceGetProcessUtilization")
     capacity = 0
     for _ in range(_MAX_ATTEMPTS):
         buffer = ctypes.create_string_buffer(capacity * _SAMPLE.size) if capacity else None

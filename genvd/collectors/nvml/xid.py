@@ -13,7 +13,7 @@ from typing import Any
 import pynvml
 
 from genvd.collectors.base import CollectorError
-from genvd.collectors.nvml.query import text
+from genvd.collectors.nvml.query import call_or_none, decode_text
 from genvd.collectors.runner import Runner
 from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
@@ -106,7 +106,7 @@ class _XidCollector:
         self._errors = ErrorLog(log, repeat_seconds=_QUIET_SECONDS)
 
     def collect(self, request: int) -> _Counts:
-        """Return what has occurred on so many devices so far.
+        """Return the counts so far; the request is the number of GPUs.
 
         Raises:
             CollectorError: the events cannot be read.
@@ -114,13 +114,13 @@ class _XidCollector:
         try:
             if self._session is None or self._devices != request:
                 self.close()
-                self._begin(request)
+                self._register(request)
             self._count_events()
         except pynvml.NVMLError as error:
             self.close()  # a lost GPU may end every wait at once; the next set is without it
             problem = f"{error}; XIDs are not counted until NVML reports events again; see 'dmesg'"
-            raise CollectorError(problem, partial=self._counted()) from None
-        return self._counted()
+            raise CollectorError(problem, partial=self._result()) from None
+        return self._result()
 
     def close(self) -> None:
         """Free the event set."""
@@ -128,7 +128,7 @@ class _XidCollector:
             self._session.close()
             self._session = None
 
-    def _begin(self, devices: int) -> None:
+    def _register(self, devices: int) -> None:
         self._session = _Session(devices)
         self._devices = devices
         present = {key for _, key in self._session.keys.values()}
@@ -161,7 +161,7 @@ class _XidCollector:
         if xid <= _MAX_XID and (before is not None or len(counts) < _MAX_KINDS):
             counts[xid] = XidErrors(xid, (before.count if before else 0) + number, time.time())
 
-    def _counted(self) -> _Counts:
+    def _result(self) -> _Counts:
         keys = dict(self._session.keys.values()) if self._session else {}
         return _Counts(
             {key: tuple(counts[xid] for xid in sorted(counts)) for key, counts in self._counts.items()}, keys
@@ -238,7 +238,4 @@ def _address(handle: Any) -> int:
 
 
 def _uuid(handle: Any) -> str | None:
-    try:
-        return text(pynvml.nvmlDeviceGetUUID(handle))
-    except (pynvml.NVMLError, ValueError):
-        return None
+    return decode_text(call_or_none(pynvml.nvmlDeviceGetUUID, handle))

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from genvd.collectors.nvml import extra_calls
+from genvd.collectors.nvml.board import INFOROM_CACHE_SECONDS, read_inforom_corrupted
 from genvd.collectors.nvml.errors import NvmlCalls
-from genvd.collectors.nvml.inforom import CACHE_SECONDS, read_inforom_corrupted
 from genvd.collectors.nvml.query import DeviceCache, DeviceQuery
 from genvd.common.error_log import ErrorLog
 
@@ -21,5 +21,5 @@ def test_the_inforom_is_read_once_in_ten_minutes(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(extra_calls, "inforom_corrupted", inforom)
     device = DeviceQuery("GPU 0", None, NvmlCalls(ErrorLog(logging.getLogger())), DeviceCache())
-    times = (0.0, 1.0, CACHE_SECONDS - 1, CACHE_SECONDS, CACHE_SECONDS + 1)
+    times = (0.0, 1.0, INFOROM_CACHE_SECONDS - 1, INFOROM_CACHE_SECONDS, INFOROM_CACHE_SECONDS + 1)
     assert [read_inforom_corrupted(device, now) for now in times] == [False, False, False, True, True]

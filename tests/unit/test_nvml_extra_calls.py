@@ -7,19 +7,19 @@ import ctypes
 import pynvml
 import pytest
 
-from genvd.collectors.nvml import extra_calls as own
+from genvd.collectors.nvml import extra_calls
 from tests.support.needs import need
 
 
 @pytest.mark.parametrize(
     ("layout", "number", "version"),
     [
-        (own.SramErrors, 1, "nvmlEccSramErrorStatus_v1"),
-        (own.FabricInfo, 2, "nvmlGpuFabricInfo_v2"),
-        (own.FabricInfo3, 3, "nvmlGpuFabricInfo_v3"),
-        (own.Margin, 1, "nvmlMarginTemperature_v1"),
-        (own.FanSpeed, 1, "nvmlFanSpeedInfo_v1"),
-        (own.RepairStatus, 1, "nvmlRepairStatus_v1"),
+        (extra_calls.SramErrors, 1, "nvmlEccSramErrorStatus_v1"),
+        (extra_calls.FabricInfo, 2, "nvmlGpuFabricInfo_v2"),
+        (extra_calls.FabricInfo3, 3, "nvmlGpuFabricInfo_v3"),
+        (extra_calls.Margin, 1, "nvmlMarginTemperature_v1"),
+        (extra_calls.FanSpeed, 1, "nvmlFanSpeedInfo_v1"),
+        (extra_calls.RepairStatus, 1, "nvmlRepairStatus_v1"),
     ],
 )
 def test_a_layout_has_the_version_that_the_driver_knows(
@@ -27,4 +27,4 @@ def test_a_layout_has_the_version_that_the_driver_knows(
 ) -> None:
     """The version has the size in it."""
     need(hasattr(pynvml, version), f"needs a newer nvidia-ml-py: {version}")
-    assert own.version(layout, number) == getattr(pynvml, version)
+    assert extra_calls.struct_version(layout, number) == getattr(pynvml, version)
