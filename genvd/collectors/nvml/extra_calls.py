@@ -6,11 +6,15 @@ The log shows the names of these functions.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import pynvml
 
 _GSP_VERSION_SIZE = 0x40
+
+_MAX_ATTEMPTS = 12
+_MIN_GROWN_CAPACITY = 32
 
 _UNTOUCHED = 0xA5A5A5A5
 """A value that no flag has."""
@@ -155,6 +159,27 @@ def inforom_corrupted(handle: Any) -> bool:
             return True
         raise
     return False
+
+
+def call_with_growing_buffer(
+    call: Callable[[Any, Any], int], entry_size: int, capacity: int, max_capacity: int, fill: int = 0
+) -> tuple[bytes, int]:
+    """Make a call that fills a list, with larger buffers until it fits; return the bytes and the number of entries.
+
+    The call gets a buffer, or None for a capacity of 0, and a pointer to the number of entries. The bytes of the buffer
+    are ``fill`` before the call.
+    """
+    for _ in range(_MAX_ATTEMPTS):
+        size = capacity * entry_size
+        buffer = ctypes.create_string_buffer(bytes([fill]) * size, size) if size else None
+        count = ctypes.c_uint(capacity)
+        result = call(buffer, ctypes.byref(count))
+        if result == pynvml.NVML_SUCCESS:
+            return buffer.raw if buffer else b"", min(count.value, capacity)
+        if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
+            raise pynvml.NVMLError(result)
+        capacity = min(max(2 * capacity, count.value + count.value // 2, _MIN_GROWN_CAPACITY), max_capacity)
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
 
 
 def _check(result: int) -> None:

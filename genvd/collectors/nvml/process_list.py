@@ -10,7 +10,6 @@ nvml.h of driver 535.43.
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,7 @@ import pynvml
 
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.collectors.nvml.errors import NOT_SUPPORTED
-from genvd.collectors.nvml.extra_calls import library_function
+from genvd.collectors.nvml.extra_calls import call_with_growing_buffer, library_function
 from genvd.model.facts import MigInstanceId
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ _UNTOUCHED = 0xA5
 _FIRST_CAPACITY = 64
 _MAX_CAPACITY = 2**14
 """Entries of one list; a higher number is an error of the driver."""
-
-_MAX_ATTEMPTS = 12
 
 
 class RunningProcess(NamedTuple):
@@ -112,18 +109,10 @@ class ProcessLists:
 
     def _read(self, handle: Any, kind: str, version: str) -> list[RunningProcess]:
         call = library_function(f"nvmlDeviceGet{kind}RunningProcesses{version}")
-        capacity = _FIRST_CAPACITY
-        for _ in range(_MAX_ATTEMPTS):
-            buffer = ctypes.create_string_buffer(capacity * _LONG.size)
-            ctypes.memset(buffer, _UNTOUCHED, len(buffer))
-            count = ctypes.c_uint(capacity)
-            result = call(handle, ctypes.byref(count), buffer)
-            if result == pynvml.NVML_SUCCESS:
-                return _decode(buffer.raw, min(count.value, capacity), version)
-            if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
-                raise pynvml.NVMLError(result)
-            capacity = min(max(2 * capacity, count.value + count.value // 2), _MAX_CAPACITY)
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+        raw, count = call_with_growing_buffer(
+            lambda buffer, count: call(handle, count, buffer), _LONG.size, _FIRST_CAPACITY, _MAX_CAPACITY, _UNTOUCHED
+        )
+        return _decode(raw, count, version)
 
     def _log_impossible(self, kind: str, impossible: int) -> None:
         if impossible:

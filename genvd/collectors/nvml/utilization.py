@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from genvd.collectors.host.procfs import MAX_PID
-from genvd.collectors.nvml.extra_calls import library_function
+from genvd.collectors.nvml.extra_calls import call_with_growing_buffer, library_function
 from genvd.collectors.nvml.query import call_or_none
 from genvd.model.facts import EngineShares
 
@@ -29,9 +29,7 @@ _MAX_AHEAD = 1_000_000
 """Microseconds by which a sample may be later than now. Others, such as after a clock step, are ignored."""
 
 _MAX_PERCENT = 100
-_MIN_CAPACITY = 32
 _MAX_CAPACITY = 2**16
-_MAX_ATTEMPTS = 12
 
 
 class ProcessWork(NamedTuple):
@@ -99,15 +97,7 @@ def _mean(percents: Iterable[int]) -> float | None:
 def _read(handle: Any, since: int) -> Iterable[tuple[int, ...]]:
     """Return the raw samples: pid, time, percent of SM, memory, encoder and decoder time."""
     call = library_function("nvmlDeviceGetProcessUtilization")
-    capacity = 0
-    for _ in range(_MAX_ATTEMPTS):
-        buffer = ctypes.create_string_buffer(capacity * _SAMPLE.size) if capacity else None
-        count = ctypes.c_uint(capacity)
-        result = call(handle, buffer, ctypes.byref(count), ctypes.c_ulonglong(since))
-        if result == pynvml.NVML_SUCCESS:
-            raw = buffer.raw if buffer else b""
-            return _SAMPLE.iter_unpack(raw[: min(count.value, capacity) * _SAMPLE.size])
-        if result != pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
-            raise pynvml.NVMLError(result)
-        capacity = min(max(2 * capacity, count.value + count.value // 2, _MIN_CAPACITY), _MAX_CAPACITY)
-    raise pynvml.NVMLError(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+    raw, count = call_with_growing_buffer(
+        lambda buffer, count: call(handle, buffer, count, ctypes.c_ulonglong(since)), _SAMPLE.size, 0, _MAX_CAPACITY
+    )
+    return _SAMPLE.iter_unpack(raw[: count * _SAMPLE.size])
