@@ -1,1 +1,1 @@
-"""The machine at a glance for who sits at a terminal."""
+"""Output for terminals: ``genv monitor top`` and the table of ``once``."""

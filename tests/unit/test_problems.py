@@ -1,4 +1,4 @@
-"""What is wrong, in words: which device file is named."""
+"""The sentences about problems of the machine, its GPUs and its certificates."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import re
 
 import pytest
 
-from genvd.model.device import Board, Device
+from genvd.model.device import Board, Device, DeviceDetails, MemoryHealth, XidErrors
 from genvd.model.snapshot import CertificateValidity, ServiceStatus, Snapshot
 from genvd.overview import overview
+from genvd.overview.problems import Problem, problems
+from tests.support.shown import device as gpu
+from tests.support.shown import environment, inhabited
 
 GIB = 2**30
 
 
 @pytest.mark.parametrize(("minors", "files"), [((4, 0), ["4", "0"]), ((None, 0), ["0"]), ((None, None), [])])
-def test_advice_names_the_file_of_the_device_and_none_where_it_is_not_known(
+def test_advice_names_the_device_file_only_if_its_number_is_known(
     minors: tuple[int | None, ...], files: list[str]
 ) -> None:
     devices = tuple(
@@ -40,3 +43,68 @@ def test_a_certificate_is_a_problem_before_and_after_its_time(now: float, wrong:
     found = [one.summary for one in overview(Snapshot(now, service, devices=(), processes=())).problems]
     assert [one for one in found if "certificate" in one] == [one for one in found if wrong and wrong in one]
     assert len([one for one in found if "certificate" in one]) == (2 if wrong else 0)
+
+
+def problems_of(**values: object) -> list[Problem]:
+    """Return the problems of a machine whose only GPU has these values."""
+    device = Device(0, "GPU-0", up=True, **values)  # type: ignore[arg-type]
+    snapshot = Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), devices=(device,), environments=(), processes=())
+    return [problem for problem in problems(snapshot) if problem.summary.startswith("GPU 0")]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"health": MemoryHealth(unrepairable_memory=True)},
+            "GPU 0 has defective memory that cannot be repaired.",
+        ),
+        ({"health": MemoryHealth(tpc_repair_pending=True)}, "GPU 0 needs a reset to finish a repair."),
+        ({"health": MemoryHealth(channel_repair_pending=True)}, "GPU 0 needs a reset to finish a repair."),
+        ({"details": DeviceDetails(inforom_corrupted=True)}, "GPU 0 has a corrupted InfoROM."),
+    ],
+    ids=str,
+)
+def test_a_defect_of_a_gpu_is_a_problem(values: dict[str, object], expected: str) -> None:
+    assert [problem.summary for problem in problems_of(**values)] == [expected]
+
+
+def test_a_healthy_gpu_has_no_problem() -> None:
+    health = MemoryHealth(channel_repair_pending=False, tpc_repair_pending=False, unrepairable_memory=False)
+    assert problems_of(health=health, details=DeviceDetails(inforom_corrupted=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("xids", "summary", "cause"),
+    [
+        ((XidErrors(31, 2, -1500.0),), "GPU 0: XID 31 (GPU memory page fault), 25 min ago.", "a bug in the program"),
+        (
+            (XidErrors(31, 1, -60.0), XidErrors(48, 0), XidErrors(999, 1, -20.0)),
+            "GPU 0: XID 31 (GPU memory page fault), 1 min ago; XID 999, 0 min ago.",
+            "NVIDIA's list of XID errors",
+        ),
+    ],
+)
+def test_recent_xid_errors_are_explained(xids: tuple[XidErrors, ...], summary: str, cause: str) -> None:
+    (problem,) = problems_of(xids=xids)
+    assert problem.summary == summary
+    assert cause in problem.action
+
+
+def test_an_old_xid_error_is_no_problem() -> None:
+    assert problems_of(xids=(XidErrors(31, 1, -3601.0),)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, "GPU 0 is oversubscribed: its environments asked for more memory than it has."),
+        (2, "GPUs 0 and 1 are oversubscribed: their environments asked for more memory than they have."),
+        (3, "GPUs 0, 1 and 2 are oversubscribed: their environments asked for more memory than they have."),
+    ],
+)
+def test_oversubscribed_gpus_are_one_problem(count: int, expected: str) -> None:
+    indices = tuple(range(count))
+    environments = (environment("1", indices), environment("2", indices))
+    snapshot = inhabited(tuple(gpu(index) for index in indices), environments, (), {})
+    assert [one.summary for one in problems(snapshot) if "oversubscribed" in one.summary] == [expected]
