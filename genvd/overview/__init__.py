@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.overview.devices import DeviceRow, device_rows
-from genvd.overview.people import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
+from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
 from genvd.overview.problems import Problem, problems
 
 if TYPE_CHECKING:

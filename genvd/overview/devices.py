@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis import policy
 from genvd.common.text import RESERVED
-from genvd.overview.people import idle_seconds
+from genvd.overview.environments import idle_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from genvd.terminal.table import Column, table
 if TYPE_CHECKING:
     from genvd.overview import Overview
     from genvd.overview.devices import DeviceRow, Holder
-    from genvd.overview.people import EnvironmentRow, ProcessRow
+    from genvd.overview.environments import EnvironmentRow, ProcessRow
     from genvd.terminal.style import Line
 
 
