@@ -1,4 +1,4 @@
-"""Who may connect and how, as the web configuration says it, which is read again whenever it changes."""
+"""The active web configuration: TLS, users, headers and rate limit. It is reloaded when one of its files changes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RELOAD, _CERTIFICATE = "reload", "certificate"
-"""What can go wrong."""
+"""Keys of the error log."""
 
 _CHECK_SECONDS = 1.0
-"""From one look at the files to the next, at least. There is none without a new connection or a collection."""
-
+"""Minimum time between two checks of the files. A check is made at a new connection or a collection."""
 
 _IF_INVALID = {
-    "server": "nobody who checks it connects: put a valid one in its place, which needs no restart, or set the clock",
-    "client_ca": "clients that it signed are refused: put a valid one in its place, or set the clock",
+    "server": "clients that verify it cannot connect: replace it (no restart is needed), or correct the clock",
+    "client_ca": "clients whose certificates it signed are rejected: replace it, or correct the clock",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds for a connection or a request."""
+    """The settings for connections and requests."""
 
     tls: Tls | None = None
     users: Mapping[str, str] = field(default_factory=dict)
@@ -47,28 +46,28 @@ class Policy:
 
     @property
     def certificate_ends(self) -> tuple[CertificateValidity, ...]:
-        """When certificates are valid; see :class:`genvd.web.tls.Tls`."""
+        """The validity of the certificates; see :class:`genvd.web.tls.Tls`."""
         return self.tls.certificate_ends if self.tls else ()
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedWebConfig:
-    """A configuration that can be put in force."""
+    """A web configuration that was read, and can be applied."""
 
     path: Path | None
     policy: Policy
     files: tuple[Path, ...]
     signature: tuple[object, ...]
-    """What the files looked like."""
+    """The inodes, sizes and times of the files when they were read."""
 
     @property
     def warning(self) -> str:
-        """What is not as the configuration says, though it can be used, in one line; empty for nothing."""
+        """A setting that has no effect here, in one line; empty if there is none."""
         tls = self.policy.tls
         return f"{self.path}: {tls.warning}" if tls and tls.warning else ""
 
     def invalid_certificates(self) -> dict[str, str]:
-        """Return ``server`` and ``client_ca``, if they are not valid now, with a line about each."""
+        """Return the certificates (``server``, ``client_ca``) that are not valid now, with a message for each."""
         now = time.time()
         found = {one.certificate: one.invalidity(now) for one in self.policy.certificate_ends}
         return {
@@ -79,10 +78,10 @@ class LoadedWebConfig:
 
 
 def load(path: Path | None) -> LoadedWebConfig:
-    """Return what the web configuration file says; without a file everybody may connect.
+    """Return the configuration in a file; without a file everybody may connect.
 
     Raises:
-        ConfigError: something is wrong with it, or with what it refers to.
+        ConfigError: the file, or a certificate or key that it names, cannot be used.
     """
     loaded, problems = _try(path, ())
     if problems:
@@ -91,7 +90,7 @@ def load(path: Path | None) -> LoadedWebConfig:
 
 
 class Security:
-    """The policy in force. Each request asks for it anew."""
+    """The web configuration in use. Each request uses the current policy."""
 
     def __init__(self, loaded: LoadedWebConfig | None = None) -> None:
         self._loaded = loaded or load(None)
@@ -101,17 +100,17 @@ class Security:
         self._lock = threading.Lock()
         self._errors = ErrorLog(log)
         self.successful = True
-        """Whether the configuration could be used when it was last read."""
+        """Whether the last attempt to load the configuration succeeded."""
         self.basic_auth = BasicAuth()
         self.apply(self._loaded)
 
     @property
     def policy(self) -> Policy:
-        """What holds now."""
+        """The current policy."""
         return self._loaded.policy
 
     def apply(self, loaded: LoadedWebConfig) -> None:
-        """Put a configuration in force."""
+        """Use a configuration from now on."""
         with self._lock:
             self._apply(loaded)
 
@@ -121,14 +120,14 @@ class Security:
         self.basic_auth.set_users(loaded.policy.users)
         self._loaded = loaded
         self._seen_signature, self._files = loaded.signature, loaded.files
-        self._errors.clear(_RELOAD, "the web configuration can be used again")
+        self._errors.clear(_RELOAD, "web configuration reload succeeds again")
         self.successful = True
 
     def reload_if_changed(self) -> None:
-        """Read the files again if they have changed; what is broken leaves all as it is.
+        """Reload the files if they have changed. An invalid configuration changes nothing.
 
-        So does what would let in whoever was kept out: a file that is just being written, or could not be written on a
-        full disk, is shorter than it should be. Only :meth:`adopt` takes that.
+        A version without protections that the previous one had is not applied either: the file may be incomplete
+        because it is being written, or because the disk is full. Only :meth:`apply` accepts it.
         """
         if self._loaded.path is None or time.monotonic() < self._next_check or not self._lock.acquire(blocking=False):
             return
@@ -136,15 +135,15 @@ class Security:
             self._next_check = time.monotonic() + _CHECK_SECONDS
             signature = _signature(self._files)
             if signature != self._seen_signature:
-                self._read_again()
+                self._reload()
             self._check_certificates()
-        except Exception as error:  # connections and collections go on by the rules of before, whatever it is
+        except Exception as error:  # no error may disturb connections and collections
             self._failed([unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
 
     def _check_certificates(self) -> None:
-        """Say which certificates in force are not valid, once, and when they are again."""
+        """Log once which certificates are not valid, and when they are valid again."""
         invalid = self._loaded.invalid_certificates()
         for name, line in invalid.items():
             self._errors.report((_CERTIFICATE, name), line)
@@ -152,7 +151,7 @@ class Security:
             if key not in {(_CERTIFICATE, name) for name in invalid}:
                 self._errors.clear(key, "the certificates of the web configuration are valid now")
 
-    def _read_again(self) -> None:
+    def _reload(self) -> None:
         loaded, problems = _try(self._loaded.path, self._files)
         self._seen_signature, self._files = loaded.signature, loaded.files
         if problems:
@@ -161,30 +160,30 @@ class Security:
         if lost := _lost_protections(self._loaded.policy, loaded.policy):
             self.successful = False
             text = (
-                f"{loaded.path}: has no {' and no '.join(lost)} any more; the version before holds until a reload:"
-                " 'systemctl reload genv-monitor' if that is meant, else put the file right"
+                f"{loaded.path}: no longer has {' and '.join(lost)}; still using the previous version; correct the"
+                " file, or run 'systemctl reload genv-monitor' if this is intended"
             )
             self._errors.report(_RELOAD, text)
             return
         self._apply(loaded)
-        log.info("the web configuration was read anew")
+        log.info("the web configuration has changed and was reloaded")
 
     def _failed(self, problems: list[str]) -> None:
-        """Go on by the rules of before, and say why, once for each reason."""
+        """Keep the previous configuration, and log each reason once."""
         self.successful = False
-        text = "the web configuration was not read again; the one before still holds"
+        text = "web configuration reload failed; still using the previous one"
         if self._errors.report(_RELOAD, text, kind=tuple(problems), level=logging.ERROR):
             for problem in problems:
                 log.error("%s", problem)
 
     def still_allows(self, tls: Tls | None) -> bool:
-        """Tell whether a connection that was made under an older configuration would be let in by this one as well."""
+        """Return whether the current policy would also accept a connection that was made with older TLS settings."""
         now = self.policy.tls
         return now is None or (tls is not None and tls.client_requirements == now.client_requirements)
 
 
 def _lost_protections(before: Policy, after: Policy) -> list[str]:
-    """Return in words what kept people out by the policy before, and is missing in the one after it."""
+    """Return the protections that the previous policy had and the new one does not."""
     lost = []
     if before.tls and not after.tls:
         lost.append("TLS")
@@ -198,11 +197,11 @@ def _lost_protections(before: Policy, after: Policy) -> list[str]:
 
 
 def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, list[str]]:
-    """Read the configuration; the signature is never younger than what was read."""
+    """Read the configuration. The signature is never newer than the content."""
     if path is None:
         return LoadedWebConfig(None, Policy(), (), ()), []
     files = files or (path,)
-    for _ in range(3):  # until the files whose signature was taken are those that were read
+    for _ in range(3):  # until the signature is that of the files that were read
         signature = _signature(files)
         reading = read(path)
         policy, problems = _policy(reading.config, reading.problems, path)
@@ -238,14 +237,14 @@ def _file_state(path: Path) -> object:
 
 
 class TokenBucket:
-    """A bucket of tokens: each request takes one, each interval brings one."""
+    """A token bucket: each request takes a token, and each interval adds one."""
 
     def __init__(self, interval: float, burst: int) -> None:
-        """Make one that is full.
+        """Create a full bucket.
 
         Args:
-            interval: seconds in which one more request is allowed.
-            burst: how many are allowed at once after a time without any.
+            interval: seconds after which a token is added.
+            burst: maximum number of tokens.
         """
         self._interval = interval
         self._burst = burst
@@ -253,7 +252,7 @@ class TokenBucket:
         self._counted = time.monotonic()
 
     def try_acquire(self) -> bool:
-        """Take a token; tell whether there was one."""
+        """Take a token; return whether there was one."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted) / self._interval)
         self._counted = now
@@ -264,9 +263,9 @@ class TokenBucket:
 
 
 class RateLimiter:
-    """``rate_limit``, for who is let in and for who is not: a flood of wrong passwords takes nobody else's tokens."""
+    """``rate_limit``, with a separate bucket for unauthenticated requests: wrong passwords cost others nothing."""
 
     def __init__(self, interval: float, burst: int) -> None:
-        """Make one of which nothing is used; the arguments are those of :class:`TokenBucket`, and hold for each."""
+        """Create both buckets; the arguments are those of :class:`TokenBucket`."""
         self.admitted = TokenBucket(interval, burst)
         self.rejected = TokenBucket(interval, burst)

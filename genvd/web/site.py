@@ -1,4 +1,4 @@
-"""What the monitor serves: the latest tick, under its paths."""
+"""The paths that the monitor serves: metrics, probes, the Snapshot, the page and the documents."""
 
 from __future__ import annotations
 
@@ -24,41 +24,40 @@ if TYPE_CHECKING:
     from genvd.web.request import Request
 
 Make = Callable[["Snapshot", History], bytes]
-"""Makes a JSON document of a tick."""
+"""Makes a JSON document of a collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """What the last tick left."""
+    """The results of the latest collection."""
 
     snapshot: Snapshot
     exposition: Exposition
     history: History = EMPTY_HISTORY
     rendered: dict[tuple[Make, bool], Response] = field(default_factory=dict)
-    """JSON documents, plain and compressed, each from when it is asked for the first time."""
+    """JSON documents, plain and compressed, made at the first request."""
     scrapes: dict[Variant, Response] = field(default_factory=dict)
-    """The same of the exposition."""
+    """The responses with metrics, made at the first request."""
 
 
 _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
-_NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not done yet.")
+_NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not complete yet.")
 _NO_PAGE_DATA = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
-"""What the page gets instead, which waits and is no program that would take it for a fault."""
-_NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. See / for what there is.")
+"""The data of the page before the first collection. The page waits; an error status would be logged in the browser."""
+_NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. Open / for the page.")
 _UNKNOWN_HOST = problem(
     HTTPStatus.MISDIRECTED_REQUEST,
-    "This name is not known to be one of this machine. Ask by its address, or add the name to listen.names in"
-    " monitor.yaml.",
+    "This is not a known host name of this machine. Use its address, or add the name to listen.names in monitor.yaml.",
 )
 
 
 class Site:
-    """All pages. A tick puts its result into :attr:`latest` by one assignment; requests only read it.
+    """All paths. A collection replaces :attr:`latest` by one assignment; requests only read it.
 
-    Scrapers and probes are answered whatever name they ask for, since they use any alias. Browsers are answered only
-    when they ask for a name of this machine.
+    Scrapers and probes may use any host name, because they use any alias. Browsers must use a name of this machine,
+    which prevents DNS rebinding.
     """
 
     def __init__(self) -> None:
@@ -79,7 +78,7 @@ class Site:
         }
 
     def respond(self, request: Request) -> Response | Job:
-        """Return the response to a GET, or what makes it if that takes longer."""
+        """Return the response to a GET request, or a job that makes it."""
         page = self._pages.get(request.path)
         return page(request) if page else _NOT_FOUND
 
@@ -123,7 +122,7 @@ class Site:
         latest = self.latest
         if latest is None:
             return before
-        # Weak, as what is compressed and what is not are one to whoever asks again.
+        # The tag is weak because the plain and the compressed document share it.
         tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)
         variant = (make, accepts_gzip(request.accept_encoding))
@@ -135,14 +134,14 @@ class Site:
 
 
 def _not_modified(request: Request, headers: Headers) -> Response | None:
-    """Return that nothing has changed, if the client has what has these header fields already."""
+    """Return 304 Not Modified if the client already has the document with these header fields."""
     if not is_current(request.headers.get_all("if-none-match"), dict(headers)["ETag"]):
         return None
     return Response(b"", status=HTTPStatus.NOT_MODIFIED, headers=headers)
 
 
 def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Response:
-    if variant not in latest.rendered:  # somebody may have asked while the last one was sent
+    if variant not in latest.rendered:  # another request may have rendered it meanwhile
         make, compressed = variant
         body = make(latest.snapshot, latest.history)
         if compressed:
@@ -154,7 +153,7 @@ def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Res
 
 @lru_cache(maxsize=64)
 def _variant(accept: tuple[str, ...], accept_encoding: tuple[str, ...]) -> Variant:
-    """Return what to send; a scraper says the same each time."""
+    """Return the format and whether to compress. It is cached, as a scraper sends the same header fields each time."""
     media_type = preferred_media_type(accept, (TEXT.media_type, OPENMETRICS.media_type))
     return (OPENMETRICS if media_type == OPENMETRICS.media_type else TEXT), accepts_gzip(accept_encoding)
 

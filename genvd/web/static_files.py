@@ -1,7 +1,4 @@
-"""What is the same for everybody: the files of the page, and the documents for those who see it.
-
-Each is read once: those of the page at the start, a document when somebody first asks for it.
-"""
+"""The static files: those of the page, which are read at the start, and the documents, read at the first request."""
 
 from __future__ import annotations
 
@@ -24,19 +21,19 @@ _POLICY = (
     f"{NO_CONTENT_POLICY}; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""What the page may do (CSP level 3): use its own files and ask its own server. With trusted types and no policy for
-them, no text can become a script or markup, whatever a name consists of."""
+"""Content security policy of the page (CSP level 3): it may only use its own files and its own server. Trusted types
+without a policy prevent that text, such as a user name, is interpreted as a script or markup."""
 
 
 def assets() -> dict[str, Response]:
-    """Return the files of the page by their paths; the page itself is at ``/``."""
+    """Return the files of the page by path. The page itself is at ``/``."""
     found = {f"/page/{file.name}": _asset(file) for file in sorted(DIRECTORY.iterdir()) if file.suffix in _TYPES}
     return {"/": found.pop("/page/index.html"), **found}
 
 
 def _asset(file: Path) -> Response:
     body = file.read_bytes()
-    tag = f"{__version__}-{zlib.crc32(body):08x}"  # a real digest takes megabytes, for OpenSSL
+    tag = f"{__version__}-{zlib.crc32(body):08x}"  # a cryptographic digest would load OpenSSL, which takes megabytes
     headers: Headers = (("ETag", f'"{tag}"'), ("Cache-Control", "no-cache"), ("Vary", "Accept"))
     if file.suffix == ".html":
         headers = (*headers, ("Content-Security-Policy", _POLICY))
@@ -44,23 +41,23 @@ def _asset(file: Path) -> Response:
 
 
 PAGES = Path(__file__).parent / "docs"
-"""The documents as HTML, which the build makes (tools/documents.py)."""
+"""The documents as HTML, made by the build (tools/documents.py)."""
 SOURCES = Path(__file__).parents[2] / "docs"
-"""The documents as text, which only a checkout has here."""
+"""The documents as Markdown, only in a checkout."""
 
 _DOCUMENT_POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
 
 
 class Docs:
-    """The documents by their paths. Each is read when somebody first asks for it, and then kept."""
+    """The documents by path. Each is read at the first request and then cached."""
 
     def __init__(self, pages: Path | None = None, sources: Path | None = None) -> None:
         """Find the documents.
 
         Args:
-            pages: the directory with them as HTML; the default is :data:`PAGES`.
-            sources: the directory with them as Markdown, which is served as text if there are no pages; the default
-                is :data:`SOURCES`.
+            pages: the directory with the HTML files; :data:`PAGES` by default.
+            sources: the directory with the Markdown files, which are served as text if there are no HTML files;
+                :data:`SOURCES` by default.
         """
         files = sorted((pages or PAGES).glob("*.html")) or sorted((sources or SOURCES).glob("*.md"))
         self._files = {f"/page/docs/{file.stem}.html": file for file in files}
@@ -68,11 +65,11 @@ class Docs:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where the documents are."""
+        """The paths of the documents."""
         return tuple(self._files)
 
     def get(self, path: str) -> Response | Job:
-        """Return the document, or what reads it."""
+        """Return the document, or a job that reads it."""
         return self._read.get(path) or Job(path, lambda: self._load(path))
 
     def _load(self, path: str) -> Response:

@@ -1,4 +1,4 @@
-"""The bytes of a connection, as they are or through TLS, with flow control in both directions."""
+"""Byte streams of a connection, plain or with TLS, with flow control in both directions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from genvd.web.tls import Tls
 
 CHUNK = 16 * 1024
-"""Bytes that are read at once; also the most that a TLS record holds (RFC 8446, section 5.1)."""
+"""Maximum number of bytes in one read; also the maximum size of a TLS record (RFC 8446, section 5.1)."""
 
 _FIRST = 16 * 1024
-"""Bytes that are sent together with the head of an answer: a second packet would cost as much again."""
+"""Bytes that are sent in one call, header fields included. A separate call for the body would double the cost."""
 
 _Result = TypeVar("_Result")
 
@@ -26,61 +26,57 @@ class Stream(Protocol):
     """Reads and writes one connection."""
 
     async def read(self) -> bytes:
-        """Return what came, at most :data:`CHUNK` bytes; nothing if that was the end.
+        """Return the next bytes, at most :data:`CHUNK`; nothing at the end.
 
         Raises:
-            OSError: the connection is of no more use.
+            OSError: the connection is broken.
         """
 
     async def write(self, head: bytes, body: bytes) -> None:
-        """Send an answer; it is done when the kernel has all of it.
+        """Send a response; return when the kernel has accepted all of it.
 
         Raises:
-            OSError: the connection is of no more use.
+            OSError: the connection is broken.
         """
 
     def end(self) -> None:
-        """Tell the client that nothing more comes."""
+        """Close the sending side."""
 
     async def discard(self) -> int:
-        """Read and forget; return how many bytes, 0 if that was the end."""
+        """Read and discard bytes; return how many, 0 at the end."""
 
     def close(self) -> None:
         """Close the connection at once."""
 
 
 class PlainStream:
-    """Bytes as they are.
-
-    What the kernel does not take stays where it is until the client has read, and nothing is read before somebody wants
-    it: a client has no buffer of its own here.
-    """
+    """A stream without TLS. It has no buffers: it reads only on demand, and waits until the kernel accepts the data."""
 
     def __init__(self, connected: socket.socket) -> None:
-        """Take a connected socket over, which does not block."""
+        """Take over a connected, non-blocking socket."""
         self._socket = connected
         self._loop = asyncio.get_running_loop()
 
     async def read(self, max_bytes: int = CHUNK) -> bytes:
-        """Return what came."""
+        """Return the next bytes."""
         return await self._loop.sock_recv(self._socket, max_bytes)
 
     async def write(self, head: bytes, body: bytes = b"") -> None:
-        """Send it. The body is not copied, but for its beginning."""
+        """Send a response. Only the beginning of the body is copied."""
         space = max(0, _FIRST - len(head))
         await self._loop.sock_sendall(self._socket, head + body[:space])
         if len(body) > space:
             await self._loop.sock_sendall(self._socket, memoryview(body)[space:])
 
     def end(self, last: bytes = b"") -> None:
-        """Close this direction, after a few more bytes if they go at once."""
+        """Close the sending side, after some last bytes if the kernel accepts them at once."""
         with suppress(OSError):
             self._socket.send(last)
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     async def discard(self) -> int:
-        """Read and forget."""
+        """Read and discard bytes."""
         return len(await self.read(4 * CHUNK))
 
     def close(self) -> None:
@@ -92,20 +88,19 @@ class PlainStream:
 
 
 class TlsStream:
-    """Bytes through TLS.
+    """A stream with TLS.
 
-    OpenSSL works on buffers in memory, so nothing that a client sends can make it wait or go on for long. A connection
-    takes tens of kilobytes from the first record on, so this begins when that has come: who sends byte by byte does not
-    get them.
+    OpenSSL works on memory buffers, so no client can block it. A TLS session takes tens of kilobytes, so it is created
+    only after the first complete record.
     """
 
     def __init__(self, plain: PlainStream, tls: Tls, on_begin: Callable[[], None]) -> None:
-        """Make one that has not begun.
+        """Create a stream without a session.
 
         Args:
-            plain: what is below.
-            tls: how it is encrypted.
-            on_begin: called before memory is taken for it.
+            plain: the stream for the encrypted bytes.
+            tls: the TLS settings.
+            on_begin: called before memory for the session is allocated.
         """
         self._plain = plain
         self._tls = tls
@@ -114,10 +109,10 @@ class TlsStream:
         self._outgoing = ssl.MemoryBIO()
         self._session: ssl.SSLObject | None = None
         self._unproductive = 0
-        """Bytes that came since there was something for HTTP among them."""
+        """Bytes received since the last application data."""
 
     async def read(self) -> bytes:
-        """Return what came, after the handshake if there was none yet."""
+        """Return the next decrypted bytes; do the handshake first if necessary."""
         if self._session is None:
             first = await self._read_first_record()
             if not first:
@@ -141,7 +136,7 @@ class TlsStream:
         return self._session
 
     async def _read_first_record(self) -> bytes:
-        """Return the first record, nothing if there is none of TLS."""
+        """Return the first TLS record; nothing if the client does not use TLS."""
         first = b""
         while len(first) < min(_record_length(first), _MAX_FIRST_RECORD):
             received = await self._plain.read()
@@ -149,33 +144,33 @@ class TlsStream:
                 return b""
             first += received
             if first[:1] != _HANDSHAKE:
-                if first[:1].isalpha():  # somebody who forgot the s of https
+                if first[:1].isalpha():  # an HTTP request without TLS
                     await self._plain.write(_SPEAKS_TLS)
                 return b""
         return first
 
     async def _drive(self, operation: Callable[[], _Result]) -> _Result:
-        """Return the result of something that OpenSSL does, once it has got and sent all that it needs for it."""
+        """Run an operation of OpenSSL, and exchange bytes with the client until it is complete; return its result."""
         while True:
             try:
                 return operation()
             except ssl.SSLWantReadError:
                 pass
             finally:
-                await self._flush()  # after an error: what is wrong
+                await self._flush()  # after an error this sends the TLS alert
             received = await self._plain.read(_TURN)
             self._unproductive += len(received)
             if not received or self._unproductive > _MAX_UNPRODUCTIVE:
-                raise ConnectionAbortedError("the client ends the connection, or sends nothing but TLS messages")
+                raise ConnectionAbortedError("the client closed the connection, or sends only TLS messages")
             self._incoming.write(received)
-            await asyncio.sleep(0)  # what is there already is read without waiting, and others want their turn
+            await asyncio.sleep(0)  # bytes that have arrived are read without waiting, so let others run
 
     async def _flush(self) -> None:
         if self._outgoing.pending:
             await self._plain.write(self._outgoing.read())
 
     async def write(self, head: bytes, body: bytes) -> None:
-        """Send it, a record at a time, so that the buffer stays small; the first one has the head and what fits."""
+        """Send a response record by record, so that the buffer stays small. The first record starts with the head."""
         space = max(0, CHUNK - len(head))
         self._tls_session.write(head + body[:space])
         await self._flush()
@@ -185,13 +180,13 @@ class TlsStream:
             await self._flush()
 
     def end(self) -> None:
-        """Say so in TLS, then close this direction."""
+        """Close the TLS session, then the sending side."""
         with suppress(OSError, ValueError):
-            self._tls_session.unwrap()  # which wants the client's answer, for which nobody waits
+            self._tls_session.unwrap()  # raises, because the client's close_notify has not arrived yet
         self._plain.end(self._outgoing.read())
 
     async def discard(self) -> int:
-        """Read and forget, without deciphering it."""
+        """Read and discard bytes without decrypting them."""
         return await self._plain.discard()
 
     def close(self) -> None:
@@ -201,7 +196,7 @@ class TlsStream:
 
 
 def _record_length(first: bytes) -> int:
-    """Return how long the record is of which this is the beginning, as far as it is known."""
+    """Return the length of the record that starts with these bytes; that of its header while it is incomplete."""
     if len(first) < _RECORD_HEADER:
         return _RECORD_HEADER
     return _RECORD_HEADER + int.from_bytes(first[3:_RECORD_HEADER], "big")
@@ -211,18 +206,18 @@ _HANDSHAKE = b"\x16"
 """The first byte of every TLS connection (RFC 8446, section 5.1)."""
 
 _RECORD_HEADER = 5
-"""Bytes: the type, two of version, two of length (RFC 8446, section 5.1)."""
+"""Length of the record header: type (1), version (2), length (2) (RFC 8446, section 5.1)."""
 
 _MAX_FIRST_RECORD = 4096
-"""Bytes of the first record. It is hardly ever larger; if it is, OpenSSL waits for the rest."""
+"""Bytes to wait for before OpenSSL gets the first record. The record is rarely larger; then OpenSSL waits for more."""
 
 _TURN = 4096
-"""Bytes that OpenSSL gets at once: each 22 of them may be a message that costs it the derivation of a key."""
+"""Bytes that OpenSSL gets at once. Every 22 bytes may be a message for which it has to derive a key."""
 
 _MAX_UNPRODUCTIVE = 64 * 1024
-"""Bytes that may come without anything for HTTP. A certificate of a client, with those above it, takes a tenth."""
+"""Maximum number of bytes without application data. A client's certificate chain takes about a tenth of it."""
 
-_TEXT = b"This port speaks HTTPS: ask for https://.\n"
+_TEXT = b"This port speaks HTTPS: use https://.\n"
 _SPEAKS_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(_TEXT), _TEXT)

@@ -1,4 +1,4 @@
-"""TLS as the web configuration wants it."""
+"""Creates the TLS context from the settings of the web configuration, with its certificates and keys."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from genvd.config.web_tls import Pem, TlsSettings
 
 _MAX_BYTES = 1024 * 1024
-"""Of a file with certificates."""
+"""Maximum size of a file with certificates or a key."""
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
-_DAMAGED = "a {} in it is damaged or cut off, or of a kind that OpenSSL does not know; copy it again, or make a new one"
+_DAMAGED = "a {} in it is damaged, incomplete or of a type that OpenSSL does not support; copy it again, or replace it"
 
 _VERIFIES = {"VerifyClientCertIfGiven": 1, "RequireAndVerifyClientCert": 2}
-"""Values of client_auth_type that ask for a certificate, the stricter the higher."""
+"""The values of client_auth_type that verify a certificate; a higher number is stricter."""
 
 
 class TlsError(Exception):
-    """TLS cannot be had like that. The text is one line, without the file; ``line`` is that of the configuration."""
+    """TLS cannot be set up. The message is one line; ``line`` is the line number in the web configuration."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -40,34 +40,34 @@ class TlsError(Exception):
 
 
 class Tls:
-    """How connections are encrypted, and who may make them."""
+    """The TLS context of the server, and the requirements on client certificates."""
 
     def __init__(self, settings: TlsSettings) -> None:
-        """Read certificates and keys.
+        """Read the certificates and keys.
 
         Raises:
-            TlsError: something is wrong with them, or this Python cannot do what is asked for.
+            TlsError: they cannot be used, or this version of Python does not support a setting.
         """
         authorities = _read(settings.client_ca) if settings.client_ca else b""
         self.client_requirements = (settings.min_version, settings.client_auth, settings.allowed_sans, authorities)
-        """What is asked of clients."""
+        """All settings that restrict which clients may connect."""
         self.verify_level = _VERIFIES.get(settings.client_auth, 0)
-        """How strictly client certificates are checked; 0 for not at all."""
+        """How strictly client certificates are verified; 0 for not at all."""
         self.checks_sans = settings.allowed_sans is not None
-        """Whether only client certificates with certain names are taken."""
+        """Whether only client certificates with certain subject alternative names are accepted."""
         self.certificate_ends: tuple[CertificateValidity, ...] = ()
-        """When the certificates are valid, ``server`` and ``client_ca``."""
+        """The validity of the certificates ``server`` and ``client_ca``."""
         self.labels: dict[str, str] = {}
-        """What each of them is called in messages."""
+        """The name of each certificate in messages."""
         self._allowed_sans = settings.allowed_sans
         self.warning = ""
-        """What is not as the configuration says, though connections can be made; empty for nothing."""
+        """A setting that has no effect here, in one line; empty if there is none."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             self._set_up(settings, authorities)
         except TlsError:
             raise
-        except Exception as error:  # a service that runs must go on, whatever Python's ssl raises
+        except Exception as error:  # no exception of Python's ssl may end a running service
             raise TlsError(settings.line, f"tls_server_config: cannot be used: {_reason(error)}") from None
 
     def _set_up(self, settings: TlsSettings, authorities: bytes) -> None:
@@ -79,25 +79,25 @@ class Tls:
             self._store_validity("client_ca", settings.client_ca, authorities)
             required = settings.client_auth == "RequireAndVerifyClientCert"
             self._context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-        self._context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2, which costs the server more than the client
+        self._context.options |= ssl.OP_NO_RENEGOTIATION  # in TLS 1.2 it costs the server more than the client
         self._context.set_alpn_protocols(["http/1.1"])
 
     def _store_validity(self, name: str, pem: Pem, content: bytes) -> None:
-        """Keep when certificates are valid, if they say it."""
+        """Store the validity of certificates, if it can be parsed."""
         if times := validity(content):
             end = CertificateValidity(name, times.not_after, times.not_before, times.all_begun)
             self.certificate_ends += (end,)
             self.labels[name] = _label(pem)
 
     def session(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-        """Return the server's side of a new connection, whose encrypted bytes go through these buffers."""
+        """Return the server side of a new TLS session that uses these buffers for encrypted bytes."""
         return self._context.wrap_bio(incoming, outgoing, server_side=True)
 
     def check_sans(self, session: ssl.SSLObject) -> None:
-        """Check the certificate of the client, once the handshake is done.
+        """Check the subject alternative names of the client's certificate after the handshake.
 
         Raises:
-            ConnectionAbortedError: it has none of the names that are allowed.
+            ConnectionAbortedError: none of the names is allowed.
         """
         if self._allowed_sans is None:
             return
@@ -107,7 +107,7 @@ class Tls:
 
 
 def _normalized_name(kind: str, value: str) -> str:
-    """Return a name of a certificate as Go writes it, which is what client_allowed_sans is compared with."""
+    """Return a subject alternative name in Go's format, which client_allowed_sans uses."""
     if kind == "IP Address":
         with suppress(ValueError):
             return str(ipaddress.ip_address(value.strip()))
@@ -115,7 +115,7 @@ def _normalized_name(kind: str, value: str) -> str:
 
 
 def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    # TLS 1.0 and 1.1 are not offered even if min_version allows them: OpenSSL has them switched off.
+    # TLS 1.0 and 1.1 are not offered even if min_version allows them: OpenSSL has disabled them.
     context.minimum_version = _VERSIONS.get(settings.min_version, ssl.TLSVersion.TLSv1_2)
     context.maximum_version = _VERSIONS[settings.max_version]
     if settings.ciphers:
@@ -123,7 +123,9 @@ def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
         if names:
             context.set_ciphers(":".join(names))
         elif settings.max_version == "TLS12":
-            raise TlsError(settings.lines["cipher_suites"], "cipher_suites: has none of TLS 1.2, the only version left")
+            raise TlsError(
+                settings.lines["cipher_suites"], "cipher_suites: has none of TLS 1.2, the only version allowed"
+            )
         else:
             context.minimum_version = ssl.TLSVersion.TLSv1_3
     if settings.prefer_server_ciphers:
@@ -133,7 +135,7 @@ def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
 
 
 def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> str:
-    """Offer these curves only, in this order; return in one line what is offered where that cannot be done."""
+    """Offer only these curves, in this order. Return a warning if this Python cannot limit them, and offers others."""
     curves = [CURVES[name] for name in settings.curves]
     if not curves:
         return ""
@@ -141,22 +143,22 @@ def _set_curves(context: ssl.SSLContext, settings: TlsSettings) -> str:
         context.set_groups(":".join(curves))
         return ""
     if len(curves) == 1:
-        # In Python 3.11.2, which Debian 12 has, it knows no curve that is not for ECDSA as well, so not X25519.
+        # Python 3.11.2 of Debian 12 accepts only curves that ECDSA uses too, so not X25519.
         with suppress(ssl.SSLError, ValueError):
             context.set_ecdh_curve(curves[0])
             return ""
     if "X25519" in settings.curves:
         given = ", ".join(settings.curves)
-        return f"curve_preferences: this Python cannot limit TLS to {given}; OpenSSL's list, which has X25519, is used"
+        return f"curve_preferences: this Python cannot limit TLS to {given}; OpenSSL's list is used, with X25519"
     if len(curves) == 1:
         text = f"curve_preferences: this OpenSSL does not have {settings.curves[0]}; choose another one"
     else:
-        text = "curve_preferences: this Python can be told of one curve only; give one, or leave the key out"
+        text = "curve_preferences: this version of Python supports only one curve; set only one, or remove the key"
     raise TlsError(settings.lines["curve_preferences"], text)
 
 
 def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
-    """Load the certificate that is served, and its key; return its file."""
+    """Load the server's certificate and key; return the content of the certificate file."""
     certificate, key = settings.certificate, settings.private_key
     chain, secret = _read(certificate), _read(key)
     if b"-----BEGIN CERTIFICATE-----" not in chain:
@@ -164,7 +166,7 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
     if b"PRIVATE KEY-----" not in secret:
         raise TlsError(key.line, f"{_label(key)}: no private key in PEM form; see openssl-pkey(1)")
     if b"ENCRYPTED" in secret:
-        raise TlsError(key.line, f"{_label(key)}: has a passphrase, and nobody is there to type it; openssl pkey")
+        raise TlsError(key.line, f"{_label(key)}: is encrypted with a passphrase; remove it with: openssl pkey")
     try:
         with _as_file(chain) as chain_path, _as_file(secret) as key_path:
             context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
@@ -177,10 +179,10 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> bytes:
 
 
 def _unusable(certificate: Pem, key: Pem, chain: bytes, error: ssl.SSLError) -> TlsError:
-    """Return which of the two files OpenSSL does not take, and why."""
+    """Return an error for the file that OpenSSL rejects, with the reason."""
     if "TOO_SMALL" in (error.reason or "") or "TOO_WEAK" in (error.reason or ""):
         text = f"{_label(certificate)}: its key or signature is too weak for OpenSSL ({_reason(error)})"
-        return TlsError(certificate.line, f"{text}; make a new one, such as by openssl req -newkey rsa:3072")
+        return TlsError(certificate.line, f"{text}; create a new one, for example with openssl req -newkey rsa:3072")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=chain.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
@@ -192,7 +194,7 @@ def _load_authorities(context: ssl.SSLContext, pem: Pem, content: bytes) -> None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            context.load_verify_locations(cadata=content.decode("ascii", "ignore"))  # comments may be anything
+            context.load_verify_locations(cadata=content.decode("ascii", "ignore"))  # comments may not be ASCII
     except (ssl.SSLError, ValueError) as error:
         known = isinstance(error, ssl.SSLError) and error.reason
         if known:
@@ -218,7 +220,7 @@ def _read(pem: Pem) -> bytes:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Give what was read a path, the only form that Python takes; it is in memory only, and read but once."""
+    """Yield a path with this content, since Python's ssl accepts only paths here. The content stays in memory."""
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, content)
@@ -228,7 +230,7 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 
 def _no_passphrase() -> str:
-    return ""  # else OpenSSL asks the terminal
+    return ""  # otherwise OpenSSL asks on the terminal
 
 
 def _label(pem: Pem) -> str:
@@ -238,4 +240,4 @@ def _label(pem: Pem) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or "cannot be used").replace("_", " ").lower()
-    return (isinstance(error, OSError) and error.strerror) or type(error).__name__  # the text may be of a key
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__  # the message may contain a key

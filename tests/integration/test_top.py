@@ -515,7 +515,7 @@ def test_what_is_no_monitor_is_said_in_a_line(answer: bytes, expected: str, tmp_
 
 
 def test_the_first_collection_is_waited_for() -> None:
-    not_yet = http("503 Service Unavailable", b"The first collection is not done yet.")
+    not_yet = http("503 Service Unavailable", b"The first collection is not complete yet.")
     with answering(not_yet, not_yet, http("200 OK", snapshot_json.dump(machine()))) as url:
         assert "0 GPUs" in run("top", "--url", url).stdout
 

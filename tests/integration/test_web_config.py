@@ -191,7 +191,7 @@ REFUSED_BY_BOTH = [
 REFUSED_HERE = [
     ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
     ("tls_server_config: {cert_file: '', key_file: ''}", "has no cert_file"),
-    (f"{TLS}, curve_preferences: [CurveP384, CurveP521]}}", "this Python can be told of one curve only"),
+    (f"{TLS}, curve_preferences: [CurveP384, CurveP521]}}", "this version of Python supports only one curve"),
     (f"{TLS}, client_auth_type: RequireAnyClientCert}}", "accepts any certificate, even a self-signed one"),
     (f"{TLS}, client_auth_type: RequireAndVerifyClientCert}}", "needs client_ca_file"),
     (f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: server.key}}", "client_ca_file: "),
@@ -287,7 +287,7 @@ def test_x25519_is_offered_where_python_refuses_to_set_it(
     web.write_text(f"{TLS}, curve_preferences: [X25519]}}")
     monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refused_by_an_old_python)
     monkeypatch.delattr(ssl.SSLContext, "set_groups", raising=False)
-    assert "OpenSSL's list, which has X25519, is used" in load(web).warning
+    assert "OpenSSL's list is used, with X25519" in load(web).warning
     web.write_text(f"{TLS}, curve_preferences: [CurveP384]}}")
     with pytest.raises(ConfigError, match=r"web\.yml:1: curve_preferences: this OpenSSL does not have CurveP384"):
         load(web)
@@ -354,7 +354,7 @@ def test_whatever_reading_raises_the_service_goes_on(
         with pytest.raises(ConfigError) as raised:
             load(web)
         assert len(str(raised.value).splitlines()) == 1
-    assert caplog.text.count("the one before still holds") == 2
+    assert caplog.text.count("still using the previous one") == 2
     assert "Traceback" not in caplog.text
 
 
@@ -364,10 +364,10 @@ JUNK = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [
-        ("server.pem", JUNK, "cert_file: {}: a certificate in it is damaged or cut off"),
-        ("server.pem", "-----BEGIN CERTIFICATE-----\nMII", "cert_file: {}: a certificate in it is damaged or cut off"),
-        ("server.key", "-----BEGIN PRIVATE KEY-----\nMII", "key_file: {}: a private key in it is damaged or cut off"),
-        ("ca.pem", JUNK, "client_ca_file: {}: a certificate in it is damaged or cut off"),
+        ("server.pem", JUNK, "cert_file: {}: a certificate in it is damaged, incomplete"),
+        ("server.pem", "-----BEGIN CERTIFICATE-----\nMII", "cert_file: {}: a certificate in it is damaged, incomplete"),
+        ("server.key", "-----BEGIN PRIVATE KEY-----\nMII", "key_file: {}: a private key in it is damaged, incomplete"),
+        ("ca.pem", JUNK, "client_ca_file: {}: a certificate in it is damaged, incomplete"),
         ("ca.pem", "x", "client_ca_file: {}: no certificate in PEM form; expected certificates of CAs"),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_passphrase_is_not_asked_for(web: Path) -> None:
     locked = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", str(key), "-out", str(key) + ".locked"]
     subprocess.run(locked, check=True)
     web.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key.locked}")
-    assert "has a passphrase" in check(web)[1]
+    assert "is encrypted with a passphrase" in check(web)[1]
 
 
 def test_users_without_bcrypt_are_an_error_with_a_way_out(web: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,7 +520,7 @@ def test_client_certificates(
     with service(web, tls=trusting(made["server"], made["client"])) as monitor:
         if more:
             web.write_text(f"{TLS}, {kind}, {more}}}")
-            wait_for(lambda: "was read anew" in monitor.log, "the names")
+            wait_for(lambda: "web configuration has changed and was reloaded" in monitor.log, "the names")
         monitor.tls = trusting(made["server"], made[client] if client else None)
         if lets_in:
             assert monitor.get("/-/healthy").status == 200
@@ -620,7 +620,7 @@ def test_switching_tls_on_ends_what_was_plain(web: Path, made: dict[str, Certifi
             kept.sendall(request)
             assert kept.recv(65536)
             web.write_text(f"{TLS}}}")
-            wait_for(lambda: "was read anew" in monitor.log, "the new configuration")
+            wait_for(lambda: "web configuration has changed and was reloaded" in monitor.log, "the new configuration")
             kept.sendall(request)
             assert kept.recv(65536) == b""
         monitor.tls = trusting(made["server"])
@@ -635,7 +635,7 @@ def test_a_broken_new_version_is_told_once_and_changes_nothing(web: Path, made: 
             (web.parent / name).write_text(broken)
             wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
             monitor.next_metrics(8)
-            assert monitor.log.count("the one before still holds") == 1
+            assert monitor.log.count("still using the previous one") == 1
             (web.parent / name).write_text(good)
             wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "mended")
             monitor.output.clear()
@@ -651,19 +651,19 @@ def test_a_version_that_lets_everybody_in_waits_for_a_reload(web: Path, made: di
     web.write_text(verified + users)
     with service(web, tls=trusting(made["server"], made["client"]), headers=basic("a", "x")) as monitor:
         for weaker, lost in (
-            ("", "no TLS and no users"),
-            (users, "no TLS any more"),
-            (verified, "no users any more"),
-            (f"{TLS}}}\n{users}", "no client_auth_type any more"),
-            (f"{TLS}, {ca}: VerifyClientCertIfGiven}}\n{users}", "no client_auth_type RequireAndVerifyClientCert any"),
-            (f"{TLS}, {ca}: RequireAndVerifyClientCert}}\n{users}", "no client_allowed_sans any more"),
+            ("", "TLS and users"),
+            (users, "TLS"),
+            (verified, "users"),
+            (f"{TLS}}}\n{users}", "client_auth_type"),
+            (f"{TLS}, {ca}: VerifyClientCertIfGiven}}\n{users}", "client_auth_type RequireAndVerifyClientCert"),
+            (f"{TLS}, {ca}: RequireAndVerifyClientCert}}\n{users}", "client_allowed_sans"),
         ):
             web.write_text(weaker)
             wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 0, "the metric tells")
             monitor.next_metrics(6)
             (said,) = [line for line in monitor.complaints if str(web) in line]
             assert "WARNING" in said
-            assert f"{web}: has {lost}" in said
+            assert f"{web}: no longer has {lost};" in said
             assert "systemctl reload" in said
             web.write_text(verified + users)
             wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "it is put right")
@@ -915,7 +915,7 @@ def test_a_rate_limit_is_kept(web: Path) -> None:
     web.write_text("")
     with service(web) as monitor:
         web.write_text("rate_limit: {interval: 1h, burst: 3}")
-        wait_for(lambda: "was read anew" in monitor.log, "the limit")
+        wait_for(lambda: "web configuration has changed and was reloaded" in monitor.log, "the limit")
         statuses = [monitor.get("/-/healthy").status for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
 
@@ -925,7 +925,7 @@ def test_a_rate_limit_counts_apart_who_is_not_let_in(web: Path) -> None:
     with service(web, headers=basic("good", "right")) as monitor:
         with web.open("a") as file:
             file.write("\nrate_limit: {interval: 1h, burst: 3}\n")
-        wait_for(lambda: "was read anew" in monitor.log, "the limit")
+        wait_for(lambda: "web configuration has changed and was reloaded" in monitor.log, "the limit")
         wrong = [monitor.get("/metrics", headers).status for headers in (*[basic("good", "wrong")] * 3, WRONG[-1])]
         assert wrong == [401, 401, 401, 429]
         right = [monitor.get("/metrics", headers).status for headers in (basic("late", "right"), {}, {}, {})]
