@@ -152,7 +152,7 @@ def test_what_it_does_not_know_it_refuses(arguments: list[str]) -> None:
     [
         *((["-i", value], "expected a duration") for value in ("0", "-1", "abc", "1e9", "")),
         *((["-p", value], "expected a whole number from 0 to 65535") for value in ("-1", "65536", "http")),
-        *((["--demo", value], "expected a number of devices") for value in ("-1", "abc", "1025", "9" * 5000)),
+        *((["--demo", value], "expected a number of GPUs") for value in ("-1", "abc", "1025", "9" * 5000)),
         *((["-a", value], "expected a host name") for value in ("", "http://h")),
         (["--config-dir", ""], "expected a directory"),
         (["--log-level", "loud"], "expected one of debug, info, warning, error"),
