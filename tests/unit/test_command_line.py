@@ -1,4 +1,4 @@
-"""Options wherever they stand, and those that mean nothing to a command."""
+"""Options before and after the command, and options that a command does not support."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parsed(*arguments: str) -> dict[str, object]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the line that says why."""
+    """Return the line with the error."""
     with pytest.raises(SystemExit) as ended:
         parse(PARSER, COMMANDS, arguments)
     assert ended.value.code == 2
@@ -50,13 +50,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-def test_every_option_has_a_value_here() -> None:
+def test_every_option_has_an_example_value() -> None:
     assert EVERY_OPTION - {"--help", "--version"} == set(VALUES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", VALUES)
-def test_an_option_means_the_same_before_the_command_and_after_it(
+def test_an_option_can_be_before_or_after_the_command(
     capsys: pytest.CaptureFixture[str], command: str, option: str
 ) -> None:
     for given in ([option, VALUES[option]], [f"{option}={VALUES[option]}"]):
@@ -87,7 +87,7 @@ def test_short_options(capsys: pytest.CaptureFixture[str], short: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "once", "top"])
-def test_a_number_of_devices_that_is_left_out_is_no_command(command: str) -> None:
+def test_demo_without_a_number_before_a_command(command: str) -> None:
     assert parsed("--demo", command)["demo"] == parsed(command, "--demo")["demo"] == 8
     assert parsed("--demo", "3", command)["demo"] == 3
 
@@ -113,7 +113,7 @@ EXCLUSIVE = [
 
 
 @pytest.mark.parametrize(("command", "given", "named"), EXCLUSIVE)
-def test_what_would_be_ignored_beside_another_is_refused(
+def test_exclusive_options_are_refused(
     capsys: pytest.CaptureFixture[str], command: str, given: list[str], named: list[str]
 ) -> None:
     line = refused(capsys, command, *given)
@@ -121,7 +121,7 @@ def test_what_would_be_ignored_beside_another_is_refused(
     assert line == f"genv-monitor {command}: error: {told}; see genv-monitor {command} --help"
 
 
-def test_what_is_exclusive_is_there() -> None:
+def test_exclusive_options_exist() -> None:
     for parser in COMMANDS.values():
         known = {FILE, *(option.option_strings[-1] for option in parser.options)}
         assert {name for pair in parser.exclusive.items() for name in (pair[0], *pair[1])} <= known
@@ -132,14 +132,12 @@ def test_nothing_is_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_unknown_is_looked_up_in_the_help_of_the_command(
-    capsys: pytest.CaptureFixture[str], command: str
-) -> None:
+def test_an_unknown_option_refers_to_the_help_of_the_command(capsys: pytest.CaptureFixture[str], command: str) -> None:
     expected = f"genv-monitor {command}: error: unrecognized arguments: --por=9; see genv-monitor {command} --help"
     assert refused(capsys, "--por=9", command) == refused(capsys, command, "--por=9") == expected
 
 
-def test_each_command_has_what_runs_it() -> None:
+def test_each_command_has_a_function() -> None:
     assert COMMANDS.keys() - _COMMANDS.keys() == {"reload"}
     assert _COMMANDS.keys() < COMMANDS.keys()
 

@@ -1,4 +1,4 @@
-"""What a trouble leaves in the journal, however often it is met."""
+"""Errors are logged as states, however often they are reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
-    """The time, which passes when a test says so."""
+    """A clock that a test controls."""
     caplog.set_level(logging.DEBUG)
     clock = Clock()
     monkeypatch.setattr("genvd.common.error_log.time.monotonic", clock)
@@ -44,7 +44,7 @@ UNEXPECTED = "failed unexpectedly; please report this"
 
 
 class Defect:
-    """Stands in the place of a function, and fails as often as it is to."""
+    """Replaces a function, and fails as often as it should."""
 
     def __init__(self, replaced: Callable[..., object]) -> None:
         self._replaced = replaced
@@ -77,7 +77,7 @@ def tracebacks(caplog: pytest.LogCaptureFixture) -> list[type[BaseException] | N
     return [record.exc_info[0] for record in caplog.records if record.exc_info]
 
 
-def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
+def test_a_bug_in_a_tick_is_logged_once_until_a_tick_succeeds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
@@ -92,7 +92,7 @@ def test_a_defect_in_a_tick_is_told_once_until_one_succeeds(
     assert tracebacks(caplog) == [KeyError, ValueError, KeyError]
 
 
-def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
+def test_a_bug_in_the_ledger_is_logged_once_and_not_as_a_disk_error(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     writer = LedgerWriter(pending := PendingUsage(), tmp_path, "live", WriterSettings(30, 86400, 86400))
@@ -113,7 +113,7 @@ def test_a_defect_in_writing_the_ledger_is_told_once_and_no_disk_is_blamed(
     assert not any("disk" in line for line in warnings)
 
 
-def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
+def test_a_bug_in_serving_is_logged_once_and_serving_continues(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -136,7 +136,7 @@ def test_a_defect_in_serving_is_told_once_and_nobody_is_served_less_for_it(
     assert without_counts(caplog) == [f"a request {UNEXPECTED}", "requests succeed again"]
 
 
-def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_the_event_loop_does_not_stop_the_server(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(Site(), Security(), listen("127.0.0.1", 0))
     server.start()
     loop = server._loop
@@ -152,7 +152,9 @@ def test_a_defect_of_the_event_loop_ends_nothing(caplog: pytest.LogCaptureFixtur
     assert without_counts(caplog) == [f"serving {UNEXPECTED}"]
 
 
-def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_logged_kinds_is_limited(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = Config(publish_enabled=False, ledger_enabled=False)
     monitor = Monitor(config, make_collectors(config, 1))
     defect = Defect(monitor.collect)
@@ -163,7 +165,7 @@ def test_there_is_an_end_to_kinds(caplog: pytest.LogCaptureFixture, monkeypatch:
     assert len(tracebacks(caplog)) == MAX_KINDS
 
 
-# --- The state of a trouble ------------------------------------------------------------------------------------
+# --- The state of an error ------------------------------------------------------------------------------------
 
 
 def test_begin_change_and_end_are_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,7 +180,9 @@ def test_begin_change_and_end_are_logged(clock: Clock, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("period", [1, 3, 20, 300, 2000])
-def test_what_comes_and_goes_does_not_fill_the_log(period: int, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_that_comes_and_goes_does_not_fill_the_log(
+    period: int, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     errors = ErrorLog(LOG, successes_to_clear=3)
     day = 24 * 3600
     for second in range(day):
@@ -196,7 +200,7 @@ def test_what_comes_and_goes_does_not_fill_the_log(period: int, clock: Clock, ca
     assert not errors.active
 
 
-def test_a_kind_that_comes_back_after_long_is_logged_again(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kind_that_returns_after_a_long_time_is_logged_again(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     errors = ErrorLog(LOG)
     for text in ("full", "gone", "full"):
         for _ in range(3):
@@ -205,7 +209,7 @@ def test_a_kind_that_comes_back_after_long_is_logged_again(clock: Clock, caplog:
     assert logged(caplog) == ["full", "gone", "full"]
 
 
-def test_new_kinds_and_things_have_an_end(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_kinds_and_keys_are_limited(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     errors = ErrorLog(LOG)
     for number in range(5000):
         errors.report("kinds", str(number))
@@ -222,9 +226,7 @@ def test_new_kinds_and_things_have_an_end(clock: Clock, caplog: pytest.LogCaptur
     assert logged(caplog) == ["failed"]
 
 
-def test_the_end_of_what_was_only_worth_a_debug_line_is_worth_no_more(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_end_of_a_debug_error_is_logged_at_debug_level(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     errors = ErrorLog(LOG)
     errors.report("call", "fails", level=logging.DEBUG)
     errors.clear("call", "works")

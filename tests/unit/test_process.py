@@ -1,4 +1,4 @@
-"""How the interpreter runs while a tick makes objects."""
+"""Garbage collection and memory settings of the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_THE_EDGES = 10
 
 @pytest.fixture
 def eager() -> Iterator[list[str]]:
-    """Have Python look for garbage all the time; return when it begins and ends to."""
+    """Collect garbage all the time; return a log of when a collection starts and stops."""
     seen: list[str] = []
 
     def note(phase: str, _: dict[str, int]) -> None:
@@ -34,7 +34,7 @@ def eager() -> Iterator[list[str]]:
     gc.set_threshold(*before)
 
 
-def test_nobody_looks_for_garbage_during_a_tick(eager: list[str]) -> None:
+def test_no_garbage_collection_during_a_tick(eager: list[str]) -> None:
     config = Config(ledger_enabled=False)
     monitor = Monitor(config, make_collectors(config, 2))
     for _ in range(3):
@@ -46,7 +46,7 @@ def test_nobody_looks_for_garbage_during_a_tick(eager: list[str]) -> None:
     assert eager, f"garbage is looked for again after {len(made)} objects"
 
 
-def test_it_stays_as_it_was() -> None:
+def test_the_previous_state_is_restored() -> None:
     for wanted in (gc.disable, gc.enable):
         wanted()
         there = gc.isenabled()
@@ -75,7 +75,7 @@ print(resident() - before)
 """
 
 
-def test_room_that_is_given_back_leaves_no_gaps_in_the_heap() -> None:
-    """As for the environment of each new process, while other threads put into the gap what stays."""
+def test_freed_buffers_do_not_fragment_the_heap() -> None:
+    """Like the buffers for process environments, while other threads allocate small objects that stay."""
     result = subprocess.run([sys.executable, "-c", GAPS], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 8 << 20, "4 MiB are kept, and each gap takes 8"

@@ -1,4 +1,4 @@
-"""Publishing files where others may have prepared the ground."""
+"""Publishing files below directories that other users can write to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A directory with a file, neither of which is to be touched."""
+    """A directory with a file. Neither may be changed."""
     directory = tmp_path / "outside"
     directory.mkdir()
     (directory / "victim").write_text("precious")
@@ -63,7 +63,7 @@ def publish_to(directory: Path) -> None:
 
 
 def complaint(directory: Path) -> str:
-    """Publish where that cannot be done, and return what is said about it."""
+    """Publish where that is impossible, and return the error."""
     descriptors = open_descriptors()
     with pytest.raises(PublishError) as caught:
         publish_to(directory)
@@ -80,7 +80,7 @@ def open_descriptors() -> int:
 
 
 def assert_no_leftovers(directory: Path) -> None:
-    """Temporary files are hidden ones; nothing that is published is."""
+    """Temporary files are hidden files; published files are not."""
     if directory.is_dir():
         assert list(directory.rglob(".*")) == []
 
@@ -97,7 +97,7 @@ def mode(path: Path) -> int:
 # --- What is written -----------------------------------------------------------------------------------------
 
 
-def test_it_publishes_what_is_promised(root: Path) -> None:
+def test_all_documented_files_are_published(root: Path) -> None:
     publish_to(root)
     published = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert published >= {
@@ -114,7 +114,7 @@ def test_it_publishes_what_is_promised(root: Path) -> None:
     assert_no_leftovers(root)
 
 
-def test_prometheus_is_told_the_target(root: Path) -> None:
+def test_prometheus_gets_the_target(root: Path) -> None:
     Publication.create(root, target_lines(["gpu-01:9000"])).write()
     document = yaml.safe_load((root / FILE).read_text())
     (job,) = document["scrape_configs"]
@@ -124,7 +124,7 @@ def test_prometheus_is_told_the_target(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "$HOME", "it's", 'a"b', "a: b", "a #b", "a;b", "ü", "%(x)s"])
-def test_grafana_is_told_the_directories_whatever_they_are_called(tmp_path: Path, name: str) -> None:
+def test_grafana_gets_directories_with_any_name(tmp_path: Path, name: str) -> None:
     publish_to(tmp_path / name)
     grafana = tmp_path / name / "grafana"
     ini = configparser.ConfigParser(interpolation=None)
@@ -136,7 +136,7 @@ def test_grafana_is_told_the_directories_whatever_they_are_called(tmp_path: Path
     assert provider["options"]["path"].replace("$$", "$") == str(grafana / "dashboards")
 
 
-def test_rules_are_published_as_they_are(root: Path) -> None:
+def test_rules_are_published_unchanged(root: Path) -> None:
     publish_to(root)
     rules = sorted((FILES / "prometheus/rules").iterdir())
     assert rules
@@ -144,7 +144,7 @@ def test_rules_are_published_as_they_are(root: Path) -> None:
         assert (root / "prometheus/rules" / path.name).read_text() == path.read_text()
 
 
-def test_grafana_is_told_where_prometheus_is(root: Path) -> None:
+def test_grafana_gets_the_url_of_prometheus(root: Path) -> None:
     Publication.create(root, HERE, "https://p.example.org/$x?a=b#c").write()
     (source,) = yaml.safe_load((root / "grafana/provisioning/datasources/default.yml").read_text())["datasources"]
     assert source["url"] == "https://p.example.org/$$x?a=b#c"  # Grafana takes $$ for $
@@ -152,7 +152,7 @@ def test_grafana_is_told_where_prometheus_is(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"a\nb", b"a\rb", b"${HOME}", b"$__env{HOME}"])
-def test_a_directory_that_no_configuration_can_name_is_refused(tmp_path: Path, name: bytes) -> None:
+def test_a_directory_with_an_impossible_name_is_refused(tmp_path: Path, name: bytes) -> None:
     directory = Path(os.fsdecode(bytes(tmp_path) + b"/" + name))
     with pytest.raises(PublishError):
         publish_to(directory)
@@ -181,7 +181,7 @@ def test_target(address: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0o000, 0o022, 0o077, 0o777])
-def test_everybody_may_read_whatever_the_umask(root: Path, value: int) -> None:
+def test_everybody_can_read_with_any_umask(root: Path, value: int) -> None:
     need(value != 0o777 or os.geteuid() == 0, "needs root: with this umask only root can enter what it makes")
     root.parent.mkdir()
     with umask(value):
@@ -190,12 +190,12 @@ def test_everybody_may_read_whatever_the_umask(root: Path, value: int) -> None:
         assert mode(path) == (0o755 if path.is_dir() else 0o644), path
 
 
-def test_missing_parents_are_made(tmp_path: Path) -> None:
+def test_missing_parents_are_created(tmp_path: Path) -> None:
     publish_to(tmp_path / "a" / "b" / "c")
     assert (tmp_path / "a" / "b" / "c" / FILE).is_file()
 
 
-def test_what_has_not_changed_is_not_written(root: Path) -> None:
+def test_unchanged_files_are_not_written(root: Path) -> None:
     publish_to(root)
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("*")}
     publish_to(root)
@@ -204,7 +204,7 @@ def test_what_has_not_changed_is_not_written(root: Path) -> None:
     assert not write_file(root, Path("new"), b"x")
 
 
-def test_what_has_changed_is_written_anew(root: Path) -> None:
+def test_changed_files_are_written_again(root: Path) -> None:
     publish_to(root)
     path = root / FILE
     path.write_text("changed by hand")
@@ -251,7 +251,7 @@ def test_a_reader_never_sees_half_a_file(root: Path) -> None:
 LINKS = ["", "grafana", "grafana/provisioning/dashboards", str(FILE), "grafana/dashboards/overview.json"]
 
 
-def test_a_directory_of_somebody_on_the_way_is_refused_unless_it_is_genvs_own(tmp_path: Path) -> None:
+def test_a_parent_directory_of_another_user_is_refused_unless_it_is_genvs(tmp_path: Path) -> None:
     need_root("gives directories to another user")
     somebodys = tmp_path / "genv"
     somebodys.mkdir()
@@ -275,7 +275,7 @@ def test_no_link_is_followed_in_the_tree(root: Path, outside: Path, place: str, 
 
 
 @pytest.mark.parametrize("absolute", [True, False])
-def test_a_link_of_ones_own_on_the_way_is_followed(tmp_path: Path, absolute: bool) -> None:
+def test_an_own_link_above_the_directory_is_followed(tmp_path: Path, absolute: bool) -> None:
     real = tmp_path / "real"
     (tmp_path / "deep").mkdir()
     real.mkdir()
@@ -285,7 +285,7 @@ def test_a_link_of_ones_own_on_the_way_is_followed(tmp_path: Path, absolute: boo
     assert (real / "metrics" / FILE).is_file()
 
 
-def test_a_link_of_somebody_on_the_way_is_refused(tmp_path: Path, outside: Path) -> None:
+def test_a_link_of_another_user_above_the_directory_is_refused(tmp_path: Path, outside: Path) -> None:
     need_root("makes a link of another user")
     link = tmp_path / "link"
     link.symlink_to(outside)
@@ -301,14 +301,14 @@ def test_links_in_a_circle_are_refused(tmp_path: Path, to: str) -> None:
     assert "too many symbolic links" in complaint(tmp_path / "loop" / "metrics")
 
 
-def test_a_dangling_link_on_the_way_writes_nowhere_else(tmp_path: Path) -> None:
+def test_a_dangling_link_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with suppress(PublishError):
         publish_to(tmp_path / "link" / "metrics")
     assert {path.name for path in tmp_path.iterdir()} <= {"link", "gone"}
 
 
-def test_a_link_that_is_swapped_in_meanwhile_gets_nothing(root: Path, outside: Path) -> None:
+def test_a_link_that_appears_during_writing_is_not_followed(root: Path, outside: Path) -> None:
     write_file(root, FILE, b"0")
     directory, aside = root / FILE.parent, root / "aside"
     done = threading.Event()
@@ -338,7 +338,7 @@ def test_a_link_that_is_swapped_in_meanwhile_gets_nothing(root: Path, outside: P
     assert_untouched(outside)
 
 
-def test_a_link_of_root_on_the_way_is_followed_by_others(publish_as_somebody: Publish, short_path: Path) -> None:
+def test_other_users_follow_a_link_of_root(publish_as_somebody: Publish, short_path: Path) -> None:
     need_root("makes a link of another user")
     own(short_path / "real", 0o755)
     link = short_path / "link"
@@ -352,7 +352,7 @@ def test_a_link_of_root_on_the_way_is_followed_by_others(publish_as_somebody: Pu
 
 
 @pytest.mark.parametrize("place", ["", "grafana", "grafana/dashboards", str(FILE)])
-def test_what_belongs_to_somebody_is_refused(root: Path, place: str) -> None:
+def test_files_of_another_user_are_refused(root: Path, place: str) -> None:
     need_root("gives a file to another user")
     publish_to(root)
     path = root / place
@@ -361,7 +361,7 @@ def test_what_belongs_to_somebody_is_refused(root: Path, place: str) -> None:
     assert f"cannot publish {path}: belongs to nobody and not to root; remove it or choose another directory" in text
 
 
-def test_a_user_without_a_name_is_told_by_number(root: Path) -> None:
+def test_a_user_without_an_account_is_shown_by_uid(root: Path) -> None:
     need_root("gives a directory to another user")
     root.mkdir(parents=True)
     os.chown(root, 4_000_000, 4_000_000)
@@ -392,7 +392,7 @@ def short_path(public_directory: Path, request: pytest.FixtureRequest) -> Iterat
         (Path.mkdir, str(FILE)),
     ],
 )
-def test_what_is_something_else_is_refused(short_path: Path, make: Callable[[Path], None], place: str) -> None:
+def test_other_file_types_are_refused(short_path: Path, make: Callable[[Path], None], place: str) -> None:
     path = short_path / "m" / place
     path.parent.mkdir(parents=True, exist_ok=True)
     make(path)
@@ -460,7 +460,7 @@ PUBLISH = (
 )
 
 
-def test_a_file_that_may_not_grow(root: Path) -> None:
+def test_a_file_size_limit(root: Path) -> None:
     prlimit = need_command("prlimit", "util-linux")
     command = [prlimit, "--fsize=1000", sys.executable, "-c", PUBLISH, str(root)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -490,7 +490,7 @@ def publish_as_somebody(public_directory: Path) -> Publish:
 
 
 def own(path: Path, permissions: int, *, mine: bool = False) -> Path:
-    """Make a directory that belongs to the user that publishes, or to the one who runs the tests."""
+    """Create a directory of the publishing user, or of the user who runs the tests."""
     path.mkdir()
     path.chmod(permissions)
     if os.geteuid() == 0 and not mine:
@@ -498,11 +498,11 @@ def own(path: Path, permissions: int, *, mine: bool = False) -> Path:
     return path
 
 
-def test_without_root_it_publishes(publish_as_somebody: Publish, short_path: Path) -> None:
+def test_it_publishes_without_root(publish_as_somebody: Publish, short_path: Path) -> None:
     assert publish_as_somebody(own(short_path / "d", 0o755) / "metrics") == ""
 
 
-def test_a_directory_on_the_way_need_not_be_readable(publish_as_somebody: Publish, short_path: Path) -> None:
+def test_a_parent_directory_need_not_be_readable(publish_as_somebody: Publish, short_path: Path) -> None:
     home = own(short_path / "home", 0o711, mine=True)
     inner = own(home / "d", 0o755)
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""Two who publish the same files."""
+"""Restoring published files after somebody else has changed them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = Path("prometheus/prometheus.yml")
 
 
 class Run:
-    """A publisher whose main thread does what is due as soon as the time has come."""
+    """A publisher whose main thread retries as soon as a retry is due."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -55,7 +55,7 @@ def other(run: Run) -> None:
     Publication.create(run.config.publish_directory, target_lines(["localhost:9000"])).write()
 
 
-def test_what_another_one_writes_is_published_again_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_file_is_restored_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert run.tick() is True
     other(run)
@@ -67,7 +67,7 @@ def test_what_another_one_writes_is_published_again_once(run: Run, caplog: pytes
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
 
 
-def test_a_fight_of_two_writers_has_an_end(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_writers_do_not_restore_for_ever(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     run.tick()
     hours = 6
@@ -79,7 +79,7 @@ def test_a_fight_of_two_writers_has_an_end(run: Run, caplog: pytest.LogCaptureFi
     assert len(caplog.records) <= 6 * hours
 
 
-def test_the_same_files_written_again_are_no_change(run: Run) -> None:
+def test_a_file_replaced_with_the_same_content_is_not_a_change(run: Run) -> None:
     assert run.tick() is True
     assert run.config.publish_directory
     file = run.config.publish_directory / FILE
@@ -90,7 +90,7 @@ def test_the_same_files_written_again_are_no_change(run: Run) -> None:
     assert not run.woken
 
 
-def test_what_cannot_be_read_or_is_no_file_is_a_change(run: Run) -> None:
+def test_a_path_that_is_not_a_file_is_a_change(run: Run) -> None:
     assert run.tick() is True
     assert run.config.publish_directory
     file = run.config.publish_directory / FILE
@@ -100,9 +100,7 @@ def test_what_cannot_be_read_or_is_no_file_is_a_change(run: Run) -> None:
 
 
 @pytest.mark.parametrize("mode", [0, 0o600, 0o666])
-def test_a_file_that_others_cannot_read_or_may_change_is_put_right(
-    run: Run, mode: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unsuitable_mode_is_restored(run: Run, mode: int, caplog: pytest.LogCaptureFixture) -> None:
     assert run.tick() is True
     assert run.config.publish_directory
     file = run.config.publish_directory / FILE

@@ -1,4 +1,4 @@
-"""What the published Prometheus is told of the machines that it scrapes."""
+"""The scrape job in the published prometheus.yml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def published(directory: Path, config: Config) -> str:
 
 
 def job(directory: Path, config: Config) -> dict[str, Any]:
-    """Return the scrape job that is published, but its name."""
+    """Return the published scrape job without its name."""
     (found,) = yaml.safe_load(published(directory, config))["scrape_configs"]
     assert found.pop("job_name") == "genv"
     assert isinstance(found, dict)
@@ -37,16 +37,16 @@ def web_config(directory: Path, text: str) -> Path:
     return file
 
 
-def test_without_targets_it_is_this_machine(tmp_path: Path) -> None:
+def test_the_default_target_is_this_machine(tmp_path: Path) -> None:
     assert job(tmp_path, Config()) == {"static_configs": [{"targets": ["localhost:8000"]}]}
 
 
-def test_targets_are_instead_of_this_machine(tmp_path: Path) -> None:
+def test_targets_replace_this_machine(tmp_path: Path) -> None:
     machines = ("gpu1:8000", "[2001:db8::1]:8000", "localhost:8000")
     assert job(tmp_path, Config(publish_targets=machines)) == {"static_configs": [{"targets": list(machines)}]}
 
 
-def test_files_are_followed_by_prometheus_itself(tmp_path: Path) -> None:
+def test_files_become_file_sd_configs(tmp_path: Path) -> None:
     file = '/etc/it\'s "a" $HOME ${HOME} {{x}}: #/*.json'
     assert job(tmp_path, Config(publish_targets=(file,))) == {"file_sd_configs": [{"files": [file]}]}
     both = job(tmp_path, Config(publish_targets=(file, "gpu1:8000", "/b.yml")))
@@ -102,7 +102,7 @@ basic_auth_users: {somebody: $2y$10$mGB1V7qWZmU5fS6rJX1fZeHq2E1yv1S3Rk3h2yY8o9VQ
 """
 
 
-def test_what_the_own_web_configuration_wants_is_hinted_at_until_it_is_said(tmp_path: Path) -> None:
+def test_comments_name_missing_settings_of_the_web_configuration(tmp_path: Path) -> None:
     web = web_config(tmp_path, WANTS_ALL)
     text = published(tmp_path, Config(listen_web_config_file=web))
     hints = [line.strip() for line in text.splitlines()[1:] if "#" in line]

@@ -1,4 +1,4 @@
-"""Text that somebody else chose."""
+"""Text from untrusted sources."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from genvd.common.text import MAX_TEXT, clean, decode
         '"<&>',
     ],
 )
-def test_honest_text_stays(text: str) -> None:
+def test_printable_text_does_not_change(text: str) -> None:
     assert clean(text) == text
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "\ud800", "a\u202eb", "\x00", "a\u2028b", "\u200b", "\x7f"])
-def test_text_that_does_something_becomes_escapes(text: str) -> None:
+def test_control_characters_become_escapes(text: str) -> None:
     assert clean(text).isprintable()
     clean(text).encode()
 
@@ -46,7 +46,7 @@ def test_text_that_does_something_becomes_escapes(text: str) -> None:
         ("\U000e0001", "\\U000e0001"),
     ],
 )
-def test_two_texts_are_never_shown_as_one(one: str, other: str) -> None:
+def test_different_texts_stay_different(one: str, other: str) -> None:
     assert clean(one) != clean(other)
 
 
@@ -57,5 +57,5 @@ def test_long_texts_are_cut_and_stay_different() -> None:
     assert clean(one) != one, "somebody may type what another text became"
 
 
-def test_bytes_that_are_no_text() -> None:
+def test_bytes_that_are_not_utf8() -> None:
     assert decode(b"\xff\xfea") == "\\udcff\\udcfea" == clean("\udcff\udcfea")

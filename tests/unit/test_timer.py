@@ -11,7 +11,7 @@ from genvd.service.timer import Timer
 from tests.support.waiting import wait_for
 
 
-def test_ticks_follow_a_schedule_that_does_not_drift() -> None:
+def test_ticks_do_not_drift() -> None:
     interval, moments = 0.1, list[float]()
 
     def tick(_: int) -> None:
@@ -56,7 +56,7 @@ def test_stop_ends_the_wait() -> None:
     assert not thread.is_alive()
 
 
-def test_a_wake_up_is_remembered_and_used_up() -> None:
+def test_a_set_event_ends_one_wait() -> None:
     event = AutoResetEvent()
     event.set()
     assert event.wait(0)

@@ -26,7 +26,7 @@ def pool(name: str) -> WorkerPool:
 
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
-    """Let calls that wait for it return, at the end of the test at the latest: the interpreter joins their threads."""
+    """Lets waiting calls return, at the latest when the test ends: the interpreter joins their threads."""
     release = threading.Event()
     yield release
     release.set()
@@ -40,7 +40,7 @@ def soon() -> float:
     return time.monotonic() + DEADLINE_SECONDS
 
 
-def test_calls_go_on_in_another_thread_while_one_hangs(pool: WorkerPool, name: str, release: threading.Event) -> None:
+def test_other_calls_run_while_one_hangs(pool: WorkerPool, name: str, release: threading.Event) -> None:
     hung = pool.submit(release.wait, math.inf)
     for number in range(10):
         call = pool.submit(lambda number=number: number, math.inf)  # type: ignore[misc]
