@@ -1,4 +1,4 @@
-# Each target does all its own set-up below .venv/ and build/, which 'make clean' removes.
+# Each target sets up what it needs below .venv/ and build/, which 'make clean' removes.
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,12 +24,12 @@ run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated 
 	@$(BIN)/genv-monitor $(ARGS)
 
 .PHONY: missing
-missing: ## Say what of this machine the tests miss, what for, and how to get it
+missing: ## List what the tests need and this machine lacks, what for, and how to install it
 	@command -v $(PYTHON) >/dev/null || { echo 'Missing: $(PYTHON). To have it: apt install python3 python3-venv' >&2; exit 1; }
 	@$(PYTHON) tests/preflight.py
 
 .PHONY: test
-test: missing lint docs-check ## Check everything and run every test that the current user may run
+test: missing lint docs-check ## Check style, types, imports and documents, and run all tests that the current user may run
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: docs-check
@@ -37,11 +37,11 @@ docs-check: $(READY) ## Check that the documents and the generated files match t
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup tests/docs
 
 .PHONY: test-python
-test-python: missing $(READY) ## Run unit and integration tests on each Python here, and with the oldest libraries
+test-python: missing $(READY) ## Run unit and integration tests on each installed Python, and with the oldest libraries
 	$(BIN)/python -m tests.pythons --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: load
-load: $(READY) ## Put 200 good scrapers beside 2,000 bad connections (ARGS='--seconds 600' for longer)
+load: $(READY) ## Run 200 scrapers next to 2,000 bad connections (ARGS='--seconds 600' for longer)
 	$(BIN)/python -m tests.load $(ARGS)
 
 .PHONY: lint
@@ -57,16 +57,16 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 .PHONY: generate
-generate: $(READY) ## Make anew what is made from code: dashboards, metrics reference, sample configuration
+generate: $(READY) ## Generate dashboards, metrics and configuration reference, sample configuration, JSON Schema
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python -m tools.reference
 
 .PHONY: documents
-documents: $(READY) ## Make the web pages of the documents, which a checkout serves as text without
+documents: $(READY) ## Convert the documents to web pages; without them a checkout serves text
 	$(BIN)/python -m tools.documents
 
 .PHONY: links
-links: $(READY) ## Ask whether all that the documents refer to is there, other sites too
+links: $(READY) ## Check all links of the documents, to other sites too
 	$(BIN)/python -m tools.links
 
 .PHONY: fuzz
@@ -74,25 +74,25 @@ fuzz: $(READY) ## Fuzz the parsers (SECONDS=60 each)
 	$(BIN)/python -m tools.fuzz --seconds $(or $(SECONDS),60)
 
 .PHONY: soak
-soak: $(READY) ## Tick very often and see whether the monitor grows (TICKS=100000)
+soak: $(READY) ## Run many ticks and check that the monitor does not grow (TICKS=100000)
 	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
 
 .PHONY: bench
-bench: $(READY) ## Measure what it costs, beside its peers (ARGS=--quick for a fast look, ARGS=--write for the README)
+bench: $(READY) ## Measure CPU, memory and latency next to other exporters (ARGS=--quick, ARGS=--write for the README)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(READY) ## Take the pictures of the page and of the terminal anew (needs chromium)
+screenshots: $(READY) ## Take the screenshots of the page and of the terminal (needs chromium)
 	$(BIN)/python -m tools.screenshots
 
 .PHONY: fleet
-fleet: $(READY) ## Have a real Prometheus scrape 1,000 simulated machines (ARGS='--machines 100 --interval 15')
+fleet: $(READY) ## Measure a Prometheus that scrapes 1,000 simulated machines (ARGS='--machines 100 --interval 15')
 	$(BIN)/python -m tools.fleet $(ARGS)
 
 .PHONY: deb
-deb: ## Build the Debian package into dist/ (as root, installs what that needs)
+deb: ## Build the Debian package into dist/ (as root, installs the build dependencies)
 	@packaging/build-deb
 
 .PHONY: clean
-clean: ## Remove all that was made
+clean: ## Remove everything that make has created
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

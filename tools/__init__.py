@@ -1,1 +1,1 @@
-"""What developers run from the repository; nothing here is installed."""
+"""Programs for developers, run from the repository. Nothing here is installed."""

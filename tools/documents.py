@@ -1,7 +1,7 @@
-"""The documents of docs/ as web pages, which the monitor serves.
+"""Converts the documents of docs/ to the web pages that the monitor serves.
 
-Building a wheel calls the hook below, which puts the pages into it. In a checkout ``make documents`` makes them; until
-then the monitor serves the documents as text.
+The build of a wheel calls the hook below, which adds the pages. In a checkout ``make documents`` writes them; before
+that the monitor serves the documents as text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVED = Path("genvd/web/docs")
-"""Where the monitor looks for the pages, relative to the root of a checkout or of a wheel."""
+"""Directory of the pages, relative to the root of a checkout or of a wheel."""
 
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _PAGE = """\
@@ -52,12 +52,12 @@ _PAGE = """\
 
 
 class DocumentsHook(BuildHookInterface[BuilderConfig]):
-    """Adds the pages to a wheel, but not to an editable one."""
+    """Build hook that adds the pages to a wheel, except to an editable one."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the pages to a temporary directory, and have the wheel include them."""
+        """Write the pages to a temporary directory that the wheel includes."""
         if version != "editable":
             self._pages = TemporaryDirectory()
             write(Path(self.root, "docs"), Path(self._pages.name))
@@ -70,7 +70,7 @@ class DocumentsHook(BuildHookInterface[BuilderConfig]):
 
 
 def write(source: Path, target: Path) -> None:
-    """Write each Markdown file of one directory as a page into another one, which is made where it is missing."""
+    """Convert each Markdown file of one directory to a page in another one, which is created if needed."""
     target.mkdir(parents=True, exist_ok=True)
     files = sorted(source.glob("*.md"))
     for file in files:
@@ -82,21 +82,21 @@ def to_page(text: str, documents: Collection[str] = ()) -> str:
     """Return a document as a complete page, with its first heading as the title.
 
     Args:
-        text: in CommonMark with tables. Comments are left out, and all other HTML is shown as it is written.
-        documents: the names of all documents, without ``.md``. Links to them lead to their pages; of links to other
-            files the text stays.
+        text: CommonMark with tables. Comments are removed; other HTML is shown as text.
+        documents: the names of all documents, without ``.md``. Links to them become links to their pages; of links
+            to other files only the text is kept.
     """
     title = next((_text_of(inline) for _, inline in _headings(_MARKDOWN.parse(text))), "")
     return _PAGE.format(title=escape(title), content=_MARKDOWN.render(text, {"documents": documents}))
 
 
 def anchors(text: str) -> list[str]:
-    """Return the fragments that lead to the headings of a document, in their order, as GitHub makes them."""
+    """Return the anchors of the headings of a document in order, as GitHub creates them."""
     return [str(heading.attrGet("id")) for heading, _ in _headings(_MARKDOWN.parse(text))]
 
 
 def _headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
-    """Yield the opening token of each heading, and its content."""
+    """Yield the opening token and the content of each heading."""
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
             yield token, tokens[index + 1]
@@ -135,7 +135,7 @@ def _resolve_links(state: StateCore) -> None:
 
 
 def _target(link: str, documents: Collection[str]) -> str | None:
-    """Return where a link leads from a page; None if that is nowhere."""
+    """Return the target of a link on a page; None if it has none there."""
     if re.match("https?:|#", link):
         return link
     name, mark, fragment = link.partition("#")
@@ -144,7 +144,7 @@ def _target(link: str, documents: Collection[str]) -> str | None:
 
 
 def _markdown() -> MarkdownIt:
-    """Return the parser: CommonMark with tables, for pages that load nothing and run nothing."""
+    """Return the parser: CommonMark with tables, without active content."""
     markdown = MarkdownIt("commonmark").enable("table").disable("image")
     for rule in (_add_anchors, _simplify_tables, _resolve_links):
         markdown.core.ruler.push(rule.__name__, rule)
@@ -159,7 +159,7 @@ def _markdown() -> MarkdownIt:
         markdown.add_render_rule(kind, without_comments)
     for kind in ("fence", "code_block"):
         markdown.add_render_rule(kind, code)
-    # What is wider than a phone scrolls, and has to be reachable by the keyboard.
+    # Wide content scrolls on a phone, so it must be focusable by the keyboard.
     markdown.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
     markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return markdown

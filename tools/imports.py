@@ -1,6 +1,6 @@
-"""``python -m tools.imports``: checks that imports below genvd/ run only downwards, and in no circle.
+"""``python -m tools.imports``: checks that imports in genvd/ only run downwards, and form no circle.
 
-``make lint`` runs it. Imports for type checkers count as well.
+``make lint`` runs it. Imports under ``TYPE_CHECKING`` count as well.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FLOORS = (
     "model",
     "common",
 )
-"""The modules and packages of each floor, from the top down; a module that is not named is on that of its package."""
+"""The packages of each layer from the top down, as in docs/architecture.md. A module is on the layer of its package."""
 
 
 def imports(root: Path = ROOT) -> dict[str, set[str]]:
-    """Return what each module below genvd/ imports from there; all names without ``genvd.``."""
+    """Return the imports from genvd of each module in genvd. Names are without ``genvd.``."""
     files = {_name(file, root / PACKAGE): file for file in sorted((root / PACKAGE).rglob("*.py"))}
     return {name: {*_imported(file, files)} - {name, ""} for name, file in files.items()}
 
@@ -55,7 +55,7 @@ def _imported(file: Path, modules: Collection[str]) -> Iterator[str]:
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """Yield the name, then the packages around it from the innermost on, and at last the empty name."""
+    """Yield the name, then its packages from the innermost to the outermost, then the empty name."""
     while name:
         yield name
         name = name.rpartition(".")[0]
@@ -63,10 +63,10 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def problems(graph: Mapping[str, Collection[str]], floors: Sequence[str] = FLOORS) -> list[str]:
-    """Return what is wrong with the imports, a line each.
+    """Return the problems of the imports, one line each.
 
     Args:
-        graph: the modules, and what each of them imports.
+        graph: the imports of each module.
         floors: in the form of :data:`FLOORS`.
     """
     floor_of = _floors(graph, floors)
@@ -83,14 +83,14 @@ def problems(graph: Mapping[str, Collection[str]], floors: Sequence[str] = FLOOR
 
 
 def _floors(modules: Iterable[str], floors: Sequence[str]) -> dict[str, int]:
-    """Return the floor of each module, counted from the top."""
+    """Return the number of the layer of each module, from the top."""
     named = {name: floor for floor, names in enumerate(floors) for name in names.split()}
     around = {module: next((one for one in _prefixes(module) if one in named), None) for module in modules}
     return {module: named[name] for module, name in around.items() if name is not None}
 
 
 def _circle(arrows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield one circle, if there is any."""
+    """Yield one circle, if there is one."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name, other in arrows:
         sorter.add(name, other)
@@ -101,7 +101,7 @@ def _circle(arrows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is wrong; return the exit status."""
+    """Print the problems; return the exit status."""
     found = problems(imports())
     for problem in found:
         print(problem)

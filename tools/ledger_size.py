@@ -1,7 +1,7 @@
-"""Prints how large the ledger of a busy machine gets and how long a report takes.
+"""Measures the size of the ledger of a busy machine, and the duration of reports.
 
-``python -m tools.ledger_size [DAYS USERS DEVICES]``: by default 400 days, 50 users and 16 devices. Of every user two
-environments, new ones each day, hold a device for two thirds of the day; the clock is simulated.
+``python -m tools.ledger_size [DAYS USERS DEVICES]``: by default 400 days, 50 users and 16 GPUs. Each user has
+two environments a day, each with a GPU for two thirds of the day. The clock is simulated.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ END = 1_790_000_000 // DAY * DAY
 
 
 def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
-    """Simulate, and print what it takes."""
+    """Simulate the ledger; print its size and the durations."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name) / "state"
         store, started = Store(directory, "live"), time.monotonic()
-        store.connection.execute("PRAGMA synchronous = OFF")  # nobody unplugs a simulation
+        store.connection.execute("PRAGMA synchronous = OFF")  # a simulation need not survive a power cut
         pending, chance, slowest = PendingUsage(), random.Random(0), 0.0
         pending.load(StoredState())
         for day in range(END - days * DAY, END, DAY):
@@ -38,7 +38,7 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
         (hours,) = store.connection.execute("SELECT count(*) FROM hour").fetchone()
         (rows,) = store.connection.execute("SELECT count(*) FROM day").fetchone()
         store.close()
-        print(f"{days} days, {users} users, {devices} devices: simulated in {time.monotonic() - started:.0f} s")
+        print(f"{days} days, {users} users, {devices} GPUs: simulated in {time.monotonic() - started:.0f} s")
         size = store.path.stat().st_size / 2**20
         print(
             f"{size:.1f} MiB: {hours} rows by the hour, {rows} rows by the day; slowest write {1000 * slowest:.0f} ms"
@@ -49,7 +49,7 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
 
 
 def _day(store: Store, pending: PendingUsage, day: int, users: int, devices: int, chance: random.Random) -> float:
-    """Write a day, hour by hour; return the seconds that the slowest hour took."""
+    """Write a day hour by hour; return the duration of the slowest write, in seconds."""
     holders = [
         (Consumer(f"user{user}", str(chance.randrange(10_000, 4_000_000)), day, 1000 + user, "training"), user + number)
         for user in range(users)

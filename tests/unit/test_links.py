@@ -17,18 +17,18 @@ from tools.links.document import Document
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[a](gone.md)", "the link gone.md leads to nothing"),
-        ("![a](images/gone.png)", "the link images/gone.png leads to nothing"),
-        ('<img src="gone.png">', "the link gone.png leads to nothing"),
-        ("[a]: gone.md\n", "the link gone.md leads to nothing"),
-        ("[a](../../elsewhere)", "the link ../../elsewhere leads out of the tree"),
-        ("[a](#nowhere)", "the link #nowhere leads to no heading"),
-        ("[a](other.md#nowhere)", "the link other.md#nowhere leads to no heading"),
-        ("`genvd/gone.py`", "genvd/gone.py is not there"),
-        ("```shell\nmake nothing\n```", "'make nothing' is no target"),
+        ("[a](gone.md)", "the link gone.md points to a missing file"),
+        ("![a](images/gone.png)", "the link images/gone.png points to a missing file"),
+        ('<img src="gone.png">', "the link gone.png points to a missing file"),
+        ("[a]: gone.md\n", "the link gone.md points to a missing file"),
+        ("[a](../../elsewhere)", "the link ../../elsewhere points outside the repository"),
+        ("[a](#nowhere)", "the link #nowhere points to a missing heading"),
+        ("[a](other.md#nowhere)", "the link other.md#nowhere points to a missing heading"),
+        ("`genvd/gone.py`", "genvd/gone.py does not exist"),
+        ("```shell\nmake nothing\n```", "'make nothing' is not a make target"),
     ],
 )
-def test_what_leads_nowhere_is_found(tmp_path: Path, text: str, problem: str) -> None:
+def test_broken_references_are_found(tmp_path: Path, text: str, problem: str) -> None:
     _tree(tmp_path, text)
     assert inside.problems(tmp_path) == [f"docs/page.md: {problem}"]
 
@@ -44,7 +44,7 @@ def test_what_leads_nowhere_is_found(tmp_path: Path, text: str, problem: str) ->
         "`genvd/*.py`, `genvd/NAME`, `docs/other.md` and `make test`",
     ],
 )
-def test_what_leads_somewhere_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_valid_references_are_accepted(tmp_path: Path, text: str) -> None:
     _tree(tmp_path, text)
     (tmp_path / "genvd" / "NAME").touch()
     assert inside.problems(tmp_path) == []
@@ -90,7 +90,7 @@ def test_another_site_has_the_page_or_not(status: int, problem: str | None) -> N
         assert outside.problem_of(f"http://127.0.0.1:{site.server_port}/{status}") == problem
 
 
-def test_another_site_that_does_not_answer_is_told() -> None:
+def test_a_site_that_does_not_answer_is_reported() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         assert "refused" in (outside.problem_of(f"http://127.0.0.1:{nobody.getsockname()[1]}/") or "")

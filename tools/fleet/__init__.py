@@ -1,4 +1,5 @@
-"""A thousand simulated machines in one process, one real Prometheus that scrapes them, and what that costs.
+"""Measures a real Prometheus that scrapes a thousand simulated machines.
 
-``machines`` are the machines, ``site`` serves them, ``queries`` are what dashboards ask, and ``measure`` asks it.
+``machines`` simulates them, ``site`` serves them, ``queries`` has the queries of the dashboards, ``measure`` runs
+these.
 """

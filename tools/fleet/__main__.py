@@ -1,4 +1,4 @@
-"""``python -m tools.fleet [--machines 1000 --devices 8]``: exit status 1 if a machine is lost or a query slow."""
+"""``python -m tools.fleet [--machines 1000 --devices 8]``: exit status 1 if a machine is down or a query is slow."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from tools.fleet.history import add_history
 from tools.fleet.machines import SimulatedMachine
 from tools.fleet.measure import Figures, Timing, figures, timings
 from tools.fleet.queries import queries
-from tools.fleet.site import Rounds, name_of, served, write_targets
+from tools.fleet.site import CollectionLoop, name_of, served, write_targets
 
 MIB = 2**20
 SLOW = 1.0
-"""Seconds that no query of the fleet dashboard may take."""
+"""Limit for the duration of a query of the fleet dashboard, in seconds."""
 
 _DASHBOARD = "fleet"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Simulate, and print what it takes; return the exit status."""
+    """Run the simulation and print the figures; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.fleet", description=__doc__)
     parser.add_argument("--machines", type=int, default=1000)
-    parser.add_argument("--devices", type=int, default=8, help="of each machine")
+    parser.add_argument("--devices", type=int, default=8, help="GPUs of each machine")
     parser.add_argument("--interval", type=int, default=60, help="seconds between scrapes and between evaluations")
-    parser.add_argument("--seconds", type=int, default=240, help="to scrape before measuring")
-    parser.add_argument("--history", type=int, default=21600, help="seconds of recorded series from before, 0 for none")
-    parser.add_argument("--dashboards", nargs="*", help=f"whose queries to time; all, or {_DASHBOARD} alone is quicker")
+    parser.add_argument("--seconds", type=int, default=240, help="time to scrape before measuring")
+    parser.add_argument("--history", type=int, default=21600, help="seconds of earlier recorded series, 0 for none")
+    parser.add_argument(
+        "--dashboards", nargs="*", help=f"dashboards to time; default: all ({_DASHBOARD} alone is faster)"
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that Prometheus is stopped too
-    print(f"{options.machines} machines of {options.devices} devices, scraped each {options.interval} s", flush=True)
+    print(f"{options.machines} machines with {options.devices} GPUs, scraped every {options.interval} s", flush=True)
     machines = [SimulatedMachine(options.devices, seed, options.interval) for seed in range(options.machines)]
     with (
         tempfile.TemporaryDirectory(prefix="genv-monitor-fleet-") as name,
-        Rounds(machines, options.interval) as rounds,
-        served(rounds.bodies) as port,
+        CollectionLoop(machines, options.interval) as loop,
+        served(loop.bodies) as port,
     ):
         published = _publish(Path(name), port, options.machines)
         with Prometheus(
@@ -69,7 +71,7 @@ def _publish(directory: Path, port: int, machines: int) -> Path:
 
 
 def _at_interval(published: Path, seconds: int) -> Path:
-    """Copy a published prometheus.yml, with these intervals; the copy is beside it, so that relative paths hold."""
+    """Return a copy of a published prometheus.yml with this interval, in its directory because of relative paths."""
     content = yaml.safe_load(published.read_text(encoding="utf-8"))
     content["global"].update(scrape_interval=f"{seconds}s", evaluation_interval=f"{seconds}s")
     copy = published.with_name("at-interval.yml")
@@ -78,7 +80,7 @@ def _at_interval(published: Path, seconds: int) -> Path:
 
 
 def _wait_for_all(running: Prometheus, machines: int, interval: float) -> float:
-    """Wait until every machine is up, at most for some intervals; return the Unix time by then."""
+    """Wait until all machines are up, at most a few intervals; return the Unix time afterwards."""
     deadline = time.monotonic() + 60 + 4 * interval
     while time.monotonic() < deadline and sum(running.query("up").values()) < machines:
         time.sleep(min(1.0, interval))
@@ -95,7 +97,7 @@ def _show(found: Figures, machines: int) -> None:
         f" {found.resident_bytes / machines / MIB:.2f} MiB for each machine, {found.resident_bytes / found.series:.0f}"
         " bytes for each series"
     )
-    print(f"processor: {found.cpu_seconds_per_second:.2f} cores")
+    print(f"CPU: {found.cpu_seconds_per_second:.2f} cores")
     print(f"data directory: {found.data_bytes / MIB:.0f} MiB")
     print(f"load average of this machine: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
     for name, seconds in found.groups.items():
@@ -106,7 +108,7 @@ def _show(found: Figures, machines: int) -> None:
 
 
 def _time_dashboards(running: Prometheus, published: Path, wanted: list[str] | None) -> bool:
-    """Print the time of each query; return whether one of the fleet dashboard is too slow."""
+    """Print the duration of each query; return whether one of the fleet dashboard is too slow."""
     slow = False
     for file in sorted(published.glob("grafana/dashboards/*.json")):
         if wanted and file.stem not in wanted:
@@ -122,7 +124,7 @@ def _time_dashboards(running: Prometheus, published: Path, wanted: list[str] | N
 def _line(timing: Timing) -> str:
     empty = ", empty" if timing.empty else ""
     size = f"{timing.bytes / 1024:.0f} KiB"
-    return f"  {timing.seconds:7.3f} s  {timing.query.title}  (at best {timing.fastest:.3f} s, {size}{empty})"
+    return f"  {timing.seconds:7.3f} s  {timing.query.title}  (fastest {timing.fastest:.3f} s, {size}{empty})"
 
 
 if __name__ == "__main__":

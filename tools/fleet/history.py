@@ -1,6 +1,6 @@
-"""Recorded series from before the simulation: a dashboard that is opened shows hours, and those are to be there.
+"""Adds recorded series from before the start, because dashboards show several hours.
 
-The values of now, with some noise, are put into a block of Prometheus' database for each interval of the time before.
+The current values, with some noise, are written to blocks of Prometheus' database, one sample each minute.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 _RECORDED = '{__name__=~".+:.+:.+"}'
 _STEP = 60
-"""Seconds from one sample to the next; Prometheus looks back for five minutes."""
+"""Seconds between samples; Prometheus looks back five minutes."""
 _RELOAD_SECONDS = 150.0
-"""Prometheus looks for new blocks once a minute."""
+"""Time limit for Prometheus to load new blocks, which it does once a minute."""
 
 
 def add_history(running: Prometheus, until: float, seconds: int) -> str:
-    """Give a running Prometheus what its rules would have recorded; return in words what that is.
+    """Add the history of the recording rules to a running Prometheus; return a description.
 
     Args:
         running: the Prometheus.
-        until: Unix time at which it began to scrape.
-        seconds: how long before that the history begins.
+        until: Unix time of the first scrape.
+        seconds: length of the history.
     """
     recorded = running.query(_RECORDED)
     if not recorded:
-        return "history: none, for there are no recording rules"
+        return "history: none, as there are no recorded series"
     started, end = time.monotonic(), int(until) - 300
     times = range(end - seconds, end, _STEP)
     file = running.data.with_name("history.txt")

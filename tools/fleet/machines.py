@@ -1,4 +1,4 @@
-"""Simulated machines that cost nothing until somebody scrapes them."""
+"""Simulated machines without threads, for many in one process."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _DEFAULTS = Config()
 _LIMITS = Limits(_DEFAULTS.limits_environments, _DEFAULTS.limits_users, _DEFAULTS.limits_processes)
 
 
-class Watched:
-    """A machine that is looked at without any thread, and its exposition."""
+class ThreadlessMonitor:
+    """A monitor that collects in the thread of the caller."""
 
     def __init__(self, collectors: Collectors, config: Config) -> None:
-        """Make it ready to look.
+        """Create the monitor.
 
         Args:
-            collectors: the machine.
-            config: which groups of metrics there are, and how often it is looked at.
+            collectors: the collectors of the machine.
+            config: the configuration.
         """
         self._mode = collectors.mode
         self._builder = SnapshotBuilder(collectors, _PATIENCE, device_groups(config), _IN_THIS_THREAD)
@@ -49,8 +49,8 @@ class Watched:
         self._registry = Registry(ErrorLog(logging.getLogger(__name__)), _LIMITS, left_out)
         self._collections = 0
 
-    def look(self) -> Snapshot:
-        """Make the next collection."""
+    def collect(self) -> Snapshot:
+        """Run the next collection."""
         self._collections += 1
         service = ServiceStatus(
             version=__version__,
@@ -67,20 +67,20 @@ class Watched:
         return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.record(snapshot))
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
-        """Return what a scrape gets."""
+        """Return the body of a scrape."""
         return render(format_, self._registry.collect(snapshot))
 
 
-class SimulatedMachine(Watched):
-    """What ``genv monitor --demo`` shows, with one collection for each scrape."""
+class SimulatedMachine(ThreadlessMonitor):
+    """The machine of ``genv monitor --demo``."""
 
     def __init__(self, devices: int, seed: int, seconds: float) -> None:
-        """Make one.
+        """Create the machine.
 
         Args:
-            devices: how many it has.
-            seed: machines of different seeds do different things.
-            seconds: from one collection to the next.
+            devices: number of GPUs.
+            seed: selects users and jobs.
+            seconds: time between collections.
         """
         demo = DemoMachine(devices, seed, seconds, epoch=time.time())
         super().__init__(
@@ -90,14 +90,14 @@ class SimulatedMachine(Watched):
 
 
 class _InThisThread(WorkerPool):
-    """Runs calls at once, without threads."""
+    """A worker pool that runs calls in the thread of the caller."""
 
     def submit(self, call: Callable[[], T], deadline: float) -> Future[T]:
-        """Return the result of the call."""
+        """Run the call; return its result."""
         future: Future[T] = Future()
         future.set_result(call())
         return future
 
 
 _IN_THIS_THREAD = _InThisThread("collectors")
-"""Of a thousand machines, each collector would have a thread."""
+"""Threads for each collector of a thousand machines would be too many."""

@@ -1,4 +1,4 @@
-"""What a running Prometheus says of itself, and how long its answers take."""
+"""Reads the metrics of a running Prometheus, and measures the duration of its queries."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from tools.fleet.queries import Query
 
 _SLOWEST = 5
-"""Rules that are named."""
+"""Number of rules to list."""
 _ROUNDS = 5
-"""In which each query is asked once; the median counts."""
+"""Number of times that each query runs; the median counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a fleet costs its Prometheus."""
+    """The resources that Prometheus needs for the fleet."""
 
     up: int
     scrapes: int
@@ -41,20 +41,20 @@ class Figures:
     heap_bytes: int
     cpu_seconds_per_second: float
     groups: dict[str, float]
-    """Seconds that the last evaluation of each group of rules took."""
+    """Duration of the last evaluation of each group of rules, in seconds."""
     slowest_rules: list[tuple[str, float, int]]
-    """Names, with the seconds that the last evaluation took and how many alerts there were, the slowest first."""
+    """Name, duration of the last evaluation in seconds, and number of alerts; the slowest first."""
     missed_evaluations: int
     data_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long an answer took."""
+    """The duration of a query."""
 
     query: Query
     seconds: float
-    """The median."""
+    """Median."""
     fastest: float
     """Seconds."""
     bytes: int
@@ -62,7 +62,7 @@ class Timing:
 
 
 def figures(running: Prometheus, since: float) -> Figures:
-    """Return what it costs.
+    """Return the figures of a running Prometheus.
 
     Args:
         running: the Prometheus.
@@ -101,9 +101,9 @@ def figures(running: Prometheus, since: float) -> Figures:
 
 
 def timings(running: Prometheus, queries: Iterable[Query]) -> list[Timing]:
-    """Ask Prometheus, and return how long each answer took, the slowest first.
+    """Run the queries, and return their durations, the slowest first.
 
-    All are asked one after the other, and then all again: what else the machine does for a moment delays none for good.
+    All queries run once, and then all again, so that a short load of the machine does not affect every run of one.
     """
     asked = list(queries)
     rounds = [[get(running, query.path) for query in asked] for _ in range(_ROUNDS)]
@@ -119,12 +119,12 @@ def _timing(query: Query, answers: Sequence[tuple[float, bytes]]) -> Timing:
 
 
 def _series(data: Any) -> Any:
-    """Return the series of a query's answer; that of a list of labels' values is one already."""
+    """Return the series of a response; the response with label values is a list itself."""
     return data["result"] if isinstance(data, dict) else data
 
 
 def get(running: Prometheus, path: str) -> tuple[float, bytes]:
-    """Return how many seconds an answer of the API took, and the answer."""
+    """Return the duration of an API request in seconds, and the response."""
     started = time.monotonic()
     body = _body(running, f"/api/v1/{path}")
     return time.monotonic() - started, body
@@ -140,7 +140,7 @@ def _body(running: Prometheus, path: str) -> bytes:
 
 
 def _own_metrics(running: Prometheus) -> dict[str, float]:
-    """Return its own metrics, each summed over its series."""
+    """Return the metrics of Prometheus itself, each summed over its series."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(_body(running, "/metrics").decode()):
         for sample in family.samples:

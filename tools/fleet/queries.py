@@ -1,4 +1,4 @@
-"""What a dashboard asks Prometheus when somebody opens it and chooses all machines."""
+"""The queries of a dashboard when it is opened with all machines chosen."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ _LABEL_VALUES = re.compile(r"label_values\((?:(?P<selector>.+),\s*)?(?P<label>\w
 _RELATIVE = re.compile(r"now-(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_POINTS = 1000
-"""That Grafana asks for in a panel of some width."""
+"""Number of points that Grafana requests for a panel."""
 _STEP = 15.0
-"""Seconds; Grafana's least step for the default data source."""
+"""Grafana's minimum step for the default data source, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One request to Prometheus' API."""
+    """A request to Prometheus' API."""
 
     title: str
     path: str
-    """With its parameters."""
+    """Path with parameters."""
 
 
 def shown_seconds(dashboard: dict[str, Any]) -> int:
-    """Return the range that the dashboard shows when it is opened."""
+    """Return the default time range of the dashboard, in seconds."""
     match = _RELATIVE.fullmatch(dashboard["time"]["from"])
     assert match, dashboard["time"]
     return int(match[1]) * _SECONDS[match[2]]
 
 
 def queries(file: Path, now: float, machine: str) -> Iterator[Query]:
-    """Return what a dashboard asks: for the values of its variables, and for each of its panels.
+    """Return the queries of a dashboard: for the values of its variables, and for its panels.
 
     Args:
-        file: the dashboard.
-        now: Unix time to which it shows everything.
-        machine: the one to choose where only one can be.
+        file: the JSON of the dashboard.
+        now: Unix time of the end of the range.
+        machine: the machine for a dashboard of one machine.
     """
     dashboard = json.loads(file.read_text(encoding="utf-8"))
     seconds = shown_seconds(dashboard)

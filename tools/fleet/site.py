@@ -1,7 +1,7 @@
-"""Serves all machines on one port, each below a path of its own, and tells Prometheus of them in a file_sd file.
+"""Serves all machines on one port, each at its own path, and writes a file_sd file for Prometheus.
 
-The labels of that file give each machine its path and its name, so the published configuration is used as it is. As
-with the real monitor a scrape only copies bytes: one thread goes round the machines, and makes what each has to say.
+The labels of that file set path and name of each machine, so that the published configuration works unchanged. As with
+the real monitor a scrape only copies bytes: one thread collects on one machine after the other.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def name_of(number: int) -> str:
-    """Return what Prometheus calls a machine."""
+    """Return the label instance of a machine."""
     return f"gpu{number:04d}:8000"
 
 
 def write_targets(file: Path, port: int, number: int) -> None:
-    """Write the file_sd file of so many machines that are served on a port."""
+    """Write the file_sd file of this number of machines."""
     groups = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name_of(one), "__metrics_path__": f"/{one}/metrics"}}
         for one in range(number)
@@ -37,24 +37,24 @@ def write_targets(file: Path, port: int, number: int) -> None:
     file.write_text(json.dumps(groups, indent=1))
 
 
-class Rounds:
-    """Collects on one machine after the other, each once in an interval, or as often as there is time for."""
+class CollectionLoop:
+    """A thread that collects on one machine after the other, each once in an interval if the CPU suffices."""
 
     def __init__(self, machines: Sequence[SimulatedMachine], interval: float) -> None:
-        """Collect on each once.
+        """Collect on each machine once.
 
         Args:
-            machines: in their order.
-            interval: seconds from one collection on a machine to the next.
+            machines: the machines in order.
+            interval: seconds between two collections on a machine.
         """
         self._machines = machines
         self._pause = interval / len(machines)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.bodies = [_collected(machine) for machine in machines]
-        """What a scrape of each gets."""
+        """The body of a scrape of each machine."""
 
-    def __enter__(self) -> Rounds:
+    def __enter__(self) -> CollectionLoop:
         self._thread.start()
         return self
 
@@ -72,15 +72,15 @@ class Rounds:
 
 
 def _collected(machine: SimulatedMachine) -> bytes:
-    return machine.exposition(machine.look())
+    return machine.exposition(machine.collect())
 
 
 @contextmanager
 def served(bodies: Sequence[bytes]) -> Iterator[int]:
-    """Serve what machines have to say on a port that is free; give the port."""
+    """Serve the bodies on a free port, and yield the port."""
 
     class Handler(BaseHTTPRequestHandler):
-        """Answers scrapes, without gzip: on one machine that would only cost."""
+        """Answers scrapes, without gzip, which would only cost CPU time on one machine."""
 
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -98,13 +98,13 @@ def served(bodies: Sequence[bytes]) -> Iterator[int]:
             pass
 
     class Server(ThreadingHTTPServer):
-        """Takes many connections at once."""
+        """A server that accepts many connections at once."""
 
         daemon_threads = True
         request_queue_size = 1024
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Say nothing of who hangs up: Prometheus counts the scrapes that failed."""
+            """Ignore closed connections, as Prometheus counts failed scrapes."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

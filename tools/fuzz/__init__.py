@@ -1,5 +1,5 @@
-"""Coverage-guided fuzzing of the parsers of what everybody on the machine may write, with atheris (libFuzzer).
+"""Coverage-guided fuzzing of the parsers of untrusted input, with atheris (libFuzzer).
 
-``harness`` is the process that fuzzes one of them; what must hold is in ``tests/property/holds.py``. ``seeds`` has good
-inputs to begin with, ``words`` what is worth being put into them.
+``harness`` is the process that fuzzes one parser; the checked properties are in ``tests/property/holds.py``. ``seeds``
+has valid inputs to start from, ``words`` the dictionaries of libFuzzer.
 """

@@ -1,7 +1,6 @@
-"""``python -m tools.fuzz [--seconds N] [TARGET]...``: fuzz each for so long; exit 1 for a finding.
+"""``python -m tools.fuzz [--seconds N] [TARGET]...``: fuzz each target; exit status 1 for a finding.
 
-What is learnt stays in build/fuzz/ for the next time, and so do findings: ``python -m tools.fuzz.harness TARGET FILE``
-shows one again.
+Corpus and findings are kept in build/fuzz/. ``python -m tools.fuzz.harness TARGET FILE`` reproduces a finding.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ _LIMITS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=1024")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzz, one target after the other; return the exit status."""
+    """Fuzz one target after the other; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all without one")
+    parser.add_argument("--seconds", type=int, default=60, help="duration for each target")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(TARGETS)}; default: all")
     options = parser.parse_args(arguments)
     if unknown := set(options.targets) - set(TARGETS):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
@@ -41,14 +40,14 @@ def _fuzz(target: str, seconds: int) -> int:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run a harness, and clear up what it leaves; its files are in memory, where there is such a place."""
+    """Run a harness with a temporary directory, in memory if possible, and remove it afterwards."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="genv-monitor-fuzz-", dir=memory) as directory:
         return subprocess.run(command, env={**os.environ, "TMPDIR": directory}, check=False)
 
 
 def inputs(target: str, directory: Path) -> list[str]:
-    """Return the options of libFuzzer that say what to begin with, and where to leave what is found."""
+    """Return the options of libFuzzer for seeds, dictionary, corpus and findings."""
     corpus = directory / target
     corpus.mkdir(parents=True, exist_ok=True)
     words = HERE / "words" / f"{target}.dict"

@@ -15,11 +15,11 @@ _INSTRUMENTED = ["genvd", "yaml"]
 
 
 def main(arguments: list[str], prepare: Callable[[], object] = lambda: None) -> None:
-    """Fuzz until libFuzzer has enough of it; it ends the process then, with a status other than 0 for a finding.
+    """Fuzz until libFuzzer ends the process; its exit status is not 0 for a finding.
 
     Args:
         arguments: the target, and options of libFuzzer.
-        prepare: called when everything is imported.
+        prepare: called after all imports.
     """
     import atheris
 
@@ -27,7 +27,7 @@ def main(arguments: list[str], prepare: Callable[[], object] = lambda: None) -> 
         from tests.property import holds
     prepare()
     target, *options = arguments
-    file = Path(tempfile.mkdtemp()) / target  # libFuzzer ends the process without a word: whoever started it clears up
+    file = Path(tempfile.mkdtemp()) / target  # libFuzzer ends the process, so the caller removes it
     targets: dict[str, Callable[[bytes], Any]] = {
         "state": partial(holds.state, file=file),
         "environment": holds.environment_block,

@@ -1,1 +1,1 @@
-"""Whether what the documents refer to is there: links, anchors, files, targets of make, and, if asked, other sites."""
+"""Checks that everything the documents refer to exists: links, anchors, files, make targets, and other sites."""

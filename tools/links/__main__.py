@@ -1,4 +1,4 @@
-"""``python -m tools.links``: what leads nowhere, on this tree and on other sites; ``make links`` runs it."""
+"""``python -m tools.links``: checks the links of the documents, in this tree and to other sites (``make links``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools.links import inside, outside
 
 
 def main() -> int:
-    """Print what leads nowhere; return the exit status."""
+    """Print broken links; return the exit status."""
     found = inside.problems()
     for problem in found:
         print(problem)

@@ -1,4 +1,4 @@
-"""What a document in Markdown refers to, and what in it can be referred to."""
+"""Parses the links, anchors, files and make targets of a Markdown document."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-_PLACES = ("docs", "genvd", "packaging", "tests", "tools")
-"""Where documents are, beside those at the top."""
+_DIRECTORIES = ("docs", "genvd", "packaging", "tests", "tools")
+"""Directories with documents, in addition to the root."""
 
 _BLOCK = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -33,30 +33,30 @@ _TARGET = re.compile(r"\bmake ([a-z][a-z-]*)\b")
 
 @dataclass(frozen=True)
 class Document:
-    """One file."""
+    """A Markdown file."""
 
     path: Path
     text: str
 
     @cached_property
     def links(self) -> list[str]:
-        """Where its links and pictures lead to, as they are written."""
+        """The targets of its links and images, as written."""
         prose = _CODE.sub("", self._without_blocks)
         return [target for pattern in (_LINK, _DEFINITION, _AUTOMATIC, _ATTRIBUTE) for target in pattern.findall(prose)]
 
     @cached_property
     def anchors(self) -> frozenset[str]:
-        """The fragments that lead somewhere in it, as GitHub makes them from headings."""
+        """Its anchors, including those that GitHub creates for headings."""
         return frozenset((*_ANCHOR.findall(self._without_blocks), *anchors(self.text)))
 
     @cached_property
     def files(self) -> list[str]:
-        """The files and directories of this tree that its code names."""
+        """The files and directories of this tree that its code blocks and spans name."""
         return [name for code in self.code for name in _FILE.findall(code)]
 
     @cached_property
     def make_targets(self) -> list[str]:
-        """The targets of make that its code names."""
+        """The make targets that its code blocks and spans name."""
         return [name for code in self.code for name in _TARGET.findall(code)]
 
     @property
@@ -65,13 +65,13 @@ class Document:
 
     @property
     def code(self) -> Iterator[str]:
-        """What is in it as code: its blocks, and what stands between backquotes."""
+        """Its code blocks and code spans."""
         yield from (match[0] for match in _BLOCK.finditer(self.text))
         yield from _CODE.findall(_BLOCK.sub("", self.text))
 
 
 def documents(root: Path = ROOT) -> Iterator[Document]:
     """Return all documents of a tree."""
-    places = (path for place in _PLACES for path in (root / place).rglob("*.md"))
-    for path in sorted((*root.glob("*.md"), *places)):
+    paths = (path for directory in _DIRECTORIES for path in (root / directory).rglob("*.md"))
+    for path in sorted((*root.glob("*.md"), *paths)):
         yield Document(path, path.read_text(encoding="utf-8"))

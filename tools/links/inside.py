@@ -1,4 +1,4 @@
-"""Checks what needs no network: that what documents refer to in this tree is there."""
+"""Checks that everything the documents refer to in this tree exists."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Return all that leads nowhere, each in one line with the document that says it."""
+    """Return the broken references, one line each, with the document."""
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     return [
         f"{document.path.relative_to(root)}: {problem}"
         for document in documents(root)
         for problem in (
             *_links(document, root),
-            *(f"{name} is not there" for name in document.files if not (root / name).exists()),
-            *(f"'make {name}' is no target" for name in document.make_targets if name not in targets),
+            *(f"{name} does not exist" for name in document.files if not (root / name).exists()),
+            *(f"'make {name}' is not a make target" for name in document.make_targets if name not in targets),
         )
     ]
 
@@ -35,11 +35,11 @@ def _links(document: Document, root: Path) -> Iterator[str]:
         name, _, fragment = unquote(link).partition("#")
         path = (document.path.parent / name).resolve() if name else document.path
         if not path.is_relative_to(root.resolve()):
-            yield f"the link {link} leads out of the tree"
+            yield f"the link {link} points outside the repository"
         elif not path.exists():
-            yield f"the link {link} leads to nothing"
+            yield f"the link {link} points to a missing file"
         elif fragment and path.suffix == ".md" and fragment not in _anchors(path):
-            yield f"the link {link} leads to no heading"
+            yield f"the link {link} points to a missing heading"
 
 
 @cache

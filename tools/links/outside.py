@@ -1,4 +1,4 @@
-"""Checks what needs a network: that other sites still have the pages that documents refer to."""
+"""Checks the links of the documents to other sites; needs a network."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tools.links.document import documents
 _OWN = ("localhost",)
 _SECONDS = 20.0
 _REFUSED = (401, 403, 405, 429)
-"""Answers of sites that are there and like no programs."""
+"""Status codes of sites that exist but refuse programs."""
 
 
 def links() -> list[str]:
-    """Return the links to other sites, each once."""
+    """Return the distinct links to other sites."""
     found = {link.partition("#")[0] for document in documents() for link in document.links if link.startswith("http")}
     return sorted(link for link in found if urlsplit(link).hostname not in _OWN)
 
 
 def problem_of(link: str) -> str | None:
-    """Return why a link does not lead to a page; None if it does, as far as one can tell."""
+    """Return why a link is broken; None if it seems to work."""
     request = urllib.request.Request(link, headers={"User-Agent": "genv-monitor (checks its links)"})
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS):

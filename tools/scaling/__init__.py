@@ -1,4 +1,4 @@
-"""What a machine costs a Prometheus: series and bytes for each device, environment, process and user, and disk.
+"""Measures what a machine costs Prometheus: series and bytes for each GPU, environment, process and user, and disk.
 
-``python -m tools.scaling`` measures and writes the tables of docs/scaling.md; a test holds them to what the code does.
+``python -m tools.scaling`` writes the tables of docs/scaling.md; ``make docs-check`` compares them with the code.
 """

@@ -1,4 +1,4 @@
-"""``python -m tools.scaling``: measures, writes the tables of docs/scaling.md, and prints what samples take on disk."""
+"""``python -m tools.scaling``: writes the tables of docs/scaling.md, and prints the disk space of samples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
 def between(name: str) -> re.Pattern[str]:
-    """Return what finds a table in the document."""
+    """Return a pattern that matches a table of the document."""
     return re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->\n)", re.DOTALL)
 
 
 def main() -> None:
-    """Measure, and write."""
+    """Measure, and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.scaling", description=__doc__)
     parser.parse_args()
     text = DOCUMENT.read_text(encoding="utf-8")

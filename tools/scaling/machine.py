@@ -1,4 +1,4 @@
-"""A machine with so many of everything, all of it busy, of which every look says the same."""
+"""A busy machine of a given size that gives the same facts at every collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COUNTERS = Counters(joules=123_456_789.25, link_bytes=98_765_432_101_234.0, thr
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many of everything a machine has. Each environment holds a device, on which its processes compute."""
+    """The size of a machine. Each environment has one GPU attached, on which its processes compute."""
 
     devices: int = 0
     environments: int = 0
@@ -38,12 +38,12 @@ class Shape:
     users: int = 0
 
     def device_of(self, process: int) -> int:
-        """Return the device that is held by the environment of a process."""
+        """Return the GPU that is attached to the environment of a process."""
         return process % self.environments % self.devices
 
 
 def collectors(shape: Shape) -> Collectors:
-    """Return what to look at: so many of everything."""
+    """Return the collectors of a machine of this size."""
     return Collectors("live", _Gpus(shape), _Genv(shape), _Command(), _Processes(shape), _Accounts())
 
 

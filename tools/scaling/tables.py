@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md that are measured without a Prometheus."""
+"""The tables of docs/scaling.md that need no Prometheus."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Row:
 
 
 def parts() -> Iterator[Row]:
-    """Return what each thing costs, by doubling them one at a time; and what remains, which is always there."""
+    """Return the cost of each GPU, environment, process and user, by doubling their number; and the fixed rest."""
     whole = cost(TYPICAL)
     rest = whole
     titles = {
@@ -58,14 +58,14 @@ def parts() -> Iterator[Row]:
 
 
 def examples() -> Iterator[Row]:
-    """Return what machines of some shapes have."""
+    """Return the cost of machines of some sizes."""
     for shape in SHAPES:
         counts = (shape.devices, shape.environments, shape.processes, shape.users)
         yield Row(" | ".join(map(str, counts)), cost(shape))
 
 
 def savings() -> Iterator[Row]:
-    """Return what each group of metrics costs a typical machine, the dearest first."""
+    """Return the cost of each group of metrics for a typical machine, the largest first."""
     whole = cost(TYPICAL)
     groups = (field for field in Config.__slots__ if field.startswith("metrics_") and getattr(Config(), field))
     fields = (*groups, "ledger_enabled")

@@ -1,1 +1,1 @@
-"""Pictures of the page and of the terminal for the README, of the simulated machine."""
+"""Takes the screenshots of the page and of the terminal for the README, of the simulated machine."""

@@ -1,4 +1,4 @@
-"""``python -m tools.screenshots`` takes the pictures in docs/images anew; it needs Debian's package chromium."""
+"""``python -m tools.screenshots`` writes the screenshots in docs/images; needs Debian's package chromium."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS, _LINES = 120, 34
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     snapshot, past = Demo().hour()
     with chromium() as browser, serving() as shown:
         shown.show(replace(snapshot, service=replace(snapshot.service, host="gpu1")), past)

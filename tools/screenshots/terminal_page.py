@@ -1,4 +1,4 @@
-"""What a terminal shows, as a page that looks like one."""
+"""Renders the content of a terminal as an HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLORS = {"red": "#ff938b", "brown": "#f0b849", "green": "#57c46d"}
 
 
 def as_html(terminal: Terminal, columns: int, lines: int) -> str:
-    """Return the page."""
+    """Return the HTML of the terminal's screen."""
     text = "\n".join("".join(_shown(terminal.cell[row][column]) for column in range(columns)) for row in range(lines))
     return f'<!doctype html><meta charset="utf-8"><style>{_STYLE}</style><pre>{text}</pre>'
 

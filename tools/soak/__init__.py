@@ -1,5 +1,5 @@
-"""A soak: ticks at full speed while the outside changes and scrapers come and go, and what that leaves behind.
+"""Soak test: ticks at full speed while the machine changes and clients connect; checks memory, threads and descriptors.
 
-The process that is measured (``subject``) holds nothing but the monitor and its HTTP server. The one that measures it
-changes the outside (``world``), scrapes, and takes samples (``measure``).
+``subject`` is the measured process: the monitor and its HTTP server, nothing else. The measuring process changes the
+simulated machine (``machine``), scrapes, and takes samples (``measure``).
 """

@@ -1,4 +1,4 @@
-"""``python -m tools.soak [--ticks N] [--only demo|standin]``: exit 1 if the monitor holds more at the end."""
+"""``python -m tools.soak [--ticks N] [--only demo|standin]``: exit status 1 if the monitor grows."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pathlib import Path
 
 import psutil
 
+from tools.soak.machine import ChangingMachine
 from tools.soak.measure import EARLY_TICKS, MIB, Finding, Sample, highest, judge, take
 from tools.soak.scraper import Scraper
-from tools.soak.world import World
 
 Subject = subprocess.Popen[str]
 
 SUBJECT = (sys.executable, "-m", "tools.soak.subject")
 _DEMO_DEVICES = 8
 _ROUNDS = 40, 1000
-"""At least and at most; between, one for each hundred ticks."""
+"""Minimum and maximum number of rounds; in between, one for each hundred ticks."""
 
 
 def main(arguments: list[str] | None = None, subject: Sequence[str] = SUBJECT) -> int:
-    """Soak in the modes that are asked for; return the exit status.
+    """Run the soak test in the chosen modes; return the exit status.
 
     Args:
-        arguments: of the command line.
-        subject: the command that is measured.
+        arguments: the command line.
+        subject: the command to measure.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__)
     parser.add_argument("--ticks", type=int, default=100_000)
@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None, subject: Sequence[str] = SUBJECT) -
                 findings = _soak([*subject, "--demo", str(_DEMO_DEVICES)], options.ticks, {}, lambda: None)
             else:
                 directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="genv-monitor-soak-"))
-                world = stack.enter_context(World(Path(directory)))
-                findings = _soak(list(subject), options.ticks, world.environment, world.change)
+                machine = stack.enter_context(ChangingMachine(Path(directory)))
+                findings = _soak(list(subject), options.ticks, machine.environment, machine.change)
         _show(mode, findings)
         grows = grows or any(finding.grows for finding in findings)
     return int(grows)
@@ -65,19 +65,19 @@ def _soak(command: list[str], ticks: int, environment: dict[str, str], change: C
             )
         )
         stack.callback(subject.kill)
-        scraper = Scraper(int(_answer(subject)))
+        scraper = Scraper(int(_read_line(subject)))
         _tick(subject, 1)
         parts = _parts(ticks - 1)
         samples = [_round(subject, part, scraper, change) for part in parts]
         log.seek(0)
         if "Traceback" in (said := log.read()):
-            raise RuntimeError(f"the monitor met a defect of its own:\n{said[:5000]}")
+            raise RuntimeError(f"the monitor has a bug:\n{said[:5000]}")
     print(f"{ticks} ticks and {scraper.requests} requests in {time.monotonic() - started:.0f} s", flush=True)
     return [*judge(samples), highest(samples[_early(parts)], samples)]
 
 
 def _early(parts: Sequence[int]) -> int:
-    """Return the number of the first part after which :data:`EARLY_TICKS` are made."""
+    """Return the number of the first round after which :data:`EARLY_TICKS` ticks have run."""
     made = 1
     for number, part in enumerate(parts):
         made += part
@@ -93,26 +93,26 @@ def _parts(ticks: int) -> list[int]:
 
 
 def _round(subject: Subject, ticks: int, scraper: Scraper, change: Callable[[], None]) -> Sample:
-    """Have so many ticks made; meanwhile change the outside and ask for everything. Return what is held then."""
-    _order(subject, ticks)
+    """Run ticks, and meanwhile change the machine and send requests. Return a sample taken afterwards."""
+    _send_ticks(subject, ticks)
     change()
-    scraper.all_kinds()
-    _answer(subject)
+    scraper.send_all()
+    _read_line(subject)
     return take(psutil.Process(subject.pid))
 
 
 def _tick(subject: Subject, ticks: int) -> None:
-    _order(subject, ticks)
-    _answer(subject)
+    _send_ticks(subject, ticks)
+    _read_line(subject)
 
 
-def _order(subject: Subject, ticks: int) -> None:
+def _send_ticks(subject: Subject, ticks: int) -> None:
     assert subject.stdin
     subject.stdin.write(f"{ticks}\n")
     subject.stdin.flush()
 
 
-def _answer(subject: Subject) -> str:
+def _read_line(subject: Subject) -> str:
     assert subject.stdout
     line = subject.stdout.readline()
     if not line:

@@ -1,4 +1,4 @@
-"""What a process holds, and whether that grows."""
+"""Samples the memory, threads and descriptors of a process, and decides whether they grow."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 MIB = 2**20
 
 WARM_UP = 0.2
-"""Share of the samples that do not count: caches fill, modules are imported, the allocator takes its arenas."""
+"""Share of the samples to ignore at the start: caches fill, modules are imported, the allocator reserves arenas."""
 
 TOLERATED_BYTES = 3 * MIB
-"""In 100,000 ticks this is 31 bytes a tick, less than the smallest object that could be left behind by each."""
+"""For 100,000 ticks this is 31 bytes a tick, less than the smallest object that a tick could leak."""
 
 TOLERATED_THREADS = 4
-"""Pools keep their workers, and start one more when more calls than ever before go on at the same time. On a busy
-machine that happens late, but hardly more often than there are collectors and devices. In 100,000 ticks this is one
+"""Worker pools keep their threads, and start another one when more calls than before run at the same time. On a busy
+machine that can happen late, but hardly more often than there are collectors and GPUs. For 100,000 ticks this is one
 thread in 15,000 ticks."""
 
 EARLY_TICKS = 100
-"""After which the first of everything has happened."""
+"""Number of ticks after which everything has happened once."""
 
 MOST_GROWTH = 1.5
-"""Times as much resident memory as then there may be at any time."""
+"""Maximum resident memory, as a multiple of that after :data:`EARLY_TICKS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the process holds at one moment."""
+    """The memory, threads and descriptors of the process at one time."""
 
     resident_bytes: int
     threads: int
@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of thing that the process holds, at the start (after the warm-up) and at the end."""
+    """One kind of resource at the start (after the warm-up) and at the end."""
 
     name: str
     start: float
@@ -51,18 +51,18 @@ class Finding:
 
 
 def take(process: psutil.Process) -> Sample:
-    """Return what the process holds now."""
+    """Return a sample of the process."""
     return Sample(process.memory_info().rss, process.num_threads(), process.num_fds())
 
 
 def judge(samples: Sequence[Sample]) -> list[Finding]:
     """Compare the first quarter of the samples after the warm-up with the last.
 
-    Memory is compared by the median, with some tolerance. Threads and descriptors are compared by what is left in the
-    quietest moment of each quarter, as connections come and go; a few threads more are tolerated, and no descriptor.
+    Memory is compared by the median, with a tolerance. Threads and descriptors are compared by the minimum of each
+    quarter, as connections come and go; a few more threads are tolerated, but no descriptor.
 
     Args:
-        samples: in their order, at least eight.
+        samples: at least eight, in order.
     """
     counted = samples[int(len(samples) * WARM_UP) :]
     quarter = len(counted) // 4
@@ -80,9 +80,9 @@ def judge(samples: Sequence[Sample]) -> list[Finding]:
 
 
 def highest(early: Sample, samples: Sequence[Sample]) -> Finding:
-    """Compare the most memory that there was with what there was after the first :data:`EARLY_TICKS`.
+    """Compare the maximum memory with that after the first :data:`EARLY_TICKS`.
 
-    Memory that never grows for long may still be much more than what is in use, if freed memory is left in gaps.
+    Memory that does not keep growing may still be much more than what is in use, if freed memory stays in gaps.
     """
     most = max(sample.resident_bytes for sample in samples)
     return Finding("most memory", early.resident_bytes, most, grows=most > MOST_GROWTH * early.resident_bytes)

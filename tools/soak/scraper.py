@@ -1,11 +1,11 @@
-"""Clients of a soak: one of each kind in turn, good ones and some that go without a word."""
+"""HTTP clients of the soak test: valid requests, and connections that break off."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 
-_GOOD: tuple[tuple[str, dict[str, str]], ...] = (
+_REQUESTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/metrics", {}),
     ("/metrics", {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}),
     ("/api/v1/snapshot", {}),
@@ -14,21 +14,21 @@ _GOOD: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 class Scraper:
-    """Asks one server."""
+    """Sends requests to one server."""
 
     def __init__(self, port: int) -> None:
         self.requests = 0
         self._port = port
 
-    def all_kinds(self) -> None:
-        """Ask for everything that there is, and be rude."""
-        for path, headers in _GOOD:
-            self._ask(path, headers)
-        for words in (b"", b"GET /metrics HTTP/1.1\r\n", b"\x16\x03\x01 no HTTP\r\n\r\n"):
-            with socket.create_connection(("127.0.0.1", self._port), timeout=20) as rude:
-                rude.sendall(words)
+    def send_all(self) -> None:
+        """Send one request of each kind, valid and broken."""
+        for path, headers in _REQUESTS:
+            self._get(path, headers)
+        for data in (b"", b"GET /metrics HTTP/1.1\r\n", b"\x16\x03\x01 no HTTP\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", self._port), timeout=20) as connection:
+                connection.sendall(data)
 
-    def _ask(self, path: str, headers: dict[str, str]) -> None:
+    def _get(self, path: str, headers: dict[str, str]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             connection.request("GET", path, headers=headers)

@@ -1,7 +1,7 @@
-"""The process that is measured: the monitor and its HTTP server.
+"""The measured process of the soak test: the monitor and its HTTP server.
 
-It prints its port. Each line of its standard input is a number: it makes so many ticks, as fast as it can, and prints
-the number. It stays until its standard input ends.
+It prints its port. For each number on its standard input it runs that many ticks as fast as possible, and prints the
+number. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from genvd.web.security import Security, load
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve, and tick when told to."""
+    """Serve, and run ticks on request."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.subject", description=__doc__)
-    parser.add_argument("--demo", type=int, help="devices of a simulated machine; without it: this machine")
+    parser.add_argument("--demo", type=int, help="number of GPUs of a simulated machine; default: this machine")
     options = parser.parse_args(arguments)
     logging_setup.set_up("error")
     config = Config()

@@ -1,4 +1,4 @@
-"""The outside of a soak: devices, environments and real processes that are never the same for long."""
+"""The machine of the soak test: GPUs, environments and real processes that change all the time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 _PROCESSES = 6
 _FORGED = 40
-"""Environments in the state file that no process belongs to."""
+"""Number of environments in the state file without a process."""
 _MEMORY = 80 << 30
 
 
-class World:
-    """A machine with the stand-in for NVML, from ``with`` to its end."""
+class ChangingMachine:
+    """A machine with the stand-in for NVML; a context manager."""
 
     def __init__(self, directory: Path) -> None:
-        """Make it.
+        """Create the machine.
 
         Args:
-            directory: an empty one; all files of this world are there.
+            directory: an empty directory for all files of the machine.
         """
         self._state = directory / "genv"
         self._state.mkdir()
@@ -40,10 +40,10 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program needs in its environment to live there."""
+        """Environment variables for a program to run on the machine."""
         return {**self._scenario.environment(self._library), "GENV_TMPDIR": str(self._state)}
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> ChangingMachine:
         self.change()
         return self
 
@@ -53,7 +53,7 @@ class World:
                 stack.callback(_end, entry[1])
 
     def change(self) -> None:
-        """Let something happen: every round something else, and now and then something bad."""
+        """Change the machine: something else in every round, sometimes an error."""
         self._round += 1
         eid = f"soak-{self._round}"
         self._processes.append((eid, _start(eid)))
