@@ -98,7 +98,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, options: argparse.Namespace) -> int:
-    from genvd.web.security import load as load_web_config
+    from genvd.web.security import load_web_config
 
     loaded = load_web_config(config.listen_web_config_file)
     for warning in (loaded.warning, *loaded.invalid_certificates().values()):
@@ -115,7 +115,7 @@ def _reload(options: argparse.Namespace) -> int:
     """
     from genvd.service.running import NotRunningError, read_arguments, reload
     from genvd.web.listen_check import find_listen_problem
-    from genvd.web.security import load as load_web_config
+    from genvd.web.security import load_web_config
 
     logging_setup.set_up("info")
     if options.pid is None:
@@ -210,10 +210,10 @@ def _password(file: Path | None) -> str:
 
 
 def _publish(config: Config, options: argparse.Namespace) -> int:
-    from genvd.config.web import read
+    from genvd.config.web import read_web_config
     from genvd.publish.publication import PublishError, publication_for
 
-    if config.listen_web_config_file and (problems := read(config.listen_web_config_file).problems):
+    if config.listen_web_config_file and (problems := read_web_config(config.listen_web_config_file).problems):
         raise ConfigError(problems)
     if config.listen_port == 0:
         log.error("port 0 is chosen when the monitor starts, so it cannot be published; give a port with --port")

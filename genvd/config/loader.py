@@ -11,7 +11,7 @@ import yaml
 from genvd.common.text import clean
 from genvd.config.schema import SECTIONS, Config, Setting, find_conflicts, settings
 from genvd.config.yaml_reader import ConfigError as ConfigError
-from genvd.config.yaml_reader import compose, is_null, suggest_key, unexpected
+from genvd.config.yaml_reader import compose, describe_unexpected, is_null, suggest_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def load(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
     except ConfigError:
         raise
     except Exception as error:  # no file may end a service that reloads it
-        raise ConfigError([unexpected(path or "command line", error)]) from None
+        raise ConfigError([describe_unexpected(path or "command line", error)]) from None
 
 
 def _loaded(path: Path | None, overrides: dict[str, Any] | None) -> Config:

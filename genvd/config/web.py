@@ -18,7 +18,7 @@ from genvd.common.text import clean
 from genvd.config import go_yaml
 from genvd.config.web_reader import Read, line_of
 from genvd.config.web_tls import TlsReader, TlsSettings
-from genvd.config.yaml_reader import ConfigError, compose, unexpected
+from genvd.config.yaml_reader import ConfigError, compose, describe_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class WebConfigFile:
     """The web configuration file, and the files that it names."""
 
 
-def read(path: Path) -> WebConfigFile:
+def read_web_config(path: Path) -> WebConfigFile:
     """Return the content of a web configuration file, without opening the files that it names. Never raises."""
     try:
         reader = _Reader(path, compose(path))
@@ -69,7 +69,7 @@ def read(path: Path) -> WebConfigFile:
     except ConfigError as error:
         return WebConfigFile(WebConfig(), error.problems, (path,))
     except Exception as error:  # no file may end a running service
-        return WebConfigFile(WebConfig(), [unexpected(path, error)], (path,))
+        return WebConfigFile(WebConfig(), [describe_unexpected(path, error)], (path,))
     problems = [f"{path}:{line}: {text}" for line, text in sorted(reader.problems)]
     return WebConfigFile(config, problems, (path, *reader.files))
 

@@ -61,7 +61,7 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-def unexpected(path: Path | str, error: Exception) -> str:
+def describe_unexpected(path: Path | str, error: Exception) -> str:
     """Return one line about an unexpected exception while a file was read, and log its traceback.
 
     The message of the exception is left out, because it may contain secrets from the file.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost, resolved_localhost
 from genvd.config.schema import TLS_KEYS
-from genvd.config.web import WebConfig, read
+from genvd.config.web import WebConfig, read_web_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -39,7 +39,7 @@ def scrape_job(config: Config, port: int, target: str | None = None) -> str:
         port: the port that this monitor serves on.
         target: ``host:port`` of this monitor; None for the one in the configuration.
     """
-    web = read(config.listen_web_config_file).config if config.listen_web_config_file else WebConfig()
+    web = read_web_config(config.listen_web_config_file).config if config.listen_web_config_file else WebConfig()
     target = target or scrape_target(config.listen_address, port)
     return _auth_lines_for(target, config, web) + target_lines(config.publish_targets or (target,))
 

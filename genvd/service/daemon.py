@@ -15,7 +15,7 @@ from genvd.common.output import EXIT_FAILED, EXIT_OK, EXIT_RESTART
 from genvd.config.loader import ConfigError
 from genvd.config.paths import state_directory
 from genvd.config.values import show_duration
-from genvd.config.yaml_reader import unexpected
+from genvd.config.yaml_reader import describe_unexpected
 from genvd.model.snapshot import ListenAddress
 from genvd.publish.publisher import Publisher
 from genvd.publish.scrape_config import scrape_target
@@ -27,8 +27,7 @@ from genvd.service.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
 from genvd.web.http_server import Server
 from genvd.web.listening import ListenError, ListenSockets, listen, wrap_inherited
-from genvd.web.security import Security
-from genvd.web.security import load as load_web_config
+from genvd.web.security import Security, load_web_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +180,7 @@ class Daemon:
             try:
                 self._apply(config)
             except Exception as error:
-                log.error("%s", unexpected("the configuration", error))
+                log.error("%s", describe_unexpected("the configuration", error))
                 log.error("the configuration was only partly applied; restart the service to apply all of it")
                 self._monitor.record_reload(successful=False)
         self._timer.restart(self._config.collect_interval)  # so that the metrics show the result at once
@@ -190,7 +189,7 @@ class Daemon:
     def _reject_reload(self, error: Exception) -> None:
         """Log why a reload changed nothing."""
         expected = isinstance(error, ConfigError | ListenError)
-        for line in str(error).splitlines() if expected else [unexpected("the configuration", error)]:
+        for line in str(error).splitlines() if expected else [describe_unexpected("the configuration", error)]:
             log.error("%s", line)
         log.error("configuration reload failed; still using the previous configuration")
         self._monitor.record_reload(successful=False)

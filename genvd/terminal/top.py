@@ -111,9 +111,9 @@ def _first_snapshot(client: ServiceClient, seconds: float) -> TimedSnapshot:
 
 
 def _local_url(config: Config) -> str:
-    from genvd.config.web import read
+    from genvd.config.web import read_web_config
 
-    tls = config.listen_web_config_file and read(config.listen_web_config_file).config.tls
+    tls = config.listen_web_config_file and read_web_config(config.listen_web_config_file).config.tls
     return f"{'https' if tls else 'http'}://{scrape_target(config.listen_address, config.listen_port)}"
 
 

@@ -34,7 +34,7 @@ class Validity:
     """The latest start of validity."""
 
 
-def validity(content: bytes) -> Validity | None:
+def read_validity(content: bytes) -> Validity | None:
     """Return the validity of the certificates in a PEM file; None if there are none, or if one cannot be parsed."""
     try:
         found = [_validity_of(ssl.PEM_cert_to_DER_cert(pem)) for pem in _PEM.findall(content.decode("latin-1"))]

@@ -13,7 +13,7 @@ from genvd.common.text import clean
 from genvd.web.connections import MAX_TLS_CONNECTIONS, TIMEOUTS, Connections, Stage
 from genvd.web.login_queue import Outcome
 from genvd.web.request import MAX_HEAD_BYTES, BadRequestError, Request, from_event
-from genvd.web.response import Response, problem
+from genvd.web.response import Response, error_response
 from genvd.web.streams import PlainStream, TlsStream
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class HttpConnection:
             if self.stage is Stage.AUTHENTICATING:
                 self._rejection = self._context.handler.rejection(Outcome.UNCHECKED)
             elif self.stage is Stage.NEW and self._http:
-                self._rejection = problem(HTTPStatus.REQUEST_TIMEOUT)
+                self._rejection = error_response(HTTPStatus.REQUEST_TIMEOUT)
             if self._rejection:
                 self.task.cancel()
                 return
@@ -136,10 +136,10 @@ class HttpConnection:
             else:
                 return
         except h11.RemoteProtocolError as error:
-            self._rejection = problem(self._status_of(error))
+            self._rejection = error_response(self._status_of(error))
             error.__traceback__ = None  # h11 makes a reference cycle of it
         except BadRequestError as error:
-            self._rejection = problem(error.status)
+            self._rejection = error_response(error.status)
         except asyncio.CancelledError:
             if self._rejection is None or self.stage is None:
                 raise
@@ -212,7 +212,7 @@ class HttpConnection:
             response = await handler.respond(request)
         except Exception as error:
             errors.defect("request", "a request", error)
-            return problem(HTTPStatus.INTERNAL_SERVER_ERROR), True
+            return error_response(HTTPStatus.INTERNAL_SERVER_ERROR), True
         errors.clear("request", "requests succeed again")
         return response, False
 

@@ -25,7 +25,7 @@ def snapshot_document(snapshot: Snapshot, history: History) -> bytes:
     return snapshot_json.dump(snapshot)
 
 
-def page_data(snapshot: Snapshot, history: History) -> bytes:
+def page_document(snapshot: Snapshot, history: History) -> bytes:
     """Return the overview, with the last hour of each GPU.
 
     The current values are appended to the history, whose last point is a mean and would differ from the number shown.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from genvd.common.error_log import ErrorLog
 from genvd.web.basic_auth import PasswordChecker, parse_credentials
 from genvd.web.login_queue import Outcome
-from genvd.web.response import Job, Response, problem
+from genvd.web.response import Job, Response, error_response
 
 if TYPE_CHECKING:
     from genvd.web.request import Request
@@ -25,16 +25,18 @@ MAX_JOBS = 32
 """Maximum number of responses that are being rendered or wait for it. It is reached only if rendering hangs."""
 
 _METHODS = ("GET", "HEAD")
-_NOT_ALLOWED = problem(
+_NOT_ALLOWED = error_response(
     HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served.", (("Allow", ", ".join(_METHODS)),)
 )
 _RETRY = (("Retry-After", "1"),)
-_TOO_MANY_REQUESTS = problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see rate_limit.", _RETRY)
-_TOO_MANY_JOBS = problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many responses to render. Try again in a moment.", _RETRY)
-TOO_MANY_LOGINS = problem(
+_TOO_MANY_REQUESTS = error_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; see rate_limit.", _RETRY)
+_TOO_MANY_JOBS = error_response(
+    HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages to render. Try again in a moment.", _RETRY
+)
+TOO_MANY_LOGINS = error_response(
     HTTPStatus.SERVICE_UNAVAILABLE, "Too many logins at the same time. Try again in a moment.", _RETRY
 )
-UNAUTHORIZED = problem(
+UNAUTHORIZED = error_response(
     HTTPStatus.UNAUTHORIZED, headers=(("WWW-Authenticate", 'Basic realm="genv-monitor", charset="UTF-8"'),)
 )
 
@@ -90,7 +92,7 @@ class RequestHandler:
             response = job.make()
         except Exception as error:
             self._errors.defect("rendering", "rendering a page", error)
-            return problem(HTTPStatus.INTERNAL_SERVER_ERROR)
+            return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
         self._errors.clear("rendering", "rendering works again")
         return response
 

@@ -67,6 +67,6 @@ class Job:
     make: Callable[[], Response]
 
 
-def problem(status: HTTPStatus, text: str = "", headers: Headers = ()) -> Response:
+def error_response(status: HTTPStatus, text: str = "", headers: Headers = ()) -> Response:
     """Return an error response with one line of text."""
     return Response(f"{text or f'{status.value} {status.phrase}'}\n".encode(), status=status, headers=headers)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.common.error_log import ErrorLog
-from genvd.config.web import WebConfig, read
-from genvd.config.yaml_reader import ConfigError, unexpected
+from genvd.config.web import WebConfig, read_web_config
+from genvd.config.yaml_reader import ConfigError, describe_unexpected
 from genvd.web.basic_auth import BasicAuth
 from genvd.web.tls import Tls, TlsError
 
@@ -77,7 +77,7 @@ class LoadedWebConfig:
         }
 
 
-def load(path: Path | None) -> LoadedWebConfig:
+def load_web_config(path: Path | None) -> LoadedWebConfig:
     """Return the configuration in a file; without a file everybody may connect.
 
     Raises:
@@ -93,7 +93,7 @@ class Security:
     """The web configuration in use. Each request uses the current policy."""
 
     def __init__(self, loaded: LoadedWebConfig | None = None) -> None:
-        self._loaded = loaded or load(None)
+        self._loaded = loaded or load_web_config(None)
         self._seen_signature = self._loaded.signature
         self._files = self._loaded.files
         self._next_check = 0.0
@@ -138,7 +138,7 @@ class Security:
                 self._reload()
             self._check_certificates()
         except Exception as error:  # no error may disturb connections and collections
-            self._failed([unexpected(self._loaded.path or "", error)])
+            self._failed([describe_unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
 
@@ -203,7 +203,7 @@ def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, l
     files = files or (path,)
     for _ in range(3):  # until the signature is that of the files that were read
         signature = _signature(files)
-        reading = read(path)
+        reading = read_web_config(path)
         policy, problems = _policy(reading.config, reading.problems, path)
         if reading.files == files:
             break
@@ -219,7 +219,7 @@ def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy,
         except TlsError as error:
             problems = [*problems, f"{path}:{error.line}: {error}"]
         except Exception as error:
-            problems = [*problems, unexpected(path, error)]
+            problems = [*problems, describe_unexpected(path, error)]
     rate_limiter = RateLimiter(config.request_interval, config.request_burst) if config.request_interval else None
     return Policy(tls, config.users, config.headers, rate_limiter), problems
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from genvd.analysis.history import EMPTY_HISTORY, History
 from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
-from genvd.web import json_documents
+from genvd.web.json_documents import page_document, snapshot_document
 from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
-from genvd.web.response import Headers, Job, Response, problem
-from genvd.web.static_files import Docs, assets
+from genvd.web.response import Headers, Job, Response, error_response
+from genvd.web.static_files import Docs, load_assets
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
@@ -43,11 +43,11 @@ class Latest:
 _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
-_NOT_READY = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not complete yet.")
+_NOT_READY = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not complete yet.")
 _NO_PAGE_DATA = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
 """The data of the page before the first collection. The page waits; an error status would be logged in the browser."""
-_NOT_FOUND = problem(HTTPStatus.NOT_FOUND, "Not found. Open / for the page.")
-_UNKNOWN_HOST = problem(
+_NOT_FOUND = error_response(HTTPStatus.NOT_FOUND, "Not found. Open / for the page.")
+_UNKNOWN_HOST = error_response(
     HTTPStatus.MISDIRECTED_REQUEST,
     "This is not a known host name of this machine. Use its address, or add the name to listen.names in monitor.yaml.",
 )
@@ -64,7 +64,7 @@ class Site:
         self.latest: Latest | None = None
         self.host_names = HostNames()
         self._run = os.urandom(4).hex()
-        self._assets = assets()
+        self._assets = load_assets()
         self._docs = Docs()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
             **dict.fromkeys(self._assets, self._asset),
@@ -73,8 +73,8 @@ class Site:
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
-            "/api/v1/snapshot": lambda request: self._json_document(json_documents.snapshot_document, request),
-            "/page/data.json": lambda request: self._json_document(json_documents.page_data, request, _NO_PAGE_DATA),
+            "/api/v1/snapshot": lambda request: self._json_document(snapshot_document, request),
+            "/page/data.json": lambda request: self._json_document(page_document, request, _NO_PAGE_DATA),
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -101,7 +101,7 @@ class Site:
 
     def _root(self, request: Request) -> Response | Job:
         if preferred_media_type(request.accept, (_HTML, _JSON)) == _JSON:
-            return self._json_document(json_documents.snapshot_document, request)
+            return self._json_document(snapshot_document, request)
         return self._asset(request)
 
     def _asset(self, request: Request) -> Response:

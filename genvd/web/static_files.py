@@ -25,7 +25,7 @@ _POLICY = (
 without a policy prevent that text, such as a user name, is interpreted as a script or markup."""
 
 
-def assets() -> dict[str, Response]:
+def load_assets() -> dict[str, Response]:
     """Return the files of the page by path. The page itself is at ``/``."""
     found = {f"/page/{file.name}": _asset(file) for file in sorted(DIRECTORY.iterdir()) if file.suffix in _TYPES}
     return {"/": found.pop("/page/index.html"), **found}

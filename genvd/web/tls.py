@@ -13,7 +13,7 @@ from genvd.common import files
 from genvd.common.files import UnsuitableFileError
 from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.model.snapshot import CertificateValidity
-from genvd.web.certificate_dates import validity
+from genvd.web.certificate_dates import read_validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ class Tls:
 
     def _store_validity(self, name: str, pem: Pem, content: bytes) -> None:
         """Store the validity of certificates, if it can be parsed."""
-        if times := validity(content):
+        if times := read_validity(content):
             end = CertificateValidity(name, times.not_after, times.not_before, times.all_begun)
             self.certificate_ends += (end,)
             self.labels[name] = _label(pem)

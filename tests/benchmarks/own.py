@@ -17,7 +17,7 @@ from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
-from genvd.web.security import Security, load
+from genvd.web.security import Security, load_web_config
 from tests.benchmarks.orders import obey
 
 
@@ -28,7 +28,7 @@ def main(directory: str, *settings: str) -> None:
     config = Config(ledger_directory=Path(directory), **values)
     monitor = Monitor(config, make_collectors(config, None))
     monitor.configure_ledger(config)
-    server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
+    server = Server(monitor.site, Security(load_web_config(None)), listen("127.0.0.1", 0))
     server.start()
     process.tune_interpreter()
     rendered = _count_renderings()

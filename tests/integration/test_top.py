@@ -20,7 +20,7 @@ import pytest
 from genvd.model import snapshot_json
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import CollectorStatus, Snapshot
-from genvd.web.security import Security, load
+from genvd.web.security import Security, load_web_config
 from tests.standin import Scenario
 from tests.support.certificates import issue
 from tests.support.gpus import gpu
@@ -416,7 +416,7 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
     password.write_text("secret\n")
     wrong = tmp_path / "wrong"
     wrong.write_text("guessed\n")
-    with serving(Security(load(web))) as shown:
+    with serving(Security(load_web_config(web))) as shown:
         shown.show(machine())
         url = ["--url", f"https://127.0.0.1:{shown.port}"]
         trusted = [*url, "--ca-file", str(certificate.certificate)]
@@ -445,7 +445,7 @@ def test_it_shows_a_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
         "tls_server_config: {cert_file: gpu1.pem, key_file: gpu1.key,"
         " client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}\n"
     )
-    with serving(Security(load(web))) as shown:
+    with serving(Security(load_web_config(web))) as shown:
         shown.show(machine())
         url = ("--url", f"https://127.0.0.1:{shown.port}", "--ca-file", str(server.certificate))
         for options in (("--cert-file", client.certificate, "--key-file", client.key), ("--cert-file", both)):

@@ -21,11 +21,11 @@ import bcrypt
 import pytest
 import yaml
 
-from genvd.config.web import read
+from genvd.config.web import read_web_config
 from genvd.config.web_tls import CIPHERS, CIPHERS_OF_TLS13, CURVES
 from genvd.config.yaml_reader import ConfigError
 from genvd.web.connections import MAX_TLS_CONNECTIONS
-from genvd.web.security import Security, load
+from genvd.web.security import Security, load_web_config
 from tests.integration.test_service import LAST_RELOAD, PASS_SOCKET, scraped
 from tests.support import debian
 from tests.support.certificates import Certificate, issue, trusting
@@ -287,10 +287,10 @@ def test_x25519_is_offered_where_python_refuses_to_set_it(
     web.write_text(f"{TLS}, curve_preferences: [X25519]}}")
     monkeypatch.setattr(ssl.SSLContext, "set_ecdh_curve", refused_by_an_old_python)
     monkeypatch.delattr(ssl.SSLContext, "set_groups", raising=False)
-    assert "OpenSSL's list is used, with X25519" in load(web).warning
+    assert "OpenSSL's list is used, with X25519" in load_web_config(web).warning
     web.write_text(f"{TLS}, curve_preferences: [CurveP384]}}")
     with pytest.raises(ConfigError, match=r"web\.yml:1: curve_preferences: this OpenSSL does not have CurveP384"):
-        load(web)
+        load_web_config(web)
 
 
 def not_to_be_read(web: Path) -> list[Path]:
@@ -332,7 +332,7 @@ def test_whatever_reading_raises_the_service_goes_on(
         raise error
 
     for target in (("genvd.config.web._Reader.config", fail), ("genvd.web.security._signature", fail)):
-        security = Security(load(web))
+        security = Security(load_web_config(web))
         users = dict(security.policy.users)
         with monkeypatch.context() as patched:
             patched.setattr(*target)
@@ -352,7 +352,7 @@ def test_whatever_reading_raises_the_service_goes_on(
         patched.setattr(ssl.SSLContext, "load_cert_chain", fail)
         web.write_text(f"{TLS}}}")
         with pytest.raises(ConfigError) as raised:
-            load(web)
+            load_web_config(web)
         assert len(str(raised.value).splitlines()) == 1
     assert caplog.text.count("still using the previous one") == 2
     assert "Traceback" not in caplog.text
@@ -377,7 +377,7 @@ def test_a_damaged_file_is_named_with_the_reason_and_a_way_out(
     web.write_text(f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}")
     (web.parent / file).write_text(content)
     with pytest.raises(ConfigError) as raised:
-        load(web)
+        load_web_config(web)
     assert raised.value.problems == [one for one in raised.value.problems if expected.format(web.parent / file) in one]
     assert len(raised.value.problems) == 1
     assert "; " in raised.value.problems[0]
@@ -394,7 +394,7 @@ def test_a_damaged_file_is_named_with_the_reason_and_a_way_out(
 def test_one_mistake_is_one_line_without_names_of_exceptions(web: Path, content: str) -> None:
     web.write_text(content)
     with pytest.raises(ConfigError) as raised:
-        load(web)
+        load_web_config(web)
     assert len(raised.value.problems) == 1
     assert "Error" not in str(raised.value)
 
@@ -403,10 +403,10 @@ def test_a_certificate_that_is_not_valid_now_is_served_and_said(web: Path, made:
     for days, wrong in ((-1, "expired on"), (1, "is not valid before")):
         web.write_text(f"{TLS}}}")
         with pytest.MonkeyPatch.context() as clock:
-            ends = load(web).policy.certificate_ends[0]
+            ends = load_web_config(web).policy.certificate_ends[0]
             now = ends.not_after + 1 if days < 0 else (ends.not_before or 0) - 1
             clock.setattr(time, "time", lambda now=now: now)
-            (line,) = load(web).invalid_certificates().values()
+            (line,) = load_web_config(web).invalid_certificates().values()
             assert f"{web}: tls_server_config.cert_file: {web.parent / 'server.pem'}: {wrong} 20" in line
 
 
@@ -421,7 +421,7 @@ def test_a_passphrase_is_not_asked_for(web: Path) -> None:
 def test_users_without_bcrypt_are_an_error_with_a_way_out(web: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
-    (problem,) = read(web).problems
+    (problem,) = read_web_config(web).problems
     assert "needs the Python module bcrypt; apt install python3-bcrypt" in problem
 
 
@@ -936,7 +936,7 @@ def test_the_example_of_the_documentation_is_accepted(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "web.yml").write_text(example)
-    reading = read(tmp_path / "web.yml")
+    reading = read_web_config(tmp_path / "web.yml")
     assert reading.problems == []
     assert reading.config.tls
     assert reading.config.users

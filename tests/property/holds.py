@@ -109,7 +109,7 @@ def web_configuration(content: bytes, file: Path) -> None:
         file: where to write it.
     """
     file.write_bytes(content)
-    reading = web.read(file)
+    reading = web.read_web_config(file)
     assert reading.files[0] == file
     for problem in reading.problems:
         _assert_has_place(problem, file)

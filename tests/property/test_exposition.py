@@ -160,7 +160,7 @@ def test_any_machine_can_be_shown(machine: Machine, columns: int, lines: int) ->
     latest = MONITOR.site.latest
     assert latest is not None
     assert snapshot_json.load(snapshot_json.dump(latest.snapshot)) == latest.snapshot
-    shown = json.loads(json_documents.page_data(latest.snapshot, latest.history), parse_constant=pytest.fail)
+    shown = json.loads(json_documents.page_document(latest.snapshot, latest.history), parse_constant=pytest.fail)
     assert len(shown["history"]["devices"]) == len(shown["devices"] or ())
     drawn = Pager().visible_lines(
         build_view(overview(latest.snapshot), Frame(latest.snapshot.timestamp, columns, lines)), lines

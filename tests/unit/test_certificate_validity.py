@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.web.certificate_dates import Validity, validity
+from genvd.web.certificate_dates import Validity, read_validity
 from tests.support.certificates import issue
 from tests.support.needs import need_command
 
@@ -36,24 +36,24 @@ def _times(pem: bytes) -> list[float]:
 @pytest.mark.parametrize("days", ["1", "90", "36500"])  # the last is a GeneralizedTime, the others are UTCTimes
 def test_times_are_those_of_openssl(tmp_path: Path, days: str) -> None:
     pem = make(tmp_path, "-days", days)
-    assert validity(pem) == by_openssl(pem)
+    assert read_validity(pem) == by_openssl(pem)
 
 
 def test_of_several_the_first_counts(tmp_path: Path) -> None:
     chain = [make(tmp_path, "-days", days) for days in ("90", "2", "300")]
-    assert validity(b"# a comment \xff\n" + b"".join(chain)) == by_openssl(chain[1], *chain)
+    assert read_validity(b"# a comment \xff\n" + b"".join(chain)) == by_openssl(chain[1], *chain)
 
 
 def test_a_client_certificate_of_a_ca_is_read_too(tmp_path: Path) -> None:
     ca = issue(tmp_path, "ca", sans="DNS:ca")
     pem = issue(tmp_path, "client", ca=ca).pem.encode()
-    assert validity(pem) == by_openssl(pem)
+    assert read_validity(pem) == by_openssl(pem)
 
 
 def test_what_is_none_has_no_end(tmp_path: Path) -> None:
     pem = make(tmp_path, "-days", "1")
     der = ssl.PEM_cert_to_DER_cert(pem.decode())
-    assert validity(b"") is None
-    assert validity(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n") is None
+    assert read_validity(b"") is None
+    assert read_validity(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n") is None
     for length in range(0, len(der), 7):  # up to its last bytes, of which the outermost length knows
-        assert validity(ssl.DER_cert_to_PEM_cert(der[:length]).encode()) is None
+        assert read_validity(ssl.DER_cert_to_PEM_cert(der[:length]).encode()) is None

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from genvd.config import go_yaml
-from genvd.config.web import read
+from genvd.config.web import read_web_config
 from genvd.config.yaml_reader import compose
 
 HASH = "$2y$10$mGB1V7qWZmU5fS6rJX1fZeHq2E1yv1S3Rk3h2yY8o9VQmHf6n0o1S"
@@ -132,7 +132,7 @@ def test_text(tmp_path: Path, text: str, expected: str | None) -> None:
 def test_users(tmp_path: Path, users: str, expected: dict[str, str] | None) -> None:
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {users}\n")
-    found = read(web)
+    found = read_web_config(web)
     assert found.config.users == (expected or {}) if not found.problems else expected is None
 
 
@@ -142,6 +142,6 @@ def test_an_allowed_name_that_is_null_is_empty(tmp_path: Path) -> None:
         "tls_server_config: {cert_file: a, key_file: b, client_ca_file: c,"
         " client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [~, a]}"
     )
-    tls = read(web).config.tls
+    tls = read_web_config(web).config.tls
     assert tls
     assert tls.allowed_sans == frozenset({"", "a"})

@@ -15,7 +15,7 @@ from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
-from genvd.web.security import Security, load
+from genvd.web.security import Security, load_web_config
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging_setup.set_up("error")
     config = Config()
     monitor = Monitor(config, make_collectors(config, options.demo))
-    server = Server(monitor.site, Security(load(None)), listen("127.0.0.1", 0))
+    server = Server(monitor.site, Security(load_web_config(None)), listen("127.0.0.1", 0))
     server.start()
     process.tune_interpreter()
     print(server.port, flush=True)
