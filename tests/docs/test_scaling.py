@@ -1,4 +1,4 @@
-"""What docs/scaling.md says of series and bytes is what the code does."""
+"""The numbers of series and bytes in docs/scaling.md are those of the code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def test_the_formula_is_that_of_the_table_and_holds() -> None:
+def test_the_formula_matches_the_tables() -> None:
     match = re.search(r"series = (\d+) \+ (\d+) D \+ (\d+) E \+ (\d+) P \+ (\d+) U", TEXT)
     assert match
     said = list(map(int, match.groups()))
@@ -45,14 +45,14 @@ def test_the_formula_is_that_of_the_table_and_holds() -> None:
         assert sum(a * b for a, b in zip(said, numbers, strict=True)) == number(row[4])
 
 
-def test_each_group_that_can_be_switched_off_is_named() -> None:
+def test_each_group_of_metrics_is_named() -> None:
     groups = {name for name in Config.__slots__ if name.startswith("metrics_") and getattr(Config(), name)}
     named = {f"metrics_{name}" for name in re.findall(r"`metrics\.(\w+)`", TEXT)}
     assert named >= groups
 
 
 @pytest.mark.parametrize("document", ["docs/scaling.md", "README.md"])
-def test_the_examples_of_configuration_are_accepted(document: str, tmp_path: Path) -> None:
+def test_the_example_configurations_are_valid(document: str, tmp_path: Path) -> None:
     text = (DOCUMENT.parents[1] / document).read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(publish:\n.*?)```", text, re.DOTALL)
     file = tmp_path / "monitor.yaml"
