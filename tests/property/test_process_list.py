@@ -1,4 +1,4 @@
-"""The list of compute processes, in each layout in which drivers have written it."""
+"""Process lists in each layout that drivers use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genvd.collectors.nvml.process_list import RunningProcess, _decode
 from genvd.model.facts import MigInstanceId
 
-# As nvml.h has them (nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t), and as that of driver 535.43 had the last.
+# nvmlProcessInfo_v1_t and nvmlProcessInfo_v2_t of nvml.h; the last one as in the nvml.h of driver 535.43.
 SHORT, NORMAL, LONG = struct.Struct("=I4xQ"), struct.Struct("=I4xQII"), struct.Struct("=I4xQIIQ")
 UNTOUCHED = b"\xa5"
 NOT_AVAILABLE = 2**64 - 1
@@ -23,7 +23,7 @@ SPARE = st.integers(0, 64)
 
 
 def buffer(written: bytes, spare: int) -> bytes:
-    """What is in the buffer afterwards: it has room for the longest entries, and for some more."""
+    """Return the buffer after the call. It is large enough for the longest entries, and some more."""
     return written + UNTOUCHED * (len(written) + (1 + spare) * LONG.size)
 
 

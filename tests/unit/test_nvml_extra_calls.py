@@ -1,4 +1,4 @@
-"""The layouts that are written here once more are those of nvidia-ml-py, where it has them."""
+"""The structures of extra_calls.py have the layouts of nvidia-ml-py, where it has them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ from tests.support.needs import need
 def test_a_layout_has_the_version_that_the_driver_knows(
     layout: type[ctypes.Structure], number: int, version: str
 ) -> None:
-    """The version has the size in it."""
+    """The version contains the size."""
     need(hasattr(pynvml, version), f"needs a newer nvidia-ml-py: {version}")
     assert extra_calls.struct_version(layout, number) == getattr(pynvml, version)

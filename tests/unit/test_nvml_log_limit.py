@@ -44,11 +44,11 @@ def test_a_few_failing_gpus_are_logged_and_the_others_counted(caplog: pytest.Log
     gpus = Gpus()
     gpus.failing = set(range(GPUS))
     assert [line.split(":")[0] for line in gpus.read(caplog)] == [f"GPU {n}" for n in range(MAX_LOGGED_DEVICES)]
-    assert gpus.limit.more == GPUS - MAX_LOGGED_DEVICES
+    assert gpus.limit.unlogged == GPUS - MAX_LOGGED_DEVICES
     assert gpus.read(caplog, 5) == []
     gpus.failing = set()
     assert len(gpus.read(caplog, STEADY_TICKS)) == MAX_LOGGED_DEVICES
-    assert gpus.limit.more == 0
+    assert gpus.limit.unlogged == 0
 
 
 def test_a_gpu_that_recovers_makes_way_for_another(caplog: pytest.LogCaptureFixture) -> None:
@@ -60,7 +60,7 @@ def test_a_gpu_that_recovers_makes_way_for_another(caplog: pytest.LogCaptureFixt
     gpus.failing.add(GPUS - 1)
     (line,) = gpus.read(caplog)
     assert line.startswith(f"GPU {GPUS - 1}: ")
-    assert gpus.limit.more == 0
+    assert gpus.limit.unlogged == 0
 
 
 def test_a_gpu_holds_its_place_until_all_its_parts_work() -> None:
@@ -72,7 +72,7 @@ def test_a_gpu_holds_its_place_until_all_its_parts_work() -> None:
     limit.release(0, "parts")
     assert limit.allows(MAX_LOGGED_DEVICES + 2, "calls")
     assert not limit.allows(MAX_LOGGED_DEVICES, "calls"), "it is counted as one that is not logged"
-    assert limit.more == 2
+    assert limit.unlogged == 2
 
 
 def test_gpus_that_the_driver_does_not_list_any_more_are_not_counted() -> None:
@@ -80,6 +80,6 @@ def test_gpus_that_the_driver_does_not_list_any_more_are_not_counted() -> None:
     for index in range(GPUS):
         limit.allows(index, "calls")
     limit.drop_from(MAX_LOGGED_DEVICES + 1)
-    assert limit.more == 1
+    assert limit.unlogged == 1
     limit.drop_from(0)
-    assert limit.more == 0
+    assert limit.unlogged == 0

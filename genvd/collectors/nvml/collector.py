@@ -125,7 +125,7 @@ class NvmlCollector:
             self._xids.start(count, deadline)
         facts, hung = self._devices.result(count)
         self._log_limit.drop_from(count)
-        self._log_how_many_more_fail()
+        self._log_unlogged_count()
         self._schedule_retry(facts.devices)
         facts = replace(
             facts,
@@ -137,9 +137,9 @@ class NvmlCollector:
             raise all_devices_hung(facts)
         return facts
 
-    def _log_how_many_more_fail(self) -> None:
+    def _log_unlogged_count(self) -> None:
         """Log the number of failing GPUs that are not logged one by one."""
-        if more := self._log_limit.more:
+        if more := self._log_limit.unlogged:
             gpus = "GPU has" if more == 1 else "GPUs have"
             text = f"{more} more {gpus} NVML errors, which are logged at level debug only; see 'dmesg'"
             self._errors.report(_MORE, text, kind=_MORE)

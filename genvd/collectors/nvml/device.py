@@ -140,9 +140,9 @@ class DeviceCollector:
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
             processes_listed=listed,
         )
-        return DeviceFacts(self._with_groups(device, query, request, mig_devices), contexts)
+        return DeviceFacts(self._read_groups(device, query, request, mig_devices), contexts)
 
-    def _with_groups(
+    def _read_groups(
         self, device: Device, query: DeviceQuery, request: DeviceRequest, mig_devices: Sequence[MigDevice]
     ) -> Device:
         groups = request.groups

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.collectors.device_set import MAX_LOGGED_DEVICES
@@ -15,20 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 
-@dataclass(slots=True)
-class _FailingGpu:
-    logged: bool
-    """Whether its failures are logged one by one."""
-    parts: set[str] = field(default_factory=set)
-    """The parts of its reading that fail."""
-
-
 class LogLimit:
     """The failing GPUs, of which :data:`MAX_LOGGED_DEVICES` at a time are logged one by one. It is thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._failing: dict[int, _FailingGpu] = {}
+        self._failing: dict[int, set[str]] = {}
+        """The failing parts of each GPU, by its index."""
+        self._logged: set[int] = set()
 
     def allows(self, index: int, part: str) -> bool:
         """Record that a part of a GPU fails; return whether the failures of this GPU are logged one by one.
@@ -36,33 +29,34 @@ class LogLimit:
         Once decided, this stays the same until no part of the GPU fails any more.
         """
         with self._lock:
-            gpu = self._failing.get(index)
-            if gpu is None:
-                logged = sum(gpu.logged for gpu in self._failing.values())
-                gpu = self._failing[index] = _FailingGpu(logged < MAX_LOGGED_DEVICES)
-            gpu.parts.add(part)
-            return gpu.logged
+            if index not in self._failing and len(self._logged) < MAX_LOGGED_DEVICES:
+                self._logged.add(index)
+            self._failing.setdefault(index, set()).add(part)
+            return index in self._logged
 
     def release(self, index: int, part: str) -> None:
         """Record that a part of a GPU does not fail any more."""
         with self._lock:
-            gpu = self._failing.get(index)
-            if gpu is not None:
-                gpu.parts.discard(part)
-                if not gpu.parts:
-                    del self._failing[index]
+            parts = self._failing.get(index, set())
+            parts.discard(part)
+            if not parts:
+                self._drop(index)
 
     def drop_from(self, count: int) -> None:
         """Forget the GPUs whose index is ``count`` or higher: the driver does not list them any more."""
         with self._lock:
             for index in [index for index in self._failing if index >= count]:
-                del self._failing[index]
+                self._drop(index)
+
+    def _drop(self, index: int) -> None:
+        self._failing.pop(index, None)
+        self._logged.discard(index)
 
     @property
-    def more(self) -> int:
+    def unlogged(self) -> int:
         """The number of failing GPUs that are not logged one by one."""
         with self._lock:
-            return sum(not gpu.logged for gpu in self._failing.values())
+            return len(self._failing) - len(self._logged)
 
 
 class GpuErrorLog(ErrorLog):
