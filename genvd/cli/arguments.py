@@ -6,14 +6,20 @@ import argparse
 import os
 import re
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from genvd import __version__
 from genvd.cli.parser import FILE, PID, Parser
 from genvd.config.loader import parse_option
 from genvd.config.schema import DEFAULT_FILE, LOG_LEVELS, Config
 from genvd.ledger.period import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 _DEMO_GPUS = 8
 _MAX_DEMO_GPUS = 1024
@@ -79,19 +85,14 @@ def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     return parser, subparsers.choices
 
 
-def _options() -> Parser:
-    """Return an empty parser for options. It becomes a parent of the parsers of commands."""
-    return Parser(add_help=False)
-
-
 def _version_option() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument("--version", action="version", version=f"genv-monitor {__version__}")
     return parser
 
 
 def _common_options() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument(
         "-c",
         "--config",
@@ -104,7 +105,7 @@ def _common_options() -> Parser:
 
 
 def _publish_options() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument(
         "--config-dir",
         dest="publish_directory",
@@ -117,20 +118,20 @@ def _publish_options() -> Parser:
 
 
 def _listen_options(purpose: str) -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     _add_setting(parser, ("-a", "--address"), "listen_address", "ADDR", f"address {purpose}")
     _add_setting(parser, ("-p", "--port"), "listen_port", "N", f"port {purpose}")
     return parser
 
 
 def _interval_option() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     _add_setting(parser, ("-i", "--interval"), "collect_interval", _DURATION, "time between collections")
     return parser
 
 
 def _demo_option(remark: str = "") -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument(
         "--demo",
         nargs="?",
@@ -143,7 +144,7 @@ def _demo_option(remark: str = "") -> Parser:
 
 
 def _once_options() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument(
         "--format",
         choices=("metrics", "table", "json"),
@@ -154,15 +155,9 @@ def _once_options() -> Parser:
 
 
 def _report_options() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     now = datetime.now(timezone.utc)
-
-    def parse_when(text: str) -> datetime:
-        try:
-            return parse_time(text, now)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
-
+    parse_when = _argument_type(lambda text: parse_time(text, now))
     parser.add_argument(
         "--since",
         type=parse_when,
@@ -185,7 +180,7 @@ def _report_options() -> Parser:
     )
     parser.add_argument(
         "--ledger",
-        type=_parse_path,
+        type=_parse_file,
         default=None,
         metavar="FILE",
         help="ledger to read, such as a backup (default: the ledger of the service)",
@@ -194,7 +189,7 @@ def _report_options() -> Parser:
 
 
 def _top_options() -> Parser:
-    parser = _options()
+    parser = Parser(add_help=False)
     parser.add_argument(
         "--url",
         default=None,
@@ -205,7 +200,7 @@ def _top_options() -> Parser:
         "-i",
         "--interval",
         dest="refresh",
-        type=_parse_interval,
+        type=_argument_type(partial(parse_option, "collect_interval")),
         default=_TOP_INTERVAL_SECONDS,
         metavar=_DURATION,
         help=f"time between updates (default: {_TOP_INTERVAL_SECONDS:g}s)",
@@ -217,52 +212,54 @@ def _top_options() -> Parser:
         ("--cert-file", "client certificate, if the monitor requires one"),
         ("--key-file", "key of the client certificate (default: the same file)"),
     ):
-        parser.add_argument(flag, type=_parse_path, default=None, metavar="FILE", help=text)
+        parser.add_argument(flag, type=_parse_file, default=None, metavar="FILE", help=text)
     return parser
 
 
-def _parse_interval(text: str) -> float:
-    try:
-        return float(parse_option("collect_interval", text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
-
-
 def _add_setting(parser: Parser, flags: tuple[str, ...], field: str, metavar: str, description: str) -> None:
-    def parse(text: str) -> Any:
-        try:
-            return parse_option(field, text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
-
+    """Add an option that overrides a key of the configuration file."""
     kind = Config.__dataclass_fields__[field]
     default = kind.metadata["kind"].show(kind.default)
     parser.add_argument(
         *flags,
         dest=field,
-        type=parse,
+        type=_argument_type(partial(parse_option, field)),
         metavar=metavar,
         help=f"{description} (default: {default})".replace("%", "%%"),
     )
 
 
+def _argument_type(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return the parser of a value with its ValueError as an error message of argparse."""
+
+    def parse_argument(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is wrong; {error}") from None
+
+    return parse_argument
+
+
+@_argument_type
 def _parse_demo_gpus(text: str) -> int:
     if not re.fullmatch("[0-9]{1,4}", text) or int(text) > _MAX_DEMO_GPUS:
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a number of GPUs up to {_MAX_DEMO_GPUS}")
+        raise ValueError(f"expected a number of GPUs up to {_MAX_DEMO_GPUS}")
     return int(text)
 
 
+@_argument_type
 def _parse_pid(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected a process ID")
+        raise ValueError("expected a process ID")
     return int(text)
 
 
-def _parse_directory(text: str) -> Path:
-    return _parse_path(text, "a directory")
-
-
-def _parse_path(text: str, expected: str = "a file") -> Path:
+def _parse_path(expected: str, text: str) -> Path:
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is wrong; expected {expected}")
+        raise ValueError(f"expected {expected}")
     return Path(text).absolute()
+
+
+_parse_file = _argument_type(partial(_parse_path, "a file"))
+_parse_directory = _argument_type(partial(_parse_path, "a directory"))
