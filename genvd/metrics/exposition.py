@@ -74,59 +74,60 @@ class Exposition:
         self._bodies: dict[Variant, bytes] = {}
         self._texts: dict[Format, _Texts] = {}
         self._errors: _RenderingErrors = previous._errors if previous else _RenderingErrors()
-        self._idle_ticks: dict[Variant, int] = previous.warm_variants() if previous else {}
-        for variant in self._idle_ticks:
-            self._rendered(variant, previous._texts if previous else {})
+        self._ticks_since_request: dict[Variant, int] = previous.warm_variants() if previous else {}
+        for variant in self._ticks_since_request:
+            self._render(variant, previous._texts if previous else {})
 
     def cached_body(self, variant: Variant) -> bytes | None:
         """Return the rendered metrics, or None if this variant is not rendered yet. Never blocks."""
-        self._idle_ticks[variant] = 0
+        self._ticks_since_request[variant] = 0
         return self._bodies.get(variant)
 
     def body(self, variant: Variant) -> bytes:
         """Return the rendered metrics. The first caller renders them, others wait for it."""
-        self._idle_ticks[variant] = 0
+        self._ticks_since_request[variant] = 0
         body = self._bodies.get(variant)
         if body is None:
             with self._lock:
-                body = self._rendered(variant, {})
+                body = self._render(variant, {})
         return body
 
     def warm_variants(self) -> dict[Variant, int]:
         """Return the variants to render in advance, with the number of collections since the last request."""
-        requested = list(self._idle_ticks.items())  # copied at once, as scrapes change it
+        requested = list(self._ticks_since_request.items())  # copied at once, as scrapes change it
         return {variant: ticks + 1 for variant, ticks in requested if ticks < _WARM_TICKS}
 
-    def _rendered(self, variant: Variant, old_texts: dict[Format, _Texts]) -> bytes:
+    def _render(self, variant: Variant, old_texts: dict[Format, _Texts]) -> bytes:
         if variant not in self._bodies:
             format_, compressed = variant
             if compressed:
-                plain = self._rendered((format_, False), old_texts)
+                plain = self._render((format_, False), old_texts)
                 self._bodies[variant] = gzip.compress(plain, GZIP_LEVEL, mtime=0)
             else:
-                texts = self._texts[format_] = self._written(format_, old_texts.get(format_, []))
+                texts = self._texts[format_] = self._render_all(format_, old_texts.get(format_, []))
                 self._bodies[variant] = b"".join([*(text for _, text in texts), format_.end])
         return self._bodies[variant]
 
-    def _written(self, format_: Format, old_texts: _Texts) -> _Texts:
+    def _render_all(self, format_: Format, old_texts: _Texts) -> _Texts:
         by_name = {family.name: (family, text) for family, text in old_texts}
         return [
-            (family, self._text(format_, family, *by_name.get(family.name, (None, b"")))) for family in self._families
+            (family, self._render_family(format_, family, *by_name.get(family.name, (None, b""))))
+            for family in self._families
         ]
 
-    def _text(self, format_: Format, family: MetricFamily, old: MetricFamily | None, old_text: bytes) -> bytes:
+    def _render_family(self, format_: Format, family: MetricFamily, old: MetricFamily | None, old_text: bytes) -> bytes:
         """Return the text of a metric, updated from the old text if possible; empty if rendering fails."""
         if family is old:
             return old_text
         try:
-            if isinstance(family, Family) and isinstance(old, Family) and family.has_labels_of(old) and old_text:
+            if isinstance(family, Family) and isinstance(old, Family) and family.has_same_series(old) and old_text:
                 text = _updated_text(old_text, old, family)
             else:
                 text = format_.encode(_SingleFamily(family)).removesuffix(format_.end)
         except Exception as error:  # a bug in one metric must not fail the scrape
-            self._errors.failed(family.name, error)
+            self._errors.report(family.name, error)
             return b""
-        self._errors.succeeded(family.name)
+        self._errors.clear(family.name)
         return text
 
 
@@ -167,11 +168,11 @@ class _RenderingErrors:
         self._errors = ErrorLog(log)
         self._lock = threading.Lock()
 
-    def failed(self, name: str, error: Exception) -> None:
+    def report(self, name: str, error: Exception) -> None:
         with self._lock:
             self._errors.defect(name, f"rendering the metric {name}", error, ", which is left out")
 
-    def succeeded(self, name: str) -> None:
+    def clear(self, name: str) -> None:
         if name in self._errors.active:
             with self._lock:
                 self._errors.clear(name, f"the metric {name} is rendered again")

@@ -26,7 +26,7 @@ Entity = tuple[int | None, tuple[object, ...], object]
 Samples = dict[tuple[object, ...], Value]
 """Metric values by label values."""
 
-_LABELS: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
+_KIND_BY_LABEL: dict[str, Kind] = {"pid": "process", "eid": "environment", "username": "user"}
 """Which limit applies to a metric: that of the first of these labels that it has."""
 
 _NO_OWNER = 2**32
@@ -86,18 +86,18 @@ class SeriesLimiter:
             summable: whether samples over the limit are summed; if not, they are left out.
             by_arrival: whether to keep the entities whose samples come first, instead of the chosen ones.
         """
-        name = next((label for label in _LABELS if label in labels), None)
-        kept = self._kept[_LABELS[name]] if name else None
+        name = next((label for label in _KIND_BY_LABEL if label in labels), None)
+        kept = self._kept[_KIND_BY_LABEL[name]] if name else None
         if name is not None and by_arrival:
             samples = tuple(samples)
-            position, limit = labels.index(name), self._limits[_LABELS[name]]
+            position, limit = labels.index(name), self._limits[_KIND_BY_LABEL[name]]
             arrived = dict.fromkeys(values[position] for values, _ in samples)
             kept = frozenset(list(arrived)[:limit]) if len(arrived) > limit else None
         if name is None or kept is None:
             return {values: value for values, value in samples if value is not None}
-        return self._folded(labels, name, kept, samples, summable=summable)
+        return self._sum_others(labels, name, kept, samples, summable=summable)
 
-    def _folded(
+    def _sum_others(
         self,
         labels: tuple[str, ...],
         name: str,
@@ -107,7 +107,7 @@ class SeriesLimiter:
         summable: bool,
     ) -> Samples:
         position = labels.index(name)
-        folded = [place for place, label in enumerate(labels) if label in _LABELS]
+        summed = frozenset(number for number, label in enumerate(labels) if label in _KIND_BY_LABEL)
         result: Samples = {}
         others: dict[tuple[object, ...], float] = defaultdict(float)
         dropped = 0
@@ -119,19 +119,14 @@ class SeriesLimiter:
                 continue
             dropped += 1
             if summable:
-                others[_other(values, folded)] += value
-        self.dropped[_LABELS[name]] += dropped
+                others[_other_labels(values, summed)] += value
+        self.dropped[_KIND_BY_LABEL[name]] += dropped
         return {**result, **others}
 
 
-def _other(values: tuple[object, ...], folded: list[int]) -> tuple[object, ...]:
+def _other_labels(values: tuple[object, ...], summed: frozenset[int]) -> tuple[object, ...]:
     """Return the labels of the sum: ``(other)`` in place of each pid, eid and username."""
-    if len(folded) == len(values):
-        return (RESERVED,) * len(values)
-    labels = list(values)
-    for place in folded:
-        labels[place] = RESERVED
-    return tuple(labels)
+    return tuple(RESERVED if position in summed else value for position, value in enumerate(values))
 
 
 def _kept(entities: Iterable[Entity], limit: int, count: int) -> frozenset[object] | None:

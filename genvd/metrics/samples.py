@@ -45,7 +45,7 @@ class Family(MetricFamily):
         """Return a short text: prometheus-client puts it into error messages."""
         return f"{type(self).__name__}({self._sample_name!r})"
 
-    def has_labels_of(self, other: Family) -> bool:
+    def has_same_series(self, other: Family) -> bool:
         """Return whether both have the same series in the same order."""
         return len(self.values) == len(other.values) and all(map(eq, self.values, other.values))
 

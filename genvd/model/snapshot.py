@@ -218,14 +218,14 @@ class LedgerStatus:
 
 @dataclass(frozen=True, slots=True)
 class CollectorStatus:
-    """How one collector did in this tick."""
+    """The result of one collector in this collection."""
 
     name: str
     success: bool
     duration_seconds: float
     error: str | None = None
     reason: str | None = None
-    """The kind of failure in one word: ``hung``, or what the collector calls it; None where it has no word for it."""
+    """The kind of failure in one word, such as ``hung``; None if the collector does not name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ class ServiceStatus:
     host: str | None = None
     """Host name of the machine."""
     interval_seconds: float | None = None
-    """Between collections."""
+    """Time between collections."""
     listening: tuple[ListenAddress, ...] = ()
     certificate_ends: tuple[CertificateValidity, ...] = ()
     idle_grace_seconds: float = 600.0

@@ -76,13 +76,13 @@ def main(directory: str, *settings: str) -> None:
 def _count_renderings() -> list[Format]:
     """Return a list that gets longer by one with each rendering."""
     rendered: list[Format] = []
-    render = Exposition._written
+    render = Exposition._render_all
 
     def counted(exposition: Exposition, format_: Format, before: Any) -> Any:
         rendered.append(format_)
         return render(exposition, format_, before)
 
-    Exposition._written = counted  # type: ignore[assignment,method-assign]
+    Exposition._render_all = counted  # type: ignore[assignment,method-assign]
     return rendered
 
 
