@@ -83,3 +83,24 @@ def test_gpus_that_the_driver_does_not_list_any_more_are_not_counted() -> None:
     assert limit.unlogged == 1
     limit.drop_from(0)
     assert limit.unlogged == 0
+
+
+def test_a_call_that_is_not_made_any_more_does_not_fail(caplog: pytest.LogCaptureFixture) -> None:
+    """Such as one for a MIG device that was removed."""
+
+    def fail() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+
+    caplog.set_level(logging.INFO)
+    limit = LogLimit()
+    calls = NvmlCalls(GpuErrorLog(log, limit, 0, "calls"))
+    for _ in range(5):
+        calls.start_reading()
+        calls.call("GPU 0 MIG 1", fail)
+    failures = []
+    for _ in range(STEADY_TICKS + 1):
+        calls.start_reading()
+        failures.append(calls.has_failures)
+    assert failures == [True] * STEADY_TICKS + [False]
+    assert caplog.messages[1:] == ["GPU 0 MIG 1: fail: not called any more; it failed 5 times within 1 s"]
+    assert all(limit.allows(index, "calls") for index in range(1, MAX_LOGGED_DEVICES + 1))

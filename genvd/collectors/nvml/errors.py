@@ -55,13 +55,20 @@ class NvmlCalls:
         self._unsupported: dict[tuple[str, str], int] = {}
         """The reading in which a call that is not supported is tried again, by its subject and name."""
         self._readings = 0
+        self._failing: dict[tuple[str, str], int] = {}
+        """The reading in which each failing call was last made, by its subject and name."""
         self._logged: set[str] = set()
         """The problems that were logged in this reading."""
         self._answered = False
         self._failed = False
 
     def start_reading(self) -> None:
-        """Start a new reading of the GPU."""
+        """Start a new reading of the GPU. Calls that are not made any more, as of a removed MIG device, do not fail."""
+        for key, reading in list(self._failing.items()):
+            if reading < self._readings:
+                self._errors.clear(key, f"{key[0]}: {key[1]}: not called any more")
+            if key not in self._errors.active:
+                del self._failing[key]
         self._readings += 1
         self._answered = self._failed = False
         self._logged.clear()
@@ -121,6 +128,7 @@ class NvmlCalls:
             else:
                 self._answered = True
                 if key in self._errors.active:
+                    self._failing[key] = self._readings
                     self._errors.clear(key, f"{subject}: {function.__name__}: answers again")
                 return value
             return None
@@ -136,6 +144,7 @@ class NvmlCalls:
 
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
+        self._failing[key] = self._readings
         subject, name = key
         level = logging.DEBUG if problem in self._logged else logging.WARNING
         line = f"{subject}: {name}: {problem}; this value and others with the same error are left out; see 'dmesg'"
