@@ -39,14 +39,14 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
     yield Row("share of the series that move at a tick", share, percent, goal=Goal(least=1 / 3, show=percent))
     yield Row("CPU of a tick up to the Snapshot, all metrics", look, milliseconds, "floor", floor)
     name = f"{CLIENT} rendering + floor"
-    yield Row("CPU of a whole tick, one format rendered", tick, milliseconds, name, rendered, _NOT_DEARER)
-    yield Row("CPU of a whole tick that nobody scrapes", found["unscraped"], milliseconds)
+    yield Row("CPU of a complete tick, one format rendered", tick, milliseconds, name, rendered, _NOT_DEARER)
+    yield Row("CPU of a complete tick, not scraped", found["unscraped"], milliseconds)
     sixteen = found["sixteen"]
-    what = "CPU of a whole tick, the sixteen metrics only"
+    what = "CPU of a complete tick, the sixteen metrics only"
     yield Row(what, sixteen, milliseconds, GENV, found.get(GENV))
     realistic = f"{GENV}, nvidia-smi takes {bench.nvidia_smi_ms} ms"
     yield Row(what, sixteen, milliseconds, realistic, found.get("realistic"))
-    yield Row("CPU of a whole tick, everything", tick, milliseconds, NVITOP, found.get(NVITOP))
+    yield Row("CPU of a complete tick, everything", tick, milliseconds, NVITOP, found.get(NVITOP))
 
 
 def _tasks(bench: Bench, machine: Machine, stack: ExitStack) -> dict[str, Callable[[], float]]:

@@ -37,8 +37,8 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
         tick, rendering = (seconds / part.processes for seconds in _tick(bench, machine))
         yield Row(what, tick, microseconds, f"{CLIENT} rendering", rendering, goal)
     p99, longest = _latency(bench, machine, 0.1)
-    yield Row(f"scrape p99, {shape.processes:,} processes, while ticks go on", p99, milliseconds, goal=_within(10))
-    yield Row("the longest of these scrapes", longest, milliseconds)
+    yield Row(f"scrape p99, {shape.processes:,} processes, during ticks", p99, milliseconds, goal=_within(10))
+    yield Row("slowest of these scrapes", longest, milliseconds)
     bench.say("100,000 series ...")
     machine.write_devices(replace(shape, devices_of_process=bench.effort.devices_of_process))
     with bench.own(machine, limits_processes=_LIMIT, limits_environments=_LIMIT) as own:
@@ -48,8 +48,8 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
         rendered = own.do("tick-two-formats", ticks)["rendered"] / ticks / 2
         yield Row("renderings for each tick and format", rendered, number, goal=Goal(1, show=number))
     p99, longest = _latency(bench, machine, 0.5)
-    yield Row("scrape p99, 100,000 series, while ticks go on", p99, milliseconds, goal=_within(20))
-    yield Row("the longest of these scrapes", longest, milliseconds)
+    yield Row("scrape p99, 100,000 series, during ticks", p99, milliseconds, goal=_within(20))
+    yield Row("slowest of these scrapes", longest, milliseconds)
 
 
 def _within(most: float) -> Goal:

@@ -54,9 +54,9 @@ def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
     for name in (CLIENT, NVITOP, NODE_EXPORTER):
         yield Row("CPU of one scrape", ours.cpu, microseconds, name, found[name].cpu if name in found else None)
     p99, median_of_client = _latencies(bench, machine)
-    what = "scrape p99, 4 connections, while ticks go on"
+    what = "scrape p99, 4 connections, during ticks"
     yield Row(what, p99, milliseconds, f"{CLIENT}, median", median_of_client, Goal(0.5))
-    yield Row("share of a core that the load takes meanwhile", ours.busy, percent)
+    yield Row("share of a core that the client takes", ours.busy, percent)
 
 
 def _latencies(bench: Bench, machine: Machine) -> tuple[float, float]:

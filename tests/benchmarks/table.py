@@ -82,7 +82,7 @@ class Row:
         return (self.what, shown[0], self.peer, shown[1], ratio, str(self.goal or ""), verdict)
 
 
-HEADINGS = ("what", "ours", "beside", "theirs", "ratio", "goal", "reached")
+HEADINGS = ("measurement", "genv-monitor", "compared with", "its value", "ratio", "goal", "reached")
 
 
 def markdown(rows: Iterable[Row]) -> str:

@@ -11,16 +11,16 @@ from tests.benchmarks.table import HEADINGS, Goal, Row, markdown, number
 
 GOALS = {
     ("share of the series that move at a tick", ""),
-    ("CPU of a whole tick, one format rendered", "prometheus-client rendering + floor"),
+    ("CPU of a complete tick, one format rendered", "prometheus-client rendering + floor"),
     ("scrapes per second, 4 connections", "prometheus-client"),
     ("scrapes per second, 4 connections", "nvitop-exporter"),
     ("scrapes per second, 4 connections", "node_exporter"),
-    ("scrape p99, 4 connections, while ticks go on", "prometheus-client, median"),
+    ("scrape p99, 4 connections, during ticks", "prometheus-client, median"),
     ("resident memory after 2 ticks", ""),
     ("from exec to READY=1", ""),
     ("CPU of a tick for each of 8 processes, everything rendered", "prometheus-client rendering"),
-    ("scrape p99, 8 processes, while ticks go on", ""),
-    ("scrape p99, 100,000 series, while ticks go on", ""),
+    ("scrape p99, 8 processes, during ticks", ""),
+    ("scrape p99, 100,000 series, during ticks", ""),
     ("renderings for each tick and format", ""),
     ("wakeups per second between two ticks", ""),
 }
