@@ -88,14 +88,14 @@ def test_the_journal_tells_what_goes_on(service: Service, machine: Machine) -> N
 
 
 def test_the_status_line_follows_what_happens(service: Service, nvml_library: Path) -> None:
-    assert 'Status: "devices unknown' in service.status
+    assert 'Status: "GPUs unknown' in service.status
     assert "nvml" in service.status
     service.install_driver(nvml_library)
     scenario = service.scenario()
     scenario.gpus = [Gpu("GPU-0"), Gpu("GPU-1")]
     scenario.write()
     pattern = r'Status: "2 GPUs, 0 environments, 0 users; last collection \d+ ms"'
-    wait_for(lambda: re.search(pattern, service.status), "the status line has the devices")
+    wait_for(lambda: re.search(pattern, service.status), "the status line has the GPUs")
 
 
 def test_published_files_can_be_read_by_those_who_need_them(service: Service, machine: Machine, alice: str) -> None:
