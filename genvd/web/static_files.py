@@ -15,6 +15,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".md": "text/plain; charset=utf-8",
 }
 
 _POLICY = (
@@ -32,12 +33,14 @@ def load_assets() -> dict[str, Response]:
 
 
 def _asset(file: Path) -> Response:
+    policy: Headers = (("Content-Security-Policy", _POLICY),) if file.suffix == ".html" else ()
+    return _read(file, ("Vary", "Accept"), *policy)
+
+
+def _read(file: Path, *headers: tuple[str, str]) -> Response:
     body = file.read_bytes()
-    tag = f"{__version__}-{zlib.crc32(body):08x}"  # a cryptographic digest would load OpenSSL, which takes megabytes
-    headers: Headers = (("ETag", f'"{tag}"'), ("Cache-Control", "no-cache"), ("Vary", "Accept"))
-    if file.suffix == ".html":
-        headers = (*headers, ("Content-Security-Policy", _POLICY))
-    return Response(body, _TYPES[file.suffix], headers=headers)
+    tag = f'"{__version__}-{zlib.crc32(body):08x}"'  # a cryptographic digest would load OpenSSL, which takes megabytes
+    return Response(body, _TYPES[file.suffix], headers=(("ETag", tag), ("Cache-Control", "no-cache"), *headers))
 
 
 PAGES = Path(__file__).parent / "docs"
@@ -61,7 +64,7 @@ class Docs:
         """
         files = sorted((pages or PAGES).glob("*.html")) or sorted((sources or SOURCES).glob("*.md"))
         self._files = {f"/page/docs/{file.stem}.html": file for file in files}
-        self._read: dict[str, Response] = {}
+        self._responses: dict[str, Response] = {}
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -70,13 +73,8 @@ class Docs:
 
     def get(self, path: str) -> Response | Job:
         """Return the document, or a job that reads it."""
-        return self._read.get(path) or Job(path, lambda: self._load(path))
+        return self._responses.get(path) or Job(path, lambda: self._load(path))
 
     def _load(self, path: str) -> Response:
-        file = self._files[path]
-        body = file.read_bytes()
-        kind = "text/html" if file.suffix == ".html" else "text/plain"
-        tag = f'"{__version__}-{zlib.crc32(body):08x}"'
-        headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", _DOCUMENT_POLICY))
-        self._read[path] = Response(body, f"{kind}; charset=utf-8", headers=headers)
-        return self._read[path]
+        self._responses[path] = _read(self._files[path], ("Content-Security-Policy", _DOCUMENT_POLICY))
+        return self._responses[path]

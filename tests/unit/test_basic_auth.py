@@ -1,4 +1,4 @@
-"""Passwords: who waits for whom, and what a wrong one tells."""
+"""Passwords: the queue, the cache, and the time that a wrong one takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hashed(password: str, rounds: int = 4) -> str:
 
 
 class Door(BasicAuth):
-    """One that checks nothing until it is opened, and the event loop of those who wait for it."""
+    """Authentication that checks nothing until it is opened, with an event loop for the waiting requests."""
 
     def __init__(self, users: dict[str, str]) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class Door(BasicAuth):
         return not self.ended and super().verify(credentials)
 
     def knock(self, *who: tuple[str, str]) -> list[Waiting]:
-        """Ask to be let in from each address with each password; return what waits, or has its answer already."""
+        """Send credentials from each address with each password; return the tasks that wait for the results."""
 
         async def begin() -> list[Waiting]:
-            given = [(address, Credentials("good", password.encode())) for address, password in who]
-            tasks = [asyncio.create_task(self.checks.check(one, address)) for address, one in given]
+            credentials = [(address, Credentials("good", password.encode())) for address, password in who]
+            tasks = [asyncio.create_task(self.checks.check(one, address)) for address, one in credentials]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             return tasks
@@ -77,7 +77,7 @@ class Door(BasicAuth):
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    """A closed door, whose thread is at somebody's password already."""
+    """A closed door, whose thread is already checking a password."""
     door = Door({"good": hashed("right"), "late": hashed("right")})
     door.knock(("198.51.100.1", "first"))
     wait_for(lambda: not door.checks._queue, "the first is being checked")
@@ -102,7 +102,7 @@ def waits(tasks: list[Waiting]) -> list[bool]:
     return [not task.done() for task in tasks]
 
 
-def test_the_line_of_an_address_is_bounded(door: Door) -> None:
+def test_the_queue_of_an_address_is_bounded(door: Door) -> None:
     """All of 127.0.0.0/8 is one address; who comes from elsewhere is not concerned."""
     taken = door.knock(*((f"127.{number % 256}.0.1", f"wrong {number}") for number in range(450)))
     assert waits(taken) == [True] * MAX_CREDENTIALS + [False] * (450 - MAX_CREDENTIALS)
@@ -146,7 +146,7 @@ def test_a_flood_locks_out_no_scraper_of_the_same_address(door: Door, clock: lis
     assert outcome(scraper) is Outcome.RIGHT
 
 
-def test_who_is_known_to_be_wrong_delays_nobody_again(door: Door) -> None:
+def test_wrong_credentials_are_checked_only_once(door: Door) -> None:
     (wrong,) = door.knock(("127.0.0.1", "wrong"))
     door.opened.set()
     assert outcome(wrong) is Outcome.WRONG
@@ -157,7 +157,7 @@ def test_who_is_known_to_be_wrong_delays_nobody_again(door: Door) -> None:
     assert door.cached_outcome(Credentials("good", b"wrong")) is None, "it is right by now"
 
 
-def test_who_goes_away_is_not_checked(door: Door) -> None:
+def test_credentials_of_a_client_that_disconnected_are_not_checked(door: Door) -> None:
     gone, last = door.knock(("192.0.2.1", "x"), ("192.0.2.1", "y"))
     door.go_away(gone)
     door.opened.set()
@@ -166,7 +166,7 @@ def test_who_goes_away_is_not_checked(door: Door) -> None:
     assert not door.checks._queue
 
 
-def test_all_who_wait_for_the_same_get_to_know_it(door: Door) -> None:
+def test_all_waiters_for_the_same_credentials_get_the_result(door: Door) -> None:
     several = door.knock(*[("192.0.2.1", "right")] * 3)
     door.go_away(several[0])
     door.opened.set()
@@ -174,7 +174,7 @@ def test_all_who_wait_for_the_same_get_to_know_it(door: Door) -> None:
 
 
 @pytest.mark.parametrize("user", ["cheap", "dear", "nobody"])
-def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+def test_each_wrong_password_takes_the_same_work(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
     work: list[int] = []
 
     def matches(_: bytes, stored: str) -> bool:
@@ -188,27 +188,27 @@ def test_each_wrong_password_is_the_same_work(monkeypatch: pytest.MonkeyPatch, u
     assert sum(work) == 1 << 8
 
 
-def test_the_hash_of_nobody_is_one_that_bcrypt_takes() -> None:
+def test_bcrypt_accepts_the_decoy_hash() -> None:
     for steps in (4, 5):
         assert not basic_auth._matches(b"x", basic_auth._decoy_hash(steps))
 
 
-def test_what_is_remembered_is_no_password_and_ends_with_its_hash() -> None:
+def test_the_cache_holds_no_password_and_depends_on_the_hash() -> None:
     door = BasicAuth()
     door.set_users({"good": hashed("right")})
-    given = Credentials("good", b"right")
-    assert door.cached_outcome(given) is None
-    door.cache(door.digest(given), right=door.verify(given))
-    assert door.cached_outcome(given) is Outcome.RIGHT
+    credentials = Credentials("good", b"right")
+    assert door.cached_outcome(credentials) is None
+    door.cache(door.digest(credentials), right=door.verify(credentials))
+    assert door.cached_outcome(credentials) is Outcome.RIGHT
     assert not any(b"right" in remembered for remembered in door._right)
     assert door.cached_outcome(Credentials("good", b"wrong")) is None
     door.set_users({"good": hashed("right")})
-    assert door.cached_outcome(given) is None
+    assert door.cached_outcome(credentials) is None
     door.set_users({})
-    assert door.cached_outcome(given) is None
+    assert door.cached_outcome(credentials) is None
 
 
-def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basic_auth, "MAX_CACHED", 2)
     door = BasicAuth()
     door.set_users({name: hashed(name) for name in "abc"})
@@ -221,7 +221,7 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "line"),
+    ("address", "group"),
     [
         ("192.0.2.1", "192.0.2.1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
@@ -235,8 +235,8 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", ""),
     ],
 )
-def test_everybody_of_a_network_is_in_one_line(address: str, line: str) -> None:
-    assert client_group(address) == line
+def test_addresses_of_a_network_share_a_queue(address: str, group: str) -> None:
+    assert client_group(address) == group
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_credentials(value: str, expected: Credentials | None) -> None:
     assert parse_credentials(Headers((("authorization", value),))) == expected
 
 
-def test_credentials_are_given_once() -> None:
+def test_two_authorization_fields_are_refused() -> None:
     value = "Basic " + base64.b64encode(b"a:b").decode()
     assert parse_credentials(Headers((("authorization", value),) * 2)) is None
     assert parse_credentials(Headers()) is None

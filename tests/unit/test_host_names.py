@@ -1,4 +1,4 @@
-"""By which names this machine is asked, while its full name is looked up."""
+"""The host names of this machine, while its full name is looked up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL = "gpu1.cluster.example.org"
 
 
 class Resolver:
-    """Answers what the full name is, each time when it is told to."""
+    """Stands in for getaddrinfo; each lookup ends when a test lets it."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -49,7 +49,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
 
 
 def wait_for_full_name(host_names: HostNames) -> HostNames:
-    """Return it once it has its full name."""
+    """Return it when it has its full name."""
     wait_for(lambda: host_names.allows(FULL), "the full name is known")
     return host_names
 
@@ -64,7 +64,7 @@ def test_the_full_name_stays_known_while_it_is_looked_up_again(resolver: Resolve
     assert (host_names.allows("a.example.org"), host_names.allows("b.example.org")) == (False, True)
 
 
-def test_a_lookup_without_an_answer_takes_no_name_away_and_a_new_one_does(resolver: Resolver) -> None:
+def test_a_failed_lookup_keeps_the_name_and_a_new_name_replaces_it(resolver: Resolver) -> None:
     host_names = HostNames()
     for answer in (FULL, ""):
         host_names.set_configured(())
@@ -77,7 +77,7 @@ def test_a_lookup_without_an_answer_takes_no_name_away_and_a_new_one_does(resolv
     assert not host_names.allows(FULL)
 
 
-def test_nothing_is_looked_up_until_it_is_known_which_names_are_allowed(resolver: Resolver) -> None:
+def test_nothing_is_looked_up_before_names_are_configured(resolver: Resolver) -> None:
     site = Site()
     assert site.host_names.allows("localhost")
     assert site.host_names.allows(socket.gethostname())

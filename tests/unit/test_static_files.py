@@ -49,7 +49,7 @@ def main_of(markdown: str) -> str:
         ),
     ],
 )
-def test_what_becomes_of_markdown(markdown: str, html: str) -> None:
+def test_markdown_becomes_html(markdown: str, html: str) -> None:
     assert html in main_of(markdown)
 
 
@@ -96,7 +96,7 @@ def test_the_title_is_the_first_heading() -> None:
     assert "<title>A b &amp; &lt;c&gt; &ndash;" in to_page("# A `b` & <c>\n\ntext\n\n# D")
 
 
-def test_a_page_is_read_once_and_may_load_nothing_from_elsewhere(docs: Docs) -> None:
+def test_a_document_is_read_once_and_may_load_nothing_from_other_sites(docs: Docs) -> None:
     path = docs.paths[0]
     first = loaded(docs, path)
     assert docs.get(path) is first
