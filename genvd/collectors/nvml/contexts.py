@@ -70,7 +70,7 @@ class ContextReader:
                 context_type,
                 used.sm_ratio,
                 used.uses_other_engines,
-                process.mig_place,
+                process.mig_instance,
                 used.engines,
             )
             for context_type, listed in processes.items()

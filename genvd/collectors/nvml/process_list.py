@@ -52,7 +52,7 @@ class RunningProcess(NamedTuple):
 
     pid: int
     memory_bytes: int | None
-    mig_place: MigInstanceId | None = None
+    mig_instance: MigInstanceId | None = None
     """Its MIG device; None without MIG, or if unknown."""
 
 
@@ -128,12 +128,12 @@ class ProcessLists:
 def _decode(raw: bytes, count: int, version: str) -> list[RunningProcess]:
     layout = _layout(raw, count) if version else _SHORT
     return [
-        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1], _mig_place(entry[2:4]))
+        RunningProcess(entry[0], None if entry[1] == _UNKNOWN_MEMORY else entry[1], _mig_instance(entry[2:4]))
         for entry in layout.iter_unpack(raw[: count * layout.size])
     ]
 
 
-def _mig_place(instances: tuple[int, ...]) -> MigInstanceId | None:
+def _mig_instance(instances: tuple[int, ...]) -> MigInstanceId | None:
     return None if not instances or _NO_INSTANCE in instances else MigInstanceId(*instances)
 
 
