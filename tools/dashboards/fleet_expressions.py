@@ -1,6 +1,6 @@
 """PromQL expressions of the fleet dashboard. They read recording rules and Prometheus' own series only.
 
-Their cost therefore depends on the number of machines, not on what runs there. Range queries have one sum and no join:
+Their cost therefore depends on the number of machines, not on what runs total. Range queries have one sum and no join:
 over a thousand machines and steps, `per` takes ten times as long as a sum, and a join fifty times. Selecting by job
 makes each machine count once.
 """
@@ -82,8 +82,8 @@ def utilisation() -> str:
 def memory_share() -> str:
     """Return the used GPU memory in percent, on machines where both used and total memory are known."""
     used = recorded("instance:genv_device_memory_used_bytes:sum")
-    there = recorded("instance:genv_device_memory_total_bytes:sum")
-    return f"100 * sum({used} and {on()} {there}) / (sum({there} and {on()} {used}) > 0)"
+    total = recorded("instance:genv_device_memory_total_bytes:sum")
+    return f"100 * sum({used} and {on()} {total}) / (sum({total} and {on()} {used}) > 0)"
 
 
 def alerts_firing() -> str:
@@ -111,14 +111,14 @@ def fleet_mean(record: str, label: str) -> str:
 
 def of_top_users(record: str, most: int) -> str:
     """Return a recorded value of the users with the most attached GPUs."""
-    held = fleet("username:genv_user_allocated_device_seconds:rate5m", "username")
-    return f"round({fleet(record, 'username')}, 0.1) and on (username) topk({most}, {held})"
+    allocated = fleet("username:genv_user_allocated_device_seconds:rate5m", "username")
+    return f"round({fleet(record, 'username')}, 0.1) and on (username) topk({most}, {allocated})"
 
 
 def attached_here(most: int) -> str:
     """Return the number of GPUs attached to each user on the chosen machines, for the users with the most."""
-    held = per("instance_username:genv_user_allocated_device_seconds:rate5m", "username", where=_JOB)
-    return f"sort_desc(round(topk({most}, sum by (username) ({held})), 0.1))"
+    allocated = per("instance_username:genv_user_allocated_device_seconds:rate5m", "username", where=_JOB)
+    return f"sort_desc(round(topk({most}, sum by (username) ({allocated})), 0.1))"
 
 
 def attached_by_user(most: int) -> str:

@@ -19,7 +19,7 @@ Variable = Builder[models.VariableModel]
 class Row:
     """Panels below a heading; they fill the width from left to right, and then the next line.
 
-    Those of a closed row are asked for only when somebody opens it.
+    The panels of a closed row are queried only when it is opened.
     """
 
     title: str

@@ -116,7 +116,7 @@ def _ecc() -> PanelBuilder:
 def _xids() -> PanelBuilder:
     count = ask.device_increase("genv_device_xid_errors_total", "xid")
     seen = ask.device("genv_device_xid_last_seen_timestamp_seconds", "xid")
-    there = ask.device("genv_device_xid_errors_total", "xid")
+    errors = ask.device("genv_device_xid_errors_total", "xid")
     return rows(
         About(
             "XID errors",
@@ -127,8 +127,8 @@ def _xids() -> PanelBuilder:
         ),
         [_DEVICE, Key("xid", "XID")],
         [
-            Value("Since the monitor started", f"{there} > 0"),
-            Value("In the chosen time", f"round({count}) and ({there} > 0)"),
+            Value("Since the monitor started", f"{errors} > 0"),
+            Value("In the chosen time", f"round({count}) and ({errors} > 0)"),
             Value("Last seen", f"1000 * {seen}", unit="dateTimeFromNow"),
         ],
         sort_by="Last seen",

@@ -151,14 +151,14 @@ def _numbers() -> Sequence[PanelBuilder]:
 
 
 def _collectors() -> Sequence[PanelBuilder]:
-    held = Scale("none", words={1: ("served", "green"), 0: ("taken by another program", "red")})
+    serving = Scale("none", words={1: ("served", "green"), 0: ("taken by another program", "red")})
     ends = Scale("s", steps=((None, "red"), (14 * 86400, "green")))
     return [
         states(
             About("Addresses", "Whether the monitor listens on each of its addresses.", 12, 5, _NO_MONITOR),
             ask.machine("genv_monitor_listening", "address"),
             "{{address}}",
-            held,
+            serving,
         ),
         lines(
             About(

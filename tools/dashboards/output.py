@@ -2,13 +2,21 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from tools.dashboards.catalogue import PAGES
+from tools.dashboards import fleet, machine, overview, people, processes
 from tools.dashboards.frame import Page, assemble
+
+PAGES: Mapping[str, Callable[[], Page]] = {
+    "fleet.json": fleet.page,
+    "machine.json": machine.page,
+    "overview.json": overview.page,
+    "people.json": people.page,
+    "processes.json": processes.page,
+}
 
 
 def render(page: Page) -> str:

@@ -159,5 +159,5 @@ def share_worked() -> str:
     Clamped to 1, as Prometheus extrapolates both.
     """
     active = f"sum by (username) ({increase('genv_user_active_device_seconds_total', 'username', where=_USER)})"
-    held = f"sum by (username) ({increase('genv_user_allocated_device_seconds_total', 'username', where=_USER)})"
-    return f"clamp_max({active} / ({held} > 0), 1)"
+    allocated = f"sum by (username) ({increase('genv_user_allocated_device_seconds_total', 'username', where=_USER)})"
+    return f"clamp_max({active} / ({allocated} > 0), 1)"
