@@ -15,7 +15,7 @@ from genvd.common.output import (
     EXIT_OK,
     EXIT_RESTART,
     EXIT_USAGE,
-    OutputError,
+    CommandError,
     open_closed_standard_streams,
     write_output,
 )
@@ -62,18 +62,22 @@ def _execute(arguments: list[str] | None, program: str) -> int:
         block_signals()  # first of all, so that a signal during the start is not lost
     else:
         exit_on_ctrl_c()
-    if options.command == "reload":
-        return _reload(options)
     try:
+        if options.command == "reload":
+            return _reload(options)
         config = _config(options)
         logging_setup.set_up(config.logging_level)
-        return _COMMANDS[options.command](config, options)
+        return _COMMANDS[options.command](config, options) or EXIT_OK
     except ConfigError as error:  # in the configuration, or in a file that it names
         _report_problems(error.problems, in_log=options.command != "check")
         return EXIT_USAGE
-    except OutputError as error:
+    except CommandError as error:
         log.error("%s", error)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, _UsageError) else EXIT_FAILED
+
+
+class _UsageError(CommandError):
+    """The options contradict each other, or one is missing."""
 
 
 def _report_problems(problems: list[str], *, in_log: bool) -> None:
@@ -97,7 +101,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
     return status
 
 
-def _check(config: Config, options: argparse.Namespace) -> int:
+def _check(config: Config, options: argparse.Namespace) -> None:
     from genvd.web.security import load_web_config
 
     loaded = load_web_config(config.listen_web_config_file)
@@ -105,7 +109,6 @@ def _check(config: Config, options: argparse.Namespace) -> int:
         if warning:
             print(warning, file=sys.stderr)
     write_output(as_yaml(config).encode())
-    return EXIT_OK
 
 
 def _reload(options: argparse.Namespace) -> int:
@@ -119,30 +122,25 @@ def _reload(options: argparse.Namespace) -> int:
 
     logging_setup.set_up("info")
     if options.pid is None:
-        log.error("reload needs the PID of a monitor; give it, or use 'systemctl reload genv-monitor'")
-        return EXIT_USAGE
+        raise _UsageError("reload needs the PID of a monitor; give it, or use 'systemctl reload genv-monitor'")
     status = EXIT_OK
+    theirs = parse(*build_parsers("genv-monitor"), read_arguments(options.pid))
+    if theirs.command != "run":
+        raise NotRunningError(f"process {options.pid}: is not a running service; expected the PID of one")
     try:
-        theirs = parse(*build_parsers("genv-monitor"), read_arguments(options.pid))
-        if theirs.command != "run":
-            raise NotRunningError(f"process {options.pid}: is not a running service; expected the PID of one")
-        try:
-            config = _config(theirs)
-            for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
-                log.warning("%s", invalid)
-            if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
-                raise ConfigError([reason])
-        except ConfigError as error:
-            _report_problems(error.problems, in_log=True)
-            status = EXIT_USAGE
-        reload(options.pid)
-    except NotRunningError as error:
-        log.error("%s", error)
-        return EXIT_FAILED
+        config = _config(theirs)
+        for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
+            log.warning("%s", invalid)
+        if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
+            raise ConfigError([reason])
+    except ConfigError as error:
+        _report_problems(error.problems, in_log=True)
+        status = EXIT_USAGE
+    reload(options.pid)
     return status
 
 
-def _once(config: Config, options: argparse.Namespace) -> int:
+def _once(config: Config, options: argparse.Namespace) -> None:
     from genvd.collectors.registry import make_collectors
     from genvd.service.monitor import Monitor
 
@@ -150,7 +148,6 @@ def _once(config: Config, options: argparse.Namespace) -> int:
     monitor = Monitor(patient, make_collectors(patient, options.demo))
     monitor.restore_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect()))
-    return EXIT_OK
 
 
 def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
@@ -178,25 +175,18 @@ _ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
 }
 
 
-def _top(config: Config, options: argparse.Namespace) -> int:
-    from genvd.terminal.client import Access, ServiceError
+def _top(config: Config, options: argparse.Namespace) -> None:
+    from genvd.terminal.client import Access
     from genvd.terminal.top import TopOptions, run
 
-    try:
-        if options.key_file and not options.cert_file:
-            raise ServiceError("--key-file needs --cert-file, the certificate of the key")
-        password = _password(options.password_file)
-        access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
-        run(config, TopOptions(options.url, access, options.refresh, options.demo))
-    except ServiceError as error:
-        log.error("%s", error)
-        return EXIT_FAILED
-    return EXIT_OK
+    if options.key_file and not options.cert_file:
+        raise CommandError("--key-file needs --cert-file, the certificate of the key")
+    password = _read_password(options.password_file)
+    access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
+    run(config, TopOptions(options.url, access, options.refresh, options.demo))
 
 
-def _password(file: Path | None) -> str:
-    from genvd.terminal.client import ServiceError
-
+def _read_password(file: Path | None) -> str:
     if file is None:
         return ""
     way_out = "--password-file needs a file with one line"
@@ -204,51 +194,38 @@ def _password(file: Path | None) -> str:
         return files.read_file(file, _MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is not text"
-        raise ServiceError(f"{file}: cannot be read: {reason}; {way_out}") from None
+        raise CommandError(f"{file}: cannot be read: {reason}; {way_out}") from None
     except files.UnsuitableFileError as error:
-        raise ServiceError(f"{file}: {error}; {way_out}") from None
+        raise CommandError(f"{file}: {error}; {way_out}") from None
 
 
-def _publish(config: Config, options: argparse.Namespace) -> int:
+def _publish(config: Config, options: argparse.Namespace) -> None:
     from genvd.config.web import read_web_config
-    from genvd.publish.publication import PublishError, publication_for
+    from genvd.publish.publication import publication_for
 
     if config.listen_web_config_file and (problems := read_web_config(config.listen_web_config_file).problems):
         raise ConfigError(problems)
     if config.listen_port == 0:
-        log.error("port 0 is chosen when the monitor starts, so it cannot be published; give a port with --port")
-        return EXIT_USAGE
-    try:
-        publication = publication_for(config, config.listen_port)
-        publication.write()
-    except PublishError as error:
-        log.error("%s", error)
-        return EXIT_FAILED
+        raise _UsageError("port 0 is chosen when the monitor starts, so it cannot be published; give one with --port")
+    publication = publication_for(config, config.listen_port)
+    publication.write()
     write_output(f"{publication.directory}\n".encode())
-    return EXIT_OK
 
 
-def _report(config: Config, options: argparse.Namespace) -> int:
+def _report(config: Config, options: argparse.Namespace) -> None:
     from genvd.config.paths import ledger_to_read
     from genvd.ledger.paths import FILE_NAME
-    from genvd.ledger.report import ReportError, make_report
+    from genvd.ledger.report import make_report
     from genvd.ledger.report_formats import FORMATS
 
     if options.since >= options.until:
-        log.error("--since is not before --until; swap them")
-        return EXIT_USAGE
-    try:
-        report = make_report(
-            options.ledger or ledger_to_read(config) / FILE_NAME, options.since, options.until, options.by
-        )
-    except ReportError as error:
-        log.error("%s", error)
-        return EXIT_FAILED
+        raise _UsageError("--since is not before --until; swap them")
+    file = options.ledger or ledger_to_read(config) / FILE_NAME
+    report = make_report(file, options.since, options.until, options.by)
     write_output(FORMATS[options.format](report).encode())
-    return EXIT_OK
 
 
-_COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+_COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int | None]] = {
     "run": _run,
     "check": _check,
     "once": _once,

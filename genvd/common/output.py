@@ -6,8 +6,12 @@ import os
 import sys
 
 
-class OutputError(Exception):
-    """Standard output is closed, full, or has no reader. The text is one line for the user."""
+class CommandError(Exception):
+    """A command could not run. The text is one line for the user: the thing, the reason, the way out."""
+
+
+class OutputError(CommandError):
+    """Standard output is closed, full, or has no reader."""
 
 
 def open_closed_standard_streams() -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.common.output import CommandError
 from genvd.ledger.amounts import from_thousandths
 from genvd.ledger.paths import is_regular_file
 from genvd.ledger.retention import midnight, next_midnight
@@ -40,8 +41,8 @@ _WITHOUT_DUPLICATES = (
 _FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
 
 
-class ReportError(Exception):
-    """The report cannot be made. The text is one line: the file, the reason, the way out."""
+class ReportError(CommandError):
+    """The report cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)

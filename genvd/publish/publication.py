@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from genvd.common.output import CommandError
 from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.config.paths import publish_directory, state_directory
 from genvd.config.schema import DEFAULT_PROMETHEUS_URL
@@ -25,8 +26,8 @@ _VERBATIM = ("grafana/dashboards/*.json", "prometheus/rules/*.yml")
 """Files that are no templates: their dollar signs are variables of dashboards and templates of alerts."""
 
 
-class PublishError(Exception):
-    """A file could not be published. The text is one line: the thing, the reason, the way out."""
+class PublishError(CommandError):
+    """A file could not be published."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from genvd.common.output import CommandError
+
 _PROGRAMS = frozenset({"genv-monitor", "genv", "genvd"})
 _WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 """Options of Python that take the next word as their value (python --help)."""
 
 
-class NotRunningError(Exception):
-    """The process is not a running monitor. The text is one line: the thing, the reason, the way out."""
+class NotRunningError(CommandError):
+    """The process is not a running monitor."""
 
 
 def read_arguments(pid: int) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from genvd.common import files
+from genvd.common.output import CommandError
 from genvd.common.text import clean
 from genvd.model import snapshot_json
 
@@ -29,8 +30,8 @@ _MAX_BYTES = 64 * 2**20
 _MAX_PEM_BYTES = 2**20
 
 
-class ServiceError(Exception):
-    """The Snapshot could not be fetched. The message is one line: the service, the reason, what to do."""
+class ServiceError(CommandError):
+    """The Snapshot could not be fetched."""
 
 
 class NotListeningError(ServiceError):
