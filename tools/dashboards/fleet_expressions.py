@@ -1,6 +1,6 @@
 """PromQL expressions of the fleet dashboard. They read recording rules and Prometheus' own series only.
 
-Their cost therefore depends on the number of machines, not on what runs total. Range queries have one sum and no join:
+Their cost therefore depends on the number of machines, not on what runs there. Range queries have one sum and no join:
 over a thousand machines and steps, `per` takes ten times as long as a sum, and a join fifty times. Selecting by job
 makes each machine count once.
 """
@@ -82,8 +82,8 @@ def utilisation() -> str:
 def memory_share() -> str:
     """Return the used GPU memory in percent, on machines where both used and total memory are known."""
     used = recorded("instance:genv_device_memory_used_bytes:sum")
-    total = recorded("instance:genv_device_memory_total_bytes:sum")
-    return f"100 * sum({used} and {on()} {total}) / (sum({total} and {on()} {used}) > 0)"
+    size = recorded("instance:genv_device_memory_total_bytes:sum")
+    return f"100 * sum({used} and {on()} {size}) / (sum({size} and {on()} {used}) > 0)"
 
 
 def alerts_firing() -> str:
