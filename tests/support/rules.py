@@ -1,4 +1,4 @@
-"""The published recording and alert rules, as tests look at them."""
+"""The published recording and alert rules, for tests."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Selector:
 
     metric: str
     text: str
-    """As it is written there."""
+    """As written in the expression."""
 
     @property
     def matchers(self) -> dict[str, str]:
-        """Return the labels that it asks for, with what is between the quotes."""
+        """Return the values of its label matchers."""
         return {label: value.strip('"') for label, _, value in re.findall(_MATCHER, self.text)}
 
 
@@ -55,6 +55,6 @@ def expressions() -> list[str]:
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Return what an expression selects."""
+    """Yield the selectors of an expression."""
     for match in _SELECTOR.finditer(expression):
         yield Selector(match[1], match[0])
