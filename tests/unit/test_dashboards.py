@@ -1,4 +1,4 @@
-"""The published dashboards: what the code in tools/dashboards makes, and fit for any Grafana."""
+"""The published dashboards: valid for any Grafana, with queries of existing metrics."""
 
 import importlib.util
 import itertools
@@ -27,12 +27,12 @@ COLUMNS = 24
 METRICS = {metric.name: metric for metric in (*ALL, SERIES_DROPPED)}
 SIXTEEN = {metric.name for metric in CONTRACT}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
-"""What prometheus-client tells of the monitor."""
+"""Metrics of the process that prometheus-client exports."""
 
 FROM_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 
 SELECTORS = re.compile(r"(?<![\w:$])([a-zA-Z_]\w*(?::\w+)*)(\{[^}]*\})")
-"""What an expression asks for: a name and its matchers."""
+"""A selector: a name and its matchers."""
 
 VARIABLES = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([A-Za-z_]\w*))")
 
@@ -50,7 +50,7 @@ def load(path: Path) -> Json:
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """All panels, those inside collapsed rows too."""
+    """Return all panels, including those in collapsed rows."""
     return [inner for panel in dashboard["panels"] for inner in (panel, *panel.get("panels", []))]
 
 
@@ -91,13 +91,13 @@ def test_check_fails_on_a_dashboard_without_code(tmp_path: Path) -> None:
 
 
 @every_dashboard
-def test_text_is_in_the_one_form(path: Path) -> None:
+def test_the_json_is_formatted(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
 
 
 @every_dashboard
-def test_any_grafana_takes_it_as_it_is(path: Path) -> None:
+def test_it_can_be_imported_into_any_grafana(path: Path) -> None:
     dashboard = load(path)
     assert "__inputs" not in dashboard
     assert dashboard["id"] is None
@@ -105,13 +105,8 @@ def test_any_grafana_takes_it_as_it_is(path: Path) -> None:
     assert "genv" in dashboard["tags"]
 
 
-def test_uids_are_unique() -> None:
-    uids = [load(path)["uid"] for path in PUBLISHED.glob("*.json")]
-    assert len(uids) == len(set(uids))
-
-
 @every_dashboard
-def test_everything_names_the_chosen_data_source(path: Path) -> None:
+def test_everything_uses_the_chosen_data_source(path: Path) -> None:
     dashboard = load(path)
     first, *others = dashboard["templating"]["list"]
     assert [
@@ -159,7 +154,7 @@ def variables(text: str) -> set[str]:
 
 
 @every_dashboard
-def test_every_panel_says_what_it_means(path: Path) -> None:
+def test_every_panel_has_a_title_and_a_description(path: Path) -> None:
     shown = [panel for panel in panels(load(path)) if panel["type"] != "row"]
     assert [panel["title"] for panel in shown if not panel.get("description", "").endswith(".")] == []
     assert [panel["id"] for panel in shown if not panel.get("title")] == []
@@ -188,7 +183,7 @@ def test_panels_fill_the_grid_without_overlap(path: Path) -> None:
 
 
 def links(dashboard: Json) -> Iterator[tuple[str, Json]]:
-    """The addresses of all links, each with the panel that it is on, or the dashboard."""
+    """Yield the URLs of all links, each with its panel or dashboard."""
     yield from ((link["url"], dashboard) for link in dashboard["links"])
     for panel in panels(dashboard):
         for override in panel.get("fieldConfig", {}).get("overrides", []):
@@ -198,7 +193,7 @@ def links(dashboard: Json) -> Iterator[tuple[str, Json]]:
 
 
 @every_dashboard
-def test_links_lead_to_dashboards_and_pass_what_they_know(path: Path) -> None:
+def test_links_lead_to_dashboards_and_pass_variables(path: Path) -> None:
     dashboard = load(path)
     there = {load(other)["uid"]: load(other) for other in PUBLISHED.glob("*.json")}
     here = {variable["name"] for variable in dashboard["templating"]["list"]}
@@ -223,7 +218,7 @@ def test_links_lead_to_dashboards_and_pass_what_they_know(path: Path) -> None:
 
 
 @every_dashboard
-def test_each_dashboard_leads_to_all_others(path: Path) -> None:
+def test_each_dashboard_links_to_all_others(path: Path) -> None:
     dashboard = load(path)
     there = {load(other)["uid"] for other in PUBLISHED.glob("*.json")}
     assert {link["url"] for link in dashboard["links"]} == {f"/d/{uid}" for uid in there - {dashboard["uid"]}}
@@ -231,14 +226,14 @@ def test_each_dashboard_leads_to_all_others(path: Path) -> None:
 
 
 def titles(panel: Json) -> dict[str, str]:
-    """The titles of a table's columns by the names of the fields."""
+    """Return the titles of the columns of a table by the names of the fields."""
     (organize,) = [one["options"] for one in panel["transformations"] if one["id"] == "organize"]
     renamed: dict[str, str] = organize["renameByName"]
     return {field: title for field, title in renamed.items() if not organize["excludeByName"].get(field)}
 
 
 def labels_of(name: str) -> set[str]:
-    """The labels of a metric as Prometheus has them."""
+    """Return the labels of a metric in Prometheus."""
     own = set(METRICS[name].labels) if name in METRICS else set()
     if "instance" in own:  # that is the name of the machine
         own = own - {"instance"} | {"exported_instance"}
@@ -246,7 +241,7 @@ def labels_of(name: str) -> set[str]:
 
 
 @every_dashboard
-def test_queries_ask_for_what_there_is_of_the_chosen_machines(path: Path) -> None:
+def test_queries_use_existing_metrics_of_the_chosen_machines(path: Path) -> None:
     chosen = 'instance="$instance"' if path.stem == "machine" else 'instance=~"$instance"'
     for expression in expressions(load(path)):
         for name, matchers in SELECTORS.findall(expression):
@@ -270,7 +265,7 @@ def recorded() -> set[str]:
     return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
-def test_the_fleet_asks_only_for_what_is_recorded() -> None:
+def test_the_fleet_uses_recorded_metrics_only() -> None:
     asked = set()
     for expression in expressions(load(PUBLISHED / "fleet.json")):
         names = set(re.findall(r"(?<![\w:$])[a-z_]+:\w+:\w+", expression))
@@ -278,7 +273,7 @@ def test_the_fleet_asks_only_for_what_is_recorded() -> None:
         assert not re.findall(r"(?<![\w:])genv_\w+", expression)
         asked |= names
     assert asked <= recorded()
-    assert recorded() - asked == set(), "what is recorded is shown"
+    assert recorded() - asked == set(), "each recorded metric is shown"
 
 
 def test_each_metric_is_on_a_dashboard() -> None:
@@ -287,8 +282,8 @@ def test_each_metric_is_on_a_dashboard() -> None:
     assert set(METRICS) - shown == set()
 
 
-def test_recovery_actions_are_called_what_the_metric_calls_them() -> None:
-    """And red is what wakes somebody."""
+def test_recovery_actions_have_the_names_of_the_label() -> None:
+    """Red are those with a critical alert."""
     (panel,) = [one for one in panels(load(PUBLISHED / "machine.json")) if one["title"] == "Recovery action"]
     ((mapping,), (target,)) = panel["fieldConfig"]["defaults"]["mappings"], panel["targets"]
     told = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
@@ -352,8 +347,8 @@ def properties(panel: Json, column: str) -> Json:
 
 
 @every_dashboard
-def test_panels_say_why_there_may_be_nothing(path: Path) -> None:
-    if path.stem == "overview":  # from before that was asked
+def test_panels_have_a_text_for_no_data(path: Path) -> None:
+    if path.stem == "overview":  # older than this rule
         return
     for panel in panels(load(path)):
         if panel["type"] != "row":
@@ -366,7 +361,7 @@ def test_overview_shows_each_of_the_sixteen() -> None:
 
 
 @every_dashboard
-def test_only_counters_are_taken_for_counters(path: Path) -> None:
+def test_rate_and_increase_are_used_for_counters_only(path: Path) -> None:
     for expression in expressions(load(path)):
         for function, name in re.findall(r"\b(\w+)\((\w+)\{[^}]*\}\[", expression):
             if name in PROCESS:

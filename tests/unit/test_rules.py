@@ -19,7 +19,7 @@ TESTS = sorted((ROOT / "tests/rules").glob("*.yml"))
 
 METRICS = {metric.name: metric for metric in (*ALL, SERIES_DROPPED)}
 LABELS = {"up": set[str](), **{name: set(metric.labels) for name, metric in METRICS.items()}}
-"""Of all that rules may use, beside those of the target."""
+"""The labels of the metrics that rules may use, without those of the target."""
 TARGET = {"job", "instance"}
 
 ALERTS = rules.rules("alert")
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 def promtool(*arguments: str | Path) -> str:
-    """Run promtool, and return what it says; it must be content."""
+    """Run promtool, which must succeed, and return its output."""
     command = [debian.promtool(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,10 +45,10 @@ def loaded(path: Path) -> Json:
 CASES = [case for path in TESTS for case in loaded(path)["tests"]]
 
 
-# What promtool says.
+# The checks of promtool.
 
 
-def test_promtool_has_nothing_against_them() -> None:
+def test_promtool_accepts_them() -> None:
     said = promtool("check", "rules", "--lint=all", "--lint-fatal", *rules.files())
     assert [int(number) for number in re.findall(r"(\d+) rules found", said)] == [
         len(rules.rules_of(path)) for path in rules.files()
@@ -56,15 +56,15 @@ def test_promtool_has_nothing_against_them() -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
-def test_they_give_what_the_cases_expect(path: Path) -> None:
+def test_the_cases_pass(path: Path) -> None:
     promtool("test", "rules", path)
 
 
-# Whether all is tested.
+# Coverage of the cases.
 
 
 def asked(name: str) -> list[tuple[Json, Json]]:
-    """Return the cases, and the questions in them, that are about an alert."""
+    """Return the cases about an alert, with their assertions."""
     return [(case, one) for case in CASES for one in case.get("alert_rule_test", ()) if one["alertname"] == name]
 
 
@@ -76,7 +76,7 @@ def test_each_alert_has_a_case_for_each_severity_in_which_it_fires(name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_alert_has_a_case_in_which_it_stays_quiet(name: str) -> None:
-    """Not for want of data, and not only because it is too early to fire."""
+    """The case has data, and it is not only too early to fire."""
     fires = [case for case, one in asked(name) if one["exp_alerts"]]
     quiet = [case for case, one in asked(name) if case not in fires]
     used = {
@@ -92,15 +92,15 @@ def test_each_recording_rule_has_a_case() -> None:
 
 
 def given(case: Json) -> list[tuple[str, set[str]]]:
-    """Return the metrics that a case gives, with their labels."""
+    """Return the metrics of the input of a case, with their labels."""
     split = [re.fullmatch(r"(\w+)\{(.*)\}", one["series"], re.DOTALL) for one in case["input_series"]]
     return [(match[1], set(re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', match[2]))) for match in split if match]
 
 
-# Whether they are about what the monitor exports.
+# The metrics and labels that they use.
 
 
-def test_rules_use_known_metrics_and_labels_of_them() -> None:
+def test_rules_use_existing_metrics_and_labels() -> None:
     for expression in rules.expressions():
         used = list(rules.selectors(expression))
         assert used, expression
@@ -109,7 +109,7 @@ def test_rules_use_known_metrics_and_labels_of_them() -> None:
             assert set(selector.matchers) <= LABELS[selector.metric] | TARGET, selector.text
 
 
-def test_rules_join_and_sum_by_labels_that_are_there() -> None:
+def test_rules_join_and_aggregate_by_existing_labels() -> None:
     for expression in rules.expressions():
         there = TARGET.union(*(LABELS[selector.metric] for selector in rules.selectors(expression)))
         there.update(re.findall(r'"(\w+)", "\$1"', expression))  # what label_replace makes
@@ -120,13 +120,13 @@ def test_rules_join_and_sum_by_labels_that_are_there() -> None:
             assert label in there, f"{label} in {expression}"
 
 
-def test_only_counters_are_taken_for_counters() -> None:
+def test_rate_and_increase_are_used_for_counters_only() -> None:
     for expression in rules.expressions():
         for metric in re.findall(r"\b(?:i?rate|i?increase|resets)\(\s*(\w+)", expression):
             assert METRICS[metric].type == "counter", expression
 
 
-def test_the_cases_are_about_metrics_as_they_are_exported() -> None:
+def test_the_cases_use_metrics_as_exported() -> None:
     for case in CASES:
         for metric, labels in given(case):
             assert metric in LABELS, case["name"]
@@ -136,16 +136,16 @@ def test_the_cases_are_about_metrics_as_they_are_exported() -> None:
 
 
 def test_alerts_need_no_recording_rule() -> None:
-    """Somebody may copy one file without the other."""
+    """So that the alert rules can be copied without the recording rules."""
     for alert in ALERTS:
         assert not re.search(r"[a-z]:[a-z]", re.sub(r'"[^"]*"', "", alert["expr"])), alert["alert"]
 
 
-# Whether somebody who is woken knows what to do.
+# The texts of the alerts.
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: f"{alert['alert']}-{alert['labels']['severity']}")
-def test_each_alert_says_what_it_is_about(alert: Json) -> None:
+def test_each_alert_names_machine_gpu_users_and_runbook(alert: Json) -> None:
     name, annotations = alert["alert"], alert["annotations"]
     assert alert["labels"]["severity"] in ("critical", "warning", "info")
     assert "$labels.instance" in annotations["summary"]
@@ -158,7 +158,7 @@ def test_each_alert_says_what_it_is_about(alert: Json) -> None:
     if "name, username" in by:
         assert "$labels.username" in annotations["summary"] and "$labels.eid" in annotations["summary"]
         assert "devices" in annotations and re.search(r"GPU {{|; GPUs:", annotations["summary"])
-    # What changes from one evaluation to the next would make a new alert of it each time.
+    # A label that changes between evaluations would create a new alert each time.
     assert "$value" not in "".join(alert["labels"].values())
 
 
@@ -166,7 +166,7 @@ def test_each_alert_says_what_it_is_about(alert: Json) -> None:
 
 
 def test_each_xid_error_has_one_severity() -> None:
-    """Those that are listed nowhere are warnings."""
+    """Unlisted ones are warnings."""
     by_severity = {}
     for alert in ALERTS:
         if alert["alert"] == "GenvDeviceXid":
@@ -183,11 +183,11 @@ def test_each_xid_error_has_one_severity() -> None:
     assert {48, 64, 79, 95, 119, 120} <= set(map(int, critical.split("|")))
 
 
-# What the driver recommends.
+# The recovery actions.
 
 
 def test_each_recovery_action_has_one_severity() -> None:
-    """Those that are listed nowhere, as they are newer, are warnings."""
+    """Unlisted ones, which are newer, are warnings."""
     by_severity = {
         alert["labels"]["severity"]: re.findall(r'action(=~|!~)"([\w|]+)"', alert["expr"])
         for alert in ALERTS
@@ -196,5 +196,5 @@ def test_each_recovery_action_has_one_severity() -> None:
     ((sign, critical),) = by_severity["critical"]
     assert sign == "=~"
     assert by_severity["warning"] == [("!~", f"none|{critical}")]
-    told = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
-    assert set(critical.split("|")) < set(re.findall(r"\w+", told))
+    listed = METRICS["genv_device_recovery_action"].help.partition("as action: ")[2]
+    assert set(critical.split("|")) < set(re.findall(r"\w+", listed))
