@@ -1,4 +1,4 @@
-"""The commands, their options and exit statuses, met the way users meet them: as processes."""
+"""The commands, their options and exit statuses, run as processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("state_directory")
 def run(
     *arguments: str | Path, program: Sequence[str | Path] = (PROGRAM,), **settings: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. There is never a traceback."""
+    """Run a command to its end, and check that it prints no traceback."""
     environment = {**os.environ, **settings.pop("environment", {})}
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     command = [str(part) for part in (*program, *arguments)]
@@ -50,7 +50,7 @@ def run(
 
 
 def lines(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what was written to standard error, but for the usage that argparse shows."""
+    """Return standard error without the usage text of argparse."""
     kept = [line for line in result.stderr.splitlines() if not line.startswith("usage:")]
     return [line for line in kept if not line.startswith(" ")]
 
@@ -62,7 +62,7 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port that somebody else has on all addresses of localhost."""
+    """A port that another program uses on all addresses of localhost."""
     with closing(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)) as listener:
         yield listener.getsockname()[1]
 
@@ -77,7 +77,7 @@ def config_file(directory: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("program", [[PROGRAM], [GENV, "monitor"], [sys.executable, "-m", "genvd"]], ids=len)
-def test_it_has_two_names(program: list[str | Path]) -> None:
+def test_genv_monitor_has_two_names(program: list[str | Path]) -> None:
     assert run("--version", program=program).stdout == f"genv-monitor {__version__}\n"
     result = run("once", "--demo", "2", program=program)
     assert result.returncode == 0
@@ -115,7 +115,7 @@ def test_help_of_run_has_every_option() -> None:
         (["-p", "1", "-p", "2"], "listen.port", 2),
     ],
 )
-def test_options_win_over_the_file(tmp_path: Path, options: list[str], key: str, expected: object) -> None:
+def test_options_take_precedence_over_the_file(tmp_path: Path, options: list[str], key: str, expected: object) -> None:
     file = config_file(tmp_path, sample())
     section, name = key.split(".")
     result = run(*options, "-c", file, "check")
@@ -139,7 +139,7 @@ def test_options_win_over_the_file(tmp_path: Path, options: list[str], key: str,
     ],
     ids=" ".join,
 )
-def test_what_it_does_not_know_it_refuses(arguments: list[str]) -> None:
+def test_unknown_arguments_are_refused(arguments: list[str]) -> None:
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = lines(result)
@@ -173,7 +173,7 @@ def test_a_wrong_value_is_one_line(options: list[str], expected: str) -> None:
 
 @pytest.mark.parametrize("command", ["run", "once", "publish"])
 @pytest.mark.parametrize("kind", ["missing", "directory", "wrong"])
-def test_without_its_configuration_nothing_runs(tmp_path: Path, command: str, kind: str) -> None:
+def test_nothing_runs_with_an_invalid_configuration(tmp_path: Path, command: str, kind: str) -> None:
     file = {"missing": tmp_path / "none", "directory": tmp_path, "wrong": tmp_path / "wrong"}[kind]
     (tmp_path / "wrong").write_text("listen:\n  port: x\n")
     result = run(command, "-c", file)
@@ -182,7 +182,7 @@ def test_without_its_configuration_nothing_runs(tmp_path: Path, command: str, ki
     assert str(file) in result.stderr
 
 
-def test_check_shows_all_problems_the_way_editors_read_them(tmp_path: Path) -> None:
+def test_check_prints_all_problems_in_the_format_of_editors(tmp_path: Path) -> None:
     file = config_file(tmp_path, "listen:\n  port: x\n  adress: h\n")
     result = run("check", file)
     assert (result.returncode, result.stdout) == (2, "")
@@ -191,7 +191,7 @@ def test_check_shows_all_problems_the_way_editors_read_them(tmp_path: Path) -> N
     assert second.startswith(f"{file}:3: listen.adress: ")
 
 
-def test_check_prints_what_check_accepts(tmp_path: Path) -> None:
+def test_check_accepts_its_own_output(tmp_path: Path) -> None:
     file = config_file(tmp_path, "collect:\n  interval: 2s\nlisten:\n  address: '::'\n")
     shown = run("check", file).stdout
     assert shown
@@ -207,7 +207,7 @@ def test_check_has_no_side_effects(tmp_path: Path, state_directory: Path, taken_
 
 @contextmanager
 def default_file(directory: Path, text: str, *, closed: bool = False) -> Iterator[list[str | Path]]:
-    """Yield what has to precede a command that is to find /etc/genv/monitor.yaml, without touching that of here."""
+    """Yield a command prefix that provides another /etc/genv/monitor.yaml without changing the real one."""
     need_root("puts a directory over /etc, for one process")
     unshare = need_command("unshare", "util-linux")
     need(subprocess.run([unshare, "-m", "true"], check=False).returncode == 0, "needs namespaces")
@@ -220,7 +220,7 @@ def default_file(directory: Path, text: str, *, closed: bool = False) -> Iterato
     yield [unshare, "-m", "sh", "-c", script, "sh"]
 
 
-def test_the_file_of_the_machine_counts_where_there_is_one(tmp_path: Path) -> None:
+def test_the_default_file_is_read_if_it_exists(tmp_path: Path) -> None:
     with default_file(tmp_path, "listen:\n  port: 9999\n") as inside:
         result = run("check", program=[*inside, PROGRAM])
         assert yaml.safe_load(result.stdout)["listen"]["port"] == 9999
@@ -233,7 +233,7 @@ def test_the_file_of_the_machine_counts_where_there_is_one(tmp_path: Path) -> No
         assert "/etc/genv/monitor.yaml:2: listen.port: " in result.stderr
 
 
-def test_without_a_file_the_defaults_hold() -> None:
+def test_defaults_without_a_file() -> None:
     need(not Path("/etc/genv/monitor.yaml").exists(), "needs a machine without /etc/genv/monitor.yaml")
     result = run("check")
     assert (result.returncode, result.stderr) == (0, "")
@@ -251,7 +251,7 @@ def test_an_interval_on_the_command_line_works_with_the_shipped_file(tmp_path: P
 
 @pytest.fixture(scope="session")
 def as_nobody(public_directory: Path) -> list[str | Path]:
-    """The program as a user without any rights; the tests' own Python may lie where only root can go."""
+    """The program as an unprivileged user. The Python of the tests may be in a directory of root."""
     need_root("becomes another user")
     code = public_directory / "program"
     for name in ("genvd", "yaml", "psutil", "prometheus_client", "pynvml", "sdnotify", "h11"):
@@ -275,7 +275,7 @@ def as_nobody(public_directory: Path) -> list[str | Path]:
 
 @pytest.fixture
 def public(public_directory: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A directory of root that everybody can enter."""
+    """A directory of root that everybody can access."""
     directory = public_directory / f"cli-{request.node.name[:60]}"
     directory.mkdir()
     directory.chmod(0o755)
@@ -292,7 +292,7 @@ def own_directory(path: Path, owner: int = NOBODY) -> Path:
 SYSTEM_PATH = {"PATH": "/usr/bin:/bin"}
 
 
-def test_a_port_that_is_not_permitted(as_nobody: list[str | Path], public: Path) -> None:
+def test_a_privileged_port(as_nobody: list[str | Path], public: Path) -> None:
     first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     need(first > 1, "needs ports that not everybody may take", optional=True)
     result = run("-p", str(first - 1), "--config-dir", public, program=as_nobody, environment=SYSTEM_PATH)
@@ -303,7 +303,7 @@ def test_a_port_that_is_not_permitted(as_nobody: list[str | Path], public: Path)
 
 
 @pytest.mark.parametrize("command", ["check", "once"])
-def test_a_file_that_may_not_be_read(as_nobody: list[str | Path], public: Path, command: str) -> None:
+def test_an_unreadable_file(as_nobody: list[str | Path], public: Path, command: str) -> None:
     file = config_file(public, sample())
     file.chmod(0o600)
     option = [] if command == "check" else ["-c"]
@@ -313,9 +313,7 @@ def test_a_file_that_may_not_be_read(as_nobody: list[str | Path], public: Path, 
     assert f"{file}: cannot be read: Permission denied" in line
 
 
-def test_a_key_of_root_is_for_the_service_with_its_capability_and_check_tells_without(
-    as_nobody: list[str | Path], public: Path
-) -> None:
+def test_check_reports_a_key_that_only_root_can_read(as_nobody: list[str | Path], public: Path) -> None:
     certificate = issue(public, "server")
     certificate.key.chmod(0o600)
     web = public / "web.yml"
@@ -334,7 +332,7 @@ def test_a_key_of_root_is_for_the_service_with_its_capability_and_check_tells_wi
     assert run("check", file, program=like_the_service, environment=SYSTEM_PATH).returncode == 0
 
 
-def test_a_default_file_that_may_not_be_seen(as_nobody: list[str | Path], public: Path) -> None:
+def test_a_default_file_in_an_inaccessible_directory(as_nobody: list[str | Path], public: Path) -> None:
     with default_file(public, sample(), closed=True) as inside:
         result = run("check", program=[*inside, *as_nobody], environment=SYSTEM_PATH)
         assert (result.returncode, result.stdout) == (2, "")
@@ -342,7 +340,7 @@ def test_a_default_file_that_may_not_be_seen(as_nobody: list[str | Path], public
         assert "/etc/genv/monitor.yaml: cannot be read: Permission denied" in line
 
 
-def test_a_directory_in_path_that_may_not_be_entered(as_nobody: list[str | Path], public: Path) -> None:
+def test_an_inaccessible_directory_in_path(as_nobody: list[str | Path], public: Path) -> None:
     closed = public / "bin"
     closed.mkdir(mode=0o700)
     path = {"PATH": f"{closed}:/usr/bin:/bin", "GENV_TMPDIR": str(public)}
@@ -351,7 +349,7 @@ def test_a_directory_in_path_that_may_not_be_entered(as_nobody: list[str | Path]
 
 
 @pytest.mark.parametrize("kind", ["unwritable", "foreign", "file", "full"])
-def test_where_nothing_can_be_published_it_runs_on(as_nobody: list[str | Path], public: Path, kind: str) -> None:
+def test_it_runs_although_publishing_fails(as_nobody: list[str | Path], public: Path, kind: str) -> None:
     directory = public / "x"
     if kind == "foreign":
         directory.mkdir(mode=0o777)
@@ -396,7 +394,7 @@ def test_publish_prints_the_directory(published: Path) -> None:
     assert document["scrape_configs"][0]["static_configs"] == [{"targets": ["192.0.2.7:9000"]}]
 
 
-def test_publish_that_fails_says_so(tmp_path: Path) -> None:
+def test_a_failed_publish_reports_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run("publish", "--config-dir", tmp_path / "file")
     assert (result.returncode, result.stdout) == (1, "")
@@ -406,7 +404,7 @@ def test_publish_that_fails_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [b"\xff", "ü".encode(), b"a b", b"$HOME", b"a\nb"])
 @pytest.mark.parametrize("command", ["publish", "run"])
-def test_any_directory_name_is_taken_or_refused(tmp_path: Path, command: str, name: bytes) -> None:
+def test_any_directory_name_is_accepted_or_refused(tmp_path: Path, command: str, name: bytes) -> None:
     directory = os.fsdecode(bytes(tmp_path) + b"/" + name)
     if command == "publish":
         assert run("publish", "--config-dir", directory, errors="replace").returncode in (0, 1)
@@ -432,7 +430,7 @@ def test_any_directory_name_is_taken_or_refused(tmp_path: Path, command: str, na
         ([], "", {"GENV_TMPDIR": "somewhere"}, "somewhere/metrics"),
     ],
 )
-def test_where_it_publishes(
+def test_the_directory_for_publishing(
     tmp_path: Path, options: list[str], text: str, environment: dict[str, str], expected: str
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -445,7 +443,7 @@ def test_where_it_publishes(
     assert (tmp_path / result.stdout.rstrip("\n")).samefile(tmp_path / expected)
 
 
-def test_run_publishes_the_port_that_it_serves(published: Path) -> None:
+def test_run_publishes_its_port(published: Path) -> None:
     with Monitor(["--demo", "--config-dir", published]) as monitor:
         document = yaml.safe_load((published / "prometheus" / "prometheus.yml").read_text())
         assert document["scrape_configs"][0]["static_configs"] == [{"targets": [f"localhost:{monitor.port}"]}]
@@ -466,7 +464,7 @@ def test_publishing_can_be_switched_off(tmp_path: Path, published: Path, state_d
         assert list(state_directory.iterdir()) == []
 
 
-def test_a_simulated_machine_is_published_only_where_somebody_says(tmp_path: Path, state_directory: Path) -> None:
+def test_the_demo_publishes_only_into_a_given_directory(tmp_path: Path, state_directory: Path) -> None:
     assert run("publish", "-p", "9000").returncode == 0
     real = (state_directory / "metrics/prometheus/prometheus.yml").read_text()
     file = config_file(tmp_path, "")
@@ -483,7 +481,7 @@ def test_a_simulated_machine_is_published_only_where_somebody_says(tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["publish", "run"])
-def test_what_is_published_first_keeps_no_user_out_of_genv(tmp_path: Path, command: str) -> None:
+def test_publishing_first_creates_a_state_directory_for_all_users(tmp_path: Path, command: str) -> None:
     state = tmp_path / "fresh"
     environment = {"GENV_TMPDIR": str(state)}
     if command == "run":
@@ -496,7 +494,7 @@ def test_what_is_published_first_keeps_no_user_out_of_genv(tmp_path: Path, comma
 
 
 @pytest.mark.parametrize("state", ["fresh", "./fresh", "link/fresh", "{0}/link/fresh", "{0}/real/../real/fresh"])
-def test_genvs_directory_is_for_everybody_however_it_is_named(tmp_path: Path, state: str) -> None:
+def test_genvs_state_directory_is_writable_for_everybody(tmp_path: Path, state: str) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     result = run("publish", environment={"GENV_TMPDIR": state.format(tmp_path)}, cwd=tmp_path)
@@ -517,12 +515,12 @@ def test_run_is_the_default(published: Path) -> None:
 
 
 @pytest.mark.parametrize(("option", "devices"), [(["--demo"], 8), (["--demo", "0"], 0), (["--demo=20"], 20)])
-def test_a_simulated_machine_has_so_many_devices(option: list[str], devices: int) -> None:
+def test_the_number_of_simulated_gpus(option: list[str], devices: int) -> None:
     metrics = parse(run("once", *option).stdout)
     assert len(named(metrics, "genv_device_up")) == devices
 
 
-def test_a_simulated_machine_says_so_and_is_never_chosen_silently() -> None:
+def test_the_demo_is_marked_as_simulated() -> None:
     def mode(result: subprocess.CompletedProcess[str]) -> str:
         ((_, labels),) = named(parse(result.stdout), "genv_monitor_build_info")
         return dict(labels)["mode"]
@@ -533,7 +531,7 @@ def test_a_simulated_machine_says_so_and_is_never_chosen_silently() -> None:
     assert "simulated," not in live.stderr
 
 
-def test_a_port_that_is_taken(taken_port: int, published: Path) -> None:
+def test_a_taken_port(taken_port: int, published: Path) -> None:
     result = run("-p", str(taken_port), "--config-dir", published, "--demo", "--log-level", "error")
     assert result.returncode == 1
     (line,) = lines(result)
@@ -546,7 +544,7 @@ def test_a_port_that_is_taken(taken_port: int, published: Path) -> None:
     "address",
     ["192.0.2.1", "2001:db8::1", "no-such-host.invalid", "a..b", "...", "a" * 64, "1.2.3.4.5", "%", "127.0.0.1:80"],
 )
-def test_an_address_that_is_none_of_this_machine(address: str, published: Path) -> None:
+def test_an_address_of_another_machine(address: str, published: Path) -> None:
     result = run("-a", address, "-p", "0", "--config-dir", published, "--demo", "--log-level", "error")
     assert result.returncode == 1
     (line,) = lines(result)
@@ -557,7 +555,7 @@ def test_an_address_that_is_none_of_this_machine(address: str, published: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("interval", ["0.1", "1h"])
-def test_it_stops_when_asked_to(published: Path, number: int, interval: str) -> None:
+def test_it_stops_on_a_signal(published: Path, number: int, interval: str) -> None:
     with Monitor(["--demo", "-i", interval, "--config-dir", published]) as monitor:
         started = time.monotonic()
         assert monitor.stop(number) == 0
@@ -577,7 +575,7 @@ def test_it_stops_while_the_driver_hangs(scenario: Scenario, nvml_library: Path,
 
 @contextmanager
 def started_until(module: str, *arguments: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Start the program and go on at the moment at which it has imported a module."""
+    """Start the program, and return when it has imported a module."""
     process = subprocess.Popen(
         # What a shell starts in the background ignores SIGINT, and so does all that it starts.
         ["env", "--default-signal=INT", PROGRAM, *arguments],
@@ -601,7 +599,7 @@ def started_until(module: str, *arguments: str | Path, **environment: str) -> It
 
 @pytest.mark.parametrize("module", ["genvd.model.snapshot", "genvd.service.daemon"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_when_asked_to_while_it_starts(published: Path, number: int, module: str) -> None:
+def test_it_stops_on_a_signal_during_the_start(published: Path, number: int, module: str) -> None:
     with started_until(module, "--demo", "-p", "0", "--config-dir", published) as process:
         process.send_signal(number)
         _, rest = process.communicate(timeout=10)
@@ -628,7 +626,7 @@ def without_driver() -> None:
     need(False, "needs a machine without the NVIDIA driver", optional=True)
 
 
-def test_without_a_driver_it_says_so_once_and_waits_for_it(published: Path) -> None:
+def test_a_missing_driver_is_logged_once_and_waited_for(published: Path) -> None:
     without_driver()
     with Monitor(["-i", "0.1", "--config-dir", published]) as monitor:
         metrics = monitor.next_metrics(10)
@@ -640,7 +638,7 @@ def test_without_a_driver_it_says_so_once_and_waits_for_it(published: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "link", "fifo", "garbage", "empty", "directory"])
-def test_whatever_the_state_directory_is_it_runs_on(tmp_path: Path, published: Path, kind: str) -> None:
+def test_it_runs_with_any_kind_of_state_directory(tmp_path: Path, published: Path, kind: str) -> None:
     state = tmp_path / "state"
     if kind not in ("missing", "file"):
         state.mkdir()
@@ -666,7 +664,7 @@ def test_whatever_the_state_directory_is_it_runs_on(tmp_path: Path, published: P
 
 
 @pytest.mark.parametrize("options", [[], ["--demo", "3"]], ids=str)
-def test_once_prints_metrics_fit_for_a_textfile_collector(options: list[str]) -> None:
+def test_once_prints_metrics_for_a_textfile_collector(options: list[str]) -> None:
     result = run("once", *options)
     assert result.returncode == 0
     metrics = parse(result.stdout)
@@ -687,7 +685,7 @@ def test_once_publishes_nothing(state_directory: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["once", "check", "publish"])
-def test_a_full_disk_behind_the_output_is_a_failure(published: Path, command: str) -> None:
+def test_output_to_a_full_disk_is_a_failure(published: Path, command: str) -> None:
     options = {"once": ["--demo", "100"], "check": [], "publish": ["--config-dir", str(published)]}[command]
     with open("/dev/full", "wb") as full:
         result = run(command, *options, stdout=full)
@@ -696,7 +694,7 @@ def test_a_full_disk_behind_the_output_is_a_failure(published: Path, command: st
 
 
 @pytest.mark.parametrize("command", ["once", "check", "publish"])
-def test_an_output_that_nobody_reads_is_a_failure(published: Path, command: str) -> None:
+def test_output_to_a_closed_pipe_is_a_failure(published: Path, command: str) -> None:
     options = {"once": ["--demo", "100"], "check": [], "publish": ["--config-dir", str(published)]}[command]
     reading, writing = os.pipe()
     os.close(reading)
@@ -713,7 +711,7 @@ CLOSED = {"stdin": "0<&-", "stdout": "1>&-", "stderr": "2>&-", "all": "0<&- 1>&-
 
 @pytest.mark.parametrize("what", ["stdin", "stdout"])
 @pytest.mark.parametrize("command", ["once", "check", "publish"])
-def test_closed_streams_are_no_defect(published: Path, command: str, what: str) -> None:
+def test_closed_streams_cause_no_traceback(published: Path, command: str, what: str) -> None:
     options = {"once": ["--demo"], "check": [], "publish": ["--config-dir", str(published)]}[command]
     result = run(command, *options, program=["sh", "-c", f'exec "$@" {CLOSED[what]}', "sh", PROGRAM])
     if what == "stdin" or command != "publish":  # which has done its work
@@ -744,7 +742,7 @@ def test_it_serves_with_closed_streams(published: Path, what: str) -> None:
         monitor.process.wait()
 
 
-def test_the_log_carries_priorities_for_the_journal(tmp_path: Path) -> None:
+def test_the_log_has_priorities_for_the_journal(tmp_path: Path) -> None:
     with (tmp_path / "journal").open("w") as journal:
         status = os.fstat(journal.fileno())
         stream = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
@@ -757,6 +755,6 @@ def test_the_log_carries_priorities_for_the_journal(tmp_path: Path) -> None:
     assert wrong.startswith(f"<3>{tmp_path}/none: ")
 
 
-def test_the_log_level_decides_what_is_logged(published: Path) -> None:
+def test_the_log_level(published: Path) -> None:
     assert run("publish", "--config-dir", published, "--log-level", "error").stderr == ""
     assert run("once", "--demo", "--log-level", "error").stderr == ""

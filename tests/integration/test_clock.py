@@ -1,4 +1,4 @@
-"""Clocks that are set, and time that passes while the service does not run."""
+"""Clocks that are set, and time that passes while the service is stopped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_now(moment: float, ahead: float = 0.0) -> bool:
     return abs(moment - ahead - time.time()) < 60
 
 
-def test_the_clocks_are_really_others(clock: Clock) -> None:
+def test_the_simulated_clocks_differ(clock: Clock) -> None:
     script = "import time; print(time.time(), time.monotonic())"
 
     def clocks() -> tuple[float, float]:
@@ -80,7 +80,7 @@ def test_the_wall_clock_is_set(monitor: Monitor, clock: Clock) -> None:
 
 
 def test_the_machine_was_suspended_for_an_hour(monitor: Monitor, clock: Clock, manager: Manager) -> None:
-    """Nothing runs meanwhile, and the monotonic clock stands still; the wall clock is an hour further afterwards."""
+    """Nothing runs and the monotonic clock stops; afterwards the wall clock is an hour later."""
     before = go_on_at_their_pace(monitor)
     monitor.process.send_signal(signal.SIGSTOP)
     clock.set(wall=HOUR)
@@ -90,7 +90,7 @@ def test_the_machine_was_suspended_for_an_hour(monitor: Monitor, clock: Clock, m
     assert after[SKIPPED] - before[SKIPPED] < HOUR / INTERVAL / 2, "what nobody could have made was not left out"
 
 
-def test_it_was_frozen_for_many_intervals(monitor: Monitor, manager: Manager) -> None:
+def test_the_process_was_frozen_for_many_intervals(monitor: Monitor, manager: Manager) -> None:
     before = go_on_at_their_pace(monitor)
     monitor.process.send_signal(signal.SIGSTOP)
     wait_for(lambda: time.monotonic() - manager.said("WATCHDOG=1")[-1] > 10 * INTERVAL, "ten intervals are over")
@@ -106,7 +106,7 @@ def test_it_was_frozen_for_many_intervals(monitor: Monitor, manager: Manager) ->
 
 
 def test_the_virtual_machine_was_paused_for_an_hour(monitor: Monitor, clock: Clock) -> None:
-    """All clocks are an hour further at once."""
+    """All clocks jump forward by an hour."""
     before = go_on_at_their_pace(monitor)
     clock.set(wall=HOUR, monotonic=HOUR)
     after = go_on_at_their_pace(monitor)

@@ -1,4 +1,4 @@
-"""Where it listens: both loopback addresses, and what is published where one of them is somebody else's."""
+"""Listening on both loopback addresses, and the published target if another program uses one of them."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def complaints(monitor: Monitor) -> list[str]:
 
 
 def holder(address: str, port: int) -> socket.socket:
-    """Somebody else who listens there."""
+    """Another program that listens there."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.create_server((address, port), family=family)
 
 
 def answers(monitor: Monitor) -> list[str]:
-    """Return the loopback addresses at which it answers."""
+    """Return the loopback addresses that answer."""
     found = []
     for address in BOTH:
         monitor.host = address
@@ -79,7 +79,7 @@ def answers(monitor: Monitor) -> list[str]:
 
 
 def with_hosts(content: str, directory: Path) -> list[str | Path]:
-    """Return the command for a program that sees other contents in /etc/hosts."""
+    """Return the command for a program with another /etc/hosts."""
     need_root("changes /etc/hosts for one process")
     unshare = need_command("unshare", "util-linux")
     need(subprocess.run([unshare, "--mount", "true"], check=False).returncode == 0, "needs mounts of its own")
@@ -110,7 +110,7 @@ def test_both_loopback_addresses_are_served_by_one_port(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("held", "served", "named"), [("::1", "127.0.0.1", "127.0.0.1"), ("127.0.0.1", "::1", "[::1]")]
 )
-def test_where_one_is_held_the_other_is_published(
+def test_if_one_address_is_held_the_other_is_published(
     manager: Manager, file: Path, held: str, served: str, named: str
 ) -> None:
     port = free_port()
@@ -137,7 +137,7 @@ def test_where_one_is_held_the_other_is_published(
         assert answers(monitor) == list(BOTH)
 
 
-def test_where_both_are_held_it_does_not_start(tmp_path: Path) -> None:
+def test_it_does_not_start_if_both_addresses_are_held(tmp_path: Path) -> None:
     port = free_port()
     with closing(holder("127.0.0.1", port)), closing(holder("::1", port)):
         command: list[str | Path] = [PROGRAM, "--demo", "--config-dir", tmp_path, "--port", str(port)]
@@ -165,7 +165,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize(("hosts", "address", "named"), HOSTS)
-def test_the_name_is_published_only_where_all_that_it_leads_to_is_served(
+def test_localhost_is_published_only_if_all_its_addresses_are_served(
     tmp_path: Path, hosts: str, address: str, named: str
 ) -> None:
     arguments = ("--demo", "--address", address, "--config-dir", tmp_path / "published")
@@ -194,7 +194,7 @@ def test_without_ipv6_one_address_is_enough(tmp_path: Path) -> None:
     assert target(tmp_path) == "localhost:8000"
 
 
-def test_a_reload_to_where_it_cannot_listen_fails_with_the_reason(manager: Manager, file: Path) -> None:
+def test_a_reload_fails_if_it_cannot_listen(manager: Manager, file: Path) -> None:
     port, taken = free_port(), free_port()
     configure(file, port, address="127.0.0.1")
     with service(manager, file, "--demo") as monitor, closing(holder("127.0.0.1", taken)):
@@ -218,7 +218,7 @@ def test_a_reload_to_where_it_cannot_listen_fails_with_the_reason(manager: Manag
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_ipv6_that_comes_later_is_served_too_or_the_name_is_not_published_any_more(tmp_path: Path, held: bool) -> None:
+def test_ipv6_that_becomes_available_later(tmp_path: Path, held: bool) -> None:
     need_root("makes a network without IPv6")
     ip, sysctl = need_command("ip", "iproute2"), "/proc/sys/net/ipv6/conf"
     script = f'"{ip}" link set lo up; for all in all lo; do echo 1 >{sysctl}/$all/disable_ipv6; done; exec "$@"'
@@ -273,7 +273,7 @@ time.sleep(60)
 """
 
 
-def test_a_reload_that_changes_the_addresses_keeps_those_that_stay(manager: Manager, file: Path) -> None:
+def test_a_reload_keeps_the_addresses_that_do_not_change(manager: Manager, file: Path) -> None:
     port = free_port()
     configure(file, port, address="localhost")
     with service(manager, file, "--demo") as monitor, scraped(monitor) as failures:
@@ -303,7 +303,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def test_two_sockets_that_are_passed_are_served_and_published(manager: Manager, file: Path) -> None:
+def test_two_inherited_sockets_are_served_and_published(manager: Manager, file: Path) -> None:
     file.write_text("collect: {interval: 200ms}\n")
     port = free_port()
     with closing(holder("127.0.0.1", port)) as first, closing(holder("::1", port)) as second:
@@ -320,7 +320,7 @@ def test_two_sockets_that_are_passed_are_served_and_published(manager: Manager, 
             monitor.stop()
 
 
-def test_the_certificate_of_localhost_still_counts_where_an_address_is_published(
+def test_the_certificate_for_localhost_is_valid_for_a_published_address(
     manager: Manager,
     file: Path,
     made: dict[str, Certificate],  # noqa: F811
@@ -351,7 +351,7 @@ sys.exit(main())
 """
 
 
-def test_a_reload_that_fails_half_way_does_not_end_the_service(manager: Manager, file: Path) -> None:
+def test_a_partly_failed_reload_does_not_end_the_service(manager: Manager, file: Path) -> None:
     port = free_port()
     configure(file, port, address="localhost")
     monitor = service(manager, file, "--demo")

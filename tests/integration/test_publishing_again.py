@@ -1,4 +1,4 @@
-"""What cannot be published is published as soon as it can be, without anybody's help."""
+"""Publishing is retried until it works, and changed files are restored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.waiting import wait_for
 SUCCESS = series("genv_monitor_publish_success")
 
 
-def test_what_failed_is_tried_again_and_told_once(tmp_path: Path) -> None:
+def test_a_failure_is_retried_and_logged_once(tmp_path: Path) -> None:
     in_the_way = tmp_path / "published"
     in_the_way.touch()
     with Monitor(["--demo", "-i", "0.1", "--config-dir", in_the_way]) as monitor:
@@ -24,7 +24,7 @@ def test_what_failed_is_tried_again_and_told_once(tmp_path: Path) -> None:
         assert monitor.stop() == 0
 
 
-def test_it_stops_at_once_while_it_waits_to_try_again(tmp_path: Path) -> None:
+def test_it_stops_at_once_before_a_retry(tmp_path: Path) -> None:
     in_the_way = tmp_path / "published"
     in_the_way.touch()
     with Monitor(["--demo", "--config-dir", in_the_way]) as monitor:
@@ -32,15 +32,15 @@ def test_it_stops_at_once_while_it_waits_to_try_again(tmp_path: Path) -> None:
         assert monitor.stop() == 0
 
 
-def test_where_nothing_is_to_be_published_there_is_no_such_series(tmp_path: Path) -> None:
+def test_without_publishing_the_metric_is_absent(tmp_path: Path) -> None:
     file = tmp_path / "monitor.yaml"
     file.write_text("publish: {enabled: false}\n")
     with Monitor(["--demo", "-c", file]) as monitor:
         assert SUCCESS not in monitor.metrics()
 
 
-def test_what_somebody_else_changes_is_seen_and_told_once(tmp_path: Path) -> None:
-    """As 'genv monitor' in a terminal of root does, which publishes through the package's link."""
+def test_a_changed_file_is_detected_and_logged_once(tmp_path: Path) -> None:
+    """Like 'genv monitor' in a terminal of root, which publishes through the link of the package."""
     directory = tmp_path / "published"
     with Monitor(["--demo", "-i", "0.1", "--config-dir", directory]) as monitor:
         assert monitor.next_metrics(3)[SUCCESS] == 1
@@ -60,7 +60,7 @@ def test_what_somebody_else_changes_is_seen_and_told_once(tmp_path: Path) -> Non
         assert monitor.stop() == 0
 
 
-def test_a_reload_publishes_at_once_what_somebody_else_changed(tmp_path: Path) -> None:
+def test_a_reload_restores_changed_files_at_once(tmp_path: Path) -> None:
     directory = tmp_path / "published"
     with Monitor(["--demo", "-i", "0.1", "--config-dir", directory]) as monitor:
         file = directory / "grafana" / "grafana.ini"

@@ -1,4 +1,4 @@
-"""Whoever uses genv never notices that our ``genv`` command is there; only ``genv monitor`` is ours."""
+"""Users of genv do not notice the ``genv`` command of this package, except ``genv monitor``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sys.exit(7)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """The result of a command."""
 
     status: int
     output: str
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Terminal:
-    """Where commands are given."""
+    """Runs commands."""
 
     environment: dict[str, str]
 
@@ -78,7 +78,7 @@ def genv_alone(public_directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ours_last(public_directory: Path, wheel: Path) -> Path:
-    """Both in one place, ours installed after genv."""
+    """Both in one environment, this package installed after genv."""
     directory = virtual_environment(public_directory / "ours-last")
     pip_install(directory, *REQUIREMENTS)
     pip_install(directory, wheel)
@@ -87,7 +87,7 @@ def ours_last(public_directory: Path, wheel: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def genv_last(public_directory: Path, wheel: Path) -> Path:
-    """Both in one place, genv installed after ours."""
+    """Both in one environment, genv installed after this package."""
     directory = virtual_environment(public_directory / "genv-last")
     pip_install(directory, wheel)
     pip_install(directory, *REQUIREMENTS)
@@ -101,7 +101,7 @@ def ours_only(public_directory: Path, wheel: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ours_again(public_directory: Path, wheel: Path) -> Path:
-    """A second copy of ours, in another place."""
+    """A second copy of this package in another directory."""
     return _ours(public_directory / "ours-again", wheel)
 
 
@@ -113,7 +113,7 @@ def _ours(directory: Path, wheel: Path) -> Path:
 
 @pytest.fixture
 def terminal(tmp_path: Path, nvml_library: Path, scenario: Scenario) -> Terminal:
-    """A terminal on a machine with two devices on which somebody has an environment."""
+    """A terminal on a machine with two GPUs and one environment."""
     scenario.gpus = [Gpu("GPU-0"), Gpu("GPU-1", temperature=50)]
     scenario.write()
     state = tmp_path / "state"
@@ -140,12 +140,12 @@ def terminal(tmp_path: Path, nvml_library: Path, scenario: Scenario) -> Terminal
 
 @pytest.fixture
 def real_genv(tmp_path: Path) -> Path:
-    """A directory with a genv command that tells what it was given."""
+    """A directory with a genv command that prints its arguments."""
     return command_in(tmp_path / "real", REAL_GENV)
 
 
 def command_in(directory: Path, content: str) -> Path:
-    """Write a genv command into a new directory, and return the directory."""
+    """Write a genv command into a new directory; return the directory."""
     directory.mkdir(parents=True)
     (directory / "genv").write_text(content)
     (directory / "genv").chmod(0o755)
@@ -184,7 +184,9 @@ SUBCOMMANDS = [
 
 
 @pytest.mark.parametrize("arguments", SUBCOMMANDS, ids=" ".join)
-def test_genv_is_as_it_was(terminal: Terminal, genv_alone: Path, ours_last: Path, arguments: list[str]) -> None:
+def test_genv_behaves_as_without_this_package(
+    terminal: Terminal, genv_alone: Path, ours_last: Path, arguments: list[str]
+) -> None:
     state = Path(terminal.environment["GENV_TMPDIR"])
     arguments = [str(os.getpid()) if argument == THIS_PROCESS else argument for argument in arguments]
     before = {path.name: path.read_text() for path in state.iterdir()}
@@ -198,12 +200,12 @@ def test_genv_is_as_it_was(terminal: Terminal, genv_alone: Path, ours_last: Path
 
 
 def _without_times(content: str) -> str:
-    """Return the content of a state file without the lines that tell when it was written."""
+    """Return the content of a state file without its timestamps."""
     return "\n".join(line for line in content.splitlines() if '"creation"' not in line and '"time"' not in line)
 
 
 def test_the_subcommands_that_are_compared_work(terminal: Terminal, genv_alone: Path) -> None:
-    """Else the comparison would be one of two failures."""
+    """Otherwise two failures would be compared."""
     assert terminal.run([genv_alone], "genv", "version").output == "1.4.3\n"
     assert "4711" in terminal.run([genv_alone], "genv", "devices").output
     assert "somebody" in terminal.run([genv_alone], "genv", "envs").output
@@ -211,7 +213,7 @@ def test_the_subcommands_that_are_compared_work(terminal: Terminal, genv_alone: 
     assert terminal.run([genv_alone], "genv", "no-such-subcommand").status == 2
 
 
-def test_ours_installed_last_brings_our_monitor(terminal: Terminal, ours_last: Path) -> None:
+def test_this_package_installed_last_provides_genv_monitor(terminal: Terminal, ours_last: Path) -> None:
     usage = terminal.run([ours_last], "genv", "monitor", "--help")
     assert (usage.status, usage.errors) == (0, "")
     assert "usage: genv monitor" in usage.output
@@ -224,7 +226,7 @@ def test_ours_installed_last_brings_our_monitor(terminal: Terminal, ours_last: P
     assert "genv_environments_total 1.0" in once.output.splitlines()
 
 
-def test_genv_installed_last_keeps_its_monitor(terminal: Terminal, genv_alone: Path, genv_last: Path) -> None:
+def test_genv_installed_last_keeps_its_own_monitor(terminal: Terminal, genv_alone: Path, genv_last: Path) -> None:
     for arguments in (["monitor", "--help"], ["version"], ["devices"], ["envs"], ["no-such-subcommand"]):
         assert terminal.run([genv_last], "genv", *arguments) == terminal.run([genv_alone], "genv", *arguments)
     usage = terminal.run([genv_last], "genv-monitor", "--help")
@@ -259,8 +261,8 @@ def test_arguments_input_output_and_status_reach_genv(
     assert (outcome.status, outcome.errors) == (7, "to stderr\n")
 
 
-def test_genv_takes_the_place_of_ours(terminal: Terminal, ours_only: Path, real_genv: Path) -> None:
-    """Its process is the same, so signals reach it and its parent is who called."""
+def test_genv_replaces_the_process_of_the_wrapper(terminal: Terminal, ours_only: Path, real_genv: Path) -> None:
+    """The process stays the same, so signals reach genv and its parent is the caller."""
     with subprocess.Popen(
         [ours_only / "genv", "devices"],
         env=terminal.with_path(ours_only, real_genv),
@@ -273,7 +275,7 @@ def test_genv_takes_the_place_of_ours(terminal: Terminal, ours_only: Path, real_
     assert json.loads(output)["pid"] == process.pid
 
 
-def test_a_command_that_is_no_program_is_passed_over(
+def test_a_command_that_is_not_executable_is_skipped(
     terminal: Terminal, ours_only: Path, real_genv: Path, tmp_path: Path
 ) -> None:
     not_executable = command_in(tmp_path / "not-executable", "#!/bin/sh\nexit 3\n")
@@ -284,16 +286,16 @@ def test_a_command_that_is_no_program_is_passed_over(
     assert terminal.run(path, "genv", "devices").status == 7
 
 
-def test_the_monitor_is_ours_where_genv_is_elsewhere(terminal: Terminal, ours_last: Path, real_genv: Path) -> None:
+def test_genv_monitor_with_genv_in_another_directory(terminal: Terminal, ours_last: Path, real_genv: Path) -> None:
     assert "usage: genv monitor" in terminal.run([ours_last, real_genv], "genv", "monitor", "--help").output
 
 
-def test_without_genv_there_is_one_clear_line(terminal: Terminal, ours_only: Path) -> None:
+def test_without_genv_one_line_explains_it(terminal: Terminal, ours_only: Path) -> None:
     refused(terminal.run([ours_only], "genv", "devices"))
     refused(terminal.run([ours_only], "genv"))
 
 
-def test_two_copies_of_ours_do_not_call_each_other(
+def test_two_copies_of_the_wrapper_do_not_call_each_other(
     terminal: Terminal, ours_only: Path, ours_again: Path, tmp_path: Path
 ) -> None:
     refused(terminal.run([ours_only, ours_again], "genv", "devices"))
@@ -305,7 +307,7 @@ def test_two_copies_of_ours_do_not_call_each_other(
     refused(terminal.run([linked, ours_only], "genv", "devices"))
 
 
-def test_two_copies_of_ours_find_genv_behind_them(
+def test_two_copies_of_the_wrapper_find_genv(
     terminal: Terminal, ours_only: Path, ours_again: Path, real_genv: Path
 ) -> None:
     assert terminal.run([ours_only, ours_again, real_genv], "genv", "devices").status == 7
@@ -363,14 +365,14 @@ def test_an_environment_from_activation_to_deactivation(shell: Shell, terminal: 
 # --- Known defects --------------------------------------------------------------------------------------------
 
 
-def test_a_wrapper_around_ours_is_not_taken_for_genv(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
-    """As the shims of pyenv are, and the scripts that people write themselves."""
+def test_a_shim_for_the_wrapper_is_not_used_as_genv(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
+    """Such as the shims of pyenv, and scripts of users."""
     wrapper = command_in(tmp_path / "shims", f'#!/bin/sh\nPATH="{ours_only}:$PATH" exec "{ours_only}/genv" "$@"\n')
 
     refused(terminal.run([wrapper], "genv", "devices", deadline=4))
 
 
-def test_genv_may_live_in_a_directory_with_our_name(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
+def test_genv_in_a_directory_named_genvd(terminal: Terminal, ours_only: Path, tmp_path: Path) -> None:
     python = tmp_path / "genvd" / "python3"
     python.parent.mkdir()
     python.symlink_to("/usr/bin/python3")
@@ -380,7 +382,7 @@ def test_genv_may_live_in_a_directory_with_our_name(terminal: Terminal, ours_onl
 
 
 @pytest.mark.parametrize("content", ["#!/nonexistent/python\n", "\x7fno program at all\n"])
-def test_a_genv_that_cannot_be_run_is_one_clear_line(
+def test_a_genv_that_cannot_run_is_reported_in_one_line(
     terminal: Terminal, ours_only: Path, tmp_path: Path, content: str
 ) -> None:
     broken = command_in(tmp_path / "broken", content)
@@ -390,7 +392,7 @@ def test_a_genv_that_cannot_be_run_is_one_clear_line(
     assert str(broken / "genv") in outcome.errors
 
 
-def test_what_is_installed_has_the_documents(wheel: Path) -> None:
+def test_the_wheel_contains_the_documents(wheel: Path) -> None:
     with ZipFile(wheel) as installed:
         documents = {name for name in installed.namelist() if name.startswith("genvd/web/docs/")}
         runbook = installed.read("genvd/web/docs/runbook.html").decode()

@@ -1,4 +1,4 @@
-"""What each key of the configuration changes in a service that runs, once it is reloaded."""
+"""The effect of each configuration key on a running service after a reload."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def service(public_directory: Path, nvml_library: Path, tmp_path_factory: pytest
 
 
 def machine(path: Path, pid: int) -> Scenario:
-    """Return a scenario in which each group of metrics has something to tell."""
+    """Return a scenario with values for each group of metrics."""
     told = {"power": 1, "clock_sm": 1, "event_types": 8, "ecc_corrected_volatile": 0, "remapped_rows": (0, 0, 0, 0)}
     links = {"nvlinks": {0: NvLink(errors={0: 0})}, "pcie_receive": 1000, "pcie_transmit": 2000}
     scenario = Scenario(path)
@@ -123,7 +123,7 @@ Look = Callable[[Service], object]
 
 
 def shows(group: str) -> Look:
-    """Return what tells whether metrics of a group are there."""
+    """Return a function that checks whether the metrics of a group are present."""
     names = {metric.name for metric in GROUPS[group]}
     return lambda service: any(name in names for name, _ in service.monitor.metrics())
 
@@ -226,7 +226,7 @@ NOT_SEEN = {"ledger_hourly_retention": HOURLY, "ledger_retention": HOURLY}
 """Keys that change nothing that could be waited for, with the reason."""
 
 
-def test_there_is_something_to_see_of_every_key() -> None:
+def test_every_key_has_an_example() -> None:
     assert {setting.field for setting in settings()} == {*SEEN, *NOT_SEEN}
     assert not set(SEEN) & set(NOT_SEEN)
 

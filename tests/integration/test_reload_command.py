@@ -1,4 +1,4 @@
-"""``genv-monitor reload``: it checks what the running monitor would read, and fails with the reason."""
+"""``genv-monitor reload``: it checks the configuration of the running monitor, and fails with the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reload(pid: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_it_fails_with_the_reason_and_else_it_is_applied(manager: Manager, tmp_path: Path) -> None:
+def test_a_reload_is_applied_or_fails_with_the_reason(manager: Manager, tmp_path: Path) -> None:
     file, web = tmp_path / "monitor.yaml", tmp_path / "web.yml"
     configure(file, 0)
     with service(manager, file, "--demo") as monitor:
@@ -46,7 +46,7 @@ def test_it_fails_with_the_reason_and_else_it_is_applied(manager: Manager, tmp_p
         assert "Traceback" not in monitor.log
 
 
-def test_what_is_no_monitor_gets_no_signal() -> None:
+def test_other_processes_get_no_signal() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:  # which a SIGHUP would end
         done = reload(other.pid)
         assert done.returncode == 1
@@ -73,5 +73,5 @@ def test_what_is_no_monitor_gets_no_signal() -> None:
         ("", "", ""),
     ],
 )
-def test_what_python_runs_is_found(command: str, program: str, arguments: str) -> None:
+def test_split_command(command: str, program: str, arguments: str) -> None:
     assert split_command(command.split()) == (program, arguments.split())

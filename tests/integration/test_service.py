@@ -1,4 +1,4 @@
-"""What a service manager sees: readiness, status, watchdog, reload, passed sockets.
+"""The interface to systemd: readiness, status, watchdog, reload, inherited sockets.
 
 systemd itself is in tests/system.
 """
@@ -45,7 +45,7 @@ def configure(file: Path, port: int, *, interval: str = "200ms", address: str = 
     file.write_text(f"listen: {{address: '{address}', port: {port}}}\ncollect: {{interval: {interval}}}\n{more}")
 
 
-def test_it_is_ready_when_the_first_collection_is_done_and_not_before(
+def test_it_is_ready_after_the_first_collection(
     manager: Manager, file: Path, scenario: Scenario, nvml_library: Path
 ) -> None:
     scenario.gpus = [Gpu("GPU-0")]
@@ -70,7 +70,7 @@ def test_it_is_ready_when_the_first_collection_is_done_and_not_before(
         assert manager.said("STOPPING=1")
 
 
-def test_the_watchdog_hears_of_the_timer_twice_in_its_time(manager: Manager, file: Path) -> None:
+def test_the_watchdog_is_notified_twice_per_timeout(manager: Manager, file: Path) -> None:
     configure(file, 0, interval="1h")
     with service(manager, file, "--demo", watchdog=0.5):
         wait_for(lambda: len(manager.said("WATCHDOG=1")) >= 10, "ten beats")
@@ -78,7 +78,7 @@ def test_the_watchdog_hears_of_the_timer_twice_in_its_time(manager: Manager, fil
     assert max(after - before for before, after in pairwise(beats)) < 0.5
 
 
-def test_a_stuck_outside_does_not_cost_the_watchdog(
+def test_a_hanging_driver_does_not_stop_the_watchdog_notifications(
     manager: Manager, file: Path, scenario: Scenario, nvml_library: Path
 ) -> None:
     scenario.gpus = [Gpu("GPU-0")]
@@ -94,7 +94,7 @@ def test_a_stuck_outside_does_not_cost_the_watchdog(
     assert max(after - before for before, after in pairwise(beats)) < 2
 
 
-def test_a_stopped_service_is_silent(manager: Manager, file: Path) -> None:
+def test_a_stopped_process_sends_no_notifications(manager: Manager, file: Path) -> None:
     configure(file, 0)
     with service(manager, file, "--demo", watchdog=0.4) as monitor:
         wait_for(lambda: manager.said("WATCHDOG=1"), "a beat")
@@ -105,7 +105,7 @@ def test_a_stopped_service_is_silent(manager: Manager, file: Path) -> None:
 
 @contextmanager
 def scraped(monitor: Monitor) -> Iterator[list[str]]:
-    """Scrape all the time, each time over a new connection to the port that is served; yields what went wrong."""
+    """Scrape all the time, with a new connection each time; yield the errors."""
     failures: list[str] = []
     done = threading.Event()
 
@@ -133,7 +133,7 @@ def reload(monitor: Monitor, manager: Manager) -> None:
     wait_for(lambda: len(manager.said("READY=1")) > before, "reloaded")
 
 
-def test_a_reload_applies_without_losing_a_scrape_or_the_metrics(manager: Manager, file: Path) -> None:
+def test_no_scrape_fails_during_a_reload(manager: Manager, file: Path) -> None:
     port = free_port()
     configure(file, port, interval="1h")
     with service(manager, file, "--demo") as monitor, scraped(monitor) as failures:
@@ -152,7 +152,7 @@ def test_a_reload_applies_without_losing_a_scrape_or_the_metrics(manager: Manage
     assert all(any(0 <= after - before < 5 for after in ready) for before in reloading)
 
 
-def test_a_reload_moves_it_to_another_port(manager: Manager, file: Path) -> None:
+def test_a_reload_changes_the_port(manager: Manager, file: Path) -> None:
     old, new = free_port(), free_port()
     configure(file, old)
     with service(manager, file, "--demo") as monitor:
@@ -167,7 +167,7 @@ def test_a_reload_moves_it_to_another_port(manager: Manager, file: Path) -> None
         assert f"localhost:{new}" in published or f"127.0.0.1:{new}" in published
 
 
-def test_a_move_leaves_nothing_open(manager: Manager, file: Path) -> None:
+def test_a_change_of_the_port_leaves_no_open_descriptors(manager: Manager, file: Path) -> None:
     ports = [free_port() for _ in range(4)]
     configure(file, ports[0], interval="1h")
     with service(manager, file, "--demo") as monitor:
@@ -185,7 +185,7 @@ def test_a_move_leaves_nothing_open(manager: Manager, file: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["collect: {intervall: 1s}", "\t", "listen: {address: 192.0.2.1}", None])
-def test_a_broken_file_changes_nothing(manager: Manager, file: Path, broken: str | None) -> None:
+def test_an_invalid_file_changes_nothing(manager: Manager, file: Path, broken: str | None) -> None:
     configure(file, 0)
     with service(manager, file, "--demo") as monitor, scraped(monitor) as failures:
         good = monitor.metrics()
@@ -220,7 +220,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def test_a_socket_that_is_passed_is_served_and_survives_a_restart(manager: Manager, file: Path) -> None:
+def test_an_inherited_socket_survives_a_restart(manager: Manager, file: Path) -> None:
     file.write_text("collect: {interval: 200ms}\n")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptor = listener.fileno()

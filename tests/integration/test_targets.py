@@ -1,4 +1,4 @@
-"""One published Prometheus that scrapes several machines: which ones, and how it gets in."""
+"""One published Prometheus that scrapes several machines, with TLS and passwords."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SERVER_NAME = "gpu.example.org"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a web configuration, and what Prometheus needs to get in."""
+    """A directory with a web configuration and the credentials for Prometheus."""
     directory = tmp_path_factory.mktemp("targets")
     ca = issue(directory, "ca")
     issue(directory, "server", sans=f"DNS:{SERVER_NAME}", ca=ca)
@@ -49,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machines(place: Path) -> Iterator[list[Monitor]]:
-    """Two machines that let nobody in without certificate and password, nor by another name than theirs."""
+    """Two machines that require a client certificate, a password and their own name."""
     config = place / "machine.yaml"
     config.write_text(yaml.safe_dump({"listen": {"web_config_file": str(place / "web.yml")}}))
     client = Certificate(place / "client.pem", place / "client.key")
@@ -61,7 +61,7 @@ def machines(place: Path) -> Iterator[list[Monitor]]:
 
 
 def publish(targets: list[str] | str, place: Path, directory: Path) -> Path:
-    """Publish what scrapes these and gets in; return the prometheus.yml."""
+    """Publish the configuration to scrape these targets; return the prometheus.yml."""
     files = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key", "password_file": "password"}
     scrape = {**{key: str(place / name) for key, name in files.items()}, "server_name": SERVER_NAME, "username": USER}
     config = directory / "monitor.yaml"
@@ -89,7 +89,7 @@ def test_machines_with_tls_certificates_and_passwords_are_scraped(
         assert len(running.query("genv_device_up")) == 2 * 2
 
 
-def test_a_file_of_targets_is_followed(place: Path, machines: list[Monitor], tmp_path: Path) -> None:
+def test_changes_of_a_target_file_are_followed(place: Path, machines: list[Monitor], tmp_path: Path) -> None:
     file, first, second = tmp_path / "machines of $HOME.json", *map(target, machines)
     write(file, [{"targets": [first]}])
     published = publish(str(file), place, tmp_path)
@@ -108,7 +108,7 @@ def write(file: Path, groups: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "0.0.0.0", "::1", "::"])
-def test_wherever_it_listens_its_target_and_its_url_lead_there(tmp_path: Path, address: str) -> None:
+def test_the_target_and_the_url_reach_each_listen_address(tmp_path: Path, address: str) -> None:
     need(":" not in address or Path("/proc/net/if_inet6").exists(), "needs IPv6", optional=True)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     with Monitor(("-a", address, "--demo", "3", "--config-dir", tmp_path), host=host) as monitor:
@@ -128,7 +128,7 @@ def test_wherever_it_listens_its_target_and_its_url_lead_there(tmp_path: Path, a
         assert "3 GPUs" in shown  # those of the service
 
 
-def test_a_reload_publishes_the_targets_of_now(tmp_path: Path) -> None:
+def test_a_reload_publishes_the_new_targets(tmp_path: Path) -> None:
     config, published = tmp_path / "monitor.yaml", tmp_path / "published/prometheus/prometheus.yml"
 
     def jobs() -> Any:

@@ -1,4 +1,4 @@
-"""Symptoms of docs/operations.md that no other test reproduces."""
+"""Symptoms in docs/operations.md that no other test reproduces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 NOBODY = 65534
 
 
-def test_without_its_capabilities_it_cannot_tell_the_environments_of_others(
+def test_without_capabilities_environments_of_other_users_are_unknown(
     nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_path: Path
 ) -> None:
     need_root("runs processes of several users")
@@ -41,7 +41,7 @@ def _is(monitor: Monitor, key: tuple[str, Labels], value: float) -> bool:
 
 @pytest.mark.parametrize("by", ["genv.state_directory", "GENV_TMPDIR"])
 @pytest.mark.parametrize("published", ["below it", "elsewhere"])
-def test_a_state_directory_that_is_not_there_is_told(tmp_path: Path, by: str, published: str) -> None:
+def test_a_missing_state_directory_is_logged(tmp_path: Path, by: str, published: str) -> None:
     state = tmp_path / "none"
     file = tmp_path / "monitor.yaml"
     in_file = by == "genv.state_directory"
