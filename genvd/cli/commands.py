@@ -116,7 +116,7 @@ def _reload(options: argparse.Namespace) -> int:
 
     The reload is sent even if the configuration is invalid. The monitor rejects it too, and its metrics show that.
     """
-    from genvd.service.running import NotRunningError, read_arguments, reload
+    from genvd.service.running_monitor import NotRunningError, read_arguments, reload
     from genvd.web.listen_check import find_listen_problem
     from genvd.web.security import load_web_config
 

@@ -1,1 +1,1 @@
-"""What every part may use: text, files, time, worker threads, the log of errors. Nothing here knows of GPUs."""
+"""Helpers for all packages: text, files, time, worker threads, the error log. Nothing here is specific to GPUs."""

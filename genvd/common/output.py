@@ -7,7 +7,7 @@ import sys
 
 
 class CommandError(Exception):
-    """A command could not run. The text is one line for the user: the thing, the reason, the way out."""
+    """A command could not run. The text is one line for the user: what failed, why, and what to do."""
 
 
 class OutputError(CommandError):

@@ -33,7 +33,7 @@ def has_published_mode(mode: int) -> bool:
 
 
 class UnsafePathError(Exception):
-    """Writing to a path was refused. The text is one line: the path, the reason, the way out."""
+    """Writing to a path was refused. The text is one line: the path, the reason, and what to do."""
 
 
 def write_file(root: Path, relative: Path, content: bytes, world_writable: Path | None = None) -> bool:

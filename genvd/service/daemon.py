@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genvd.collectors.registry import make_collectors
 from genvd.common.error_log import ErrorLog
-from genvd.common.output import EXIT_FAILED, EXIT_OK, EXIT_RESTART
+from genvd.common.output import EXIT_OK, EXIT_RESTART
 from genvd.config.loader import ConfigError
 from genvd.config.paths import state_directory
 from genvd.config.values import show_duration
@@ -84,15 +84,15 @@ class Daemon:
         return self._systemd.active
 
     def run(self) -> int:
-        """Serve until SIGINT or SIGTERM; return the exit status."""
+        """Serve until SIGINT or SIGTERM; return the exit status.
+
+        Raises:
+            ListenError: the address of the configuration cannot be used.
+        """
         block_signals()
         raise_descriptor_limit()
         process.tune_interpreter()
-        try:
-            self._use_server(self._create_server(self._inherited or listen(*_listen_address(self._config))))
-        except ListenError as error:
-            log.error("%s", error)
-            return EXIT_FAILED
+        self._use_server(self._create_server(self._inherited or listen(*_listen_address(self._config))))
         self._publish()
         if self._inherited is None:  # else clients wait in the socket until the first collection, and no scrape fails
             self._server.start()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost
+from genvd.common.output import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,8 +26,8 @@ _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """The machine does not have the address: IPv6 is disabled, or not in the kernel."""
 
 
-class ListenError(Exception):
-    """The server cannot listen on the address. The message is one line."""
+class ListenError(CommandError):
+    """The server cannot listen on the address."""
 
 
 @dataclass(frozen=True, slots=True)

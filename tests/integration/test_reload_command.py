@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genvd.service.running import split_command
+from genvd.service.running_monitor import split_command
 from tests.integration.test_service import LAST_RELOAD, configure, service
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM
