@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from genvd.config.paths import ledger_directory
+from genvd.config.paths import ledger_directory, ledger_to_read
+from genvd.ledger import paths, schema
 from genvd.ledger.accounting import UsageAccounting
 from genvd.ledger.amounts import from_thousandths
 from genvd.ledger.observation import observe
 from genvd.ledger.pending import PendingUsage
-from genvd.ledger.store import StoredState
+from genvd.ledger.store import StoredState, read_restart_state
 from genvd.ledger.writer import LedgerWriter, WriterSettings
 from genvd.model.snapshot import LedgerStatus, UserUsage
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from genvd.config.schema import Config
     from genvd.ledger.amounts import Total
     from genvd.model.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
 
 MAX_INTERVALS = 3
 """Collection intervals that count at most between two ticks. A longer time means that something was suspended."""
@@ -108,6 +114,25 @@ class Ledger:
 def directory_for(config: Config, mode: str) -> Path | None:
     """Return the ledger's directory; None for memory only, the default for a simulated machine."""
     return config.ledger_directory if mode == "demo" else ledger_directory(config)
+
+
+def load_restart_state(config: Config) -> RestartState | None:
+    """Return the restart state in the service's ledger, for ``once`` and ``top``; None without a readable ledger.
+
+    The file is opened read-only, and the service may be writing it.
+    """
+    if not config.ledger_enabled:
+        return None
+    path = ledger_to_read(config) / paths.FILE_NAME
+    try:
+        if not paths.is_regular_file(path):
+            return None
+        with closing(schema.open_for_reading(path)) as connection:
+            schema.check_mode(connection, ("live",))
+            return read_restart_state(connection)
+    except (OSError, sqlite3.Error, schema.UnusableLedgerError) as error:
+        log.debug("%s: cannot be read: %s", path, error)
+        return None
 
 
 def _user_usage(username: str, total: Total) -> UserUsage:

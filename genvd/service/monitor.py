@@ -17,8 +17,7 @@ from genvd.collectors.genv.state import GenvStateCollector
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
 from genvd.config.paths import state_directory
-from genvd.ledger.ledger import Ledger, directory_for
-from genvd.ledger.saved_state import load_saved_state
+from genvd.ledger.ledger import Ledger, directory_for, load_restart_state
 from genvd.metrics import GROUPS
 from genvd.metrics.exposition import Exposition
 from genvd.metrics.limits import Limits
@@ -146,7 +145,7 @@ class Monitor:
 
     def restore_from_service(self, config: Config) -> None:
         """Restore the state in the ledger of the service, if this user may read it; for a monitor without a ledger."""
-        restart_state = load_saved_state(config) if self._mode == "live" else None
+        restart_state = load_restart_state(config) if self._mode == "live" else None
         if restart_state is not None:
             self._builder.restore(restart_state)
 

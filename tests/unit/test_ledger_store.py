@@ -19,10 +19,9 @@ from genvd.common.text import clean
 from genvd.config import schema as configuration
 from genvd.ledger import paths, schema
 from genvd.ledger.amounts import Total
-from genvd.ledger.ledger import Ledger
+from genvd.ledger.ledger import Ledger, load_restart_state
 from genvd.ledger.pending import MAX_ENVIRONMENTS_PER_USER, PendingUsage
 from genvd.ledger.retention import DAY, apply_retention
-from genvd.ledger.saved_state import load_saved_state
 from genvd.ledger.store import Batch, Store, read_file
 from genvd.ledger.wall_clock import TrustedClockState
 from tests.support.ledger import NOW, config, fill, new_pending, snapshot, write
@@ -66,18 +65,18 @@ def test_the_restart_state_replaces_the_previous_one(store: Store) -> None:
 
 def test_the_saved_restart_state_is_read_if_there_is_a_ledger(store: Store, tmp_path: Path) -> None:
     ledger = config(store.path.parent)
-    assert load_saved_state(ledger) == RestartState()
+    assert load_restart_state(ledger) == RestartState()
     store.write(Batch({}, {}, RestartState((WORK,), boot_id="boot")))
-    assert load_saved_state(ledger) == RestartState((WORK,), boot_id="boot")
-    assert load_saved_state(replace(ledger, ledger_enabled=False)) is None
-    assert load_saved_state(config(tmp_path / "nowhere")) is None
+    assert load_restart_state(ledger) == RestartState((WORK,), boot_id="boot")
+    assert load_restart_state(replace(ledger, ledger_enabled=False)) is None
+    assert load_restart_state(config(tmp_path / "nowhere")) is None
     for what in ("pipe", "text", "demo"):
         (tmp_path / what).mkdir()
     os.mkfifo(tmp_path / "pipe" / paths.FILE_NAME)
     (tmp_path / "text" / paths.FILE_NAME).write_text("no ledger " * 1000)
     schema.open_for_writing(tmp_path / "demo" / paths.FILE_NAME, "demo").close()
     for what in ("pipe", "text", "demo"):
-        assert load_saved_state(config(tmp_path / what)) is None
+        assert load_restart_state(config(tmp_path / what)) is None
 
 
 def test_account_names_are_kept_until_other_accounts_have_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
