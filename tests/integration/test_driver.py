@@ -543,7 +543,7 @@ def test_indices_that_changed_while_the_monitor_did_not_run(
     assert once()[known] == 0
     monitor = start("--config", str(file))
     assert monitor.next_metrics(3)[known] == 0
-    assert monitor.log.count("it is not known who holds GPUs 1 and 2") == 1
+    assert monitor.log.count("the holders of GPUs 1 and 2 are unknown") == 1
     assert monitor.stop() == 0
     file.write_text("ledger: {enabled: false}\n")
     assert once()[known] == 1, "without a ledger, what is attached is of the GPU that has the index now"
