@@ -115,7 +115,7 @@ class HttpConnection:
     async def _run(self) -> None:
         """Serve the client until one side closes the connection."""
         try:
-            await self._serve(self._stream)
+            await self._serve()
         except (OSError, ValueError) as error:  # clients that disconnect are normal
             log.debug("connection from %s closed: %s", self._address, error)
             error.__traceback__ = None  # asyncio makes a reference cycle of it, which contains the connection
@@ -125,11 +125,11 @@ class HttpConnection:
             self.close()
             del self.task  # its exception refers to the frames, and they to the connection: much memory, freed late
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self) -> None:
         """Answer the requests one after the other."""
         try:
-            while event := await self._next_request(stream):
-                await self._answer(stream, event)
+            while event := await self._next_request():
+                await self._answer(event)
                 if not self._prepare_for_next_request():
                     break
                 await asyncio.sleep(0)  # requests that have arrived are read without waiting, so let others run
@@ -144,19 +144,19 @@ class HttpConnection:
             if self._rejection is None or self.stage is None:
                 raise
         if self._rejection:
-            await self._reject(stream, self._rejection)
-        await self._linger(stream)
+            await self._reject(self._rejection)
+        await self._linger()
 
     # --- Reading -----------------------------------------------------------------------------------------------
 
-    async def _next_request(self, stream: Stream) -> h11.Request | None:
+    async def _next_request(self) -> h11.Request | None:
         """Return the next request; None if the client closed the connection."""
         while True:
             event = self._http.next_event() if self._http else h11.NEED_DATA
             if isinstance(event, h11.Request):
                 self._wants_body = event.method != b"HEAD"
                 return event
-            received = await stream.read() if event is h11.NEED_DATA else b""
+            received = await self._stream.read() if event is h11.NEED_DATA else b""
             if not received:
                 return None
             self._feed(received)
@@ -184,7 +184,7 @@ class HttpConnection:
 
     # --- Answering ---------------------------------------------------------------------------------------------
 
-    async def _answer(self, stream: Stream, event: h11.Request) -> None:
+    async def _answer(self, event: h11.Request) -> None:
         assert self._http
         request = from_event(event)
         security = self._context.security
@@ -195,7 +195,7 @@ class HttpConnection:
         if not request.has_body:
             self._http.next_event()  # the end of the request
         response, closes = await self._response(request)
-        await self._send(stream, response, closes=closes or outdated or request.has_body)
+        await self._send(response, closes=closes or outdated or request.has_body)
         if log.isEnabledFor(logging.DEBUG):
             target = clean(f"{request.method} {request.path}")
             log.debug("%s: %s %d %d", self._address, target, response.status, len(response.body))
@@ -216,13 +216,13 @@ class HttpConnection:
         errors.clear("request", "requests succeed again")
         return response, False
 
-    async def _reject(self, stream: Stream, response: Response) -> None:
+    async def _reject(self, response: Response) -> None:
         """Answer an invalid request, and accept no more: it is unknown where the next one begins."""
         self._unread_body = True
         self.enter(Stage.SENDING)
-        await self._send(stream, response, closes=True)
+        await self._send(response, closes=True)
 
-    async def _send(self, stream: Stream, response: Response, *, closes: bool) -> None:
+    async def _send(self, response: Response, *, closes: bool) -> None:
         """Send a response. h11 checks it without copying its body."""
         assert self._http
         closes = closes or self._context.stopping
@@ -233,7 +233,7 @@ class HttpConnection:
         if body:
             self._http.send_with_data_passthrough(h11.Data(data=body))
         self._http.send(h11.EndOfMessage())
-        await stream.write(head or b"", body)
+        await self._stream.write(head or b"", body)
 
     def _prepare_for_next_request(self) -> bool:
         """Prepare for the next request, which may have arrived already; return whether there may be one."""
@@ -246,15 +246,15 @@ class HttpConnection:
             self._feed(unread)
         return True
 
-    async def _linger(self, stream: Stream) -> None:
+    async def _linger(self) -> None:
         """Close the sending side; if the client may send more, read and discard that first.
 
         Closing a socket with unread bytes resets the connection, possibly before the client has read the response.
         """
-        stream.end()
+        self._stream.end()
         if not self._unread_body and not self._unread:
             return
         self.enter(Stage.LINGERING)
         discarded = 0
-        while discarded <= _MAX_DISCARDED and (received := await stream.discard()):
+        while discarded <= _MAX_DISCARDED and (received := await self._stream.discard()):
             discarded += received

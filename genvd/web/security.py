@@ -83,7 +83,7 @@ def load_web_config(path: Path | None) -> LoadedWebConfig:
     Raises:
         ConfigError: the file, or a certificate or key that it names, cannot be used.
     """
-    loaded, problems = _try(path, ())
+    loaded, problems = _read_files(path, ())
     if problems:
         raise ConfigError(problems)
     return loaded
@@ -138,7 +138,7 @@ class Security:
                 self._reload()
             self._check_certificates()
         except Exception as error:  # no error may disturb connections and collections
-            self._failed([describe_unexpected(self._loaded.path or "", error)])
+            self._report_failure([describe_unexpected(self._loaded.path or "", error)])
         finally:
             self._lock.release()
 
@@ -152,10 +152,10 @@ class Security:
                 self._errors.clear(key, "the certificates of the web configuration are valid now")
 
     def _reload(self) -> None:
-        loaded, problems = _try(self._loaded.path, self._files)
+        loaded, problems = _read_files(self._loaded.path, self._files)
         self._seen_signature, self._files = loaded.signature, loaded.files
         if problems:
-            self._failed(problems)
+            self._report_failure(problems)
             return
         if lost := _lost_protections(self._loaded.policy, loaded.policy):
             self.successful = False
@@ -168,7 +168,7 @@ class Security:
         self._apply(loaded)
         log.info("the web configuration has changed and was reloaded")
 
-    def _failed(self, problems: list[str]) -> None:
+    def _report_failure(self, problems: list[str]) -> None:
         """Keep the previous configuration, and log each reason once."""
         self.successful = False
         text = "web configuration reload failed; still using the previous one"
@@ -182,21 +182,21 @@ class Security:
         return now is None or (tls is not None and tls.client_requirements == now.client_requirements)
 
 
-def _lost_protections(before: Policy, after: Policy) -> list[str]:
+def _lost_protections(old: Policy, new: Policy) -> list[str]:
     """Return the protections that the previous policy had and the new one does not."""
     lost = []
-    if before.tls and not after.tls:
+    if old.tls and not new.tls:
         lost.append("TLS")
-    elif before.tls and after.tls and before.tls.verify_level > after.tls.verify_level:
-        lost.append("client_auth_type RequireAndVerifyClientCert" if after.tls.verify_level else "client_auth_type")
-    elif before.tls and after.tls and before.tls.checks_sans > after.tls.checks_sans:
+    elif old.tls and new.tls and old.tls.verify_level > new.tls.verify_level:
+        lost.append("client_auth_type RequireAndVerifyClientCert" if new.tls.verify_level else "client_auth_type")
+    elif old.tls and new.tls and old.tls.checks_sans > new.tls.checks_sans:
         lost.append("client_allowed_sans")
-    if before.users and not after.users:
+    if old.users and not new.users:
         lost.append("users")
     return lost
 
 
-def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, list[str]]:
+def _read_files(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, list[str]]:
     """Read the configuration. The signature is never newer than the content."""
     if path is None:
         return LoadedWebConfig(None, Policy(), (), ()), []
@@ -204,14 +204,14 @@ def _try(path: Path | None, files: tuple[Path, ...]) -> tuple[LoadedWebConfig, l
     for _ in range(3):  # until the signature is that of the files that were read
         signature = _signature(files)
         reading = read_web_config(path)
-        policy, problems = _policy(reading.config, reading.problems, path)
+        policy, problems = _make_policy(reading.config, reading.problems, path)
         if reading.files == files:
             break
         files = reading.files
     return LoadedWebConfig(path, policy, files, signature), problems
 
 
-def _policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy, list[str]]:
+def _make_policy(config: WebConfig, problems: list[str], path: Path) -> tuple[Policy, list[str]]:
     tls = None
     if config.tls:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,35 +22,11 @@ _FIRST = 16 * 1024
 _Result = TypeVar("_Result")
 
 
-class Stream(Protocol):
-    """Reads and writes one connection."""
-
-    async def read(self) -> bytes:
-        """Return the next bytes, at most :data:`CHUNK`; nothing at the end.
-
-        Raises:
-            OSError: the connection is broken.
-        """
-
-    async def write(self, head: bytes, body: bytes) -> None:
-        """Send a response; return when the kernel has accepted all of it.
-
-        Raises:
-            OSError: the connection is broken.
-        """
-
-    def end(self) -> None:
-        """Close the sending side."""
-
-    async def discard(self) -> int:
-        """Read and discard bytes; return how many, 0 at the end."""
-
-    def close(self) -> None:
-        """Close the connection at once."""
-
-
 class PlainStream:
-    """A stream without TLS. It has no buffers: it reads only on demand, and waits until the kernel accepts the data."""
+    """A stream without TLS. It has no buffers: it reads only on demand, and waits until the kernel accepts the data.
+
+    Reading and writing raises OSError when the connection is broken.
+    """
 
     def __init__(self, connected: socket.socket) -> None:
         """Take over a connected, non-blocking socket."""
@@ -58,11 +34,11 @@ class PlainStream:
         self._loop = asyncio.get_running_loop()
 
     async def read(self, max_bytes: int = CHUNK) -> bytes:
-        """Return the next bytes."""
+        """Return the next bytes; nothing at the end."""
         return await self._loop.sock_recv(self._socket, max_bytes)
 
     async def write(self, head: bytes, body: bytes = b"") -> None:
-        """Send a response. Only the beginning of the body is copied."""
+        """Send a response; return when the kernel has accepted all of it. Only the beginning of the body is copied."""
         space = max(0, _FIRST - len(head))
         await self._loop.sock_sendall(self._socket, head + body[:space])
         if len(body) > space:
@@ -76,7 +52,7 @@ class PlainStream:
             self._socket.shutdown(socket.SHUT_WR)
 
     async def discard(self) -> int:
-        """Read and discard bytes."""
+        """Read and discard bytes; return how many, 0 at the end."""
         return len(await self.read(4 * CHUNK))
 
     def close(self) -> None:
@@ -112,7 +88,7 @@ class TlsStream:
         """Bytes received since the last application data."""
 
     async def read(self) -> bytes:
-        """Return the next decrypted bytes; do the handshake first if necessary."""
+        """Return the next decrypted bytes, nothing at the end; do the handshake first if necessary."""
         if self._session is None:
             first = await self._read_first_record()
             if not first:
@@ -193,6 +169,9 @@ class TlsStream:
         """Close the connection."""
         self._plain.close()
         self._session = self._on_begin = None
+
+
+Stream = PlainStream | TlsStream
 
 
 def _record_length(first: bytes) -> int:
