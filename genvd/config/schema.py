@@ -205,7 +205,7 @@ SECTIONS = {
     "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"
     " user.",
     "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv monitor report'.",
-    "limits": "Maximum number of series. Users take turns, so nobody's series are pushed out by those of another user.",
+    "limits": "Maximum number of series. Users share it evenly, so nobody can displace the series of others.",
     "logging": "What is logged, to standard error or the journal.",
 }
 

@@ -37,9 +37,9 @@ def preferred_media_type(accept: Sequence[str], offered: Sequence[str]) -> str:
         offered: media types, the server's default first.
     """
     weights = _weights(accept)
-    preferences = [(*_preference(weights, media_type), -place) for place, media_type in enumerate(offered)]
-    weight, _, place = max(preferences)
-    return offered[-place] if weight > 0 else offered[0]
+    preferences = [(*_preference(weights, media_type), -index) for index, media_type in enumerate(offered)]
+    weight, _, index = max(preferences)
+    return offered[-index] if weight > 0 else offered[0]
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:

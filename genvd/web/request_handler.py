@@ -53,7 +53,7 @@ class RequestHandler:
         self._errors = ErrorLog(log)  # used only in the renderer's thread
 
     async def authenticate(self, request: Request, address: str) -> Outcome:
-        """Return whether a client may come in; it may have to wait until its password is checked."""
+        """Return whether a request is authenticated. It may have to wait until its password is checked."""
         if not self._security.policy.users:
             return Outcome.RIGHT
         given = parse_credentials(request.headers)
