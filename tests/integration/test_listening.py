@@ -239,26 +239,27 @@ def test_ipv6_that_becomes_available_later(tmp_path: Path, held: bool) -> None:
             enter = [need_command("nsenter", "util-linux"), "--net", "--target", str(process.pid), *words]
             return subprocess.Popen(enter, text=True, **more)
 
-        with inside(*taken, stdin=subprocess.PIPE) as other:
-            try:
-                wait_for(lambda: said("serving metrics at"), "it serves")
-                assert target(tmp_path) == "localhost:8000"
-                with inside("sh", "-c", f"for a in all lo; do echo 0 >{sysctl}/$a/disable_ipv6; done") as done:
+        with ExitStack() as stack:
+            stack.callback(process.terminate)
+            wait_for(lambda: said("serving metrics at"), "it serves")  # by now it is in its own network namespace
+            other = stack.enter_context(inside(*taken, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            stack.callback(other.terminate)
+            assert other.stdout
+            other.stdout.readline()  # it listens
+            assert target(tmp_path) == "localhost:8000"
+            with inside("sh", "-c", f"for a in all lo; do echo 0 >{sysctl}/$a/disable_ipv6; done") as done:
+                pass
+            assert done.returncode == 0
+            if held:
+                wait_for(lambda: target(tmp_path) == "127.0.0.1:8000", "the name is not published any more")
+                wait_for(lambda: said("::1 port 8000 is held by another program"), "the log says so")
+            else:
+                wait_for(lambda: (tmp_path / "log").read_text().count("serving metrics at") == 2, "it serves more")
+                asked = "import socket; socket.create_connection(('::1', 8000), 5)"
+                with inside(sys.executable, "-c", asked) as client:
                     pass
-                assert done.returncode == 0
-                if held:
-                    wait_for(lambda: target(tmp_path) == "127.0.0.1:8000", "the name is not published any more")
-                    assert said("::1 port 8000 is held by another program")
-                else:
-                    wait_for(lambda: (tmp_path / "log").read_text().count("serving metrics at") == 2, "it serves more")
-                    asked = "import socket; socket.create_connection(('::1', 8000), 5)"
-                    with inside(sys.executable, "-c", asked) as client:
-                        pass
-                    assert client.returncode == 0
-                    assert target(tmp_path) == "localhost:8000"
-            finally:
-                other.terminate()
-                process.terminate()
+                assert client.returncode == 0
+                assert target(tmp_path) == "localhost:8000"
         assert process.wait(10) == 0
 
 
@@ -269,6 +270,7 @@ other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 other.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND: before the machine has the address
 other.bind(("::1", 8000))
 other.listen()
+print("listening", flush=True)
 time.sleep(60)
 """
 
