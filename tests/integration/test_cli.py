@@ -26,7 +26,7 @@ from tests.standin import Gpu, Scenario
 from tests.support import debian
 from tests.support.certificates import issue
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
-from tests.support.needs import need, need_command, need_root
+from tests.support.needs import need, need_command, need_root, published_host
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
@@ -446,7 +446,7 @@ def test_the_directory_for_publishing(
 def test_run_publishes_its_port(published: Path) -> None:
     with Monitor(["--demo", "--config-dir", published]) as monitor:
         document = yaml.safe_load((published / "prometheus" / "prometheus.yml").read_text())
-        assert document["scrape_configs"][0]["static_configs"] == [{"targets": [f"localhost:{monitor.port}"]}]
+        assert document["scrape_configs"][0]["static_configs"] == [{"targets": [f"{published_host()}:{monitor.port}"]}]
         assert f"is published in {published}\n" in monitor.log
 
 
@@ -477,7 +477,7 @@ def test_the_demo_publishes_only_into_a_given_directory(tmp_path: Path, state_di
         config_file(tmp_path, f"publish: {{directory: {tmp_path}/chosen}}")
         monitor.process.send_signal(signal.SIGHUP)
         wait_for(lambda: f"is published in {tmp_path}/chosen\n" in monitor.log, "published")
-    assert f"localhost:{monitor.port}" in (tmp_path / "chosen/prometheus/prometheus.yml").read_text()
+    assert f"{published_host()}:{monitor.port}" in (tmp_path / "chosen/prometheus/prometheus.yml").read_text()
 
 
 @pytest.mark.parametrize("command", ["publish", "run"])

@@ -19,7 +19,7 @@ from tests.integration.test_web_config import TLS, install, made  # noqa: F401
 from tests.support.certificates import Certificate, trusting
 from tests.support.manager import Manager
 from tests.support.monitor import PROGRAM, Monitor, series
-from tests.support.needs import need, need_command, need_root
+from tests.support.needs import need, need_command, need_root, published_host
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
@@ -83,6 +83,7 @@ def with_hosts(content: str, directory: Path) -> list[str | Path]:
     need_root("changes /etc/hosts for one process")
     unshare = need_command("unshare", "util-linux")
     need(subprocess.run([unshare, "--mount", "true"], check=False).returncode == 0, "needs mounts of its own")
+    need(Path("/etc/hosts").exists(), "needs /etc/hosts: apt install netbase")
     hosts = directory / "hosts"
     hosts.write_text(content)
     switch = directory / "nsswitch.conf"
@@ -98,7 +99,7 @@ def test_both_loopback_addresses_are_served_by_one_port(tmp_path: Path) -> None:
     with Monitor(["--demo", "--config-dir", tmp_path / "published"]) as monitor:
         assert listening(monitor) == BOTH
         assert answers(monitor) == list(BOTH)
-        assert target(tmp_path) == f"localhost:{monitor.port}"
+        assert target(tmp_path) == f"{published_host()}:{monitor.port}"
         assert f"serving metrics at http://localhost:{monitor.port}/metrics" in monitor.log
         assert complaints(monitor) == []
         for address in BOTH:
@@ -132,7 +133,7 @@ def test_if_one_address_is_held_the_other_is_published(
         other.close()
         reload(monitor, manager)
         wait_for(lambda: listening(monitor) == BOTH, "both are served")
-        assert target(file.parent) == f"localhost:{port}"
+        assert target(file.parent) == f"{published_host()}:{port}"
         assert failures == []
         assert answers(monitor) == list(BOTH)
 
@@ -318,7 +319,7 @@ def test_two_inherited_sockets_are_served_and_published(manager: Manager, file: 
         with monitor:
             assert monitor.port == port
             assert answers(monitor) == list(BOTH)
-            assert target(file.parent) == f"localhost:{port}"
+            assert target(file.parent) == f"{published_host()}:{port}"
             monitor.stop()
 
 

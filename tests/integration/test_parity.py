@@ -18,7 +18,7 @@ from genvd.common.text import clean
 from tests.standin import Gpu, Process, Scenario
 from tests.support.genv import ExistingMonitor, Shell, install_genv
 from tests.support.monitor import Monitor, series
-from tests.support.needs import need_root
+from tests.support.needs import need_root, need_user_namespaces
 from tests.support.parity import (
     MIB,
     Exported,
@@ -508,6 +508,7 @@ def test_a_process_of_root_in_the_environment_of_a_user(machine: Machine, alice:
 
 def test_a_process_in_a_container_of_the_user(machine: Machine, alice: User) -> None:
     """A rootless one, in which it has a uid that is nobody's outside."""
+    need_user_namespaces()
     (shell,) = machine.activate((alice, "--gpus 1"))
     keeper = int(shell.run("unshare --user sleep infinity </dev/null >/dev/null 2>&1 & echo $!"))
     machine.wait_for_program(keeper, "sleep")
@@ -802,6 +803,7 @@ def test_a_user_of_a_container_image(machine: Machine, alice: User) -> None:
 
 def test_an_environment_of_a_user_namespace(machine: Machine, alice: User) -> None:
     """A rootless container: genv writes that it is root's, which everybody can say there."""
+    need_user_namespaces()
     shell = machine.shell(alice)
     shell.send("exec unshare --user --map-root-user --pid --fork --mount-proc --kill-child bash --norc --noprofile")
     shell.answer()
@@ -858,7 +860,7 @@ def test_a_state_file_that_is_a_symbolic_link(machine: Machine, alice: User, tmp
     """What it leads to is chosen by whoever made it."""
     machine.activate((alice, "--gpus 1"))
     file = machine.state / name
-    file.rename(tmp_path / name)
+    shutil.move(file, tmp_path / name)  # perhaps to another file system
     file.symlink_to(tmp_path / name)
     machine.ours.next_metrics(GRACE_TICKS + 2)
     theirs, ours = machine.theirs_and_ours()

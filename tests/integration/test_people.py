@@ -22,7 +22,7 @@ from genvd.collectors.host.procfs import MAX_PID, in_initial_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
 from tests.support.monitor import Monitor, Series, named, parse, series
-from tests.support.needs import need, need_root
+from tests.support.needs import need, need_root, published_host
 from tests.support.parity import device_entry, environment_entry
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.users import User, temporary_users
@@ -552,7 +552,7 @@ def test_rates_of_what_is_used_are_steady_at_constant_use(place: Place, tmp_path
     monitor = watch(place, "--config", str(config), "--config-dir", str(tmp_path))
     published = tmp_path / "prometheus" / "prometheus.yml"
     wait_for(published.exists, "the configuration is published")
-    path = each_second(published, (f"localhost:{monitor.port}",))
+    path = each_second(published, (f"{published_host()}:{monitor.port}",))
     kinds = ("allocated", "idle")
     with Prometheus(path, tmp_path / "data") as prometheus:
         counter = "genv_user_{}_device_seconds_total"

@@ -24,6 +24,7 @@ from genvd.publish.publication import published_files
 from tests.standin import Gpu, Process
 from tests.support import debian
 from tests.support.monitor import PROGRAM, Monitor
+from tests.support.needs import published_host
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
 
@@ -109,7 +110,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
 
 
 def _target(monitor: Monitor) -> str:
-    return f"localhost:{monitor.port}"
+    return f"{published_host()}:{monitor.port}"
 
 
 # The dashboards.
@@ -689,7 +690,7 @@ NAMES = (
 
 def test_the_machine_publishes_where_it_serves(machine: Monitor, published: Path) -> None:
     # It was told to take any free port.
-    _check_prometheus(published, f"localhost:{machine.port}")
+    _check_prometheus(published, f"{published_host()}:{machine.port}")
     _check_grafana(published)
 
 
@@ -697,7 +698,7 @@ def test_the_machine_publishes_where_it_serves(machine: Monitor, published: Path
 def test_the_files_lead_to_the_published_directory(name: str, tmp_path: Path) -> None:
     directory = tmp_path / name
     _publish("--config-dir", directory, "--port", "9400")
-    _check_prometheus(directory, "localhost:9400")
+    _check_prometheus(directory, f"{published_host()}:9400")
     _check_grafana(directory)
     done = _promtool("check", "config", str(directory / "prometheus/prometheus.yml"))
     assert f"SUCCESS: {len(RULES)} rule files found" in done.stdout, done.stdout + done.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 
 import pytest
 
@@ -42,8 +43,23 @@ def need_command(name: str, package: str) -> str:
 
 def need_localhost() -> None:
     """Leave the test out where the name ``localhost`` has no address: what is published names it."""
+    need(_localhost(), "needs an address for localhost in /etc/hosts: apt install netbase")
+
+
+def need_user_namespaces() -> None:
+    """Leave the test out where no user namespaces can be made, as in a chroot."""
+    made = subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False)
+    need(made.returncode == 0, "needs user namespaces")
+
+
+def published_host() -> str:
+    """Return what a monitor that serves both loopback addresses publishes: the name, where it means nothing else."""
+    found = _localhost()
+    return "localhost" if found and found <= {"127.0.0.1", "::1"} else "127.0.0.1"
+
+
+def _localhost() -> set[str]:
     try:
-        found = socket.getaddrinfo("localhost", None)
+        return {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}
     except OSError:
-        found = []
-    need(found, "needs an address for localhost in /etc/hosts: apt install netbase")
+        return set()

@@ -15,7 +15,7 @@ from genvd.collectors.base import CollectorError
 from genvd.collectors.genv.state_files import StateFile, shared_lock
 from genvd.collectors.host import procfs
 from genvd.collectors.host.procfs import user_namespace_owner
-from tests.support.needs import need, need_command
+from tests.support.needs import need_command, need_user_namespaces
 from tests.support.waiting import wait_for
 
 
@@ -28,7 +28,7 @@ def descriptors() -> list[str]:
 def namespaced() -> Iterator[int]:
     """The pid of a process in a user namespace of its own."""
     command = [need_command("unshare", "util-linux"), "--user", "sleep", "infinity"]
-    need(subprocess.run([*command[:2], "true"], check=False).returncode == 0, "needs user namespaces")
+    need_user_namespaces()
     with ExitStack() as stack:
         process = stack.enter_context(subprocess.Popen(command))
         stack.callback(process.kill)
