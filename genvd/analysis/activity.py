@@ -170,7 +170,7 @@ def _instance_worked(device: Device, place: MigInstanceId | None) -> bool | None
     """
     if place is None:
         return None
-    activities = [one.activity for one in device.mig_instances if one.gpu_instance == place.gpu_instance]
+    activities = [instance.activity for instance in device.mig_instances if instance.gpu_instance == place.gpu_instance]
     if not activities:
         return None
     return _any_true(

@@ -77,7 +77,9 @@ class FirstSeenTracker:
 
     def restore(self, saved: Iterable[SavedTime]) -> None:
         """Continue with the times that :meth:`to_save` returned earlier in the same boot."""
-        self._restored = {one.key: one for one in saved if one.earliest <= one.latest}
+        self._restored = {
+            saved_time.key: saved_time for saved_time in saved if saved_time.earliest <= saved_time.latest
+        }
         for key in self._restored.keys() & self._present.keys():
             del self._present[key]  # the next update uses the restored time
 
@@ -104,7 +106,10 @@ class FirstSeenTracker:
         for record in environments:
             if record.created is not None:
                 created.setdefault(record.eid, now.boot - (now.unix - record.created))
-        attachments = tuple(self._with_attached(one, created.get(one.eid), previous, now) for one in genv.attachments)
+        attachments = tuple(
+            self._with_attached(attachment, created.get(attachment.eid), previous, now)
+            for attachment in genv.attachments
+        )
         self._remember_gone(previous)
         if fresh:
             self._last_read = began.boot
@@ -112,8 +117,8 @@ class FirstSeenTracker:
 
     def to_save(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[SavedTime, ...]:
         """Return the times of these for the next start of the monitor."""
-        wanted = [(escape_unprintable(one.eid), NO_DEVICE) for one in environments]
-        wanted += [(escape_unprintable(one.eid), one.device_index) for one in holdings]
+        wanted = [(escape_unprintable(environment.eid), NO_DEVICE) for environment in environments]
+        wanted += [(escape_unprintable(holding.eid), holding.device_index) for holding in holdings]
         times = []
         for eid, index in wanted[:MAX_SAVED]:
             claimed = self._claimed.get((eid, index))
@@ -183,5 +188,5 @@ def _oldest_process_start(record: EnvironmentRecord, processes: ProcessFacts) ->
     """
     starts = {pid: processes.starts[pid] for pid in record.pids if pid in processes.starts}
     own = [start for pid, start in starts.items() if processes.uids.get(pid) == record.uid]
-    kernels = [processes.kernel_starts[one] for one in record.kernel_ids if one in processes.kernel_starts]
+    kernels = [processes.kernel_starts[kernel] for kernel in record.kernel_ids if kernel in processes.kernel_starts]
     return min([*(own or starts.values()), *kernels], default=None)

@@ -60,7 +60,7 @@ class IdleClock:
             at: the current time by the other clocks; None to read them.
         """
         self._restored_at = time.monotonic() if monotonic is None else monotonic, at or Moment.now()
-        self._restored = {one.identity: one for one in saved if one.worked <= one.known}
+        self._restored = {work.identity: work for work in saved if work.worked <= work.known}
 
     def update(
         self,

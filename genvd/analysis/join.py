@@ -25,11 +25,13 @@ def account_request(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> Accoun
     return AccountRequest(
         uids=frozenset(
             uid
-            for uid in (*(owner.uid for owner in facts.owners.values()), *(one.uid for one in owned))
+            for uid in (*(owner.uid for owner in facts.owners.values()), *(environment.uid for environment in owned))
             if uid is not None
         ),
         claims=frozenset(
-            (one.uid, one.record.username) for one in owned if one.uid is not None and one.record.username
+            (environment.uid, environment.record.username)
+            for environment in owned
+            if environment.uid is not None and environment.record.username
         ),
     )
 
@@ -53,7 +55,7 @@ def processes(
     uses: dict[int, dict[int, list[Context]]] = defaultdict(lambda: defaultdict(list))
     for context in contexts:
         uses[context.pid][context.device_index].append(context)
-    active = {one.record.eid: one for one in owned}
+    active = {environment.record.eid: environment for environment in owned}
     accounts = accounts or ownership.NO_ACCOUNTS
     unknown = ProcessOwner(environment_unknown="not_visible")
     joined, rejections = [], []
@@ -104,15 +106,15 @@ def environments(
             pids[process.eid].append(process.pid)
     possible = possible_use.computing_devices()
     joined, rejections = [], []
-    for one in owned:
-        record = one.record
-        username, rejection = ownership.resolve_username(one, accounts)
+    for environment in owned:
+        record = environment.record
+        username, rejection = ownership.resolve_username(environment, accounts)
         if rejection:
             rejections.append(rejection)
         joined.append(
             Environment(
                 eid=record.eid,
-                uid=one.uid,
+                uid=environment.uid,
                 username=username,
                 name=record.name,
                 gpu_memory_bytes=record.gpu_memory_bytes,
@@ -151,9 +153,9 @@ def _user(username: str, environments: list[Environment]) -> User:
 
 def devices_of_unseen_environments(genv: GenvFacts, owned: Iterable[OwnedRecord]) -> frozenset[int]:
     """Return the devices of environments that may be active although the monitor sees none of their processes."""
-    active = {one.record.eid for one in owned}
+    active = {environment.record.eid for environment in owned}
     unseen = {record.eid for record in genv.environments if record.pids or record.kernel_ids} - active
-    return frozenset(one.device_index for one in genv.attachments if one.eid in unseen)
+    return frozenset(attachment.device_index for attachment in genv.attachments if attachment.eid in unseen)
 
 
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:

@@ -45,12 +45,12 @@ class MissingDevices:
         )
 
     def _compare(self, listed: dict[int, Identity]) -> None:
-        for identity in [one for one in self._missing if _is_among(one, listed)]:
+        for identity in [identity for identity in self._missing if _is_among(identity, listed)]:
             index = self._missing.pop(identity)
             self._errors.clear(identity, f"{_name(index, identity)} is listed by the driver again")
         # A GPU without an identity may be any of the missing ones.
         if all(identity.known for identity in listed.values()):
-            gone = {one: index for one, index in self._present.items() if not _is_among(one, listed)}
+            gone = {identity: index for identity, index in self._present.items() if not _is_among(identity, listed)}
             self._missing.update(gone)
             self._present = {identity: index for index, identity in listed.items()}
         for identity in list(self._missing)[:-MAX_MISSING]:
@@ -62,7 +62,7 @@ class MissingDevices:
 
 
 def _is_among(identity: Identity, listed: dict[int, Identity]) -> bool:
-    return identity in (present := listed.values()) or any(one.known and identity.may_be(one) for one in present)
+    return identity in (present := listed.values()) or any(other.known and identity.may_be(other) for other in present)
 
 
 def _name(index: int, identity: Identity) -> str:

@@ -117,9 +117,9 @@ def resolve_owners(
 def memberships(owned: Iterable[OwnedRecord]) -> Memberships:
     """Return the users of the environments with a confirmed owner, for the next collection."""
     return {
-        one.record.eid: Membership(one.uid, one.uids)
-        for one in owned
-        if one.owner_confirmed and one.uids and one.uid is not None
+        environment.record.eid: Membership(environment.uid, environment.uids)
+        for environment in owned
+        if environment.owner_confirmed and environment.uids and environment.uid is not None
     }
 
 
@@ -156,16 +156,16 @@ def add_record_names(owned: Iterable[OwnedRecord], accounts: AccountFacts) -> Ac
     a uid have several usernames, none of them is used.
     """
     names: dict[int, set[str]] = {}
-    for one in owned:
+    for environment in owned:
         if (
-            one.owner_confirmed
-            and one.uid not in (None, ROOT)
-            and accounts.names.get(one.uid) is None
-            and one.record.username
+            environment.owner_confirmed
+            and environment.uid not in (None, ROOT)
+            and accounts.names.get(environment.uid) is None
+            and environment.record.username
         ):
-            name, _ = resolve_username(one, accounts)
-            if name is not None and name == one.record.username:
-                names.setdefault(one.uid, set()).add(name)
+            name, _ = resolve_username(environment, accounts)
+            if name is not None and name == environment.record.username:
+                names.setdefault(environment.uid, set()).add(name)
     unique = {uid: name for uid, (name, *others) in names.items() if not others}
     return replace(accounts, names={**accounts.names, **unique}) if unique else accounts
 

@@ -52,7 +52,7 @@ def all_violations(snapshot: Snapshot) -> Iterator[tuple[Environment, str, bool 
 
 def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
     """Yield each GPU with the bytes in use that were left behind by ended processes."""
-    unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
+    unseen = {part.device_index: part.bytes for part in snapshot.unseen_memory}
     amounts = {} if snapshot.processes is None else unaccounted_bytes(snapshot.devices or (), snapshot.processes)
     for device in snapshot.devices or ():
         if device.index in amounts:
@@ -61,7 +61,7 @@ def orphan_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
 
 def unseen_memory(snapshot: Snapshot) -> Iterator[tuple[Device, int]]:
     """Yield each GPU on which unseen processes may have memory, with the number of bytes."""
-    unseen = {one.device_index: one.bytes for one in snapshot.unseen_memory}
+    unseen = {part.device_index: part.bytes for part in snapshot.unseen_memory}
     for device in snapshot.devices or ():
         if device.index in unseen:
             yield device, unseen[device.index]

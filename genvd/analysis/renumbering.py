@@ -104,7 +104,7 @@ class RenumberingDetector:
         """
         if devices is not None:
             self._present = self._fill_in_last_known(identities(devices))
-        keys = {(one.eid, one.device_index, one.attached) for one in attachments}
+        keys = {(attachment.eid, attachment.device_index, attachment.attached) for attachment in attachments}
         self._original = {key: self._original_device(key) for key in keys}
         self._uncertain = frozenset(key for key in keys if self._is_uncertain(key))
         return UncertainAttachments({key[:2]: self._candidates(key) for key in self._uncertain})
@@ -112,7 +112,10 @@ class RenumberingDetector:
     def restore(self, saved: Iterable[SavedAttachment]) -> None:
         """Continue with what :meth:`to_save` returned before the restart."""
         self._restored = {
-            (one.eid, one.device_index, one.attached): Identity(one.uuid, one.pci_bus_id) for one in saved
+            (attachment.eid, attachment.device_index, attachment.attached): Identity(
+                attachment.uuid, attachment.pci_bus_id
+            )
+            for attachment in saved
         }
 
     def to_save(self, environments: Iterable[Environment]) -> tuple[SavedAttachment, ...]:
@@ -123,7 +126,7 @@ class RenumberingDetector:
             for (eid, index, attached), device in self._original.items()
             if eid in eids and device.known
         ]
-        return tuple(sorted(attachments, key=lambda one: (one.eid, one.device_index))[:MAX_SAVED])
+        return tuple(sorted(attachments, key=lambda attachment: (attachment.eid, attachment.device_index))[:MAX_SAVED])
 
     def _fill_in_last_known(self, present: Mapping[int, Identity]) -> dict[int, Identity]:
         """Return the identities. An unknown one becomes the last one at its index, unless that GPU is elsewhere now."""
@@ -134,7 +137,7 @@ class RenumberingDetector:
 
     def _last_known(self, index: int, present: Mapping[int, Identity]) -> Identity:
         last = self._present.get(index, _UNKNOWN)
-        return _UNKNOWN if any(one.known and one.may_be(last) for one in present.values()) else last
+        return _UNKNOWN if any(other.known and other.may_be(last) for other in present.values()) else last
 
     def _original_device(self, key: _Key) -> Identity:
         """Return the identity of the GPU that had the index when the attachment was first seen."""
@@ -165,4 +168,4 @@ class RenumberingDetector:
         return frozenset({*self._indices_of(self._original[key]), *({key[1]} & self._present.keys())})
 
     def _indices_of(self, device: Identity) -> list[int]:
-        return [index for index, one in self._present.items() if one.known and one.may_be(device)]
+        return [index for index, present in self._present.items() if present.known and present.may_be(device)]

@@ -96,4 +96,4 @@ class RestartState:
         """
         if boot_id is not None and boot_id == self.boot_id:
             return self
-        return replace(self, last_work=tuple(replace(one, known_boot=None) for one in self.last_work), times=())
+        return replace(self, last_work=tuple(replace(work, known_boot=None) for work in self.last_work), times=())

@@ -146,7 +146,7 @@ class SnapshotBuilder:
         self._idle_clock.restore(state.last_work)
         self._first_seen.restore(state.times)
         self._renumbering.restore(state.attachments)
-        self._last_uuids.restore(Identity(one.uuid, one.pci_bus_id) for one in state.attachments)
+        self._last_uuids.restore(Identity(attachment.uuid, attachment.pci_bus_id) for attachment in state.attachments)
         self._known_accounts.restore(state.accounts)
 
     def reset_first_seen(self) -> None:
@@ -192,7 +192,7 @@ class SnapshotBuilder:
         unseen = self._unseen_memory(facts, processes)
         if not genv or not process_facts:
             return _Joined(processes, unseen_memory=unseen)
-        unseen_devices = frozenset(one.device_index for one in unseen)
+        unseen_devices = frozenset(part.device_index for part in unseen)
         possible = possible_use(processes or (), process_facts, facts.owned, facts.accounts, unseen_devices)
         environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
@@ -202,7 +202,7 @@ class SnapshotBuilder:
         environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
         self._memberships = memberships(facts.owned)
         self._claims.update(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
-        users = join.users(one for one in environments if one.named)
+        users = join.users(environment for environment in environments if environment.named)
         holders_unknown = facts.uncertain.uncertain_devices(environments)
         if not process_facts.sees_machine:
             holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)

@@ -81,15 +81,15 @@ def possible_use(
     if not unknown and not unseen:
         return NO_POSSIBLE_USE
     owned = tuple(owned)
-    owner_pids = frozenset(pid for one in owned for pid in one.pids)
+    owner_pids = frozenset(pid for environment in owned for pid in environment.pids)
     uses_by_owner: dict[ProcessOwner | None, list[DeviceUse]] = defaultdict(list)
     for process in unknown:
         owner = _relevant_owner(facts.owners.get(process.pid), accounts, owner_pids)
         uses_by_owner[owner].extend(process.uses)
-    present: set[EnvironmentDevice] = {(one.record.eid, index) for one in owned for index in unseen}
+    present: set[EnvironmentDevice] = {(environment.record.eid, index) for environment in owned for index in unseen}
     computing, working = set(present), set(present)
     for owner, uses in uses_by_owner.items():
-        eids = [one.record.eid for one in owned if owner is None or one.admits(owner)]
+        eids = [environment.record.eid for environment in owned if owner is None or environment.admits(owner)]
         for indices, result in (
             ({use.device_index for use in uses}, present),
             ({use.device_index for use in uses if use.computes or use.type == "mps"}, computing),

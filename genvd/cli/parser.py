@@ -89,7 +89,11 @@ def _split(
 ) -> tuple[list[str], list[tuple[str, str | None]], list[str]]:
     """Return the positional words, the options, and the unknown arguments."""
     splitter = Parser(prog=parser.prog, add_help=False)
-    options = {tuple(action.option_strings): action for one in commands.values() for action in one.options}
+    options = {
+        tuple(action.option_strings): action
+        for command_parser in commands.values()
+        for action in command_parser.options
+    }
     for names, action in options.items():
         splitter.add_argument(*names, nargs=action.nargs, action=_Record)
     splitter.add_argument("words", nargs="*", default=[])

@@ -124,11 +124,11 @@ class PendingUsage:
     def set_restart_state(self, restart_state: RestartState) -> None:
         """Set the restart state that the next batch saves, with as many environments' last work as a day may have."""
         last_work = restart_state.last_work
-        users = {one.uid: number for number, one in enumerate(last_work)}
+        users = {work.uid: number for number, work in enumerate(last_work)}
         selected = select_environments(
-            (number, users[one.uid], int(one.worked)) for number, one in enumerate(last_work)
+            (number, users[work.uid], int(work.worked)) for number, work in enumerate(last_work)
         )
-        fewer = tuple(one for number, one in enumerate(last_work) if number in selected)
+        fewer = tuple(work for number, work in enumerate(last_work) if number in selected)
         with self._lock:
             self._restart_state = replace(restart_state, last_work=fewer)
 
@@ -257,8 +257,8 @@ def select_environments(amounts: Iterable[tuple[int, int, int]]) -> set[int]:
     """
     rank: Counter[int] = Counter()
     ranked = []
-    for environment, user, amount in sorted(amounts, key=lambda one: -one[2]):
+    for environment, user, amount in sorted(amounts, key=lambda entry: -entry[2]):
         ranked.append((rank[user], -amount, environment))
         rank[user] += 1
-    selected = sorted(one for one in ranked if one[0] < MAX_ENVIRONMENTS_PER_USER)[:MAX_ENVIRONMENTS]
+    selected = sorted(entry for entry in ranked if entry[0] < MAX_ENVIRONMENTS_PER_USER)[:MAX_ENVIRONMENTS]
     return {environment for _, _, environment in selected}

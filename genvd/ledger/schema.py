@@ -40,7 +40,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # Up to where the counters may have been shown; NULL in older rows. See docs/ledger.md.
-        *(f"ALTER TABLE person ADD COLUMN ceiling_{one} INTEGER" for one in ("allocated", "active", "idle", "energy")),
+        *(
+            f"ALTER TABLE person ADD COLUMN ceiling_{name} INTEGER"
+            for name in ("allocated", "active", "idle", "energy")
+        ),
         # When environments and attachments began, in Unix seconds; device -1 is the environment itself.
         "CREATE TABLE seen (eid TEXT NOT NULL, device INTEGER NOT NULL, claimed REAL NOT NULL, found REAL NOT NULL)",
         # See TrustedClockState in wall_clock.py.

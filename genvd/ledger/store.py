@@ -176,7 +176,10 @@ class Store:
         self.connection.execute("DELETE FROM last_work")
         self.connection.executemany(
             "INSERT INTO last_work (eid, uid, created, worked, known, known_boot) VALUES (?, ?, ?, ?, ?, ?)",
-            ((one.eid, one.uid, one.created, one.worked, one.known, one.known_boot) for one in restart_state.last_work),
+            (
+                (work.eid, work.uid, work.created, work.worked, work.known, work.known_boot)
+                for work in restart_state.last_work
+            ),
         )
         self.connection.execute("UPDATE state SET boot_id = ?", (restart_state.boot_id,))
         self._write_times(restart_state.times)
@@ -190,7 +193,10 @@ class Store:
         self.connection.execute("DELETE FROM attachment")
         self.connection.executemany(
             "INSERT INTO attachment VALUES (?, ?, ?, ?, ?)",
-            ((one.eid, one.device_index, one.attached, one.uuid, one.pci_bus_id) for one in attachments),
+            (
+                (attachment.eid, attachment.device_index, attachment.attached, attachment.uuid, attachment.pci_bus_id)
+                for attachment in attachments
+            ),
         )
 
     def _write_times(self, times: tuple[SavedTime, ...]) -> None:
@@ -201,8 +207,8 @@ class Store:
         self.connection.executemany(
             "INSERT INTO seen (eid, device, claimed, found, earliest, latest, clock) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                (one.eid, one.device_index, one.claimed, one.resolved, one.earliest, one.latest, one.clock_offset)
-                for one in times
+                (row.eid, row.device_index, row.claimed, row.resolved, row.earliest, row.latest, row.clock_offset)
+                for row in times
             ),
         )
 

@@ -141,4 +141,4 @@ def _kept(entities: Iterable[Entity], limit: int, count: int) -> frozenset[objec
         for owner, owned in by_owner.items()
         for rank, (_, _, label) in enumerate(sorted(owned, key=lambda entity: entity[1]))
     )
-    return frozenset(label for _, _, label in heapq.nsmallest(limit, ranked, key=lambda one: one[:2]))
+    return frozenset(label for _, _, label in heapq.nsmallest(limit, ranked, key=lambda entry: entry[:2]))

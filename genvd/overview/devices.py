@@ -95,7 +95,7 @@ def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
     """Return the rows of the GPUs in order of their index; None while the GPUs are unknown."""
     if snapshot.devices is None:
         return None
-    environments = {one.eid: one for one in snapshot.environments or ()}
+    environments = {environment.eid: environment for environment in snapshot.environments or ()}
     orphans = {
         device.index: amount for device, amount in (*policy.orphan_memory(snapshot), *policy.unseen_memory(snapshot))
     }
@@ -124,7 +124,7 @@ def _row(
     percent = device.utilization_percent
     host = snapshot.host_memory if device.shares_host_memory else None
     memory = _memory(device, processes)
-    running = tuple(RunningProcess(one.pid, one.command, one.username) for one in processes[:MAX_PARTS])
+    running = tuple(RunningProcess(process.pid, process.command, process.username) for process in processes[:MAX_PARTS])
     holders = tuple(_holder(snapshot, holding, environments) for holding in holdings[:MAX_PARTS])
     processes_known = snapshot.processes is not None and device.processes_listed
     holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown

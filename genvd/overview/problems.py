@@ -130,9 +130,9 @@ def _service(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _certificates(snapshot: Snapshot) -> Iterator[Problem]:
-    for one in snapshot.service.certificate_ends:
-        if invalidity := one.invalidity(snapshot.timestamp):
-            yield Problem("error", *_certificate_advice(one.certificate, invalidity))
+    for validity in snapshot.service.certificate_ends:
+        if invalidity := validity.invalidity(snapshot.timestamp):
+            yield Problem("error", *_certificate_advice(validity.certificate, invalidity))
 
 
 def _certificate_advice(certificate: str, invalidity: str) -> tuple[str, str]:
@@ -174,7 +174,7 @@ def _devices(snapshot: Snapshot) -> Iterator[Problem]:
 def _missing(snapshot: Snapshot) -> Iterator[Problem]:
     missing = snapshot.missing_devices
     if missing:
-        names = [f"GPU {one.index} ({one.uuid or one.pci_bus_id})" for one in missing]
+        names = [f"GPU {device.index} ({device.uuid or device.pci_bus_id})" for device in missing]
         yield Problem(
             "error",
             f"The driver no longer lists {_count(names, ('GPU', 'GPUs'))}.",
@@ -237,7 +237,11 @@ def _xid_error(xid: int, age: float) -> str:
 def _throttling(snapshot: Snapshot) -> Iterator[Problem]:
     by_reason: dict[str, list[int]] = defaultdict(list)
     for device in snapshot.devices or ():
-        reasons = [one.reason for one in device.details.throttling if one.active and one.reason in _BAD_THROTTLING]
+        reasons = [
+            throttling.reason
+            for throttling in device.details.throttling
+            if throttling.active and throttling.reason in _BAD_THROTTLING
+        ]
         if reasons:
             by_reason[_BAD_THROTTLING[reasons[-1]]].append(device.index)
     for reason, indices in by_reason.items():

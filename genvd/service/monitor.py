@@ -154,7 +154,7 @@ class Monitor:
         if not self._check_renumbering or snapshot.devices is None or snapshot.environments is None:
             return
         self._check_renumbering = False
-        if not all(one.devices_known for one in snapshot.environments):
+        if not all(environment.devices_known for environment in snapshot.environments):
             log.warning(
                 "the GPU indices have changed since environments were attached, so the holders of %s are unknown;"
                 " see 'nvidia-smi -L'",

@@ -80,8 +80,8 @@ def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
     columns = terminal_size()[0] if is_terminal else None
     view = build_view(overview(snapshot), Frame(now, columns, note=note, blocks=can_encode(encoding, BLOCKS)))
     colors, isolates = use_colors(sys.stdout), is_terminal and can_encode(encoding, ISOLATES)
-    lines = (render_line(one, columns, colors=colors, isolates=isolates).rstrip() for one in view.lines)
-    return "".join(f"{one}\n" for one in lines).encode(encoding, "replace")
+    lines = (render_line(line, columns, colors=colors, isolates=isolates).rstrip() for line in view.lines)
+    return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
 
 
 def _connect(config: Config, options: TopOptions) -> tuple[SnapshotSource, str | None, TimedSnapshot]:

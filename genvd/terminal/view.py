@@ -72,23 +72,23 @@ def build_view(overview: Overview, frame: Frame) -> View:
         sections.processes(overview, frame.columns),
     ]
     body = [
-        *(one for problem in overview.problems for one in problem_lines(problem, frame.columns)),
-        *(one for section in (devices, *others) if section for one in (line(), *section)),
+        *(row for problem in overview.problems for row in problem_lines(problem, frame.columns)),
+        *(row for section in (devices, *others) if section for row in (line(), *section)),
     ]
     available = len(body) if frame.lines is None else frame.lines - len(head)
     if len(body) <= available:
         return View(head, body)
     for_problems = max(available // _PROBLEM_SHARE, available - 1 - len(devices))
     first, rest = _split_problems(overview.problems, frame.columns, for_problems)
-    return View(head, [*first, *devices, *rest, *(one for section in others for one in section)])
+    return View(head, [*first, *devices, *rest, *(row for section in others for row in section)])
 
 
 def _split_problems(problems: Sequence[Problem], columns: int | None, height: int) -> tuple[list[Line], list[Line]]:
     """Return the lines of the problems that fit into ``height``, at least one summary, and of the others."""
     texts = [problem_lines(problem, columns) for problem in problems]
     fitting = sum(end <= height for end in accumulate(map(len, texts)))
-    first = [one for text in texts[:fitting] for one in text] or [problem_summary(one) for one in problems[:1]]
-    return first, [one for text in texts[fitting:] for one in text]
+    first = [row for text in texts[:fitting] for row in text] or [problem_summary(problem) for problem in problems[:1]]
+    return first, [row for text in texts[fitting:] for row in text]
 
 
 def is_stale(overview: Overview, now: float) -> bool:
@@ -121,7 +121,7 @@ def _counts(overview: Overview) -> Line:
     down = sum(device.up is False for device in overview.devices or ())
     problems = overview.problems
     worst = problems[0].severity if problems else "warning"
-    idle = sum(one.idle_since is not None for one in overview.environments or ())
+    idle = sum(environment.idle_since is not None for environment in overview.environments or ())
     return (
         Piece(f"driver {f'{version} ' if version else ''}{state}", Style.GOOD if works else Style.ERROR),
         Piece(f"  {count(problems, 'problem', 'problems')}" if problems else "", STYLES[worst]),

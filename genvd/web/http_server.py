@@ -93,7 +93,9 @@ class Server:
                 return
             self.start()
         self._kept = [
-            one for one in self._listeners if not accept_queued or (successor and successor.serves(one.getsockname()))
+            listener
+            for listener in self._listeners
+            if not accept_queued or (successor and successor.serves(listener.getsockname()))
         ]
         assert self._loop
         self._loop.call_soon_threadsafe(self._stop_requested.set)

@@ -46,14 +46,16 @@ def _connections(process: psutil.Process) -> Any:
 
 def _listeners(connections: Any, port: int) -> frozenset[str]:
     """Return the addresses of the listening sockets on a port."""
-    listening = (one for one in connections if one.status == psutil.CONN_LISTEN and one.laddr)
-    return frozenset(one.laddr.ip for one in listening if one.laddr.port == port)
+    listening = (
+        connection for connection in connections if connection.status == psutil.CONN_LISTEN and connection.laddr
+    )
+    return frozenset(listener.laddr.ip for listener in listening if listener.laddr.port == port)
 
 
 def _is_held(name: str, port: int, others: frozenset[str]) -> bool:
     """Return whether other listeners use all addresses of a host name. For localhost, one free address is enough."""
     wanted = LOOPBACK if is_localhost(name) else (_address_of(name, port),)
-    return all(bool(others) if one in _WILDCARDS else bool(others & {one, *_WILDCARDS}) for one in wanted)
+    return all(bool(others) if address in _WILDCARDS else bool(others & {address, *_WILDCARDS}) for address in wanted)
 
 
 def _address_of(name: str, port: int) -> str:

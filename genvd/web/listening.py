@@ -53,7 +53,7 @@ class ListenSockets:
     @property
     def addresses(self) -> tuple[str, ...]:
         """The numeric addresses that are served."""
-        return tuple(str(one.getsockname()[0]) for one in self.sockets)
+        return tuple(str(sock.getsockname()[0]) for sock in self.sockets)
 
     @property
     def all(self) -> tuple[socket.socket, ...]:
@@ -70,7 +70,7 @@ class ListenSockets:
 
     def find(self, address: tuple[object, ...]) -> socket.socket | None:
         """Return the socket that is bound to this socket address, if any."""
-        return next((one for one in self.all if one.getsockname() == address), None)
+        return next((sock for sock in self.all if sock.getsockname() == address), None)
 
     @contextmanager
     def allow_reuse(self) -> Iterator[None]:
@@ -82,13 +82,13 @@ class ListenSockets:
             self._share(0)
 
     def _share(self, value: int) -> None:
-        for one in self.all:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
+        for sock in self.all:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
 
     def close(self) -> None:
         """Close all sockets."""
-        for one in self.all:
-            one.close()
+        for sock in self.all:
+            sock.close()
 
 
 def _is_here(address: str) -> bool:
@@ -103,10 +103,10 @@ def _is_here(address: str) -> bool:
 
 def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
     """Return the IP sockets that systemd passed to this process; None if there are none."""
-    found = tuple(one for one in sockets if one.family in (socket.AF_INET, socket.AF_INET6))
+    found = tuple(sock for sock in sockets if sock.family in (socket.AF_INET, socket.AF_INET6))
     if not found:
         return None
-    addresses = [str(one.getsockname()[0]) for one in found]
+    addresses = [str(sock.getsockname()[0]) for sock in found]
     return ListenSockets(LOCALHOST if set(LOOPBACK) <= set(addresses) else addresses[0], found)
 
 
@@ -143,11 +143,11 @@ def _covered_sockets(wildcard: socket.socket, previous: ListenSockets) -> tuple[
     families = {wildcard.family}
     if wildcard.family == socket.AF_INET6 and not wildcard.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         families.add(socket.AF_INET)
-    addresses = [one.getsockname() for one in previous.all]
+    addresses = [sock.getsockname() for sock in previous.all]
     return tuple(
-        one.dup()
-        for one, (host, its_port, *_) in zip(previous.all, addresses, strict=True)
-        if one.family in families and its_port == port and host not in _WILDCARDS
+        sock.dup()
+        for sock, (host, its_port, *_) in zip(previous.all, addresses, strict=True)
+        if sock.family in families and its_port == port and host not in _WILDCARDS
     )
 
 

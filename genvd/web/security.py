@@ -69,7 +69,7 @@ class LoadedWebConfig:
     def invalid_certificates(self) -> dict[str, str]:
         """Return the certificates (``server``, ``client_ca``) that are not valid now, with a message for each."""
         now = time.time()
-        found = {one.certificate: one.invalidity(now) for one in self.policy.certificate_ends}
+        found = {validity.certificate: validity.invalidity(now) for validity in self.policy.certificate_ends}
         return {
             name: f"{self.path}: {self.policy.tls.labels[name]}: {wrong}; {_IF_INVALID[name]}"
             for name, wrong in found.items()
