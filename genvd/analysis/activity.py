@@ -21,7 +21,7 @@ MAX_UNVERIFIED_DEVICES = 64
 """Maximum number of attached devices of one environment while the GPUs of the machine are unknown."""
 
 _Uses = dict[tuple[str, int], list["DeviceUse"]]
-"""By eid and device index."""
+"""What the processes of an environment use of a GPU, by eid and device index."""
 
 
 def add_activity(
@@ -40,7 +40,7 @@ def add_activity(
         processes: the GPU processes; None if unknown, then the uses are unknown too.
         devices: None if unknown.
         idle: the known idle seconds by eid.
-        possible_use: what the processes of unknown environments may do there.
+        possible_use: what processes of unknown environments may do on the GPUs of each environment.
     """
     idle = idle or {}
     if processes is None or devices is None:
@@ -88,7 +88,7 @@ def holdings(
             and device, the first counts.
         processes: the GPU processes; None if unknown.
         devices: None if unknown; then all attachments are accepted.
-        possible_use: what the processes of unknown environments may do there.
+        possible_use: what processes of unknown environments may do on the GPUs of each environment.
     """
     by_index = None if devices is None else {device.index: device for device in devices}
     uses = None if processes is None else _uses_by_environment(processes)
@@ -103,11 +103,12 @@ def holdings(
             uncertain=(environment.eid, index) in possible_use.working,
         )
         for environment in environments
-        for index in _held(environment, by_index)
+        for index in _held_indices(environment, by_index)
     )
 
 
-def _held(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:
+def _held_indices(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:
+    """Yield the indices of the attached GPUs, without those that the driver does not have."""
     if by_index is None:
         yield from environment.device_indices[:MAX_UNVERIFIED_DEVICES]
     else:
@@ -160,17 +161,17 @@ def _active(device: Device, uses: list[DeviceUse], *, known: bool) -> bool | Non
         return False
     if device.utilization_percent is not None:
         return device.utilization_percent > 0
-    return _any_true(_instance_worked(device, place) for use in unmeasured for place in use.mig_places or (None,))
+    return _any_true(_instance_worked(device, mig) for use in unmeasured for mig in use.mig_places or (None,))
 
 
-def _instance_worked(device: Device, place: MigInstanceId | None) -> bool | None:
+def _instance_worked(device: Device, mig: MigInstanceId | None) -> bool | None:
     """Return whether the GPU instance of a process was busy; None if its counters are unknown.
 
     There is no counter for the video engines, but they read and write memory, which is counted.
     """
-    if place is None:
+    if mig is None:
         return None
-    activities = [instance.activity for instance in device.mig_instances if instance.gpu_instance == place.gpu_instance]
+    activities = [instance.activity for instance in device.mig_instances if instance.gpu_instance == mig.gpu_instance]
     if not activities:
         return None
     return _any_true(

@@ -33,7 +33,7 @@ REASONS = {
     MALFORMED: "genv's state files have invalid entries",
     DEVICE: "genv's state files have impossible device numbers",
 }
-"""Log texts."""
+"""What is logged, by reason."""
 
 MAX_TRACKED = 20_000
 """Maximum number of claims that are distinguished. A state file can have more; the rest is not counted."""

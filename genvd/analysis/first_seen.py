@@ -74,6 +74,7 @@ class FirstSeenTracker:
         self._last_read: float | None = None
         """When the files were last read, in seconds of CLOCK_BOOTTIME."""
         self._claimed: dict[tuple[str, int], float] = {}
+        """The time in genv's files, by displayed eid and device index; the first one if there are several."""
 
     def restore(self, saved: Iterable[SavedTime]) -> None:
         """Continue with the times that :meth:`to_save` returned earlier in the same boot."""
@@ -116,7 +117,7 @@ class FirstSeenTracker:
         return replace(genv, environments=environments, attachments=attachments)
 
     def to_save(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[SavedTime, ...]:
-        """Return the times of these for the next start of the monitor."""
+        """Return the times of these environments and holdings, for the next start of the monitor."""
         wanted = [(escape_unprintable(environment.eid), NO_DEVICE) for environment in environments]
         wanted += [(escape_unprintable(holding.eid), holding.device_index) for holding in holdings]
         times = []
@@ -149,7 +150,7 @@ class FirstSeenTracker:
         return attachment if attached == attachment.attached else replace(attachment, attached=attached)
 
     def _find(self, key: _Key, previous: Mapping[_Key, _FirstSeen]) -> _FirstSeen | None:
-        """Return an entry that was seen before, and mark it as present."""
+        """Return an entry that was seen before, and mark it as present; None if it is new."""
         self._claimed.setdefault(key[:2], key[2])
         seen = self._present.get(key) or previous.get(key) or self._gone.pop(key, None)
         if seen is not None:

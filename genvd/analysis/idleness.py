@@ -32,6 +32,7 @@ class _State:
     known: float
     """When it was last known whether it works."""
     worked: float | None = None
+    """When it was last seen to work, or when its idle time started again after a gap; None before that."""
     active: dict[int, bool] = field(default_factory=dict)
     """Whether it worked on a device when this was last known, by device index."""
 
@@ -97,8 +98,8 @@ class IdleClock:
                 idle[environment.eid] = seconds
             identity = _identity(environment)
             if state.worked is not None and identity is not None:
-                worked, known = now - state.worked, now - state.known
-                last_work.append(LastWork(*identity, at.unix - worked, at.unix - known, at.boot - known))
+                worked_age, known_age = now - state.worked, now - state.known
+                last_work.append(LastWork(*identity, at.unix - worked_age, at.unix - known_age, at.boot - known_age))
         self.last_work = tuple(last_work)
         return idle
 
@@ -111,17 +112,17 @@ class IdleClock:
         if saved is None:
             return
         now, at = self._restored_at
-        # Both are seconds before the restore.
-        known = at.unix - saved.known if saved.known_boot is None else at.boot - saved.known_boot
-        worked = known + saved.known - saved.worked
-        if since > at.unix - worked + _ROUNDING_SECONDS:
+        # Seconds between these events and the restore.
+        known_age = at.unix - saved.known if saved.known_boot is None else at.boot - saved.known_boot
+        worked_age = known_age + saved.known - saved.worked
+        if since > at.unix - worked_age + _ROUNDING_SECONDS:
             return
         # While the monitor was stopped the environment may have worked, as in any other gap. A time in the future means
         # that the clock was set: then the length of the gap is unknown.
-        short_gap = 0 <= known <= LONGEST_GAP_SECONDS
-        state.worked = now - worked if short_gap else now
+        short_gap = 0 <= known_age <= LONGEST_GAP_SECONDS
+        state.worked = now - worked_age if short_gap else now
         if short_gap:
-            state.known = min(state.known, now - known)
+            state.known = min(state.known, now - known_age)
 
 
 def _identity(environment: Environment) -> tuple[str, int | None, float] | None:
@@ -131,6 +132,7 @@ def _identity(environment: Environment) -> tuple[str, int | None, float] | None:
 
 
 def _idle_seconds(state: _State, holdings: list[Holding], now: float) -> float | None:
+    """Update the state of an environment and return its idle seconds; None while it is unknown whether it works."""
     previous = state.active
     state.active = {h.device_index: active for h in holdings if (active := _last_active(h, previous)) is not None}
     if any(holding.active for holding in holdings):

@@ -44,7 +44,7 @@ def processes(
 ) -> tuple[tuple[Process, ...], tuple[Rejection, ...]]:
     """Return the GPU processes, ordered by pid, and their rejected claims.
 
-    A process of which only the contexts are known is included, because it uses GPU memory too.
+    A process is included even if only its contexts are known, because it uses GPU memory too.
 
     Args:
         contexts: the contexts of all processes on all GPUs.
@@ -96,7 +96,7 @@ def environments(
         attachments: all attachments, also those of inactive environments.
         gpu_processes: None if unknown.
         accounts: None if unknown.
-        possible_use: what the processes of unknown environments may do there.
+        possible_use: what processes of unknown environments may do on the GPUs of each environment.
     """
     attachments = tuple(attachments)
     devices = _devices_by_eid(attachments)
@@ -173,7 +173,7 @@ def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
         (only,) = contexts
         computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
         return DeviceUse(
-            *(index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places, only.engines)
+            index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places, only.engines
         )
     memory: dict[str, int | None] = {}
     for context in contexts:
@@ -182,7 +182,7 @@ def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
     known = [amount for amount in memory.values() if amount is not None]
     return DeviceUse(
         device_index=index,
-        # For compute contexts the sixteen metrics have the value of the driver's list of compute processes.
+        # genv_process_used_gpu_memory_bytes has to show what the driver lists for compute processes.
         memory_bytes=computed if "compute" in memory else max(known, default=None),
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
@@ -215,5 +215,6 @@ def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, dict[int, in
 
 
 def _lowest_limit(attached: Mapping[int, int | None], requested: int | None) -> int | None:
+    """Return the lowest memory limit in bytes of the attached GPUs; None if none of them has a limit."""
     limits = (memory_limit(limit, requested) for limit in attached.values())
     return min((limit for limit in limits if limit is not None), default=None)

@@ -54,7 +54,7 @@ class KnownAccounts:
         names = {}
         for uid in request.uids:
             known = self._names.update(uid, facts.names)
-            if known and uids_by_name.get(known[0] or "", uid) != uid:
+            if known and uids_by_name.get(known[0] or "", uid) != uid:  # another uid has this name now
                 known = self._names.forget(uid)
             if known:
                 names[uid] = known[0]
@@ -64,9 +64,9 @@ class KnownAccounts:
         return AccountFacts(names, uids)
 
     def _uids_of(self, names: Iterable[str], answers: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Return the uids of these names, as far as they are known."""
+        """Return the uids of those of these names for which there ever was an answer; None for "no account"."""
         uids = {name: uid[0] for name in names if (uid := self._uids.update(name, answers))}
-        if None in uids.values():  # such a name has no account, or the name service is unavailable: then look here
+        if None in uids.values():  # the name has no account, or the name service is unavailable
             uids_by_name = self._names.by_answer()
             uids = {name: uids_by_name.get(name) if uid is None else uid for name, uid in uids.items()}
         return uids
@@ -109,7 +109,7 @@ class _Answers(Generic[K, V]):
             _set_bounded(self._found, key, answer)
 
     def by_answer(self) -> dict[V, K]:
-        """Return the keys by their answers."""
+        """Return the key that had each answer."""
         return {answer: key for key, answer in self._found.items()}
 
     def forget(self, key: K) -> tuple[V | None]:

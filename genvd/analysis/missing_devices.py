@@ -48,7 +48,7 @@ class MissingDevices:
         for identity in [identity for identity in self._missing if _is_among(identity, listed)]:
             index = self._missing.pop(identity)
             self._errors.clear(identity, f"{_name(index, identity)} is listed by the driver again")
-        # A GPU without an identity may be any of the missing ones.
+        # A listed GPU without an identity may be any GPU that seems to be missing.
         if all(identity.known for identity in listed.values()):
             gone = {identity: index for identity, index in self._present.items() if not _is_among(identity, listed)}
             self._missing.update(gone)
@@ -62,6 +62,7 @@ class MissingDevices:
 
 
 def _is_among(identity: Identity, listed: dict[int, Identity]) -> bool:
+    """Return whether one of the listed GPUs has this identity, or may be the same GPU."""
     return identity in (present := listed.values()) or any(other.known and identity.may_be(other) for other in present)
 
 

@@ -57,7 +57,7 @@ class _State:
     unlisted: dict[int, int] = field(default_factory=dict)
     """Bytes by pid of the processes that are alive although the driver no longer lists them."""
     left_behind: int = 0
-    """Bytes that ended processes had, as far as they may still be in use."""
+    """Bytes that ended processes had and that may still be in use."""
 
 
 class OrphanMemoryTracker:
@@ -109,13 +109,21 @@ class OrphanMemoryTracker:
 def _next_state(
     state: _State, listed: dict[int, int], ended: dict[int, int], live: Collection[int], amount: int
 ) -> tuple[_State, int]:
-    """Return the state after a collection, and how many bytes of the unaccounted amount were left behind."""
-    gone = {
+    """Return the state after a collection, and how many bytes of the unaccounted amount were left behind.
+
+    Args:
+        state: the state before.
+        listed: bytes by pid of the live processes that the driver lists.
+        ended: bytes by pid of the ended processes that the driver still lists.
+        live: pids of processes that are alive although the driver no longer lists them.
+        amount: the unaccounted bytes.
+    """
+    no_longer_listed = {
         pid: bytes_ for pid, bytes_ in (state.unlisted | state.listed).items() if pid not in listed and pid not in ended
     }
-    unlisted = {pid: bytes_ for pid, bytes_ in gone.items() if pid in live}
-    died = sum(bytes_ for pid, bytes_ in gone.items() if pid not in live)
-    left_behind = min(amount, state.left_behind + died)
+    unlisted = {pid: bytes_ for pid, bytes_ in no_longer_listed.items() if pid in live}
+    newly_left = sum(bytes_ for pid, bytes_ in no_longer_listed.items() if pid not in live)
+    left_behind = min(amount, state.left_behind + newly_left)
     return _State(listed | ended, unlisted, left_behind), min(amount, max(left_behind, sum(ended.values())))
 
 

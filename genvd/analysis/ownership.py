@@ -103,7 +103,7 @@ def resolve_owners(
         owned = _resolve_owner(record, facts, previous.get(record.eid))
         other = environments.get(record.eid)
         if other is None or _priority(owned, previous) > _priority(other, previous):
-            environments[record.eid], owned = owned, other or owned
+            environments[record.eid], owned = owned, other or owned  # now ``owned`` is the record that lost
         if other is not None:
             rejections.append(Rejection(DUPLICATE, (record.eid, owned.record.uid, owned.record.pids[:1])))
     rejections += [
@@ -144,7 +144,8 @@ def resolve_username(owned: OwnedRecord, accounts: AccountFacts | None) -> tuple
     real = account_name(uid, accounts)
     if claimed == RESERVED:
         return real, Rejection(RESERVED_NAME, ("username", owned.record.eid, uid))
-    if not owned.owner_confirmed or claimed not in accounts.uids:  # counted already, or not looked up yet
+    # A wrong owner is counted already, and a name that was not looked up may be right.
+    if not owned.owner_confirmed or claimed not in accounts.uids:
         return real, None
     return real, Rejection(USERNAME, (owned.record.eid, uid, claimed))
 
@@ -198,27 +199,30 @@ def resolve_environment(
 
 
 def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
+    """Return whether a process or a Jupyter kernel of the environment is alive."""
     return not facts.live_pids.isdisjoint(record.pids) or any(k in facts.kernel_uids for k in record.kernel_ids)
 
 
 def _resolve_owner(record: EnvironmentRecord, facts: ProcessFacts, previous: Membership | None) -> OwnedRecord:
+    """Return the record with its owner: the user it names, unless the processes in it contradict that."""
     live = [pid for pid in record.pids if pid in facts.uids]
     uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
-    logins = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
+    login_uids = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
     claimed = owner = record.uid
     confirmed = True
     if previous and previous.uid == claimed:
-        joined = previous.uids | uids
-        uids = joined if len(joined) <= MAX_MEMBERS else previous.uids
-    elif uids and claimed not in uids and claimed not in logins and (record.eid, claimed) not in facts.confirmed:
-        users = uids - {ROOT} or uids
+        all_uids = previous.uids | uids
+        uids = all_uids if len(all_uids) <= MAX_MEMBERS else previous.uids
+    elif uids and claimed not in uids and claimed not in login_uids and (record.eid, claimed) not in facts.confirmed:
+        users = uids - {ROOT} or uids  # root may act for the owner, so it counts only if nobody else is in it
         owner = next(iter(users)) if len(users) == 1 else None
-        confirmed = claimed is None
+        confirmed = claimed is None  # a record that names no owner claims nothing false
     pids = frozenset(pid for pid in live if facts.uids[pid] == owner)
-    return OwnedRecord(record, owner, confirmed, uids, logins, pids)
+    return OwnedRecord(record, owner, confirmed, uids, login_uids, pids)
 
 
 def _priority(owned: OwnedRecord, previous: Memberships) -> tuple[bool, bool]:
+    """Return the sort key among records with the same eid; the highest one wins."""
     known = previous.get(owned.record.eid)
     return known is not None and known.uid == owned.record.uid, owned.owner_confirmed
 

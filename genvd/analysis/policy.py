@@ -149,6 +149,7 @@ def _computes_elsewhere(environment: Environment, uses: tuple[EnvironmentUse, ..
 
 
 def _is_oversubscribed(device: Device, holders: list[Holding]) -> bool | None:
+    """Return whether the limits of the holders exceed the GPU's memory; a holder without a limit may use all of it."""
     if len(holders) < 2:  # one environment with a too high limit does no harm to others
         return False
     limits = [holder.gpu_memory_bytes for holder in holders]

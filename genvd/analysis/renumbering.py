@@ -162,9 +162,11 @@ class RenumberingDetector:
             return True
         if present.known:
             return not original.may_be(present)
+        # The GPU with this index has no identity now. That the original GPU has another index proves a change.
         return key in self._uncertain or bool(self._indices_of(original))
 
     def _candidates(self, key: _Key) -> frozenset[int]:
+        """Return the indices of the GPUs to which the attachment may belong."""
         return frozenset({*self._indices_of(self._original[key]), *({key[1]} & self._present.keys())})
 
     def _indices_of(self, device: Identity) -> list[int]:

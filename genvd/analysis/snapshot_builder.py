@@ -73,19 +73,19 @@ class SnapshotBuilder:
         self._memberships: Memberships = {}
         self._claims = RejectedClaimCounter()
         self._orphan_memory = OrphanMemoryTracker()
-        self._missing = MissingDevices()
-        self._unknown = ErrorLog(log)
-        self._unknown_counts: dict[UnknownEnvironment, int] = {}
+        self._missing_devices = MissingDevices()
+        self._errors = ErrorLog(log)
+        self._previous_unknown: dict[UnknownEnvironment, int] = {}
         self._peaks = MemoryPeaks()
         self._last_uuids = LastUuids()
         self._idle_clock = IdleClock()
         self._first_seen = FirstSeenTracker()
         self._renumbering = RenumberingDetector()
         self._known_accounts = KnownAccounts()
-        self._check_times = collectors.mode == "live"
+        self._check_times = collectors.mode == "live"  # a simulated machine has no process starts to compare with
 
     def build(self, service: ServiceStatus) -> Snapshot:
-        """Collect, and return the result. It never raises because of the state of the machine."""
+        """Run all collectors and return what they found as a Snapshot. No state of the machine makes it raise."""
         facts = self._collect()
         joined = self._join(facts)
         snapshot = self._snapshot(service, facts, joined)
@@ -108,7 +108,7 @@ class SnapshotBuilder:
             users=joined.users,
             holdings=joined.holdings,
             holders_unknown=joined.holders_unknown,
-            missing_devices=self._missing.update(
+            missing_devices=self._missing_devices.update(
                 facts.gpu.devices if facts.gpu and facts.driver_state == "ok" else None
             ),
             sees_machine=facts.processes is None or facts.processes.sees_machine,
@@ -120,17 +120,20 @@ class SnapshotBuilder:
         )
 
     def _log_unknown_environments(self, snapshot: Snapshot) -> None:
-        """Log why environments of processes are unknown; "unreadable" only from the second collection in a row on."""
+        """Log why environments of processes are unknown.
+
+        The reason "unreadable" usually resolves itself, so it is logged only if the previous collection had it too.
+        """
         if snapshot.processes is None:
             return
         numbers = policy.count_unknown_environments(snapshot)
         for reason, number in numbers.items():
             if not number:
-                self._unknown.clear(reason, f"processes: their environments are known again ({reason})")
-            elif self._unknown_counts.get(reason) or reason != "unreadable":
+                self._errors.clear(reason, f"processes: their environments are known again ({reason})")
+            elif self._previous_unknown.get(reason) or reason != "unreadable":
                 text = f"processes: {unknown_environment_text(number)} ({reason}). {ADVICE[reason]}"
-                self._unknown.report(reason, text, kind=reason)
-        self._unknown_counts = numbers
+                self._errors.report(reason, text, kind=reason)
+        self._previous_unknown = numbers
 
     def restart_state(self, snapshot: Snapshot) -> RestartState | None:
         """Return the state to save for the next start of the monitor; None if the environments are unknown."""
@@ -162,7 +165,7 @@ class SnapshotBuilder:
         gpu, gpu_status = self._gpus.result()
         gpu = replace(gpu, devices=self._last_uuids.add_uuids(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.result()
-        # Before the times are corrected, because the original ones distinguish an attachment from a later one.
+        # Before the attachment times are corrected, because their original values identify the attachments.
         uncertain = self._renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN
         command, command_status = self._genv_command.result()
         deadline = time.monotonic() + self.timeout
@@ -185,8 +188,8 @@ class SnapshotBuilder:
         processes, rejections = None, facts.rejections
         accounts = add_record_names(facts.owned, facts.accounts)
         if gpu and gpu.contexts is not None and process_facts:
-            processes, more = join.processes(gpu.contexts, process_facts, facts.owned, accounts)
-            rejections += more
+            processes, more_rejections = join.processes(gpu.contexts, process_facts, facts.owned, accounts)
+            rejections += more_rejections
         devices = gpu.devices if gpu else None
         processes = self._peaks.add_process_peaks(processes, devices)
         unseen = self._unseen_memory(facts, processes)
@@ -194,14 +197,14 @@ class SnapshotBuilder:
             return _Joined(processes, unseen_memory=unseen)
         unseen_devices = frozenset(part.device_index for part in unseen)
         possible = possible_use(processes or (), process_facts, facts.owned, facts.accounts, unseen_devices)
-        environments, more = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
+        environments, more_rejections = join.environments(facts.owned, genv.attachments, processes, accounts, possible)
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
         holdings, uncertain = facts.uncertain.split_holdings(environments, holdings)
         idle = self._idle_clock.update(environments, (*holdings, *uncertain))
         environments = activity.add_activity(environments, genv.attachments, processes, devices, idle, possible)
         environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
         self._memberships = memberships(facts.owned)
-        self._claims.update(rejections + more, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
+        self._claims.update(rejections + more_rejections, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(environment for environment in environments if environment.named)
         holders_unknown = facts.uncertain.uncertain_devices(environments)
         if not process_facts.sees_machine:
@@ -234,7 +237,7 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """The joined facts; None if unknown."""
+    """The parts of a Snapshot that are made of the facts of several collectors; None if unknown."""
 
     processes: tuple[Process, ...] | None = None
     environments: tuple[Environment, ...] | None = None
@@ -259,5 +262,5 @@ def _process_request(
     )
 
 
-def _driver_state(gpus: CollectorStatus) -> str:
-    return "ok" if gpus.success else gpus.reason or "failed"
+def _driver_state(gpu_status: CollectorStatus) -> str:
+    return "ok" if gpu_status.success else gpu_status.reason or "failed"

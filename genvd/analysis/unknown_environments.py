@@ -25,11 +25,11 @@ class PossibleUse:
     """What the processes of unknown environments do on GPUs, for each environment they may belong to."""
 
     present: frozenset[EnvironmentDevice] = frozenset()
-    """They have a context there, and so memory."""
+    """They have a context on the GPU, and so use memory of it."""
     computing: frozenset[EnvironmentDevice] = frozenset()
-    """They have a context there that can compute."""
+    """They have a context on the GPU that can compute."""
     working: frozenset[EnvironmentDevice] = frozenset()
-    """They may have worked there since the last collection."""
+    """They may have worked on the GPU since the last collection."""
 
     def computing_devices(self) -> Mapping[str, tuple[int, ...]]:
         """Return :attr:`computing` as sorted device indices by eid."""

@@ -189,14 +189,14 @@ def _top(config: Config, options: argparse.Namespace) -> None:
 def _read_password(file: Path | None) -> str:
     if file is None:
         return ""
-    way_out = "--password-file needs a file with one line"
+    advice = "--password-file needs a file with one line"
     try:
         return files.read_file(file, _MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is not text"
-        raise CommandError(f"{file}: cannot be read: {reason}; {way_out}") from None
+        raise CommandError(f"{file}: cannot be read: {reason}; {advice}") from None
     except files.UnsuitableFileError as error:
-        raise CommandError(f"{file}: {error}; {way_out}") from None
+        raise CommandError(f"{file}: {error}; {advice}") from None
 
 
 def _publish(config: Config, options: argparse.Namespace) -> None:

@@ -80,30 +80,30 @@ class UsageAccounting:
     def _count_energies(
         self, readings: Iterable[EnergyReading], elapsed: int, now_ms: int, max_ms: int
     ) -> dict[str, int]:
-        """Return the millijoules that each GPU drew, from its counter or else from its power; without unknown ones."""
+        """Return the millijoules that each GPU drew, from its counter or else from its power, where one is known."""
         energies: dict[str, int] = {}
         counters: dict[str, tuple[int, float]] = {}
         for reading in readings:
-            before = self._counters.get(reading.device)
+            previous = self._counters.get(reading.device)
             energy = None
             if reading.energy_joules is not None:
-                energy = _counter_increase(before, reading.energy_joules, now_ms, max_ms)
+                energy = _counter_increase(previous, reading.energy_joules, now_ms, max_ms)
                 counters[reading.device] = (now_ms, reading.energy_joules)
             if energy is None and reading.power_watts is not None and 0 <= reading.power_watts <= MAX_WATTS:
                 energy = reading.power_watts * min(elapsed, max_ms)
-            elif energy is None and before is not None:
-                counters.setdefault(reading.device, before)  # the increase counts once the counter is readable again
+            elif energy is None and previous is not None:
+                counters.setdefault(reading.device, previous)  # the increase counts once the counter is readable again
             if energy is not None:
                 energies[reading.device] = round(energy)
         self._counters = counters
         return energies
 
 
-def _counter_increase(before: tuple[int, float] | None, joules: float, now_ms: int, max_ms: int) -> float | None:
+def _counter_increase(previous: tuple[int, float] | None, joules: float, now_ms: int, max_ms: int) -> float | None:
     """Return the increase of a counter in millijoules, for at most ``max_ms``; None if the counter was reset."""
-    if before is None or now_ms <= before[0]:
+    if previous is None or now_ms <= previous[0]:
         return None
-    increase, elapsed = 1000 * (joules - before[1]), now_ms - before[0]
+    increase, elapsed = 1000 * (joules - previous[1]), now_ms - previous[0]
     return increase * min(1.0, max_ms / elapsed) if 0 <= increase <= MAX_WATTS * elapsed else None
 
 
@@ -124,7 +124,7 @@ def share_energy(
     weights = [(held.consumer, max(0.0, held.share or 0.0)) for held in holders]
     weights += [(work.consumer, max(0.0, work.share)) for work in unattached]
     if not sum(weight for _, weight in weights) > 0 or any(held.share is None for held in working):
-        weights = [(held.consumer, 1.0) for held in working or holders]
+        weights = [(held.consumer, 1.0) for held in working or holders]  # equal parts, as the shares are unknown or 0
     total_weight = sum(weight for _, weight in weights)
     parts, charged, cumulative = [], 0, 0.0
     for consumer, weight in weights:
@@ -138,6 +138,7 @@ def share_energy(
 
 
 def _usage(held: HeldDevice, elapsed: int) -> Usage:
+    """Return the usage of a holder in this many milliseconds, without its energy."""
     if held.active is None:
         return Usage(elapsed)
     return Usage(elapsed, elapsed if held.active else 0, 0 if held.active else elapsed)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_INTERVALS = 3
-"""Collection intervals that count at most between two ticks. A longer time means that something was suspended."""
+"""At most this many collection intervals count for one tick. If more time has passed, something was suspended."""
 
 _LOAD_TIMEOUT_SECONDS = 0.5
 """How long the first tick waits for the file, so that the first scrape has the counters."""
@@ -39,7 +39,7 @@ class Ledger:
     """Counts usage in memory, and writes it to a file in a thread if there is a directory for it."""
 
     def __init__(self, config: Config, mode: str) -> None:
-        """Start counting.
+        """Create the ledger, and start its writer thread if it has a directory.
 
         Args:
             config: the configuration.
@@ -70,7 +70,7 @@ class Ledger:
             self._writer.wake()
 
     def take_restart_state(self) -> RestartState | None:
-        """Return the restart state in the file, once; None after that, or if it is unknown."""
+        """Return the restart state in the file; None at later calls, or while the file has not been read."""
         self._wait_for_load()
         return self._pending.take_restart_state()
 
@@ -79,7 +79,7 @@ class Ledger:
 
         Args:
             snapshot: the current state of the machine.
-            restart_state: what to know again after a restart; None to keep the last one.
+            restart_state: the state to save for the next start; None to keep the last one.
         """
         usages = self._accounting.count(observe(snapshot), time.monotonic(), self._max_seconds)
         self._pending.add(usages, snapshot.timestamp)

@@ -18,6 +18,7 @@ FILE_NAME = "ledger.db"
 _SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 """SQLite's own files are named like the database, plus one of these (sqlite.org/tempfiles.html)."""
 _MAX_CORRUPT_FILES = 3
+"""Number of damaged databases that are kept."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -109,14 +110,14 @@ def _check(path: Path) -> None:
         status = path.lstat()
     except FileNotFoundError:
         return
-    way_out = "remove it or choose another directory"
+    advice = "remove it or choose another directory"
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafePathError(f"{path}: is not a regular file; {way_out}")
+        raise UnsafePathError(f"{path}: is not a regular file; {advice}")
     if status.st_uid != os.geteuid():
         raise UnsafePathError(
-            f"{path}: belongs to {user_name(status.st_uid)} and not to {user_name(os.geteuid())}; {way_out}"
+            f"{path}: belongs to {user_name(status.st_uid)} and not to {user_name(os.geteuid())}; {advice}"
         )
     if status.st_nlink > 1:
-        raise UnsafePathError(f"{path}: has another hard link; {way_out}")
+        raise UnsafePathError(f"{path}: has another hard link; {advice}")
     if status.st_mode & _OTHERS_WRITE:
-        raise UnsafePathError(f"{path}: others can write it; {way_out}")
+        raise UnsafePathError(f"{path}: others can write it; {advice}")

@@ -49,20 +49,20 @@ _HourUsages = dict[tuple[int, UsageKey], Usage]
 """By the Unix time at which the hour begins, the consumer and the GPU."""
 
 MAX_PENDING = 50_000
-"""Pending amounts. Only if writing fails for days there are more, and they are then summed, which loses detail."""
+"""Maximum number of pending amounts. It is exceeded only if writing fails for days; then amounts are summed."""
 
 MAX_USERS = 4096
-"""Users with amounts of their own."""
+"""Maximum number of users with amounts of their own."""
 
 MAX_ENVIRONMENTS = 512
-"""Environments with amounts of their own in one hour or day."""
+"""Maximum number of environments with amounts of their own in one hour or day."""
 
 MAX_ENVIRONMENTS_PER_USER = 64
-"""Of those, environments of one user. The user's other environments are summed as ``(other)``."""
+"""Maximum number of those that belong to one user. The user's other environments are summed as ``(other)``."""
 
 
 class PendingUsage:
-    """Shared by the tick, which adds usage, and the writer thread, which takes it. The lock is held for short only."""
+    """Shared by the tick, which adds usage, and the writer thread, which takes it. The lock is held only briefly."""
 
     def __init__(self) -> None:
         self.capped = False
@@ -74,7 +74,7 @@ class PendingUsage:
         self._loaded: Totals | None = None  # what the file contained at the start; None until it is read
         self._ceilings: Totals | None = None  # None while the file cannot be written
         self._shown: Totals = {}
-        self._growth: Totals = {}  # the largest of one tick, since the last batch
+        self._growth: Totals = {}  # the largest increase in one tick since the last batch
         self._previous_growth: Totals = {}  # the same for the batch before
         self._restart_state: RestartState | None = None
         self._loaded_restart_state: RestartState | None = None
@@ -122,18 +122,18 @@ class PendingUsage:
             return dict(self._shown)
 
     def set_restart_state(self, restart_state: RestartState) -> None:
-        """Set the restart state that the next batch saves, with as many environments' last work as a day may have."""
+        """Set the restart state that the next batch saves, with the last work of only the selected environments."""
         last_work = restart_state.last_work
         users = {work.uid: number for number, work in enumerate(last_work)}
         selected = select_environments(
             (number, users[work.uid], int(work.worked)) for number, work in enumerate(last_work)
         )
-        fewer = tuple(work for number, work in enumerate(last_work) if number in selected)
+        limited = tuple(work for number, work in enumerate(last_work) if number in selected)
         with self._lock:
-            self._restart_state = replace(restart_state, last_work=fewer)
+            self._restart_state = replace(restart_state, last_work=limited)
 
     def take_restart_state(self) -> RestartState | None:
-        """Return the restart state in the file, once; None before :meth:`load` and after the first call."""
+        """Return the restart state in the file; None before :meth:`load`, and at later calls."""
         with self._lock:
             restart_state, self._loaded_restart_state = self._loaded_restart_state, None
             return restart_state
@@ -193,7 +193,8 @@ def _zeros_where_known(total: Total) -> Total:
 
 
 def _exceeds(total: Total, shown: Total) -> bool:
-    return any(more is not None and more > (less or 0) for more, less in zip(total.amounts, shown.amounts, strict=True))
+    pairs = zip(total.amounts, shown.amounts, strict=True)
+    return any(counted is not None and counted > (visible or 0) for counted, visible in pairs)
 
 
 def _reduce_detail(pending: _HourUsages, hour: int) -> _HourUsages:

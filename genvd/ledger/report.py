@@ -42,7 +42,7 @@ _FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
 
 
 class ReportError(CommandError):
-    """The report cannot be made."""
+    """The ledger's file cannot be read. The text is one line: the file, the reason, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def make_report(path: Path, since: datetime, until: datetime, by: str) -> Report
             start, end = (_round_up(time.timestamp(), days_end) for time in (since, until))
             return Report(by, start, end, tuple(_rows(connection, start, end, by)))
     except FileNotFoundError:
-        way_out = "check that the service is running and that ledger.directory is right, or name a file with --ledger"
-        raise ReportError(f"{path}: there is no ledger; {way_out}") from None
+        advice = "check that the service is running and that ledger.directory is right, or name a file with --ledger"
+        raise ReportError(f"{path}: there is no ledger; {advice}") from None
     except PermissionError:
         raise ReportError(f"{path}: permission denied; use sudo, or ask the administrator") from None
     except UnusableLedgerError as error:
@@ -119,9 +119,10 @@ def _round_up(time: float, days_end: float) -> float:
 
 
 def _or_unchanged(function: Callable[[float], float], time: float) -> float:
+    """Return the result for a Unix time, or the time itself if its year is outside the range of datetime."""
     try:
         return function(time)
-    except (ValueError, OverflowError, OSError):  # the year is outside the range of datetime
+    except (ValueError, OverflowError, OSError):
         return time
 
 

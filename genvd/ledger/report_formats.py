@@ -69,7 +69,7 @@ def as_json(report: Report) -> str:
         "by": report.by,
         "rows": [
             {
-                **dict(zip(LABELS[report.by], map(_harmless, row.labels), strict=True)),
+                **dict(zip(LABELS[report.by], map(_escaped, row.labels), strict=True)),
                 **dict(zip(_AMOUNTS, _amounts(row), strict=True)),
             }
             for row in report.rows
@@ -135,13 +135,13 @@ def _text(value: str | int | None) -> str:
     return "" if value is None else escape_unprintable(str(value))  # --ledger may name a file of somebody else
 
 
-def _harmless(value: str | int | None) -> str | int | None:
+def _escaped(value: str | int | None) -> str | int | None:
     return escape_unprintable(value) if isinstance(value, str) else value
 
 
 def _without_formula(value: str | int | None) -> str | int | None:
     """Return a cell that no spreadsheet takes for a formula (OWASP, CSV Injection)."""
-    shown = _harmless(value)
+    shown = _escaped(value)
     begins_formula = (
         isinstance(shown, str) and isinstance(value, str) and (_FORMULA.match(shown) or _FORMULA.match(value))
     )

@@ -23,12 +23,15 @@ INTERVAL_SECONDS = 3600.0
 """Seconds between two runs."""
 
 _CLOCK_TOLERANCE_SECONDS = 60.0
+"""How much the advance of the system clock may differ from an hour."""
 _MAX_ROWS = 5000
+"""Number of rows that one step deletes, unless the last ones began at the same time."""
 _MAX_PAGES = 2000
+"""Maximum number of pages that one step releases. Up to this number, free pages stay in the file."""
 
 
 class RetentionTimer:
-    """Tells when the next run is due: after an hour in which the system clock advanced by an hour too.
+    """Determines when the next run is due: after an hour in which the system clock advanced by an hour too.
 
     Otherwise a clock that is set far ahead would make all data look old, and it would be deleted.
     """

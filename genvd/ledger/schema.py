@@ -93,11 +93,11 @@ BUSY_SECONDS = 1.0
 
 
 class UnusableLedgerError(Exception):
-    """This program cannot or must not use the file. The text is one line: the reason, the way out."""
+    """This program cannot or must not use the file. The text is one line: the reason, and what to do."""
 
 
 class LedgerLockedError(UnusableLedgerError):
-    """Another process has the lock, and so counts the same usage."""
+    """Another process has the lock, so it counts the same usage."""
 
 
 class CorruptLedgerError(sqlite3.DatabaseError):

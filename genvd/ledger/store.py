@@ -24,6 +24,7 @@ _ADD_AMOUNTS = ", ".join(
     f"{name} = coalesce({{0}}.{name} + excluded.{name}, {{0}}.{name}, excluded.{name})"
     for name in ("allocated", "active", "idle", "energy", "allocated_again", "active_again", "idle_again")
 )
+"""Adds amounts to those in the table {0}. If only one of two amounts is known, the result is that one."""
 
 _AMOUNTS = ("allocated", "active", "idle", "energy")
 _TOTAL_COLUMNS = (*_AMOUNTS, *(f"ceiling_{name}" for name in _AMOUNTS))
@@ -34,6 +35,7 @@ _UPSERT_TOTAL = f"""
         ELSE max(last, excluded.last) END,
         {", ".join(f"{name} = excluded.{name}" for name in _TOTAL_COLUMNS)}
     WHERE ({", ".join(_TOTAL_COLUMNS)}) IS NOT ({", ".join(f"excluded.{name}" for name in _TOTAL_COLUMNS)})"""
+"""Writes a user's total and ceiling if they have changed. ``last`` changes only with the total."""
 _UPSERT_ENVIRONMENT = """
     INSERT INTO environment (person, eid, created, name, last) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (person, eid, created)

@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 DAY = 86400.0
 
 MAX_JUMP_SECONDS = 7 * DAY
-"""How far the clock may be from the expected time without being distrusted, as after the machine was off."""
+"""The clock is trusted if it differs from the expected time by at most this, as after the machine was off..."""
 
 MAX_JUMP_RETENTION_RATIO = 0.1
-"""And at most this part of the retention."""
+"""...and by at most this part of the retention."""
 
 ACCEPT_AFTER_SECONDS = 7 * DAY
-"""A clock that stays further away is trusted after counting for this long."""
+"""A clock that differs by more is trusted once the ledger has counted for this long with it."""
 
 
 @dataclass(frozen=True, slots=True)

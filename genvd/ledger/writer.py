@@ -35,7 +35,7 @@ _TICKS_PER_WRITE = 2
 """The number of ticks that a write itself may take."""
 
 _REQUESTED_WRITE_RATIO = 0.1
-"""The part of the write interval after which a requested write happens."""
+"""A requested write happens after this part of the write interval."""
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class LedgerWriter:
         self._wakeup.set()
 
     def request_write(self) -> None:
-        """Write soon, because ceilings hold counters back."""
+        """Make the thread write soon, because ceilings hold counters back."""
         self._write_requested = True
         self._wakeup.set()
 
@@ -224,7 +224,10 @@ class LedgerWriter:
         self._errors.report("written", f"ledger: {problem}; usage is kept in memory until the file can be written")
 
     def _load_read_only(self, error: Exception) -> None:
-        """Load the totals from a file that cannot be written; if it cannot be read either, they stay unknown."""
+        """Load the totals from a file that cannot be written.
+
+        If it cannot be read either, they stay unknown. A file that this program cannot use counts as empty.
+        """
         if isinstance(error, LedgerLockedError):
             self._counted_elsewhere = True
         if isinstance(error, UnusableLedgerError | UnsafePathError):
@@ -240,7 +243,7 @@ class LedgerWriter:
 
 
 def _describe(error: Exception, directory: Path) -> str:
-    """Return one line: the file, the reason, the way out."""
+    """Return one line: the file, the reason, and what to do."""
     path = directory / paths.FILE_NAME
     if isinstance(error, UnsafePathError):
         return f"cannot be written: {error} with ledger.directory"

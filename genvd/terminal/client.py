@@ -111,8 +111,8 @@ class ServiceClient:
                 " certificate that it trusts (--cert-file and --key-file)"
             ) from None
         except (ConnectionResetError, BrokenPipeError) as error:  # some versions of Python raise it instead of SSLError
-            way_out = "it may require a client certificate (--cert-file and --key-file)" if self._tls else "check --url"
-            raise ServiceError(f"{self.url}: {error.strerror or error}; {way_out}") from None
+            advice = "it may require a client certificate (--cert-file and --key-file)" if self._tls else "check --url"
+            raise ServiceError(f"{self.url}: {error.strerror or error}; {advice}") from None
         except (ConnectionRefusedError, FileNotFoundError, socket.gaierror) as error:
             raise NotListeningError(
                 f"{self.url}: {error.strerror}; see 'systemctl status genv-monitor', or set --url"
@@ -158,13 +158,13 @@ def _tls_context(access: Access) -> ssl.SSLContext:
     if access.ca_file is None:
         context = ssl.create_default_context()
     else:
-        way_out = "--ca-file needs a file of PEM certificates"
-        content = _read_pem(access.ca_file, way_out)
+        advice = "--ca-file needs a file of PEM certificates"
+        content = _read_pem(access.ca_file, advice)
         # Comments in the file need not be ASCII. An empty string would make Python use the CAs of the system.
         try:
             context = ssl.create_default_context(cadata=content.decode("ascii", "ignore") or "\n")
         except (ssl.SSLError, ValueError):
-            raise ServiceError(f"{access.ca_file}: contains no certificate; {way_out}") from None
+            raise ServiceError(f"{access.ca_file}: contains no certificate; {advice}") from None
     if access.cert_file:
         _load_client_certificate(context, access.cert_file, access.key_file or access.cert_file)
     return context
@@ -182,13 +182,13 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: Path, key: Pa
         raise ServiceError(text) from None
 
 
-def _read_pem(path: Path, way_out: str) -> bytes:
+def _read_pem(path: Path, advice: str) -> bytes:
     try:
         return files.read_file(path, _MAX_PEM_BYTES)
     except OSError as error:
-        raise ServiceError(f"{path}: cannot be read: {error.strerror}; {way_out}") from None
+        raise ServiceError(f"{path}: cannot be read: {error.strerror}; {advice}") from None
     except files.UnsuitableFileError as error:
-        raise ServiceError(f"{path}: {error}; {way_out}") from None
+        raise ServiceError(f"{path}: {error}; {advice}") from None
 
 
 _SOURCE_LINE = re.compile(r"\s*\(\s*_?\w+\.c:\d+\)")
