@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_PASSWORD_BYTES = 4096
+
 _ONCE_TIMEOUT_SECONDS = 60.0
-"""Long, as a driver without persistence mode takes seconds to start, and ``once`` has no second collection."""
+"""This is long, because a driver without persistence mode takes seconds to start, and ``once`` collects only once."""
 
 
 def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> NoReturn:
@@ -124,11 +125,11 @@ def _reload(options: argparse.Namespace) -> int:
     if options.pid is None:
         raise _UsageError("reload needs the PID of a monitor; give it, or use 'systemctl reload genv-monitor'")
     status = EXIT_OK
-    theirs = parse(*build_parsers("genv-monitor"), read_arguments(options.pid))
-    if theirs.command != "run":
+    monitor_options = parse(*build_parsers("genv-monitor"), read_arguments(options.pid))
+    if monitor_options.command != "run":
         raise NotRunningError(f"process {options.pid}: is not a running service; expected the PID of one")
     try:
-        config = _config(theirs)
+        config = _config(monitor_options)
         for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
             log.warning("%s", invalid)
         if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
@@ -144,8 +145,8 @@ def _once(config: Config, options: argparse.Namespace) -> None:
     from genvd.collectors.registry import make_collectors
     from genvd.service.monitor import Monitor
 
-    patient = replace(config, collect_interval=_ONCE_TIMEOUT_SECONDS, collect_timeout=_ONCE_TIMEOUT_SECONDS)
-    monitor = Monitor(patient, make_collectors(patient, options.demo))
+    once_config = replace(config, collect_interval=_ONCE_TIMEOUT_SECONDS, collect_timeout=_ONCE_TIMEOUT_SECONDS)
+    monitor = Monitor(once_config, make_collectors(once_config, options.demo))
     monitor.restore_from_service(config)
     write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect()))
 

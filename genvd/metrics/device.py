@@ -27,7 +27,7 @@ def per_part(
     parts: Callable[[Device], Iterable[Sample]],
     type_: Literal["gauge", "counter"] = "gauge",
 ) -> Metric:
-    """Return a metric with values per part of a GPU, such as a fan. ``labels`` are those besides ``index``."""
+    """Return a metric with values per part of a GPU, such as a fan. It has ``labels`` in addition to ``index``."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
         for device in snapshot.devices or ():

@@ -1,4 +1,4 @@
-"""Metrics of environments and users, besides those in contract.py."""
+"""Metrics of environments and users, in addition to those in contract.py."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WARM_TICKS = 12
-"""A format is rendered in advance until nobody has requested it for this many collections."""
+"""A format is rendered in advance until it has not been requested for this many collections."""
 
 GZIP_LEVEL = 4
 
@@ -144,10 +144,10 @@ def _updated_text(text: bytes, old: Family, new: Family) -> bytes:
     """
     *lines, end = text.split(b"\n")
     first = len(lines) - len(new.values)  # after HELP and TYPE
-    for place, (before, after) in enumerate(zip(old.values.values(), new.values.values(), strict=True), first):
+    for number, (before, after) in enumerate(zip(old.values.values(), new.values.values(), strict=True), first):
         if before != after:
-            number: str = floatToGoString(after)  # type: ignore[no-untyped-call]
-            lines[place] = lines[place].rpartition(b" ")[0] + f" {number}".encode()
+            value: str = floatToGoString(after)  # type: ignore[no-untyped-call]
+            lines[number] = lines[number].rpartition(b" ")[0] + f" {value}".encode()
     return b"\n".join((*lines, end))
 
 

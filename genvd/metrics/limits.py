@@ -30,6 +30,7 @@ _KIND_BY_LABEL: dict[str, Kind] = {"pid": "process", "eid": "environment", "user
 """Which limit applies to a metric: that of the first of these labels that it has."""
 
 _NO_OWNER = 2**32
+"""Stands for an unknown owner in the order of owners: after all uids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class SeriesLimiter:
         summable: bool,
         by_arrival: bool = False,
     ) -> Samples:
-        """Return the samples of a metric with those over the limit summed.
+        """Return the values of a metric, with the samples over the limit summed or left out.
 
         Args:
             labels: the label names of the metric.

@@ -41,7 +41,7 @@ class Registry:
         self._registry.register(_GuardedCollector(ProcessCollector(registry=None), errors))
 
     def configure(self, limits: Limits, disabled_groups: frozenset[str]) -> None:
-        """Set what the next call exports. The arguments are those of the constructor."""
+        """Set what is exported from the next call on. The arguments are those of the constructor."""
         off = {metric.name for name in disabled_groups for metric in GROUPS[name]}
         self._snapshot_collector.table = tuple(metric for metric in ALL if metric.name not in off)
         self._snapshot_collector.limits = limits
@@ -58,7 +58,7 @@ class Registry:
 
 
 class _GuardedCollector(Collector):
-    """Wraps a collector so that its failure costs only its own metrics.
+    """Wraps a collector so that its failure affects only its own metrics.
 
     :class:`ProcessCollector` raises ValueError if a file of /proc has an unexpected format, as without a limit on open
     files.

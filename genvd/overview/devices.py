@@ -123,7 +123,7 @@ def _row(
     details = device.details
     percent = device.utilization_percent
     host = snapshot.host_memory if device.shares_host_memory else None
-    memory = _memory(device, processes)
+    memory = _memory_by_process(device, processes)
     running = tuple(RunningProcess(process.pid, process.command, process.username) for process in processes[:MAX_PARTS])
     holders = tuple(_holder(snapshot, holding, environments) for holding in holdings[:MAX_PARTS])
     processes_known = snapshot.processes is not None and device.processes_listed
@@ -156,7 +156,7 @@ def _row(
     )
 
 
-def _memory(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:
+def _memory_by_process(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:
     return [
         (process, use.memory_bytes)
         for process in processes
@@ -168,7 +168,10 @@ def _memory(device: Device, processes: Iterable[Process]) -> list[tuple[Process,
 def _by_environment(
     memory: Iterable[tuple[Process, int | None]], environments: Mapping[str, Environment]
 ) -> tuple[MemoryPart, ...] | None:
-    """Return the memory by environment. Several environments may have the same name."""
+    """Return the memory by environment; None if the memory of a process is unknown.
+
+    It is summed by eid, because several environments may have the same name.
+    """
     parts = _parts(
         (
             _UNKNOWN if policy.environment_unknown(process) else process.eid if process.eid in environments else None,
@@ -176,17 +179,17 @@ def _by_environment(
         )
         for process, amount in memory
     )
-    named = {eid: environment.name or eid for eid, environment in environments.items()}
+    names = {eid: environment.name or eid for eid, environment in environments.items()}
     return parts and tuple(
         MemoryPart(None, part.memory_bytes, unclear=True)
         if part.name == _UNKNOWN
-        else replace(part, name=named.get(part.name or "", part.name))
+        else replace(part, name=names.get(part.name or "", part.name))
         for part in parts
     )
 
 
 def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart, ...] | None:
-    """Return the memory by name: the largest parts, and one part with the sum of the others."""
+    """Return the largest parts by name, and one part with the sum of the others; None if an amount is unknown."""
     sums: dict[str | None, int] = defaultdict(int)
     for name, amount in amounts:
         if amount is None:

@@ -54,6 +54,7 @@ _COLLECTORS = {
     "processes": ("Process list unavailable.", "Check that the service has the capabilities of its unit."),
     "accounts": ("User accounts cannot be looked up.", "Check whether the directory service answers: 'getent passwd'."),
 }
+"""What is wrong if a collector fails, and what to do, by its name."""
 
 _RULES: dict[str, tuple[tuple[str, str], str]] = {
     policy.MEMORY_LIMIT: (
@@ -69,6 +70,7 @@ _RULES: dict[str, tuple[tuple[str, str], str]] = {
         "Ask the users to detach some: 'genv detach'.",
     ),
 }
+"""By rule: the words for one environment and for several, and what to do."""
 
 _SELF_EXPLANATORY = frozenset({"missing", "not_loaded", "no_permission"})
 """Driver states for which the error message of the collector adds nothing."""
@@ -321,11 +323,11 @@ def _memory(snapshot: Snapshot) -> Iterator[Problem]:
         )
     oversubscribed = [device.index for device, applies in policy.oversubscribed(snapshot) if applies]
     if oversubscribed:
-        one = len(oversubscribed) == 1
+        single = len(oversubscribed) == 1
         yield Problem(
             "warning",
-            f"{gpus(oversubscribed)} {'is' if one else 'are'} oversubscribed: {'its' if one else 'their'} environments"
-            f" asked for more memory than {'it has' if one else 'they have'}.",
+            f"{gpus(oversubscribed)} {'is' if single else 'are'} oversubscribed: {'its' if single else 'their'}"
+            f" environments asked for more memory than {'it has' if single else 'they have'}.",
             "Ask the users to agree on memory limits ('genv activate --gpu-memory') or to detach some environments.",
         )
 

@@ -77,6 +77,7 @@ class Daemon:
         self._inherited = wrap_inherited(inherited_sockets())
         self._server: Server
         self._target = ""
+        """See :meth:`_scrape_target`; set when the files are published."""
 
     @property
     def supervised(self) -> bool:
@@ -265,7 +266,9 @@ class Daemon:
             log.warning(
                 "%s port %d is held by another program, which could pretend to be this monitor, so %s is published as"
                 " the target; stop that program, then reload",
-                *(address, listening.port, self._target),
+                address,
+                listening.port,
+                self._target,
             )
         interval = show_duration(self._config.collect_interval)
         scheme = "https" if self._security.policy.tls else "http"

@@ -40,7 +40,7 @@ _COLLECTION, _LEDGER = "collection", "ledger accounting"
 """Keys of the error log, and names in it."""
 
 _LEDGER_CLOSE_SECONDS = 1.0
-"""How long to wait until a ledger is written, before another one is opened."""
+"""How long to wait until the old ledger is written, before a new one is opened."""
 
 
 class Monitor:
@@ -137,7 +137,7 @@ class Monitor:
         )
 
     def _restore_from_ledger(self) -> None:
-        """Restore the state of before the restart, once the ledger has read it."""
+        """Restore the state that was saved before the restart, as soon as the ledger has read it."""
         restart_state = self._ledger.take_restart_state() if self._ledger else None
         if restart_state is not None:
             self._builder.restore(restart_state)

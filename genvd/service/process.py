@@ -29,11 +29,11 @@ of a process come from the heap, small objects fill the gaps between them, and t
 """
 
 _TRIM_BYTES = 1024 * 1024
-"""Free memory at the end of the heap from which on it is returned to the system."""
+"""More free memory than this at the end of the heap is returned to the system."""
 
 
 def tune_interpreter() -> None:
-    """Make garbage collection rare, thread switches fast, and return free memory to the system.
+    """Make garbage collection rare and thread switches frequent, and make malloc return free memory to the system.
 
     Each tick replaces thousands of objects, which reference counting frees. By default the garbage collector would
     scan them several times per tick, which is a fifth of the work of a tick and delays scrapes. Reference cycles are

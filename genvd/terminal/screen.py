@@ -91,7 +91,7 @@ class Screen:
         drawn = []
         for row, pieces in enumerate(lines[:rows], 1):
             text = render_line(pieces, columns, colors=self._colors, isolates=self._isolates)
-            # Erase the rest of the line, but only if there is a rest.
+            # After a full line, the cursor is still on its last character, which must not be erased.
             full = sum(width(piece.text) for piece in pieces) >= columns
             drawn.append(f"\x1b[{row};1H{text}{'' if full else chr(27) + '[K'}")
         below = f"\x1b[{len(lines) + 1};1H\x1b[J" if len(lines) < rows else ""
@@ -103,7 +103,7 @@ class Screen:
             os.write(self._writing, b"\0")
 
     def wait(self, seconds: float) -> list[Key]:
-        """Return the pressed keys; wait at most so long, or until the size changes or :meth:`wake` is called."""
+        """Wait for keys, a new size or :meth:`wake`, at most this many seconds; return the pressed keys."""
         watched = [self._reading] if self._before is None else [self._reading, 0]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reading in ready:

@@ -68,8 +68,8 @@ def _device_columns(overview: Overview, *, bars: bool) -> tuple[Column, ...]:
         Column("GPU", lambda d: str(d.index), right=True),
         Column("NAME", lambda d: d.name or UNKNOWN, shrinks=True),
         Column("UTIL", lambda d: percent(d.utilization) + bar(d.utilization), right=True),
-        Column("GiB", lambda d: _memory(d) + bar(_used(d)), right=True),
-        Column("°C", lambda d: integer(d.temperature_celsius), right=True, style=_heat),
+        Column("GiB", lambda d: _memory(d) + bar(_used_ratio(d)), right=True),
+        Column("°C", lambda d: integer(d.temperature_celsius), right=True, style=_temperature_style),
         Column("W", lambda d: integer(d.power_watts), right=True),
         Column("ATTACHED TO", _holders, shrinks=True),
         Column(
@@ -121,14 +121,14 @@ def _memory(device: DeviceRow) -> str:
     return f"host {gib(device.host_memory_used_bytes)}/{gib(device.host_memory_total_bytes)}"
 
 
-def _used(device: DeviceRow) -> float | None:
+def _used_ratio(device: DeviceRow) -> float | None:
     used, total = device.memory_used_bytes, device.memory_total_bytes
     if device.host_memory_total_bytes is not None:
         used, total = device.host_memory_used_bytes, device.host_memory_total_bytes
     return used / total if used is not None and total else None
 
 
-def _heat(device: DeviceRow) -> Style:
+def _temperature_style(device: DeviceRow) -> Style:
     heat, limit = device.temperature_celsius, device.slowdown_celsius
     return Style.ERROR if heat is not None and limit is not None and heat >= limit else Style.PLAIN
 

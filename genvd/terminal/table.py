@@ -12,7 +12,7 @@ from genvd.terminal.style import Line, Piece, Style
 
 _GAP = 2
 _MIN_WIDTH = 6
-"""Columns shrink to this width at most."""
+"""Columns do not become narrower than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ def table(columns: Sequence[Column], rows: Sequence[Any], max_width: int | None)
 
 
 def _shrunk(columns: Sequence[Column], needed: list[int], max_width: int) -> list[int]:
+    """Return the widths of the columns; the widest ones are narrowed until the table fits, if possible."""
     widths = list(needed)
     excess = sum(widths) + _GAP * (len(widths) - 1) - max_width
     while excess > 0:

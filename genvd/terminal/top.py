@@ -125,8 +125,8 @@ class _LocalSource:
         from genvd.service.monitor import Monitor
 
         # A short refresh interval must not shorten the time that collectors get.
-        config_here = replace(config, collect_interval=max(options.interval, config.collect_timeout))
-        self._monitor = Monitor(config_here, make_collectors(config_here, options.demo))
+        local_config = replace(config, collect_interval=max(options.interval, config.collect_timeout))
+        self._monitor = Monitor(local_config, make_collectors(local_config, options.demo))
         self._monitor.restore_from_service(config)
 
     def fetch(self) -> TimedSnapshot:

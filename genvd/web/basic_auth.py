@@ -1,7 +1,7 @@
 """HTTP basic authentication (RFC 7617): one password is checked at a time, in a separate thread.
 
-Results are cached, so each scraper pays for the slow check once, and a wrong password delays others only once. The
-order of the checks is decided by :mod:`genvd.web.login_queue`.
+Results are cached, so the credentials of a scraper are checked only once, and so is each wrong password.
+:mod:`genvd.web.login_queue` decides on the order of the checks.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _UNMATCHABLE_DIGEST = "." * 53
 
 
 def parse_credentials(headers: Headers) -> Credentials | None:
-    """Return the credentials in the Authorization field (RFC 7617), None if there are none that are valid."""
+    """Return the credentials in the Authorization field (RFC 7617); None if it is missing or invalid."""
     fields = headers.get_all("authorization")
     if len(fields) != 1 or len(fields[0]) > _MAX_AUTHORIZATION_CHARACTERS:
         return None
@@ -88,12 +88,12 @@ class BasicAuth:
     def verify(self, credentials: Credentials) -> bool:
         """Return whether the password is correct. An unknown user takes as long as a wrong password."""
         stored = self._users.get(credentials.user)
-        if _matches(credentials.password, stored or _decoy_hash(self._max_cost)) and stored is not None:
+        if _matches(credentials.password, stored or _dummy_hash(self._max_cost)) and stored is not None:
             return True
         # Hashes of different costs must not reveal which users exist, so the difference to the highest cost is spent
-        # on decoys. Each step of cost doubles the work.
+        # on dummy hashes. Each step of cost doubles the work.
         for step in range(bcrypt_cost(stored) if stored else self._max_cost, self._max_cost):
-            _matches(credentials.password, _decoy_hash(step))
+            _matches(credentials.password, _dummy_hash(step))
         return False
 
     def cache(self, digest: bytes, *, right: bool) -> None:
@@ -171,7 +171,7 @@ class PasswordChecker:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _decoy_hash(steps: int) -> str:
+def _dummy_hash(steps: int) -> str:
     """Return a bcrypt hash of that cost that no password matches."""
     return f"$2b${steps:02}${_UNMATCHABLE_DIGEST}"
 

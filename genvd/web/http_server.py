@@ -55,6 +55,7 @@ class Server:
         self._tables = (self._context.connections, self._context.encrypted)
         self._listeners: list[socket.socket] = list(listening.all)
         self._kept: Collection[socket.socket] = ()
+        """Sockets to close without accepting the connections in them, as another process or server does that."""
         self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

@@ -1,4 +1,4 @@
-"""Checks from another process whether a running monitor could listen on a new address, before it is told to reload."""
+"""Checks from another process whether a running monitor could listen on a new address, before it reloads."""
 
 from __future__ import annotations
 

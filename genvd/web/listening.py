@@ -22,7 +22,7 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})
 _PORTS_TRIED = 16
 """Attempts to find a port that is free on both loopback addresses."""
 
-_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """The machine does not have the address: IPv6 is disabled, or not in the kernel."""
 
 
@@ -62,7 +62,7 @@ class ListenSockets:
 
     def missing_address_available(self) -> bool:
         """Return whether the machine now has an address that was unavailable. Takes two system calls for each."""
-        return any(_is_here(address) for address in self.unavailable)
+        return any(_is_local_address(address) for address in self.unavailable)
 
     def same_addresses(self, other: ListenSockets) -> bool:
         """Return whether the addresses that are served, taken and unavailable are the same."""
@@ -75,13 +75,13 @@ class ListenSockets:
     @contextmanager
     def allow_reuse(self) -> Iterator[None]:
         """Allow this process to bind the same port on a wildcard or specific address within the context."""
-        self._share(1)
+        self._set_reuse_port(1)
         try:
             yield
         finally:
-            self._share(0)
+            self._set_reuse_port(0)
 
-    def _share(self, value: int) -> None:
+    def _set_reuse_port(self, value: int) -> None:
         for sock in self.all:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, value)
 
@@ -91,7 +91,7 @@ class ListenSockets:
             sock.close()
 
 
-def _is_here(address: str) -> bool:
+def _is_local_address(address: str) -> bool:
     """Return whether the machine has an address, by binding an ephemeral port on it."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
@@ -102,7 +102,7 @@ def _is_here(address: str) -> bool:
 
 
 def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
-    """Return the IP sockets that systemd passed to this process; None if there are none."""
+    """Return the IP sockets among those that systemd passed to this process; None if there are none."""
     found = tuple(sock for sock in sockets if sock.family in (socket.AF_INET, socket.AF_INET6))
     if not found:
         return None
@@ -163,7 +163,7 @@ def _listen_on_loopback(name: str, port: int, existing: ListenSockets | None) ->
             number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
             if number == errno.EADDRINUSE:
                 taken.append(address)
-            elif number in _NOT_HERE:
+            elif number in _NO_SUCH_ADDRESS:
                 unavailable.append(address)
             else:
                 ListenSockets(name, tuple(found)).close()
@@ -177,14 +177,14 @@ def _listen_on_loopback(name: str, port: int, existing: ListenSockets | None) ->
 def _listen_on(name: str, address: str, port: int, existing: ListenSockets | None) -> socket.socket:
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, where = found[0]
-        if existing and (same := existing.find(where)):
+        family, kind, protocol, _, socket_address = found[0]
+        if existing and (same := existing.find(socket_address)):
             return same.dup()
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, existing is not None)
-            listener.bind(where)
+            listener.bind(socket_address)
             listener.listen(_BACKLOG)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
         except OSError:

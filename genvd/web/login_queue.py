@@ -36,7 +36,7 @@ class Outcome(enum.Enum):
     RIGHT = enum.auto()
     WRONG = enum.auto()
     UNCHECKED = enum.auto()
-    """The queue was full, or other credentials took the place."""
+    """The password was not checked: the queue was full, or other credentials displaced it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,10 @@ class LoginQueue:
             if len(group) >= MAX_CREDENTIALS:
                 evicted = min(group.values(), key=_pause)
                 if evicted.pause >= entry.pause:
-                    self._rejections.note(entry.digest)
+                    self._rejections.record(entry.digest)
                     return False, None
                 self._remove(evicted)
-                self._rejections.note(evicted.digest)
+                self._rejections.record(evicted.digest)
             self._groups.setdefault(entry.group, {})[entry.digest] = entry
         entry.waiting.add(waiter)
         self._entries[waiter] = entry
@@ -106,7 +106,7 @@ class LoginQueue:
         entry.waiting.discard(waiter)
         if not entry.waiting:
             self._remove(entry)
-            self._rejections.note(entry.digest)
+            self._rejections.record(entry.digest)
 
     def pop(self) -> Entry:
         """Remove and return the next entry to check. The queue must not be empty.
@@ -145,7 +145,7 @@ class _RejectionTimes:
     def __init__(self) -> None:
         self._times: array[int] | None = None
 
-    def note(self, digest: bytes) -> None:
+    def record(self, digest: bytes) -> None:
         """Record a rejection now."""
         if self._times is None:
             self._times = array("Q", bytes(8 * self._SLOTS))

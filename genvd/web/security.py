@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RELOAD, _CERTIFICATE = "reload", "certificate"
-"""Keys of the error log."""
+"""Keys of the error log. The key of a certificate is a pair of the second one and its name."""
 
 _CHECK_SECONDS = 1.0
 """Minimum time between two checks of the files. A check is made at a new connection or a collection."""
@@ -33,6 +33,7 @@ _IF_INVALID = {
     "server": "clients that verify it cannot connect: replace it (no restart is needed), or correct the clock",
     "client_ca": "clients whose certificates it signed are rejected: replace it, or correct the clock",
 }
+"""What follows if a certificate is not valid, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,8 @@ class Security:
 
     def still_allows(self, tls: Tls | None) -> bool:
         """Return whether the current policy would also accept a connection that was made with older TLS settings."""
-        now = self.policy.tls
-        return now is None or (tls is not None and tls.client_requirements == now.client_requirements)
+        current = self.policy.tls
+        return current is None or (tls is not None and tls.client_requirements == current.client_requirements)
 
 
 def _lost_protections(old: Policy, new: Policy) -> list[str]:

@@ -63,7 +63,8 @@ class Site:
     def __init__(self) -> None:
         self.latest: Latest | None = None
         self.host_names = HostNames()
-        self._run = os.urandom(4).hex()
+        self._run_id = os.urandom(4).hex()
+        """Part of the entity tags: the number of the collection starts again with each process."""
         self._assets = load_assets()
         self._docs = Docs()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
@@ -116,14 +117,14 @@ class Site:
         document = self._docs.get(request.path)
         return document if isinstance(document, Job) else _not_modified(request, document.headers) or document
 
-    def _json_document(self, make: Make, request: Request, before: Response = _NOT_READY) -> Response | Job:
+    def _json_document(self, make: Make, request: Request, if_not_ready: Response = _NOT_READY) -> Response | Job:
         if not self.host_names.allows(request.host):
             return _UNKNOWN_HOST
         latest = self.latest
         if latest is None:
-            return before
+            return if_not_ready
         # The tag is weak because the plain and the compressed document share it.
-        tag = f'W/"{self._run}-{latest.snapshot.service.collections}"'
+        tag = f'W/"{self._run_id}-{latest.snapshot.service.collections}"'
         headers = (("ETag", tag), ("Cache-Control", "no-cache"), _VARY)
         variant = (make, accepts_gzip(request.accept_encoding))
         return (

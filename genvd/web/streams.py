@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CHUNK = 16 * 1024
 """Maximum number of bytes in one read; also the maximum size of a TLS record (RFC 8446, section 5.1)."""
 
-_FIRST = 16 * 1024
+_FIRST_SEND_BYTES = 16 * 1024
 """Bytes that are sent in one call, header fields included. A separate call for the body would double the cost."""
 
 _Result = TypeVar("_Result")
@@ -39,7 +39,7 @@ class PlainStream:
 
     async def write(self, head: bytes, body: bytes = b"") -> None:
         """Send a response; return when the kernel has accepted all of it. Only the beginning of the body is copied."""
-        space = max(0, _FIRST - len(head))
+        space = max(0, _FIRST_SEND_BYTES - len(head))
         await self._loop.sock_sendall(self._socket, head + body[:space])
         if len(body) > space:
             await self._loop.sock_sendall(self._socket, memoryview(body)[space:])
@@ -134,7 +134,7 @@ class TlsStream:
                 pass
             finally:
                 await self._flush()  # after an error this sends the TLS alert
-            received = await self._plain.read(_TURN)
+            received = await self._plain.read(_TLS_READ_BYTES)
             self._unproductive += len(received)
             if not received or self._unproductive > _MAX_UNPRODUCTIVE:
                 raise ConnectionAbortedError("the client closed the connection, or sends only TLS messages")
@@ -190,7 +190,7 @@ _RECORD_HEADER = 5
 _MAX_FIRST_RECORD = 4096
 """Bytes to wait for before OpenSSL gets the first record. The record is rarely larger; then OpenSSL waits for more."""
 
-_TURN = 4096
+_TLS_READ_BYTES = 4096
 """Bytes that OpenSSL gets at once. Every 22 bytes may be a message for which it has to derive a key."""
 
 _MAX_UNPRODUCTIVE = 64 * 1024

@@ -188,9 +188,9 @@ def test_each_wrong_password_takes_the_same_work(monkeypatch: pytest.MonkeyPatch
     assert sum(work) == 1 << 8
 
 
-def test_bcrypt_accepts_the_decoy_hash() -> None:
+def test_bcrypt_accepts_the_dummy_hash() -> None:
     for steps in (4, 5):
-        assert not basic_auth._matches(b"x", basic_auth._decoy_hash(steps))
+        assert not basic_auth._matches(b"x", basic_auth._dummy_hash(steps))
 
 
 def test_the_cache_holds_no_password_and_depends_on_the_hash() -> None:
