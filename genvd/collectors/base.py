@@ -25,7 +25,7 @@ class CollectorError(Exception):
         Args:
             text: the message for people.
             reason: the kind of failure in one word, for metrics.
-            partial: facts that are valid nevertheless. They replace the last good ones.
+            partial: facts that are valid although the collector failed. They replace the last good ones.
         """
         super().__init__(text)
         self.reason = reason
@@ -45,7 +45,7 @@ class Collector(Protocol[RequestT, FactsT]):
 
 @dataclass(frozen=True, slots=True)
 class DeviceGroups:
-    """The groups of GPU metrics, as switched in the section ``metrics`` of the configuration."""
+    """Which groups of GPU metrics the section ``metrics`` of the configuration enables."""
 
     device_details: bool = True
     memory_health: bool = True
@@ -66,6 +66,6 @@ class GpuRequest:
     """What to collect from the GPUs."""
 
     deadline: float
-    """When the facts must be there, as a time of :func:`time.monotonic`."""
+    """When the facts must be returned, as a time of :func:`time.monotonic`."""
     groups: DeviceGroups = DeviceGroups()
-    """Values of disabled groups are absent in the facts. Where possible, they are not even read."""
+    """Values of disabled groups are absent from the facts. Where possible, they are not even read."""

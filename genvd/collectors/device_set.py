@@ -25,7 +25,7 @@ RequestT = TypeVar("RequestT")
 T = TypeVar("T")
 
 _DEVICE_TIME_SHARE = 0.8
-"""Share of the time of a collection that the GPUs get. The rest is for passing on their facts in time."""
+"""Share of the remaining time in which the GPUs must answer. The rest is left for returning their facts in time."""
 
 MAX_LOGGED_DEVICES = 16
 """GPUs that can be logged as failing one by one at the same time. The others are only counted."""
@@ -71,7 +71,7 @@ class DeviceSet(Generic[RequestT]):
         self._runners: dict[int, Runner[RequestT, DeviceFacts]] = {}
         self._errors = ErrorLog(log, STEADY_TICKS, max_active=MAX_LOGGED_DEVICES)
         self._more = ErrorLog(log, STEADY_TICKS)
-        self._last: dict[int, Device] = {}  # by index, as it was when it last answered
+        self._last: dict[int, Device] = {}  # by index: the GPU as it last answered
 
     @property
     def busy(self) -> bool:
@@ -83,7 +83,13 @@ class DeviceSet(Generic[RequestT]):
         self._last.clear()
 
     def start(self, count: int, request: RequestT, deadline: float) -> None:
-        """Start to collect the first ``count`` GPUs, and forget the others."""
+        """Start to collect the first ``count`` GPUs, and forget the others.
+
+        Args:
+            count: the number of GPUs.
+            request: what to collect from each of them.
+            deadline: when :meth:`result` stops waiting, as a time of :func:`time.monotonic`.
+        """
         for index in [index for index in self._runners if index >= count]:
             self._last.pop(index, None)
             self._errors.forget(self._runners[index].name)
@@ -126,7 +132,7 @@ def device_deadline(deadline: float) -> float:
 
 
 def all_devices_hung(facts: GpuFacts) -> CollectorError:
-    """Return the error of the driver if every GPU hangs."""
+    """Return the error to raise if every GPU hangs; ``facts`` are still passed on with it."""
     return CollectorError(
         "no GPU answers in time; the monitor keeps waiting, but the driver may need a restart of the machine",
         HUNG,
@@ -149,6 +155,10 @@ def _identity(device: Device) -> Device:
 
 
 def _join(facts_by_index: list[DeviceFacts]) -> GpuFacts:
+    """Return the facts of all GPUs together.
+
+    A GPU that is down may be listed at another index by now. So if a working GPU has its UUID, only its index is kept.
+    """
     contexts: list[Context] = [context for facts in facts_by_index for context in facts.contexts or ()]
     listed = not facts_by_index or any(facts.contexts is not None for facts in facts_by_index)
     up_uuids = {facts.device.uuid for facts in facts_by_index if facts.device.up}
@@ -156,7 +166,7 @@ def _join(facts_by_index: list[DeviceFacts]) -> GpuFacts:
         Device(facts.device.index, up=facts.device.up)
         if not facts.device.up and facts.device.uuid in up_uuids
         else facts.device
-        for facts in facts_by_index  # a GPU that is down may have another index by now
+        for facts in facts_by_index
     )
     return GpuFacts(tuple(devices), tuple(contexts) if listed else None)
 
@@ -180,7 +190,7 @@ class PartReader:
         Args:
             part: the name of the part in the log.
             read: reads the part.
-            default: stands for a part of which nothing is known.
+            default: the value for a part about which nothing is known.
 
         Raises:
             DeviceLostError: the GPU no longer answers.

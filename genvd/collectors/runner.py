@@ -1,4 +1,4 @@
-"""Runs a collector: in a worker thread, with a deadline, timed, its failures caught and logged."""
+"""Runs a collector in a worker thread, with a deadline; measures the time, and catches and logs failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Runner(Generic[RequestT, FactsT]):
 
     A collector can hang: an NVML call does when a GPU is broken, and reading /proc/PID/environ does when the process is
     stuck in the kernel. So it runs in a worker thread, and is not called again before that call has returned. A late
-    result counts for :data:`GRACE_TICKS`. After that it is too old, and the collector is called again.
+    result is used if it arrives within :data:`GRACE_TICKS` ticks. A later one is discarded, and the collector is called
+    again.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Runner(Generic[RequestT, FactsT]):
         self.name = collector.name
         self._collector = collector
         self._pool = pool
-        self._call: Future[tuple[FactsT | Exception, float]] | None = None  # its result has not been fetched yet
+        self._call: Future[tuple[FactsT | Exception, float]] | None = None  # a call whose result was not fetched yet
         self._started = self._deadline = 0.0
-        self._late_ticks = 0  # since the deadline of the call; only the first tick waits for it
+        self._late_ticks = 0  # ticks since the one that started the call; only that one waits for it
         self._facts: FactsT | None = None
         self._failures = 0
         self._errors = errors or ErrorLog(log, STEADY_TICKS)

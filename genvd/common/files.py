@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UnsuitableFileError(Exception):
-    """The path is not a regular file, or the file is empty for now or too large. The text says which."""
+    """The path is not a regular file, or the file has nothing to read now or is too large. The text says which."""
 
 
 def read_file(path: Path, max_bytes: int, *, allow_device: bool = False) -> bytes:
@@ -24,7 +24,7 @@ def read_file(path: Path, max_bytes: int, *, allow_device: bool = False) -> byte
 
     Raises:
         OSError: the file cannot be opened or read.
-        UnsuitableFileError: the file is not regular, or too large.
+        UnsuitableFileError: the file is not regular, has nothing to read now, or is too large.
     """
     # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -49,7 +49,10 @@ class HostNames:
             self._full_names = full or self._full_names
 
     def allows(self, host: str | None) -> bool:
-        """Return whether a Host field, with or without a port, is accepted. Browsers always send one, so None is."""
+        """Return whether a Host field, with or without a port, is accepted.
+
+        A missing field (None) is accepted, because such a request does not come from a browser.
+        """
         if host is None:
             return True
         match = _HOST.fullmatch(host.strip(" \t")) if len(host) <= _MAX_HOST_CHARACTERS else None

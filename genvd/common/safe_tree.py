@@ -17,6 +17,7 @@ _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
+"""Maximum links in one path, as in Linux (MAXSYMLINKS of include/linux/namei.h)."""
 
 FILE_MODE = 0o644
 """Mode of published files."""
@@ -129,13 +130,14 @@ class _DirectoryWalk:
         """Raise :class:`UnsafePathError` unless the directory belongs to this user or one of the others."""
         owner = os.fstat(self.descriptor).st_uid
         if owner not in (os.geteuid(), *others):
-            raise UnsafePathError(_foreign(self._path, user_name(owner)))
+            raise UnsafePathError(_owner_problem(self._path, user_name(owner)))
 
     def _move(self, descriptor: int, path: Path) -> None:
         os.close(self.descriptor)
         self.descriptor, self._path = descriptor, path
 
     def _make(self, name: str) -> bool:
+        """Create the directory if it is missing; return whether it was created."""
         try:
             os.lstat(name, dir_fd=self.descriptor)
         except FileNotFoundError:
@@ -145,6 +147,7 @@ class _DirectoryWalk:
         return False
 
     def _trusted_link(self, name: str) -> Path | None:
+        """Return the target of a link, or None if it is no link; raise UnsafePathError for a link of another user."""
         path = self._path / name
         try:
             status = os.lstat(name, dir_fd=self.descriptor)
@@ -162,6 +165,7 @@ class _DirectoryWalk:
         return Path(os.readlink(name, dir_fd=self.descriptor))
 
     def _problem(self, name: str, error: OSError) -> Exception:
+        """Return the exception to raise after a step failed."""
         path = self._path / name
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             return _with_path(error, path)
@@ -196,7 +200,7 @@ def _read_current(directory: int, path: Path, size: int) -> bytes | None:
         if not stat.S_ISREG(status.st_mode):
             raise UnsafePathError(f"{path}: is not a regular file; remove it or choose another directory")
         if status.st_uid != os.geteuid():
-            raise UnsafePathError(_foreign(path, user_name(status.st_uid)))
+            raise UnsafePathError(_owner_problem(path, user_name(status.st_uid)))
         if not has_published_mode(status.st_mode):
             return None
         with open(descriptor, "rb", closefd=False) as file:
@@ -211,6 +215,7 @@ def _is_own_file(directory: int, name: str) -> bool:
 
 
 def _replace(directory: int, path: Path, content: bytes) -> None:
+    """Write a new file next to the old one, flush it to the disk, and rename it over the old one."""
     temporary = f".{path.name}.{os.urandom(8).hex()}"
     try:
         descriptor = os.open(temporary, _NEW_FILE_FLAGS, FILE_MODE, dir_fd=directory)
@@ -229,7 +234,7 @@ def _replace(directory: int, path: Path, content: bytes) -> None:
         raise _with_path(error, path) from None
 
 
-def _foreign(path: Path, owner: str) -> str:
+def _owner_problem(path: Path, owner: str) -> str:
     return f"{path}: belongs to {owner} and not to {user_name(os.geteuid())}; remove it or choose another directory"
 
 

@@ -71,6 +71,7 @@ def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[
         problems.append(f"{where}: {field.replace('_', '.', 1)}: {text}")
     if problems:
         raise ConfigError(problems)
+    # An interval below the default timeout shortens the timeout; find_conflicts() allows that.
     return dataclasses.replace(config, collect_timeout=min(config.collect_timeout, config.collect_interval))
 
 
@@ -80,6 +81,7 @@ class _Reader:
     def __init__(self, root: yaml.Node | None) -> None:
         self.problems: list[_Problem] = []
         self.lines: dict[str, int] = {}
+        """The line number of each field of :class:`Config` that the document sets."""
         self._root = root
         self._settings = {(setting.section, setting.key): setting for setting in settings()}
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/-]*(?::/{2}[A-Za-z0-9._/:-]*[A-Za-z0-9/])?")
+"""Matches text, such as a path or a URL, that YAML reads as a string without quotes, unless it is in _WORDS."""
+
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 """Text that YAML does not read as a string unless it is quoted."""
 

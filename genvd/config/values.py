@@ -12,9 +12,10 @@ from typing import Any
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds in each unit of a duration."""
+
 _PLAIN = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-"""A number before a unit, in the syntax of Go's time.ParseDuration, which Prometheus uses."""
+"""A number alone; a number before a unit, in the syntax of Go's time.ParseDuration, which Prometheus uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Kind:
 
 
 def duration(minimum: float, maximum: float) -> Kind:
-    """Seconds, written as ``10s``, ``1m30s``, ``500ms`` or a plain number."""
+    """Return the type of seconds, written as ``10s``, ``1m30s``, ``500ms`` or a plain number."""
     expected = f"a duration from {show_duration(minimum)} to {show_duration(maximum)}, such as 10s or 1m30s"
 
     def parse(text: str) -> float:
@@ -54,7 +55,7 @@ def duration(minimum: float, maximum: float) -> Kind:
 
 
 def integer(minimum: int, maximum: int) -> Kind:
-    """An integer."""
+    """Return the type of integers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()) or not minimum <= int(text) <= maximum:
@@ -65,7 +66,7 @@ def integer(minimum: int, maximum: int) -> Kind:
 
 
 def boolean() -> Kind:
-    """True or false."""
+    """Return the type of booleans."""
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
     def parse(text: str) -> bool:
@@ -78,7 +79,7 @@ def boolean() -> Kind:
 
 
 def choice(*words: str) -> Kind:
-    """One of a few words."""
+    """Return the type of one of a few words, in lower case."""
 
     def parse(text: str) -> str:
         if text.strip().lower() not in words:
@@ -89,7 +90,7 @@ def choice(*words: str) -> Kind:
 
 
 def text(expected: str, pattern: str) -> Kind:
-    """Text that matches a pattern.
+    """Return the type of printable text that matches a pattern.
 
     Args:
         expected: the pattern in words, with an article.
@@ -105,7 +106,7 @@ def text(expected: str, pattern: str) -> Kind:
 
 
 def host_names() -> Kind:
-    """Host names, separated by commas; may be empty."""
+    """Return the type of a list of host names, separated by commas; it may be empty."""
     name = r"[0-9A-Za-z_](?:[0-9A-Za-z_.-]{0,252})"
     pattern = rf"(?: *{name} *(?:, *{name} *)*)?"
 
@@ -124,7 +125,7 @@ _TARGETS_FILE = re.compile(r"/[^*?\[\]\\,]*(?:\*[^/*?\[\]\\,]*)?\.(?:json|yml|ya
 
 
 def targets() -> Kind:
-    """Scrape targets: ``host:port`` of machines, and absolute paths of file_sd files.
+    """Return the type of scrape targets: ``host:port`` of machines, and absolute paths of file_sd files.
 
     Host names are converted to lower case and addresses to their short form, so that duplicates are found.
     """
@@ -170,7 +171,7 @@ def _host(host: str) -> str:
 
 
 def absolute_path() -> Kind:
-    """The absolute path of a file or directory; may be empty."""
+    """Return the type of an absolute path of a file or directory; empty text is None."""
 
     def parse(value: str) -> Path | None:
         if not value:

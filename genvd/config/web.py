@@ -128,12 +128,12 @@ class _Reader(TlsReader):
         """Return a bcrypt hash. It is a secret, so no message shows it."""
         try:
             hashed = go_yaml.text(node)
-            steps = bcrypt_cost(hashed)
+            cost = bcrypt_cost(hashed)
         except ValueError:
             self._problem(line_of(node), f"{name}: is not a bcrypt hash; create one with htpasswd -nBC 10 NAME")
             return ""
-        if not 4 <= steps <= MAX_BCRYPT_COST:
-            text = f"{name}: is a bcrypt hash of cost {steps}; expected 4 to {MAX_BCRYPT_COST}: htpasswd -nBC 10 NAME"
+        if not 4 <= cost <= MAX_BCRYPT_COST:
+            text = f"{name}: is a bcrypt hash of cost {cost}; expected 4 to {MAX_BCRYPT_COST}: htpasswd -nBC 10 NAME"
             self._problem(line_of(node), text)
         return hashed
 

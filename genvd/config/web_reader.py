@@ -30,6 +30,7 @@ class Reader:
     def __init__(self, path: Path, root: yaml.Node | None) -> None:
         """Create a reader. Paths in the document are relative to the directory of the file ``path``."""
         self.problems: list[tuple[int, str]] = []
+        """The line number and the text of each problem."""
         self._directory = path.parent
         self._root = root
 
@@ -124,7 +125,7 @@ class Reader:
         except ValueError:
             raise ValueError("has a key that is not text; write a name before the colon") from None
 
-    def _empty_texts(self, node: yaml.Node) -> bool:
+    def _has_empty_text(self, node: yaml.Node) -> bool:
         return isinstance(node, yaml.MappingNode) and any(_is_empty_text(value) for _, value in node.value)
 
     def _keys_with_problems(self, lines: dict[str, int]) -> set[str]:

@@ -47,7 +47,7 @@ CLIENT_AUTH = (
     "RequireAndVerifyClientCert",
 )
 UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
-"""These types accept any certificate, even one that the client has just created."""
+"""Refused types of client authentication: they accept any certificate, even one that the client has just created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class TlsSettings:
     prefer_server_ciphers: bool = True
     curves: tuple[str, ...] = ()
     line: int = 0
+    """The line number of the section."""
     lines: Mapping[str, int] = field(default_factory=dict)
+    """The line number of each key that is set."""
 
 
 class TlsReader(Reader):
@@ -86,6 +88,7 @@ class TlsReader(Reader):
         """Create a reader; see :class:`Reader`."""
         super().__init__(path, root)
         self.files: list[Path] = []
+        """The files that the document names."""
 
     def _tls(self, node: yaml.Node, name: str) -> TlsSettings | None:
         before = len(self.problems)
@@ -108,7 +111,7 @@ class TlsReader(Reader):
                 "curve_preferences": self._list(self._one_of(*CURVES)),
             },
         )
-        if not lines and not self._empty_texts(node):
+        if not lines and not self._has_empty_text(node):
             return None
         self._check_tls(node, name, values, lines)
         if len(self.problems) > before:

@@ -22,7 +22,7 @@ MAX_BYTES = 64 * 1024
 """Maximum size of the file. The commented sample has a tenth of it, and PyYAML takes many seconds for a megabyte."""
 
 _NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
-"""Names from the file in error messages of PyYAML."""
+"""Matches names from the file in error messages of PyYAML."""
 
 STR_TAG, _NULL_TAG = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
@@ -32,7 +32,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 class _Loader(yaml.SafeLoader):
     """A loader that leaves the type of untagged scalars to its caller: they are all tagged as strings.
 
-    A plain scalar with an explicit string tag gets the style of a quoted one, which distinguishes the two.
+    ``!!str null`` gets the style of a quoted scalar, because :func:`is_null` would take it for null otherwise.
     """
 
     yaml_implicit_resolvers: ClassVar[Any] = {}  # type: ignore[misc]

@@ -236,6 +236,7 @@ class MemoryHealth:
     """Whether ECC will be enabled after the next restart."""
     ecc_errors: tuple[EccErrors, ...] = ()
     placed_errors: tuple[LocationErrors, ...] = ()
+    """The same errors by memory location."""
     sram_errors: tuple[ErrorCount, ...] = ()
     """Uncorrected errors in the lifetime of the GPU."""
     sram_threshold_exceeded: bool | None = None

@@ -1,4 +1,4 @@
-"""Facts and questions: the output and the input of each collector, before they are joined.
+"""The requests to the collectors and the facts that they return, before they are joined into the Snapshot.
 
 ``None`` means *not known*.
 """
@@ -31,12 +31,14 @@ class MigInstanceId:
 
 @dataclass(frozen=True, slots=True)
 class EngineShares:
-    """Use of the other engines by a process since the previous collection, 0 to 1. None if not reported."""
+    """Use of the engines other than the SMs by a process since the previous collection. None if not reported."""
 
     memory: float | None = None
-    """Share of time in which it read or wrote GPU memory."""
+    """Share of time in which it read or wrote GPU memory, 0 to 1."""
     encoder: float | None = None
+    """Share of the video encoder's time, 0 to 1."""
     decoder: float | None = None
+    """Share of the video decoder's time, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,8 @@ class ProcessFacts:
     gone: frozenset[int] = frozenset()
     """GPU processes known to have ended, including zombies; the driver may still list them."""
     all_seen: bool = True
-    """False if some processes have their own pid namespace, as the driver may not list these; only on request."""
+    """False if some processes have their own pid namespace, as the driver may not list these. Valid only if
+    :attr:`ProcessRequest.all_seen` was set."""
     sees_machine: bool = True
     """False if processes may be invisible to the monitor: it runs in its own pid namespace, or /proc hides processes of
     others (hidepid of proc(5))."""

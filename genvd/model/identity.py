@@ -60,6 +60,7 @@ def device_keys(devices: Iterable[Device]) -> dict[int, str]:
 
 
 MAX_ADDRESSES = 8192
+"""Maximum PCI addresses that are remembered."""
 
 
 class LastUuids:

@@ -26,13 +26,13 @@ class DeviceUse:
     device_index: int
     memory_bytes: int | None
     computes: bool = True
-    """Whether it has a compute context there; only these count in contract.py."""
+    """Whether it has a compute context there. The metrics of genvd/metrics/contract.py count only these."""
     type: ContextType = "compute"
     """The first type of its contexts there in the order of :data:`CONTEXT_TYPES`."""
     utilization: float | None = None
     """Share of the GPU's SM time since the previous collection, 0 to 1."""
     works_beside: bool = False
-    """As in :class:`Context`: work that may use no SM time."""
+    """As in :class:`Context`: work on engines other than the SMs."""
     mig_places: tuple[MigInstanceId, ...] = ()
     """The MIG devices that it uses, if the driver reports them."""
     engines: EngineShares = EngineShares()
@@ -94,7 +94,8 @@ class EnvironmentUse:
     memory_bytes: int | None
     """None if it is unknown for a process, or if the processes are unknown."""
     share: float | None
-    """Share of the GPU's SM time since the previous collection, 0 to 1; None as above."""
+    """Share of the GPU's SM time since the previous collection, 0 to 1; None if it is unknown for a process, or if
+    the processes are unknown."""
     attached: bool
     """Whether the GPU is attached to the environment."""
     computes: bool
@@ -125,11 +126,11 @@ class Environment:
     pids: tuple[int, ...] | None
     """Its processes with a compute context; None while the GPU processes are unknown."""
     uses: tuple[EnvironmentUse, ...] | None = None
-    """One per GPU that is attached to it or used by its processes, in their order; None as above."""
+    """One per GPU that is attached to it or used by its processes, in their order; None while :attr:`pids` is None."""
     idle_seconds: float | None = None
     """Time since it last worked on an attached GPU; see :mod:`genvd.analysis.idleness`."""
     named: bool = True
-    """Whether its record has a username; if not, it counts for no user in contract.py."""
+    """Whether its record has a username; if not, genvd/metrics/contract.py counts it for no user."""
     devices_known: bool = True
     """Whether the indices of its attachments are known to be those of the current GPUs; see
     :mod:`genvd.analysis.renumbering`."""
@@ -174,7 +175,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user with at least one active environment. The Snapshot has the users of contract.py."""
+    """A user with at least one active environment, as counted in genvd/metrics/contract.py."""
 
     username: str
     eids: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Finds the real genv, not the ``genv`` command of this package, and the collector that tells whether it is installed.
+"""Finds the real genv, not the ``genv`` command of this package, and collects whether it is installed.
 
 The ``genv`` command of this package imports this module at each start, so nothing slow is imported here.
 """

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK_SECONDS = 0.04
+"""How long to wait for the lock of genv; then the files are read without it."""
+
 _READ_SECONDS = 0.04
+"""How long to read an invalid file again, because genv may be writing it."""
 
 
 class GenvStateCollector:

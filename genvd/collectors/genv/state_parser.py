@@ -100,8 +100,8 @@ def _environment(eid: str, entry: dict[str, Any], skipped: Skipped) -> Environme
         uid=_integer(entry.get("uid"), 2**32 - 1),
         username=_text(entry.get("username")),
         name=_text(config.get("name")),
-        gpu_memory_bytes=_limit(parse_memory(config.get("gpu_memory")), config.get("gpu_memory"), skipped),
-        gpus=_limit(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), skipped),
+        gpu_memory_bytes=_counted(parse_memory(config.get("gpu_memory")), config.get("gpu_memory"), skipped),
+        gpus=_counted(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), skipped),
         created=_timestamp(entry.get("creation")),
         pids=tuple(dict.fromkeys(pids)),  # unique: a list can have hundreds of thousands
         kernel_ids=tuple(name for value in _list(entry.get("kernel_ids")) if (name := _identifier(value))),
@@ -119,16 +119,16 @@ def _attachments(index: int, device: dict[str, Any], skipped: Skipped) -> Iterat
             yield Attachment(
                 eid=eid,
                 device_index=index,
-                gpu_memory_bytes=_limit(parse_memory(entry.get("gpu_memory")), entry.get("gpu_memory"), skipped),
+                gpu_memory_bytes=_counted(parse_memory(entry.get("gpu_memory")), entry.get("gpu_memory"), skipped),
                 attached=_timestamp(entry.get("time", entry.get("attached"))),
             )
 
 
-def _limit(limit: int | None, raw: Any, skipped: Skipped) -> int | None:
-    """Return a parsed limit; count it as malformed if it is set and could not be parsed."""
-    if limit is None and raw is not None:
+def _counted(parsed: int | None, raw: Any, skipped: Skipped) -> int | None:
+    """Return the parsed value; count it as malformed if the raw value is set but could not be parsed."""
+    if parsed is None and raw is not None:
         skipped.malformed += 1
-    return limit
+    return parsed
 
 
 def _indexed_devices(document: Any, skipped: Skipped) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -111,11 +111,13 @@ class OwnerSearch:
 
 
 class _Witness(NamedTuple):
-    """A live process."""
+    """A live process that may confirm claims."""
 
     uid: int
     inner_pids: frozenset[int]
+    """Its pids in pid namespaces of its own; see :func:`procfs.inner_pids`."""
     eid: str | None
+    """The environment ID that it names."""
 
     def confirms(self, claim: OwnerClaim, pids: frozenset[int]) -> bool:
         """Return whether this process confirms the owner of an environment with these recorded pids."""

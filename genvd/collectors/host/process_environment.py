@@ -24,7 +24,7 @@ MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 """More than the kernel allows: 6 MiB for arguments and environment together (execve(2), 3/4 of _STK_LIM)."""
 
 _LARGE_BYTES = 64 * 1024
-"""Reading more than this takes at least 10 µs."""
+"""Variables above this size are not read in each collection: reading them takes at least 10 µs."""
 
 _MAX_ANCESTOR_BYTES = 128 * 1024
 """Limit for one ancestor: there can be many ancestors, with megabytes each."""
@@ -59,7 +59,7 @@ def read_claim(pid: int, max_bytes: int = MAX_ENVIRONMENT_BYTES) -> EidClaim:
     block, denied = b"", False
     try:
         block = procfs.read_or_raise(pid, "environ", max_bytes)
-    except OSError as error:  # without permission also if the first thread has ended
+    except OSError as error:  # EACCES does not always mean no permission: the first thread may have ended
         denied = error.errno in (errno.EACCES, errno.EPERM)
     if not block:
         if _has_empty_environment(pid):

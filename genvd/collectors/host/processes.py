@@ -101,8 +101,8 @@ class ProcessCollector:
         """Return whether this service runs in the initial pid namespace and every process is in the same namespace."""
         if self._namespaces_read_at is None or self._collections - self._namespaces_read_at >= _RETRY_COLLECTIONS:
             self._namespaces_read_at = self._collections
-            first = procfs.in_initial_pid_namespace()
-            self._single_namespace = first and not any(map(procfs.inner_pids, process_table.pids()))
+            initial = procfs.in_initial_pid_namespace()
+            self._single_namespace = initial and not any(map(procfs.inner_pids, process_table.pids()))
         return self._single_namespace
 
     def _ended(self, pids: frozenset[int]) -> frozenset[int]:
@@ -141,13 +141,15 @@ class ProcessCollector:
         return {kernel: frozenset(found) for kernel, found in uids.items()}, starts
 
     def _owner(self, pid: int) -> ProcessOwner | None:
+        """Return the owner of a GPU process, cached if possible; None if it does not exist and never did."""
         process, known = self._table.get(pid), self._cache.get(pid)
         if process is None:
             return self._last_known(pid)
         if known is not None and known.since_boot != process.since_boot:
             known = None  # the pid was reused
         reuse = known is not None and known.own.large and self._collections < known.retry_at
-        own = known.own if known is not None and reuse else read_claim(pid)  # the only reliable sign of execve(2)
+        # The claim is read each time, because only new variables show reliably that the process called execve(2).
+        own = known.own if known is not None and reuse else read_claim(pid)
         command = procfs.command_name(pid)
         if known is not None and known.is_current(own, command, self._collections):
             return known.owner

@@ -39,7 +39,7 @@ _REASONS = {
 }
 """``nvmlClocksEventReason...`` of nvml.h, without 0x1: that the GPU is idle is no throttling."""
 
-_SECONDS: dict[str, Field] = {
+_TIME_FIELDS: dict[str, Field] = {
     "power_cap": (74, 0),
     "thermal": (75, 0),
     "sync_boost": (76, 0),
@@ -49,10 +49,10 @@ _SECONDS: dict[str, Field] = {
     "hw_thermal": (270, 0),
     "hw_power_brake": (271, 0),
 }
-"""``NVML_FI_DEV_PERF_POLICY_...`` and, from 269, ``NVML_FI_DEV_CLOCKS_EVENT_REASON_...`` of nvml.h, in nanoseconds.
-Later drivers split the older ``thermal`` into two."""
+"""The fields with the total nanoseconds of each reason: ``NVML_FI_DEV_PERF_POLICY_...`` and, from 269,
+``NVML_FI_DEV_CLOCKS_EVENT_REASON_...`` of nvml.h. Later drivers split the older ``thermal`` into two."""
 
-THROTTLING_FIELDS = tuple(_SECONDS.values())
+THROTTLING_FIELDS = tuple(_TIME_FIELDS.values())
 
 _SEPARATE_COUNTERS = "thermal differs from sw_thermal"
 
@@ -101,7 +101,7 @@ def read_throttling(device: DeviceQuery, fields: Mapping[Field, int]) -> tuple[T
     active = value_or_none(_mask(device, "Current"))
     supported = device.cache.get_or_fetch("throttle reasons", lambda: value_or_none(_mask(device, "Supported")))
     can_report = (active or 0) if supported is None else supported
-    nanoseconds = {reason: fields[field] for reason, field in _SECONDS.items() if field in fields}
+    nanoseconds = {reason: fields[field] for reason, field in _TIME_FIELDS.items() if field in fields}
     seconds = {reason: value * _NANOSECOND for reason, value in _without_repeated(device, nanoseconds).items()}
     return tuple(
         Throttling(

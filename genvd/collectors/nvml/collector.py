@@ -34,7 +34,6 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _MAX_DEVICES = 4096
 """A higher count is an error of the driver."""
 
-
 _MORE = "more"
 """The key in the error log for the GPUs whose errors are not logged one by one."""
 
@@ -50,7 +49,7 @@ class NvmlCollector:
 
     def __init__(self) -> None:
         self._initialised = False
-        self._session = 0
+        self._session = 0  # see DeviceRequest.session
         self._count = 0
         self._driver = DriverVersions()
         self._gpus: frozenset[str] = frozenset()
@@ -63,7 +62,7 @@ class NvmlCollector:
         self._errors = ErrorLog(log)
 
     def collect(self, request: GpuRequest) -> GpuFacts:
-        """Return all GPUs and compute contexts.
+        """Return all GPUs and the contexts on them.
 
         Raises:
             CollectorError: the driver is missing or broken, or no GPU answers in time.
@@ -99,7 +98,8 @@ class NvmlCollector:
         self._gpus = driver_gpus()
         self._driver = read_driver_versions()
         text = f"NVIDIA driver {self._driver.driver or 'of unknown version'}: NVML is initialised"
-        if not self._errors.report("initialised", text, level=logging.INFO):  # repeated each minute while a GPU is down
+        # While a GPU is down, this happens each minute, and is logged at INFO only the first time.
+        if not self._errors.report("initialised", text, level=logging.INFO):
             log.debug("%s", text)
 
     def _should_reinitialise(self) -> bool:
@@ -110,8 +110,9 @@ class NvmlCollector:
         return driver_gpus() != self._gpus
 
     def _shut_down(self) -> None:
+        """Shut NVML down, unless a call is running: one that hangs may still use the session."""
         if self._devices.busy or self._pcie.busy or not self._xids.stop():
-            return  # a call that hangs may still use the session
+            return
         if self._initialised:
             self._initialised = False
             with suppress(pynvml.NVMLError):
@@ -163,6 +164,7 @@ class NvmlCollector:
             )
 
     def _schedule_retry(self, devices: Iterable[Device]) -> None:
+        """Schedule a reinitialisation of NVML if a GPU is down."""
         if all(device.up is not False for device in devices):
             self._retry_seconds, self._retry_at = _FIRST_RETRY_SECONDS, None
         elif self._retry_at is None:

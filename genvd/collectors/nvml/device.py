@@ -53,6 +53,7 @@ _ARCHITECTURES = {
 """``NVML_DEVICE_ARCH_...`` of nvml.h, by the names of nvidia-smi."""
 
 _ANSWERS = "answers"
+"""The key in the error log for a GPU that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class DeviceRequest:
     """What to collect from a GPU."""
 
     session: int
-    """The number of the NVML session; each initialisation starts one."""
+    """Changes when an index may belong to another GPU: NVML was reinitialised, or the number of GPUs has changed."""
     groups: DeviceGroups
 
 
@@ -125,7 +126,7 @@ class DeviceCollector:
         memory = read_memory(query)
         mig_devices = list(self._mig.list_devices(query)) if mig.current == "enabled" else []
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
-        if not self._calls.device_answers:  # NVML may answer the calls below without the GPU
+        if not self._calls.device_answers:  # NVML may answer the calls below from its own memory
             raise DeviceLostError("every NVML call fails")
         device = replace(
             self._read_identity(query, last, mig.current),
@@ -192,7 +193,7 @@ class DeviceCollector:
     def _is_same_device(self, query: DeviceQuery, session: int) -> bool:
         """Return whether the GPU is the one that answered last: by its PCI address, else by its index.
 
-        NVML enumerates GPUs only when it is initialised, so within one session an index belongs to one GPU.
+        Within one session (:attr:`DeviceRequest.session`) an index belongs to one GPU.
         """
         pci = query.call(pynvml.nvmlDeviceGetPciInfo)
         address = decode_text(pci.busId) if pci else None

@@ -27,7 +27,7 @@ PART_NOT_SUPPORTED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
 """The GPU does not have this part or field."""
 
 _RETRY_AFTER_READINGS = 30
-"""A call that is not supported is tried again after so many readings."""
+"""A call that is not supported is tried again after so many readings. Each collection reads a GPU once."""
 
 _EMPTY = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
 """A valid answer: there is nothing at the moment."""
@@ -50,7 +50,7 @@ class NvmlCalls:
     """
 
     def __init__(self, errors: ErrorLog) -> None:
-        """Create it; errors of calls are logged to ``errors``."""
+        """Create an object that logs the errors of calls to ``errors``."""
         self._errors = errors
         self._unsupported: dict[tuple[str, str], int] = {}
         """The reading in which a call that is not supported is tried again, by its subject and name."""
@@ -63,7 +63,10 @@ class NvmlCalls:
         self._failed = False
 
     def start_reading(self) -> None:
-        """Start a new reading of the GPU. Calls that are not made any more, as of a removed MIG device, do not fail."""
+        """Start a new reading of the GPU.
+
+        If a failing call was not made in the last reading, such as one for a removed MIG device, its failure is over.
+        """
         for key, reading in list(self._failing.items()):
             if reading < self._readings:
                 self._errors.clear(key, f"{key[0]}: {key[1]}: not called any more")
@@ -78,7 +81,7 @@ class NvmlCalls:
         self._unsupported.clear()
 
     def ignore_so_far(self) -> None:
-        """Ignore the calls so far in :attr:`device_answers`: NVML may answer them without the GPU."""
+        """Ignore the calls so far in :attr:`device_answers`: NVML may answer them from its own memory."""
         self._answered = self._failed = False
 
     @property
@@ -92,7 +95,7 @@ class NvmlCalls:
         return bool(self._errors.active)
 
     def is_unsupported(self, subject: str, function: Callable[..., Any]) -> bool:
-        """Return whether a call was reported as not supported."""
+        """Return whether the GPU or the driver has recently reported this call as not supported."""
         return (subject, function.__name__) in self._unsupported
 
     def call(self, subject: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -108,7 +111,7 @@ class NvmlCalls:
         Args:
             subject: what the calls are about, for the log.
             calls: functions with their arguments, the preferred one first.
-            also: further errors after which the next call is tried.
+            also: further error codes after which the next call is tried.
         """
         for number, (function, arguments) in enumerate(calls, start=1):
             key = (subject, function.__name__)

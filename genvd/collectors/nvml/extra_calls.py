@@ -1,6 +1,6 @@
 """NVML calls that are missing or wrong in some supported versions of nvidia-ml-py. The layouts are those of nvml.h.
 
-The log shows the names of these functions.
+Each function raises pynvml.NVMLError if the call fails. The log shows the names of these functions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_ATTEMPTS = 12
 _MIN_GROWN_CAPACITY = 32
 
 _UNTOUCHED = 0xA5A5A5A5
-"""A value that no flag has."""
+"""Content of the buffer before the call: a value that no flag has."""
 
 
 def struct_version(layout: type[ctypes.Structure], number: int) -> int:
@@ -99,7 +99,7 @@ def fabric_info(handle: Any) -> FabricInfo:
 
 
 def fabric_info_3(handle: Any) -> FabricInfo3:
-    """Return the same by version 3, for drivers without version 2."""
+    """Return the same as :func:`fabric_info` with version 3 of the call, for drivers without version 2."""
     info = FabricInfo3(version=struct_version(FabricInfo3, 3))
     _check(library_function("nvmlDeviceGetGpuFabricInfoV")(handle, ctypes.byref(info)))
     return info
@@ -166,8 +166,12 @@ def call_with_growing_buffer(
 ) -> tuple[bytes, int]:
     """Make a call that fills a list, with larger buffers until it fits; return the bytes and the number of entries.
 
-    The call gets a buffer, or None for a capacity of 0, and a pointer to the number of entries. The bytes of the buffer
-    are ``fill`` before the call.
+    Args:
+        call: gets a buffer, or None for a capacity of 0, and a pointer to the number of entries.
+        entry_size: bytes of one entry.
+        capacity: entries in the first buffer.
+        max_capacity: entries in the largest buffer.
+        fill: the value of each byte in the buffer before the call.
     """
     for _ in range(_MAX_ATTEMPTS):
         size = capacity * entry_size

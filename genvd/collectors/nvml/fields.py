@@ -48,6 +48,7 @@ def supported_values(device: DeviceQuery, wanted: Iterable[Field], about: str) -
 
 
 def _answers(device: DeviceQuery, fields: tuple[Field, ...], about: str) -> Sequence[Answer]:
+    """Return one answer for each field, without values if the call fails."""
     answers: list[Answer] | None = device.call(field_list, fields, about=about) if fields else []
     return [(pynvml.NVML_ERROR_UNKNOWN, None)] * len(fields) if answers is None else answers
 
@@ -61,13 +62,13 @@ _TYPES = tuple(map(struct.Struct, ("=d", "=I", "=Q", "=Q", "=q", "=i", "=H")))
 """By ``nvmlValueType_t``."""
 
 _SIGNED = frozenset({pynvml.NVML_FI_DEV_MEMORY_TEMP, 193, 194, 195, 196})
-"""The fields that may be below 0; all others are counts and amounts."""
+"""The fields that may be below 0, all of them temperatures; the others are counts and amounts."""
 
 Answer = tuple[int, int | None]
 """An ``nvmlReturn_t``, and the value if it is valid."""
 
 
-def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]:
+def field_list(handle: Any, fields: tuple[Field, ...]) -> list[Answer]:
     """Return the answers for these fields. The log shows the name of this function.
 
     Raises:
@@ -86,7 +87,13 @@ def field_list(handle: Any, fields: tuple[tuple[int, int], ...]) -> list[Answer]
 
 
 def _converted(field: int, value: int, kind: int) -> int | None:
-    """Return a value of another type, given as an unsigned long long, as an integer."""
+    """Return a value as an integer, or None if it is impossible.
+
+    Args:
+        field: the number of the field.
+        value: the 8 bytes of the value, read as an unsigned long long.
+        kind: the real type of the value, an ``nvmlValueType_t``.
+    """
     if kind >= len(_TYPES):
         return None
     number = integer(_TYPES[kind].unpack_from(_BYTES.pack(value))[0])
@@ -94,5 +101,5 @@ def _converted(field: int, value: int, kind: int) -> int | None:
 
 
 @lru_cache(maxsize=64)
-def _request(fields: tuple[tuple[int, int], ...]) -> bytes:
+def _request(fields: tuple[Field, ...]) -> bytes:
     return b"".join(_ENTRY.pack(field, scope, 0, 0, 0, 0, 0) for field, scope in fields)

@@ -35,7 +35,7 @@ _MAX_PERCENT = 101.0
 """Counters are not read at the same instant, so that a share may be a little above 100 percent."""
 
 _MAX_PAIRS = 65
-"""For a GPU and its GPU instances. A new GPU instance may have a new number."""
+"""Maximum pairs for a GPU and its GPU instances. Pairs of removed instances are kept until there are this many."""
 
 _MAX_MIB = 2**20
 """Per second, over PCI Express."""
@@ -77,7 +77,7 @@ class GpmReader:
         return self._read(device, None, pynvml.nvmlGpmSampleGet)
 
     def read_instance(self, parent: DeviceQuery, gpu_instance: int | None) -> Activity:
-        """Return the activity of a GPU instance. Its compute instances have no counters of their extra_calls."""
+        """Return the activity of a GPU instance. Its compute instances have no counters of their own."""
         if gpu_instance is None:
             return Activity()
         return self._read(parent, gpu_instance, pynvml.nvmlGpmMigSampleGet, gpu_instance)

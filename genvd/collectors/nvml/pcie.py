@@ -64,33 +64,33 @@ class _PcieCollector:
 class PcieSampler:
     """Samples the PCIe links of all GPUs in the background.
 
-    A collection takes the sample that the previous one has started, and starts the next.
+    Each collection takes the sample that the previous collection has started, and starts the next one.
     """
 
     def __init__(self, limit: LogLimit) -> None:
         self._limit = limit
         self._pool = WorkerPool("pcie")
-        self._devices: dict[int, Runner[None, _Sample]] = {}
+        self._runners: dict[int, Runner[None, _Sample]] = {}  # by the index of the GPU
 
     @property
     def busy(self) -> bool:
         """Whether an NVML call is running."""
-        return any(device.busy for device in self._devices.values())
+        return any(runner.busy for runner in self._runners.values())
 
     def sample(self, index: int, uuid: str | None) -> PcieThroughput:
         """Return the last sample of a GPU, empty if it is too old or of another GPU, and start the next one."""
-        device = self._devices.get(index)
-        if device is None:
-            device = self._devices[index] = Runner(_PcieCollector(index, self._limit), self._pool)
+        runner = self._runners.get(index)
+        if runner is None:
+            runner = self._runners[index] = Runner(_PcieCollector(index, self._limit), self._pool)
             sample = None
         else:
-            sample, _ = device.result()
-        device.start(None, _DO_NOT_WAIT)
+            sample, _ = runner.result()
+        runner.start(None, _DO_NOT_WAIT)
         return sample.throughput if sample and sample.uuid == uuid else PcieThroughput()
 
     def keep_only(self, indices: set[int]) -> None:
         """Stop sampling all other GPUs."""
-        for index in [index for index in self._devices if index not in indices]:
-            if not self._devices[index].busy:
-                del self._devices[index]
+        for index in [index for index in self._runners if index not in indices]:
+            if not self._runners[index].busy:
+                del self._runners[index]
                 self._limit.release(index, _PART)

@@ -63,7 +63,7 @@ class ProcessLists:
     """
 
     def __init__(self, errors: ErrorLog) -> None:
-        """Create it; impossible pids are logged to ``errors``."""
+        """Create an object that logs impossible pids to ``errors``."""
         self._errors = errors
 
     def compute_processes(self, handle: Any) -> list[RunningProcess]:
@@ -100,7 +100,8 @@ class ProcessLists:
                 break
             best = [entry for entry in entries if 0 < entry.pid <= MAX_PID]
             impossible = len(entries) - len(best)
-            if not impossible or version != _VERSIONS[0]:  # otherwise it may be an unknown layout
+            # Impossible pids in the newest version may come from an unknown layout, so an older version is tried.
+            if not impossible or version != _VERSIONS[0]:
                 break
         if best is None:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)

@@ -17,6 +17,7 @@ T = TypeVar("T")
 P = TypeVar("P", bound=tuple[object, ...])
 
 _NOT_PRESENT = -1
+"""Result of a call for a part that the device does not have."""
 
 
 class DeviceCache:
@@ -91,7 +92,8 @@ class DeviceQuery:
         key = f"{function.__name__} parts"
         present: Mapping[P, tuple[int, ...]] | None = self.cache.get(key)
         if present is not None and not self.calls.has_failures:
-            with suppress(pynvml.NVMLError, ValueError, OSError):  # then one by one, which logs the part that fails
+            # If a call fails, they are all made again one by one below, which logs the failing part.
+            with suppress(pynvml.NVMLError, ValueError, OSError):
                 results = {part: value_or_none(function(self.handle, *args)) for part, args in present.items()}
                 return {part: number for part, number in results.items() if number is not None}
         return self._call_one_by_one(function, parts if present is None else present, about, key)

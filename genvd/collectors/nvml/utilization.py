@@ -47,7 +47,7 @@ class ProcessUtilization:
 
     def __init__(self) -> None:
         self._uuid: object = None
-        self._seen = 0
+        self._seen = 0  # time of the newest sample that was read, in microseconds since the epoch
 
     def process_utilization(self, handle: Any, now: float | None = None) -> dict[int, ProcessWork]:
         """Return the utilization by each process that has samples.
@@ -61,10 +61,10 @@ class ProcessUtilization:
         Raises:
             pynvml.NVMLError: the call fails.
         """
-        clock = int((time.time() if now is None else now) * 1_000_000)
+        now_microseconds = int((time.time() if now is None else now) * 1_000_000)
         uuid = call_or_none(pynvml.nvmlDeviceGetUUID, handle)
-        if uuid != self._uuid or self._seen > clock + _MAX_AHEAD:
-            self._uuid, self._seen = uuid, max(0, clock - _FIRST_WINDOW)
+        if uuid != self._uuid or self._seen > now_microseconds + _MAX_AHEAD:
+            self._uuid, self._seen = uuid, max(0, now_microseconds - _FIRST_WINDOW)
         try:
             samples = _read(handle, self._seen)
         except pynvml.NVMLError as error:
@@ -75,7 +75,7 @@ class ProcessUtilization:
         newest = self._seen
         for pid, timestamp, *values in samples:
             # Some drivers leave entries unwritten.
-            if 0 < pid <= MAX_PID and self._seen < timestamp <= clock + _MAX_AHEAD:
+            if 0 < pid <= MAX_PID and self._seen < timestamp <= now_microseconds + _MAX_AHEAD:
                 newest = max(newest, timestamp)
                 percents.setdefault(pid, []).append(tuple(values))
         self._seen = newest

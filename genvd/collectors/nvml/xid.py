@@ -31,21 +31,22 @@ _MAX_XID = 65_535
 """NVIDIA's numbers have three digits."""
 
 _MAX_KINDS = 256
-"""Different XIDs counted for one GPU; further ones are only logged."""
+"""Maximum number of different XIDs counted for one GPU; further ones are only logged."""
 
 _MAX_KEYS = 4096
-"""GPUs with counters, including those that are gone."""
+"""Maximum number of GPUs with counters, including those that are gone."""
 
 _MAX_UNREGISTRABLE = 64
 """GPUs that cannot be registered and invalidate the event set; with more of them XIDs are not counted."""
 
 _QUIET_SECONDS = 60.0
-"""After so long without an XID, the next one of its number is logged again. A program may cause thousands."""
+"""An XID is logged again if it did not occur for this long. A program may cause thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
     by_device: dict[str, tuple[XidErrors, ...]] = field(default_factory=dict)
+    """The counts of each GPU by its key: its UUID, or :func:`_key_without_uuid`."""
     keys: dict[int, str] = field(default_factory=dict)
     """The key of each GPU, by its index."""
 
@@ -71,7 +72,7 @@ class XidCounter:
 
         Args:
             devices: the number of GPUs.
-            deadline: of :func:`time.monotonic`, when :meth:`finish` stops waiting.
+            deadline: when :meth:`finish` stops waiting, as a time of :func:`time.monotonic`.
         """
         self._runner.start(devices, deadline)
 
@@ -80,7 +81,7 @@ class XidCounter:
         self._counts = self._runner.result()[0] or _Counts()
 
     def stop(self) -> bool:
-        """Free the event set; return False if a call is still running, as one that hangs."""
+        """Free the event set and return True; do nothing and return False while a call is running or hangs."""
         if self._runner.busy:
             return False
         self._collector.close()
@@ -172,9 +173,9 @@ class _Session:
     """An event set with all GPUs that report XIDs."""
 
     def __init__(self, devices: int) -> None:
-        """Register the GPUs that report XIDs; raises NVMLError if no set can be created."""
+        """Register the GPUs that report XIDs; raise NVMLError if no set can be created."""
         self.keys: dict[int, tuple[int, str]] = {}
-        """The index and the key of each GPU, by the address that its handle is."""
+        """The index and the key of each GPU, by its handle, which is an address."""
         self._set: Any = pynvml.nvmlEventSetCreate()
         unregistrable: set[int] = set()
         while (index := self._register_all(set(range(devices)) - unregistrable)) is not None:
@@ -210,7 +211,7 @@ class _Session:
                 self.keys[address] = index, _key_without_uuid(index)
 
     def next_event(self) -> tuple[str, int] | None:
-        """Return key and XID of the next queued event, or None; raises NVMLError if it cannot be read."""
+        """Return the key and XID of the next queued event, or None; raise NVMLError if it cannot be read."""
         try:
             event = pynvml.nvmlEventSetWait_v2(self._set, 0)  # a timeout of 0 returns at once (nvml.h)
         except pynvml.NVMLError as error:
