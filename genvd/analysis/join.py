@@ -207,7 +207,7 @@ def _add(left: int | None, right: int | None) -> int | None:
 
 
 def _devices_by_eid(attachments: Iterable[Attachment]) -> dict[str, dict[int, int | None]]:
-    """Return the device indices of each environment, with the memory limit of its first attachment there."""
+    """Return, for each eid, the device indices with the memory limit in bytes of the first attachment to each."""
     devices: dict[str, dict[int, int | None]] = defaultdict(dict)
     for attachment in attachments:
         devices[attachment.eid].setdefault(attachment.device_index, attachment.gpu_memory_bytes)

@@ -64,7 +64,7 @@ class KnownAccounts:
         return AccountFacts(names, uids)
 
     def _uids_of(self, names: Iterable[str], answers: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Return the uids of those of these names for which there ever was an answer; None for "no account"."""
+        """Return the uids of the names that were ever answered; None for a name without an account."""
         uids = {name: uid[0] for name in names if (uid := self._uids.update(name, answers))}
         if None in uids.values():  # the name has no account, or the name service is unavailable
             uids_by_name = self._names.by_answer()

@@ -1,8 +1,8 @@
 """Pending usage: what is counted but not yet in the file, and the totals that the counters show.
 
-Prometheus takes a counter that goes back for one that was reset, and its whole value for an increase. So each write
-also sets a *ceiling* for each counter: the written total, plus the largest growth of one recent tick times the ticks
-until the next write is done. No counter is shown above its ceiling, and after a crash it continues from there.
+If a counter decreases, Prometheus assumes a reset, and takes its new value for an increase. So each write also sets a
+*ceiling* for each counter: the written total, plus the largest growth of one recent tick times the ticks until the next
+write is done. No counter is shown above its ceiling, and after a crash it continues from there.
 
 Example: a tick every 10 s and a write every 30 s, so 30 / 10 + 2 = 5 ticks until the next write is done. A GPU is
 attached to alice all the time. Her allocated seconds:

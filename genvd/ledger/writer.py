@@ -44,7 +44,9 @@ class WriterSettings:
 
     write_interval: float
     hourly: float
+    """How long hours are kept, before they are merged into days."""
     daily: float
+    """How long days are kept."""
     collect_interval: float = 10.0
 
     @property
@@ -67,7 +69,9 @@ class LedgerWriter:
         """
         self.directory = directory
         self.write_success: bool | None = None
+        """Whether the last write succeeded; None before the first one."""
         self.last_write_timestamp: float | None = None
+        """Unix time in seconds; also of a write before the start."""
         self.loaded = threading.Event()
         """Set once the file has been read, or could not be read."""
         self._pending = pending

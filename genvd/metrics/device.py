@@ -46,8 +46,14 @@ def _device_info(device: Device) -> Iterator[Sample]:
 def _board_info(device: Device) -> Iterator[Sample]:
     board = device.board
     known = (
-        *(board.serial, board.part_number, board.minor_number, board.compute_capability),
-        *(board.pci_device_id, board.pci_subsystem_id, board.inforom_version, board.gsp_firmware_version),
+        board.serial,
+        board.part_number,
+        board.minor_number,
+        board.compute_capability,
+        board.pci_device_id,
+        board.pci_subsystem_id,
+        board.inforom_version,
+        board.gsp_firmware_version,
     )
     if any(value is not None for value in known):
         yield tuple("" if value is None else value for value in known), 1
@@ -70,8 +76,14 @@ DEVICE = (
         "1, with the board's data as labels: serial and part number, minor number (N of /dev/nvidiaN), CUDA compute"
         " capability, PCI IDs, versions of InfoROM and GSP firmware.",
         (
-            *("serial", "part_number", "minor_number", "compute_capability"),
-            *("pci_device_id", "pci_subsystem_id", "inforom_version", "gsp_firmware_version"),
+            "serial",
+            "part_number",
+            "minor_number",
+            "compute_capability",
+            "pci_device_id",
+            "pci_subsystem_id",
+            "inforom_version",
+            "gsp_firmware_version",
         ),
         _board_info,
     ),

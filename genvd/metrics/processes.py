@@ -32,8 +32,8 @@ def _mig_processes(snapshot: Snapshot) -> Iterator[Sample]:
     }
     for process in snapshot.processes or ():
         for use in process.uses:
-            for place in use.mig_places:
-                number = numbers.get((use.device_index, place.gpu_instance, place.compute_instance))
+            for mig_id in use.mig_places:
+                number = numbers.get((use.device_index, mig_id.gpu_instance, mig_id.compute_instance))
                 yield (use.device_index, number, process.pid, process.eid or ""), None if number is None else 1
 
 

@@ -82,8 +82,10 @@ class DeviceRow:
     throttled: tuple[str, ...]
     """Active throttling reasons."""
     holders: tuple[Holder, ...] | None
+    """At most :data:`MAX_PARTS`."""
     holders_total: int
     running: tuple[RunningProcess, ...] | None
+    """At most :data:`MAX_PARTS`."""
     running_total: int
     idle_since: float | None
     """Unix time since which all attached environments are idle; None while one of them is in use."""
@@ -211,6 +213,7 @@ def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Env
 
 
 def _idle_since(snapshot: Snapshot, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
+    """Return the Unix time since which all holders are idle; None if one of them is in use, or if there are none."""
     idle = [idle_seconds(snapshot, environments[h.eid]) if h.eid in environments else None for h in holdings]
     known = [seconds for seconds in idle if seconds is not None]
     return snapshot.timestamp - min(known) if known and len(known) == len(idle) else None

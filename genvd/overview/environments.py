@@ -27,6 +27,7 @@ class EnvironmentRow:
     devices: tuple[int, ...]
     """Indices of the attached GPUs."""
     processes: int | None
+    """Number of its processes with a compute context."""
     memory_bytes: int | None
     memory_limit_bytes: int | None
     """Limit per GPU; the lowest one if they differ. None without a limit."""

@@ -72,6 +72,7 @@ class Monitor:
         self._registry = Registry(self._errors, _limits(config), _disabled_groups(config))
         self._ledger: Ledger | None = None
         self._check_renumbering = False
+        """Whether :meth:`_log_renumbering` has to check the next Snapshot, as the first one after a restore."""
 
     def configure_ledger(self, config: Config) -> None:
         """Open, reconfigure or close the ledger according to the configuration."""

@@ -40,13 +40,13 @@ def read_arguments(pid: int) -> list[str]:
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:
     """Return the program that a Python process runs and its arguments; for another process, its own name."""
-    at = 1
-    while at < len(words) and words[at].startswith("-"):
-        option = words[at]
-        at += 2 if option in _WITH_VALUE else 1
+    position = 1
+    while position < len(words) and words[position].startswith("-"):
+        option = words[position]
+        position += 2 if option in _WITH_VALUE else 1
         if re.fullmatch("-[A-Za-z]*m", option):  # the module comes next, and ends the options
             break
-    return (words[at], words[at + 1 :]) if at < len(words) else (words[0] if words else "", [])
+    return (words[position], words[position + 1 :]) if position < len(words) else (words[0] if words else "", [])
 
 
 def reload(pid: int) -> None:

@@ -92,6 +92,7 @@ class ServiceClient:
             credentials = base64.b64encode(f"{access.user}:{access.password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {credentials}"
         self._last: tuple[str, Snapshot] | None = None
+        """The last Snapshot and its entity tag, so that an unchanged one is not sent again."""
 
     def fetch(self) -> TimedSnapshot:
         """Return the current Snapshot of the monitor.
@@ -205,6 +206,7 @@ def _no_passphrase() -> str:
 
 
 def _refusal(status: int, body: bytes) -> str:
+    """Return why there is no Snapshot in the answer, and what to do."""
     if status == HTTPStatus.UNAUTHORIZED:
         return "user and password are required: --user and --password-file"
     message = clean(body[:1024].decode("utf-8", "replace").strip().partition("\n")[0])
@@ -218,6 +220,7 @@ def _refusal(status: int, body: bytes) -> str:
 
 
 def _date(response: http.client.HTTPResponse) -> float:
+    """Return the Date field as Unix time; without a valid one, the time of this machine."""
     try:
         return email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except ValueError:

@@ -31,7 +31,7 @@ _PROBLEM_SHARE = 3
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of the screen, and what the header shows besides the Snapshot."""
+    """Size of the screen, and what the header shows in addition to the Snapshot."""
 
     now: float
     """Unix time in seconds, by the clock of the monitored machine."""

@@ -70,6 +70,7 @@ class BasicAuth:
         self._key = os.urandom(32)
         self._right: OrderedDict[bytes, bool] = OrderedDict()
         self._wrong: OrderedDict[bytes, bool] = OrderedDict()
+        """The digests of credentials with this result, the least recently used first."""
 
     def set_users(self, users: Mapping[str, str]) -> None:
         """Replace the users, given as names with bcrypt hashes."""

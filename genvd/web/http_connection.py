@@ -68,6 +68,7 @@ class HttpConnection:
         self._http: h11.Connection | None = None
         """None until a request begins, so that idle connections take little memory."""
         self._wants_body = True
+        """Whether the response has a body; false for HEAD."""
         self._unread_body = False
         """Whether the client may send bytes that are not a request."""
         self._rejection: Response | None = None

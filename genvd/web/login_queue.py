@@ -66,6 +66,7 @@ class LoginQueue:
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[bytes, Entry]] = {}
+        """The queued entries, by client group and digest."""
         self._entries: dict[Waiter, Entry] = {}
         self._rejections = _RejectionTimes()
 
@@ -165,7 +166,7 @@ class _RejectionTimes:
 
 
 def _slot_and_mark(digest: bytes, slots: int) -> tuple[int, int]:
-    """Return the slot of credentials, and a mark that distinguishes them from others there. It is never 0 (empty)."""
+    """Return the slot of credentials, and a mark that distinguishes them from others in it. It is never 0 (empty)."""
     return int.from_bytes(digest[:4], "big") % slots, int.from_bytes(digest[4:8], "big") | 1
 
 

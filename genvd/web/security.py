@@ -96,6 +96,7 @@ class Security:
     def __init__(self, loaded: LoadedWebConfig | None = None) -> None:
         self._loaded = loaded or load_web_config(None)
         self._seen_signature = self._loaded.signature
+        """The signature of the files that were read last, even if that version was rejected."""
         self._files = self._loaded.files
         self._next_check = 0.0
         self._lock = threading.Lock()
