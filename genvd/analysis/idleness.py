@@ -134,7 +134,9 @@ def _identity(environment: Environment) -> tuple[str, int | None, float] | None:
 def _idle_seconds(state: _State, holdings: list[Holding], now: float) -> float | None:
     """Update the state of an environment and return its idle seconds; None while it is unknown whether it works."""
     previous = state.active
-    state.active = {h.device_index: active for h in holdings if (active := _last_active(h, previous)) is not None}
+    state.active = {
+        holding.device_index: active for holding in holdings if (active := _last_active(holding, previous)) is not None
+    }
     if any(holding.active for holding in holdings):
         state.worked = state.known = now
         return 0.0
@@ -161,7 +163,9 @@ def _all_idle(holdings: list[Holding], previous: Mapping[int, bool]) -> bool:
     """
     known = [holding for holding in holdings if holding.active is not None]
     unknown = [holding for holding in holdings if holding.active is None]
-    return bool(known) and not any(h.device_up is not False or previous.get(h.device_index) for h in unknown)
+    return bool(known) and not any(
+        holding.device_up is not False or previous.get(holding.device_index) for holding in unknown
+    )
 
 
 def _age(environment: Environment, holdings: list[Holding], unix: float) -> float:

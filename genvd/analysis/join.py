@@ -145,7 +145,7 @@ def _user(username: str, environments: list[Environment]) -> User:
     return User(
         username=username,
         eids=tuple(environment.eid for environment in environments),
-        device_indices=tuple(sorted({index for e in environments for index in e.device_indices})),
+        device_indices=tuple(sorted({index for environment in environments for index in environment.device_indices})),
         pids=tuple(sorted({pid for pids in known for pid in pids})) if len(known) == len(environments) else None,
         uid=min((environment.uid for environment in environments if environment.uid is not None), default=None),
     )
@@ -186,13 +186,13 @@ def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
         memory_bytes=computed if "compute" in memory else max(known, default=None),
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
-        utilization=_max_known(c.utilization for c in contexts),
-        works_beside=any(c.works_beside for c in contexts),
-        mig_places=tuple(dict.fromkeys(c.mig_place for c in contexts if c.mig_place is not None)),
+        utilization=_max_known(context.utilization for context in contexts),
+        works_beside=any(context.works_beside for context in contexts),
+        mig_places=tuple(dict.fromkeys(context.mig_place for context in contexts if context.mig_place is not None)),
         engines=EngineShares(
-            memory=_max_known(c.engines.memory for c in contexts),
-            encoder=_max_known(c.engines.encoder for c in contexts),
-            decoder=_max_known(c.engines.decoder for c in contexts),
+            memory=_max_known(context.engines.memory for context in contexts),
+            encoder=_max_known(context.engines.encoder for context in contexts),
+            decoder=_max_known(context.engines.decoder for context in contexts),
         ),
     )
 

@@ -200,13 +200,17 @@ def resolve_environment(
 
 def _is_active(record: EnvironmentRecord, facts: ProcessFacts) -> bool:
     """Return whether a process or a Jupyter kernel of the environment is alive."""
-    return not facts.live_pids.isdisjoint(record.pids) or any(k in facts.kernel_uids for k in record.kernel_ids)
+    return not facts.live_pids.isdisjoint(record.pids) or any(
+        kernel in facts.kernel_uids for kernel in record.kernel_ids
+    )
 
 
 def _resolve_owner(record: EnvironmentRecord, facts: ProcessFacts, previous: Membership | None) -> OwnedRecord:
     """Return the record with its owner: the user it names, unless the processes in it contradict that."""
     live = [pid for pid in record.pids if pid in facts.uids]
-    uids = frozenset(facts.uids[pid] for pid in live).union(*(facts.kernel_uids.get(k, ()) for k in record.kernel_ids))
+    uids = frozenset(facts.uids[pid] for pid in live).union(
+        *(facts.kernel_uids.get(kernel, ()) for kernel in record.kernel_ids)
+    )
     login_uids = frozenset(facts.login_uids[pid] for pid in live if pid in facts.login_uids)
     claimed = owner = record.uid
     confirmed = True

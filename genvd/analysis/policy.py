@@ -129,7 +129,9 @@ def users_with_unknown_processes(snapshot: Snapshot) -> frozenset[str]:
     if any(process.uid is None and not process.gone for process in snapshot.processes or ()):
         return users | {process.username for process in snapshot.processes or () if process.username}
     unlisted = {device.index for device in snapshot.devices or () if not device.up or not device.processes_listed}
-    return frozenset(h.username for h in snapshot.holdings or () if h.username and h.device_index in unlisted)
+    return frozenset(
+        holding.username for holding in snapshot.holdings or () if holding.username and holding.device_index in unlisted
+    )
 
 
 def count_unknown_environments(snapshot: Snapshot) -> dict[UnknownEnvironment, int]:

@@ -144,7 +144,9 @@ def _row(
         memory_by_environment=_by_environment(memory, environments) if processes_known else None,
         memory_by_user=_parts((process.username, amount) for process, amount in memory) if processes_known else None,
         temperature_celsius=device.temperature_celsius,
-        slowdown_celsius=next((t.celsius for t in details.thresholds if t.name == "slowdown"), None),
+        slowdown_celsius=next(
+            (threshold.celsius for threshold in details.thresholds if threshold.name == "slowdown"), None
+        ),
         power_watts=details.power_watts,
         power_limit_watts=details.power_limit_watts,
         throttled=tuple(reason.reason for reason in details.throttling if reason.active),
@@ -214,6 +216,9 @@ def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Env
 
 def _idle_since(snapshot: Snapshot, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
     """Return the Unix time since which all holders are idle; None if one of them is in use, or if there are none."""
-    idle = [idle_seconds(snapshot, environments[h.eid]) if h.eid in environments else None for h in holdings]
+    idle = [
+        idle_seconds(snapshot, environments[holding.eid]) if holding.eid in environments else None
+        for holding in holdings
+    ]
     known = [seconds for seconds in idle if seconds is not None]
     return snapshot.timestamp - min(known) if known and len(known) == len(idle) else None

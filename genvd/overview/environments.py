@@ -149,7 +149,7 @@ def _user(
         processes=None if processes is None or not complete else len(processes),
         memory_bytes=None
         if processes is None or not complete
-        else total_memory(use for p in processes for use in p.uses),
+        else total_memory(use for process in processes for use in process.uses),
         unmanaged=None if processes is None else outside,
     )
 

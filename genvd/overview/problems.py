@@ -222,7 +222,7 @@ def _repairs(device: Device, reset: str) -> Iterator[Problem]:
 
 
 def _xids(device: Device, now: float) -> Iterator[Problem]:
-    ages = {x.xid: now - x.last_seen for x in device.xids if x.last_seen is not None}
+    ages = {xid_error.xid: now - xid_error.last_seen for xid_error in device.xids if xid_error.last_seen is not None}
     recent = {xid: max(0.0, age) for xid, age in ages.items() if age < XID_SECONDS}
     if recent:
         errors = "; ".join(_xid_error(xid, age) for xid, age in list(recent.items())[:_MAX_NAMES])
@@ -266,7 +266,13 @@ def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
             f"GPU indices have changed, so it is unknown which environments have {names} attached.",
             "'nvidia-smi -L' shows which GPU is missing. Bring it back, or ask the users to attach again:"
             " 'genv detach', then 'genv attach'.",
-            *_first_names([_with_user(e.name or e.eid, e.username) for e in environments if not e.devices_known]),
+            *_first_names(
+                [
+                    _with_user(environment.name or environment.eid, environment.username)
+                    for environment in environments
+                    if not environment.devices_known
+                ]
+            ),
         )
 
 
