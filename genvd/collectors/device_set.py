@@ -70,7 +70,7 @@ class DeviceSet(Generic[RequestT]):
         self._make_collector = make_collector
         self._runners: dict[int, Runner[RequestT, DeviceFacts]] = {}
         self._errors = ErrorLog(log, STEADY_TICKS, max_active=MAX_LOGGED_DEVICES)
-        self._more = ErrorLog(log, STEADY_TICKS)
+        self._more = ErrorLog(log, STEADY_TICKS)  # for the number of those that _errors does not log
         self._last: dict[int, Device] = {}  # by index: the GPU as it last answered
 
     @property

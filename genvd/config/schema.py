@@ -228,7 +228,7 @@ class Setting:
     def expected(self) -> str:
         """The expected value, in words."""
         try:
-            self.kind.parse("\0")
+            self.kind.parse("\0")  # no type accepts it, so the error says what is expected
         except ValueError as error:
             return str(error).removeprefix("expected ")
         raise AssertionError(f"{self.field} takes anything")

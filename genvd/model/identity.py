@@ -76,7 +76,7 @@ class LastUuids:
                 self._uuids.setdefault(address, uuid)
 
     def add_uuids(self, devices: tuple[Device, ...]) -> tuple[Device, ...]:
-        """Record the UUIDs. Return the GPUs; one without a UUID gets the last one at its address."""
+        """Return the GPUs, and give one without a UUID the last UUID at its PCI address. Record the known UUIDs."""
         known = identities(devices)
         for uuid, address in known.values():
             if (

@@ -12,7 +12,7 @@ from genvd.model.snapshot import Snapshot
 
 
 class InvalidSnapshotError(ValueError):
-    """A JSON document is not a Snapshot. The message names the place."""
+    """A JSON document is not a Snapshot. The message names the wrong field."""
 
 
 def dump(snapshot: Snapshot) -> bytes:
@@ -36,11 +36,18 @@ def load(document: bytes) -> Snapshot:
     return snapshot
 
 
-def _object(kind: Any, value: object, place: str) -> Any:
+def _object(kind: Any, value: object, path: str) -> Any:
+    """Return an instance of the dataclass ``kind``; raise ValueError if the value does not match.
+
+    Args:
+        kind: the dataclass.
+        value: the decoded JSON.
+        path: where it is in the document, such as ``devices[0].board``; empty for the document itself.
+    """
     if not isinstance(value, dict):
-        raise ValueError(f"{place or 'the document'} is not an object")
+        raise ValueError(f"{path or 'the document'} is not an object")
     given = {
-        name: _value(hint, value[name], f"{place}.{name}" if place else name)
+        name: _value(hint, value[name], f"{path}.{name}" if path else name)
         for name, hint in _fields(kind).items()
         if name in value
     }
@@ -48,7 +55,7 @@ def _object(kind: Any, value: object, place: str) -> Any:
         return kind(**given)
     except TypeError:
         missing = next(name for name in _fields(kind) if name not in given)
-        raise ValueError(f"{place or 'the document'} has no {missing}") from None
+        raise ValueError(f"{path or 'the document'} has no {missing}") from None
 
 
 @cache
@@ -56,16 +63,16 @@ def _fields(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _value(hint: Any, value: object, place: str) -> Any:
+def _value(hint: Any, value: object, path: str) -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return None if value is None else _value(next(a for a in get_args(hint) if a is not type(None)), value, place)
+        return None if value is None else _value(next(a for a in get_args(hint) if a is not type(None)), value, path)
     if origin is tuple:
-        return _items(get_args(hint), value, place)
+        return _items(get_args(hint), value, path)
     if dataclasses.is_dataclass(hint):
-        return _object(hint, value, place)
+        return _object(hint, value, path)
     if not (value in get_args(hint) if origin is Literal else _is_a(hint, value)):
-        raise ValueError(f"{place} has a wrong type or value")
+        raise ValueError(f"{path} has a wrong type or value")
     return value
 
 
@@ -75,7 +82,7 @@ def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _items(kinds: tuple[Any, ...], value: object, place: str) -> tuple[Any, ...]:
+def _items(kinds: tuple[Any, ...], value: object, path: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise ValueError(f"{place} is not a list")
-    return tuple(_value(kinds[0], one, f"{place}[{number}]") for number, one in enumerate(value))
+        raise ValueError(f"{path} is not a list")
+    return tuple(_value(kinds[0], one, f"{path}[{number}]") for number, one in enumerate(value))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genvd.publish.publication import Publication
 
 _Signature = tuple[int, ...]
+"""Device, inode, size and times of a file, which change when the file does."""
 
 
 class FileWatcher:

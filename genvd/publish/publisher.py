@@ -60,7 +60,7 @@ class Publisher:
         self._demo = demo
         self._wake = wake
         self._errors = ErrorLog(log)
-        self._delay = _FIRST_RETRY_SECONDS
+        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._pool = WorkerPool("publish")
         self._check: Future[None] | None = None  # the last check of the files
         self._lock = threading.Lock()  # for the following attributes and the error log
@@ -80,7 +80,7 @@ class Publisher:
         with self._lock:
             self._errors = ErrorLog(log)  # a reload logs current errors again
             self._restoring, self._restored_at = False, None
-        self._delay = _FIRST_RETRY_SECONDS
+        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._publish(config, port, target)
 
     def retry_if_due(self, config: Config, port: int, target: str | None = None) -> None:
@@ -164,5 +164,5 @@ class Publisher:
         with self._lock:
             self._on_result(False)
             self._errors.report(_PUBLISH, problem, level=logging.ERROR)
-            self._retry_at = time.monotonic() + self._delay
-        self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
+            self._retry_at = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, _LAST_RETRY_SECONDS)

@@ -112,7 +112,10 @@ class DemoMachine:
                 self._intervals = (*self._intervals, _Interval(tick, self.time_of(tick), seconds))
 
     def state(self, collection: int) -> _State:
-        """Return the state in the collection with this number, counted from 0."""
+        """Return the state in the collection with this number, counted from 0.
+
+        Only the last three states are kept. A collector that asks for an older one gets the latest.
+        """
         with self._lock:
             while self._states[-1].tick < self._first_tick + collection:
                 self._states = [*self._states[-2:], self._advance(self._states[-1])]

@@ -46,6 +46,7 @@ def _installed_distribution() -> EntryPoint | None:
 def _has_genv(directory: str) -> bool:
     try:
         status = os.stat(directory or ".")
+        # Not cached then, because the directory may change again without getting another mtime.
         if abs(time.time() - status.st_mtime) < _MTIME_RESOLUTION_SECONDS:
             return _lists_genv.__wrapped__(directory, ())
         return _lists_genv(directory, (status.st_dev, status.st_ino, status.st_mtime_ns))

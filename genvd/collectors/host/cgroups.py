@@ -86,6 +86,8 @@ def _container(path: bytes) -> bytes | None:
 
 
 def _first(pattern: re.Pattern[bytes]) -> Callable[[bytes], bytes | None]:
+    """Return a function that returns the first group of the pattern in a path, or None."""
+
     def find_name(path: bytes) -> bytes | None:
         match = pattern.match(path)
         return match[1] if match else None

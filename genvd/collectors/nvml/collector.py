@@ -52,7 +52,7 @@ class NvmlCollector:
         self._session = 0  # see DeviceRequest.session
         self._count = 0
         self._driver = DriverVersions()
-        self._gpus: frozenset[str] = frozenset()
+        self._gpus: frozenset[str] = frozenset()  # the PCI addresses when NVML was initialised
         self._log_limit = LogLimit()
         self._devices: DeviceSet[DeviceRequest] = DeviceSet(partial(DeviceCollector, limit=self._log_limit))
         self._xids = XidCounter(self._devices.pool)

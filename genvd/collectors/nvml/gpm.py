@@ -83,6 +83,14 @@ class GpmReader:
         return self._read(parent, gpu_instance, pynvml.nvmlGpmMigSampleGet, gpu_instance)
 
     def _read(self, device: DeviceQuery, key: int | None, take: Callable[..., Any], *instance: int) -> Activity:
+        """Take a sample, and return the activity since the previous one.
+
+        Args:
+            device: the GPU.
+            key: the number of its GPU instance; None for the GPU as such.
+            take: the NVML call that takes the sample.
+            instance: further arguments of this call, before the buffer for the sample.
+        """
         if not device.cache.get_or_fetch("GPM", lambda: _supported(device)):
             return Activity()
         if key not in self._pairs and len(self._pairs) >= _MAX_PAIRS:

@@ -51,7 +51,9 @@ class _Fields(NamedTuple):
     """The fields that a GPU has; the others are not read."""
 
     amounts: tuple[int, ...] = ()
+    """Those with traffic and speed."""
     errors: tuple[int, ...] = ()
+    """Those with error counts."""
 
 
 def read_nvlinks(device: DeviceQuery) -> tuple[NvLink, ...]:
@@ -81,6 +83,7 @@ def _active_links(device: DeviceQuery, active: tuple[int, ...]) -> Iterator[NvLi
 
 
 def _supported(device: DeviceQuery, link: int) -> _Fields | None:
+    """Return the fields that the GPU has, judged by one active link; None if no field has a value."""
     wanted = (*_AMOUNTS, *_ERRORS)
     values = field_values(device, [(field, link) for field in wanted], "NVLink")
     present = {field for field, value in zip(wanted, values, strict=True) if value is not None}
