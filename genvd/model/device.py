@@ -240,7 +240,7 @@ class MemoryHealth:
     sram_errors: tuple[ErrorCount, ...] = ()
     """Uncorrected errors in the lifetime of the GPU."""
     sram_threshold_exceeded: bool | None = None
-    """Whether there are so many that the GPU should be replaced."""
+    """Whether there are more than the driver tolerates, so that the GPU should be replaced."""
     remapped_rows_corrected: int | None = None
     """Rows remapped because of corrected errors (Ampere and later)."""
     remapped_rows_uncorrected: int | None = None

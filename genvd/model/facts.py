@@ -148,7 +148,8 @@ class ProcessOwner:
     cgroup: str | None = None
     """ID or name of the container, number or SLUID of the Slurm job, or unit name of the session or service."""
     namespace_uid: int | None = None
-    """Creator of its user namespace, as of a rootless container; None in the namespace of the monitor."""
+    """Uid that created its user namespace, for example that of a rootless container; None in the namespace of the
+    monitor."""
     environment_unknown: UnknownEnvironment | None = None
     """Why its environment is unknown; None if it is known, or the process has none."""
     login_uid: int | None = None

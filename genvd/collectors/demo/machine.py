@@ -42,7 +42,7 @@ _BUSY_CELSIUS = 76.0
 _WARMUP_SHARE = 0.25
 """Share of the distance to its final temperature that a GPU covers in one tick."""
 _CHECKPOINT_TICKS = 15
-"""A training job writes a checkpoint once in so many ticks. The GPU is nearly idle then."""
+"""Number of ticks from one checkpoint of a training job to the next. The GPU is nearly idle while it is written."""
 _LONG_JOB_DEVICE = 6
 """On a machine with many GPUs, one user holds this one for days without using it while another one computes on it."""
 _LONG_JOB_AGE_TICKS = 4_320

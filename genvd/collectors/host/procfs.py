@@ -148,7 +148,7 @@ def in_initial_pid_namespace() -> bool:
 
 
 def sees_machine() -> bool:
-    """Return whether this service sees all processes: neither a pid namespace nor hidepid of proc(5) hides any.
+    """Return whether this service sees all processes. A pid namespace or hidepid of proc(5) can hide some.
 
     Process 1 belongs to root. hidepid hides it from everybody but root and the group that may see all processes.
     """

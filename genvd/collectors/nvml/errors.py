@@ -27,7 +27,7 @@ PART_NOT_SUPPORTED = NOT_SUPPORTED | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
 """The GPU does not have this part or field."""
 
 _RETRY_AFTER_READINGS = 30
-"""A call that is not supported is tried again after so many readings. Each collection reads a GPU once."""
+"""A call that is not supported is tried again after this number of readings. Each collection reads a GPU once."""
 
 _EMPTY = frozenset({pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_DATA})
 """A valid answer: there is nothing at the moment."""

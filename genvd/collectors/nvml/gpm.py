@@ -87,7 +87,7 @@ class GpmReader:
 
         Args:
             device: the GPU.
-            key: the number of its GPU instance; None for the GPU as such.
+            key: the number of its GPU instance; None for the GPU itself.
             take: the NVML call that takes the sample.
             instance: further arguments of this call, before the buffer for the sample.
         """
