@@ -124,6 +124,16 @@ def _holding(
     *,
     uncertain: bool,
 ) -> Holding:
+    """Return the holding of one attached GPU.
+
+    Args:
+        environment: the environment.
+        attachment: the attachment of the GPU to it; None if unknown.
+        index: the index of the GPU.
+        device: None if the GPU is unknown.
+        uses: what the processes of the environment use of it; None if the processes are unknown.
+        uncertain: whether processes of unknown environments may work on it for this environment.
+    """
     listed = device is not None and device.processes_listed and uses is not None
     return Holding(
         eid=environment.eid,

@@ -69,6 +69,7 @@ class MemoryPeaks:
     def _add_to_use(
         self, use: DeviceUse, process: Process, keys: Mapping[int, str], seen: set[_ProcessKey]
     ) -> DeviceUse:
+        """Return a use with its peak, and add the key of the process to ``seen``."""
         if process.started is None or use.device_index not in keys:
             return use
         key = keys[use.device_index], process.pid, process.started

@@ -45,6 +45,7 @@ class MissingDevices:
         )
 
     def _compare(self, listed: dict[int, Identity]) -> None:
+        """Update which GPUs are missing, and log each change."""
         for identity in [identity for identity in self._missing if _is_among(identity, listed)]:
             index = self._missing.pop(identity)
             self._errors.clear(identity, f"{_name(index, identity)} is listed by the driver again")

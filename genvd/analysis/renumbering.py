@@ -154,6 +154,7 @@ class RenumberingDetector:
         return self._restored.pop((clean(eid), index, attached), None) if self._restored else None
 
     def _is_uncertain(self, key: _Key) -> bool:
+        """Return whether the index of an attachment may belong to another GPU than its original one."""
         original = self._original[key]
         if not original.known:
             return False

@@ -57,6 +57,7 @@ def main(arguments: list[str] | None = None, program: str = "genv-monitor") -> N
 
 
 def _execute(arguments: list[str] | None, program: str) -> int:
+    """Parse the command line and run the command; return the exit status."""
     open_closed_standard_streams()
     options = parse(*build_parsers(program), sys.argv[1:] if arguments is None else arguments)
     if options.command == "run":

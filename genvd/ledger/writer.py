@@ -132,6 +132,7 @@ class LedgerWriter:
         return self._settings.write_interval * (_REQUESTED_WRITE_RATIO if self._write_requested else 1)
 
     def _run_once(self) -> None:
+        """Write what is pending, to a new file if the old one is damaged. Failures are logged, not raised."""
         try:
             try:
                 self._write()
@@ -152,6 +153,7 @@ class LedgerWriter:
             self.loaded.set()
 
     def _write(self) -> None:
+        """Write the batch that failed before, if any, then a new one; then delete old data if that is due."""
         store = self._open()
         if self._unwritten_batch is not None:
             store.write(self._unwritten_batch)
@@ -170,6 +172,7 @@ class LedgerWriter:
             self._pending.remove_users(deleted)
 
     def _open(self) -> Store:
+        """Return the open file. It is opened if necessary, and loaded if that has not been done yet."""
         if self._store is not None and self._store.replaced:
             self._errors.report("replaced", f"ledger: {self._store.path} was deleted or replaced; creating a new file")
             self._close()

@@ -98,6 +98,7 @@ class Exposition:
         return {variant: ticks + 1 for variant, ticks in requested if ticks < _WARM_TICKS}
 
     def _render(self, variant: Variant, old_texts: dict[Format, _Texts]) -> bytes:
+        """Return the body of a variant. It is rendered if it is not cached."""
         if variant not in self._bodies:
             format_, compressed = variant
             if compressed:

@@ -107,6 +107,7 @@ class SeriesLimiter:
         *,
         summable: bool,
     ) -> Samples:
+        """Return the values of the kept entities, and the sums of the others if they are summable."""
         position = labels.index(name)
         summed = frozenset(number for number, label in enumerate(labels) if label in _KIND_BY_LABEL)
         result: Samples = {}

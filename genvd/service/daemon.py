@@ -134,6 +134,7 @@ class Daemon:
                 self._add_listen_address()
 
     def _tick(self, skipped: int) -> None:
+        """Run one tick, reload changed web files, and notify systemd. The first tick completes the start."""
         started = time.monotonic()
         self._security.reload_if_changed()
         self._monitor.web_config_successful = self._security.successful

@@ -125,6 +125,7 @@ class ServiceClient:
             raise ServiceError(f"{self.url}: the answer is not HTTP ({reason}); for TLS, use https://") from None
 
     def _request(self) -> TimedSnapshot:
+        """Return the Snapshot from one HTTP request. Exceptions of :mod:`http.client` and of sockets pass through."""
         connection = self._connection()
         try:
             tag = {"If-None-Match": self._last[0]} if self._last else {}

@@ -134,6 +134,7 @@ class _LocalSource:
 
 
 def _refresh(screen: Screen, poller: Poller, frame: Frame, interval: float) -> None:
+    """Draw the screen again and again, and handle keys, until the user quits."""
     next_fetch, pager = time.monotonic() + interval, Pager()
     while True:
         state, (columns, lines) = poller.latest, terminal_size()

@@ -103,6 +103,7 @@ class HttpConnection:
         self._http = None
 
     def _on_timeout(self) -> None:
+        """Answer with an error if the client can still read one; otherwise close the connection."""
         if self._rejection is None:
             if self.stage is Stage.AUTHENTICATING:
                 self._rejection = self._context.handler.rejection(Outcome.UNCHECKED)
@@ -186,6 +187,11 @@ class HttpConnection:
     # --- Answering ---------------------------------------------------------------------------------------------
 
     async def _answer(self, event: h11.Request) -> None:
+        """Answer a request.
+
+        Raises:
+            ConnectionAbortedError: TLS was reconfigured, and the new settings would not accept this client.
+        """
         assert self._http
         request = from_event(event)
         security = self._context.security

@@ -117,6 +117,7 @@ class Server:
             self._loop.close()
 
     async def _serve(self) -> None:
+        """Serve until a stop is requested; then accept the waiting connections, and finish the requests."""
         self._listen()
         await self._stop_requested.wait()
         self._context.stopping = True
@@ -130,6 +131,7 @@ class Server:
         await self._finish_requests()
 
     async def _finish_requests(self) -> None:
+        """Close idle connections, wait a moment for the responses of the others, and end all tasks."""
         await asyncio.sleep(0)  # lets the connections read what has arrived
         await asyncio.sleep(0)
         for table in self._tables:

@@ -152,6 +152,7 @@ def _covered_sockets(wildcard: socket.socket, previous: ListenSockets) -> tuple[
 
 
 def _listen_on_loopback(name: str, port: int, existing: ListenSockets | None) -> ListenSockets:
+    """Return sockets on both loopback addresses, or on the one that is available."""
     found: list[socket.socket] = []
     problems: dict[str, ListenError] = {}
     taken, unavailable = [], []
@@ -175,6 +176,7 @@ def _listen_on_loopback(name: str, port: int, existing: ListenSockets | None) ->
 
 
 def _listen_on(name: str, address: str, port: int, existing: ListenSockets | None) -> socket.socket:
+    """Return a listening socket: a duplicate of an existing one with this address, or a new one."""
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, socket_address = found[0]

@@ -154,6 +154,7 @@ class Security:
                 self._errors.clear(key, "the certificates of the web configuration are valid now")
 
     def _reload(self) -> None:
+        """Read the files again, and apply them unless they are invalid or lack an earlier protection."""
         loaded, problems = _read_files(self._loaded.path, self._files)
         self._seen_signature, self._files = loaded.signature, loaded.files
         if problems:
