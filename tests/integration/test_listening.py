@@ -100,7 +100,7 @@ def test_both_loopback_addresses_are_served_by_one_port(tmp_path: Path) -> None:
         assert listening(monitor) == BOTH
         assert answers(monitor) == list(BOTH)
         assert target(tmp_path) == f"{published_host()}:{monitor.port}"
-        assert f"serving metrics at http://localhost:{monitor.port}/metrics" in monitor.log
+        assert f"serving metrics at http://{published_host()}:{monitor.port}/metrics" in monitor.log
         assert complaints(monitor) == []
         for address in BOTH:
             with pytest.raises(OSError, match="in use"):
