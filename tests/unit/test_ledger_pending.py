@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,13 +27,6 @@ from genvd.metrics.limits import Limits
 from genvd.model.snapshot import LedgerStatus, Snapshot, UserUsage
 from tests.support.exported import exported
 from tests.support.ledger import GPU, NOW, SERVICE, config, new_pending, snapshot, write
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "state", "live")
-    yield store
-    store.close()
 
 
 def test_counters_are_never_shown_above_the_ceilings_in_the_file(store: Store) -> None:

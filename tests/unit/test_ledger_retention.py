@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -24,13 +23,6 @@ from genvd.ledger.retention import DAY, RetentionTimer, apply_retention, midnigh
 from genvd.ledger.store import HOUR, Batch, Store
 from genvd.ledger.writer import WriterSettings
 from tests.support.ledger import GPU, NOW, allocated, config, fill, integrity, new_pending, write
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "state", "live")
-    yield store
-    store.close()
 
 
 def test_hours_are_merged_into_days_and_no_time_is_lost(store: Store) -> None:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +27,6 @@ from genvd.ledger.wall_clock import TrustedClockState
 from tests.support.ledger import NOW, config, fill, new_pending, snapshot, write
 
 WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125, 5000.5)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "state", "live")
-    yield store
-    store.close()
 
 
 def test_the_restart_state_replaces_the_previous_one(store: Store) -> None:
