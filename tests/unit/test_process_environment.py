@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from genvd.collectors.host import procfs
 from genvd.collectors.host.process_environment import EidClaim, inherited_eid, read_claim
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.model.facts import EnvironmentRecord, ProcessOwner, ProcessRequest
@@ -83,6 +84,30 @@ def record(eid: str, pid: int, uid: int | None = None) -> EnvironmentRecord:
 def owner_of(pid: int, *records: EnvironmentRecord) -> ProcessOwner:
     request = ProcessRequest(gpu_pids=frozenset({pid}), environments=records)
     return ProcessCollector().collect(request).owners[pid]
+
+
+def test_variables_that_execve_is_still_writing_are_not_mistaken_for_none() -> None:
+    """For about 1 ms of this execve(2), the addresses in /proc/PID/stat say that there are none."""
+    again = 'if [ "$1" -gt 0 ]; then exec sh -c "$0" "$0" $(($1 - 1)); fi; echo; exec sleep 600'
+    variables = {f"V{number}": "x" * 100_000 for number in range(16)} | {"GENV_ENVIRONMENT_ID": "E1"}
+    with subprocess.Popen(["sh", "-c", again, again, "50"], env=variables, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        os.set_blocking(process.stdout.fileno(), False)
+        claims = set()
+        while process.stdout.read() is None:
+            claims.add(read_claim(process.pid))
+        process.kill()
+    assert {claim.eid for claim in claims if claim.unknown is None} == {"E1"}
+
+
+def test_variables_of_which_only_a_part_is_read_are_not_mistaken_for_all(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"X": "x" * 1000, "GENV_ENVIRONMENT_ID": "E1"}
+    pid = run("import time; print(flush=True); time.sleep(600)", variables=variables)
+    whole = procfs.read_or_raise
+    monkeypatch.setattr(procfs, "read_or_raise", lambda *arguments: whole(*arguments)[:500])
+    assert read_claim(pid) == EidClaim(None, "overwritten")
 
 
 @pytest.mark.parametrize("how", ["wiped", "long", "spaces"])

@@ -128,22 +128,22 @@ def _read_from_other_threads(pid: int) -> bytes:
 
 
 def _has_empty_environment(pid: int) -> bool:
-    """Return whether the process was started without any variable; False if it has no readable memory (yet)."""
+    """Return whether the process was started without any variable; False if its memory is not readable or not ready."""
     layout = procfs.memory_layout(pid)
-    return layout is not None and layout.variables_start == layout.variables_end != 0
+    return layout is not None and layout.ready and layout.variables_start == layout.variables_end != 0
 
 
 def _is_intact(pid: int, block: bytes) -> bool:
     """Return whether an environment block is still as the kernel wrote it.
 
-    Each variable ends in one NUL, so an empty variable means that the block was overwritten. The block follows the
-    arguments, which end in a NUL as well. Without that NUL, a title continues into the variables (the kernel uses the
-    same test, see get_mm_cmdline in fs/proc/base.c).
+    Each variable ends in one NUL, so an empty variable means that the block was overwritten. A read can end early, at
+    a page that the kernel does not get. The block follows the arguments, which end in a NUL as well. Without that NUL,
+    a title continues into the variables (the kernel uses the same test, see get_mm_cmdline in fs/proc/base.c).
     """
     if block.startswith(b"\0") or b"\0\0" in block:
         return False
     layout = procfs.memory_layout(pid)
-    if layout is None:
+    if layout is None or not layout.ready or len(block) < layout.variables_end - layout.variables_start:
         return False
     length = layout.arguments_end - layout.arguments_start
     return length <= 0 or procfs.read(pid, "cmdline", 1, length - 1) == b"\0"

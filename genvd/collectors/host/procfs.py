@@ -38,8 +38,9 @@ _STAT_BYTES = 4096
 _COMMAND_BYTES = 4096
 """Larger than the kernel makes these files."""
 
+_CODE_START = 26 - 3
 _ADDRESSES = slice(48 - 3, 51 - 3 + 1)
-"""Fields 48 to 51 of proc_pid_stat(5), in a list that starts with field 3, the first one after the name."""
+"""Fields 26 and 48 to 51 of proc_pid_stat(5), in a list that starts with field 3, the first one after the name."""
 
 
 class MemoryLayout(NamedTuple):
@@ -52,6 +53,12 @@ class MemoryLayout(NamedTuple):
     arguments_end: int
     variables_start: int
     variables_end: int
+    code_start: int
+
+    @property
+    def ready(self) -> bool:
+        """Return whether execve(2) has set all addresses. It sets that of the code last (fs/binfmt_elf.c)."""
+        return self.code_start != 0
 
 
 def read(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes | None:
@@ -113,7 +120,8 @@ def memory_layout(pid: int) -> MemoryLayout | None:
     The name of the process in /proc/PID/stat may contain parentheses, so it ends at the last one.
     """
     stat = read(pid, "stat", _STAT_BYTES) or b""
-    addresses = stat[stat.rfind(b")") + 1 :].split()[_ADDRESSES]
+    fields = stat[stat.rfind(b")") + 1 :].split()
+    addresses = [*fields[_ADDRESSES], *fields[_CODE_START : _CODE_START + 1]]
     return MemoryLayout(*map(int, addresses)) if len(addresses) == len(MemoryLayout._fields) else None
 
 
