@@ -22,7 +22,8 @@ from genvd.publish.scrape_config import scrape_target
 from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.service.signals import WAKE, block_signals, wait_for_signal, wake_main_thread
-from genvd.service.systemd import SystemdNotifier, inherited_sockets, status_line, watchdog_seconds
+from genvd.service.socket_store import SocketStore
+from genvd.service.systemd import SystemdNotifier, passed_descriptors, status_line, watchdog_seconds
 from genvd.service.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
 from genvd.web.http_server import Server
@@ -74,7 +75,9 @@ class Daemon:
         self._exit_status = EXIT_OK
         heartbeat_interval = (watchdog_seconds() or math.inf) / 2
         self._timer = Timer(config.collect_interval, self._tick, self._systemd.ping_watchdog, heartbeat_interval)
-        self._inherited = wrap_inherited(inherited_sockets())
+        passed = passed_descriptors()
+        self._inherited = wrap_inherited(passed)
+        self._store = SocketStore(self._systemd, passed)
         self._server: Server
         self._target = ""
         """See :meth:`_scrape_target`; set when the files are published."""
@@ -93,10 +96,12 @@ class Daemon:
         block_signals()
         raise_descriptor_limit()
         process.tune_interpreter()
-        self._use_server(self._create_server(self._inherited or listen(*_listen_address(self._config))))
+        server = self._create_server(self._inherited or self._store.listen(*_listen_address(self._config)))
+        self._keep_sockets(server)
+        self._use_server(server)
         self._publish()
-        if self._inherited is None:  # else clients wait in the socket until the first collection, and no scrape fails
-            self._server.start()
+        if self._inherited is None and not self._store.holds_clients:
+            self._server.start()  # else clients wait in the socket until the first collection, and no scrape fails
         self._monitor.configure_ledger(self._config)
         self._timer.start()
         self._log_serving()
@@ -110,6 +115,11 @@ class Daemon:
 
     def _create_server(self, listening: ListenSockets) -> Server:
         return Server(self._monitor.site, self._security, listening)
+
+    def _keep_sockets(self, server: Server) -> None:
+        """Let systemd keep the sockets of this server open while the service restarts, and no others."""
+        if self._inherited is None:
+            self._store.keep(server.listening.sockets)
 
     def _use_server(self, server: Server) -> None:
         self._server = server
@@ -241,6 +251,7 @@ class Daemon:
             self._errors.report(_LISTEN, str(error), level=logging.ERROR)
             return
         if new_server is not None:
+            self._keep_sockets(new_server)
             self._server.stop(accept_queued=True, successor=new_server)
             new_server.start()
             self._use_server(new_server)
@@ -254,6 +265,7 @@ class Daemon:
         served with the rules of the other. Clients that connect in between wait in the new socket.
         """
         if new_server:
+            self._keep_sockets(new_server)
             self._server.stop(accept_queued=True, successor=new_server)
         self._security.apply(web_config)
         self._monitor.site.host_names.set_configured(_host_names(config))

@@ -1,4 +1,4 @@
-"""The interface to systemd: notifications (sd_notify(3)), the watchdog, and inherited sockets."""
+"""The interface to systemd: notifications (sd_notify(3)), the watchdog, and descriptors that it stores and passes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sdnotify
@@ -48,6 +49,19 @@ class SystemdNotifier:
         """Report to the watchdog that the service makes progress."""
         self._send("WATCHDOG=1")
 
+    def store_descriptor(self, name: str, descriptor: int) -> None:
+        """Give systemd a duplicate of a descriptor, to be passed to the next process under this name.
+
+        A unit without FileDescriptorStoreMax= ignores it.
+        """
+        if self.active and self._notifier.socket:
+            with suppress(OSError):  # as for all notifications
+                socket.send_fds(self._notifier.socket, [f"FDSTORE=1\nFDNAME={name}".encode()], [descriptor])
+
+    def remove_descriptors(self, name: str) -> None:
+        """Let systemd close the descriptors that it stores under this name."""
+        self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
     def _send(self, state: str) -> None:
         if self.active:
             self._notifier.notify(state)
@@ -64,12 +78,18 @@ def watchdog_seconds() -> float | None:
     return seconds if seconds > 0 else None
 
 
-def inherited_sockets() -> list[socket.socket]:
-    """Return the listening sockets from a socket unit (sd_listen_fds(3))."""
+def passed_descriptors() -> list[tuple[str, int]]:
+    """Return name and number of each descriptor that systemd passed to this process (sd_listen_fds_with_names(3)).
+
+    They are sockets of a socket unit, and descriptors that a previous process of this service has stored.
+    """
     number = os.environ.get("LISTEN_FDS", "")
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or not re.fullmatch("[0-9]{1,4}", number):
         return []
-    return [socket.socket(fileno=_FIRST_DESCRIPTOR + index) for index in range(int(number))]
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    if len(names) != int(number):
+        names = ["unknown"] * int(number)
+    return [(name, _FIRST_DESCRIPTOR + index) for index, name in enumerate(names)]
 
 
 def status_line(snapshot: Snapshot, seconds: float) -> str:

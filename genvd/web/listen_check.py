@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from genvd.common.host_names import LOOPBACK, is_localhost
-from genvd.web.listening import ListenError, listen
+from genvd.web.listening import STORED_PREFIX, ListenError, listen
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
@@ -21,7 +21,7 @@ def find_listen_problem(pid: int, name: str, port: int) -> str | None:
     Addresses on which the monitor itself listens do not count as in use. A free port is bound for an instant.
     """
     try:
-        if b"LISTEN_FDS=" in Path(f"/proc/{pid}/environ").read_bytes():  # its socket unit sets the address
+        if _has_socket_unit(Path(f"/proc/{pid}/environ").read_bytes()):  # which sets the address
             return None
         own = _listeners(_connections(psutil.Process(pid)), port)
     except (OSError, psutil.Error):
@@ -36,6 +36,13 @@ def find_listen_problem(pid: int, name: str, port: int) -> str | None:
             return None
         return str(error)
     return None
+
+
+def _has_socket_unit(environment: bytes) -> bool:
+    """Return whether systemd passed a socket to a process that no previous process has stored."""
+    variables = dict(one.split(b"=", 1) for one in environment.split(b"\0") if b"=" in one)
+    names = variables.get(b"LISTEN_FDNAMES", b"unknown").decode(errors="replace").split(":")
+    return b"LISTEN_FDS" in variables and not all(name.startswith(STORED_PREFIX) for name in names)
 
 
 def _connections(process: psutil.Process) -> Any:

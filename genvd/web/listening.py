@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1024
 
+STORED_PREFIX = "listen-"
+"""Begins the names of the sockets that a previous process of this service has stored in systemd."""
+
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 _PORTS_TRIED = 16
@@ -101,8 +104,13 @@ def _is_local_address(address: str) -> bool:
     return True
 
 
-def wrap_inherited(sockets: Iterable[socket.socket]) -> ListenSockets | None:
-    """Return the IP sockets among those that systemd passed to this process; None if there are none."""
+def wrap_inherited(passed: Iterable[tuple[str, int]]) -> ListenSockets | None:
+    """Return the IP sockets of a socket unit; None if there are none.
+
+    Args:
+        passed: name and number of each descriptor that systemd passed to this process.
+    """
+    sockets = [socket.socket(fileno=number) for name, number in passed if not name.startswith(STORED_PREFIX)]
     found = tuple(sock for sock in sockets if sock.family in (socket.AF_INET, socket.AF_INET6))
     if not found:
         return None
