@@ -220,13 +220,27 @@ def _read(pem: Pem) -> bytes:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Yield a path with this content, since Python's ssl accepts only paths here. The content stays in memory."""
-    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    """Yield a path with this content, since Python's ssl accepts only paths here. The file has no name."""
+    descriptor = _new_file()
     try:
         os.write(descriptor, content)
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def _new_file() -> int:
+    """Return the descriptor of an empty file in memory, or else in the directory of temporary files.
+
+    The units forbid memfd_create(2), whose files could be executed, and give the service a /tmp of its own.
+    """
+    try:
+        return os.memfd_create("pem", os.MFD_CLOEXEC)
+    except PermissionError:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:  # which only its user can open
+            return os.dup(file.fileno())
 
 
 def _no_passphrase() -> str:
