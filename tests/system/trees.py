@@ -26,7 +26,7 @@ TREES = Path(__file__).resolve().parents[2] / "build" / "trees"
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 
 _PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "man-db"),
+    *("systemd", "systemd-sysv", "dbus", "man-db", "libbpf1"),  # with libbpf, systemd can restrict ports (Debian 13)
     *("python3", "python3-h11", "python3-prometheus-client", "python3-psutil", "python3-sdnotify", "python3-yaml"),
 )
 _HOOKS = (
