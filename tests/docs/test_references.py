@@ -50,5 +50,12 @@ def test_each_symptom_names_tests_that_reproduce_it(title: str) -> None:
         assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
 
 
+def test_the_tests_that_security_names_exist() -> None:
+    named = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 5
+    for file, name in named:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"
+
+
 def test_there_are_symptoms() -> None:
     assert len(SYMPTOMS) > 10
