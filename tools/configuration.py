@@ -53,7 +53,7 @@ _ENVIRONMENT = """\
 | --- | --- |
 | `GENV_TMPDIR` | genv's state directory if `genv.state_directory` is empty; genv uses the same variable |
 | `STATE_DIRECTORY` | set by systemd: the default location of `publish.directory` and `ledger.directory` |
-| `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `LISTEN_FDS` | set by systemd: readiness, watchdog and the listening socket |
+| `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `LISTEN_FDS`, `LISTEN_FDNAMES` | set by systemd: readiness, watchdog, sockets |
 """
 
 

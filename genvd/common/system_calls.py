@@ -79,7 +79,7 @@ _CONNECTIONS: dict[str, tuple[int, int | None]] = {"bind": (49, 200), "connect":
 def forbid_writing() -> bool:
     """Forbid to open files for writing, and to change files and other processes; what is open stays writable.
 
-    CAP_SYS_PTRACE leads to the files and processes of the machine through /proc/PID/root, past all read-only mounts. Only
+    With CAP_SYS_PTRACE, /proc/PID/root leads to the files and processes of the machine, past all read-only mounts. Only
     the calling thread and those that it starts are restricted.
 
     Returns:

@@ -270,6 +270,8 @@ def attempts(state: str, pid: int, secret: str) -> dict[str, Callable[[], object
         "write the machine through another user's process": partial(write, f"{process}/root/tmp"),
         "write code through own memory": partial(open_for_writing, "/proc/self/mem"),
         "write code through the memory of a thread": partial(open_for_writing, "/proc/thread-self/mem"),
+        "write memory of another user's process": partial(open_for_writing, f"{process}/mem"),
+        "the same through its own root": partial(open_for_writing, f"{process}/root{process}/mem"),
         "write settings of the kernel": partial(open_for_writing, "/proc/sys/kernel/core_pattern"),
         "write settings of devices": partial(open_for_writing, "/sys/kernel/uevent_helper"),
         "write settings of this process": partial(open_for_writing, "/proc/self/oom_score_adj"),
@@ -301,6 +303,7 @@ def attempts(state: str, pid: int, secret: str) -> dict[str, Callable[[], object
         "bind a UDP port": partial(bind, socket.SOCK_DGRAM, 8125),
         "reach the metadata of a cloud": partial(connect, METADATA),
         "D-Bus": partial(connect_local, BUS),
+        "D-Bus through another user's process": partial(connect_local, f"{process}/root{BUS}"),
         "the socket to control systemd": partial(connect_local, "/run/systemd/private"),
     }
     for directory in ("/", "/dev", "/dev/shm", "/etc", "/home", "/run", "/sys", "/usr", "/var/tmp", "/var/tmp/genv"):

@@ -14,6 +14,7 @@ import genvd
 from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import Parser
 from genvd.config import schema
+from tests.support.needs import need, need_command
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -139,3 +140,27 @@ def test_launchers_are_isolated_and_known_as_ours(name: str) -> None:
     text = (PACKAGING / "bin" / name).read_text()
     assert text.startswith("#!/usr/bin/python3 -I\n")
     assert "genvd" in text
+
+
+@pytest.mark.parametrize(("unit", "limit"), [("genv-monitor", 1.3), ("genv-monitor-sealed", 0.9)])
+def test_systemd_finds_little_exposed_in_the_units(unit: str, limit: float) -> None:
+    """Of each release of Debian: tests/system/test_units.py."""
+    command = [need_command("systemd-analyze", "systemd"), "security", "--offline=true", "--no-pager"]
+    report = subprocess.run(
+        [*command, str(ROOT / "systemd" / f"{unit}.service")], capture_output=True, text=True, check=False
+    )
+    match = re.search(r"Overall exposure level for \S+: ([\d.]+)", report.stdout)
+    need(match is not None or "unrecognized option" not in report.stderr, "needs systemd 251")
+    assert match and float(match[1]) <= limit, report.stdout + report.stderr
+
+
+def test_both_units_have_the_same_sandbox() -> None:
+    """They differ only in the network, the socket unit and what systemd keeps between two starts."""
+    different = {"Description", "After", "Requires", "Conflicts", "FileDescriptorStoreMax", "Also", "PrivateNetwork"}
+    different |= {"IPAddressDeny", "IPAddressAllow", "RestrictAddressFamilies", "SocketBindDeny", "SocketBindAllow"}
+    settings = [
+        [line for line in (ROOT / "systemd" / f"{name}.service").read_text().splitlines() if re.match(r"\w+=", line)]
+        for name in ("genv-monitor", "genv-monitor-sealed")
+    ]
+    first, second = ([line for line in lines if line.split("=")[0] not in different] for lines in settings)
+    assert first == second

@@ -104,7 +104,7 @@ def open_problem(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return "is a symbolic link, which is not followed; remove it, genv recreates it"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "cannot be read by this user; run as a user with permission (the service has it)"
+        return "cannot be read by this user; run as a user with permission, or let all users read it, as genv does"
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
         return (
             f"cannot be read now: {error.strerror}; find what has so many files open, or raise LimitNOFILE, MemoryMax"
