@@ -327,7 +327,7 @@ def test_check_reports_a_key_that_only_root_can_read(as_nobody: list[str | Path]
     assert line.startswith(f"{web}:1: ")
     assert "Permission denied" in line
 
-    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # as in the unit
+    capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # as after an upgrade from 0.1.0
     like_the_service = [as_nobody[0], *capability, *as_nobody[1:]]
     assert run("check", file, program=like_the_service, environment=SYSTEM_PATH).returncode == 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import issue
 from tests.support.monitor import series
 from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper, in_chroot
@@ -127,16 +128,44 @@ def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
     assert bare.run("systemctl", "is-active", *ALL_UNITS, check=False).output == "inactive\n" * 3
 
 
-def test_an_upgrade_of_the_sealed_service_loses_no_scrape(bare: Machine, package: Path, former: Former) -> None:
+@pytest.mark.parametrize("units", [(UNIT,), (SEALED_SOCKET, SEALED)])
+def test_an_upgrade_loses_no_scrape(bare: Machine, package: Path, former: Former, units: tuple[str, ...]) -> None:
     install(bare, former(SHIPPED))
-    service = Service(bare, SEALED)
-    service.systemctl("enable", "--now", SEALED_SOCKET, SEALED)
+    service = Service(bare, units[-1])
+    service.systemctl("enable", "--now", *units)
     with Scraper(bare) as scraper:
         install(bare, package)
         wait_for(lambda: version(service) != "0.0.1", "the new version serves")
         scraper.more()
     assert not scraper.failures
     assert service.active()
+
+
+@pytest.mark.parametrize("mode", ["600", "640"])
+def test_after_an_upgrade_it_still_reads_a_key_that_only_root_can_read(
+    bare: Machine, package: Path, former: Former, tmp_path: Path, mode: str
+) -> None:
+    """Up to 0.1.0 the service could read every file. Where it need not, it cannot any more."""
+    install(bare, former(SHIPPED))
+    made = issue(tmp_path, "server")
+    bare.copy(made.certificate, "/etc/genv/server.pem")
+    bare.copy(made.key, "/etc/genv/server.key")
+    bare.shell(f"chmod {mode} /etc/genv/server.key && chgrp genv-monitor /etc/genv/server.key")
+    bare.write("/etc/genv/web.yml", "tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    bare.write(CONFIGURATION, QUICK + "listen: {web_config_file: /etc/genv/web.yml}\n")
+    said = install(bare, package, "-o", "Dpkg::Options::=--force-confold").errors
+    kept = mode == "600"
+    assert ("root-files.conf" in said) == kept
+    for unit in (UNIT, SEALED):
+        assert bare.exists(f"/etc/systemd/system/{unit}.d/root-files.conf") == kept
+        bare.run("systemctl", "start", unit)
+        service = Service(bare, unit)
+        assert service.active()
+        status = bare.run("cat", f"/proc/{service.pid}/status").output
+        assert f"CapEff:\t{1 << 2 if kept else 0:016x}\n" in status
+    purge(bare)
+    assert not bare.exists(f"/etc/systemd/system/{UNIT}.d/root-files.conf")
+    bare.shell("rm -f /etc/genv/server.* /etc/genv/web.yml")
 
 
 def test_a_downgrade_works_too(bare: Machine, package: Path, former: Former) -> None:
