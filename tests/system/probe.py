@@ -306,8 +306,21 @@ def attempts(state: str, pid: int, secret: str) -> dict[str, Callable[[], object
         "D-Bus through another user's process": partial(connect_local, f"{process}/root{BUS}"),
         "the socket to control systemd": partial(connect_local, "/run/systemd/private"),
     }
-    for directory in ("/", "/dev", "/dev/shm", "/etc", "/home", "/run", "/sys", "/usr", "/var/tmp", "/var/tmp/genv"):
+    for directory in (
+        "/",
+        "/dev",
+        "/dev/shm",
+        "/etc",
+        "/home",
+        "/run",
+        "/run/lock",
+        "/sys",
+        "/usr",
+        "/var/tmp",
+        "/var/tmp/genv",
+    ):
         found[f"write in {directory}"] = partial(write, directory)
+    found["write where everybody may"] = partial(write, str(Path(__file__).parent))
     found["write in /tmp"] = partial(write, "/tmp")
     found["write in its own directory"] = partial(write, state)
     for device in ("/dev/fuse", "/dev/kmsg", "/dev/kvm", "/dev/mem", "/dev/net/tun", "/dev/ptmx"):

@@ -17,17 +17,40 @@ import pytest
 from tests.support.waiting import wait_for
 from tests.system import probe
 from tests.system.machine import Machine
+from tests.system.package import REPOSITORY
 from tests.system.service import GENV_STATE, SEALED, STATE, UNIT, Service
 from tests.system.test_service import user
 
 PROGRAM = "/opt/genv-monitor-probe/probe.py"
+LAUNCHER = "/opt/genv-monitor-probe/like_the_helper.py"
 SECRET = "/srv/genv-monitor-secret"
 
 # Nothing of this reaches the machine, or another user.
 HARMLESS = {"write in /tmp", "write in its own directory", "open /dev/ptmx"}
 
-ALLOWED = {UNIT: HARMLESS | {"IPv4", "IPv6"}, SEALED: HARMLESS}
+# The helper may read everything, and nothing else.
+READING = {
+    *("read the machine through the first process", "read the machine through another user's process"),
+    *("read variables of the first process", "read variables of another user's process"),
+    *("read memory of another user's process", "see the files of another user's process"),
+    *("see that another user's process exists", "read the passwords", "read another user's file"),
+}
+
+HELPER = "genv-monitor-processes.service"
+ALLOWED = {UNIT: HARMLESS | {"IPv4", "IPv6"}, SEALED: HARMLESS, HELPER: READING}
 """All that is not refused."""
+
+IF_SEPARATED = pytest.mark.skipif(not (REPOSITORY / "systemd" / HELPER).exists(), reason="there is no helper yet")
+
+LIKE_THE_HELPER = """
+import runpy, sys
+sys.path.insert(0, "/usr/share/genv-monitor")
+from genvd.common.system_calls import forbid_connections, forbid_writing
+assert forbid_writing() and forbid_connections()
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program with what the helper forbids itself as soon as it serves."""
 
 PORTS, ADDRESSES = "bind a UDP port", "reach the metadata of a cloud"
 """Refused in :data:`UNIT` by SocketBindDeny= and IPAddressDeny=, where systemd can load the programs for them."""
@@ -58,6 +81,8 @@ def prepared(stopped: Service, machine: Machine) -> Iterator[list[str]]:
     """The command line of the probe, with another user's process and file."""
     name = user(machine, "alice")
     machine.write(PROGRAM, Path(probe.__file__).read_text())
+    machine.write(LAUNCHER, LIKE_THE_HELPER)
+    machine.run("chmod", "777", str(Path(PROGRAM).parent))
     machine.shell(f'printf x >"$1"; chmod 600 "$1"; chown {name} "$1"', SECRET)
     machine.in_network(_give_metadata_address)
     process = machine.start("runuser", "-u", name, "--", "sh", "-c", "echo $$; exec sleep infinity")
@@ -83,13 +108,27 @@ def in_sandbox(service: Service, command: list[str]) -> dict[str, str]:
     return outcomes(service.log.splitlines())
 
 
-@pytest.mark.parametrize("unit", [UNIT, SEALED])
+@pytest.mark.parametrize("unit", [UNIT, SEALED, pytest.param(HELPER, marks=IF_SEPARATED)])
 def test_what_must_be_refused_is_refused(stopped: Service, machine: Machine, prepared: list[str], unit: str) -> None:
-    results = in_sandbox(Service(machine, unit), prepared)
     state, pid, secret = prepared[-3:]
+    if unit == HELPER:
+        prepared.insert(prepared.index(PROGRAM), LAUNCHER)
+    results = in_sandbox(Service(machine, unit), prepared)
     assert results.keys() == probe.attempts(state, int(pid), secret).keys()
     assert allowed(results) - (unsupported(machine) if unit == UNIT else set()) == ALLOWED[unit]
-    for directory in ("", "/dev", "/dev/shm", "/etc", "/home", "/run", "/tmp", "/usr", "/var/tmp", GENV_STATE):
+    for directory in (
+        "",
+        "/dev",
+        "/dev/shm",
+        "/etc",
+        "/home",
+        "/run",
+        "/run/lock",
+        "/tmp",
+        "/usr",
+        "/var/tmp",
+        GENV_STATE,
+    ):
         assert not machine.exists(f"{directory}/{probe.MARK}")
 
 
