@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,7 +68,6 @@ def make_collectors(config: Config, demo: int | None) -> Collectors:
     from genvd.collectors.genv.command import GenvCommandCollector
     from genvd.collectors.genv.state import GenvStateCollector
     from genvd.collectors.host.accounts import AccountCollector
-    from genvd.collectors.host.processes import ProcessCollector
     from genvd.collectors.nvml.collector import NvmlCollector
     from genvd.collectors.nvml.restart import RestartRule
 
@@ -77,8 +77,17 @@ def make_collectors(config: Config, demo: int | None) -> Collectors:
         NvmlCollector(),
         genv,
         GenvCommandCollector(),
-        ProcessCollector(),
+        _process_collector(),
         AccountCollector(),
         bindings_version=bindings_version(),
         restart_reason=RestartRule().restart_reason,
     )
+
+
+def _process_collector() -> Collector[ProcessRequest, ProcessFacts]:
+    """Return the client of the helper, if there is one; else the collector that reads /proc itself."""
+    from genvd.collectors.host.helper_client import ADDRESS_VARIABLE, HelperClient
+    from genvd.collectors.host.processes import ProcessCollector
+
+    address = os.environ.get(ADDRESS_VARIABLE)
+    return HelperClient(address) if address else ProcessCollector()

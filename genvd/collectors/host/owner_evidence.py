@@ -79,13 +79,14 @@ class OwnerSearch:
             claims: the claims, each with the recorded pids.
         """
         witnesses: dict[int, _Witness | None] = {}
-        previous, self._confirmed_by = self._confirmed_by, {}
-        for claim, pid in previous.items():
+        confirmed_by = {}
+        for claim, pid in self._confirmed_by.items():
             if pid not in witnesses:
                 witnesses[pid] = self._witness(pid)
             witness = witnesses[pid]
             if claim in claims and witness and witness.confirms(claim, claims[claim]):
-                self._confirmed_by[claim] = pid
+                confirmed_by[claim] = pid
+        self._confirmed_by = confirmed_by  # at the end: a collection may be given up before
         missing = {claim: pids for claim, pids in claims.items() if claim not in self._confirmed_by}
         if missing:
             self._search(missing)
@@ -139,19 +140,20 @@ class RootLaunchers:
 
     def find(self, pids: Iterable[int]) -> dict[int, int]:
         """Return the uid of the user behind each of these processes of root, by pid. Unknown ones are missing."""
-        previous, self._launchers = self._launchers, {}
+        launchers: dict[int, tuple[float, int | None]] = {}
         found, looked_up = {}, 0
         for pid in pids:
             uid = procfs.login_uid(pid)
             process = self._table.get(pid) if uid is None else None
             if process is not None:
-                known = previous.get(pid)
+                known = self._launchers.get(pid)
                 if (known is None or known[0] != process.since_boot) and looked_up < _MAX_LAUNCHER_LOOKUPS:
                     looked_up += 1
                     known = process.since_boot, self._table.launcher_uid(pid)
                 if known and known[0] == process.since_boot:
-                    self._launchers[pid] = known
+                    launchers[pid] = known
                     uid = known[1]
             if uid is not None:
                 found[pid] = uid
+        self._launchers = launchers
         return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_ANCESTORS = 64
+MAX_ANCESTORS = 64
 """Maximum ancestors to read: more than there are between a login and a program."""
 
 
@@ -77,7 +77,7 @@ class ProcessTable:
         (su, sudo, runuser).
         """
         found: list[int] = []
-        while len(found) < _MAX_ANCESTORS and (pid := self._parent(pid)) > 1:
+        while len(found) < MAX_ANCESTORS and (pid := self._parent(pid)) > 1:
             found.append(pid)
         return tuple(found)
 

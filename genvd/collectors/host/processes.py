@@ -56,6 +56,7 @@ class ProcessCollector:
         self._cache: dict[int, _CachedOwner] = {}
         self._recorded: EidsByProcess = {}
         self._collections = 0
+        self._kernels: dict[int, tuple[float, frozenset[str]]] = {}
         self._namespaces_read_at: int | None = None
         self._single_namespace = True
         self._table = ProcessTable()
@@ -131,14 +132,26 @@ class ProcessCollector:
         """
         uids: dict[str, set[int]] = defaultdict(set)
         starts: dict[str, float] = {}
+        found: dict[int, tuple[float, frozenset[str]]] = {}
         for pid in process_table.pids() if wanted else ():
-            kernels = _kernel_ids(pid) & wanted
+            kernels = self._kernel_ids(pid) & wanted
             process, uid = (self._table.get(pid), self._table.uid(pid)) if kernels else (None, None)
             if process is not None and uid is not None:
+                found[pid] = process.since_boot, kernels
                 for kernel in kernels:
                     uids[kernel].add(uid)
                     starts[kernel] = min(process.since_boot, starts.get(kernel, process.since_boot))
+        self._kernels = found
         return {kernel: frozenset(found) for kernel, found in uids.items()}, starts
+
+    def _kernel_ids(self, pid: int) -> frozenset[str]:
+        """Return the kernel IDs in the arguments of a process; the last ones if it lives and they are unreadable."""
+        arguments = procfs.read(pid, "cmdline", _MAX_ARGUMENT_BYTES)
+        if arguments is not None:
+            return _kernel_ids(arguments)
+        since_boot, kernels = self._kernels.get(pid, (None, frozenset()))
+        process = self._table.get(pid) if kernels else None
+        return kernels if process is not None and process.since_boot == since_boot else frozenset()
 
     def _owner(self, pid: int) -> ProcessOwner | None:
         """Return the owner of a GPU process, cached if possible; None if it does not exist and never did."""
@@ -226,11 +239,11 @@ class _CachedOwner:
         return collection < self.retry_at or not (own.large or own.unknown in _LASTING)
 
 
-def _kernel_ids(pid: int) -> set[str]:
-    arguments = procfs.read(pid, "cmdline", _MAX_ARGUMENT_BYTES) or b""
+def _kernel_ids(arguments: bytes) -> frozenset[str]:
+    """Return the IDs of the connection files in the arguments of a process."""
     names = itertools.islice(_KERNEL_FILE.finditer(arguments), _MAX_KERNEL_FILES) if b".json" in arguments else ()
     kernels = (_kernel_id(match[1], arguments[match.end() : match.end() + 1]) for match in names)
-    return {decode(kernel) for kernel in kernels if kernel and len(kernel) <= _MAX_KERNEL_BYTES}
+    return frozenset(decode(kernel) for kernel in kernels if kernel and len(kernel) <= _MAX_KERNEL_BYTES)
 
 
 def _kernel_id(name: bytes, following: bytes) -> bytes:

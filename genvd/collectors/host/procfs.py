@@ -15,6 +15,10 @@ from genvd.collectors.base import CollectorError
 from genvd.common.text import decode
 from genvd.model.facts import HostMemory
 
+_BLOCKING_FILES = ("environ", "cmdline")
+"""Files whose reading takes locks and pages of the memory of the process, which can make it wait for a file system that
+does not answer: during execve(2) from there, or if its arguments and variables are in a file that it has mapped."""
+
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)
 
@@ -41,6 +45,33 @@ _COMMAND_BYTES = 4096
 _CODE_START = 26 - 3
 _ADDRESSES = slice(48 - 3, 51 - 3 + 1)
 """Fields 26 and 48 to 51 of proc_pid_stat(5), in a list that starts with field 3, the first one after the name."""
+
+
+class ReadGuard:
+    """Called before and after reading a file that can block. This one does nothing.
+
+    The helper replaces it by one that gives up processes whose files block.
+    """
+
+    def begin(self, pid: int) -> int:
+        """Return a number for this read.
+
+        Raises:
+            OSError: the files of this process are not to be read now.
+        """
+        return 0
+
+    def end(self, read: int) -> None:
+        """Take note of the end of a read."""
+
+
+_guard = ReadGuard()
+
+
+def set_guard(guard: ReadGuard) -> None:
+    """Use this guard from now on, in all threads."""
+    global _guard
+    _guard = guard
 
 
 class MemoryLayout(NamedTuple):
@@ -86,6 +117,16 @@ def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes
         OSError: the process is gone or the file is not readable.
         CollectorError: as for :func:`read`.
     """
+    if not name.endswith(_BLOCKING_FILES):
+        return _read(pid, name, max_bytes, offset)
+    read = _guard.begin(pid)
+    try:
+        return _read(pid, name, max_bytes, offset)
+    finally:
+        _guard.end(read)
+
+
+def _read(pid: int, name: str, max_bytes: int, offset: int) -> bytes:
     try:
         descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:

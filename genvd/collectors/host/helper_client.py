@@ -1,0 +1,107 @@
+"""Collects processes through the helper, which may read those of all users. This process need not be allowed to."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from genvd.collectors.base import CollectorError
+from genvd.helper.messages import ProtocolError, receive, send
+from genvd.helper.protocol import MAX_ANSWER_BYTES, MAX_QUESTION_BYTES, AnswerDecoder, Failure, encode_question
+
+if TYPE_CHECKING:
+    from genvd.model.facts import ProcessFacts, ProcessRequest
+
+ADDRESS_VARIABLE = "GENV_MONITOR_PROCESSES"
+"""Names the socket of the helper: its path, or the number of a connected descriptor."""
+
+_PATIENCE_SECONDS = 30.0
+"""How long to wait for an answer. The Runner stops waiting earlier, but cannot end this call."""
+
+
+class HelperClient:
+    """Asks the helper. It connects when needed, and again when the connection has ended."""
+
+    name = "processes"
+
+    def __init__(self, address: str) -> None:
+        """Create a client without a connection.
+
+        Args:
+            address: as in :data:`ADDRESS_VARIABLE`.
+        """
+        self._path = None if address.isdigit() else address
+        self._connection = socket.socket(fileno=int(address)) if address.isdigit() else None
+        self._decoder = AnswerDecoder({})
+
+    def collect(self, request: ProcessRequest) -> ProcessFacts:
+        """Return the facts of the requested processes.
+
+        Raises:
+            CollectorError: the helper does not answer.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        question = encode_question(request)
+        while True:
+            answer = self._ask(question, request, deadline)
+            if not isinstance(answer, Failure):
+                return answer
+            if not answer.again or time.monotonic() >= deadline:
+                raise CollectorError(answer.text)
+            if self._path is not None:
+                self._disconnect()
+
+    def _ask(self, question: object, request: ProcessRequest, deadline: float) -> ProcessFacts | Failure:
+        """Ask once; if a connection from before has ended, as after a restart of the helper, ask on a new one."""
+        reused = self._connection is not None and self._path is not None
+        try:
+            return self._exchange(question, request, deadline)
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+            self._disconnect()
+            if not reused:
+                raise self._away(_reason(error)) from None
+        except (OSError, ProtocolError) as error:
+            self._disconnect()
+            raise self._away(_reason(error)) from None
+        return self._ask(question, request, deadline)
+
+    def _exchange(self, question: object, request: ProcessRequest, deadline: float) -> ProcessFacts | Failure:
+        connection = self._connection or self._connect(deadline)
+        send(connection, question, MAX_QUESTION_BYTES, deadline)
+        return self._decoder.decode(receive(connection, MAX_ANSWER_BYTES, deadline), request)
+
+    def _connect(self, deadline: float) -> socket.socket:
+        if self._path is None:
+            raise EOFError
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(max(0.001, deadline - time.monotonic()))
+            connection.connect(self._path)
+        except OSError:
+            connection.close()
+            raise
+        self._connection = connection
+        self._decoder = AnswerDecoder(self._decoder.owners)
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _away(self, reason: str) -> CollectorError:
+        if self._path is None:
+            return CollectorError(f"the helper that reads the processes has ended: {reason}; start genv-monitor again")
+        return CollectorError(
+            f"{self._path}: the helper that reads the processes does not answer: {reason}; see 'systemctl status"
+            " genv-monitor-processes'"
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "it has closed the connection"
+    if isinstance(error, ProtocolError):
+        return f"its answer, or the question, is {error}"
+    return (isinstance(error, OSError) and error.strerror) or str(error)

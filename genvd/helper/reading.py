@@ -1,0 +1,189 @@
+"""Collects in a thread, and gives up a process whose files block the thread.
+
+Reading the variables or arguments of a process waits for locks and pages of its memory, and the owner of the process
+can make that last: it executes a program, or maps its variables, from a file system that does not answer. Nothing but
+a fatal signal ends such a read. So a thread that waits too long is left alone, the process is left out for a while, and
+another thread collects again.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from genvd.collectors.host import procfs
+from genvd.common.clock import AutoResetEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genvd.collectors.base import Collector
+    from genvd.model.facts import ProcessFacts, ProcessRequest
+
+MAX_STUCK = 4
+"""How many threads may be stuck. Then the helper has to start anew, which ends them."""
+
+BLOCKED_SECONDS = 0.2
+"""How long one read may wait. It takes microseconds, and 4 ms for variables of the maximum size."""
+
+_LEFT_OUT_SECONDS, _MAX_LEFT_OUT_SECONDS = 60.0, 960.0
+"""How long a process is left out at first, and at most: the time doubles whenever its files still block."""
+
+_FORGET_SECONDS = 3600.0
+"""After this time a process that nobody has asked for is forgotten."""
+
+_YIELD_SECONDS = 0.01
+
+
+class StuckError(Exception):
+    """All threads are stuck, and only a new start of this program ends them."""
+
+
+class _GivenUp(BaseException):
+    """Ends a thread whose read has returned after it was given up. No handler of errors may catch this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A read that has begun."""
+
+    pid: int
+    thread: int
+    """The kernel's number of the thread."""
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A process whose files have blocked."""
+
+    until: float
+    """When to try again, as a time of :func:`time.monotonic`."""
+    seconds: float
+    """How long it is left out."""
+
+
+@dataclass(slots=True)
+class BlockGuard(procfs.ReadGuard):
+    """Knows which read is going on, and which processes are left out."""
+
+    left_out: dict[int, LeftOut] = field(default_factory=dict)
+    """By pid."""
+    _reads: dict[int, _Read] = field(default_factory=dict)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _may_retry: bool = True
+    """Whether a process that was left out may be tried again: at most one of them blocks in each collection."""
+
+    def new_collection(self) -> None:
+        """Begin a collection."""
+        self._may_retry = True
+        now = time.monotonic()
+        self.left_out = {pid: one for pid, one in self.left_out.items() if now < one.until + _FORGET_SECONDS}
+
+    def begin(self, pid: int) -> int:
+        """Return a number for this read; refuse it if the process is left out."""
+        left_out = self.left_out.get(pid)
+        if left_out is not None and not (self._may_retry and time.monotonic() >= left_out.until):
+            raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
+        number = next(self._numbers)
+        self._reads[number] = _Read(pid, threading.get_native_id(), time.monotonic())
+        return number
+
+    def end(self, read: int) -> None:
+        """Take note of the end of a read, or end the thread if the read was given up."""
+        found = self._reads.pop(read, None)  # either this or :meth:`give_up` gets it
+        if found is None:
+            raise _GivenUp
+        if self.left_out:
+            self.left_out.pop(found.pid, None)
+
+    def blocked_read(self) -> int | None:
+        """Return the number of the current read if it blocks."""
+        if not self._blocked_reads():
+            return None
+        time.sleep(_YIELD_SECONDS)  # it may have returned, and its thread may only wait for the interpreter
+        return next(iter(self._blocked_reads()), None)
+
+    def _blocked_reads(self) -> list[int]:
+        limit = time.monotonic() - BLOCKED_SECONDS
+        return [number for number, read in tuple(self._reads.items()) if read.began < limit and _sleeps(read.thread)]
+
+    def give_up(self, read: int) -> bool:
+        """Leave out the process of a read; return whether the read was still going on."""
+        found = self._reads.pop(read, None)
+        if found is None:
+            return False
+        seconds, before = _LEFT_OUT_SECONDS, self.left_out.get(found.pid)
+        if before is not None:
+            self._may_retry = False
+            seconds = min(2 * before.seconds, _MAX_LEFT_OUT_SECONDS)
+        self.left_out[found.pid] = LeftOut(time.monotonic() + seconds, seconds)
+        return True
+
+
+class Reading:
+    """Collects, and survives processes whose files block. Only one thread may use it."""
+
+    def __init__(self, collector: Collector[ProcessRequest, ProcessFacts], guard: BlockGuard) -> None:
+        self._collector = collector
+        self._guard = guard
+        self._stuck: list[threading.Thread] = []
+        self._done = AutoResetEvent()
+
+    def collect(self, request: ProcessRequest, on_wait: Callable[[], None]) -> ProcessFacts:
+        """Return the facts.
+
+        Args:
+            request: the processes.
+            on_wait: called several times a second.
+
+        Raises:
+            CollectorError: there are no facts.
+            StuckError: all threads are stuck.
+        """
+        self._guard.new_collection()
+        while True:
+            self._stuck = [thread for thread in self._stuck if thread.is_alive()]
+            if len(self._stuck) >= MAX_STUCK:
+                raise StuckError
+            result = self._collect(request, on_wait)
+            if isinstance(result, Exception):
+                raise result
+            if result is not None:
+                return result
+
+    def _collect(self, request: ProcessRequest, on_wait: Callable[[], None]) -> ProcessFacts | Exception | None:
+        """Collect in a new thread; return None if it is stuck."""
+        results: list[ProcessFacts | Exception] = []
+
+        def run() -> None:
+            try:
+                results.append(self._collector.collect(request))
+            except _GivenUp:
+                return
+            except Exception as error:
+                results.append(error)
+            self._done.set()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while not self._done.wait(BLOCKED_SECONDS / 4):
+            on_wait()
+            read = self._guard.blocked_read()
+            if read is not None and self._guard.give_up(read):
+                self._stuck.append(thread)
+                return None
+        return results[0]
+
+
+def _sleeps(thread: int) -> bool:
+    """Return whether a thread of this process sleeps, and does not only wait for a processor."""
+    try:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"S", b"D")
+    except OSError:
+        return False
