@@ -9,9 +9,8 @@ import time
 import weakref
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 """A random identifier that changes at each boot (proc_sys_kernel(5))."""
 
 
@@ -41,7 +40,8 @@ def boot_id() -> str | None:
     Times of CLOCK_BOOTTIME can be compared only within the same boot.
     """
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip() or None
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip() or None
     except (OSError, ValueError):
         return None
 

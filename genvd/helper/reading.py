@@ -77,29 +77,40 @@ class BlockGuard(procfs.ReadGuard):
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _may_retry: bool = True
     """Whether a process that was left out may be tried again: at most one of them blocks in each collection."""
+    _tried: set[int] = field(default_factory=set)
+    """Processes that were left out and are tried again in this collection."""
 
     def new_collection(self) -> None:
         """Begin a collection."""
         self._may_retry = True
+        self._tried.clear()
         now = time.monotonic()
         self.left_out = {pid: one for pid, one in self.left_out.items() if now < one.until + _FORGET_SECONDS}
 
+    def end_collection(self) -> None:
+        """End a collection: what was tried again and did not block is not left out any more."""
+        for pid in self._tried:
+            self.left_out.pop(pid, None)
+
     def begin(self, pid: int) -> int:
         """Return a number for this read; refuse it if the process is left out."""
-        left_out = self.left_out.get(pid)
-        if left_out is not None and not (self._may_retry and time.monotonic() >= left_out.until):
+        if self.leaves_out(pid):
             raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
+        if pid in self.left_out:
+            self._tried.add(pid)
         number = next(self._numbers)
         self._reads[number] = _Read(pid, threading.get_native_id(), time.monotonic())
         return number
 
+    def leaves_out(self, pid: int) -> bool:
+        """Return whether a process is left out now."""
+        left_out = self.left_out.get(pid)
+        return left_out is not None and not (self._may_retry and time.monotonic() >= left_out.until)
+
     def end(self, read: int) -> None:
         """Take note of the end of a read, or end the thread if the read was given up."""
-        found = self._reads.pop(read, None)  # either this or :meth:`give_up` gets it
-        if found is None:
+        if self._reads.pop(read, None) is None:  # either this or :meth:`give_up` gets it
             raise _GivenUp
-        if self.left_out:
-            self.left_out.pop(found.pid, None)
 
     def blocked_read(self) -> int | None:
         """Return the number of the current read if it blocks."""
@@ -117,6 +128,7 @@ class BlockGuard(procfs.ReadGuard):
         found = self._reads.pop(read, None)
         if found is None:
             return False
+        self._tried.discard(found.pid)
         seconds, before = _LEFT_OUT_SECONDS, self.left_out.get(found.pid)
         if before is not None:
             self._may_retry = False
@@ -154,6 +166,7 @@ class Reading:
             if isinstance(result, Exception):
                 raise result
             if result is not None:
+                self._guard.end_collection()
                 return result
 
     def _collect(self, request: ProcessRequest, on_wait: Callable[[], None]) -> ProcessFacts | Exception | None:

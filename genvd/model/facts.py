@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from genvd.model.device import Device, DriverVersions
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the helper imports this, and is to be small
     from collections.abc import Mapping
+
+    from genvd.model.device import Device, DriverVersions
 
 
 ContextType = Literal["mps", "compute", "graphics"]

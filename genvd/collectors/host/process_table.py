@@ -54,7 +54,7 @@ class ProcessTable:
         self._boot_time = _or_raise(psutil.boot_time)
 
     def get(self, pid: int) -> LiveProcess | None:
-        """Return a live process or thread; None if it does not exist, or is hidden from this user."""
+        """Return a live process or thread; None if it does not exist, is hidden from this user, or blocks."""
         if pid not in self._now:
             self._now[pid] = self._find(pid)
         return self._now[pid]
@@ -65,8 +65,10 @@ class ProcessTable:
         return directory is not None and directory.st_ino == process.inode
 
     def uid(self, pid: int) -> int | None:
-        """Return the real uid of a process; None in the cases of :meth:`get`."""
+        """Return the real uid of a process; None if it does not exist, or is hidden from this user."""
         found = self.get(pid)
+        if found is None and procfs.is_left_out(pid):
+            return procfs.real_uid(pid)
         uids = or_none(found.process.uids) if found else None
         return uids.real if uids else None
 
@@ -91,8 +93,8 @@ class ProcessTable:
             return None
         if previous is not None and previous.inode == directory.st_ino:
             return previous  # takes a tenth of the time of psutil
-        process = or_none(lambda: psutil.Process(pid))
-        started = or_none(process.create_time) if process else None
+        process = _find(pid)
+        started = or_none(lambda: procfs.guarded(pid, process.create_time)) if process else None
         if process is None or started is None:
             return None
         since_boot = round(started - self._boot_time, 2)
@@ -102,7 +104,7 @@ class ProcessTable:
 
     def _parent(self, pid: int) -> int:
         if pid not in self._parents:  # psutil's parents() takes 100 µs for each generation
-            self._parents[pid] = or_none(lambda: psutil.Process(pid).ppid()) or 0
+            self._parents[pid] = procfs.parent(pid)
         return self._parents[pid]
 
 
@@ -121,7 +123,7 @@ def has_ended(pid: int) -> bool:
     A process whose first thread has ended is not a zombie while other threads run. A process that /proc hides (hidepid
     of proc(5)) has not ended; psutil.pid_exists() would be wrong about it.
     """
-    process = or_none(lambda: psutil.Process(pid))
+    process = _find(pid)
     if process is None:
         try:
             os.kill(pid, 0)
@@ -132,6 +134,10 @@ def has_ended(pid: int) -> bool:
         return False
     dead = or_none(process.status) in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     return dead and or_none(process.num_threads) in (0, 1)
+
+
+def _find(pid: int) -> psutil.Process | None:
+    return or_none(lambda: procfs.guarded(pid, lambda: psutil.Process(pid)))
 
 
 def or_none(read: Callable[[], T]) -> T | None:

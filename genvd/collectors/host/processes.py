@@ -157,9 +157,11 @@ class ProcessCollector:
         """Return the owner of a GPU process, cached if possible; None if it does not exist and never did."""
         process, known = self._table.get(pid), self._cache.get(pid)
         if process is None:
-            return self._last_known(pid)
+            return self._last_known(pid) or self._unreadable(pid)
         if known is not None and known.since_boot != process.since_boot:
             known = None  # the pid was reused
+        if procfs.is_left_out(pid):
+            return known.owner if known else self._unreadable(pid)
         reuse = known is not None and known.own.large and self._collections < known.retry_at
         # The claim is read each time, because only new variables show reliably that the process called execve(2).
         own = known.own if known is not None and reuse else read_claim(pid)
@@ -180,6 +182,13 @@ class ProcessCollector:
         if known.complete:
             self._cache[pid] = replace(known, own=EidClaim(None, "unreadable"))
         return known.owner
+
+    def _unreadable(self, pid: int) -> ProcessOwner | None:
+        """Return what can be read of a process whose other files block; None if it does not block."""
+        uid = self._table.uid(pid) if procfs.is_left_out(pid) else None
+        if uid is None:
+            return None
+        return ProcessOwner(uid=uid, command=procfs.command_name(pid), environment_unknown="unreadable")
 
     def _read_process(
         self, pid: int, process: LiveProcess, own: EidClaim, command: str, last: _CachedOwner | None

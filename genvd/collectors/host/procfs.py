@@ -7,7 +7,8 @@ import fcntl
 import os
 import re
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import psutil
 
@@ -15,12 +16,17 @@ from genvd.collectors.base import CollectorError
 from genvd.common.text import decode
 from genvd.model.facts import HostMemory
 
-_BLOCKING_FILES = ("environ", "cmdline")
-"""Files whose reading takes locks and pages of the memory of the process, which can make it wait for a file system that
-does not answer: during execve(2) from there, or if its arguments and variables are in a file that it has mapped."""
+_BLOCKING_FILES = ("environ", "cmdline", "stat")
+"""Files whose reading takes locks or pages of the memory of the process. That waits for file systems that the process
+uses, for example while execve(2) closes a file, or if the process has mapped a file over its arguments. Reading
+``status``, ``comm``, ``cgroup`` and ``loginuid`` never waits (tried with Linux 6.18)."""
+
+T = TypeVar("T")
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)
+_PARENT = re.compile(rb"^PPid:\t(\d+)$", re.MULTILINE)
+_REAL_UID = re.compile(rb"^Uid:\t(\d+)\t", re.MULTILINE)
 
 MAX_PID = 2**22
 """PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
@@ -64,6 +70,10 @@ class ReadGuard:
     def end(self, read: int) -> None:
         """Take note of the end of a read."""
 
+    def leaves_out(self, pid: int) -> bool:
+        """Return whether :meth:`begin` would refuse this process."""
+        return False
+
 
 _guard = ReadGuard()
 
@@ -72,6 +82,24 @@ def set_guard(guard: ReadGuard) -> None:
     """Use this guard from now on, in all threads."""
     global _guard
     _guard = guard
+
+
+def guarded(pid: int, read: Callable[[], T]) -> T:
+    """Return what a call returns that reads a file of a process which can block.
+
+    Raises:
+        OSError: the files of this process are not to be read now.
+    """
+    number = _guard.begin(pid)
+    try:
+        return read()
+    finally:
+        _guard.end(number)
+
+
+def is_left_out(pid: int) -> bool:
+    """Return whether files of this process that can block are not to be read now."""
+    return _guard.leaves_out(pid)
 
 
 class MemoryLayout(NamedTuple):
@@ -119,11 +147,7 @@ def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes
     """
     if not name.endswith(_BLOCKING_FILES):
         return _read(pid, name, max_bytes, offset)
-    read = _guard.begin(pid)
-    try:
-        return _read(pid, name, max_bytes, offset)
-    finally:
-        _guard.end(read)
+    return guarded(pid, lambda: _read(pid, name, max_bytes, offset))
 
 
 def _read(pid: int, name: str, max_bytes: int, offset: int) -> bytes:
@@ -171,8 +195,24 @@ def inner_pids(pid: int) -> tuple[int, ...]:
 
     Empty if the process is gone, or is in the pid namespace of this service, as most processes outside containers are.
     """
-    found = _NAMESPACE_PIDS.search(read(pid, "status", _STATUS_BYTES) or b"")
+    found = _NAMESPACE_PIDS.search(_status(pid))
     return tuple(map(int, found[1].split()))[1:] if found else ()
+
+
+def parent(pid: int) -> int:
+    """Return the pid of the parent of a process; 0 if there is none. psutil reads it from a file that can block."""
+    found = _PARENT.search(_status(pid))
+    return int(found[1]) if found else 0
+
+
+def real_uid(pid: int) -> int | None:
+    """Return the real uid of a process; None if it is gone. Unlike the start time, it can be read without blocking."""
+    found = _REAL_UID.search(_status(pid))
+    return int(found[1]) if found else None
+
+
+def _status(pid: int) -> bytes:
+    return read(pid, "status", _STATUS_BYTES) or b""
 
 
 def stat_directory(pid: int) -> os.stat_result | None:
@@ -212,16 +252,14 @@ def login_uid(pid: int) -> int | None:
 
 def user_namespace_owner(pid: int) -> int | None:
     """Return the uid that created the user namespace of a process; None if it is this service's own, or not visible."""
-    path = f"/proc/{pid}/ns/user"
     try:
-        if os.stat(path).st_ino == os.stat("/proc/self/ns/user").st_ino:
-            return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = guarded(pid, lambda: os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise_if_exhausted(error)
         return None
     try:
-        return _namespace_owner(descriptor)
+        own = os.fstat(descriptor).st_ino == os.stat("/proc/self/ns/user").st_ino
+        return None if own else _namespace_owner(descriptor)
     finally:
         os.close(descriptor)
 
