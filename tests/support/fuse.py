@@ -32,9 +32,10 @@ _BUFFER = 1 << 20
 def silent_file_system(directory: Path) -> Iterator[Path]:
     """Mount it, and return the path of its file, which everybody may open.
 
-    Reading the file, and closing it, waits until the end.
+    Reading the file, and closing it, waits until the end. So leave this before you wait for the processes that do.
     """
     need(os.geteuid() == 0 and os.access(_DEVICE, os.R_OK | os.W_OK), "needs root and /dev/fuse: mounts a file system")
+    directory.mkdir()
     library = ctypes.CDLL(None, use_errno=True)
     device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()

@@ -50,7 +50,7 @@ class HelperClient:
             if not answer.again or time.monotonic() >= deadline:
                 raise CollectorError(answer.text)
             if self._path is not None:
-                self._disconnect()
+                self.close()
 
     def _ask(self, question: object, request: ProcessRequest, deadline: float) -> ProcessFacts | Failure:
         """Ask once; if a connection from before has ended, as after a restart of the helper, ask on a new one."""
@@ -58,11 +58,11 @@ class HelperClient:
         try:
             return self._exchange(question, request, deadline)
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            self._disconnect()
+            self.close()
             if not reused:
                 raise self._away(_reason(error)) from None
         except (OSError, ProtocolError) as error:
-            self._disconnect()
+            self.close()
             raise self._away(_reason(error)) from None
         return self._ask(question, request, deadline)
 
@@ -85,7 +85,8 @@ class HelperClient:
         self._decoder = AnswerDecoder(self._decoder.owners)
         return connection
 
-    def _disconnect(self) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
