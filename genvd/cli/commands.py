@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from genvd.model.snapshot import Snapshot
     from genvd.service.monitor import Monitor
+    from genvd.service.separation import Separation
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,11 @@ def _execute(arguments: list[str] | None, program: str) -> int:
     try:
         if options.command == "reload":
             return _reload(options)
+        separation = _separation(options)
         config = _config(options)
         logging_setup.set_up(config.logging_level)
+        if separation:
+            separation.give_up_privileges(config, _file(options))
         return _COMMANDS[options.command](config, options) or EXIT_OK
     except ConfigError as error:  # in the configuration, or in a file that it names
         _report_problems(error.problems, in_log=options.command != "check")
@@ -76,6 +80,17 @@ def _execute(arguments: list[str] | None, program: str) -> int:
     except CommandError as error:
         log.error("%s", error)
         return EXIT_USAGE if isinstance(error, _UsageError) else EXIT_FAILED
+
+
+def _separation(options: argparse.Namespace) -> Separation | None:
+    """Start the helper for a command that reads processes, before anything else is read; None if it needs none."""
+    if options.command not in ("run", "once") or options.demo is not None:
+        return None
+    from genvd.service.separation import Separation
+
+    separation = Separation()
+    separation.start_helper()
+    return separation
 
 
 class _UsageError(CommandError):

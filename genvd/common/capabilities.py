@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pwd import struct_passwd
 
 CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
 """From include/uapi/linux/capability.h."""
@@ -16,18 +17,22 @@ CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 23, 24, 38
 """From include/uapi/linux/prctl.h."""
 
+_SETS = struct.Struct("=6I")
+"""The effective, permitted and inheritable set: the lower 32 bits of each, then the upper ones (capget(2))."""
+
 _VERSION = 0x20080522
 """_LINUX_CAPABILITY_VERSION_3: 64 bits for each set."""
 
 
-def keep_only(wanted: Collection[int]) -> None:
-    """Give up all other capabilities, also for programs that this process executes.
+def give_up(keep: Collection[int] = (), account: struct_passwd | None = None) -> None:
+    """Give up capabilities and the user, also for programs that this process executes.
 
     This holds for the calling thread only, so call it before others start. Capabilities that the process does not have
     are not gained.
 
     Args:
-        wanted: the numbers of the capabilities to keep.
+        keep: the numbers of the capabilities to keep. A change of the user ends them as well.
+        account: the user to become; None to stay the same one.
 
     Raises:
         OSError: the kernel refuses it.
@@ -36,18 +41,20 @@ def keep_only(wanted: Collection[int]) -> None:
     _check(library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     number = 0
     while (present := library.prctl(_PR_CAPBSET_READ, number, 0, 0, 0)) >= 0:  # an error after the last one
-        if present and number not in wanted:  # needs CAP_SETPCAP, as root has it
-            _check(library.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0))
+        if present and number not in keep:
+            library.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # may fail: without new privileges it has no effect
         number += 1
+    if account is not None:
+        os.setgroups([account.pw_gid])
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     header = struct.pack("=Ii", _VERSION, 0)
-    sets = ctypes.create_string_buffer(2 * struct.calcsize("=3I"))  # effective, permitted, inheritable: twice 32 bits
+    sets = ctypes.create_string_buffer(_SETS.size)
     _check(library.capget(header, sets))
-    keep = sum(1 << capability for capability in wanted)
-    low, high = keep & 0xFFFFFFFF, keep >> 32
-    old = struct.unpack("=6I", sets.raw)
-    permitted = old[1] & low, old[4] & high
-    new = struct.pack("=6I", permitted[0], permitted[0], 0, permitted[1], permitted[1], 0)
-    _check(library.capset(header, new))
+    _, low, _, _, high, _ = _SETS.unpack(sets.raw)
+    mask = sum(1 << capability for capability in keep)
+    low, high = low & mask, high & mask >> 32
+    _check(library.capset(header, _SETS.pack(low, low, 0, high, high, 0)))
 
 
 def _check(result: int) -> None:

@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def _limit_capabilities() -> None:
-    from genvd.common.capabilities import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, keep_only
+    from genvd.common.capabilities import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, give_up
 
-    keep_only((CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE))
+    give_up(keep=(CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE))
 
 
 def _start_anew(guard: BlockGuard) -> NoReturn:

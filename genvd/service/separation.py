@@ -1,0 +1,116 @@
+"""Separates privileges where no service manager does: root starts a monitor in a terminal.
+
+A helper that may read the processes of all users is started before anything is read. This process then gives up its
+capabilities, and its user if it can work as the user of the service.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import genvd
+from genvd.collectors.host.helper_client import ADDRESS_VARIABLE
+
+if TYPE_CHECKING:
+    from genvd.config.schema import Config
+
+log = logging.getLogger(__name__)
+
+SERVICE_USER = "genv-monitor"
+
+_CAP_NET_BIND_SERVICE = 10
+_PRIVILEGED_PORTS = 1024
+"""Ports below this one need a capability."""
+
+_HELPER = "import sys; sys.path[:] = {path!r}; from genvd.helper.__main__ import main; main()"
+"""The same modules as in this process, without regard to the current directory and PYTHONPATH."""
+
+
+class Separation:
+    """The helper of this process, if it has started one."""
+
+    def __init__(self) -> None:
+        self._helper: subprocess.Popen[bytes] | None = None
+
+    def start_helper(self) -> None:
+        """Start the helper, if this process is root in a terminal."""
+        if os.geteuid() != 0 or ADDRESS_VARIABLE in os.environ or "NOTIFY_SOCKET" in os.environ:
+            return
+        own, its = socket.socketpair()
+        with its:
+            code = _HELPER.format(path=[entry for entry in sys.path if entry])
+            self._helper = subprocess.Popen(
+                [sys.executable, "-I", "-c", code, str(its.fileno())],
+                pass_fds=[its.fileno()],
+                env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        own.set_inheritable(True)  # a monitor that executes itself again keeps the helper
+        os.environ[ADDRESS_VARIABLE] = str(own.detach())
+
+    def give_up_privileges(self, config: Config, file: Path | None) -> None:
+        """Give up the capabilities, and the user where that is possible. Call it before threads start.
+
+        Args:
+            config: the configuration, which says which files this process needs.
+            file: the file of the configuration.
+        """
+        if self._helper is None:
+            return
+        from genvd.common.capabilities import give_up
+
+        privileged_port = 0 < config.listen_port < _PRIVILEGED_PORTS
+        account = None if privileged_port else _usable_account(config, file)
+        try:
+            give_up(keep=(_CAP_NET_BIND_SERVICE,) if privileged_port else (), account=account)
+        except OSError as error:
+            log.warning("privileges could not be given up: %s; the monitor keeps those of root", error.strerror)
+
+
+def _usable_account(config: Config, file: Path | None) -> pwd.struct_passwd | None:
+    """Return the account of the service, if it exists and can use all files that this process needs."""
+    try:
+        account = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return None
+    code = (Path(genvd.__file__), Path(sys.executable), Path(os.__file__))
+    read = (*code, file, config.listen_web_config_file)
+    written = (config.ledger_directory, config.publish_directory)
+    with _effective_user(account):
+        can_read = all(os.access(path, os.R_OK, effective_ids=True) for path in read if path)
+        can_write = all(os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True) for path in written if path)
+    return account if can_read and can_write and _has_no_private_keys(config) else None
+
+
+def _has_no_private_keys(config: Config) -> bool:
+    """Return whether the web configuration names no further files, which only root may be able to read."""
+    from genvd.config.web import read_web_config
+
+    if config.listen_web_config_file is None:
+        return True
+    found = read_web_config(config.listen_web_config_file)
+    return not found.problems and not found.config.tls
+
+
+@contextmanager
+def _effective_user(account: pwd.struct_passwd) -> Iterator[None]:
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups([account.pw_gid])
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
