@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.benchmarks import collecting, large, report, resident, scraping
+from tests.benchmarks import collecting, large, report, resident, scraping, separated
 from tests.benchmarks.bench import FULL, QUICK, Bench, Effort
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.table import Row, markdown
+from tests.benchmarks.table import Goal, Row, markdown
 from tests.support.debian import BUILD
 from tests.support.virtualenvs import REPOSITORY
 
@@ -25,6 +25,7 @@ PARTS: dict[str, Part] = {
     "collecting": collecting.rows,
     "scraping": scraping.rows,
     "resident": resident.rows,
+    "separated": separated.rows,
     "large": large.rows,
 }
 
@@ -62,6 +63,7 @@ def run(effort: Effort, parts: Sequence[str], *, peers: bool, nvidia_smi_ms: int
                     rows += PARTS[name](bench, machine)
         if "large" in parts:
             with bench.machine(effort.large) as machine:
+                rows += separated.tick_rows(bench, machine, Goal(1.1))
                 rows += large.rows(bench, machine)
     return rows
 

@@ -14,6 +14,7 @@ from tests.benchmarks.machine import LARGE, SMALL, Machine, Shape
 from tests.benchmarks.programs import compiled
 from tests.benchmarks.subject import Cost, Subject, module
 from tests.standin import build
+from tests.support.helper import Helper
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,14 @@ class Bench:
         self._names += 1
         return self.directory / f"{name}-{self._names}"
 
-    def own(self, machine: Machine, **settings: object) -> Subject:
-        """Start the monitor as a subject, with these values of its configuration."""
+    def own(self, machine: Machine, helper: Helper | None = None, /, **settings: object) -> Subject:
+        """Start the monitor as a subject, with this helper and these values of its configuration."""
         directory = self.new_directory("own")
         directory.mkdir()
         values = [f"{key}={value!r}" for key, value in settings.items()]
         command = module("own", str(directory / "ledger"), *values)
-        return Subject("genv-monitor", command, machine.environment(directory.name), directory / "log")
+        environment = {**machine.environment(directory.name), **(helper.variables if helper else {})}
+        return Subject("genv-monitor", command, environment, directory / "log")
 
     def subject(self, machine: Machine, name: str, *arguments: str) -> Subject:
         """Start another subject of the bench."""

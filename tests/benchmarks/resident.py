@@ -32,6 +32,8 @@ from tests.support.monitor import Monitor, series
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.benchmarks.machine import Machine
 
 _PROGRAM = Path(sys.executable).with_name("genv-monitor")
@@ -106,13 +108,13 @@ def _bare_imports() -> int:
 
 def _start(bench: Bench, machine: Machine) -> Iterator[Row]:
     bench.say("starts ...")
-    started = [_started(bench, machine) for _ in range(bench.effort.starts + 1)][1:]
-    wall, cpu = (median(values) for values in zip(*started, strict=True))
+    starts = [started(bench, machine) for _ in range(bench.effort.starts + 1)][1:]
+    wall, cpu = (median(values) for values in zip(*starts, strict=True))
     yield Row("from exec to READY=1", wall, milliseconds, goal=Goal(0.4, show=milliseconds))
     yield Row("from exec to READY=1, CPU", cpu, milliseconds)
 
 
-def _started(bench: Bench, machine: Machine) -> tuple[float, float]:
+def started(bench: Bench, machine: Machine, variables: Mapping[str, str] | None = None) -> tuple[float, float]:
     """Return the seconds from exec to READY=1, of the wall and of the CPU."""
     directory = bench.new_directory("start")
     directory.mkdir()
@@ -123,6 +125,7 @@ def _started(bench: Bench, machine: Machine) -> tuple[float, float]:
             **machine.environment("start"),
             "STATE_DIRECTORY": str(directory),
             "NOTIFY_SOCKET": str(directory / "notify"),
+            **(variables or {}),
         }
         begun = time.monotonic()
         process = as_it_comes([str(_PROGRAM), "--port", "0"], environment, directory / "log")

@@ -23,6 +23,11 @@ GOALS = {
     ("scrape p99, 100,000 series, during ticks", ""),
     ("renderings for each tick and format", ""),
     ("wakeups per second between two ticks", ""),
+    ("CPU of a tick with 4 processes, monitor and helper", "without the helper"),
+    ("CPU of a tick with 8 processes, monitor and helper", "without the helper"),
+    ("resident memory of the helper, 4 processes", ""),
+    ("resident memory of the helper, 8 processes", ""),
+    ("from exec to READY=1, with the helper", "without the helper"),
 }
 
 
