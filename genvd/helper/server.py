@@ -143,7 +143,7 @@ class Server:
         pids = sorted(self._guard.left_out)
         more = ", ..." if len(pids) > _SHOWN_PIDS else ""
         shown = ", ".join(map(str, pids[:_SHOWN_PIDS])) + more
-        status = f"{len(pids)} processes are left out, because reading them blocks: {shown}" if pids else ""
+        status = f"left out, because reading them blocks: {shown} ({len(pids)} processes)" if pids else ""
         if status != self._status:
             self._status = status
             self._systemd.notify(f"STATUS={status}")

@@ -12,7 +12,7 @@ import pwd
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,10 +86,22 @@ def _usable_account(config: Config, file: Path | None) -> pwd.struct_passwd | No
     code = (Path(genvd.__file__), Path(sys.executable), Path(os.__file__))
     read = (*code, file, config.listen_web_config_file)
     written = (config.ledger_directory, config.publish_directory)
+    usable = can_use(account, [one for one in read if one], [one for one in written if one])
+    return account if usable and _has_no_private_keys(config) else None
+
+
+def can_use(account: pwd.struct_passwd, read: Iterable[Path], written: Iterable[Path]) -> bool:
+    """Return whether a user can read these files, and write to these directories. Only root may call this.
+
+    Args:
+        account: the user, with no other groups than its own.
+        read: the files.
+        written: the directories.
+    """
     with _effective_user(account):
-        can_read = all(os.access(path, os.R_OK, effective_ids=True) for path in read if path)
-        can_write = all(os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True) for path in written if path)
-    return account if can_read and can_write and _has_no_private_keys(config) else None
+        return all(os.access(path, os.R_OK, effective_ids=True) for path in read) and all(
+            os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True) for path in written
+        )
 
 
 def _has_no_private_keys(config: Config) -> bool:

@@ -123,7 +123,12 @@ class _LocalSource:
     def __init__(self, config: Config, options: TopOptions) -> None:
         from genvd.collectors.registry import make_collectors
         from genvd.service.monitor import Monitor
+        from genvd.service.separation import Separation
 
+        if options.demo is None:
+            separation = Separation()
+            separation.start_helper()
+            separation.give_up_privileges(config, None)
         # A short refresh interval must not shorten the time that collectors get.
         local_config = replace(config, collect_interval=max(options.interval, config.collect_timeout))
         self._monitor = Monitor(local_config, make_collectors(local_config, options.demo))

@@ -26,6 +26,7 @@ from tests.support.fuse import silent_file_system
 from tests.support.genv_state import write_state
 from tests.support.gpus import MIB, gpu
 from tests.support.helper import Helper
+from tests.support.manager import Manager
 from tests.support.monitor import Monitor, named, series
 from tests.support.needs import need_root
 from tests.support.users import temporary_users
@@ -209,6 +210,17 @@ def test_a_killed_helper_costs_no_answer_once_it_runs_again(
     helper.kill()
     helper.start()
     assert client.collect(question(pid)).owners[pid].eid == "7"
+
+
+def test_systemd_hears_how_it_is(stack: ExitStack, manager: Manager, tmp_path: Path) -> None:
+    helper = stack.enter_context(Helper(tmp_path, manager.environment))
+    wait_for(lambda: manager.said("^READY=1"), "it is ready")
+    wait_for(lambda: len(manager.said("^WATCHDOG=1")) >= 2, "it makes progress")
+    client = stack.enter_context(closing(HelperClient(str(helper.path))))
+    with silent_file_system(tmp_path / "mount") as file:
+        pid = blocking(stack, file, _EXECUTE)
+        client.collect(question(pid))
+        wait_for(lambda: manager.said(rf"^STATUS=left out, .*: {pid} \(1 processes\)$"), "the status names it")
 
 
 def test_without_a_helper_there_is_one_line_with_the_way_out(tmp_path: Path) -> None:
