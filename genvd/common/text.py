@@ -33,6 +33,8 @@ def clean(text: str) -> str:
     :func:`escape_unprintable`. A backslash is escaped only where it would look like the start of an escape. Do not
     clean a text twice: that would escape the escapes.
     """
+    if len(text) < MAX_TEXT and text.isprintable() and "\\" not in text:  # nearly every text
+        return text
     text = _cut(text)
     if "\\" in text:
         text = _LIKE_AN_ESCAPE.sub(_with_escaped_backslash, text)

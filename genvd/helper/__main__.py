@@ -5,6 +5,7 @@ It serves on the socket that systemd passes (sd_listen_fds(3)), or on a connecte
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -24,6 +25,9 @@ _LEFT_OUT = "GENV_MONITOR_LEFT_OUT"
 _MAX_LEFT_OUT = 2000
 """As many fit into a variable (execve(2))."""
 
+_GC_THRESHOLD = 50_000
+"""Messages are thousands of objects without cycles. By default the garbage collector would scan all of them."""
+
 _FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
@@ -42,6 +46,8 @@ def main() -> None:
         server.listen(socket.socket(fileno=_FIRST_DESCRIPTOR))
     else:
         sys.exit("genv-monitor-processes: has no socket; systemd starts it: systemctl start genv-monitor")
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         server.serve()
     except StuckError:

@@ -203,7 +203,7 @@ def _owner(value: object) -> ProcessOwner:
 _RECORD: tuple[Check, ...] = (
     values.text,
     values.optional(values.uid),
-    values.list_of(values.pid),
+    values.pid_list,
     values.list_of(values.text),
 )
 

@@ -13,7 +13,7 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.collectors.host import procfs
 from genvd.common.clock import AutoResetEvent
@@ -47,8 +47,7 @@ class _GivenUp(BaseException):
     """Ends a thread whose read has returned after it was given up. No handler of errors may catch this."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """A read that has begun."""
 
     pid: int
@@ -94,9 +93,9 @@ class BlockGuard(procfs.ReadGuard):
 
     def begin(self, pid: int) -> int:
         """Return a number for this read; refuse it if the process is left out."""
-        if self.leaves_out(pid):
-            raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
         if pid in self.left_out:
+            if self.leaves_out(pid):
+                raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
             self._tried.add(pid)
         number = next(self._numbers)
         self._reads[number] = _Read(pid, threading.get_native_id(), time.monotonic())

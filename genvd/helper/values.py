@@ -88,7 +88,16 @@ def uid(value: object) -> int:
 
 def pids(value: object) -> frozenset[int]:
     """Return an array of pids."""
-    return frozenset(list_of(pid)(value))
+    return frozenset(pid_list(value))
+
+
+def pid_list(value: object) -> list[int]:
+    """Return an array of pids in its order. There can be many, so they are checked together."""
+    if not isinstance(value, list) or not set(map(type, value)) <= {int}:
+        raise ProtocolError("not an array of pids")
+    if value and not 1 <= min(value) <= max(value) <= MAX_PID:
+        raise ProtocolError("not a pid")
+    return value
 
 
 def ancestors(value: object) -> frozenset[int]:

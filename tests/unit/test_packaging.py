@@ -134,10 +134,10 @@ def test_the_vendored_module_is_what_was_released() -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["genv", "genv-monitor"])
+@pytest.mark.parametrize("name", ["bin/genv", "bin/genv-monitor", "libexec/genv-monitor-processes"])
 def test_launchers_are_isolated_and_known_as_ours(name: str) -> None:
     """The genv wrapper knows our launchers by the letters; -I keeps out what lies around."""
-    text = (PACKAGING / "bin" / name).read_text()
+    text = (PACKAGING / name).read_text()
     assert text.startswith("#!/usr/bin/python3 -I\n")
     assert "genvd" in text
 
