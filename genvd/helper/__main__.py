@@ -55,9 +55,9 @@ def main() -> None:
 
 
 def _limit_capabilities() -> None:
-    from genvd.common.capabilities import CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, give_up
+    from genvd.common.capabilities import READ_PROCESSES, give_up
 
-    give_up(keep=(CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE))
+    give_up(keep=READ_PROCESSES)
 
 
 def _start_anew(guard: BlockGuard) -> NoReturn:

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SERVICE_USER = "genv-monitor"
 
-_CAP_NET_BIND_SERVICE = 10
 _PRIVILEGED_PORTS = 1024
 """Ports below this one need a capability."""
 
@@ -42,12 +41,19 @@ class Separation:
         self._helper: subprocess.Popen[bytes] | None = None
 
     def start_helper(self) -> None:
-        """Start the helper, if this process is root in a terminal."""
+        """Start the helper, if this process is root in a terminal.
+
+        Root in a container may lack the capabilities, and then reads best what it can itself.
+        """
         if os.geteuid() != 0 or ADDRESS_VARIABLE in os.environ or "NOTIFY_SOCKET" in os.environ:
             return
+        from genvd.common.capabilities import READ_PROCESSES, has
+
+        if not has(READ_PROCESSES):
+            return
         own, its = socket.socketpair()
-        with its:
-            code = _HELPER.format(path=[entry for entry in sys.path if entry])
+        code = _HELPER.format(path=[entry for entry in sys.path if entry])
+        try:
             self._helper = subprocess.Popen(
                 [sys.executable, "-I", "-c", code, str(its.fileno())],
                 pass_fds=[its.fileno()],
@@ -55,6 +61,12 @@ class Separation:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+        except OSError as error:
+            log.warning("no program to read processes could be started: %s; this one keeps its privileges", error)
+            own.close()
+            return
+        finally:
+            its.close()
         own.set_inheritable(True)  # a monitor that executes itself again keeps the helper
         os.environ[ADDRESS_VARIABLE] = str(own.detach())
 
@@ -67,12 +79,12 @@ class Separation:
         """
         if self._helper is None:
             return
-        from genvd.common.capabilities import give_up
+        from genvd.common.capabilities import CAP_NET_BIND_SERVICE, give_up
 
         privileged_port = 0 < config.listen_port < _PRIVILEGED_PORTS
         account = None if privileged_port else _usable_account(config, file)
         try:
-            give_up(keep=(_CAP_NET_BIND_SERVICE,) if privileged_port else (), account=account)
+            give_up(keep=(CAP_NET_BIND_SERVICE,) if privileged_port else (), account=account)
         except OSError as error:
             log.warning("privileges could not be given up: %s; the monitor keeps those of root", error.strerror)
 

@@ -17,8 +17,8 @@ from genvd.service.separation import can_use
 from tests.standin import Process, Scenario
 from tests.support.genv_state import write_state
 from tests.support.gpus import MIB, Start, gpu
-from tests.support.monitor import Monitor, series
-from tests.support.needs import need_root
+from tests.support.monitor import PROGRAM, Monitor, series
+from tests.support.needs import need_command, need_root
 from tests.support.users import User, temporary_users
 from tests.support.waiting import wait_for
 
@@ -105,6 +105,22 @@ def test_a_low_port_can_still_be_taken(start: Start, scenario: Scenario) -> None
     monitor = start("--port", "959")
     only = f"{1 << CAP_NET_BIND_SERVICE:016x}"
     assert capabilities(monitor.process.pid)["CapEff"] == only
+
+
+def test_without_the_capabilities_it_reads_itself(nvml_library: Path, scenario: Scenario) -> None:
+    """As root in a container."""
+    need_root("gives up capabilities")
+    setpriv = need_command("setpriv", "util-linux")
+    scenario.gpus = [gpu(0)]
+    scenario.write()
+    code = f"import os; os.execv({str(PROGRAM)!r}, {[str(PROGRAM)]!r} + os.sys.argv[1:])"
+    with Monitor(
+        ["--interval", "0.2"],
+        scenario.environment(nvml_library),
+        command=[setpriv, "--bounding-set=-sys_ptrace", sys.executable, "-c", code],
+    ) as monitor:
+        assert not psutil.Process(monitor.process.pid).children()
+        assert monitor.metrics()[series("genv_monitor_collector_success", collector="processes")] == 1
 
 
 def test_who_changes_the_user_cannot_go_back(alice: User) -> None:
