@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,6 +162,36 @@ def test_any_answer_is_taken_or_refused(data: st.DataObject, path: list[int], va
         if not isinstance(found, Failure):
             assert found.owners.keys() <= request.gpu_pids
             assert found.live_pids <= request.environment_pids
+
+
+def test_what_was_not_asked_for_is_refused() -> None:
+    record = EnvironmentRecord("7", 1000, pids=(2,), kernel_ids=("k",))
+    asked = ProcessRequest(frozenset({1}), frozenset({2}), frozenset("k"), environments=(record,))
+    facts = (
+        ProcessFacts(owners={3: ProcessOwner()}),
+        ProcessFacts(gone=frozenset({3})),
+        ProcessFacts(live_pids=frozenset({3}), uids={3: 0}),
+        ProcessFacts(login_uids={2: 0}),
+        ProcessFacts(kernel_uids={"l": frozenset()}),
+        ProcessFacts(confirmed=frozenset({("7", 1001)})),
+    )
+    for one in facts:
+        with pytest.raises(ProtocolError, match="asked"):
+            AnswerDecoder({}).decode(transfer(AnswerEncoder().encode(one)), asked)
+
+
+def test_what_was_not_sent_before_is_refused() -> None:
+    request = ProcessRequest(frozenset({1}))
+    encoder, facts = AnswerEncoder(), ProcessFacts(owners={1: ProcessOwner()})
+    encoder.encode(facts)
+    with pytest.raises(ProtocolError, match="earlier"):
+        AnswerDecoder({}).decode(transfer(encoder.encode(facts)), request)
+
+
+@pytest.mark.parametrize("content", [b"[" + b"[]," * 2_000_000 + b"[]]", b"{" * 2_000_001])
+def test_the_number_of_values_is_limited_before_they_are_made(content: bytes) -> None:
+    with pytest.raises(ProtocolError, match="values"):
+        parse(content)
 
 
 def test_every_field_of_an_owner_is_sent() -> None:
