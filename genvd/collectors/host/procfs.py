@@ -253,10 +253,14 @@ def login_uid(pid: int) -> int | None:
 def user_namespace_owner(pid: int) -> int | None:
     """Return the uid that created the user namespace of a process; None if it is this service's own, or not visible."""
     try:
-        descriptor = guarded(pid, lambda: os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC))
+        return guarded(pid, lambda: _user_namespace_owner(pid))
     except OSError as error:
         raise_if_exhausted(error)
         return None
+
+
+def _user_namespace_owner(pid: int) -> int | None:
+    descriptor = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     try:
         own = os.fstat(descriptor).st_ino == os.stat("/proc/self/ns/user").st_ino
         return None if own else _namespace_owner(descriptor)
