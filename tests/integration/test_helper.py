@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import struct
@@ -365,3 +366,26 @@ def test_while_it_is_away_nobody_is_accused(
     assert named(after, "genv_environment_").keys() == environments.keys()
     assert wait_for(lambda: running.metrics()[SUCCESS] == 1, "success")
     assert running.log.count("processes: ") <= 4
+
+
+def test_killed_and_stopped_at_any_time_it_accuses_nobody(monitor: tuple[Monitor, int], helper: Helper) -> None:
+    running, _ = monitor
+    environments = wait_for(lambda: named(running.metrics(), "genv_environment_").keys(), "it answers")
+    chance, end = random.Random(14), time.monotonic() + 6
+    while time.monotonic() < end:
+        if chance.random() < 0.5:
+            helper.kill()
+            time.sleep(chance.uniform(0, 0.3))
+            helper.start()
+        else:
+            helper.process.send_signal(signal.SIGSTOP)
+            time.sleep(chance.uniform(0, 0.8))
+            helper.process.send_signal(signal.SIGCONT)
+        next_event = time.monotonic() + chance.uniform(0, 0.6)
+        while time.monotonic() < next_event:
+            now = running.metrics()
+            assert not any(named(now, *UNMANAGED).values())
+            assert named(now, "genv_device_temperature")
+    after = wait_for(lambda: found if (found := running.metrics())[SUCCESS] == 1 else None, "it is back")
+    assert named(after, "genv_environment_").keys() == environments
+    assert not any(named(after, *UNMANAGED).values())
