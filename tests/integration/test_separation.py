@@ -23,6 +23,8 @@ from tests.support.users import User, temporary_users
 from tests.support.waiting import wait_for
 
 CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE = 2, 10, 19
+MISMATCH = 18
+"""NVML_ERROR_LIB_RM_VERSION_MISMATCH."""
 NONE = f"{0:016x}"
 READING = f"{1 << CAP_DAC_READ_SEARCH | 1 << CAP_SYS_PTRACE:016x}"
 
@@ -96,6 +98,24 @@ def test_a_dead_helper_is_named_with_the_way_out(start: Start, scenario: Scenari
     assert wait_for(lambda: "the helper that reads the processes has ended" in monitor.log, "the log says so")
     assert "start genv-monitor again" in monitor.log
     assert monitor.next_metrics()[series("genv_monitor_collector_success", collector="processes")] == 0
+
+
+def test_a_new_process_keeps_the_helper(start: Start, scenario: Scenario, state_directory: Path, alice: User) -> None:
+    """The monitor executes itself again after an upgrade of the driver, and has no privileges to start a helper."""
+    process = run_in(alice, scenario, state_directory)
+    monitor = start()
+    helper = helper_of(monitor)
+    scenario.errors = {"*": MISMATCH}
+    scenario.write()
+    wait_for(lambda: monitor.log.count("serving metrics at") == 2, "a new process serves")
+    scenario.errors.clear()
+    scenario.write()
+    wait_for(lambda: monitor.get("/-/ready").status == 200, "the new process has collected")
+    (shown,) = wait_for(lambda: monitor.snapshot()["processes"], "its processes")
+    assert shown["eid"] == "7"
+    assert helper_of(monitor) == helper
+    process.kill()
+    process.wait()
 
 
 def test_a_low_port_can_still_be_taken(start: Start, scenario: Scenario) -> None:
