@@ -30,6 +30,13 @@ SERVICE_USER = "genv-monitor"
 _PRIVILEGED_PORTS = 1024
 """Ports below this one need a capability."""
 
+HELPER_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
+}
+"""Variables for the memory of the helper, as in its unit."""
+
 _HELPER = "import sys; sys.path[:] = {path!r}; from genvd.helper.__main__ import main; main()"
 """The same modules as in this process, without regard to the current directory and PYTHONPATH."""
 
@@ -57,7 +64,7 @@ class Separation:
             self._helper = subprocess.Popen(
                 [sys.executable, "-I", "-c", code, str(its.fileno())],
                 pass_fds=[its.fileno()],
-                env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+                env={**os.environ, **HELPER_MEMORY},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING
 
+from genvd.service.separation import HELPER_MEMORY
 from tests.benchmarks.bench import Bench, in_turns
 from tests.benchmarks.resident import started
 from tests.benchmarks.subject import cpu_seconds, resident_bytes
@@ -64,7 +65,7 @@ def tick_rows(bench: Bench, machine: Machine, goal: Goal) -> Iterator[Row]:
 def _helper(bench: Bench) -> Helper:
     directory = bench.new_directory("helper")
     directory.mkdir()
-    return Helper(directory, {"MALLOC_ARENA_MAX": "1"})
+    return Helper(directory, HELPER_MEMORY)
 
 
 def _started(bench: Bench, machine: Machine, separate: bool) -> float:

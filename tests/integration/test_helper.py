@@ -22,6 +22,8 @@ from genvd.collectors.host.helper_client import HelperClient
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.helper.reading import MAX_STUCK
 from genvd.model.facts import EnvironmentRecord, ProcessRequest
+from genvd.service.separation import HELPER_MEMORY
+from tests.benchmarks.subject import resident_bytes
 from tests.standin import Process, Scenario
 from tests.support.fuse import silent_file_system
 from tests.support.genv_state import write_state
@@ -389,3 +391,18 @@ def test_killed_and_stopped_at_any_time_it_accuses_nobody(monitor: tuple[Monitor
     after = wait_for(lambda: found if (found := running.metrics())[SUCCESS] == 1 else None, "it is back")
     assert named(after, "genv_environment_").keys() == environments
     assert not any(named(after, *UNMANAGED).values())
+
+
+def test_its_memory_is_small_and_does_not_keep_what_large_variables_take(stack: ExitStack, tmp_path: Path) -> None:
+    helper = stack.enter_context(Helper(tmp_path, HELPER_MEMORY))
+    client = stack.enter_context(closing(HelperClient(str(helper.path))))
+    small = question(*(sleeper(stack, "1") for _ in range(64)))
+    client.collect(small)
+    environment = {"GENV_ENVIRONMENT_ID": "1", **{f"LARGE_{number}": "x" * 100_000 for number in range(18)}}
+    large = [subprocess.Popen(["sleep", "600"], env=environment) for _ in range(10)]
+    for process in large:
+        stack.enter_context(process)
+        stack.callback(process.kill)
+    client.collect(question(*(process.pid for process in large)))
+    client.collect(small)
+    assert resident_bytes(helper.process.pid) <= 18 * MIB

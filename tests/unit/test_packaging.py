@@ -14,6 +14,7 @@ import genvd
 from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import Parser
 from genvd.config import schema
+from genvd.service.separation import HELPER_MEMORY
 from tests.support.needs import need, need_command
 
 ROOT = Path(__file__).parents[2]
@@ -164,3 +165,8 @@ def test_both_units_have_the_same_sandbox() -> None:
     ]
     first, second = ([line for line in lines if line.split("=")[0] not in different] for lines in settings)
     assert first == second
+
+
+def test_the_helper_has_the_same_memory_settings_everywhere() -> None:
+    unit = (ROOT / "systemd" / "genv-monitor-processes.service").read_text()
+    assert f"\nEnvironment={' '.join(f'{name}={value}' for name, value in HELPER_MEMORY.items())}\n" in unit
