@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -31,7 +32,7 @@ from tests.support.gpus import MIB, gpu
 from tests.support.helper import Helper
 from tests.support.manager import Manager
 from tests.support.monitor import Monitor, named, series
-from tests.support.needs import need_root
+from tests.support.needs import need_command, need_root
 from tests.support.users import temporary_users
 from tests.support.waiting import wait_for
 
@@ -295,6 +296,26 @@ def test_a_process_that_blocks_costs_only_its_own_facts(
             assert client.collect(question(good, *blocked)).owners[good].eid == "7"
         assert time.monotonic() - began < 5
     assert helper.process.poll() is None
+
+
+def test_the_privileges_of_its_unit_are_enough_also_after_it_has_started_anew(stack: ExitStack, tmp_path: Path) -> None:
+    need_root("becomes another user with two capabilities")
+    two = "+sys_ptrace,+dac_read_search"
+    command = [
+        *(need_command("setpriv", "util-linux"), "--reuid=nobody", "--clear-groups", "--no-new-privs"),
+        *(f"--inh-caps=-all,{two}", f"--ambient-caps={two}", f"--bounding-set=-all,{two}"),
+    ]
+    helper = stack.enter_context(Helper(tmp_path, command=command))
+    client = stack.enter_context(closing(HelperClient(str(helper.path))))
+    with temporary_users(1) as (user,), silent_file_system(tmp_path / "mount") as file:
+        process = run(stack, eid="7", user=user.uid)
+        wait_for(lambda: procfs.command_name(process.pid) == "sleep", "it runs")
+        blocked = [blocking(stack, file, _EXECUTE) for _ in range(MAX_STUCK)]
+        owner = client.collect(question(process.pid, *blocked)).owners[process.pid]
+        assert (owner.uid, owner.eid) == (user.uid, "7")
+    assert helper.process.poll() is None
+    status = Path(f"/proc/{helper.process.pid}/status").read_text()
+    assert re.findall(r"^Cap(?:Prm|Eff|Bnd|Amb):\t(.*)$", status, re.MULTILINE) == [f"{1 << 2 | 1 << 19:016x}"] * 4
 
 
 def test_the_last_facts_stand_while_a_process_blocks(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from genvd.collectors.host.helper_client import ADDRESS_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _ACTIVATE = """
@@ -25,13 +26,15 @@ os.execv(sys.executable, [sys.executable, "-I", "-m", "genvd.helper"])
 class Helper:
     """A listening socket, and the process that serves on it. The socket stays when the process ends."""
 
-    def __init__(self, directory: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, environment: dict[str, str] | None = None, command: Sequence[str] = ()) -> None:
         """Listen and start.
 
         Args:
             directory: of the socket.
             environment: added to that of the tests.
+            command: a program that executes the helper, such as setpriv.
         """
+        self._command = command
         self.path = directory / "processes.sock"
         self._log = directory / "helper.log"
         self._environment = environment or {}
@@ -58,7 +61,7 @@ class Helper:
         descriptor = self._listening.fileno()
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _ACTIVATE, str(descriptor)],
+                [*self._command, sys.executable, "-c", _ACTIVATE, str(descriptor)],
                 pass_fds=[descriptor],
                 env={**os.environ, **self._environment},
                 stderr=log,
