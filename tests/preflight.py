@@ -136,6 +136,8 @@ def limits() -> list[str]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < _DESCRIPTORS:
         said.append(f"only {hard} open files: tests of many connections need {_DESCRIPTORS} (ulimit -Hn)")
+    if not os.geteuid() and not Path("/dev/fuse").exists():
+        said.append("no /dev/fuse: tests of file systems that do not answer (modprobe fuse)")
     if not Path("/proc/net/if_inet6").exists():
         said.append("no IPv6")
     return said

@@ -11,16 +11,18 @@ import os
 import signal
 import socket
 import sys
-import time
 from typing import NoReturn
+
+from sdnotify import SystemdNotifier
 
 from genvd.collectors.host import procfs
 from genvd.collectors.host.processes import ProcessCollector
+from genvd.common import system_calls
 from genvd.helper.reading import BlockGuard, LeftOut, Reading, StuckError
 from genvd.helper.server import Server
 
-_LEFT_OUT = "GENV_MONITOR_LEFT_OUT"
-"""The variable with which this program tells its successor which processes block."""
+_SUCCESSOR = "GENV_MONITOR_SUCCESSOR"
+"""The variable in which this program, when it executes itself again, passes on a socket and which processes block."""
 
 _MAX_LEFT_OUT = 2000
 """As many fit into a variable (execve(2))."""
@@ -35,9 +37,10 @@ _FIRST_DESCRIPTOR = 3
 def main() -> None:
     """Answer questions until there is nobody left who could ask."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a monitor blocks signals before it starts this program
-    guard = BlockGuard(_left_out_before())
+    notifier, left_out = _predecessor()
+    guard = BlockGuard(left_out)
     procfs.set_guard(guard)
-    server = Server(Reading(ProcessCollector(), guard), guard)
+    server = Server(Reading(ProcessCollector(), guard), guard, notifier or SystemdNotifier())
     if len(sys.argv) == 2 and sys.argv[1].isdigit():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the monitor, whose end ends this program
         _limit_capabilities()
@@ -46,12 +49,14 @@ def main() -> None:
         server.listen(socket.socket(fileno=_FIRST_DESCRIPTOR))
     else:
         sys.exit("genv-monitor-processes: has no socket; systemd starts it: systemctl start genv-monitor")
+    if notifier is None:  # else the predecessor has done it
+        _forbid_all_but_reading()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     try:
         server.serve()
     except StuckError:
-        _start_anew(guard)
+        _execute_again(server.notifier, guard)
 
 
 def _limit_capabilities() -> None:
@@ -60,20 +65,34 @@ def _limit_capabilities() -> None:
     give_up(keep=READ_PROCESSES)
 
 
-def _start_anew(guard: BlockGuard) -> NoReturn:
+def _forbid_all_but_reading() -> None:
+    """Restrict this program further than a unit can: /proc/PID/root leads past the mounts of a sandbox."""
+    try:
+        system_calls.forbid_writing()
+        system_calls.forbid_connections()
+    except OSError as error:  # a kernel without seccomp: what the unit forbids still holds
+        sys.stderr.write(f"genv-monitor-processes: system calls cannot be restricted: {error.strerror}\n")
+
+
+def _execute_again(notifier: SystemdNotifier, guard: BlockGuard) -> NoReturn:
     """Execute this program again. That ends its threads, even those that wait for the memory of a process."""
     latest = sorted(guard.left_out.items(), key=lambda item: item[1].until)[-_MAX_LEFT_OUT:]
-    os.environ[_LEFT_OUT] = json.dumps([[pid, one.until, one.seconds] for pid, one in latest])
+    number = notifier.socket.fileno() if notifier.socket else None  # a new socket is forbidden
+    if number is not None:
+        os.set_inheritable(number, True)
+    os.environ[_SUCCESSOR] = json.dumps([number, [[pid, one.until, one.seconds] for pid, one in latest]])
     os.execv(sys.executable, sys.orig_argv)
 
 
-def _left_out_before() -> dict[int, LeftOut]:
-    """Return the processes that blocked this program before it started anew."""
-    try:
-        listed = json.loads(os.environ.pop(_LEFT_OUT, "[]"))
-        return {int(pid): LeftOut(min(float(until), time.monotonic() + 960), float(s)) for pid, until, s in listed}
-    except (ValueError, TypeError):
-        return {}
+def _predecessor() -> tuple[SystemdNotifier | None, dict[int, LeftOut]]:
+    """Return what this program had when it executed itself again; None and nothing if it has just been started."""
+    if (passed := os.environ.pop(_SUCCESSOR, None)) is None:
+        return None, {}
+    number, listed = json.loads(passed)
+    notifier = SystemdNotifier()
+    if number is not None:
+        notifier.socket = socket.socket(fileno=number)
+    return notifier, {pid: LeftOut(until, seconds) for pid, until, seconds in listed}
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-import sdnotify
-
 from genvd.collectors.base import CollectorError
 from genvd.helper.messages import ProtocolError, receive, send
 from genvd.helper.protocol import (
@@ -26,6 +24,8 @@ from genvd.helper.protocol import (
 from genvd.helper.reading import StuckError
 
 if TYPE_CHECKING:
+    from sdnotify import SystemdNotifier
+
     from genvd.helper.reading import BlockGuard, Reading
 
 _MAX_CONNECTIONS = 4
@@ -37,6 +37,9 @@ _MESSAGE_SECONDS = 5.0
 _MAX_COLLECT_SECONDS = 30.0
 """How long one collection may take. After that the watchdog ends this program."""
 
+_IDLE_SECONDS = 60.0
+"""How long to run without a connection: a program that may read everything should not run for nobody."""
+
 _FEED_SECONDS = 1.0
 _SHOWN_PIDS = 10
 _CREDENTIALS = struct.Struct("=iII")
@@ -46,13 +49,13 @@ _CREDENTIALS = struct.Struct("=iII")
 class Server:
     """Serves on connections, and on a listening socket if there is one."""
 
-    def __init__(self, reading: Reading, guard: BlockGuard) -> None:
+    def __init__(self, reading: Reading, guard: BlockGuard, notifier: SystemdNotifier) -> None:
         self._reading = reading
         self._guard = guard
+        self.notifier = notifier
         self._poll = select.poll()
         self._listening: socket.socket | None = None
         self._connections: dict[int, tuple[socket.socket, AnswerEncoder]] = {}
-        self._systemd = sdnotify.SystemdNotifier()
         self._fed_at = 0.0
         self._status = ""
 
@@ -70,13 +73,18 @@ class Server:
         self._poll.register(connection, select.POLLIN)
 
     def serve(self) -> None:
-        """Answer until there is nobody left who could ask.
+        """Answer until there is nobody left who could ask, or nobody has been connected for :data:`_IDLE_SECONDS`.
+
+        systemd, which keeps the listening socket, starts this program again when somebody connects.
 
         Raises:
             StuckError: this program has to start anew. The question is answered.
         """
-        self._systemd.notify("READY=1\nSTATUS=")
-        while self._listening or self._connections:
+        self.notifier.notify("READY=1\nSTATUS=")
+        connected_at = time.monotonic()
+        while self._connections or (self._listening and time.monotonic() - connected_at < _IDLE_SECONDS):
+            if self._connections:
+                connected_at = time.monotonic()
             self._feed_watchdog()
             for descriptor, _ in self._poll.poll(_FEED_SECONDS * 1000):
                 if self._listening and descriptor == self._listening.fileno():
@@ -136,7 +144,7 @@ class Server:
         now = time.monotonic()
         if now - self._fed_at >= _FEED_SECONDS and (busy_since is None or now - busy_since < _MAX_COLLECT_SECONDS):
             self._fed_at = now
-            self._systemd.notify("WATCHDOG=1")
+            self.notifier.notify("WATCHDOG=1")
 
     def _show_left_out(self) -> None:
         """Show in ``systemctl status`` which processes are left out."""
@@ -146,7 +154,7 @@ class Server:
         status = f"left out, because reading them blocks: {shown} ({len(pids)} processes)" if pids else ""
         if status != self._status:
             self._status = status
-            self._systemd.notify(f"STATUS={status}")
+            self.notifier.notify(f"STATUS={status}")
 
 
 def _owner(listening: socket.socket) -> int | None:

@@ -298,6 +298,28 @@ def test_a_process_that_blocks_costs_only_its_own_facts(
     assert helper.process.poll() is None
 
 
+def test_after_it_has_executed_itself_again_systemd_still_hears_it_and_its_system_calls_stay_restricted(
+    stack: ExitStack, manager: Manager, tmp_path: Path
+) -> None:
+    helper = stack.enter_context(Helper(tmp_path, manager.environment))
+    client = stack.enter_context(closing(HelperClient(str(helper.path))))
+    wait_for(lambda: manager.said("^READY=1"), "it is ready")
+    filters = _seccomp(helper.process.pid)
+    assert filters["Seccomp"] == "2"
+    with silent_file_system(tmp_path / "mount") as file:
+        client.collect(question(*(blocking(stack, file, _EXECUTE) for _ in range(MAX_STUCK))))
+        wait_for(lambda: len(manager.said("^READY=1")) == 2, "it has executed itself again")
+    again = time.monotonic()
+    wait_for(lambda: [moment for moment in manager.said("^WATCHDOG=1") if moment > again], "it makes progress")
+    assert helper.process.poll() is None
+    assert _seccomp(helper.process.pid) == filters
+
+
+def _seccomp(pid: int) -> dict[str, str]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return dict(re.findall(r"^(Seccomp\w*|NoNewPrivs):\t(\d+)$", status, re.MULTILINE))
+
+
 def test_the_privileges_of_its_unit_are_enough_also_after_it_has_started_anew(stack: ExitStack, tmp_path: Path) -> None:
     need_root("becomes another user with two capabilities")
     two = "+sys_ptrace,+dac_read_search"

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from sdnotify import SystemdNotifier
 
 from genvd.helper import server as server_module
 from genvd.helper.messages import send
@@ -47,7 +48,7 @@ def test_a_collection_that_takes_far_too_long_does_not_feed_the_watchdog(
     monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
     ours, its = socket.socketpair()
     slow = Slow(1)
-    server = Server(slow, BlockGuard())
+    server = Server(slow, BlockGuard(), SystemdNotifier())
     server.connect(its)
     thread = Thread(target=server.serve)
     thread.start()
@@ -59,5 +60,27 @@ def test_a_collection_that_takes_far_too_long_does_not_feed_the_watchdog(
     assert bool(during) == fed
     ours.close()
     thread.join()
-    server._systemd.socket.close()
+    server.notifier.socket.close()
+    manager.close()
+
+
+def test_it_ends_when_nobody_has_been_connected_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "_FEED_SECONDS", 0.02)
+    manager = Manager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
+    server = Server(Slow(0), BlockGuard(), SystemdNotifier())
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
+        listening.bind(str(tmp_path / "socket"))
+        listening.listen()
+        client.connect(str(tmp_path / "socket"))
+        server.listen(listening)
+        thread = Thread(target=server.serve)
+        thread.start()
+        thread.join(1.5)
+        assert thread.is_alive()  # a client is connected
+        client.close()
+        thread.join(20)
+        assert not thread.is_alive()
+    server.notifier.socket.close()
     manager.close()
