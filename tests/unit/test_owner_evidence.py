@@ -26,6 +26,12 @@ NOBODYS_PID = 2**22 - 7
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
+@pytest.fixture(autouse=True)
+def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a search read all processes, also on a busy machine."""
+    monkeypatch.setattr(owner_evidence, "_MAX_SEARCH_SECONDS", 60.0)
+
+
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts processes of a user, which end with the test."""
