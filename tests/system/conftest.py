@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_for
 from tests.system.machine import Machine, need_machines
 from tests.system.package import build_package
+from tests.system.people import runs, user
 from tests.system.service import Service
 from tests.system.trees import RELEASES, all_trees, tree
 
@@ -56,6 +59,36 @@ def service(stopped: Service) -> Service:
     """The running service. No test finds anything of another one."""
     stopped.systemctl("start", stopped.unit)
     return stopped
+
+
+@pytest.fixture
+def alice(machine: Machine) -> str:
+    """A user of the machine."""
+    return user(machine, "alice")
+
+
+@pytest.fixture
+def bob(machine: Machine) -> str:
+    """Another one."""
+    return user(machine, "bob")
+
+
+@pytest.fixture
+def sleepers(machine: Machine, alice: str, bob: str) -> Iterator[dict[str, int]]:
+    """A process of each, by their names; that of alice is in an environment, that of bob in none."""
+    found = {}
+    started = []
+    for name, variable in ((alice, "GENV_ENVIRONMENT_ID=4242"), (bob, "OTHER=1")):
+        script = f"echo $$; exec env {variable} sleep infinity"
+        process = machine.start("runuser", "-u", name, "--", "sh", "-c", script)
+        started.append(process)
+        assert process.stdout
+        found[name] = int(process.stdout.readline())
+        wait_for(partial(runs, machine, found[name], "sleep"), "the process runs")
+    yield found
+    machine.shell('kill -KILL "$@"', *map(str, found.values()))
+    for process in started:
+        process.communicate()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from tests.support.certificates import issue, trusting
 from tests.support.monitor import series
 from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper
+from tests.system.people import activate
 from tests.system.service import CONFIGURATION, ERROR, GENV_STATE, INFO, QUICK, STATE, UNIT, WARNING, Service
 
 SUCCESSFUL = "genv_monitor_config_last_reload_successful"
@@ -249,71 +247,6 @@ def test_a_taken_port_is_named_and_waited_for(stopped: Service) -> None:
 
 
 # --- Whom and what it sees ---------------------------------------------------------------------------------------
-
-
-def user(machine: Machine, name: str) -> str:
-    """Make a user of the machine unless there is one."""
-    if machine.run("id", name, check=False).status:
-        machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
-    return name
-
-
-@pytest.fixture
-def alice(machine: Machine) -> str:
-    """A user of the machine."""
-    return user(machine, "alice")
-
-
-@pytest.fixture
-def bob(machine: Machine) -> str:
-    """Another one."""
-    return user(machine, "bob")
-
-
-def runs(machine: Machine, pid: int, program: str) -> bool:
-    """Tell whether this is what the process runs by now."""
-    return machine.path(f"/proc/{pid}/comm").read_text() == f"{program}\n"
-
-
-@pytest.fixture
-def sleepers(machine: Machine, alice: str, bob: str) -> Iterator[dict[str, int]]:
-    """A process of each, by their names; that of alice is in an environment, that of bob in none."""
-    found = {}
-    started = []
-    for name, variable in ((alice, "GENV_ENVIRONMENT_ID=4242"), (bob, "OTHER=1")):
-        script = f"echo $$; exec env {variable} sleep infinity"
-        process = machine.start("runuser", "-u", name, "--", "sh", "-c", script)
-        started.append(process)
-        assert process.stdout
-        found[name] = int(process.stdout.readline())
-        wait_for(partial(runs, machine, found[name], "sleep"), "the process runs")
-    yield found
-    machine.shell('kill -KILL "$@"', *map(str, found.values()))
-    for process in started:
-        process.communicate()
-
-
-def activate(machine: Machine, name: str, pid: int) -> None:
-    """Leave on disk what genv leaves when a user activates environment 4242 and attaches device 1."""
-    uid = machine.run("id", "--user", name).output.strip()
-    moment = "23/11/2026 17:36:19"
-    environment = {
-        "eid": "4242",
-        "uid": int(uid),
-        "creation": moment,
-        "username": name,
-        "config": {"name": "train", "gpu_memory": "4g", "gpus": 1},
-        "pids": [pid],
-        "kernel_ids": [],
-    }
-    attachment = {"eid": "4242", "gpu_memory": "4g", "time": moment}
-    files = {
-        "envs.json": {"envs": [environment]},
-        "devices.json": {"devices": [{"index": 1, "total_memory": "15258mi", "attachments": [attachment]}]},
-    }
-    script = 'umask 0; mkdir -p /var/tmp/genv; printf %s "$2" >/var/tmp/genv/"$1"; : >>/var/tmp/genv/genv.lock'
-    for file, content in files.items():
-        machine.run("runuser", "-u", name, "--", "sh", "-euc", script, "sh", file, json.dumps(content))
 
 
 @pytest.mark.parametrize("unit", [UNIT, "genv-monitor-sealed.service"])
