@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 UNIT = "genv-monitor.service"
 SEALED = "genv-monitor-sealed.service"
 SEALED_SOCKET = "genv-monitor-sealed.socket"
+HELPER = "genv-monitor-processes.service"
+HELPER_SOCKET = "genv-monitor-processes.socket"
 ALL_UNITS = (UNIT, SEALED, SEALED_SOCKET)
 
 CONFIGURATION = "/etc/genv/monitor.yaml"
@@ -166,6 +168,7 @@ class Service:
     def clean(self) -> None:
         """Leave nothing of other tests: no driver, no genv state, nothing enabled, stopped, with the quick settings."""
         self.systemctl("disable", "--now", *ALL_UNITS)
+        self.systemctl("stop", HELPER, HELPER_SOCKET)
         self.machine.shell(_CLEAN, f"{LIBRARIES}/{LIBRARY}")
         for unit in (UNIT, SEALED):
             self.machine.write(

@@ -17,12 +17,11 @@ import pytest
 from tests.support.waiting import wait_for
 from tests.system import probe
 from tests.system.machine import Machine
-from tests.system.package import REPOSITORY
-from tests.system.service import GENV_STATE, SEALED, STATE, UNIT, Service
-from tests.system.test_service import user
+from tests.system.people import user
+from tests.system.service import GENV_STATE, HELPER, SEALED, STATE, UNIT, Service
 
-PROGRAM = "/opt/genv-monitor-probe/probe.py"
-LAUNCHER = "/opt/genv-monitor-probe/like_the_helper.py"
+PROGRAM = "/opt/attempts/probe.py"
+LAUNCHER = "/opt/attempts/like_the_helper.py"
 SECRET = "/srv/genv-monitor-secret"
 
 # Nothing of this reaches the machine, or another user.
@@ -36,11 +35,8 @@ READING = {
     *("see that another user's process exists", "read the passwords", "read another user's file"),
 }
 
-HELPER = "genv-monitor-processes.service"
 ALLOWED = {UNIT: HARMLESS | {"IPv4", "IPv6"}, SEALED: HARMLESS, HELPER: READING}
 """All that is not refused."""
-
-IF_SEPARATED = pytest.mark.skipif(not (REPOSITORY / "systemd" / HELPER).exists(), reason="there is no helper yet")
 
 LIKE_THE_HELPER = """
 import runpy, sys
@@ -108,7 +104,7 @@ def in_sandbox(service: Service, command: list[str]) -> dict[str, str]:
     return outcomes(service.log.splitlines())
 
 
-@pytest.mark.parametrize("unit", [UNIT, SEALED, pytest.param(HELPER, marks=IF_SEPARATED)])
+@pytest.mark.parametrize("unit", [UNIT, SEALED, HELPER])
 def test_what_must_be_refused_is_refused(stopped: Service, machine: Machine, prepared: list[str], unit: str) -> None:
     state, pid, secret = prepared[-3:]
     if unit == HELPER:

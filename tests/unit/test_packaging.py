@@ -143,7 +143,9 @@ def test_launchers_are_isolated_and_known_as_ours(name: str) -> None:
     assert "genvd" in text
 
 
-@pytest.mark.parametrize(("unit", "limit"), [("genv-monitor", 1.3), ("genv-monitor-sealed", 0.9)])
+@pytest.mark.parametrize(
+    ("unit", "limit"), [("genv-monitor", 1.3), ("genv-monitor-sealed", 0.9), ("genv-monitor-processes", 1.0)]
+)
 def test_systemd_finds_little_exposed_in_the_units(unit: str, limit: float) -> None:
     """Of each release of Debian: tests/system/test_units.py."""
     command = [need_command("systemd-analyze", "systemd"), "security", "--offline=true", "--no-pager"]
