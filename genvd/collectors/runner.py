@@ -27,10 +27,7 @@ STEADY_TICKS = 3
 HUNG = "hung"
 """The failure reason of a collector that does not answer in time."""
 
-_NO_ANSWER = (
-    "does not answer in time; if this lasts, its metrics become absent; see 'dmesg' for what hangs, or raise"
-    " collect.timeout"
-)
+_NO_ANSWER = "does not answer in time; if this lasts, its metrics become absent; {advice}, or raise collect.timeout"
 
 
 class Runner(Generic[RequestT, FactsT]):
@@ -89,7 +86,9 @@ class Runner(Generic[RequestT, FactsT]):
         """
         call = self._call
         if call is None or not self._pool.wait(call, 0.0 if self._late_ticks else self._deadline):
-            return self._failed(CollectorError(_NO_ANSWER, HUNG), time.monotonic() - self._started)
+            advice = getattr(self._collector, "late_advice", "see 'dmesg' for what hangs")
+            late = CollectorError(_NO_ANSWER.format(advice=advice), HUNG)
+            return self._failed(late, time.monotonic() - self._started)
         self._call = None
         facts, seconds = call.result()
         if isinstance(facts, Exception):

@@ -51,7 +51,10 @@ class Problem:
 _COLLECTORS = {
     "genv": ("genv's state cannot be read.", "Check that the named files belong to genv and are readable."),
     "genv_command": ("Unknown whether genv is installed.", "See 'journalctl -u genv-monitor'."),
-    "processes": ("Process list unavailable.", "Check that the service has the capabilities of its unit."),
+    "processes": (
+        "Process list unavailable.",
+        "Check whether the helper that reads it runs: 'systemctl status genv-monitor-processes'.",
+    ),
     "accounts": ("User accounts cannot be looked up.", "Check whether the directory service answers: 'getent passwd'."),
 }
 """What is wrong if a collector fails, and what to do, by its name."""

@@ -24,6 +24,8 @@ class HelperClient:
     """Asks the helper. It connects when needed, and again when the connection has ended."""
 
     name = "processes"
+    late_advice = "see 'systemctl status genv-monitor-processes'"
+    """What to do if it does not answer in time, for the Runner."""
 
     def __init__(self, address: str) -> None:
         """Create a client without a connection.
@@ -32,6 +34,8 @@ class HelperClient:
             address: as in :data:`ADDRESS_VARIABLE`.
         """
         self._path = None if address.isdigit() else address
+        if self._path is None:  # a child of this process
+            self.late_advice = "see 'dmesg' for what hangs"
         self._connection = socket.socket(fileno=int(address)) if address.isdigit() else None
         self._decoder = AnswerDecoder({})
 
@@ -95,8 +99,7 @@ class HelperClient:
         if self._path is None:
             return CollectorError(f"the helper that reads the processes has ended: {reason}; start genv-monitor again")
         return CollectorError(
-            f"{self._path}: the helper that reads the processes does not answer: {reason}; see 'systemctl status"
-            " genv-monitor-processes'"
+            f"{self._path}: the helper that reads the processes does not answer: {reason}; {self.late_advice}"
         )
 
 
