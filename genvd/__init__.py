@@ -1,3 +1,3 @@
 """genv-monitor: monitoring service for machines whose GPUs are shared with genv."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

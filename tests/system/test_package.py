@@ -35,6 +35,7 @@ Former = Callable[[str], Path]
 def bare(machine: Machine) -> Machine:
     """The machine without the package."""
     purge(machine)
+    machine.shell("rm -rf /var/tmp/genv")
     return machine
 
 
@@ -153,7 +154,8 @@ def test_after_an_upgrade_it_still_reads_a_key_that_only_root_can_read(
     bare.shell(f"chmod {mode} /etc/genv/server.key && chgrp genv-monitor /etc/genv/server.key")
     bare.write("/etc/genv/web.yml", "tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
     bare.write(CONFIGURATION, QUICK + "listen: {web_config_file: /etc/genv/web.yml}\n")
-    said = install(bare, package, "-o", "Dpkg::Options::=--force-confold").errors
+    result = install(bare, package, "-o", "Dpkg::Options::=--force-confold")
+    said = result.output + result.errors
     kept = mode == "600"
     assert ("root-files.conf" in said) == kept
     for unit in (UNIT, SEALED):
