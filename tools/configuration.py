@@ -27,7 +27,7 @@ collect:
 ```
 
 ```shell
-genv monitor check                      # prints every problem with its line, or the resulting configuration
+genv-monitor check                      # prints every problem with its line, or the resulting configuration
 systemctl reload genv-monitor           # applies the file; no scrape is lost
 ```
 
@@ -39,7 +39,7 @@ at all: a running monitor keeps its previous configuration, and a new one does n
 _OPTIONS = """\
 ## On the command line
 
-`genv monitor COMMAND --help` shows all options of a command. An option may come before or after the command. These
+`genv-monitor COMMAND --help` shows all options of a command. An option may come before or after the command. These
 options set a key of the file:
 
 | option | key |
@@ -104,6 +104,6 @@ def _row(setting: schema.Setting) -> str:
 
 def _option_rows() -> Iterator[str]:
     keys = {setting.field: f"{setting.section}.{setting.key}" for setting in schema.settings()}
-    for action in build_parsers("genv monitor")[0].options:
+    for action in build_parsers("genv-monitor")[0].options:
         if action.dest in keys:
             yield f"| `{', '.join(action.option_strings)}` | `{keys[action.dest]}` |\n"

@@ -52,7 +52,7 @@ each GPU.
 
 _LEDGER = """\
 How this is counted and stored is described in [ledger.md](ledger.md). GPU-hours by user over a range in Prometheus:
-`increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv monitor report`.
+`increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv-monitor report`.
 """
 
 _DETAILS = """\
@@ -111,7 +111,7 @@ _GPM = """\
 GPM is the driver's interface for profiling metrics since Hopper, which DCGM uses too; earlier GPUs have none of these
 series. It does not disturb other profilers. If the driver lets only administrators profile, it may refuse the monitor;
 the monitor then logs this once. Each value is the mean between two collections, so there is none at the first
-collection and none for `genv monitor once`. MIG devices in the same GPU instance have the same values: use one of
+collection and none for `genv-monitor once`. MIG devices in the same GPU instance have the same values: use one of
 them, not the sum.
 """
 
@@ -183,7 +183,7 @@ _PROCESS = """\
 
 The usual metrics of Prometheus' client libraries: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_virtual_memory_bytes`, `process_start_time_seconds`, `process_open_fds`, `process_max_fds`.
-`genv monitor once` leaves them out, so that a node exporter that collects its output does not export them twice.
+`genv-monitor once` leaves them out, so that a node exporter that collects its output does not export them twice.
 """
 
 

@@ -206,7 +206,7 @@ SECTIONS = {
     "publish": "The Prometheus and Grafana configuration files that belong to the metrics.",
     "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"
     " user.",
-    "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv monitor report'.",
+    "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv-monitor report'.",
     "limits": "Maximum number of series. Users share it evenly, so nobody can displace the series of others.",
     "logging": "What is logged, to standard error or the journal.",
 }
@@ -291,7 +291,7 @@ def sample() -> str:
     header = (
         "# Configuration of genv-monitor. Every key is optional; the values here are the defaults.\n"
         "# Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
-        "# 'genv monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
+        "# 'genv-monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
     )
     return header + "\n" + _lines(Config(), comments=True)
 

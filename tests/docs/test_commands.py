@@ -42,6 +42,15 @@ def test_options_in_the_documents_exist() -> None:
         assert given <= _options(commands[command]), f"{name}: {words}"
 
 
+def test_documents_call_the_program_by_the_name_that_is_only_its_own() -> None:
+    """Where genv itself comes first on PATH, ``genv monitor check`` is an error of genv, and no reload follows it."""
+    ambiguous = re.compile(rf"genv\s+monitor\s+(?:{'|'.join(set(_commands()) - {''})}|--\w+)\b")
+    found = {
+        document.path.name: words for document in documents() if (words := ambiguous.findall(document.path.read_text()))
+    }
+    assert found.keys() <= {"CHANGELOG.md", "moving.md"}  # what was, and the difference
+
+
 def test_the_readme_has_all_commands_and_no_others() -> None:
-    rows = re.findall(r"^\| `genv monitor \[?(\w+)", README, re.MULTILINE)
+    rows = re.findall(r"^\| `genv-monitor \[?(\w+)", README, re.MULTILINE)
     assert set(rows) == set(_commands()) - {""}

@@ -633,7 +633,7 @@ def test_a_missing_driver_is_logged_once_and_waited_for(published: Path) -> None
         assert metrics[series("genv_monitor_collector_success", collector="nvml")] == 0
         assert not named(metrics, "genv_device")
         (line,) = [line for line in monitor.output if " nvml: " in line]
-        assert "genv monitor --demo" in line
+        assert "genv-monitor --demo" in line
         assert monitor.stop() == 0
 
 

@@ -229,6 +229,7 @@ def test_this_package_installed_last_provides_genv_monitor(terminal: Terminal, o
 def test_genv_installed_last_keeps_its_own_monitor(terminal: Terminal, genv_alone: Path, genv_last: Path) -> None:
     for arguments in (["monitor", "--help"], ["version"], ["devices"], ["envs"], ["no-such-subcommand"]):
         assert terminal.run([genv_last], "genv", *arguments) == terminal.run([genv_alone], "genv", *arguments)
+    assert terminal.run([genv_last], "genv", "monitor", "check").status == 2  # so no reload follows it
     usage = terminal.run([genv_last], "genv-monitor", "--help")
     assert usage.status == 0
     assert "usage: genv-monitor" in usage.output

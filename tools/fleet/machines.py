@@ -72,7 +72,7 @@ class ThreadlessMonitor:
 
 
 class SimulatedMachine(ThreadlessMonitor):
-    """The machine of ``genv monitor --demo``."""
+    """The machine of ``genv-monitor --demo``."""
 
     def __init__(self, devices: int, seed: int, seconds: float) -> None:
         """Create the machine.

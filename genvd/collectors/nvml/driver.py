@@ -24,7 +24,7 @@ _DRIVER_ERRORS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         "missing",
         "no NVIDIA driver: libnvidia-ml.so.1 is not found;"
-        " it is detected automatically once it is installed ('genv monitor --demo' shows a simulated machine)",
+        " it is detected automatically once it is installed ('genv-monitor --demo' shows a simulated machine)",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         "not_loaded",
