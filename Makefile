@@ -78,7 +78,7 @@ soak: $(READY) ## Run many ticks and check that the monitor does not grow (TICKS
 	$(BIN)/python -m tools.soak --ticks $(or $(TICKS),100000)
 
 .PHONY: bench
-bench: $(READY) ## Measure CPU, memory and latency next to other exporters (ARGS=--quick, ARGS=--write for the README)
+bench: $(READY) ## Measure CPU, memory and latency next to other exporters (ARGS=--quick, ARGS=--write for the documents)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: screenshots

@@ -37,17 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part only; may be repeated")
     parser.add_argument("--no-peers", action="store_true", help="without the exporters that have to be installed")
     parser.add_argument("--nvidia-smi-ms", type=int, default=30, help="CPU time of the realistic nvidia-smi")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md and docs/performance.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="put the table into docs/performance.md, and a few of its figures into README.md",
+    )
     options = parser.parse_args(arguments)
     if os.geteuid() != 0:
         print("not root: all processes are of one user, and nobody else's are looked at", file=sys.stderr)
     effort = QUICK if options.quick else FULL
-    table = markdown(
-        run(effort, options.only or tuple(PARTS), peers=not options.no_peers, nvidia_smi_ms=options.nvidia_smi_ms)
-    )
-    print(table, end="")
+    parts = options.only or tuple(PARTS)
+    rows = run(effort, parts, peers=not options.no_peers, nvidia_smi_ms=options.nvidia_smi_ms)
+    print(markdown(rows), end="")
     if options.write:
-        report.write(table, "make bench ARGS=--quick" if options.quick else "make bench")
+        report.write(rows, "make bench ARGS=--quick" if options.quick else "make bench")
 
 
 def run(effort: Effort, parts: Sequence[str], *, peers: bool, nvidia_smi_ms: int = 30) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The table of a run, with what it was made on, and where it is kept: README.md and docs/performance.md."""
+"""Where the figures of a run are kept: all in docs/performance.md, a few in README.md."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.peers import NVITOP
+from tests.benchmarks.table import markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.benchmarks.table import Row
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
-PLACES = ("README.md", "docs/performance.md")
+ALL, FEW = "docs/performance.md", "README.md"
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+_FEW_ROWS = (
+    ("CPU of a complete tick, everything", NVITOP, "CPU time of a collection"),
+    ("CPU of one scrape", NVITOP, "CPU time of a scrape"),
+    ("resident memory after", NVITOP, "memory"),
+    ("resident memory of the helper", "", "memory of its helper"),
+)
+"""The measurements in the README: how each begins, what it is compared with, and its name there."""
 
 
 def machine_kind() -> str:
@@ -22,13 +39,26 @@ def machine_kind() -> str:
     )
 
 
-def write(table: str, command: str) -> None:
-    """Put the table in the place of the last one, in all that show it."""
-    text = f"{BEGIN}\n`{command}` on {machine_kind()}:\n\n{table}{END}"
-    for name in PLACES:
-        path = REPOSITORY / name
-        content = path.read_text(encoding="utf-8")
-        changed, found = re.subn(f"{BEGIN}.*?{END}", lambda _: text, content, flags=re.DOTALL)
-        if not found:
-            raise RuntimeError(f"{path}: has no place for the table; put {BEGIN}{END} there")
-        path.write_text(changed, encoding="utf-8")
+def few(rows: Sequence[Row]) -> str:
+    """Return the table of the README: the cost, next to that of the exporter that collects the most alike."""
+    lines = [f"| | genv-monitor | {NVITOP} |", "| --- | --- | --- |"]
+    for start, peer, name in _FEW_ROWS:
+        row = next((row for row in rows if row.what.startswith(start) and row.peer == peer), None)
+        if row:
+            lines.append(f"| {name} | {' | '.join(row.shown)} |")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write(rows: Sequence[Row], command: str) -> None:
+    """Put the tables in the place of the last ones."""
+    _replace(ALL, f"`{command}` on {machine_kind()}:\n\n{markdown(rows)}")
+    _replace(FEW, few(rows))
+
+
+def _replace(name: str, text: str) -> None:
+    path = REPOSITORY / name
+    content = path.read_text(encoding="utf-8")
+    changed, found = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}{END}", content, flags=re.DOTALL)
+    if not found:
+        raise RuntimeError(f"{path}: has no place for the table; put {BEGIN}{END} there")
+    path.write_text(changed, encoding="utf-8")

@@ -15,7 +15,7 @@ def milliseconds(seconds: float) -> str:
 
 def microseconds(seconds: float) -> str:
     """Show a short time."""
-    return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e6:,.0f} µs"
 
 
 def mebibytes(size: float) -> str:
@@ -72,14 +72,20 @@ class Row:
         value = self.ratio if self.peer else self.ours
         return None if self.goal is None or value is None else self.goal.reached(value)
 
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Our figure and theirs; empty where there is none."""
+        ours, theirs = ("" if value is None else self.show(value) for value in (self.ours, self.theirs))
+        return ours, theirs
+
     def cells(self) -> tuple[str, ...]:
         """Return what stands in the columns."""
         ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
         if self.peer and None in (self.ours, self.theirs):
             ratio = "not measured"
         verdict = {True: "yes", False: "**no**", None: ""}[self.reached]
-        shown = tuple("" if value is None else self.show(value) for value in (self.ours, self.theirs))
-        return (self.what, shown[0], self.peer, shown[1], ratio, str(self.goal or ""), verdict)
+        ours, theirs = self.shown
+        return (self.what, ours, self.peer, theirs, ratio, str(self.goal or ""), verdict)
 
 
 HEADINGS = ("measurement", "genv-monitor", "compared with", "its value", "ratio", "goal", "reached")

@@ -7,7 +7,8 @@ import pytest
 from tests.benchmarks import report
 from tests.benchmarks.__main__ import PARTS, run
 from tests.benchmarks.bench import TINY
-from tests.benchmarks.table import HEADINGS, Goal, Row, markdown, number
+from tests.benchmarks.peers import GENV, NVITOP
+from tests.benchmarks.table import HEADINGS, Goal, Row, markdown, mebibytes, microseconds, milliseconds, number
 
 GOALS = {
     ("share of the series that move at a tick", ""),
@@ -54,8 +55,36 @@ def test_a_row_says_whether_the_goal_is_reached(ours: float, theirs: float | Non
     assert verdict in markdown([Row("work", ours, number, "peer", theirs, goal)])
 
 
-def test_the_table_has_its_place_in_the_documentation() -> None:
-    for name in report.PLACES:
-        content = (report.REPOSITORY / name).read_text()
-        assert content.count(report.BEGIN) == content.count(report.END) == 1
-        assert content.index(report.BEGIN) < content.index(report.END)
+def test_the_figures_of_the_readme_are_those_of_the_whole_table() -> None:
+    figures = _kept(report.ALL)
+    few = _kept(report.FEW)
+    assert few[0][1:] == ("genv-monitor", NVITOP)
+    assert len(few) >= 4
+    for _, ours, theirs in few[1:]:
+        assert any(row[1] == ours and row[3] == theirs for row in figures), (ours, theirs)
+
+
+def test_the_readme_has_a_few_figures() -> None:
+    peer, other = NVITOP, GENV
+    rows = [
+        Row("CPU of a complete tick, everything", 0.043, milliseconds, peer, 0.04),
+        Row("resident memory after 1,000 ticks", 45 * 2**20, mebibytes, other, 33 * 2**20),
+        Row("resident memory after 1,000 ticks", 45 * 2**20, mebibytes, peer, 34 * 2**20),
+        Row("resident memory of the helper, 64 processes", 20 * 2**20, mebibytes),
+        Row("CPU of one scrape", 284e-6, microseconds, peer, 0.018),
+    ]
+    assert report.few(rows).splitlines()[2:] == [
+        "| CPU time of a collection | 43.00 ms | 40.00 ms |",
+        "| CPU time of a scrape | 284 µs | 18,000 µs |",
+        "| memory | 45.0 MiB | 34.0 MiB |",
+        "| memory of its helper | 20.0 MiB |  |",
+    ]
+
+
+def _kept(name: str) -> list[tuple[str, ...]]:
+    """Return the cells of the table that a document keeps: the headings and the lines."""
+    _, begin, rest = (report.REPOSITORY / name).read_text().partition(report.BEGIN)
+    table, end, _ = rest.partition(report.END)
+    assert begin and end, name
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in [lines[0], *lines[2:]]]
