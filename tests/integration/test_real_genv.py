@@ -291,6 +291,19 @@ def test_genv_monitor_with_genv_in_another_directory(terminal: Terminal, ours_la
     assert "usage: genv monitor" in terminal.run([ours_last, real_genv], "genv", "monitor", "--help").output
 
 
+def test_a_link_first_on_path_makes_genv_monitor_this_program(
+    terminal: Terminal, genv_alone: Path, ours_last: Path, tmp_path: Path
+) -> None:
+    """docs/moving.md has it for machines where genv itself comes before this package on PATH."""
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "genv").symlink_to(ours_last / "genv")
+    without, with_link = [genv_alone, ours_last], [first, genv_alone, ours_last]
+    assert "--demo" not in terminal.run(without, "genv", "monitor", "--help").output
+    assert "--demo" in terminal.run(with_link, "genv", "monitor", "--help").output
+    assert terminal.run(with_link, "genv", "version").output == "1.4.3\n"
+
+
 def test_without_genv_one_line_explains_it(terminal: Terminal, ours_only: Path) -> None:
     refused(terminal.run([ours_only], "genv", "devices"))
     refused(terminal.run([ours_only], "genv"))
