@@ -77,9 +77,10 @@ sample.
 """
 
 _MEMORY_HEALTH = """\
-A GPU has either remapped rows (Ampere and later) or retired pages. Corrected errors do no harm, but a rising count
-announces worse. Counters of scope `volatile` start at 0 when the driver is loaded. Pending repairs (Ampere and later,
-driver 580) put a memory channel or a group of SMs out of use at the next reset.
+A GPU has either remapped rows (Ampere and later) or retired pages. Corrected errors do no harm,
+but a rising count often comes before uncorrected ones. Counters of scope `volatile` start at 0 when the driver is
+loaded. Pending repairs (Ampere and later, driver 580) put a memory channel or a group of SMs out of use at the next
+reset.
 """
 
 _XID = """\
@@ -121,12 +122,13 @@ _DEFINITIONS = """\
 **Work** of an environment on a GPU: since the previous collection, one of its processes used SM time there, encoded or
 decoded video, or read or wrote GPU memory, according to the driver's samples of each process. (So a process may work
 with a `genv_process_utilization_ratio` of 0, which is about SM time only.) Some virtual GPUs have no such samples, and
-neither have clients of the Multi-Process Service whose work counts for the server. There, an environment works if it
-has a process on the GPU while the utilisation of the GPU is above 0: nobody should be called idle who is not. A GPU in
-MIG mode has neither samples nor utilisation. There, a process works while its GPU instance computes, draws, or reads
-or writes memory, according to its counters (GPM, from Hopper on, with `metrics.mig` and `metrics.gpm`); MIG devices in
-one GPU instance cannot be told apart. Without these counters it is unknown whether an environment with a process there
-works. A process that only holds memory does not work. Work is unknown while the driver does not list the processes.
+neither have clients of the Multi-Process Service, because their work counts for its server. There, an environment works
+if it has a process on the GPU while the utilisation of the GPU is above 0, so that nobody is called idle who is not. A
+GPU in MIG mode has neither samples nor utilisation. There, a process works while its GPU instance computes, draws, or
+reads or writes memory, according to its counters (GPM, from Hopper on, with `metrics.mig` and `metrics.gpm`); MIG
+devices in one GPU instance cannot be told apart. Without these counters it is unknown whether an environment with a
+process there works. A process that only holds memory does not work. Work is unknown while the driver does not list the
+processes.
 
 **Active**: the environment works on a GPU. **Idle**: it has GPUs attached and works on none of them; work on other
 GPUs does not count. `genv_environment_idle_seconds` is 0 while the environment is active. It counts from the last
@@ -138,7 +140,7 @@ machine has no effect. The page, `top` and the dashboards say *in use* until the
 
 **After a restart of the monitor** the idle time continues from the last work, which is kept in the file of the
 [ledger](ledger.md#when-environments-last-worked). The time in which the monitor was down is handled like any other
-unknown time: up to 5 minutes count as idle, and after more of them counting starts again, as the environment may have
+unknown time: up to 5 minutes count as idle; after a longer time counting starts again, as the environment may have
 worked. So an upgrade changes nothing, and a restart never makes an idle time longer. Without such a file, and for an
 environment that was never seen to work, it counts from the attachment.
 
@@ -161,14 +163,14 @@ one that it is not entitled to ([trust.md](trust.md)). Desktops, which only draw
 of the Multi-Process Service if it runs as root.
 
 **Orphan memory**: memory in use minus the memory of every visible process. Usually it was left by a process that ended
-badly, or belongs to a process that cannot be seen, as from within a container without the host's processes. A process
-that the driver still lists although it has ended or is a zombie is not visible. The monitor can find this out only if
-it sees all processes of the machine, as its service does (in the first pid namespace; in a container: with that of the
-host, such as `--pid=host`); elsewhere every listed process is visible. The memory of a process includes its context.
-What the driver needs beyond its reserve remains: usually a few MiB, up to some hundred on GPUs that draw. A process
-that starts or ends while the monitor collects shows up for one collection. So alert on more than 512 MiB that last for
-minutes. The value is absent where the driver does not report the memory of every process, does not report its reserve
-(before 510), or a MIG device hides its processes.
+badly, or belongs to a process that the monitor cannot see, for example because the monitor runs in a container. A
+process that the driver still lists although it has ended or is a zombie counts as not visible. The monitor can find
+this out only if it sees all processes of the machine, as its service does (in the first pid namespace; in a container,
+with that of the host: `--pid=host`); elsewhere every listed process counts as visible. The memory of a process includes
+its context. Memory that the driver needs beyond its reserve is left over: usually a few MiB, and up to some hundred MiB
+on GPUs that draw. A process that starts or ends during a collection shows up in it. So alert only if it is more than
+512 MiB for some minutes. The value is absent where the driver does not report the memory of every process, does not
+report its reserve (before 510), or a MIG device hides its processes.
 
 **Oversubscribed**: a GPU that is attached to several environments whose memory limits add up to more than it has. An
 environment without a limit may use all of it, so together with any other it oversubscribes the GPU. genv lets users do
