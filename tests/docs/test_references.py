@@ -8,6 +8,7 @@ from textwrap import indent
 
 import pytest
 
+from genvd.config.paths import SERVICE_STATE
 from tools.imports import FLOORS
 from tools.links import inside
 
@@ -26,6 +27,15 @@ SYMPTOMS = {title: rest for title, _, rest in (part.partition("\n") for part in 
 def test_links_files_and_make_targets_exist() -> None:
     """Links to other sites are checked by ``make links`` only."""
     assert inside.problems() == []
+
+
+def test_the_files_that_other_services_are_given_are_published() -> None:
+    """A service with a /var/tmp of its own cannot see those that are named below /var/tmp/genv."""
+    readme = (ROOT / "README.md").read_text()
+    settings = re.findall(r"^(?:ARGS=\"--config.file|CONF_FILE)=([\w./-]+)", readme, re.MULTILINE)
+    published = SERVICE_STATE / "metrics"
+    assert len(settings) == 2
+    assert all((ROOT / "genvd/publish/files" / Path(file).relative_to(published)).is_file() for file in settings)
 
 
 def test_the_layout_of_the_packages_is_that_of_the_import_check() -> None:
