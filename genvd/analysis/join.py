@@ -57,7 +57,7 @@ def processes(
         uses[context.pid][context.device_index].append(context)
     active = {environment.record.eid: environment for environment in owned}
     accounts = accounts or ownership.NO_ACCOUNTS
-    unknown = ProcessOwner(environment_unknown="not_visible")
+    unknown = ProcessOwner(environment_unknown="unreadable" if facts.sees_machine else "not_visible")
     joined, rejections = [], []
     for pid in sorted(uses):
         owner = facts.owners.get(pid, unknown)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import struct
+from collections.abc import Mapping
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1
@@ -14,6 +15,8 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 """Instructions of bpf(4), and where struct seccomp_data has the number, the architecture and the arguments."""
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+_UPPER_HALF = 4
+"""An instruction loads 32 bits. The machines known here have the lower half of an argument first."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_* of linux/audit.h."""
@@ -24,14 +27,24 @@ _OTHER_INTERFACE = 0x40000000
 _FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 """Flags of open(2). A temporary file (O_TMPFILE) has to be opened for writing."""
 
+_PROT_EXEC, _ANY = 4, 0xFFFFFFFF
+
 # Numbers on x86-64 and AArch64; None: the architecture does not have the call.
-_OPEN = {"open": (2, None, 1), "openat": (257, 56, 2)}
-"""With the position of the flags."""
-_CHANGES: dict[str, tuple[int, int | None]] = {
+Numbers = tuple[int, int | None]
+Masked = tuple[int, int | None, int, int, bool]
+"""A call that is forbidden if an argument has any of these bits: its numbers, which argument, the bits, and whether the
+upper half of the argument counts too."""
+
+_OPEN: dict[str, Masked] = {
+    "open": (2, None, 1, _FOR_WRITING, False),
+    "openat": (257, 56, 2, _FOR_WRITING, False),
+}
+_CHANGES: dict[str, Numbers] = {
     "chmod": (90, None),
     "chown": (92, None),
     "creat": (85, None),
     "fallocate": (285, 47),
+    "flock": (73, 32),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
@@ -73,7 +86,31 @@ _CHANGES: dict[str, tuple[int, int | None]] = {
     "utimensat": (280, 88),
     "utimes": (235, None),
 }
-_CONNECTIONS: dict[str, tuple[int, int | None]] = {"bind": (49, 200), "connect": (42, 203), "socket": (41, 198)}
+_CONNECTIONS: dict[str, Numbers] = {
+    "bind": (49, 200),
+    "connect": (42, 203),
+    "recvmmsg": (299, 243),
+    "recvmsg": (47, 212),
+    "sendmmsg": (307, 269),
+    "sendmsg": (46, 211),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+}
+"""With those that name an address for one message, or pass descriptors (unix(7))."""
+_ADDRESSED: dict[str, Masked] = {"sendto": (44, 206, 4, _ANY, True)}
+"""With an address. Without one it is send(2)."""
+
+_EXECUTION: dict[str, Numbers] = {
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "personality": (135, 92),  # READ_IMPLIES_EXEC makes all memory executable
+    "shmat": (30, 196),
+}
+_EXECUTABLE: dict[str, Masked] = {
+    "mmap": (9, 222, 2, _PROT_EXEC, False),
+    "mprotect": (10, 226, 2, _PROT_EXEC, False),
+    "pkey_mprotect": (329, 288, 2, _PROT_EXEC, False),
+}
 
 
 def forbid_writing() -> bool:
@@ -92,11 +129,23 @@ def forbid_writing() -> bool:
 
 
 def forbid_connections() -> bool:
-    """Forbid new sockets, for all that :func:`forbid_writing` says; open ones can accept and send."""
-    return _forbid(_CONNECTIONS, {})
+    """Forbid new sockets, messages to addresses, and to pass descriptors, for all that :func:`forbid_writing` says.
+
+    Open sockets can accept, send and receive.
+    """
+    return _forbid(_CONNECTIONS, _ADDRESSED)
 
 
-def _forbid(names: dict[str, tuple[int, int | None]], opening: dict[str, tuple[int, int | None, int]]) -> bool:
+def forbid_execution() -> bool:
+    """Forbid to execute programs, and to load code, for all that :func:`forbid_writing` says.
+
+    With CAP_SYS_PTRACE, /proc/PID/root leads to every program of the machine, past NoExecPaths=. Modules have to be
+    imported before.
+    """
+    return _forbid(_EXECUTION, _EXECUTABLE)
+
+
+def _forbid(names: Mapping[str, Numbers], masked: Mapping[str, Masked]) -> bool:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         return False
@@ -108,10 +157,13 @@ def _forbid(names: dict[str, tuple[int, int | None]], opening: dict[str, tuple[i
     for numbers in names.values():
         if (number := numbers[column]) is not None:
             program += [_step(_IF_EQUAL, number, 0, 1), _step(_RETURN, _REFUSE)]
-    for *calls, position in opening.values():
+    for *calls, position, bits, both_halves in masked.values():
         if (number := calls[column]) is not None:
-            flags = [_step(_LOAD, _ARGUMENTS + 8 * position), _step(_IF_ANY_BIT, _FOR_WRITING, 0, 1)]
-            program += [_step(_IF_EQUAL, number, 0, 4), *flags, _step(_RETURN, _REFUSE), _step(_RETURN, _ALLOW)]
+            test = []
+            for half in (0, _UPPER_HALF)[: 1 + both_halves]:
+                load = _step(_LOAD, _ARGUMENTS + 8 * position + half)
+                test += [load, _step(_IF_ANY_BIT, bits, 0, 1), _step(_RETURN, _REFUSE)]
+            program += [_step(_IF_EQUAL, number, 0, len(test) + 1), *test, _step(_RETURN, _ALLOW)]
     _load([*program, _step(_RETURN, _ALLOW)])
     return True
 

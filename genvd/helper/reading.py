@@ -12,6 +12,8 @@ import errno
 import itertools
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +21,6 @@ from genvd.collectors.host import procfs
 from genvd.common.clock import AutoResetEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from genvd.collectors.base import Collector
     from genvd.model.facts import ProcessFacts, ProcessRequest
 
@@ -30,8 +30,12 @@ MAX_STUCK = 4
 BLOCKED_SECONDS = 0.2
 """How long one read may wait. It takes microseconds, and 4 ms for variables of the maximum size."""
 
-_LEFT_OUT_SECONDS, _MAX_LEFT_OUT_SECONDS = 60.0, 960.0
+_LEFT_OUT_SECONDS, MAX_LEFT_OUT_SECONDS = 60.0, 960.0
 """How long a process is left out at first, and at most: the time doubles whenever its files still block."""
+
+_MAX_BLOCKED = 2
+"""If more processes of one user block, others of this user are read only one after the other. Each one costs the whole
+machine time: without this limit a user with hundreds of them would hide all processes."""
 
 _FORGET_SECONDS = 3600.0
 """After this time a process that nobody has asked for is forgotten."""
@@ -64,6 +68,8 @@ class LeftOut:
     """When to try again, as a time of :func:`time.monotonic`."""
     seconds: float
     """How long it is left out."""
+    uid: int | None = None
+    """Its real uid, if known."""
 
 
 @dataclass(slots=True)
@@ -72,19 +78,34 @@ class BlockGuard(procfs.ReadGuard):
 
     left_out: dict[int, LeftOut] = field(default_factory=dict)
     """By pid."""
+    uid_of: Callable[[int], int | None] = procfs.real_uid
+    """Returns the real uid of a process. It must not block."""
     _reads: dict[int, _Read] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _may_retry: bool = True
-    """Whether a process that was left out may be tried again: at most one of them blocks in each collection."""
+    """Whether a process that may block can be tried: at most one of them blocks in each collection."""
     _tried: set[int] = field(default_factory=set)
     """Processes that were left out and are tried again in this collection."""
+    _suspects: frozenset[int] = frozenset()
+    """The uids of users with too many processes that block."""
+    _readable: set[int] = field(default_factory=set)
+    """Processes that did not block in this collection."""
+    _readable_before: set[int] = field(default_factory=set)
+    _newcomer: int | None = None
+    """The process of a suspect that is tried for the first time, in this collection."""
 
     def new_collection(self) -> None:
         """Begin a collection."""
-        self._may_retry = True
+        self._may_retry, self._newcomer = True, None
         self._tried.clear()
+        self._readable_before, self._readable = self._readable, set()
         now = time.monotonic()
         self.left_out = {pid: one for pid, one in self.left_out.items() if now < one.until + _FORGET_SECONDS}
+        self._find_suspects()
+
+    def _find_suspects(self) -> None:
+        numbers = Counter(one.uid for one in self.left_out.values())
+        self._suspects = frozenset(uid for uid, number in numbers.items() if uid is not None and number >= _MAX_BLOCKED)
 
     def end_collection(self) -> None:
         """End a collection: what was tried again and did not block is not left out any more."""
@@ -93,9 +114,9 @@ class BlockGuard(procfs.ReadGuard):
 
     def begin(self, pid: int) -> int:
         """Return a number for this read; refuse it if the process is left out."""
+        if self.leaves_out(pid):
+            raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
         if pid in self.left_out:
-            if self.leaves_out(pid):
-                raise BlockingIOError(errno.EAGAIN, "left out, because it blocks")
             self._tried.add(pid)
         number = next(self._numbers)
         self._reads[number] = _Read(pid, threading.get_native_id(), time.monotonic())
@@ -104,12 +125,22 @@ class BlockGuard(procfs.ReadGuard):
     def leaves_out(self, pid: int) -> bool:
         """Return whether a process is left out now."""
         left_out = self.left_out.get(pid)
-        return left_out is not None and not (self._may_retry and time.monotonic() >= left_out.until)
+        if left_out is not None:
+            return not (self._may_retry and time.monotonic() >= left_out.until)
+        if not self._suspects or pid in self._readable or pid in self._readable_before:
+            return False
+        if self._newcomer == pid or self.uid_of(pid) not in self._suspects:
+            return False
+        if self._newcomer is not None or not self._may_retry:
+            return True
+        self._newcomer = pid
+        return False
 
     def end(self, read: int) -> None:
         """Take note of the end of a read, or end the thread if the read was given up."""
-        if self._reads.pop(read, None) is None:  # either this or :meth:`give_up` gets it
+        if (found := self._reads.pop(read, None)) is None:  # either this or :meth:`give_up` gets it
             raise _GivenUp
+        self._readable.add(found.pid)
 
     def blocked_read(self) -> int | None:
         """Return the number of the current read if it blocks."""
@@ -128,11 +159,15 @@ class BlockGuard(procfs.ReadGuard):
         if found is None:
             return False
         self._tried.discard(found.pid)
+        self._readable.discard(found.pid)
+        self._readable_before.discard(found.pid)
         seconds, before = _LEFT_OUT_SECONDS, self.left_out.get(found.pid)
         if before is not None:
+            seconds = min(2 * before.seconds, MAX_LEFT_OUT_SECONDS)
+        if before is not None or found.pid == self._newcomer:
             self._may_retry = False
-            seconds = min(2 * before.seconds, _MAX_LEFT_OUT_SECONDS)
-        self.left_out[found.pid] = LeftOut(time.monotonic() + seconds, seconds)
+        self.left_out[found.pid] = LeftOut(time.monotonic() + seconds, seconds, self.uid_of(found.pid))
+        self._find_suspects()
         return True
 
 

@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.collectors.base import CollectorError
 from genvd.helper.messages import ProtocolError, receive, send
@@ -24,6 +24,8 @@ from genvd.helper.protocol import (
 from genvd.helper.reading import StuckError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sdnotify import SystemdNotifier
 
     from genvd.helper.reading import BlockGuard, Reading
@@ -43,66 +45,83 @@ _IDLE_SECONDS = 60.0
 _FEED_SECONDS = 1.0
 _SHOWN_PIDS = 10
 _CREDENTIALS = struct.Struct("=iII")
-"""struct ucred of unix(7): pid, uid, gid."""
+
+
+class Peer(NamedTuple):
+    """The process at the other end of a connection (struct ucred of unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
 
 
 class Server:
-    """Serves on connections, and on a listening socket if there is one."""
+    """Serves on a listening socket."""
 
-    def __init__(self, reading: Reading, guard: BlockGuard, notifier: SystemdNotifier) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        guard: BlockGuard,
+        notifier: SystemdNotifier,
+        listening: socket.socket,
+        accepts: Callable[[Peer], bool],
+    ) -> None:
+        """Create a server.
+
+        Args:
+            reading: collects.
+            guard: knows which processes are left out.
+            notifier: the connection to systemd.
+            listening: the socket on which to accept connections.
+            accepts: whether a process may ask.
+        """
         self._reading = reading
         self._guard = guard
-        self.notifier = notifier
-        self._poll = select.poll()
-        self._listening: socket.socket | None = None
+        self._notifier = notifier
+        self._listening = listening
+        self._accepts = accepts
         self._connections: dict[int, tuple[socket.socket, AnswerEncoder]] = {}
         self._fed_at = 0.0
         self._status = ""
-
-    def listen(self, listening: socket.socket) -> None:
-        """Accept connections of the user who owns the socket."""
-        self._listening = listening
+        self._poll = select.poll()
         listening.setblocking(False)
         self._poll.register(listening, select.POLLIN)
 
-    def connect(self, connection: socket.socket) -> None:
-        """Answer the questions on this connection."""
-        if len(self._connections) == _MAX_CONNECTIONS:
-            self._disconnect(next(iter(self._connections)))
-        self._connections[connection.fileno()] = connection, AnswerEncoder()
-        self._poll.register(connection, select.POLLIN)
-
     def serve(self) -> None:
-        """Answer until there is nobody left who could ask, or nobody has been connected for :data:`_IDLE_SECONDS`.
+        """Answer until nobody has been connected for :data:`_IDLE_SECONDS`.
 
         systemd, which keeps the listening socket, starts this program again when somebody connects.
 
         Raises:
-            StuckError: this program has to start anew. The question is answered.
+            StuckError: only another process can go on. The question is answered.
         """
-        self.notifier.notify("READY=1\nSTATUS=")
+        self._notifier.notify("READY=1\nSTATUS=")
         connected_at = time.monotonic()
-        while self._connections or (self._listening and time.monotonic() - connected_at < _IDLE_SECONDS):
+        while self._connections or time.monotonic() - connected_at < _IDLE_SECONDS:
             if self._connections:
                 connected_at = time.monotonic()
             self._feed_watchdog()
             for descriptor, _ in self._poll.poll(_FEED_SECONDS * 1000):
-                if self._listening and descriptor == self._listening.fileno():
-                    self._accept(self._listening)
+                if descriptor == self._listening.fileno():
+                    self._accept()
                 elif descriptor in self._connections:  # else it has been closed for a new one
                     self._answer(descriptor)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self) -> None:
         try:
-            connection, _ = listening.accept()
+            connection, _ = self._listening.accept()
         except OSError:  # the other side has given up, or there are no descriptors left
             return
-        _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-        if uid == _owner(listening):
-            self.connect(connection)
-        else:
-            _log(f"refused a connection of the user with the uid {uid}")
+        content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        peer = Peer(*_CREDENTIALS.unpack(content))
+        if not self._accepts(peer):
+            _log(f"refused a connection of the user with the uid {peer.uid}")
             connection.close()
+            return
+        if len(self._connections) == _MAX_CONNECTIONS:
+            self._disconnect(next(iter(self._connections)))
+        self._connections[connection.fileno()] = connection, AnswerEncoder()
+        self._poll.register(connection, select.POLLIN)
 
     def _answer(self, descriptor: int) -> None:
         connection, encoder = self._connections[descriptor]
@@ -115,7 +134,7 @@ class Server:
         except CollectorError as error:
             self._respond(connection, encode_failure(Failure(str(error))))
         except StuckError:
-            self._respond(connection, encode_failure(Failure("starts anew, because processes block it", again=True)))
+            self._respond(connection, encode_failure(Failure("starts again, because processes block it", again=True)))
             raise
         except ProtocolError as error:
             _log(f"closed a connection: a message was {error}")
@@ -144,7 +163,7 @@ class Server:
         now = time.monotonic()
         if now - self._fed_at >= _FEED_SECONDS and (busy_since is None or now - busy_since < _MAX_COLLECT_SECONDS):
             self._fed_at = now
-            self.notifier.notify("WATCHDOG=1")
+            self._notifier.notify("WATCHDOG=1")
 
     def _show_left_out(self) -> None:
         """Show in ``systemctl status`` which processes are left out."""
@@ -154,15 +173,15 @@ class Server:
         status = f"left out, because reading them blocks: {shown} ({len(pids)} processes)" if pids else ""
         if status != self._status:
             self._status = status
-            self.notifier.notify(f"STATUS={status}")
+            self._notifier.notify(f"STATUS={status}")
 
 
-def _owner(listening: socket.socket) -> int | None:
-    """Return the uid that owns the file of a listening socket; None if there is no such file any more."""
+def owns(listening: socket.socket, peer: Peer) -> bool:
+    """Return whether the user of a process owns the file of a listening socket. False if there is no such file."""
     try:
-        return os.stat(listening.getsockname()).st_uid
+        return os.stat(listening.getsockname()).st_uid == peer.uid
     except (OSError, TypeError, ValueError):
-        return None
+        return False
 
 
 def _log(text: str) -> None:

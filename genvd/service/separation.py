@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import secrets
 import socket
 import subprocess
 import sys
@@ -58,24 +59,25 @@ class Separation:
 
         if not has(READ_PROCESSES):
             return
-        own, its = socket.socketpair()
+        name = f"genv-monitor-{os.getpid()}-{secrets.token_hex(8)}"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(f"\0{name}")
+        listening.listen()
         code = _HELPER.format(path=[entry for entry in sys.path if entry])
         try:
             self._helper = subprocess.Popen(
-                [sys.executable, "-I", "-c", code, str(its.fileno())],
-                pass_fds=[its.fileno()],
+                [sys.executable, "-I", "-c", code, str(listening.fileno())],
+                pass_fds=[listening.fileno()],
                 env={**os.environ, **HELPER_MEMORY},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
         except OSError as error:
             log.warning("no program to read processes could be started: %s; this one keeps its privileges", error)
-            own.close()
             return
         finally:
-            its.close()
-        own.set_inheritable(True)  # a monitor that executes itself again keeps the helper
-        os.environ[ADDRESS_VARIABLE] = str(own.detach())
+            listening.close()
+        os.environ[ADDRESS_VARIABLE] = f"@{name}"  # also for a monitor that executes itself again
 
     def give_up_privileges(self, config: Config, file: Path | None) -> None:
         """Give up the capabilities, and the user where that is possible. Call it before threads start.

@@ -7,24 +7,32 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from genvd.collectors.host.helper_client import ADDRESS_VARIABLE
+from genvd.helper.__main__ import STUCK_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 _ACTIVATE = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+import fcntl, os, sys
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[1:]]
+for number, descriptor in enumerate(high, 3):
+    os.dup2(descriptor, number)
+names = "processes.socket:left-out:left-out"
+os.environ.update(LISTEN_FDS="3", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=names)
 os.execv(sys.executable, [sys.executable, "-I", "-m", "genvd.helper"])
 """
 
 
 class Helper:
-    """A listening socket, and the process that serves on it. The socket stays when the process ends."""
+    """A listening socket, and the process that serves on it. The socket stays when the process ends.
+
+    As its unit says, a process that ends because it is stuck is followed by another one.
+    """
 
     def __init__(self, directory: Path, environment: dict[str, str] | None = None, command: Sequence[str] = ()) -> None:
         """Listen and start.
@@ -42,14 +50,19 @@ class Helper:
         self._listening.bind(str(self.path))
         self._listening.listen(16)
         self.path.chmod(0o600)
+        self._pipe = os.pipe()
+        self._ended = False
         self.start()
 
     def __enter__(self) -> Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         self.kill()
         self._listening.close()
+        for descriptor in self._pipe:
+            os.close(descriptor)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -58,14 +71,19 @@ class Helper:
 
     def start(self) -> None:
         """Start the process."""
-        descriptor = self._listening.fileno()
+        descriptors = (self._listening.fileno(), *self._pipe)
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
-                [*self._command, sys.executable, "-c", _ACTIVATE, str(descriptor)],
-                pass_fds=[descriptor],
+                [*self._command, sys.executable, "-c", _ACTIVATE, *map(str, descriptors)],
+                pass_fds=descriptors,
                 env={**os.environ, **self._environment},
                 stderr=log,
             )
+        threading.Thread(target=self._follow, args=(self.process,)).start()
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        if process.wait() == STUCK_STATUS and not self._ended:
+            self.start()
 
     @property
     def log(self) -> str:

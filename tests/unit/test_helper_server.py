@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -38,49 +39,52 @@ class Slow(Reading):
         return ProcessFacts()
 
 
+class Serving:
+    """A server in a thread, and a client that is connected to it."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, reading: Reading) -> None:
+        monkeypatch.setattr(server_module, "_FEED_SECONDS", 0.02)
+        self.manager = Manager(directory)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(self.manager.path))
+        self._listening, self.client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(directory / "socket"))
+        self._listening.listen()
+        self.client.connect(str(directory / "socket"))
+        self._notifier = SystemdNotifier()
+        server = Server(reading, BlockGuard(), self._notifier, self._listening, lambda peer: peer.pid == os.getpid())
+        self.thread = Thread(target=server.serve)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Wait for the end of the server."""
+        self.client.close()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        self._notifier.socket.close()
+        self._listening.close()
+        self.manager.close()
+
+
 @pytest.mark.parametrize(("limit", "fed"), [(30.0, True), (0.0, False)])
 def test_a_collection_that_takes_far_too_long_does_not_feed_the_watchdog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float, fed: bool
 ) -> None:
     monkeypatch.setattr(server_module, "_MAX_COLLECT_SECONDS", limit)
-    monkeypatch.setattr(server_module, "_FEED_SECONDS", 0.02)
-    manager = Manager(tmp_path)
-    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
-    ours, its = socket.socketpair()
+    monkeypatch.setattr(server_module, "_IDLE_SECONDS", 0.5)
     slow = Slow(1)
-    server = Server(slow, BlockGuard(), SystemdNotifier())
-    server.connect(its)
-    thread = Thread(target=server.serve)
-    thread.start()
-    wait_for(lambda: manager.said("^READY=1"), "ready")
-    send(ours, encode_question(ProcessRequest()), MAX_QUESTION_BYTES, time.monotonic() + 20)
+    serving = Serving(tmp_path, monkeypatch, slow)
+    wait_for(lambda: serving.manager.said("^READY=1"), "ready")
+    send(serving.client, encode_question(ProcessRequest()), MAX_QUESTION_BYTES, time.monotonic() + 20)
     began = time.monotonic()
     wait_for(lambda: slow.answered, "the answer")
-    during = [moment for moment in manager.said("^WATCHDOG=1") if began + 0.2 < moment < began + 0.8]
+    during = [moment for moment in serving.manager.said("^WATCHDOG=1") if began + 0.2 < moment < began + 0.8]
     assert bool(during) == fed
-    ours.close()
-    thread.join()
-    server.notifier.socket.close()
-    manager.close()
+    serving.close()
 
 
 def test_it_ends_when_nobody_has_been_connected_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_IDLE_SECONDS", 0.5)
-    monkeypatch.setattr(server_module, "_FEED_SECONDS", 0.02)
-    manager = Manager(tmp_path)
-    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
-    server = Server(Slow(0), BlockGuard(), SystemdNotifier())
-    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
-        listening.bind(str(tmp_path / "socket"))
-        listening.listen()
-        client.connect(str(tmp_path / "socket"))
-        server.listen(listening)
-        thread = Thread(target=server.serve)
-        thread.start()
-        thread.join(1.5)
-        assert thread.is_alive()  # a client is connected
-        client.close()
-        thread.join(20)
-        assert not thread.is_alive()
-    server.notifier.socket.close()
-    manager.close()
+    serving = Serving(tmp_path, monkeypatch, Slow(0))
+    serving.thread.join(1.5)
+    assert serving.thread.is_alive()  # a client is connected
+    serving.close()

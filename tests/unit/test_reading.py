@@ -48,12 +48,13 @@ class Pipes:
 
     def let_go(self) -> None:
         """Let all go on who wait."""
+        self.silent = set()
         os.write(self.input, b"x" * 100)
 
 
 @pytest.fixture
 def guard() -> Iterator[BlockGuard]:
-    guard = BlockGuard()
+    guard = BlockGuard(uid_of=lambda pid: pid)
     procfs.set_guard(guard)
     yield guard
     procfs.set_guard(procfs.ReadGuard())
@@ -105,7 +106,7 @@ def test_a_process_that_goes_on_blocking_is_tried_ever_more_rarely(
     pipes: Pipes, guard: BlockGuard, live: Callable[..., set[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_LEFT_OUT_SECONDS", 0.1)
-    monkeypatch.setattr(reading, "_MAX_LEFT_OUT_SECONDS", 0.2)
+    monkeypatch.setattr(reading, "MAX_LEFT_OUT_SECONDS", 0.2)
     pipes.silent = {2}
     seen = [guard.left_out[2].seconds for _ in range(2) if wait_for(lambda: live(1, 2) == {1} and 2 in pipes.tried, "")]
     assert seen == [0.1, 0.2]
@@ -119,6 +120,32 @@ def test_only_one_of_those_that_are_tried_again_blocks_a_collection(
     pipes.silent = {2, 3}
     assert live(1, 2, 3) == {1}
     assert len({2, 3} & set(pipes.tried)) == 1
+
+
+def test_a_user_with_many_processes_that_block_costs_a_collection_only_one(
+    pipes: Pipes, guard: BlockGuard, live: Callable[..., set[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pids up to 100 are of a user with four that do not block, all others of an attacker."""
+    monkeypatch.setattr(reading, "MAX_STUCK", 10)
+    guard.uid_of = lambda pid: 1000 if pid <= 100 else 6666
+    pipes.silent = set(range(110, 150))
+    everybody = (*range(1, 5), 105, *pipes.silent)
+    assert live(*everybody) == {1, 2, 3, 4, 105}
+    assert len(guard.left_out) == 2 + 1
+    began = time.monotonic()
+    assert live(*everybody, 6) == {1, 2, 3, 4, 6, 105}
+    assert time.monotonic() - began < 2 * BLOCKED_SECONDS
+    assert len(guard.left_out) == 4
+
+
+def test_a_process_that_does_not_block_is_read_although_others_of_its_user_do(
+    pipes: Pipes, guard: BlockGuard, live: Callable[..., set[int]]
+) -> None:
+    guard.uid_of = lambda pid: 1000
+    pipes.silent = {2, 3}
+    assert live(1, 2, 3) == {1}
+    assert live(1, 2, 3, 5, 6) == {1, 5}  # one that is new in each collection
+    assert live(1, 2, 3, 5, 6) == {1, 5, 6}
 
 
 def test_when_all_threads_are_stuck_only_a_new_start_helps(

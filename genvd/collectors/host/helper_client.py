@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genvd.model.facts import ProcessFacts, ProcessRequest
 
 ADDRESS_VARIABLE = "GENV_MONITOR_PROCESSES"
-"""Names the socket of the helper: its path, or the number of a connected descriptor."""
+"""Names the socket of the helper: its path, or its abstract name (unix(7)) after an ``@``."""
 
 _PATIENCE_SECONDS = 30.0
 """How long to wait for an answer. The Runner stops waiting earlier, but cannot end this call."""
@@ -33,10 +33,10 @@ class HelperClient:
         Args:
             address: as in :data:`ADDRESS_VARIABLE`.
         """
-        self._path = None if address.isdigit() else address
-        if self._path is None:  # a child of this process
+        self._address = address
+        if address.startswith("@"):  # started by this program
             self.late_advice = "see 'dmesg' for what hangs"
-        self._connection = socket.socket(fileno=int(address)) if address.isdigit() else None
+        self._connection: socket.socket | None = None
         self._decoder = AnswerDecoder({})
 
     def collect(self, request: ProcessRequest) -> ProcessFacts:
@@ -53,12 +53,11 @@ class HelperClient:
                 return answer
             if not answer.again or time.monotonic() >= deadline:
                 raise CollectorError(answer.text)
-            if self._path is not None:
-                self.close()
+            self.close()
 
     def _ask(self, question: object, request: ProcessRequest, deadline: float) -> ProcessFacts | Failure:
         """Ask once; if a connection from before has ended, as after a restart of the helper, ask on a new one."""
-        reused = self._connection is not None and self._path is not None
+        reused = self._connection is not None
         try:
             return self._exchange(question, request, deadline)
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
@@ -76,12 +75,10 @@ class HelperClient:
         return self._decoder.decode(receive(connection, MAX_ANSWER_BYTES, deadline), request)
 
     def _connect(self, deadline: float) -> socket.socket:
-        if self._path is None:
-            raise EOFError
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(max(0.001, deadline - time.monotonic()))
-            connection.connect(self._path)
+            connection.connect(self._address.replace("@", "\0", 1) if self._address.startswith("@") else self._address)
         except OSError:
             connection.close()
             raise
@@ -96,10 +93,8 @@ class HelperClient:
             self._connection = None
 
     def _away(self, reason: str) -> CollectorError:
-        if self._path is None:
-            return CollectorError(f"the helper that reads the processes has ended: {reason}; start genv-monitor again")
         return CollectorError(
-            f"{self._path}: the helper that reads the processes does not answer: {reason}; {self.late_advice}"
+            f"{self._address}: the helper that reads the processes does not answer: {reason}; {self.late_advice}"
         )
 
 
