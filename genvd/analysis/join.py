@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis import ownership
@@ -156,6 +157,26 @@ def devices_of_unseen_environments(genv: GenvFacts, owned: Iterable[OwnedRecord]
     active = {environment.record.eid for environment in owned}
     unseen = {record.eid for record in genv.environments if record.pids or record.kernel_ids} - active
     return frozenset(attachment.device_index for attachment in genv.attachments if attachment.eid in unseen)
+
+
+def leave_out_unasked(genv: GenvFacts, facts: ProcessFacts) -> tuple[GenvFacts, ProcessFacts, frozenset[int]]:
+    """Leave out environments that are newer than the facts of processes, as these do not say whether they are active.
+
+    Returns:
+        the other environments, the facts, in which the environment of a process that names one of these is unknown, and
+        the devices that these have attached.
+    """
+    if facts.environments is None or facts.environments == genv.environments:
+        return genv, facts, frozenset()
+    asked = set(facts.environments)
+    unasked = {record.eid for record in genv.environments if record not in asked}
+    owners = {
+        pid: replace(owner, eid=None, environment_unknown="unreadable") if owner.eid in unasked else owner
+        for pid, owner in facts.owners.items()
+    }
+    kept = tuple(record for record in genv.environments if record.eid not in unasked)
+    devices = frozenset(attachment.device_index for attachment in genv.attachments if attachment.eid in unasked)
+    return replace(genv, environments=kept), replace(facts, owners=owners), devices
 
 
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:

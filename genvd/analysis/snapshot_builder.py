@@ -171,6 +171,9 @@ class SnapshotBuilder:
         deadline = time.monotonic() + self.timeout
         self._processes.start(_process_request(gpu, genv, self._orphan_memory), deadline)
         processes, processes_status = self._processes.result()
+        unasked_devices: frozenset[int] = frozenset()
+        if genv and processes:
+            genv, processes, unasked_devices = join.leave_out_unasked(genv, processes)
         if genv and processes and self._check_times:
             genv = self._first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = resolve_owners(genv, processes, self._memberships) if genv and processes else ((), ())
@@ -180,7 +183,9 @@ class SnapshotBuilder:
         accounts = self._known_accounts.update(answer, request)
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
-        return _Facts(gpu, genv, uncertain, command, processes, accounts, owned, rejections, state, statuses)
+        return _Facts(
+            *(gpu, genv, uncertain, command, processes, accounts, owned, rejections, state, statuses), unasked_devices
+        )
 
     def _join(self, facts: _Facts) -> _Joined:
         """Join the facts, and count the rejected claims."""
@@ -206,7 +211,7 @@ class SnapshotBuilder:
         self._memberships = memberships(facts.owned)
         self._claims.update(rejections + more_rejections, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(environment for environment in environments if environment.named)
-        holders_unknown = facts.uncertain.uncertain_devices(environments)
+        holders_unknown = facts.uncertain.uncertain_devices(environments) | facts.unasked_devices
         if not process_facts.sees_machine:
             holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)
         return _Joined(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
@@ -233,6 +238,8 @@ class _Facts:
     rejections: tuple[Rejection, ...]
     driver_state: str
     statuses: tuple[CollectorStatus, ...]
+    unasked_devices: frozenset[int]
+    """Devices that are attached to environments which are too new for the facts of processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from genvd.helper.values import Check
 
-MAX_QUESTION_BYTES = 8 * 1024 * 1024
-"""As large as a state file of genv, which names the processes, may be."""
+MAX_QUESTION_BYTES = 48 * 1024 * 1024
+"""A state file of genv, which names the processes, may have 8 MiB. Escaping makes five bytes of one."""
+
+_MAX_GPU_PIDS = 100_000
+"""More than an answer can hold."""
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Enough for 40,000 GPU processes."""
@@ -51,6 +54,8 @@ def decode_question(message: object) -> ProcessRequest:
         ProtocolError: it is not a question.
     """
     gpu_pids, more_pids, environments, all_seen = values.fields(message, _QUESTION)
+    if len(gpu_pids) > _MAX_GPU_PIDS:
+        raise ProtocolError(f"more than {_MAX_GPU_PIDS} GPU processes")
     return ProcessRequest(
         gpu_pids=gpu_pids,
         environment_pids=more_pids.union(*(record.pids for record in environments)),
@@ -148,6 +153,7 @@ class AnswerDecoder:
             sees_machine=sees_machine,
             starts={pid: start for pid, _, start in live if start is not None},
             kernel_starts={kernel: start for kernel, _, start in kernels if start is not None},
+            environments=request.environments,
         )
         _require_asked(facts, request)
         self.owners = facts.owners

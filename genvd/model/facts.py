@@ -201,6 +201,8 @@ class ProcessFacts:
     """Start times of live processes of the environments, by pid, in seconds of CLOCK_BOOTTIME."""
     kernel_starts: Mapping[str, float] = field(default_factory=dict)
     """Start time of the first process with its connection file, by live Jupyter kernel; same clock."""
+    environments: tuple[EnvironmentRecord, ...] | None = None
+    """Those of the request, as the facts can be older than what they are joined with; None if they hold for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,13 @@ def capabilities(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines) if name.startswith("Cap")}
 
 
+def supervisor_of(monitor: Monitor) -> psutil.Process:
+    (supervisor,) = psutil.Process(monitor.process.pid).children()
+    return supervisor
+
+
 def helper_of(monitor: Monitor) -> psutil.Process:
-    (helper,) = psutil.Process(monitor.process.pid).children()
+    (helper,) = supervisor_of(monitor).children()
     return helper
 
 
@@ -77,27 +82,38 @@ def test_only_the_helper_may_read_processes(
     process.wait()
 
 
-def test_the_helper_outlives_ctrl_c_and_not_the_monitor(start: Start, scenario: Scenario) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["", "stopped"])
+def test_the_helper_outlives_ctrl_c_and_not_the_monitor(start: Start, scenario: Scenario, stopped: bool) -> None:
+    need_root("separates privileges")
+    scenario.gpus = [gpu(0)]
+    scenario.write()
+    monitor = start()
+    supervisor, helper = supervisor_of(monitor), helper_of(monitor)
+    for process in (supervisor, helper):
+        process.send_signal(signal.SIGINT)  # as the terminal does, which the monitor may still use to stop in order
+    assert monitor.next_metrics(3)[series("genv_monitor_collector_success", collector="processes")] == 1
+    if stopped:
+        helper.suspend()
+    monitor.process.kill()
+    wait_for(lambda: not helper.is_running() and not supervisor.is_running(), "both have ended")
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["helper", "supervisor"])
+def test_killed_it_comes_back_or_is_named_with_the_way_out(start: Start, scenario: Scenario, whole: bool) -> None:
     need_root("separates privileges")
     scenario.gpus = [gpu(0)]
     scenario.write()
     monitor = start()
     helper = helper_of(monitor)
-    helper.send_signal(signal.SIGINT)  # as the terminal does, which the monitor may still use to stop in order
-    assert monitor.next_metrics(3)[series("genv_monitor_collector_success", collector="processes")] == 1
-    monitor.process.kill()
-    wait_for(lambda: not helper.is_running(), "the helper has ended")
-
-
-def test_a_dead_helper_is_named_with_the_way_out(start: Start, scenario: Scenario) -> None:
-    need_root("separates privileges")
-    scenario.gpus = [gpu(0)]
-    scenario.write()
-    monitor = start()
-    helper_of(monitor).kill()
-    assert wait_for(lambda: "the helper that reads the processes has ended" in monitor.log, "the log says so")
-    assert "start genv-monitor again" in monitor.log
-    assert monitor.next_metrics()[series("genv_monitor_collector_success", collector="processes")] == 0
+    (supervisor_of(monitor) if whole else helper).kill()
+    wait_for(lambda: not helper.is_running(), "it has ended")
+    successful = series("genv_monitor_collector_success", collector="processes")
+    if whole:
+        assert wait_for(lambda: "start genv-monitor again" in monitor.log, "the log says so")
+        assert monitor.next_metrics()[successful] == 0
+    else:
+        wait_for(lambda: monitor.next_metrics()[successful] == 1, "another helper answers")
+        assert helper_of(monitor) != helper
 
 
 def test_a_new_process_keeps_the_helper(start: Start, scenario: Scenario, state_directory: Path, alice: User) -> None:

@@ -13,11 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genvd.collectors.genv.state_files import MAX_BYTES
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.common.text import clean
 from genvd.helper import protocol
 from genvd.helper.messages import ProtocolError, parse, receive, send
-from genvd.helper.protocol import AnswerDecoder, AnswerEncoder, Failure, decode_question, encode_question
+from genvd.helper.protocol import (
+    MAX_QUESTION_BYTES,
+    AnswerDecoder,
+    AnswerEncoder,
+    Failure,
+    decode_question,
+    encode_question,
+)
 from genvd.model.facts import UNKNOWN_ENVIRONMENT, EnvironmentRecord, ProcessFacts, ProcessOwner, ProcessRequest
 
 PIDS = st.integers(1, MAX_PID)
@@ -112,8 +120,9 @@ def test_answers_arrive_also_those_that_refer_to_earlier_ones(data: st.DataObjec
         found = decoder.decode(transfer(encoder.encode(facts)), request)
         assert isinstance(found, ProcessFacts)
         assert {pid: found.owners[pid] for pid in expected} == expected
-        for name in (field.name for field in fields(ProcessFacts) if field.name != "owners"):
+        for name in (field.name for field in fields(ProcessFacts) if field.name not in ("owners", "environments")):
             assert getattr(found, name) == getattr(facts, name)
+        assert found.environments == request.environments
         kept = facts
 
 
@@ -196,4 +205,20 @@ def test_the_number_of_values_is_limited_before_they_are_made(content: bytes) ->
 
 def test_every_field_of_an_owner_is_sent() -> None:
     assert list(protocol._OWNER) == [field.name for field in fields(ProcessOwner)]
-    assert len(protocol._ANSWER) == len(fields(ProcessFacts)) - 2  # live_pids, uids and starts are one list
+    assert (
+        len(protocol._ANSWER) == len(fields(ProcessFacts)) - 3
+    )  # live_pids, uids and starts are one list; no environments
+
+
+def test_the_question_about_any_state_file_can_be_sent() -> None:
+    """The names that become longest: each byte is escaped twice."""
+    kernels = tuple(clean("\x7f" * 50 + str(number)) for number in range(MAX_BYTES // 60))
+    message = json.dumps(encode_question(ProcessRequest(environments=(EnvironmentRecord("1", 1, kernel_ids=kernels),))))
+    assert len(message) > 8 * 2**20
+    assert len(message) < MAX_QUESTION_BYTES
+    decode_question(json.loads(message))
+
+
+def test_a_question_about_more_processes_than_an_answer_can_hold_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="GPU processes"):
+        decode_question(encode_question(ProcessRequest(frozenset(range(1, 100_002)))))

@@ -44,7 +44,7 @@ def test_contexts_of_one_process_are_joined() -> None:
     accounts = AccountFacts({1001: "alice"})
     assert join.processes(contexts, facts(p7="a"), (), accounts)[0] == (
         Process(7, (DeviceUse(0, 5), DeviceUse(1, 13)), "a", 1001, "alice"),
-        Process(8, (DeviceUse(0, None),), environment_unknown="not_visible"),
+        Process(8, (DeviceUse(0, None),), environment_unknown="unreadable"),
     )
 
 

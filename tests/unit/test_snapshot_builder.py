@@ -6,12 +6,25 @@ import os
 import threading
 import time
 
+from genvd.analysis import policy
 from genvd.analysis.snapshot_builder import SnapshotBuilder
-from genvd.collectors.base import GpuRequest
+from genvd.collectors.base import CollectorError, GpuRequest
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.collectors.registry import Collectors
-from genvd.model.facts import AccountFacts, AccountRequest, EnvironmentRecord, GenvFacts, GpuFacts
-from genvd.model.snapshot import RejectedClaims, ServiceStatus
+from genvd.model.device import Device
+from genvd.model.facts import (
+    AccountFacts,
+    AccountRequest,
+    Attachment,
+    Context,
+    EnvironmentRecord,
+    GenvFacts,
+    GpuFacts,
+    ProcessFacts,
+    ProcessOwner,
+    ProcessRequest,
+)
+from genvd.model.snapshot import RejectedClaims, ServiceStatus, Snapshot
 
 SERVICE = ServiceStatus("1", "live", "3", "13")
 
@@ -76,3 +89,47 @@ def test_rejected_claims_are_counted_across_collections() -> None:
         counted = builder.build(SERVICE).rejected_claims
         assert RejectedClaims("username", 1) in counted
         assert RejectedClaims("malformed", 3) in counted
+
+
+def accused(snapshot: Snapshot) -> bool:
+    return any(policy.unmanaged_by_user(snapshot).values())
+
+
+def test_an_environment_that_is_newer_than_the_facts_of_processes_accuses_nobody() -> None:
+    """genv's state is repaired while the helper that reads the processes is away."""
+    pid, away, records = os.getpid(), threading.Event(), [Genv.record]
+
+    class OneGpu(Gpus):
+        def collect(self, request: GpuRequest) -> GpuFacts:
+            return GpuFacts(devices=(Device(0),), contexts=(Context(pid, 0, None),))
+
+    class Repaired(Genv):
+        def collect(self, request: None) -> GenvFacts:
+            return GenvFacts(tuple(records), tuple(Attachment(record.eid, 0) for record in records))
+
+    class Processes:
+        name = "processes"
+
+        def collect(self, request: ProcessRequest) -> ProcessFacts:
+            if away.is_set():
+                raise CollectorError("away")
+            owner = ProcessOwner(uid=os.getuid(), eid="1")
+            uids = dict.fromkeys(request.environment_pids, os.getuid())
+            return ProcessFacts({pid: owner}, frozenset(uids), uids, environments=request.environments)
+
+    accounts = Accounts()
+    accounts.goes_on.set()
+    collectors = Collectors("live", OneGpu(), Repaired(), Command(), Processes(), accounts)
+    builder = SnapshotBuilder(collectors, timeout=20)
+    records.clear()
+    assert accused(builder.build(SERVICE))
+    records.append(Genv.record)
+    away.set()
+    seen = builder.build(SERVICE)
+    assert not accused(seen)
+    assert (seen.processes or ())[0].environment_unknown
+    assert seen.holders_unknown == (0,)
+    away.clear()
+    seen = builder.build(SERVICE)
+    assert [environment.eid for environment in seen.environments or ()] == ["1"]
+    assert (seen.processes or ())[0].eid == "1"

@@ -63,10 +63,10 @@ class HelperClient:
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             self.close()
             if not reused:
-                raise self._away(_reason(error)) from None
+                raise self._away(error) from None
         except (OSError, ProtocolError) as error:
             self.close()
-            raise self._away(_reason(error)) from None
+            raise self._away(error) from None
         return self._ask(question, request, deadline)
 
     def _exchange(self, question: object, request: ProcessRequest, deadline: float) -> ProcessFacts | Failure:
@@ -92,9 +92,13 @@ class HelperClient:
             self._connection.close()
             self._connection = None
 
-    def _away(self, reason: str) -> CollectorError:
+    def _away(self, error: Exception) -> CollectorError:
+        advice = self.late_advice
+        if self._address.startswith("@") and isinstance(error, ConnectionRefusedError):
+            advice = "start genv-monitor again"
+        reason = _reason(error)
         return CollectorError(
-            f"{self._address}: the helper that reads the processes does not answer: {reason}; {self.late_advice}"
+            f"{self._address}: the helper that reads the processes does not answer: {reason}; {advice}"
         )
 
 

@@ -96,6 +96,7 @@ class ProcessCollector:
             sees_machine=procfs.sees_machine(),
             starts={pid: process.since_boot for pid in uids if (process := self._table.get(pid))},
             kernel_starts=kernel_starts,
+            environments=request.environments,
         )
 
     def _all_seen(self) -> bool:
