@@ -25,6 +25,8 @@ from pathlib import Path
 MARK = "genv-monitor-probe"
 """Name of the files that are written; the test looks for them on the machine."""
 BUS = "/run/dbus/system_bus_socket"
+NOTIFY = "/run/systemd/notify"
+"""The socket of sd_notify(3), to which every program may send."""
 METADATA = "169.254.169.254"
 """Where clouds serve the credentials of a machine; the test gives this address to the machine itself."""
 
@@ -183,13 +185,18 @@ def make_executable() -> None:
             del address
 
 
+def map_code_of(path: str) -> None:
+    """Map a file that exists as code."""
+    with open(path, "rb") as file:
+        mmap.mmap(file.fileno(), mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+
+
 def map_file(directory: str) -> None:
     """Map a file that this process has written as code."""
     path = Path(directory, MARK)
     shutil.copyfile("/bin/true", path)
     try:
-        with path.open("rb") as file:
-            mmap.mmap(file.fileno(), mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+        map_code_of(str(path))
     finally:
         path.unlink()
 
@@ -245,6 +252,20 @@ def connect(address: str) -> None:
             one.connect((address, 9))
 
 
+def send_to(path: str) -> None:
+    """Send a message to a socket of the machine, without a connection to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        ours.sendto(b"", path)
+
+
+def pass_descriptor() -> None:
+    """Pass an open file to another process, which could be that of another user."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        socket.send_fds(ours, [b"x"], [0])
+
+
 def connect_local(path: str) -> None:
     """Connect to a socket of the machine."""
     with socket.socket(socket.AF_UNIX) as one:
@@ -284,6 +305,9 @@ def attempts(state: str, pid: int, secret: str) -> dict[str, Callable[[], object
         "run a shell": partial(execute, "/bin/sh", "-c", ":"),
         "run a program of the system": partial(execute, "/bin/true"),
         "run a program through the loader": partial(execute, loader(), "/bin/true"),
+        "run a program of the machine through the first process": partial(execute, "/proc/1/root/bin/true"),
+        "run a program through another user's process": partial(execute, f"{process}/root/bin/true"),
+        "map code of the machine through the first process": partial(map_code_of, "/proc/1/root/bin/true"),
         "run an own program": partial(execute_own, state),
         "run an own program in /tmp": partial(execute_own, "/tmp"),
         "run a program in memory": execute_memory,
@@ -302,6 +326,9 @@ def attempts(state: str, pid: int, secret: str) -> dict[str, Callable[[], object
         "bind a port of the system": partial(bind, socket.SOCK_STREAM, 81),
         "bind a UDP port": partial(bind, socket.SOCK_DGRAM, 8125),
         "reach the metadata of a cloud": partial(connect, METADATA),
+        "send a message to a socket of the machine": partial(send_to, NOTIFY),
+        "send a message through the first process": partial(send_to, f"/proc/1/root{NOTIFY}"),
+        "pass an open file": pass_descriptor,
         "D-Bus": partial(connect_local, BUS),
         "D-Bus through another user's process": partial(connect_local, f"{process}/root{BUS}"),
         "the socket to control systemd": partial(connect_local, "/run/systemd/private"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.system.package import NAME, REPOSITORY, repacked, version_of
 from tests.system.service import (
     ALL_UNITS,
     CONFIGURATION,
+    HELPER,
     QUICK,
     SEALED,
     SEALED_SOCKET,
@@ -170,10 +172,40 @@ def test_after_an_upgrade_it_still_reads_a_key_that_only_root_can_read(
     bare.shell("rm -f /etc/genv/server.* /etc/genv/web.yml")
 
 
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ("User=root", "own-user"),
+        ("ExecStart=\nExecStart=/srv/other/genv-monitor", "own-user own-programs"),
+        ("ExecStart=\nExecStart=/usr/bin/nice -n 5 /usr/bin/genv-monitor", "own-programs"),
+        ("ExecStartPre=/bin/sh -c true", "own-programs"),
+        ("ExecStart=\nExecStart=/usr/bin/genv-monitor --address 127.0.0.1\nEnvironment=A=b", ""),
+    ],
+    ids=["user", "another program", "nice", "before", "options"],
+)
+def test_after_an_upgrade_it_runs_as_an_administrator_has_edited_it(
+    bare: Machine, package: Path, former: Former, own: str, kept: str
+) -> None:
+    install(bare, former(SHIPPED))
+    bare.shell("mkdir -p /srv/other && cp /usr/bin/genv-monitor /srv/other")
+    service = Service(bare)
+    service.drop_in(f"[Service]\n{own}\n")
+    service.configure(QUICK)
+    install(bare, package, "-o", "Dpkg::Options::=--force-confold")
+    written = bare.run("ls", f"/etc/systemd/system/{UNIT}.d").output.split()
+    assert {f"{name}.conf" for name in kept.split()} | {"test.conf"} == set(written)
+    service.systemctl("start", UNIT)
+    success = partial(service.value, "genv_monitor_collector_success", collector="processes")
+    wait_for(lambda: success() == 1, "it knows the processes")
+    purge(bare)
+    bare.shell(f"rm -r /etc/systemd/system/{UNIT}.d /srv/other")
+
+
 def test_a_downgrade_works_too(bare: Machine, package: Path, former: Former) -> None:
     install(bare, package)
     service = Service(bare)
     service.systemctl("enable", "--now", NAME)
+    wait_for(Service(bare, HELPER).active, "the helper runs")
     install(bare, former(SHIPPED), "--allow-downgrades")
     assert service.active() and version(service) == "0.0.1"
 

@@ -27,6 +27,9 @@ SECRET = "/srv/genv-monitor-secret"
 # Nothing of this reaches the machine, or another user.
 HARMLESS = {"write in /tmp", "write in its own directory", "open /dev/ptmx"}
 
+# Sockets in the file system are open to those to whom their files are.
+LOCAL = {"send a message to a socket of the machine", "pass an open file"}
+
 # The helper may read everything, and nothing else.
 READING = {
     *("read the machine through the first process", "read the machine through another user's process"),
@@ -35,14 +38,14 @@ READING = {
     *("see that another user's process exists", "read the passwords", "read another user's file"),
 }
 
-ALLOWED = {UNIT: HARMLESS | {"IPv4", "IPv6"}, SEALED: HARMLESS, HELPER: READING}
+ALLOWED = {UNIT: HARMLESS | LOCAL | {"IPv4", "IPv6"}, SEALED: HARMLESS | LOCAL, HELPER: READING}
 """All that is not refused."""
 
 LIKE_THE_HELPER = """
-import runpy, sys
+import ctypes, mmap, platform, runpy, shutil, signal, socket, sys
 sys.path.insert(0, "/usr/share/genv-monitor")
-from genvd.common.system_calls import forbid_connections, forbid_writing
-assert forbid_writing() and forbid_connections()
+from genvd.common.system_calls import forbid_connections, forbid_execution, forbid_writing
+assert forbid_writing() and forbid_connections() and forbid_execution()
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
