@@ -101,7 +101,9 @@ def _give_metadata_address() -> None:
 
 def in_sandbox(service: Service, command: list[str]) -> dict[str, str]:
     """Run the probe in place of the service."""
-    service.drop_in(f"[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={' '.join(command)}\n")
+    service.drop_in(
+        f"[Service]\nType=oneshot\nRestart=no\nRestartForceExitStatus=\nExecStart=\nExecStart={' '.join(command)}\n"
+    )
     service.systemctl("start", service.unit)
     wait_for(lambda: "all attempts are made" in service.log, "all attempts are made")
     return outcomes(service.log.splitlines())
