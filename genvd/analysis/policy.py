@@ -93,8 +93,12 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     if process.gone or process.environment_unknown:
         return False
     computes = any(use.computes or use.type == "mps" for use in process.uses)
-    is_mps_server = process.uid == 0 and process.command == _MPS_SERVER
-    return computes and not is_mps_server and process.eid not in active_eids
+    return computes and not is_mps_server(process) and process.eid not in active_eids
+
+
+def is_mps_server(process: Process) -> bool:
+    """Return whether a process is NVIDIA's MPS server, which stays when its clients have ended."""
+    return process.uid == 0 and process.command == _MPS_SERVER
 
 
 def unmanaged_by_user(snapshot: Snapshot) -> dict[str, int | None]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genvd.analysis.availability import availability
 from genvd.overview.devices import DeviceRow, device_rows
 from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
 from genvd.overview.problems import Problem, problems
+from genvd.overview.summary import Summary, summary
 
 if TYPE_CHECKING:
     from genvd.model.device import DriverVersions
@@ -26,6 +28,7 @@ class Overview:
     simulated: bool
     driver_state: str
     driver: DriverVersions | None
+    summary: Summary
     problems: tuple[Problem, ...]
     """Errors first."""
     devices: tuple[DeviceRow, ...] | None
@@ -36,6 +39,7 @@ class Overview:
 
 def overview(snapshot: Snapshot) -> Overview:
     """Return the overview of a Snapshot."""
+    gpus = availability(snapshot)
     return Overview(
         timestamp=snapshot.timestamp,
         interval_seconds=snapshot.service.interval_seconds,
@@ -44,8 +48,9 @@ def overview(snapshot: Snapshot) -> Overview:
         simulated=snapshot.service.mode == "demo",
         driver_state=snapshot.driver_state,
         driver=snapshot.driver,
+        summary=summary(snapshot, gpus),
         problems=problems(snapshot),
-        devices=device_rows(snapshot),
+        devices=device_rows(snapshot, gpus),
         environments=environment_rows(snapshot),
         users=user_rows(snapshot),
         processes=process_rows(snapshot),

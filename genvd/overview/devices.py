@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis import policy
+from genvd.analysis.availability import idle_seconds
 from genvd.common.text import RESERVED
-from genvd.overview.environments import idle_seconds
+from genvd.overview.summary import STATE_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from genvd.analysis.availability import Availability, DeviceState
     from genvd.model.device import Device, MigInstance
     from genvd.model.snapshot import Environment, Holding, Process, Snapshot
 
@@ -62,6 +64,9 @@ class DeviceRow:
     name: str | None
     uuid: str | None
     up: bool | None
+    state: DeviceState
+    state_text: str
+    """The state in words; the duration follows if it is idle."""
     utilization: float | None
     """0 to 1."""
     memory_used_bytes: int | None
@@ -91,11 +96,18 @@ class DeviceRow:
     """Unix time since which all attached environments are idle; None while one of them is in use."""
     mig_enabled: bool
     mig: tuple[MigInstance, ...]
+    mig_used: int | None
+    """Number of MIG devices with a process."""
 
 
-def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
-    """Return the rows of the GPUs in order of their index; None while the GPUs are unknown."""
-    if snapshot.devices is None:
+def device_rows(snapshot: Snapshot, availability: Sequence[Availability] | None) -> tuple[DeviceRow, ...] | None:
+    """Return the rows of the GPUs in order of their index; None while the GPUs are unknown.
+
+    Args:
+        snapshot: the machine.
+        availability: what :func:`genvd.analysis.availability.availability` returns for it.
+    """
+    if snapshot.devices is None or availability is None:
         return None
     environments = {environment.eid: environment for environment in snapshot.environments or ()}
     orphans = {
@@ -109,14 +121,23 @@ def device_rows(snapshot: Snapshot) -> tuple[DeviceRow, ...] | None:
         for use in process.uses:
             processes[use.device_index].append(process)
     return tuple(
-        _row(snapshot, device, orphans.get(device.index), holdings[device.index], processes[device.index], environments)
-        for device in snapshot.devices
+        _row(
+            snapshot,
+            device,
+            state,
+            orphans.get(device.index),
+            holdings[device.index],
+            processes[device.index],
+            environments,
+        )
+        for device, state in zip(snapshot.devices, availability, strict=True)
     )
 
 
 def _row(
     snapshot: Snapshot,
     device: Device,
+    availability: Availability,
     orphan_bytes: int | None,
     holdings: list[Holding],
     processes: list[Process],
@@ -135,6 +156,8 @@ def _row(
         name=device.name,
         uuid=device.uuid,
         up=device.up,
+        state=availability.state,
+        state_text=STATE_WORDS[availability.state],
         utilization=None if percent is None else percent / 100,
         memory_used_bytes=device.memory_used_bytes,
         memory_total_bytes=device.memory_total_bytes,
@@ -154,9 +177,10 @@ def _row(
         holders_total=len(holdings),
         running=running if processes_known else None,
         running_total=len(processes),
-        idle_since=_idle_since(snapshot, holdings, environments) if holders_known else None,
+        idle_since=availability.idle_since,
         mig_enabled=device.mig_mode == "enabled",
         mig=device.mig_instances,
+        mig_used=availability.mig_instances_used,
     )
 
 
@@ -212,13 +236,3 @@ def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Env
         return Holder(holding.eid, None, holding.username, idle=False)
     idle = idle_seconds(snapshot, environment) is not None
     return Holder(holding.eid, environment.name, holding.username, idle)
-
-
-def _idle_since(snapshot: Snapshot, holdings: list[Holding], environments: Mapping[str, Environment]) -> float | None:
-    """Return the Unix time since which all holders are idle; None if one of them is in use, or if there are none."""
-    idle = [
-        idle_seconds(snapshot, environments[holding.eid]) if holding.eid in environments else None
-        for holding in holdings
-    ]
-    known = [seconds for seconds in idle if seconds is not None]
-    return snapshot.timestamp - min(known) if known and len(known) == len(idle) else None

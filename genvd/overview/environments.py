@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis import join, policy
 from genvd.analysis.activity import total_memory
+from genvd.analysis.availability import idle_seconds
 
 if TYPE_CHECKING:
     from genvd.model.facts import ContextType
@@ -34,7 +35,7 @@ class EnvironmentRow:
     utilization: float | None
     """Mean share of the SM time of the GPUs that it has attached or uses, 0 to 1."""
     idle_since: float | None
-    """Unix time; None while it is in use (see :func:`idle_seconds`) or has no GPU attached."""
+    """Unix time; None while it is in use, or has no GPU attached."""
     created: float | None
     """Unix time in seconds."""
     violations: tuple[str, ...]
@@ -74,15 +75,6 @@ class ProcessRow:
     started_by: str | None
     """For example ``container 12ab34cd`` or ``slurm 4711``."""
     unmanaged: bool | None
-
-
-def idle_seconds(snapshot: Snapshot, environment: Environment) -> float | None:
-    """Return how long an environment has been idle; None while it is in use.
-
-    A short time without work (``idle.grace``) counts as in use: programs load data, and users read results.
-    """
-    seconds = environment.idle_seconds
-    return seconds if seconds and seconds >= snapshot.service.idle_grace_seconds else None
 
 
 def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:

@@ -15,7 +15,7 @@ from genvd.config.schema import Config
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner
-from genvd.model.snapshot import Environment, Process, ServiceStatus, Snapshot
+from genvd.model.snapshot import Environment, Holding, Process, ServiceStatus, Snapshot
 from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
@@ -91,6 +91,12 @@ def environment(eid: str, devices: tuple[int, ...] = (), **values: Any) -> Envir
     defaults: dict[str, Any] = dict.fromkeys(("name", "gpu_memory_bytes", "gpus", "created"))
     defaults |= {"uid": 1001, "username": "alice", "pids": ()}
     return Environment(eid=eid, device_indices=devices, **{**defaults, **values})
+
+
+def holding(eid: str, device: int, **values: Any) -> Holding:
+    """Return the attachment of a device to an environment of alice."""
+    defaults: dict[str, Any] = {"uid": 1001, "username": "alice", "active": None, "share": None, "attached": None}
+    return Holding(eid=eid, device_index=device, device_uuid=f"GPU-{device}", **{**defaults, **values})
 
 
 def inhabited(

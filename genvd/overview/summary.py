@@ -1,0 +1,95 @@
+"""The machine in one line: which GPUs are free, how many people are on it, what is held idle, what is broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genvd.analysis import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from genvd.analysis.availability import Availability, DeviceState
+    from genvd.model.snapshot import Snapshot
+
+STATE_WORDS: Mapping[DeviceState, str] = {
+    "free": "free",
+    "in_use": "in use",
+    "idle": "idle",
+    "outside": "in use outside genv",
+    "down": "down",
+    "unknown": "not known",
+}
+"""What people read. The duration follows ``idle``: "idle 6 h 30 min"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The GPUs by state. ``None`` means *not known*."""
+
+    text: str
+    """Which GPUs are free, without a full stop, such as "2 of 8 GPUs are free: 6, 7"."""
+    gpus: int | None
+    """Number of GPUs, with those that the driver no longer lists."""
+    free: tuple[int, ...] | None
+    """Indices of the GPUs that are known to be free."""
+    idle: tuple[int, ...] | None
+    """Indices of the GPUs that are held idle."""
+    down: int | None
+    """Number of GPUs that do not answer, or that the driver no longer lists."""
+    unknown: int | None
+    """Number of GPUs of which it is unknown whether they are free."""
+    people: int | None
+    """Number of users who have a GPU attached or a process on one."""
+
+
+def summary(snapshot: Snapshot, gpus: Sequence[Availability] | None) -> Summary:
+    """Return the summary.
+
+    Args:
+        snapshot: the machine.
+        gpus: what :func:`genvd.analysis.availability.availability` returns for it.
+    """
+    people = _people(snapshot)
+    if gpus is None:
+        return Summary("It is not known which GPUs are free", None, None, None, None, None, people)
+    free, idle, down, unknown = (
+        tuple(gpu.index for gpu in gpus if gpu.state == state) for state in ("free", "idle", "down", "unknown")
+    )
+    total = len(gpus) + len(snapshot.missing_devices)
+    return Summary(
+        text=_free_text(total, free, len(unknown)),
+        gpus=total,
+        free=free,
+        idle=idle,
+        down=len(down) + len(snapshot.missing_devices),
+        unknown=len(unknown),
+        people=people,
+    )
+
+
+def _free_text(total: int, free: tuple[int, ...], unknown: int) -> str:
+    if not total:
+        return "There are no GPUs"
+    verb = "is" if len(free) == 1 or total == 1 else "are"
+    text = f"{len(free)} of {total} {'GPU' if total == 1 else 'GPUs'} {verb} free"
+    names = f": {', '.join(map(str, free))}" if free else ""
+    return f"{text}{names}{f'; {unknown} not known' if unknown else ''}"
+
+
+def _people(snapshot: Snapshot) -> int | None:
+    """Return how many users have a GPU or a process on one; None while either is unknown.
+
+    A process outside genv that only draws, as that of a desktop, makes nobody a user.
+    """
+    if snapshot.holdings is None or snapshot.processes is None or snapshot.environments is None:
+        return None
+    active = policy.active_eids(snapshot)
+    users = {holding.username for holding in snapshot.holdings}
+    users |= {
+        process.username
+        for process in snapshot.processes
+        if not process.gone and (process.eid in active or policy.is_unmanaged(process, active))
+    }
+    return len(users - {None})
