@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from genvd.analysis.availability import availability
 from genvd.overview.devices import DeviceRow, device_rows
 from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
-from genvd.overview.problems import Problem, problems
+from genvd.overview.problem import Problem
+from genvd.overview.problems import problems
 from genvd.overview.summary import Summary, summary
+from genvd.overview.talks import MAX_TALKS, Talk, talks
+from genvd.overview.usage import UserUsageRow, usage_rows
 
 if TYPE_CHECKING:
     from genvd.model.device import DriverVersions
-    from genvd.model.snapshot import Snapshot
+    from genvd.model.snapshot import MissingDevice, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,24 @@ class Overview:
     driver: DriverVersions | None
     summary: Summary
     problems: tuple[Problem, ...]
-    """Errors first."""
+    """The worst first."""
+    talks: tuple[Talk, ...]
+    """What to talk about with users: at most :data:`MAX_TALKS`."""
+    talks_total: int
     devices: tuple[DeviceRow, ...] | None
     environments: tuple[EnvironmentRow, ...] | None
     users: tuple[UserRow, ...] | None
     processes: tuple[ProcessRow, ...] | None
+    missing: tuple[MissingDevice, ...]
+    """GPUs that the driver no longer lists."""
+    usage: tuple[UserUsageRow, ...] | None
+    """GPU time by user, the most first; None without a ledger."""
 
 
 def overview(snapshot: Snapshot) -> Overview:
     """Return the overview of a Snapshot."""
     gpus = availability(snapshot)
+    found = talks(snapshot)
     return Overview(
         timestamp=snapshot.timestamp,
         interval_seconds=snapshot.service.interval_seconds,
@@ -49,9 +60,13 @@ def overview(snapshot: Snapshot) -> Overview:
         driver_state=snapshot.driver_state,
         driver=snapshot.driver,
         summary=summary(snapshot, gpus),
-        problems=problems(snapshot),
+        problems=problems(snapshot, found),
+        talks=found[:MAX_TALKS],
+        talks_total=len(found),
         devices=device_rows(snapshot, gpus),
         environments=environment_rows(snapshot),
         users=user_rows(snapshot),
         processes=process_rows(snapshot),
+        missing=snapshot.missing_devices,
+        usage=usage_rows(snapshot),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
 from genvd.common.text import RESERVED
+from genvd.overview.problem import name_of
 from genvd.overview.summary import STATE_WORDS
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Holder:
 
     eid: str
     name: str | None
+    """Its ID if it has no name; None if the environment is unknown."""
     username: str | None
     idle: bool
     """Whether it has been idle for longer than ``idle.grace``."""
@@ -92,6 +94,9 @@ class DeviceRow:
     running: tuple[RunningProcess, ...] | None
     """At most :data:`MAX_PARTS`."""
     running_total: int
+    people: tuple[str, ...]
+    """The users who have it attached; without them, those of its processes. At most :data:`MAX_PARTS`."""
+    people_total: int
     idle_since: float | None
     """Unix time since which all attached environments are idle; None while one of them is in use."""
     mig_enabled: bool
@@ -151,6 +156,7 @@ def _row(
     holders = tuple(_holder(snapshot, holding, environments) for holding in holdings[:MAX_PARTS])
     processes_known = snapshot.processes is not None and device.processes_listed
     holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown
+    people = _people(holdings, processes)
     return DeviceRow(
         index=device.index,
         name=device.name,
@@ -177,11 +183,21 @@ def _row(
         holders_total=len(holdings),
         running=running if processes_known else None,
         running_total=len(processes),
+        people=people[:MAX_PARTS],
+        people_total=len(people),
         idle_since=availability.idle_since,
         mig_enabled=device.mig_mode == "enabled",
         mig=device.mig_instances,
         mig_used=availability.mig_instances_used,
     )
+
+
+def _people(holdings: list[Holding], processes: list[Process]) -> tuple[str, ...]:
+    """Return the known users who have a GPU attached; without attachments, those of the processes on it."""
+    if holdings:
+        return tuple(dict.fromkeys(holding.username for holding in holdings if holding.username))
+    live = (process.username for process in processes if not process.gone)
+    return tuple(dict.fromkeys(username for username in live if username))
 
 
 def _memory_by_process(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:
@@ -207,7 +223,7 @@ def _by_environment(
         )
         for process, amount in memory
     )
-    names = {eid: environment.name or eid for eid, environment in environments.items()}
+    names = {eid: name_of(environment) for eid, environment in environments.items()}
     return parts and tuple(
         MemoryPart(None, part.memory_bytes, unclear=True)
         if part.name == _UNKNOWN
@@ -235,4 +251,4 @@ def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Env
     if environment is None:
         return Holder(holding.eid, None, holding.username, idle=False)
     idle = idle_seconds(snapshot, environment) is not None
-    return Holder(holding.eid, environment.name, holding.username, idle)
+    return Holder(holding.eid, name_of(environment), holding.username, idle)

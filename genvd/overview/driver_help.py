@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genvd.model.device import Device
+    from genvd.overview.problem import Severity
 
 Advice = tuple[str, str]
 """A summary of the problem, and what to do about it."""
@@ -56,19 +59,34 @@ XID_MEANINGS = {
 }
 """Short descriptions from NVIDIA's "XID Errors" (docs.nvidia.com/deploy/xid-errors)."""
 
-PROGRAM_XIDS = frozenset({13, 31, 43})
-"""XIDs that a bug in a program usually causes, by the same document."""
+CRITICAL_XIDS = frozenset({46, 48, 62, 64, 79, 95, 109, 110, 119, 120, 136, 140, 143})
+"""XIDs after which NVIDIA recommends a reset of the GPU or a restart of the machine, as in the alert GenvDeviceXid."""
+
+PROGRAM_XIDS = frozenset(
+    {8, 11, 13, 14, 25, 31, 32, *range(37, 42), 43, 44, 45, 60, *range(66, 73), 75, 76, 77, 80, *range(82, 87), 88, 89}
+    | {*range(96, 108), *range(126, 136), 139, 141}
+)
+"""XIDs after which it recommends to restart the program, or nothing: mostly bugs in programs. As in the alert."""
+
+URGENT_RECOVERIES = frozenset({"gpu_reset", "node_reboot", "drain_p2p", "bus_reset", "system_reboot"})
+"""Recovery actions before which the GPU cannot be used, as in the alert GenvDeviceRecoveryAction."""
 
 
-def reset(index: int) -> str:
-    """Return how to reset a GPU. docs/runbook.md has the details."""
-    commands = f"systemctl stop genv-monitor; nvidia-smi --gpu-reset -i {index}; systemctl start genv-monitor"
-    return f"reset it ('{commands}') or restart the machine"
+def xid_severity(xid: int) -> Severity:
+    """Return the severity of an XID error."""
+    return "error" if xid in CRITICAL_XIDS else "info" if xid in PROGRAM_XIDS else "warning"
+
+
+def reset(indices: Sequence[int]) -> str:
+    """Return how to reset GPUs. docs/runbook.md has the details."""
+    names = ",".join(map(str, indices))
+    commands = f"systemctl stop genv-monitor; nvidia-smi --gpu-reset -i {names}; systemctl start genv-monitor"
+    return f"reset {'it' if len(indices) == 1 else 'them'} ('{commands}') or restart the machine"
 
 
 def freed(device: Device) -> str:
     """Return how to free GPU memory that an ended process left in use."""
-    return f"{who_has_it_open(device)} If only the monitor has it open, {reset(device.index)}."
+    return f"{who_has_it_open(device)} If only the monitor has it open, {reset((device.index,))}."
 
 
 def who_has_it_open(device: Device) -> str:

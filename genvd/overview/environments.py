@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING
 from genvd.analysis import join, policy
 from genvd.analysis.activity import total_memory
 from genvd.analysis.availability import idle_seconds
+from genvd.model.snapshot import memory_limit
+from genvd.overview.problem import name_of
 
 if TYPE_CHECKING:
     from genvd.model.facts import ContextType
-    from genvd.model.snapshot import Environment, Process, Snapshot, User
+    from genvd.model.snapshot import Environment, EnvironmentUse, Process, Snapshot, User
 
 _CONTAINER_ID_LENGTH = 12
 """Container IDs are cut to this length, as other tools do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentDevice:
+    """A GPU that an environment has attached or uses. ``None`` means *not known*."""
+
+    index: int
+    attached: bool
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    """None without a limit."""
+    utilization: float | None
+    """Share of its SM time, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,8 @@ class EnvironmentRow:
     """The row of an active environment. ``None`` means *not known*."""
 
     eid: str
-    name: str | None
+    name: str
+    """Its ID if it has no name."""
     username: str | None
     devices: tuple[int, ...]
     """Indices of the attached GPUs."""
@@ -39,6 +55,8 @@ class EnvironmentRow:
     created: float | None
     """Unix time in seconds."""
     violations: tuple[str, ...]
+    uses: tuple[EnvironmentDevice, ...] | None
+    """One per GPU that it has attached or uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +112,7 @@ def _environment(snapshot: Snapshot, environment: Environment, violations: tuple
     uses, idle = environment.uses, idle_seconds(snapshot, environment)
     return EnvironmentRow(
         eid=environment.eid,
-        name=environment.name,
+        name=name_of(environment),
         username=environment.username,
         devices=environment.device_indices,
         processes=None if environment.pids is None else len(environment.pids),
@@ -104,6 +122,17 @@ def _environment(snapshot: Snapshot, environment: Environment, violations: tuple
         idle_since=None if idle is None else snapshot.timestamp - idle,
         created=environment.created,
         violations=violations,
+        uses=None if uses is None else tuple(_device(environment, use) for use in uses),
+    )
+
+
+def _device(environment: Environment, use: EnvironmentUse) -> EnvironmentDevice:
+    return EnvironmentDevice(
+        index=use.device_index,
+        attached=use.attached,
+        memory_bytes=use.memory_bytes,
+        memory_limit_bytes=memory_limit(use.attached_memory_bytes, environment.gpu_memory_bytes),
+        utilization=use.share,
     )
 
 
@@ -168,7 +197,7 @@ def _process(process: Process, environment: Environment | None, unmanaged: bool 
         command=process.command,
         username=process.username,
         eid=process.eid,
-        environment=(environment and environment.name) or process.eid,
+        environment=name_of(environment) if environment else process.eid,
         devices=tuple(use.device_index for use in process.uses),
         memory_bytes=total_memory(process.uses),
         utilization=_mean([use.utilization for use in process.uses]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genvd.overview import Overview
-    from genvd.overview.problems import Problem, Severity
+    from genvd.overview.problem import Problem, Severity
 
 
 _STALE_INTERVALS, _STALE_SECONDS = 3, 5
@@ -137,7 +137,7 @@ _INDENT = "  "
 _MIN_COLUMNS = 20
 """Sentences are wrapped at this width or more; a narrower terminal cuts them."""
 
-STYLES: dict[Severity, Style] = {"error": Style.ERROR, "warning": Style.WARNING}
+STYLES: dict[Severity, Style] = {"error": Style.ERROR, "warning": Style.WARNING, "info": Style.PLAIN}
 
 
 def problem_summary(problem: Problem) -> Line:

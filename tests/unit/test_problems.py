@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from genvd.model.device import Board, Device, DeviceDetails, MemoryHealth, XidErrors
-from genvd.model.snapshot import CertificateValidity, ServiceStatus, Snapshot
+from genvd.model.device import Board, Device, DeviceDetails, MemoryHealth, Throttling, XidErrors
+from genvd.model.facts import Context, ProcessOwner
+from genvd.model.snapshot import (
+    CertificateValidity,
+    CollectorStatus,
+    LedgerStatus,
+    ListenAddress,
+    MissingDevice,
+    ServiceStatus,
+    Snapshot,
+)
 from genvd.overview import overview
-from genvd.overview.problems import Problem, problems
+from genvd.overview.driver_help import CRITICAL_XIDS, PROGRAM_XIDS, xid_severity
+from genvd.overview.problem import Problem
+from genvd.overview.problems import problems
+from tests.support.rules import rules
 from tests.support.shown import device as gpu
 from tests.support.shown import environment, inhabited
 
@@ -108,3 +122,102 @@ def test_oversubscribed_gpus_are_one_problem(count: int, expected: str) -> None:
     environments = (environment("1", indices), environment("2", indices))
     snapshot = inhabited(tuple(gpu(index) for index in indices), environments, (), {})
     assert [one.summary for one in problems(snapshot) if "oversubscribed" in one.summary] == [expected]
+
+
+def severities(alert: str) -> set[str]:
+    """Return the severities of an alert, in the words of a problem."""
+    named = {"critical": "error"}
+    return {named.get(one, one) for one in (r["labels"]["severity"] for r in rules("alert") if r["alert"] == alert)}
+
+
+def broken() -> Snapshot:
+    """Return a machine with a problem of each kind that has an alert."""
+    slow = DeviceDetails(throttling=(Throttling("hw_thermal", True),))
+    urgent, later = (DeviceDetails(recovery_action=action) for action in ("gpu_reset", "drain_and_reset"))
+    ill: tuple[dict[str, Any], ...] = (
+        {"up": False, "memory_used_bytes": None},
+        {"health": MemoryHealth(remap_failed=True)},
+        {"health": MemoryHealth(remap_pending=True)},
+        {"health": MemoryHealth(sram_threshold_exceeded=True)},
+        {"details": slow},
+        {"details": urgent},
+        {"details": later},
+        {"memory_used_bytes": 8 * GIB},
+        *({"xids": (XidErrors(xid, 1, 9e12),)} for xid in (79, 31, 63)),
+    )
+    environments = (
+        environment("1", (4,), gpu_memory_bytes=GIB, gpus=0, idle_seconds=9000.0, pids=(7,)),
+        environment("2", (5,)),
+    )
+    contexts = (Context(7, 4, 2 * GIB), Context(7, 9, 0), Context(8, 9, 0))
+    owners = {7: ProcessOwner(1001, "1", "python3"), 8: ProcessOwner(1002, None, "miner")}
+    devices = tuple(gpu(index, **values) for index, values in enumerate(ill))
+    snapshot = inhabited(devices, environments, contexts, owners)
+    service = replace(
+        snapshot.service,
+        config_reload_successful=False,
+        publish_success=False,
+        certificate_ends=(CertificateValidity("server", 0.0),),
+        listening=(ListenAddress("127.0.0.1:8000", served=False),),
+    )
+    return replace(
+        snapshot,
+        service=service,
+        ledger=LedgerStatus(write_success=False),
+        missing_devices=(MissingDevice(11, "GPU-11", None),),
+        collectors=tuple(CollectorStatus(name, False, 0.0, "why") for name in ("nvml", "genv")),
+        driver_state="hung",
+    )
+
+
+def test_a_problem_is_as_severe_as_its_alert() -> None:
+    found = overview(broken())
+    told: dict[str, set[str]] = {}
+    for alert, severity in (
+        *((one.alert, one.severity) for one in found.problems),
+        *((one.alert, one.severity) for one in found.talks),
+    ):
+        if alert:
+            told.setdefault(alert, set()).add(severity)
+    assert told == {alert: severities(alert) for alert in told}
+    unseen = {
+        "GenvMonitorDown",
+        "GenvMonitorStale",
+        "GenvSeriesDropped",
+    }  # the page says itself that there is no answer
+    over_time = {"GenvDeviceHot", "GenvDeviceMemoryHot", "GenvDeviceUncorrectableEcc"}
+    links = {"GenvDeviceNvlinkDown", "GenvDeviceFabricProblem"}
+    assert {rule["alert"] for rule in rules("alert")} - told.keys() == unseen | over_time | links
+
+
+def test_only_the_machine_and_the_monitor_are_red() -> None:
+    found = overview(broken())
+    assert {one.severity for one in found.talks} == {"warning", "info"}
+    assert not [one for one in found.problems if one.people and one.severity == "error"]
+
+
+@pytest.mark.parametrize("number", sorted(CRITICAL_XIDS | PROGRAM_XIDS | {63, 74, 999}))
+def test_an_xid_is_as_severe_as_its_alert(number: int) -> None:
+    matching = [
+        {"critical": "error"}.get(rule["labels"]["severity"], rule["labels"]["severity"])
+        for rule in rules("alert")
+        if rule["alert"] == "GenvDeviceXid"
+        and all(
+            bool(re.fullmatch(pattern, str(number))) is (operator == "=~")
+            for operator, pattern in re.findall(r'xid(=~|!~)"([^"]+)"', rule["expr"])
+        )
+    ]
+    assert matching == [xid_severity(number)]
+
+
+def test_gpus_with_the_same_problem_are_one_problem() -> None:
+    environments = (environment("1", (0,), name="train"), environment("2", (0, 2), name="eval", username="bob"))
+    devices = (gpu(0, up=False), gpu(1, xids=(XidErrors(79, 1, 9e12),)), gpu(2, up=False))
+    (lost, xid) = problems(inhabited(devices, environments, (), {}))[:2]
+    assert (lost.summary, lost.names, lost.devices) == (
+        "GPUs 0 and 2 do not answer.",
+        ("train (alice)", "eval (bob)"),
+        (0, 2),
+    )
+    assert "--gpu-reset -i 0,2;" in lost.action
+    assert xid.devices == (1,)
