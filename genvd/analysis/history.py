@@ -1,4 +1,4 @@
-"""Records the last hour of each GPU, for the small curves on the page."""
+"""Records the last hour and the last day of each GPU, for the curves on the page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 SPAN_SECONDS = 3600.0
 POINTS = 120
-"""Maximum number of points of a curve. If there are more collections, each point is their average."""
+"""Maximum number of points of a curve of the last hour. If there are more collections, each point is their average."""
 
 POINT_SECONDS = SPAN_SECONDS / POINTS
 
+DAY_SECONDS = 86_400.0
+DAY_POINTS = 720
+"""The same for the last day: a point each two minutes."""
+
 MAX_DEVICES = 128
-"""Maximum number of GPUs with curves. This many take 240 KiB, and the same again for the copy that requests read."""
+"""Maximum number of GPUs with curves. This many take 3.7 MiB, with the copy that requests read; eight take 0.4 MiB."""
 
 QUANTITIES = ("utilization", "memory", "temperature", "power")
 """Units: utilization and memory in use as ratios, degrees Celsius, watts."""
@@ -34,8 +38,8 @@ _UNKNOWN = math.nan
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """The hour before one collection."""
+class Period:
+    """The time before one collection."""
 
     times: array[float]
     """Unix time in seconds of the first collection of each point."""
@@ -43,7 +47,20 @@ class History:
     """By device key; see :func:`genvd.model.identity.device_keys`."""
 
 
-EMPTY_HISTORY = History(array("d"), {})
+EMPTY_PERIOD = Period(array("d"), {})
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is remembered of the time before one collection."""
+
+    hour: Period = EMPTY_PERIOD
+    """Its last point is the average so far."""
+    day: Period = EMPTY_PERIOD
+    """Complete points only."""
+
+
+EMPTY_HISTORY = History()
 
 
 def values_of(device: Device) -> tuple[float, ...]:
@@ -59,33 +76,65 @@ def values_of(device: Device) -> tuple[float, ...]:
 
 
 class HistoryRecorder:
-    """Records a point each half minute. Not thread-safe, but a returned History never changes."""
+    """Records the hour and the day. Not thread-safe, but a returned History never changes."""
 
     def __init__(self) -> None:
         self._clear()
 
     def _clear(self) -> None:
+        self._hour = _Recorder(SPAN_SECONDS, POINTS)
+        self._day = _Recorder(DAY_SECONDS, DAY_POINTS)
+        self._last = -math.inf
+        self._complete = EMPTY_PERIOD
+
+    def record(self, snapshot: Snapshot) -> History:
+        """Add a collection; return the time that ends with it."""
+        now = snapshot.timestamp
+        if now < self._last:
+            self._clear()  # somebody set the clock back; times of a curve must increase
+        self._last = now
+        devices = (snapshot.devices or ())[:MAX_DEVICES]
+        keys = device_keys(devices)
+        values = {keys[device.index]: values_of(device) for device in devices}
+        known = snapshot.devices is not None
+        self._hour.add(now, values, known=known)
+        if self._day.add(now, values, known=known):
+            self._complete = self._day.copied(complete=True)
+        return History(self._hour.copied(), self._complete)
+
+
+class _Recorder:
+    """Records the curves of one span of time."""
+
+    def __init__(self, span: float, points: int) -> None:
+        self._span, self._points, self._point_seconds = span, points, span / points
         self._times: array[float] = array("d")
         self._curves: dict[str, Curves] = {}
         self._known: dict[str, list[int]] = {}  # number of known readings in the last point, of each curve
 
-    def record(self, snapshot: Snapshot) -> History:
-        """Add a collection; return the hour that ends with it."""
-        now = snapshot.timestamp
-        if self._times and now < self._times[-1]:
-            self._clear()  # somebody set the clock back; times of a curve must increase
-        devices = (snapshot.devices or ())[:MAX_DEVICES]
-        keys = device_keys(devices)
-        values = {keys[device.index]: values_of(device) for device in devices}
-        if snapshot.devices is not None:
+    def add(self, now: float, values: Mapping[str, tuple[float, ...]], *, known: bool) -> bool:
+        """Add a collection; return whether it begins a new point.
+
+        Args:
+            now: Unix time in seconds.
+            values: those of each GPU, by device key.
+            known: whether these are all GPUs. The curves of others are then dropped.
+        """
+        if known:
             self._curves = {key: self._curves.get(key) or self._empty() for key in values}
-        if self._times and now // POINT_SECONDS == self._times[-1] // POINT_SECONDS:
-            self._average(values)
-        else:
+        begins = not self._times or now // self._point_seconds != self._times[-1] // self._point_seconds
+        if begins:
             self._append(now, values)
+        else:
+            self._average(values)
         self._forget(now)
-        return History(
-            self._times[:], {key: tuple(curve[:] for curve in curves) for key, curves in self._curves.items()}
+        return begins
+
+    def copied(self, *, complete: bool = False) -> Period:
+        """Return a copy of the curves; of complete points only if wanted."""
+        end = len(self._times) - 1 if complete else None
+        return Period(
+            self._times[:end], {key: tuple(curve[:end] for curve in curves) for key, curves in self._curves.items()}
         )
 
     def _empty(self) -> Curves:
@@ -109,9 +158,12 @@ class HistoryRecorder:
                     curve[-1] = value if math.isnan(previous) else previous + (value - previous) / known[number]
 
     def _forget(self, now: float) -> None:
-        """Drop points that are older than an hour, and the oldest if there are too many."""
-        old = sum(1 for time in self._times if time <= now - SPAN_SECONDS)
-        old = max(old, len(self._times) - POINTS)
+        """Drop points that are too old, and the oldest if there are too many."""
+        begin = now - self._span
+        old = next((place for place, time in enumerate(self._times) if time > begin), len(self._times))
+        old = max(old, len(self._times) - self._points)
+        if not old:
+            return
         del self._times[:old]
         for curves in self._curves.values():
             for curve in curves:

@@ -1,4 +1,7 @@
-"""The JSON documents of a collection: the Snapshot (/api/v1/snapshot), and the data of the page (/page/data.json)."""
+"""The JSON documents of a collection: the Snapshot (/api/v1/snapshot), and what the page shows.
+
+/page/data.json is the overview with the last hour, /page/day.json the last day.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from genvd.model.identity import device_keys
 from genvd.overview import overview
 
 if TYPE_CHECKING:
-    from genvd.analysis.history import History
+    from genvd.analysis.history import History, Period
     from genvd.model.device import Device
     from genvd.model.snapshot import Snapshot
 
@@ -31,16 +34,25 @@ def page_document(snapshot: Snapshot, history: History) -> bytes:
     The current values are appended to the history, whose last point is a mean and would differ from the number shown.
     """
     shown = dataclasses.asdict(overview(snapshot))
-    keys = device_keys(snapshot.devices or ())
-    shown["history"] = {
-        "times": [round(time) for time in (*history.times, snapshot.timestamp)],
-        "devices": [_curves(history, device, keys[device.index]) for device in snapshot.devices or ()],
-    }
+    shown["history"] = _period(snapshot, history.hour)
     return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 
 
-def _curves(history: History, device: Device, key: str) -> dict[str, list[float | None]]:
-    curves = history.curves.get(key, ())
+def day_document(snapshot: Snapshot, history: History) -> bytes:
+    """Return the last day of each GPU, in the form of the hour in :func:`page_document`."""
+    return json.dumps(_period(snapshot, history.day), separators=(",", ":")).encode() + b"\n"
+
+
+def _period(snapshot: Snapshot, period: Period) -> dict[str, object]:
+    keys = device_keys(snapshot.devices or ())
+    return {
+        "times": [round(time) for time in (*period.times, snapshot.timestamp)],
+        "devices": [_curves(period, device, keys[device.index]) for device in snapshot.devices or ()],
+    }
+
+
+def _curves(period: Period, device: Device, key: str) -> dict[str, list[float | None]]:
+    curves = period.curves.get(key, ())
     return {
         name: [None if math.isnan(value) else round(value, _DIGITS[name]) for value in (*curve, now)]
         for name, curve, now in zip(QUANTITIES, curves, values_of(device), strict=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from genvd.analysis.history import EMPTY_HISTORY, History
 from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
-from genvd.web.json_documents import page_document, snapshot_document
+from genvd.web.json_documents import day_document, page_document, snapshot_document
 from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
 from genvd.web.response import Headers, Job, Response, error_response
 from genvd.web.static_files import Docs, load_assets
@@ -76,6 +76,7 @@ class Site:
             "/-/ready": self._ready,
             "/api/v1/snapshot": lambda request: self._json_document(snapshot_document, request),
             "/page/data.json": lambda request: self._json_document(page_document, request, _NO_PAGE_DATA),
+            "/page/day.json": lambda request: self._json_document(day_document, request, _NO_PAGE_DATA),
         }
 
     def respond(self, request: Request) -> Response | Job:

@@ -131,10 +131,10 @@ class Demo:
         self._monitor = Monitor(config, make_collectors(config, devices))
         self._history = HistoryRecorder()
 
-    def hour(self) -> tuple[Snapshot, History]:
-        """Return a collection at the end of an hour."""
+    def hour(self, hours: int = 1) -> tuple[Snapshot, History]:
+        """Return a collection at the end of an hour, or of so many of them."""
         now = time.time()
-        for seconds in range(3600, 0, -30):
+        for seconds in range(hours * 3600, 0, -30):
             snapshot = replace(self._monitor.collect(), timestamp=now - seconds)
             self._history.record(snapshot)
         snapshot = self._monitor.collect()

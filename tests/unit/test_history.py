@@ -1,4 +1,4 @@
-"""The recorded last hour of the devices, and its bounds."""
+"""The recorded last hour and day of the devices, and their bounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import tracemalloc
 
 import pytest
 
-from genvd.analysis.history import MAX_DEVICES, POINT_SECONDS, POINTS, SPAN_SECONDS, History, HistoryRecorder
+from genvd.analysis.history import (
+    DAY_POINTS,
+    DAY_SECONDS,
+    MAX_DEVICES,
+    POINT_SECONDS,
+    POINTS,
+    SPAN_SECONDS,
+    History,
+    HistoryRecorder,
+)
 from genvd.model.device import Device
 from genvd.model.snapshot import ServiceStatus, Snapshot
 
@@ -24,7 +33,7 @@ def gpu(percent: int | None, uuid: str = "GPU-0", index: int = 0) -> Device:
 
 
 def utilization(history: History, uuid: str = "GPU-0") -> list[float | None]:
-    return [None if math.isnan(value) else round(value, 3) for value in history.curves[uuid][0]]
+    return [None if math.isnan(value) else round(value, 3) for value in history.hour.curves[uuid][0]]
 
 
 def test_collections_within_one_point_are_averaged() -> None:
@@ -56,10 +65,11 @@ def test_an_hour_is_kept_whatever_the_interval(interval: float) -> None:
     while seconds < 2 * SPAN_SECONDS:
         history = recorder.record(at(seconds, gpu(50)))
         seconds += interval
-    span = history.times[-1] - history.times[0]
+    hour = history.hour
+    span = hour.times[-1] - hour.times[0]
     assert SPAN_SECONDS - 2 * max(interval, POINT_SECONDS) <= span <= SPAN_SECONDS
-    assert len(history.times) <= POINTS
-    assert all(len(curve) == len(history.times) for curves in history.curves.values() for curve in curves)
+    assert len(hour.times) <= POINTS
+    assert all(len(curve) == len(hour.times) for curves in hour.curves.values() for curve in curves)
 
 
 def test_unknown_values_are_gaps() -> None:
@@ -76,7 +86,7 @@ def test_a_new_device_has_gaps_before_and_a_removed_one_has_no_curves() -> None:
     recorder.record(at(0, gpu(50)))
     history = recorder.record(at(30, gpu(50), gpu(70, "GPU-1", 1)))
     assert utilization(history, "GPU-1") == [None, 0.7]
-    assert recorder.record(at(60, gpu(70, "GPU-1", 0))).curves.keys() == {"GPU-1"}
+    assert recorder.record(at(60, gpu(70, "GPU-1", 0))).hour.curves.keys() == {"GPU-1"}
 
 
 def test_a_returned_history_does_not_change() -> None:
@@ -90,22 +100,35 @@ def test_a_returned_history_does_not_change() -> None:
 def test_the_history_starts_again_if_the_clock_is_set_back() -> None:
     recorder = HistoryRecorder()
     recorder.record(at(100, gpu(50)))
-    assert len(recorder.record(at(0, gpu(50))).times) == 1
+    assert len(recorder.record(at(0, gpu(50))).hour.times) == 1
+
+
+def test_a_day_is_kept_in_complete_points_of_two_minutes() -> None:
+    recorder = HistoryRecorder()
+    point = DAY_SECONDS / DAY_POINTS
+    for number in range(DAY_POINTS + 10):
+        start = number * point
+        for part in range(4):
+            history = recorder.record(at(start + part * point / 4, gpu(number % 100 if part % 2 else 0)))
+    day = history.day
+    assert len(day.times) == len(day.curves["GPU-0"][0]) == DAY_POINTS - 1
+    assert day.times[-1] == START + (DAY_POINTS + 8) * point, "the last point is not complete"
+    assert day.curves["GPU-0"][0][-1] == pytest.approx((DAY_POINTS + 8) % 100 / 200), "the average"
+    assert recorder.record(at(start + point * 0.9, gpu(1))).day is day, "between two points nothing is copied"
+    assert len(history.hour.times) == 4 * 30
 
 
 def test_the_history_is_bounded() -> None:
     devices = tuple(gpu(50, f"GPU-{index}", index) for index in range(2 * MAX_DEVICES))
-    recorder = HistoryRecorder()
-    for number in range(2 * POINTS):
-        history = recorder.record(at(number * POINT_SECONDS, *devices))
-    assert len(history.curves) == MAX_DEVICES
     tracemalloc.start()
     try:
-        history = recorder.record(at(2 * SPAN_SECONDS, *devices))
+        recorder, history = HistoryRecorder(), None
         before, _ = tracemalloc.get_traced_memory()
-        for number in range(POINTS):
-            history = recorder.record(at(2 * SPAN_SECONDS + number * POINT_SECONDS, *devices))
+        for number in range(DAY_POINTS + 60):
+            history = recorder.record(at(number * DAY_SECONDS / DAY_POINTS, *devices))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 300_000  # the one copy that is kept here
+    assert history is not None
+    assert len(history.hour.curves) == len(history.day.curves) == MAX_DEVICES
+    assert after - before < 4_000_000, "with the copy that is kept here"
