@@ -11,6 +11,7 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.config import BuilderConfig
@@ -18,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from markdown_it import MarkdownIt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SERVED = Path("genvd/web/docs")
 """Directory of the pages, relative to the root of a checkout or of a wheel."""
+
+_MIN_SECTIONS = 4
+"""A document with so many sections has a list of them."""
 
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _PAGE = """\
@@ -45,7 +49,7 @@ _PAGE = """\
 <a href="README.html">All documents</a>
 </nav></header>
 <main class="document">
-{content}</main>
+{contents}{content}</main>
 </body>
 </html>
 """
@@ -72,22 +76,40 @@ class DocumentsHook(BuildHookInterface[BuilderConfig]):
 def write(source: Path, target: Path) -> None:
     """Convert each Markdown file of one directory to a page in another one, which is created if needed."""
     target.mkdir(parents=True, exist_ok=True)
-    files = sorted(source.glob("*.md"))
-    for file in files:
-        page = to_page(file.read_text(encoding="utf-8"), {other.stem for other in files})
-        (target / file.name).with_suffix(".html").write_text(page, encoding="utf-8")
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(source.glob("*.md"))}
+    titles = {name: title_of(text) for name, text in texts.items()}
+    for name, text in texts.items():
+        (target / f"{name}.html").write_text(to_page(text, titles), encoding="utf-8")
 
 
-def to_page(text: str, documents: Collection[str] = ()) -> str:
+def title_of(text: str) -> str:
+    """Return the first heading of a document."""
+    return next((_text_of(inline) for _, inline in _headings(_MARKDOWN.parse(text))), "")
+
+
+def to_page(text: str, titles: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return a document as a complete page, with its first heading as the title.
 
     Args:
         text: CommonMark with tables. Comments are removed; other HTML is shown as text.
-        documents: the names of all documents, without ``.md``. Links to them become links to their pages; of links
-            to other files only the text is kept.
+        titles: the titles of all documents by their names without ``.md``. Links to them become links to their pages,
+            named by the title if they are named by the file; of links to other files only the text is kept.
     """
-    title = next((_text_of(inline) for _, inline in _headings(_MARKDOWN.parse(text))), "")
-    return _PAGE.format(title=escape(title), content=_MARKDOWN.render(text, {"documents": documents}))
+    return _PAGE.format(
+        title=escape(title_of(text)), contents=_contents(text), content=_MARKDOWN.render(text, {"titles": titles})
+    )
+
+
+def _contents(text: str) -> str:
+    """Return the list of the sections of a long document."""
+    sections = [(heading, inline) for heading, inline in _headings(_MARKDOWN.parse(text)) if heading.tag == "h2"]
+    if len(sections) < _MIN_SECTIONS:
+        return ""
+    items = "\n".join(
+        f'<li><a href="#{escape(str(heading.attrGet("id")))}">{escape(_text_of(inline))}</a></li>'
+        for heading, inline in sections
+    )
+    return f'<nav class="contents" aria-label="Contents"><ul>\n{items}\n</ul></nav>\n'
 
 
 def anchors(text: str) -> list[str]:
@@ -122,16 +144,24 @@ def _simplify_tables(state: StateCore) -> None:
 
 
 def _resolve_links(state: StateCore) -> None:
-    documents = state.env.get("documents", ())
+    titles = state.env.get("titles", {})
     for inline in state.tokens:
         leads = True
-        for token in inline.children or ():
+        for place, token in enumerate(inline.children or ()):
             if token.type == "link_open":
-                target = _target(str(token.attrGet("href")), documents)
+                link = str(token.attrGet("href"))
+                target = _target(link, titles)
                 leads = target is not None
                 token.attrSet("href", target or "")
+                _name_by_title((inline.children or [])[place + 1], link, titles)
             if token.type in ("link_open", "link_close"):
                 token.hidden = not leads
+
+
+def _name_by_title(text: Token, link: str, titles: Mapping[str, str]) -> None:
+    """Replace the name of a file as the text of a link by the title of the document."""
+    if text.type == "text" and text.content == link.partition("#")[0]:
+        text.content = titles.get(text.content.removesuffix(".md"), text.content)
 
 
 def _target(link: str, documents: Collection[str]) -> str | None:

@@ -142,8 +142,8 @@ machine has no effect. The page, `top` and the dashboards say *in use* until the
 Neither a desktop counts as use (processes that only draw, in at most 512 MiB together), nor the server of the
 Multi-Process Service if it runs as root: only its clients do. A GPU with more than 512 MiB in use that no visible
 process accounts for is not called free, as somebody invisible may use it; neither is one whose processes or attachments
-are unknown. Other GPUs are *in use*, held *idle* (all environments that have it attached have reached `idle.grace`), *in
-use outside genv* (not attached, but a process outside genv computes there), *down*, or their state is *not known*.
+are unknown. Other GPUs are *in use*, held *idle* (all environments that have it attached have reached `idle.grace`),
+*in use outside genv* (not attached, but a process outside genv computes there), *down*, or their state is *not known*.
 
 **After a restart of the monitor** the idle time continues from the last work, which is kept in the file of the
 [ledger](ledger.md#when-environments-last-worked). The time in which the monitor was down is handled like any other

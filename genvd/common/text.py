@@ -7,13 +7,16 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_TEXT = 256
 """Longest untrusted text that is kept, in characters."""
 
 RESERVED = "(other)"
 """Label value for the sum of all series above the limits. No user or environment may have this name."""
+
+_SHORTEST_RANGE = 4
+"""So many indices in a row are shown as a range."""
 
 _DIGEST_BYTES = 16
 _CUT = re.compile(rf".*~[0-9a-f]{{{2 * _DIGEST_BYTES}}}", re.DOTALL)
@@ -57,9 +60,26 @@ def decode(raw: bytes) -> str:
 
 
 def gpus(indices: Iterable[int]) -> str:
-    """Return the GPUs with these indices in words, such as "GPU 2" or "GPUs 0, 1 and 4"."""
-    *names, last = [str(index) for index in indices] or [""]
+    """Return the GPUs with these indices in words, such as "GPU 2", "GPUs 0, 1 and 4" or "GPUs 0 to 7 and 12"."""
+    *names, last = list(_ranges(list(indices))) or [""]
+    if not names and " " in last:
+        return f"GPUs {last}"
     return f"GPUs {', '.join(names)} and {last}" if names else f"GPU {last}"
+
+
+def _ranges(indices: list[int]) -> Iterator[str]:
+    """Yield the indices; at least four in a row as one range."""
+    place = 0
+    while place < len(indices):
+        end = place
+        while end + 1 < len(indices) and indices[end + 1] == indices[end] + 1:
+            end += 1
+        if end - place < _SHORTEST_RANGE - 1:
+            yield str(indices[place])
+            place += 1
+        else:
+            yield f"{indices[place]} to {indices[end]}"
+            place = end + 1
 
 
 def _cut(text: str) -> str:

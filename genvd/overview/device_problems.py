@@ -22,6 +22,8 @@ _Kind = TypeVar("_Kind")
 XID_SECONDS = 3600.0
 """An XID error is a problem until this long after it was last seen."""
 
+_JUST_NOW_SECONDS = 30.0
+
 _BAD_THROTTLING = {
     "hw_slowdown": "hardware protection",
     "hw_thermal": "too hot",
@@ -190,7 +192,7 @@ def _xids(snapshot: Snapshot) -> Iterator[Problem]:
     by_xids = _grouped(snapshot, lambda device: tuple(ages[device.index]) or None)
     for xids, indices in by_xids.items():
         latest = {xid: min(ages[index][xid] for index in indices) for xid in xids}
-        last = "" if len(indices) == 1 else "last "
+        last = "last " if len(indices) > 1 else ""
         errors = "; ".join(_xid_error(xid, latest[xid], last) for xid in xids[:MAX_NAMES])
         severity = worst(driver_help.xid_severity(xid) for xid in xids)
         cause = "Usually a bug in the program." if severity == "info" else "NVIDIA's list of XID errors has the causes."
@@ -211,7 +213,8 @@ def _recent_xids(device: Device, now: float) -> dict[int, float]:
 
 def _xid_error(xid: int, age: float, last: str) -> str:
     meaning = driver_help.XID_MEANINGS.get(xid)
-    return f"XID {xid}{f' ({meaning})' if meaning else ''}, {last}{age / 60:.0f} min ago"
+    when = f"{last}{age / 60:.0f} min ago" if age >= _JUST_NOW_SECONDS else "just now"
+    return f"XID {xid}{f' ({meaning})' if meaning else ''}, {when}"
 
 
 def _memory(snapshot: Snapshot) -> Iterator[Problem]:

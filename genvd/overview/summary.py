@@ -24,6 +24,19 @@ STATE_WORDS: Mapping[DeviceState, str] = {
 """What people read. The duration follows ``idle``: "idle 6 h 30 min"."""
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration in one or two units, such as "6 h 30 min"."""
+    rest = max(0, round(seconds))
+    if rest < 60:
+        return f"{rest} s"
+    minutes, hours = rest // 60, rest // 3600
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{hours // 24} d"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The GPUs by state. ``None`` means *not known*."""

@@ -10,7 +10,7 @@ from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
 from genvd.common.text import gpus
 from genvd.model.snapshot import memory_limit
-from genvd.overview.problem import Severity, name_of
+from genvd.overview.problem import Severity, counted, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,7 +130,8 @@ def _violations(snapshot: Snapshot) -> Iterator[Talk]:
             text = f"computes on {gpus(elsewhere)}, not attached"
             yield _talk("unattached_device", environment, elsewhere, text)
         else:
-            text = f"has {held[environment.eid]} GPUs attached, asked for {environment.gpus}"
+            number = held[environment.eid]
+            text = f"has {counted(number, ('GPU', 'GPUs'))} attached, asked for {environment.gpus}"
             yield _talk("device_limit", environment, environment.device_indices, text)
 
 

@@ -6,7 +6,7 @@ import gzip
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web.json_documents import day_document, page_document, snapshot_document
 from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
+from genvd.web.plain_page import plain_document
 from genvd.web.response import Headers, Job, Response, error_response
-from genvd.web.static_files import Docs, load_assets
+from genvd.web.static_files import PLAIN_POLICY, Docs, load_assets
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from genvd.web.request import Request
 
 Make = Callable[["Snapshot", History], bytes]
-"""Makes a JSON document of a collection."""
+"""Makes a document of a collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Latest:
     exposition: Exposition
     history: History = EMPTY_HISTORY
     rendered: dict[tuple[Make, bool], Response] = field(default_factory=dict)
-    """JSON documents, plain and compressed, made at the first request."""
+    """Documents, plain and compressed, made at the first request."""
     scrapes: dict[Variant, Response] = field(default_factory=dict)
     """The responses with metrics, made at the first request."""
 
@@ -43,7 +44,19 @@ class Latest:
 _HTML = "text/html"
 _JSON = "application/json"
 _VARY = ("Vary", "Accept, Accept-Encoding")
+
+Kind = tuple[str, Headers]
+"""Media type of a document, and its own header fields."""
+
+_JSON_KIND: Kind = (_JSON, ())
+_TABLES: Kind = ("text/html; charset=utf-8", (("Content-Security-Policy", PLAIN_POLICY),))
+_MOVED = {"/page": "./", "/page/": "../", "/page/docs": "docs/"}
+"""Addresses of directories that have no page, or lack a slash."""
+
 _NOT_READY = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not complete yet.")
+_NO_TABLES = error_response(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The first collection is not complete yet.", (("Refresh", "2"),)
+)
 _NO_PAGE_DATA = Response(b"null\n", _JSON, headers=(("Cache-Control", "no-cache"), _VARY))
 """The data of the page before the first collection. The page waits; an error status would be logged in the browser."""
 _NOT_FOUND = error_response(HTTPStatus.NOT_FOUND, "Not found. Open / for the page.")
@@ -74,9 +87,11 @@ class Site:
             "/metrics": self._metrics,
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
-            "/api/v1/snapshot": lambda request: self._json_document(snapshot_document, request),
-            "/page/data.json": lambda request: self._json_document(page_document, request, _NO_PAGE_DATA),
-            "/page/day.json": lambda request: self._json_document(day_document, request, _NO_PAGE_DATA),
+            "/api/v1/snapshot": lambda request: self._made(snapshot_document, request),
+            "/page/data.json": lambda request: self._made(page_document, request, _NO_PAGE_DATA),
+            "/page/day.json": lambda request: self._made(day_document, request, _NO_PAGE_DATA),
+            "/page/table.html": lambda request: self._made(plain_document, request, _NO_TABLES, _TABLES),
+            **{path: partial(_moved, to) for path, to in _MOVED.items()},
         }
 
     def respond(self, request: Request) -> Response | Job:
@@ -103,7 +118,7 @@ class Site:
 
     def _root(self, request: Request) -> Response | Job:
         if preferred_media_type(request.accept, (_HTML, _JSON)) == _JSON:
-            return self._json_document(snapshot_document, request)
+            return self._made(snapshot_document, request)
         return self._asset(request)
 
     def _asset(self, request: Request) -> Response:
@@ -118,7 +133,9 @@ class Site:
         document = self._docs.get(request.path)
         return document if isinstance(document, Job) else _not_modified(request, document.headers) or document
 
-    def _json_document(self, make: Make, request: Request, if_not_ready: Response = _NOT_READY) -> Response | Job:
+    def _made(
+        self, make: Make, request: Request, if_not_ready: Response = _NOT_READY, kind: Kind = _JSON_KIND
+    ) -> Response | Job:
         if not self.host_names.allows(request.host):
             return _UNKNOWN_HOST
         latest = self.latest
@@ -131,7 +148,7 @@ class Site:
         return (
             _not_modified(request, headers)
             or latest.rendered.get(variant)
-            or Job((id(latest), variant), lambda: _render(latest, variant, headers))
+            or Job((id(latest), variant), lambda: _render(latest, variant, kind, headers))
         )
 
 
@@ -142,14 +159,20 @@ def _not_modified(request: Request, headers: Headers) -> Response | None:
     return Response(b"", status=HTTPStatus.NOT_MODIFIED, headers=headers)
 
 
-def _render(latest: Latest, variant: tuple[Make, bool], headers: Headers) -> Response:
+def _moved(to: str, _: Request) -> Response:
+    """Return a redirection to a relative address, which also works behind a reverse proxy that adds a prefix."""
+    return Response(b"", status=HTTPStatus.PERMANENT_REDIRECT, headers=(("Location", to),))
+
+
+def _render(latest: Latest, variant: tuple[Make, bool], kind: Kind, headers: Headers) -> Response:
     if variant not in latest.rendered:  # another request may have rendered it meanwhile
         make, compressed = variant
         body = make(latest.snapshot, latest.history)
         if compressed:
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers = (*headers, ("Content-Encoding", "gzip"))
-        latest.rendered[variant] = Response(body, _JSON, headers=headers)
+        content_type, more = kind
+        latest.rendered[variant] = Response(body, content_type, headers=(*headers, *more))
     return latest.rendered[variant]
 
 

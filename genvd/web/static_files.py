@@ -48,7 +48,12 @@ PAGES = Path(__file__).parent / "docs"
 SOURCES = Path(__file__).parents[2] / "docs"
 """The documents as Markdown, only in a checkout."""
 
-_DOCUMENT_POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
+PLAIN_POLICY = f"{NO_CONTENT_POLICY}; style-src 'self'; img-src 'self'"
+"""Content security policy of pages without scripts."""
+
+
+_INDEX = "/page/docs/README.html"
+"""The list of all documents."""
 
 
 class Docs:
@@ -64,6 +69,8 @@ class Docs:
         """
         files = sorted((pages or PAGES).glob("*.html")) or sorted((sources or SOURCES).glob("*.md"))
         self._files = {f"/page/docs/{file.stem}.html": file for file in files}
+        if _INDEX in self._files:
+            self._files["/page/docs/"] = self._files[_INDEX]
         self._responses: dict[str, Response] = {}
 
     @property
@@ -76,5 +83,5 @@ class Docs:
         return self._responses.get(path) or Job(path, lambda: self._load(path))
 
     def _load(self, path: str) -> Response:
-        self._responses[path] = _read(self._files[path], ("Content-Security-Policy", _DOCUMENT_POLICY))
+        self._responses[path] = _read(self._files[path], ("Content-Security-Policy", PLAIN_POLICY))
         return self._responses[path]

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -29,7 +30,7 @@ from tests.support.waiting import wait_for
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/page/data.json"]
+PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/page/data.json", "/page/day.json"]
 COLLECTIONS = series("genv_monitor_collections_total")
 
 PROMETHEUS_2_42 = (
@@ -205,13 +206,20 @@ def test_the_page_leads_to_everything_and_all_of_it_is_there(monitor: Monitor) -
         assert reply.status == 200, path
         if path in ("", "page/main.js") or path.endswith(".js"):
             pending |= linked(reply.body.decode()) - seen
-    shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"} | {"page/docs/README.html"}
-    assert seen - {""} == {path.removeprefix("/") for path in PATHS if path != "/"} - {"page/data.json"} | shipped
+    shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"}
+    shipped |= {"page/docs/", "page/docs/runbook.html", "page/docs/ledger.html", "page/table.html"}
+    named = {path.removeprefix("/") for path in PATHS if path != "/"} - {"page/data.json", "page/day.json", "-/ready"}
+    assert {path for path in seen if path and "${" not in path} == named | shipped
 
 
 def test_the_page_names_what_works_without_scripts(monitor: Monitor) -> None:
-    (text,) = re.findall(r"<noscript>(.*?)</noscript>", monitor.get("/").body.decode(), re.DOTALL)
-    assert linked(text) == {"metrics", "api/v1/snapshot"}
+    head, body = re.findall(r"<noscript>(.*?)</noscript>", monitor.get("/").body.decode(), re.DOTALL)
+    assert linked(body) == {"page/table.html"}
+    assert "url=page/table.html" in head
+    reply = monitor.get("/page/table.html")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "script-src" not in reply.headers["Content-Security-Policy"]
+    assert reply.body.count(b'<tr><th scope="row">') > 8
 
 
 def test_the_documents_are_there(monitor: Monitor) -> None:
@@ -222,12 +230,23 @@ def test_the_documents_are_there(monitor: Monitor) -> None:
         kind = "html" if PAGES.is_dir() else "plain"  # before 'make documents'
         assert (reply.status, reply.headers["Content-Type"]) == (200, f"text/{kind}; charset=utf-8"), path
         assert "script-src" not in reply.headers["Content-Security-Policy"]
-    for other in ("/page/docs/", "/page/docs/gone.html", "/page/docs/metrics.md", "/page/docs/../help.html"):
+    assert monitor.get("/page/docs/").body == monitor.get("/page/docs/README.html").body
+    for other in ("/page/docs/gone.html", "/page/docs/metrics.md", "/page/docs/../help.html"):
         assert monitor.get(other).status == 404
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/page/main.js", "/page/docs/driver.html", "/page/data.json", "/api/v1/snapshot"]
+    ("path", "to"), [("/page", "/"), ("/page/", "/"), ("/page/docs", "/page/docs/")], ids=["page", "slash", "docs"]
+)
+def test_directories_lead_somewhere(monitor: Monitor, path: str, to: str) -> None:
+    reply = monitor.get(path)
+    assert reply.status == 308
+    assert urljoin(path, reply.headers["Location"]) == to
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/page/main.js", "/page/docs/driver.html", "/page/data.json", "/page/table.html", "/api/v1/snapshot"],
 )
 def test_what_a_client_has_already_is_not_sent_again(monitor: Monitor, path: str) -> None:
     first = monitor.get(path)
@@ -241,7 +260,9 @@ def test_what_a_client_has_already_is_not_sent_again(monitor: Monitor, path: str
     packed = monitor.get(path, {"Accept-Encoding": "gzip"})
     if packed.headers["Content-Encoding"] == "gzip":
         assert gzip.decompress(packed.body) == first.body
-    assert (packed.headers["Content-Encoding"] == "gzip") == (path in ("/page/data.json", "/api/v1/snapshot"))
+    assert (packed.headers["Content-Encoding"] == "gzip") == (
+        path in ("/page/data.json", "/page/table.html", "/api/v1/snapshot")
+    )
 
 
 def test_what_is_made_of_a_collection_is_new_after_the_next(tmp_path: Path) -> None:
@@ -710,7 +731,7 @@ def test_before_the_first_collection_it_is_healthy_but_not_ready(
             wait_for(lambda: monitor.port, "the port")
             expected = {
                 **dict.fromkeys(PATHS, 503),
-                **dict.fromkeys(("/", "/page/data.json", "/-/healthy"), 200),
+                **dict.fromkeys(("/", "/page/data.json", "/page/day.json", "/-/healthy"), 200),
                 "/nothing": 404,
             }
             for method in ("GET", "HEAD"):

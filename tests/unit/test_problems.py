@@ -94,7 +94,7 @@ def test_a_healthy_gpu_has_no_problem() -> None:
         ((XidErrors(31, 2, -1500.0),), "GPU 0: XID 31 (GPU memory page fault), 25 min ago.", "a bug in the program"),
         (
             (XidErrors(31, 1, -60.0), XidErrors(48, 0), XidErrors(999, 1, -20.0)),
-            "GPU 0: XID 31 (GPU memory page fault), 1 min ago; XID 999, 0 min ago.",
+            "GPU 0: XID 31 (GPU memory page fault), 1 min ago; XID 999, just now.",
             "NVIDIA's list of XID errors",
         ),
     ],

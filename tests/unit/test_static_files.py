@@ -28,7 +28,7 @@ def loaded(docs: Docs, path: str) -> Response:
 
 
 def main_of(markdown: str) -> str:
-    page = to_page(markdown, documents={"c"})
+    page = to_page(markdown, titles={"c": "The C"})
     return page.partition('<main class="document">\n')[2].partition("\n</main>")[0]
 
 
@@ -38,6 +38,7 @@ def main_of(markdown: str) -> str:
         ("# A `b`\n\n## A *b*", '<h1 id="a-b">A <code>b</code></h1>\n<h2 id="a-b-1">A <em>b</em></h2>'),
         ("[a `b`](c.md) [d](c.md#e) [f](#g)", '<a href="c.html">a <code>b</code></a> <a href="c.html#e">d</a>'),
         ("[d](../e) [f](f.md) [g](mailto:a@b)", "<p>d f g</p>"),
+        ("[c.md](c.md) [c.md](c.md#e) [f.md](f.md)", '<a href="c.html">The C</a> <a href="c.html#e">The C</a> f.md'),
         ("<https://example.org/?a&b>", '<a href="https://example.org/?a&amp;b">https://example.org/?a&amp;b</a>'),
         ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>'),
         ("```sh\n# <a>\n\n- b\n```", '<pre tabindex="0"><code># &lt;a&gt;\n\n- b\n</code></pre>'),
@@ -71,7 +72,7 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
 )
 def test_nothing_in_a_document_becomes_active(markdown: str) -> None:
     parser = Attributes()
-    parser.feed(to_page(markdown, documents={"c"}).partition("<main")[2])
+    parser.feed(to_page(markdown, titles={"c": "The C"}).partition("<main")[2])
     assert not parser.tags & {"script", "style", "img", "iframe"}
     assert parser.attributes <= {"class", "id", "href", "title", "tabindex", "start"}
     assert all(re.match("https:|#|c.html", link) for link in parser.links)
@@ -92,6 +93,14 @@ class Attributes(HTMLParser):
         self.links += [value or "" for name, value in attrs if name == "href"]
 
 
+def test_a_long_document_has_a_list_of_contents() -> None:
+    sections = [f"## S{number} & `c`\n\n### Sub\n\ntext\n" for number in range(4)]
+    assert "Contents" not in to_page("# A\n\n" + "\n".join(sections[:3]))
+    nav = to_page("# A\n\n" + "\n".join(sections)).partition('aria-label="Contents">')[2].partition("</nav>")[0]
+    assert nav.count("<li>") == 4
+    assert '<a href="#s3--c">S3 &amp; c</a>' in nav
+
+
 def test_the_title_is_the_first_heading() -> None:
     assert "<title>A b &amp; &lt;c&gt; &ndash;" in to_page("# A `b` & <c>\n\ntext\n\n# D")
 
@@ -106,7 +115,7 @@ def test_a_document_is_read_once_and_may_load_nothing_from_other_sites(docs: Doc
 
 def test_before_they_are_built_documents_are_served_as_text(tmp_path: Path) -> None:
     docs = Docs(tmp_path / "not-built")
-    assert len(docs.paths) == len(FILES)
+    assert set(docs.paths) == {f"/page/docs/{file.stem}.html" for file in FILES} | {"/page/docs/"}
     answer = loaded(docs, "/page/docs/runbook.html")
     assert (answer.content_type, answer.body) == ("text/plain; charset=utf-8", (SOURCES / "runbook.md").read_bytes())
 

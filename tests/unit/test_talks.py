@@ -56,6 +56,6 @@ def test_it_says_whom_to_talk_to_the_longest_idle_first() -> None:
         ("alice", "4", "2.0 GiB on GPU 0, asked for 1.0"),
         ("alice", "4", "computes on GPU 0, not attached"),
         ("bob", "miner 8 and 1 more", "run on GPUs 5 and 6 outside genv"),
-        ("alice", "many", "has 1 GPUs attached, asked for 0"),
+        ("alice", "many", "has 1 GPU attached, asked for 0"),
     ]
     assert talks(snapshot)[0].since == snapshot.timestamp - 9000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genvd.common.text import MAX_TEXT, clean, decode
+from genvd.common.text import MAX_TEXT, clean, decode, gpus
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,18 @@ def test_long_texts_are_cut_and_stay_different() -> None:
 
 def test_bytes_that_are_not_utf8() -> None:
     assert decode(b"\xff\xfea") == "\\udcff\\udcfea" == clean("\udcff\udcfea")
+
+
+@pytest.mark.parametrize(
+    ("indices", "expected"),
+    [
+        ((2,), "GPU 2"),
+        ((0, 1, 2), "GPUs 0, 1 and 2"),
+        ((0, 1, 2, 3), "GPUs 0 to 3"),
+        ((0, 1, 4, 5, 6, 7, 9), "GPUs 0, 1, 4 to 7 and 9"),
+        ((), "GPU "),
+    ],
+    ids=["one", "few", "range", "mixed", "none"],
+)
+def test_gpus_in_words(indices: tuple[int, ...], expected: str) -> None:
+    assert gpus(indices) == expected

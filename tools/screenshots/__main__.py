@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 _PAGES: dict[str, tuple[Literal["light", "dark"], int, int]] = {
-    "page-light": ("light", 1280, 1000),
-    "page-dark": ("dark", 1280, 1000),
-    "page-phone": ("light", 360, 760),
+    "page-light": ("light", 1280, 900),
+    "page-dark": ("dark", 1280, 900),
+    "page-phone": ("light", 390, 844),
 }
 _COLUMNS, _LINES = 120, 34
 
@@ -33,7 +33,7 @@ def main() -> None:
         for name, (colors, width, height) in _PAGES.items():
             page = browser.new_page(color_scheme=colors, viewport={"width": width, "height": height})
             page.goto(shown.origin)
-            page.locator(".card").first.wait_for()
+            page.locator(".tile").first.wait_for()
             page.screenshot(path=IMAGES / f"{name}.png")
             page.close()
         _take_terminal(browser, shown)

@@ -31,11 +31,12 @@ export function drawn(tag, attributes = {}, ...children) {
 /**
  * Return an element for a name that a user chose; it does not affect the direction of the text around it.
  * @param {string} text
+ * @param {boolean} [focusable] whether it can have the focus, unless a link around it has it
  * @returns {HTMLElement}
  */
-export function name(text) {
+export function name(text, focusable = true) {
   const made = element("bdi");
-  setName(made, text);
+  setName(made, text, focusable);
   return made;
 }
 
@@ -43,13 +44,14 @@ export function name(text) {
  * Change a name. A long one is cut, and shown in full while it has the focus.
  * @param {Element} target made by {@link name}
  * @param {string} text
+ * @param {boolean} [focusable] whether it can have the focus, unless a link around it has it
  */
-export function setName(target, text) {
+export function setName(target, text, focusable = true) {
   const long = text.length > LONG_CHARACTERS;
   setText(target, text);
   target.classList.toggle("long", long);
   setAttribute(target, "title", long ? text : null);
-  setAttribute(target, "tabindex", long ? 0 : null);
+  setAttribute(target, "tabindex", long && focusable ? 0 : null);
 }
 
 /**

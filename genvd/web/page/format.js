@@ -18,6 +18,7 @@ export function bytes(value) {
  * @param {string} total in the same unit
  */
 export function outOf(used, total) {
+  if (total === UNKNOWN) return used;
   const unit = total.split(" ").at(-1) ?? "";
   return `${used.endsWith(unit) ? used.slice(0, -unit.length).trim() : used} of ${total}`;
 }
@@ -30,6 +31,16 @@ export function range(least, most) {
   if (least === most) return most;
   const unit = most.slice(most.lastIndexOf(" "));
   return `${least.endsWith(unit) ? least.slice(0, -unit.length) : least}–${most}`;
+}
+
+/**
+ * Format used and total memory in few characters.
+ * @param {number} used
+ * @param {number | null} total
+ */
+export function memoryText(used, total) {
+  const short = (/** @type {number} */ value) => value < 0.05 ? "0" : value.toFixed(value < 10 && value % 1 ? 1 : 0);
+  return `${short(used / 2 ** 30)}${total ? ` of ${short(total / 2 ** 30)}` : ""} GiB`;
 }
 
 /** @param {number | null} ratio of 1 */
@@ -73,6 +84,15 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)} d`;
 }
 
+/**
+ * Format GPU-seconds as hours.
+ * @param {number} seconds
+ */
+export function hours(seconds) {
+  const value = seconds / 3600;
+  return value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
+}
+
 /** @param {number[]} indices */
 export function indices(indices) {
   return indices.length ? indices.join(", ") : UNKNOWN;
@@ -86,8 +106,23 @@ export function indices(indices) {
 export function time(timestamp, now) {
   const moment = new Date(timestamp * 1000);
   if (Number.isNaN(moment.getTime())) return UNKNOWN;
-  const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   return now - timestamp < 86400 && moment.getDate() === new Date(now * 1000).getDate()
-    ? clock
-    : `${moment.toLocaleDateString()} ${clock}`;
+    ? clock(timestamp)
+    : `${moment.toLocaleDateString()} ${clock(timestamp)}`;
+}
+
+/**
+ * Format a time of day.
+ * @param {number} timestamp in seconds
+ */
+export function clock(timestamp) {
+  return new Date(timestamp * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+/** Return the name of the time zone of the browser, in which times are shown. */
+export function zone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const minutes = -new Date().getTimezoneOffset();
+  const offset = `UTC${minutes < 0 ? "−" : "+"}${Math.floor(Math.abs(minutes) / 60)}${minutes % 60 ? `:${String(Math.abs(minutes) % 60).padStart(2, "0")}` : ""}`;
+  return !timeZone || timeZone === "UTC" ? (minutes ? offset : "UTC") : `${timeZone} (${offset})`;
 }

@@ -3,24 +3,32 @@
  * @module
  */
 
-import { Devices } from "./devices.js";
 import { Freshness } from "./freshness.js";
-import { showGlance, showState } from "./glance.js";
 import { Poller } from "./poller.js";
+import { showProblems } from "./problems.js";
+import { showMachine, showState } from "./state.js";
 import { Tables } from "./tables.js";
+import { showTalks, showUsage } from "./talks.js";
+import { showTiles } from "./tiles.js";
+import { Views } from "./views.js";
 
-const devices = new Devices();
 const tables = new Tables();
 const freshness = new Freshness();
 /** @type {any} */
 let data = null;
+const views = new Views(show);
 
 /** Update the whole page. */
 function show() {
-  showState(data, freshness);
+  if (data !== null) views.update(data, freshness.now);
+  showState(data, freshness, views.place);
   if (data === null) return;
-  showGlance(data);
-  devices.update(data, freshness.now);
+  showMachine(data);
+  if (views.route.kind !== "overview") return;
+  showTiles(data, freshness.now, views.me);
+  showProblems(data);
+  showTalks(data, freshness.now);
+  showUsage(data);
   tables.update(data, freshness.now);
 }
 
@@ -31,7 +39,7 @@ new Poller({
   },
   waiting() {
     freshness.setWaiting();
-    showState(data, freshness);
+    showState(data, freshness, views.place);
   },
   answered(now) {
     freshness.answered(now);
@@ -39,9 +47,9 @@ new Poller({
   },
   failed(reason) {
     freshness.failed(reason);
-    showState(data, freshness);
+    showState(data, freshness, views.place);
   },
 }).start();
 
-showState(data, freshness);
-setInterval(() => { if (!document.hidden) showState(data, freshness); }, 1000);
+showState(data, freshness, views.place);
+setInterval(() => { if (!document.hidden) showState(data, freshness, views.place); }, 1000);

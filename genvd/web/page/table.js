@@ -16,6 +16,7 @@ const FIRST_ROWS = 100;
  * @property {(row: any) => string | number | null} value sort key; null is always last
  * @property {(row: any, now: number) => string | null} [show] text of the cell, if not the value
  * @property {(row: any) => "error" | "warning" | null} [severity] severity of the problem that the cell shows
+ * @property {(row: any) => string | null} [link] address that the cell leads to
  */
 
 /** A table of one part of the overview. */
@@ -41,6 +42,8 @@ export class Table {
     this.lines = new Map();
     this.build(section);
     this.restore();
+    addEventListener("beforeprint", () => this.render(true)); // paper shows whole tables
+    addEventListener("afterprint", () => this.render());
   }
 
   restore() {
@@ -104,9 +107,10 @@ export class Table {
     this.render();
   }
 
-  render() {
+  /** @param {boolean} [whole] whether to show all rows, whatever was wanted */
+  render(whole = this.all) {
     const found = (this.rows ?? []).filter((row) => this.matches(row)).sort((a, b) => this.compare(a, b));
-    const shown = this.all ? found : found.slice(0, FIRST_ROWS);
+    const shown = whole ? found : found.slice(0, FIRST_ROWS);
     const previous = this.lines;
     this.lines = new Map(shown.map((row) => [this.key(row), this.line(row, previous.get(this.key(row)))]));
     setChildren(this.body, [...this.lines.values()]);
@@ -135,7 +139,7 @@ export class Table {
    */
   matches(row) {
     const wanted = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const texts = wanted.length ? this.columns.map((column) => this.text(column, row).toLowerCase()) : [];
+    const texts = wanted.length ? this.columns.map((column) => textOf(column, row, this.now).toLowerCase()) : [];
     return wanted.every((word) => texts.some((text) => text.includes(word)));
   }
 
@@ -152,27 +156,72 @@ export class Table {
   }
 
   /**
-   * @param {Column} column
-   * @param {any} row
-   */
-  text(column, row) {
-    const shown = column.show ? column.show(row, this.now) : column.value(row);
-    return shown === null ? UNKNOWN : String(shown);
-  }
-
-  /**
    * @param {any} row
    * @param {HTMLTableRowElement | undefined} line the element that showed this row before
    */
   line(row, line) {
-    const made = line ?? /** @type {HTMLTableRowElement} */ (element("tr", {}, ...this.columns.map((column, number) =>
-      element(number ? "td" : "th", { class: column.kind, ...(number ? {} : { scope: "row" }) }, name("")))));
-    this.columns.forEach((column, number) => {
-      const cell = made.children[number];
-      setName(/** @type {Element} */ (cell.firstElementChild), this.text(column, row));
-      const severity = column.severity?.(row);
-      for (const one of ["error", "warning"]) cell.classList.toggle(one, one === severity);
-    });
+    const made = line ?? emptyLine(this.columns);
+    fill(made, this.columns, row, this.now);
     return made;
   }
+}
+
+/**
+ * Return a table that cannot be sorted or filtered, of the first rows.
+ * @param {string} things their name in the plural
+ * @param {Column[]} columns the first one is the header of the row
+ * @param {any[]} rows
+ * @param {number} now in seconds
+ */
+export function plainTable(things, columns, rows, now) {
+  const heads = columns.map((column) => element("th", { scope: "col", class: column.kind }, column.title));
+  const lines = rows.slice(0, FIRST_ROWS).map((row) => {
+    const line = emptyLine(columns);
+    fill(line, columns, row, now);
+    return line;
+  });
+  const table = element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...lines));
+  const more = rows.length - lines.length;
+  return element("div", {}, element("div", { class: "scroll plain", role: "region", tabindex: 0, "aria-label": `Table of ${things}` }, table),
+    ...(more > 0 ? [element("p", { class: "muted" }, `and ${more} more`)] : []));
+}
+
+/** @param {Column[]} columns */
+function emptyLine(columns) {
+  return /** @type {HTMLTableRowElement} */ (element("tr", {}, ...columns.map((column, number) =>
+    element(number ? "td" : "th", { class: column.kind, ...(number ? {} : { scope: "row" }) },
+      column.link ? element("a", {}, name("")) : name("")))));
+}
+
+/**
+ * Show a row in a line.
+ * @param {HTMLTableRowElement} line
+ * @param {Column[]} columns
+ * @param {any} row
+ * @param {number} now in seconds
+ */
+function fill(line, columns, row, now) {
+  columns.forEach((column, number) => {
+    const cell = line.children[number];
+    const text = textOf(column, row, now);
+    if (column.link) {
+      const link = /** @type {Element} */ (cell.firstElementChild);
+      setAttribute(link, "href", column.link(row));
+      setName(/** @type {Element} */ (link.firstElementChild), text, !column.link(row));
+    } else {
+      setName(/** @type {Element} */ (cell.firstElementChild), text);
+    }
+    const severity = column.severity?.(row);
+    for (const one of ["error", "warning"]) cell.classList.toggle(one, one === severity);
+  });
+}
+
+/**
+ * @param {Column} column
+ * @param {any} row
+ * @param {number} now in seconds
+ */
+function textOf(column, row, now) {
+  const shown = column.show ? column.show(row, now) : column.value(row);
+  return shown === null ? UNKNOWN : String(shown);
 }

@@ -5,6 +5,7 @@
 
 import { byId } from "./dom.js";
 import { bytes, count, duration, indices, percent, time } from "./format.js";
+import { address } from "./routes.js";
 import { Table } from "./table.js";
 
 /** @typedef {import("./table.js").Column} Column */
@@ -37,29 +38,37 @@ function number(title, value, show = count) {
 /** @type {Column} */
 const DEVICES = { title: "GPUs", kind: "text", value: (row) => row.devices.length ? indices(row.devices) : null };
 
+/** @type {Column} */
+const USER = {
+  title: "User",
+  kind: "name",
+  value: (row) => row.username || null,
+  link: (row) => row.username ? address("user", row.username) : null,
+};
+
 /** @type {Column[]} */
-const ENVIRONMENTS = [
-  { title: "Environment", kind: "name", value: (row) => row.name ?? row.eid },
+export const ENVIRONMENTS = [
+  { title: "Environment", kind: "name", value: (row) => row.name || row.eid, link: (row) => address("env", row.eid) },
   { title: "ID", kind: "text", value: (row) => row.eid },
-  { title: "User", kind: "name", value: (row) => row.username },
+  USER,
   DEVICES,
   number("Processes", (row) => row.processes),
   number("Memory", (row) => row.memory_bytes, bytes),
-  number("Limit per GPU", (row) => row.memory_limit_bytes, bytes),
+  number("Limit per GPU", (row) => row.memory_limit_bytes, (value) => value === null ? "none" : bytes(value)),
   number("Utilisation", (row) => row.utilization, percent),
   since("Idle for", (row) => row.idle_since),
   since("Active for", (row) => row.created),
   {
     title: "Violations",
     kind: "text",
-    value: (row) => row.violations.join(", ").replaceAll("_", " ") || null,
-    severity: (row) => row.violations.length ? "error" : null,
+    value: (row) => row.violations.join(", ").replaceAll("_", " ") || "none",
+    severity: (row) => row.violations.length ? "warning" : null,
   },
 ];
 
 /** @type {Column[]} */
 const USERS = [
-  { title: "User", kind: "name", value: (row) => row.username },
+  USER,
   number("Environments", (row) => row.environments),
   DEVICES,
   number("GPU processes", (row) => row.processes),
@@ -68,14 +77,15 @@ const USERS = [
 ];
 
 /** @type {Column[]} */
-const PROCESSES = [
+export const PROCESSES = [
   { title: "PID", kind: "number", value: (row) => row.pid },
   { title: "Command", kind: "name", value: (row) => row.command },
-  { title: "User", kind: "name", value: (row) => row.username },
+  USER,
   {
     title: "Environment",
     kind: "name",
     value: (row) => row.unmanaged ? "outside genv" : row.environment ?? (row.unmanaged === null ? "unknown" : null),
+    link: (row) => row.environment && !row.unmanaged ? address("env", row.eid) : null,
     severity: (row) => row.unmanaged ? "warning" : null,
   },
   DEVICES,

@@ -3,9 +3,10 @@
  * @module
  */
 
-import { element, name, setAttribute, setContent, setText } from "./dom.js";
-import { bytes, celsius, duration, outOf, percent, time, UNKNOWN, watts } from "./format.js";
+import { element, name, setContent, setText } from "./dom.js";
+import { bytes, celsius, outOf, percent, UNKNOWN, watts } from "./format.js";
 import { Gauge } from "./gauge.js";
+import { environmentLink, userLink } from "./routes.js";
 
 const HOT_CELSIUS = 100;
 const STYLES = 8;
@@ -13,8 +14,6 @@ const STYLES = 8;
 /** Shows the load of a GPU, its memory by owner, its environments and its processes. */
 export class Card {
   constructor() {
-    this.title = element("h3");
-    this.state = element("span", { class: "badge" });
     this.utilization = new Gauge("Utilisation");
     this.memory = new Gauge("Memory");
     this.temperature = new Gauge("Temperature");
@@ -26,37 +25,20 @@ export class Card {
       element("dt", {}, "Attached to"), this.holders, element("dt", {}, "Processes"), this.running);
     this.slowTitle = element("dt", {}, "Throttled by");
     this.shares = element("div", { class: "memory" });
-    this.onDevice = element("span", { class: "hidden" });
     this.node = element("article", { class: "card" },
-      element("div", { class: "card-head" }, this.title, this.state),
-      this.utilization.node, this.memory.node, this.temperature.node, this.power.node, this.facts,
-      element("details", {}, element("summary", {}, "Memory by owner", this.onDevice), this.shares));
+      element("div", { class: "card-part" }, this.utilization.node, this.memory.node, this.temperature.node, this.power.node, this.facts),
+      element("div", { class: "card-part" }, element("h3", {}, "Memory by owner"), this.shares));
   }
 
-  /**
-   * @param {any} device a row of the overview
-   * @param {any} curves of the last hour
-   * @param {{times: number[], now: number, interval: number}} axis
-   */
-  update(device, curves, axis) {
-    setContent(this.title, [`GPU ${device.index}`, ...(device.name ? [" · ", name(device.name)] : [])]);
-    this.setNames(`GPU ${device.index}`);
-    const [state, style] = stateOf(device, axis.now);
-    setText(this.state, state);
-    setAttribute(this.state, "class", `badge ${style}`);
-    this.node.classList.toggle("down", device.up === false);
+  /** @param {any} device a row of the overview */
+  update(device) {
+    for (const gauge of [this.utilization, this.memory, this.temperature, this.power]) gauge.setDevice(`GPU ${device.index}`);
+    this.node.classList.toggle("down", device.state === "down");
     this.updateGauges(device);
-    this.drawCurves(device, curves, axis);
     setContent(this.holders, holders(device));
     setContent(this.running, running(device));
     this.updateSlow(device);
     setContent(this.shares, shares(device));
-  }
-
-  /** @param {string} gpu */
-  setNames(gpu) {
-    for (const gauge of [this.utilization, this.memory, this.temperature, this.power]) gauge.setDevice(gpu);
-    setText(this.onDevice, ` on ${gpu}`);
   }
 
   /** @param {any} device */
@@ -71,19 +53,6 @@ export class Card {
       power === null ? null : one(power / (limit || power || 1)), false);
   }
 
-  /**
-   * @param {any} device
-   * @param {any} curves
-   * @param {{times: number[], now: number, interval: number}} axis
-   */
-  drawCurves(device, curves, axis) {
-    const most = Math.max(1, device.power_limit_watts ?? 0, ...(curves.power ?? []));
-    this.utilization.draw({ ...axis, values: curves.utilization ?? [], most: 1, show: percent });
-    this.memory.draw({ ...axis, values: curves.memory ?? [], most: 1, show: percent });
-    this.temperature.draw({ ...axis, values: curves.temperature ?? [], most: HOT_CELSIUS, show: celsius });
-    this.power.draw({ ...axis, values: curves.power ?? [], most, show: watts });
-  }
-
   /** @param {any} device */
   updateSlow(device) {
     if (!device.throttled.length) {
@@ -94,20 +63,6 @@ export class Card {
     setText(this.slow, device.throttled.join(", ").replaceAll("_", " "));
     if (!this.slow.isConnected) this.facts.append(this.slowTitle, this.slow);
   }
-}
-
-/**
- * @param {any} device
- * @param {number} now
- */
-function stateOf(device, now) {
-  if (device.up === false) return ["does not answer", "error"];
-  if (device.holders === null) return ["attachments unknown", ""];
-  if (device.idle_since !== null) {
-    return [`idle since ${time(device.idle_since, now)} (${duration(now - device.idle_since)})`, "warning"];
-  }
-  if (device.holders_total) return ["in use", "good"];
-  return device.running_total ? ["used, not attached", "warning"] : ["free", ""];
 }
 
 /** @param {number | null} ratio */
@@ -140,7 +95,7 @@ function holders(device) {
   if (device.holders === null) return [UNKNOWN];
   if (!device.holders_total) return ["nobody"];
   return [list(device.holders.map((/** @type {any} */ holder) => [
-    name(holder.name ?? holder.eid), ...inParentheses(holder.username), ...(holder.idle ? [", idle"] : []),
+    environmentLink(holder.eid, holder.name), " (", userLink(holder.username), ")", ...(holder.idle ? [", idle"] : []),
   ]), device.holders_total)];
 }
 
@@ -149,13 +104,8 @@ function running(device) {
   if (device.running === null) return [UNKNOWN];
   if (!device.running_total) return ["nothing"];
   return [list(device.running.map((/** @type {any} */ process) => [
-    name(process.command ?? "process"), ` ${process.pid}`, ...inParentheses(process.username),
+    name(process.command || "process"), ` ${process.pid} (`, userLink(process.username), ")",
   ]), device.running_total)];
-}
-
-/** @param {string | null} username */
-function inParentheses(username) {
-  return username === null ? [] : [" (", name(username), ")"];
 }
 
 /**
