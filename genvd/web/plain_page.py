@@ -35,8 +35,8 @@ _PAGE = """\
 </head>
 <body>
 <header><h1><bdi>{host}</bdi></h1><p class="freshness">as of {time} UTC</p>
-<nav aria-label="More"><a href="table.html">Reload</a> <a href="..">Page with JavaScript</a> <a href="help.html">Glossary</a> \
-<a href="docs/">Documentation</a></nav></header>
+<nav aria-label="More"><a href="table.html">Reload</a> <a href="..">Page with JavaScript</a> \
+<a href="help.html">Glossary</a> <a href="docs/">Documentation</a></nav></header>
 <main>
 <p id="verdict"><strong>{free}</strong>{counts}</p>
 {content}

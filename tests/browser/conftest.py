@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from genvd.web import static_files
 from tests.support.chromium import chromium
@@ -15,6 +15,8 @@ from tests.support.shown import Shown, serving
 from tools import documents
 
 _PATIENCE_MS = 20_000
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 OpenPage = Callable[..., Page]
 """Opens a path of an origin, after doing something ``before``; further keywords are those of a browser context."""
