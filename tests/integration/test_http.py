@@ -207,7 +207,7 @@ def test_the_page_leads_to_everything_and_all_of_it_is_there(monitor: Monitor) -
         if path in ("", "page/main.js") or path.endswith(".js"):
             pending |= linked(reply.body.decode()) - seen
     shipped = {f"page/{file.name}" for file in DIRECTORY.iterdir()} - {"page/index.html"}
-    shipped |= {"page/docs/", "page/docs/runbook.html", "page/docs/ledger.html", "page/table.html"}
+    shipped |= {"page/docs/", "page/docs/runbook.html", "page/table.html"}
     named = {path.removeprefix("/") for path in PATHS if path != "/"} - {"page/data.json", "page/day.json", "-/ready"}
     assert {path for path in seen if path and "${" not in path} == named | shipped
 
@@ -223,8 +223,8 @@ def test_the_page_names_what_works_without_scripts(monitor: Monitor) -> None:
 
 
 def test_the_documents_are_there(monitor: Monitor) -> None:
-    named = re.findall(r'href="(docs/[^"]+)"', monitor.get("/page/help.html").body.decode())
-    assert {f"docs/{name}.html" for name in ("README", "metrics", "configuration", "operations", "runbook")} <= {*named}
+    named = re.findall(r'href="(docs/[^"]*)"', monitor.get("/page/help.html").body.decode())
+    assert {f"docs/{name}.html" for name in ("metrics", "configuration", "operations", "runbook")} <= {*named}
     for path in named:
         reply = monitor.get(f"/page/{path}")
         kind = "html" if PAGES.is_dir() else "plain"  # before 'make documents'
@@ -325,7 +325,7 @@ def test_browsers_see_pages_only_by_names_that_are_ours(monitor: Monitor, path: 
         assert statuses(ask(monitor, path, host)) == [200], host
     for host in OTHER_HOSTS:
         answer = ask(monitor, path, host)
-        if path in ("/", "/api/v1/snapshot", "/page/data.json", "/page/docs/driver.html"):
+        if path in ("/", "/api/v1/snapshot", "/page/data.json", "/page/day.json", "/page/docs/driver.html"):
             assert statuses(answer) == [421], host
             assert b"listen.names" in answer
         else:
