@@ -49,7 +49,7 @@ _PAGE = """\
 <a href="README.html">All documents</a>
 </nav></header>
 <main class="document">
-{contents}{content}</main>
+{content}</main>
 </body>
 </html>
 """
@@ -95,9 +95,9 @@ def to_page(text: str, titles: Mapping[str, str] = MappingProxyType({})) -> str:
         titles: the titles of all documents by their names without ``.md``. Links to them become links to their pages,
             named by the title if they are named by the file; of links to other files only the text is kept.
     """
-    return _PAGE.format(
-        title=escape(title_of(text)), contents=_contents(text), content=_MARKDOWN.render(text, {"titles": titles})
-    )
+    head, end, rest = _MARKDOWN.render(text, {"titles": titles}).partition("</h1>\n")
+    content = f"{head}{end}{_contents(text)}{rest}"
+    return _PAGE.format(title=escape(title_of(text)), content=content)
 
 
 def _contents(text: str) -> str:

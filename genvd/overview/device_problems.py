@@ -266,11 +266,17 @@ def _grouped(snapshot: Snapshot, kind: Callable[[Device], _Kind | None]) -> Mapp
 
 
 def _holders(snapshot: Snapshot, indices: Sequence[int]) -> tuple[tuple[str, ...], int]:
-    """Return the environments that have one of these GPUs attached, with their users."""
+    """Return who is hit: the environments that have one of these GPUs attached, and processes on GPUs without any."""
     names = {environment.eid: name_of(environment) for environment in snapshot.environments or ()}
-    holders = {
-        with_user(names.get(holding.eid, holding.eid), holding.username): None
-        for holding in snapshot.holdings or ()
-        if holding.device_index in indices
-    }
-    return first_names(tuple(holders))
+    holdings = [holding for holding in snapshot.holdings or () if holding.device_index in indices]
+    rest = {*indices} - {holding.device_index for holding in holdings}
+    processes = [
+        process
+        for process in snapshot.processes or ()
+        if not process.gone and any(use.device_index in rest for use in process.uses)
+    ]
+    hit = (
+        *(with_user(names.get(holding.eid, holding.eid), holding.username) for holding in holdings),
+        *(with_user(f"{process.command or 'process'} {process.pid}", process.username) for process in processes),
+    )
+    return first_names(tuple(dict.fromkeys(hit)))

@@ -92,7 +92,7 @@ class DeviceRow:
     """At most :data:`MAX_PARTS`."""
     holders_total: int
     running: tuple[RunningProcess, ...] | None
-    """At most :data:`MAX_PARTS`."""
+    """At most :data:`MAX_PARTS`; those that only draw are last."""
     running_total: int
     people: tuple[str, ...]
     """The users who have it attached; without them, those of its processes. At most :data:`MAX_PARTS`."""
@@ -152,7 +152,8 @@ def _row(
     percent = device.utilization_percent
     host = snapshot.host_memory if device.shares_host_memory else None
     memory = _memory_by_process(device, processes)
-    running = tuple(RunningProcess(process.pid, process.command, process.username) for process in processes[:MAX_PARTS])
+    first = sorted(processes, key=lambda process: process.type == "graphics")[:MAX_PARTS]
+    running = tuple(RunningProcess(process.pid, process.command, process.username) for process in first)
     holders = tuple(_holder(snapshot, holding, environments) for holding in holdings[:MAX_PARTS])
     processes_known = snapshot.processes is not None and device.processes_listed
     holders_known = snapshot.holdings is not None and device.index not in snapshot.holders_unknown
@@ -196,8 +197,9 @@ def _people(holdings: list[Holding], processes: list[Process]) -> tuple[str, ...
     """Return the known users who have a GPU attached; without attachments, those of the processes on it."""
     if holdings:
         return tuple(dict.fromkeys(holding.username for holding in holdings if holding.username))
-    live = (process.username for process in processes if not process.gone)
-    return tuple(dict.fromkeys(username for username in live if username))
+    live = [process for process in processes if not process.gone]
+    computing = [process for process in live if process.type != "graphics"]  # a desktop is not who uses the GPU
+    return tuple(dict.fromkeys(process.username for process in computing or live if process.username))
 
 
 def _memory_by_process(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:

@@ -52,7 +52,7 @@ def plain_document(snapshot: Snapshot, history: History) -> bytes:
     now = datetime.fromtimestamp(shown.timestamp, timezone.utc)
     summary = shown.summary
     counts = (
-        (summary.people, "people"),
+        (summary.people, "person" if summary.people == 1 else "people"),
         (None if summary.idle is None else len(summary.idle), "held idle"),
         (summary.down, "broken"),
     )
@@ -71,7 +71,12 @@ def _content(shown: Overview) -> Iterator[str]:
     yield _table(
         "Problems",
         ("Problem", "Affected", "What to do"),
-        ((one.summary, _listed(one.names, len(one.names) + one.more), one.action) for one in shown.problems),
+        (
+            (one.summary, _listed(one.names, len(one.names) + one.more), one.action)
+            for one in shown.problems
+            if not one.people
+        ),
+        wrapped=True,
     )
     yield _table(
         "To talk to",
@@ -86,6 +91,19 @@ def _content(shown: Overview) -> Iterator[str]:
             for one in shown.talks
         ),
     )
+    if shown.usage:
+        yield _table(
+            "GPU time since the ledger was created",
+            ("User", "GPU-hours", "Held idle"),
+            (
+                (
+                    row.username,
+                    _hours(row.attached_seconds),
+                    None if row.idle_seconds is None else _hours(row.idle_seconds),
+                )
+                for row in shown.usage
+            ),
+        )
     yield _table(
         "Environments",
         ("Environment", "ID", "User", "GPUs", "Memory", "Limit per GPU", "Idle for", "Violations"),
@@ -99,7 +117,7 @@ def _content(shown: Overview) -> Iterator[str]:
                 ", ".join(map(str, row.devices)),
                 _gib(row.memory_bytes),
                 "none" if row.memory_limit_bytes is None else _gib(row.memory_limit_bytes),
-                _since(shown, row.idle_since),
+                _since(shown, row.idle_since) or "",
                 ", ".join(row.violations).replace("_", " ") or "none",
             )
             for row in shown.environments
@@ -156,13 +174,16 @@ def _since(shown: Overview, moment: float | None) -> str | None:
     return None if moment is None else duration_text(shown.timestamp - moment)
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | None]] | None) -> str:
+def _table(
+    title: str, heads: Sequence[str], rows: Iterable[Sequence[str | None]] | None, *, wrapped: bool = False
+) -> str:
     """Return a table with its heading.
 
     Args:
         title: the heading.
         heads: the headings of the columns.
         rows: the cells, None for what is unknown; None if the rows are unknown.
+        wrapped: whether the cells are sentences, which may take several lines.
     """
     heading = f"<h2>{escape(title)}</h2>"
     if rows is None:
@@ -173,15 +194,16 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | None]
     more = f"\n<p>and {len(lines) - _MAX_ROWS} more</p>" if len(lines) > _MAX_ROWS else ""
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
     body = "\n".join(lines[:_MAX_ROWS])
+    kind = "scroll plain wrapped" if wrapped else "scroll plain"
     label = f'role="region" tabindex="0" aria-label="{escape(title)}"'
     return (
-        f'{heading}\n<div class="scroll plain" {label}><table><thead><tr>{head}</tr></thead>\n'
+        f'{heading}\n<div class="{kind}" {label}><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>{more}"
     )
 
 
 def _line(row: Sequence[str | None]) -> str:
-    first, *others = (f"<bdi>{escape(cell or _UNKNOWN)}</bdi>" for cell in row)
+    first, *others = (f"<bdi>{escape(_UNKNOWN if cell is None else cell)}</bdi>" for cell in row)
     return f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
 
 
@@ -192,6 +214,10 @@ def _listed(names: Sequence[str], total: int) -> str:
 
 def _gib(amount: int | None) -> str | None:
     return None if amount is None else f"{amount / 2**30:.1f} GiB"
+
+
+def _hours(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds / 3600:.2f}"
 
 
 def _percent(ratio: float | None) -> str | None:

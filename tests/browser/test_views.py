@@ -106,10 +106,11 @@ def test_any_name_has_an_address(served: Shown, open_page: OpenPage, name: str) 
     [
         ("#gpu=7", "This machine has no GPU with this index."),
         ("#gpu=x", "This machine has no GPU with this index."),
+        ("#gpu=", "This machine has no GPU with this index."),
         ("#user=nobody", "Uses nothing on this machine now."),
         ("#env=%E0%A4%A", "No active environment has this ID or name."),
     ],
-    ids=["gpu", "word", "user", "encoding"],
+    ids=["gpu", "word", "empty", "user", "encoding"],
 )
 def test_an_address_of_nothing_says_so(served: Shown, open_page: OpenPage, address: str, text: str) -> None:
     served.show(machine(devices=(device(0),)))

@@ -212,12 +212,14 @@ def test_an_xid_is_as_severe_as_its_alert(number: int) -> None:
 
 def test_gpus_with_the_same_problem_are_one_problem() -> None:
     environments = (environment("1", (0,), name="train"), environment("2", (0, 2), name="eval", username="bob"))
-    devices = (gpu(0, up=False), gpu(1, xids=(XidErrors(79, 1, 9e12),)), gpu(2, up=False))
-    (lost, xid) = problems(inhabited(devices, environments, (), {}))[:2]
+    down = (gpu(index, up=False, memory_used_bytes=None) for index in (0, 2, 3))
+    devices = (gpu(1, xids=(XidErrors(79, 1, 9e12),)), *down)
+    owners = {7: ProcessOwner(1002, None, "miner")}
+    (lost, xid) = problems(inhabited(devices, environments, (Context(7, 0, 1), Context(7, 3, 1)), owners))[:2]
     assert (lost.summary, lost.names, lost.devices) == (
-        "GPUs 0 and 2 do not answer.",
-        ("train (alice)", "eval (bob)"),
-        (0, 2),
+        "GPUs 0, 2 and 3 do not answer.",
+        ("train (alice)", "eval (bob)", "miner 7 (bob)"),
+        (0, 2, 3),
     )
-    assert "--gpu-reset -i 0,2;" in lost.action
+    assert "--gpu-reset -i 0,2,3;" in lost.action
     assert xid.devices == (1,)

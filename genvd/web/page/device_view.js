@@ -13,7 +13,7 @@ import { problemsOf, stateText } from "./tiles.js";
 
 /** Shows a GPU. */
 export class DeviceView {
-  /** @param {number} index */
+  /** @param {number} index NaN if the address names none */
   constructor(index) {
     this.index = index;
     this.card = new Card();
@@ -29,7 +29,7 @@ export class DeviceView {
   /** @param {any} data the overview */
   title(data) {
     const device = this.find(data);
-    return device?.name ? `GPU ${this.index} · ${device.name}` : `GPU ${this.index}`;
+    return device?.name ? `GPU ${this.index} · ${device.name}` : Number.isNaN(this.index) ? "GPU" : `GPU ${this.index}`;
   }
 
   /** @param {any} data the overview */

@@ -20,16 +20,18 @@ const views = new Views(show);
 
 /** Update the whole page. */
 function show() {
-  if (data !== null) views.update(data, freshness.now);
+  // What is idle in old data may not be idle any more, so its time does not go on.
+  const now = freshness.stale && data !== null ? data.timestamp : freshness.now;
+  if (data !== null) views.update(data, now);
   showState(data, freshness, views.place);
   if (data === null) return;
   showMachine(data);
   if (views.route.kind !== "overview") return;
-  showTiles(data, freshness.now, views.me);
+  showTiles(data, now, views.me);
   showProblems(data);
-  showTalks(data, freshness.now);
+  showTalks(data, now);
   showUsage(data);
-  tables.update(data, freshness.now);
+  tables.update(data, now);
 }
 
 new Poller({

@@ -72,9 +72,9 @@ export class Table {
     const table = element("table", { "aria-labelledby": heading?.id ?? "" },
       element("thead", {}, element("tr", {}, ...this.heads)), this.body);
     this.scroll = element("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `Table of ${this.things}` }, table);
+    this.search = element("span", { class: "search" }, element("label", { for: this.filter.id }, `Filter ${this.things}`), this.filter);
     section.append(
-      element("div", { class: "tools" }, element("label", { for: this.filter.id }, `Filter ${this.things}`), this.filter,
-        this.count, this.announced),
+      element("div", { class: "tools" }, this.search, this.count, this.announced),
       this.scroll, this.more);
   }
 
@@ -115,6 +115,7 @@ export class Table {
     this.lines = new Map(shown.map((row) => [this.key(row), this.line(row, previous.get(this.key(row)))]));
     setChildren(this.body, [...this.lines.values()]);
     this.scroll.hidden = !shown.length;
+    this.search.hidden = !this.rows?.length && !this.filter.value && document.activeElement !== this.filter;
     this.more.hidden = shown.length === found.length;
     setText(this.more, `Show all ${found.length} ${this.things}`);
     setText(this.count, this.countText(found.length));

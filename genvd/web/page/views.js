@@ -60,7 +60,7 @@ export class Views {
     byId("overview").hidden = kind !== "overview";
     byId("view").hidden = kind === "overview";
     const user = this.user;
-    this.view = kind === "gpu" ? new DeviceView(Number(value)) : kind === "env" ? new EnvironmentView(value)
+    this.view = kind === "gpu" ? new DeviceView(/^\d+$/.test(value) ? Number(value) : NaN) : kind === "env" ? new EnvironmentView(value)
       : user === null ? null : new UserView(user);
     this.heading = this.title();
     byId("view-content").replaceChildren(...(this.view ? [this.view.node] : []));
