@@ -218,24 +218,38 @@ def _xid_error(xid: int, age: float, last: str) -> str:
 
 
 def _memory(snapshot: Snapshot) -> Iterator[Problem]:
-    for device, amount in policy.orphan_memory(snapshot):
-        if amount > NEGLIGIBLE_BYTES:
-            yield Problem(
-                "warning",
-                f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use that no live process accounts for.",
-                driver_help.freed(device),
-                *_holders(snapshot, (device.index,)),
-                devices=(device.index,),
-                alert="GenvOrphanMemory",
-            )
-    for device, amount in policy.unseen_memory(snapshot):
+    left = [(device, amount) for device, amount in policy.orphan_memory(snapshot) if amount > NEGLIGIBLE_BYTES]
+    if left:
+        devices = [device for device, _ in left]
         yield Problem(
             "warning",
-            f"GPU {device.index}: {amount / 2**30:.1f} GiB are in use by processes that the monitor cannot see,"
-            " for example in a container with its own pid namespace.",
-            driver_help.who_has_it_open(device),
-            devices=(device.index,),
+            f"{_in_use(left)} in use that no live process accounts for.",
+            driver_help.freed(devices),
+            *_holders(snapshot, _indices_of(devices)),
+            devices=_indices_of(devices),
+            alert="GenvOrphanMemory",
         )
+    unseen = list(policy.unseen_memory(snapshot))
+    if unseen:
+        devices = [device for device, _ in unseen]
+        yield Problem(
+            "warning",
+            f"{_in_use(unseen)} in use by processes that the monitor cannot see, for example in a container with its"
+            " own pid namespace.",
+            driver_help.who_has_it_open(devices),
+            devices=_indices_of(devices),
+        )
+
+
+def _in_use(amounts: Sequence[tuple[Device, int]]) -> str:
+    """Return "GPU 0: 1.0 GiB are" or "GPUs 0 and 1: 1.0 and 2.5 GiB are"."""
+    *others, last = [f"{amount / 2**30:.1f}" for _, amount in amounts]
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{gpus(device.index for device, _ in amounts)}: {listed} GiB are"
+
+
+def _indices_of(devices: Sequence[Device]) -> tuple[int, ...]:
+    return tuple(device.index for device in devices)
 
 
 def _oversubscribed(snapshot: Snapshot) -> Iterator[Problem]:

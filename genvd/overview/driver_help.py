@@ -84,17 +84,23 @@ def reset(indices: Sequence[int]) -> str:
     return f"reset {'it' if len(indices) == 1 else 'them'} ('{commands}') or restart the machine"
 
 
-def freed(device: Device) -> str:
-    """Return how to free GPU memory that an ended process left in use."""
-    return f"{who_has_it_open(device)} If only the monitor has it open, {reset((device.index,))}."
+def freed(devices: Sequence[Device]) -> str:
+    """Return how to free GPU memory that ended processes left in use."""
+    them = "it" if len(devices) == 1 else "them"
+    instead = reset([device.index for device in devices])
+    return f"{who_has_it_open(devices)} If only the monitor has {them} open, {instead}."
 
 
-def who_has_it_open(device: Device) -> str:
-    """Return how to find the processes that have a GPU open.
+def who_has_it_open(devices: Sequence[Device]) -> str:
+    """Return how to find the processes that have GPUs open.
 
     The N of /dev/nvidiaN is the minor number. It may differ from the index, so no file is named if it is unknown.
     """
-    minor, index = device.board.minor_number, device.index
-    if minor is None:
-        return f"'nvidia-smi -q -i {index}' shows its minor number N; 'fuser -v /dev/nvidiaN' as root, who has it open."
-    return f"'fuser -v /dev/nvidia{minor}' as root lists the processes that have it open."
+    minors = [device.board.minor_number for device in devices]
+    them = "it" if len(devices) == 1 else "them"
+    if None in minors:
+        indices = ",".join(str(device.index) for device in devices)
+        numbers = "its minor number N" if len(devices) == 1 else "the minor number N of each"
+        return f"'nvidia-smi -q -i {indices}' shows {numbers}; 'fuser -v /dev/nvidiaN' as root, who has {them} open."
+    files = " ".join(f"/dev/nvidia{minor}" for minor in minors)
+    return f"'fuser -v {files}' as root lists the processes that have {them} open."

@@ -34,7 +34,7 @@ def test_a_tile_opens_all_that_is_known_of_the_gpu(served: Shown, open_page: Ope
         )
     )
     page = open_page()
-    page.get_by_role("link", name="GPU 0").first.click()
+    page.locator(".tile").first.click()
     assert page.url.endswith("/#gpu=0")
     for _ in range(2):
         expect(page.get_by_role("heading", name="GPU 0 · NVIDIA H200")).to_be_visible()
@@ -64,7 +64,7 @@ def test_a_tile_opens_all_that_is_known_of_the_gpu(served: Shown, open_page: Ope
 def test_a_user_has_an_address(served: Shown, open_page: OpenPage) -> None:
     served.show(five_states())
     page = open_page()
-    page.locator("#talk-list").get_by_role("link", name="alice").click()
+    page.locator(".tile").get_by_role("link", name="alice").click()
     assert page.url.endswith("/#user=alice")
     page.reload()
     expect(page.get_by_role("heading", name="User alice")).to_be_visible()

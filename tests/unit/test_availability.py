@@ -11,6 +11,7 @@ from genvd.analysis.availability import availability
 from genvd.model.device import MigInstance
 from genvd.model.facts import MigInstanceId
 from genvd.model.snapshot import DeviceUse, MissingDevice, Process, Snapshot, UnseenMemory
+from genvd.overview import overview
 from genvd.overview.summary import summary
 from tests.support.shown import GIB, device, environment, holding, machine
 
@@ -133,3 +134,10 @@ def test_people_are_those_who_hold_or_use_a_gpu() -> None:
     snapshot = replace(held(0.0, HOUR), processes=(process(), process(2, **DESKTOP), process(3, gone=True)))
     assert summary(snapshot, availability(snapshot)).people == 2, "alice and bob, not the desktop of root"
     assert summary(replace(snapshot, processes=None), availability(snapshot)).people is None
+
+
+def test_a_desktop_is_not_who_uses_a_gpu() -> None:
+    snapshot = replace(ALONE, processes=(process(1, **DESKTOP), process(2)))
+    (row,) = overview(snapshot).devices or ()
+    assert (row.people, row.people_total) == (("bob",), 1)
+    assert [one.pid for one in row.running or ()] == [2, 1]

@@ -30,8 +30,10 @@ from tests.support.shown import environment, inhabited
 GIB = 2**30
 
 
-@pytest.mark.parametrize(("minors", "files"), [((4, 0), ["4", "0"]), ((None, 0), ["0"]), ((None, None), [])])
-def test_advice_names_the_device_file_only_if_its_number_is_known(
+@pytest.mark.parametrize(
+    ("minors", "files"), [((4,), ["4"]), ((4, 0), ["4", "0"]), ((None, 0), []), ((None,), [])], ids=str
+)
+def test_advice_names_the_device_files_only_if_their_numbers_are_known(
     minors: tuple[int | None, ...], files: list[str]
 ) -> None:
     devices = tuple(
@@ -46,8 +48,9 @@ def test_advice_names_the_device_file_only_if_its_number_is_known(
         for index, minor in enumerate(minors)
     )
     found = overview(Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), devices=devices, processes=()))
-    assert [word for one in found.problems for word in re.findall(r"/dev/nvidia(\d+)", one.action)] == files
-    assert len(found.problems) == len(minors)
+    (problem,) = found.problems
+    assert re.findall(r"/dev/nvidia(\d+)", problem.action) == files
+    assert problem.summary.startswith("GPU 0: 1.0 GiB are" if len(minors) == 1 else "GPUs 0 and 1: 1.0 and 1.0 GiB are")
 
 
 @pytest.mark.parametrize(("now", "wrong"), [(5.0, "is not valid before"), (15.0, None), (20.0, "expired on 1970")])

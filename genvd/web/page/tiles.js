@@ -5,7 +5,7 @@
 
 import { byId, element, name, setAttribute, setChildren, setContent, setText } from "./dom.js";
 import { duration, memoryText, percent } from "./format.js";
-import { address, separated } from "./routes.js";
+import { address, environmentLink, separated, userLink } from "./routes.js";
 
 const FEW = 8;
 const NAMES = 2;
@@ -87,10 +87,12 @@ class Tile {
     this.what = element("span", { class: "what" });
     this.busy = new Level();
     this.memory = new Level();
-    this.link = element("a", { class: "tile", href: address("gpu", index) },
-      element("span", { class: "tile-head" }, element("span", { class: "index" }, `GPU ${index} `, this.marks), this.state),
-      element("span", { class: "names" }, this.who, this.what), this.busy.node, this.memory.node);
-    this.node = element("li", {}, this.link);
+    // The link to the GPU covers the whole tile, but for the links to users and environments.
+    const link = element("a", { class: "whole", href: address("gpu", index) }, `GPU ${index}`);
+    this.tile = element("div", { class: "tile" },
+      element("span", { class: "tile-head" }, element("span", { class: "index" }, link, " ", this.marks), " ", this.state, " "),
+      element("span", { class: "names" }, this.who, " ", this.what), " ", this.busy.node, " ", this.memory.node);
+    this.node = element("li", {}, this.tile);
   }
 
   /**
@@ -100,7 +102,7 @@ class Tile {
    * @param {string | null} me
    */
   update(device, now, problems, me) {
-    setAttribute(this.link, "class", `tile ${device.state}${me !== null && device.people?.includes(me) ? " mine" : ""}`);
+    setAttribute(this.tile, "class", `tile ${device.state}${me !== null && device.people?.includes(me) ? " mine" : ""}`);
     setText(this.state, stateText(device, now));
     setContent(this.marks, problems.length ? [mark(problems)] : []);
     setContent(this.who, device.lost ? [] : who(device, me));
@@ -170,7 +172,7 @@ function mark(problems) {
  */
 function who(device, me) {
   if (!device.people.length || device.state === "free") return [element("span", { class: "muted" }, nobody(device))];
-  const people = device.people.slice(0, NAMES).map((/** @type {string} */ user) => name(user, false));
+  const people = device.people.slice(0, NAMES).map(userLink);
   const more = device.people_total - people.length;
   return [...separated(people), ...(more > 0 ? [` and ${more} more`] : []), ...(me !== null && device.people.includes(me) ? [" (you)"] : [])];
 }
@@ -184,17 +186,17 @@ function nobody(device) {
 /** @param {any} device */
 function what(device) {
   if (device.holders_total && device.holders !== null) {
-    return listed(device.holders.map((/** @type {any} */ holder) => holder.name || holder.eid), device.holders_total);
+    return listed(device.holders.map((/** @type {any} */ holder) => environmentLink(holder.eid, holder.name)), device.holders_total);
   }
   if (!device.running?.length) return [];
-  return listed(device.running.map((/** @type {any} */ process) => `${process.command || "process"} ${process.pid}`), device.running_total);
+  return listed(device.running.map((/** @type {any} */ process) => name(`${process.command || "process"} ${process.pid}`, false)), device.running_total);
 }
 
 /**
- * @param {string[]} names
+ * @param {Node[]} names
  * @param {number} total
  */
 function listed(names, total) {
   const shown = names.slice(0, NAMES);
-  return [...separated(shown.map((one) => name(one, false))), ...(total > shown.length ? [` and ${total - shown.length} more`] : [])];
+  return [...separated(shown), ...(total > shown.length ? [` and ${total - shown.length} more`] : [])];
 }
