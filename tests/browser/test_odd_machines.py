@@ -130,7 +130,7 @@ def test_of_many_rows_the_first_are_shown_until_all_are_wanted(served: Shown, op
     page.get_by_role("button", name="Show all 500 environments").click()
     expect(page.locator("#environments tbody tr")).to_have_count(500)
     expect(page.locator(".tile .what").first).to_have_text("job-0, job-16 and 30 more")
-    page.locator(".tile").first.click()
+    page.locator(".tile .whole").first.click()
     expect(page.locator(".card .facts dd").first).to_contain_text("and 24 more")
 
 
