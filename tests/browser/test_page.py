@@ -117,7 +117,7 @@ def test_it_asks_only_for_what_is_new(served: Shown, open_page: OpenPage) -> Non
     assert answer.value.status == 304
 
 
-def test_it_asks_for_nothing_while_nobody_looks(served: Shown, open_page: OpenPage) -> None:
+def test_it_asks_once_a_minute_while_nobody_looks(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page = open_page(before=lambda page: page.clock.install())
     calm(page)
@@ -130,8 +130,13 @@ def test_it_asks_for_nothing_while_nobody_looks(served: Shown, open_page: OpenPa
     page.evaluate(look, True)
     page.clock.run_for(2_000)  # what was under way is done
     asked.clear()
-    page.clock.run_for(60_000)
+    page.clock.run_for(55_000)
     assert asked == []
+    served.show(machine(devices=(device(0, up=False),)))
+    with page.expect_response("**/data.json"):
+        page.clock.run_for(10_000)
+    expect(page).to_have_title("(1) gpu1: 0 of 1 free")
+    assert len(asked) == 1
     with page.expect_response("**/data.json"):
         page.evaluate(look, False)
 

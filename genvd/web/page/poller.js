@@ -1,5 +1,5 @@
 /**
- * Requests the data of the page after each collection, but not while the page is hidden.
+ * Requests the data of the page after each collection; while the page is hidden once a minute, for its title.
  * @module
  */
 
@@ -7,6 +7,7 @@ const URL = "page/data.json";
 const FIRST_SECONDS = 1;
 const MIN_SECONDS = 1;
 const MAX_SECONDS = 15;
+const HIDDEN_SECONDS = 60;
 const TIMEOUT_SECONDS = 20;
 
 /**
@@ -32,13 +33,18 @@ export class Poller {
 
   /** Start polling; it ends when the page is closed. */
   start() {
-    document.addEventListener("visibilitychange", () => this.poll());
+    document.addEventListener("visibilitychange", () => { if (document.hidden) this.wait(); else this.poll(); });
     this.poll();
   }
 
   poll() {
     clearTimeout(this.timer);
-    if (!document.hidden && !this.requesting) void this.request();
+    if (!this.requesting) void this.request();
+  }
+
+  wait() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.poll(), (document.hidden ? HIDDEN_SECONDS : this.seconds) * 1000);
   }
 
   async request() {
@@ -53,7 +59,7 @@ export class Poller {
       this.listener.failed("The monitor does not answer.");
     }
     this.requesting = false;
-    this.timer = setTimeout(() => this.poll(), this.seconds * 1000);
+    this.wait();
   }
 
   /** @param {Response} response */

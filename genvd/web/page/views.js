@@ -3,7 +3,7 @@
  * @module
  */
 
-import { byId, element, setContent, setText } from "./dom.js";
+import { byId, element, name, setContent, setText } from "./dom.js";
 import { DeviceView } from "./device_view.js";
 import { everybody, loadMe, saveMe } from "./me.js";
 import { EnvironmentView, UserView } from "./people_view.js";
@@ -80,8 +80,7 @@ export class Views {
    * @param {number} now in seconds
    */
   update(data, now) {
-    const mine = byId("me");
-    setText(mine, this.me === null ? "My GPUs" : `My GPUs (${this.me})`);
+    setContent(byId("me"), this.me === null ? ["My GPUs"] : ["My GPUs (", name(this.me, false), ")"]);
     if (this.route.kind === "overview") return;
     this.heading = this.user ?? this.view?.title(data) ?? this.title();
     setContent(byId("view-title"), [...(this.user === null ? [] : ["User "]), element("bdi", {}, this.heading)]);
