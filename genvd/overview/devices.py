@@ -225,13 +225,17 @@ def _by_environment(
         )
         for process, amount in memory
     )
-    names = {eid: name_of(environment) for eid, environment in environments.items()}
     return parts and tuple(
         MemoryPart(None, part.memory_bytes, unclear=True)
         if part.name == _UNKNOWN
-        else replace(part, name=names.get(part.name or "", part.name))
+        else replace(part, name=_shown_name(part.name, environments))
         for part in parts
     )
+
+
+def _shown_name(eid: str | None, environments: Mapping[str, Environment]) -> str | None:
+    environment = environments.get(eid or "")
+    return name_of(environment) if environment else eid
 
 
 def _parts(amounts: Iterable[tuple[str | None, int | None]]) -> tuple[MemoryPart, ...] | None:

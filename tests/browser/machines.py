@@ -16,6 +16,7 @@ from genvd.model.facts import Context, MigInstanceId, ProcessOwner
 from genvd.model.snapshot import (
     CollectorStatus,
     DeviceUse,
+    MissingDevice,
     Process,
     Snapshot,
 )
@@ -138,6 +139,11 @@ def odd() -> Snapshot:
     return inhabited((device(0, name="\N{FULLWIDTH LATIN CAPITAL LETTER G}" * 200),), environments, contexts, owners)
 
 
+def lost() -> Snapshot:
+    """Return a machine of which one GPU does not answer, and another is no longer listed."""
+    return replace(five_states(), missing_devices=(MissingDevice(5, "GPU-5", None),))
+
+
 @cache
 def busy() -> tuple[Snapshot, History]:
     """Return the simulated machine after an hour."""
@@ -152,6 +158,8 @@ STATES: dict[str, Callable[[], tuple[Snapshot] | tuple[Snapshot, History]]] = {
     "odd": lambda: (odd(),),
     "wrong": lambda: (replace(RUNNING, timestamp=machine().timestamp),),
     "dead": lambda: (failing("nvml", "x" * 300, "hung"),),
+    "missing": lambda: (failing("nvml", "no driver", "missing"),),
+    "lost": lambda: (lost(),),
 }
 
 

@@ -24,7 +24,7 @@ from tests.browser.machines import (
 from tests.support.shown import Shown, device, machine
 
 
-@pytest.mark.parametrize("state", ["demo", "wrong", "odd", "dead"])
+@pytest.mark.parametrize("state", ["demo", "wrong", "odd", "dead", "lost", "mig"])
 def test_it_is_accessible(served: Shown, open_page: OpenPage, state: str) -> None:
     served.show(*STATES[state]())
     page = open_page()

@@ -55,6 +55,15 @@ export function setName(target, text, focusable = true) {
 }
 
 /**
+ * Call a function when the page begins and ends to be printed.
+ * @param {(printing: boolean) => void} changed
+ */
+export function onPrint(changed) {
+  addEventListener("beforeprint", () => changed(true));
+  addEventListener("afterprint", () => changed(false));
+}
+
+/**
  * Return the element with this id.
  * @param {string} id
  * @returns {HTMLElement}

@@ -3,7 +3,7 @@
  * @module
  */
 
-import { byId, element, setContent, setText } from "./dom.js";
+import { byId, element, onPrint, setContent, setText } from "./dom.js";
 
 /** Shows the first items of a list, and a button for the others. */
 export class Folded {
@@ -22,8 +22,8 @@ export class Folded {
     this.more = element("button", { type: "button", class: "more" });
     this.more.addEventListener("click", () => { this.all = true; this.render(); });
     this.list.after(this.more);
-    addEventListener("beforeprint", () => this.render(true));
-    addEventListener("afterprint", () => this.render());
+    this.printing = false;
+    onPrint((printing) => { this.printing = printing; this.render(); });
   }
 
   /** @param {HTMLElement[]} items */
@@ -32,9 +32,8 @@ export class Folded {
     this.render();
   }
 
-  /** @param {boolean} [whole] whether to show all, whatever was wanted */
-  render(whole = this.all) {
-    const shown = whole || this.items.length <= this.first + 1 ? this.items : this.items.slice(0, this.first);
+  render() {
+    const shown = this.all || this.printing || this.items.length <= this.first + 1 ? this.items : this.items.slice(0, this.first);
     setContent(this.list, shown);
     this.more.hidden = shown.length === this.items.length;
     setText(this.more, `Show all ${this.items.length} ${this.things}`);

@@ -3,7 +3,7 @@
  * @module
  */
 
-import { element, name, setAttribute, setChildren, setName, setText } from "./dom.js";
+import { element, name, onPrint, setAttribute, setChildren, setName, setText } from "./dom.js";
 import { UNKNOWN } from "./format.js";
 import { loadSettings, saveSettings } from "./settings.js";
 
@@ -35,6 +35,7 @@ export class Table {
     this.sortedBy = sortedBy;
     this.descending = columns[sortedBy].kind === "number";
     this.all = false;
+    this.printing = false;
     /** @type {any[] | null} */
     this.rows = null;
     this.now = 0;
@@ -42,8 +43,7 @@ export class Table {
     this.lines = new Map();
     this.build(section);
     this.restore();
-    addEventListener("beforeprint", () => this.render(true)); // paper shows whole tables
-    addEventListener("afterprint", () => this.render());
+    onPrint((printing) => { this.printing = printing; this.render(); }); // paper shows whole tables
   }
 
   restore() {
@@ -107,10 +107,9 @@ export class Table {
     this.render();
   }
 
-  /** @param {boolean} [whole] whether to show all rows, whatever was wanted */
-  render(whole = this.all) {
+  render() {
     const found = (this.rows ?? []).filter((row) => this.matches(row)).sort((a, b) => this.compare(a, b));
-    const shown = whole ? found : found.slice(0, FIRST_ROWS);
+    const shown = this.all || this.printing ? found : found.slice(0, FIRST_ROWS);
     const previous = this.lines;
     this.lines = new Map(shown.map((row) => [this.key(row), this.line(row, previous.get(this.key(row)))]));
     setChildren(this.body, [...this.lines.values()]);
