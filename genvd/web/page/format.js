@@ -24,16 +24,6 @@ export function outOf(used, total) {
 }
 
 /**
- * @param {string} least
- * @param {string} most in the same unit
- */
-export function range(least, most) {
-  if (least === most) return most;
-  const unit = most.slice(most.lastIndexOf(" "));
-  return `${least.endsWith(unit) ? least.slice(0, -unit.length) : least}–${most}`;
-}
-
-/**
  * Format used and total memory in few characters.
  * @param {number} used
  * @param {number | null} total

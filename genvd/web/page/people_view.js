@@ -182,6 +182,7 @@ function note(use) {
 
 /** @param {any} use */
 function bar(use) {
+  if (use.memory_limit_bytes === null) return element("span");
   const part = element("span", { class: over(use) ? "over" : "memory" });
   const ratio = use.memory_limit_bytes ? (use.memory_bytes ?? 0) / use.memory_limit_bytes : 0;
   part.style.width = `${100 * Math.min(1, ratio)}%`;
