@@ -70,19 +70,25 @@ def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
         metavar=PID,
         help="process ID of the monitor (default: $MAINPID, which systemd sets)",
     )
-    add_command("once", [version, common, _demo_option(), _once_options()], "collect once and print the metrics")
+    once = [version, common, _demo_option(), _once_options(), _color_option()]
+    add_command("once", once, "collect once and print the metrics")
+    source = [version, common, _listen_options("of the service on this machine"), _demo_option()]
     top = add_command(
         "top",
-        [version, common, _top_options(), _listen_options("of the service on this machine"), _demo_option()],
+        [*source, _source_options("updates"), _top_options(), _color_option()],
         "show the machine in the terminal until q or Ctrl+C; press ? for the keys",
     )
-    top.exclusive = {
-        "--url": ("--demo", "--address", "--port"),
-        "--demo": ("--address", "--port", "--ca-file", "--cert-file", "--key-file", "--user", "--password-file"),
-    }
+    top.exclusive = {**_SOURCE_EXCLUSIVE, "--me": ("--user",)}
     add_command("publish", publish, "write the Prometheus and Grafana files and exit")
     add_command("report", [version, common, _report_options()], "print the GPU usage from the ledger of the service")
     return parser, subparsers.choices
+
+
+_SOURCE_EXCLUSIVE = {
+    "--url": ("--demo", "--address", "--port"),
+    "--demo": ("--address", "--port", "--ca-file", "--cert-file", "--key-file", "--login", "--password-file"),
+}
+"""For the options that say where the data comes from, those that cannot be used with them."""
 
 
 def _version_option() -> Parser:
@@ -191,6 +197,37 @@ def _report_options() -> Parser:
 def _top_options() -> Parser:
     parser = Parser(add_help=False)
     parser.add_argument(
+        "--user",
+        default=None,
+        metavar="NAME",
+        help="show only what this user has; with --password-file and without --login, it is the login",
+    )
+    parser.add_argument("--me", action="store_true", default=False, help="show only what you have")
+    parser.add_argument(
+        "--once", action="store_true", default=False, help="print everything once, as if to a file, and exit"
+    )
+    return parser
+
+
+def _color_option() -> Parser:
+    parser = Parser(add_help=False)
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="colours: auto is in terminals, unless NO_COLOR is set (default: auto)",
+    )
+    return parser
+
+
+def _source_options(repeated: str) -> Parser:
+    """Return the options of the commands that ask a service.
+
+    Args:
+        repeated: what happens at the interval.
+    """
+    parser = Parser(add_help=False)
+    parser.add_argument(
         "--url",
         default=None,
         metavar="URL",
@@ -203,11 +240,11 @@ def _top_options() -> Parser:
         type=_argument_type(partial(parse_option, "collect_interval")),
         default=_TOP_INTERVAL_SECONDS,
         metavar=_DURATION,
-        help=f"time between updates (default: {_TOP_INTERVAL_SECONDS:g}s)",
+        help=f"time between {repeated} (default: {_TOP_INTERVAL_SECONDS:g}s)",
     )
-    parser.add_argument("--user", default=None, metavar="NAME", help="user name, if the monitor requires a password")
+    parser.add_argument("--login", default=None, metavar="NAME", help="login, if the monitor requires a password")
     for flag, text in (
-        ("--password-file", "file with the password of --user"),
+        ("--password-file", "file with the password of --login"),
         ("--ca-file", "CA certificates to trust (default: those of the system)"),
         ("--cert-file", "client certificate, if the monitor requires one"),
         ("--key-file", "key of the client certificate (default: the same file)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +20,7 @@ from genvd.common.output import (
     open_closed_standard_streams,
     write_output,
 )
+from genvd.common.text import clean
 from genvd.config.loader import ConfigError, load
 from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
 from genvd.service import logging_setup
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
     from genvd.service.monitor import Monitor
     from genvd.service.separation import Separation
+    from genvd.terminal.source import SourceOptions
 
 log = logging.getLogger(__name__)
 
@@ -164,28 +167,29 @@ def _once(config: Config, options: argparse.Namespace) -> None:
     once_config = replace(config, collect_interval=_ONCE_TIMEOUT_SECONDS, collect_timeout=_ONCE_TIMEOUT_SECONDS)
     monitor = Monitor(once_config, make_collectors(once_config, options.demo))
     monitor.restore_from_service(config)
-    write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect()))
+    write_output(_ONCE_FORMATS[options.format](monitor, monitor.collect(), options))
 
 
-def _as_metrics(monitor: Monitor, snapshot: Snapshot) -> bytes:
+def _as_metrics(monitor: Monitor, snapshot: Snapshot, _: argparse.Namespace) -> bytes:
     from genvd.metrics.exposition import TEXT, render
 
     return render(TEXT, monitor.metric_families(snapshot))
 
 
-def _as_table(_: Monitor, snapshot: Snapshot) -> bytes:
+def _as_table(_: Monitor, snapshot: Snapshot, options: argparse.Namespace) -> bytes:
+    from genvd.terminal.client import TimedSnapshot
     from genvd.terminal.top import as_text
 
-    return as_text(snapshot, snapshot.timestamp)
+    return as_text(TimedSnapshot(snapshot, snapshot.timestamp), color=options.color)
 
 
-def _as_json(_: Monitor, snapshot: Snapshot) -> bytes:
+def _as_json(_: Monitor, snapshot: Snapshot, __: argparse.Namespace) -> bytes:
     from genvd.model import snapshot_json
 
     return snapshot_json.dump(snapshot)
 
 
-_ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
+_ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot, argparse.Namespace], bytes]] = {
     "metrics": _as_metrics,
     "table": _as_table,
     "json": _as_json,
@@ -193,14 +197,35 @@ _ONCE_FORMATS: dict[str, Callable[[Monitor, Snapshot], bytes]] = {
 
 
 def _top(config: Config, options: argparse.Namespace) -> None:
-    from genvd.terminal.client import Access
     from genvd.terminal.top import TopOptions, run
+
+    user = _own_name() if options.me else options.user
+    if options.login is None and options.password_file:
+        user = None  # the login, as before there was --login
+    run(config, TopOptions(_source(options), options.color, user, once=options.once))
+
+
+def _own_name() -> str:
+    import pwd
+
+    try:
+        return clean(pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:
+        raise CommandError(f"--me: uid {os.getuid()} has no account here; use --user NAME") from None
+
+
+def _source(options: argparse.Namespace) -> SourceOptions:
+    from genvd.terminal.client import Access
+    from genvd.terminal.source import SourceOptions
 
     if options.key_file and not options.cert_file:
         raise CommandError("--key-file needs --cert-file, the certificate of the key")
     password = _read_password(options.password_file)
-    access = Access(options.ca_file, options.cert_file, options.key_file, options.user, password)
-    run(config, TopOptions(options.url, access, options.refresh, options.demo))
+    login = options.login
+    if login is None and options.password_file:
+        login = getattr(options, "user", None)
+    access = Access(options.ca_file, options.cert_file, options.key_file, login, password)
+    return SourceOptions(options.url, access, options.refresh, options.demo)
 
 
 def _read_password(file: Path | None) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import email.utils
 import http.client
+import json
 import re
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from genvd.common import files
 from genvd.common.output import CommandError
 from genvd.common.text import clean
 from genvd.model import snapshot_json
+from genvd.terminal.curves import Curves, parse_curves
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
 
 _PATH = "/api/v1/snapshot"
+_PAGE_DATA = "/page/data.json"
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 64 * 2**20
 _MAX_PEM_BYTES = 2**20
@@ -49,6 +52,8 @@ class TimedSnapshot:
     snapshot: Snapshot
     now: float
     """Unix time in seconds, by the clock of the monitored machine."""
+    curves: Curves = field(default_factory=dict)
+    """The last hour of each GPU, as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class ServiceClient:
         if not self._host or parts.scheme not in ("http", "https"):
             raise ServiceError(f"{clean(url)}: not the URL of a monitor; an example is http://gpu1:8000")
         self.url = clean(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-        self._path = parts.path.rstrip("/").removesuffix(_PATH) + _PATH
+        self._base = parts.path.rstrip("/").removesuffix(_PATH)
         self._tls = _tls_context(access) if parts.scheme == "https" else None
         self._headers = {"Accept": "application/json"}
         if access.user is not None:
@@ -124,16 +129,17 @@ class ServiceClient:
             reason = type(error).__name__
             raise ServiceError(f"{self.url}: the answer is not HTTP ({reason}); for TLS, use https://") from None
 
+    def fetch_curves(self) -> Curves:
+        """Return the last hour of each GPU; none if the monitor does not give it. They are an extra: no error."""
+        try:
+            response, body = self._get(_PAGE_DATA, {})
+            return parse_curves(json.loads(body)) if response.status == HTTPStatus.OK else {}
+        except (OSError, http.client.HTTPException, ValueError, RecursionError):
+            return {}
+
     def _request(self) -> TimedSnapshot:
         """Return the Snapshot from one HTTP request. Exceptions of :mod:`http.client` and of sockets pass through."""
-        connection = self._connection()
-        try:
-            tag = {"If-None-Match": self._last[0]} if self._last else {}
-            connection.request("GET", self._path, headers={**self._headers, **tag})
-            response = connection.getresponse()
-            body = response.read(_MAX_BYTES)
-        finally:
-            connection.close()
+        response, body = self._get(_PATH, {"If-None-Match": self._last[0]} if self._last else {})
         if response.status == HTTPStatus.NOT_MODIFIED and self._last:
             return TimedSnapshot(self._last[1], _date(response))
         if response.status != HTTPStatus.OK:
@@ -148,6 +154,16 @@ class ServiceClient:
             ) from None
         self._last = (response.headers.get("ETag", ""), snapshot)
         return TimedSnapshot(snapshot, _date(response))
+
+    def _get(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+        """Return the answer to a GET request, and its body."""
+        connection = self._connection()
+        try:
+            connection.request("GET", self._base + path, headers={**self._headers, **headers})
+            response = connection.getresponse()
+            return response, response.read(_MAX_BYTES)
+        finally:
+            connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         host = self._host or ""
@@ -209,7 +225,7 @@ def _no_passphrase() -> str:
 def _refusal(status: int, body: bytes) -> str:
     """Return why there is no Snapshot in the answer, and what to do."""
     if status == HTTPStatus.UNAUTHORIZED:
-        return "user and password are required: --user and --password-file"
+        return "user and password are required: --login and --password-file"
     message = clean(body[:1024].decode("utf-8", "replace").strip().partition("\n")[0])
     known = (  # genv-monitor explains these in the first line of the body
         HTTPStatus.BAD_REQUEST,

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.common.output import write_output
-from genvd.overview import overview
-from genvd.publish.scrape_config import scrape_target
-from genvd.terminal.client import Access, NotListeningError, NotReadyError, ServiceClient, TimedSnapshot
-from genvd.terminal.pager import Key, Pager
-from genvd.terminal.poller import Poller, SnapshotSource
-from genvd.terminal.screen import terminal_size
-from genvd.terminal.sections import BLOCKS
+from genvd.terminal.controls import Controls
+from genvd.terminal.curves import LEVELS
+from genvd.terminal.gpu_table import BLOCKS, Font
+from genvd.terminal.layout import screen_lines
+from genvd.terminal.machine import machine_of
+from genvd.terminal.poller import Poller
+from genvd.terminal.source import connect
 from genvd.terminal.style import ISOLATES, can_encode, has_cursor, render_line, use_colors
-from genvd.terminal.view import Frame, build_view
+from genvd.terminal.terminal_size import terminal_size
+from genvd.terminal.values import is_stale
+from genvd.terminal.view import Frame, as_lines
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config
-    from genvd.model.snapshot import Snapshot
+    from genvd.terminal.client import TimedSnapshot
+    from genvd.terminal.controls import Event
+    from genvd.terminal.machine import Machine
+    from genvd.terminal.poller import PollState
     from genvd.terminal.screen import Screen
+    from genvd.terminal.source import SourceOptions
+    from genvd.terminal.style import Color
 
 
 @dataclass(frozen=True, slots=True)
 class TopOptions:
     """The command-line options of ``top``."""
 
-    url: str | None
-    access: Access
-    interval: float
-    """Seconds between two refreshes."""
-    demo: int | None
-    """Number of GPUs of the simulated machine; None for the real machine."""
+    source: SourceOptions
+    color: Color
+    user: str | None
+    """The user whose rows are shown; None for all."""
+    once: bool
+    """Whether everything is printed once, also in a terminal."""
 
 
-_REDRAW_SECONDS = 1.0
-"""The age of the data is redrawn this often."""
-
-_RETRY_SECONDS = 0.2
-"""Pause between two requests while the service has no data yet."""
-
-_TIMEOUTS = 2
-"""How long to wait for the first collection of the service, in multiples of ``collect.timeout``."""
+_CHECK_SECONDS = 1.0
+"""How often it is checked whether the data has become too old."""
 
 
 def run(config: Config, options: TopOptions) -> None:
@@ -54,101 +56,89 @@ def run(config: Config, options: TopOptions) -> None:
         ServiceError: there is no data.
         OutputError: standard output cannot be written.
     """
-    source, note, first = _connect(config, options)
-    if not has_cursor(sys.stdout):
-        write_output(as_text(first.snapshot, first.now, note))
+    full_screen = not options.once and has_cursor(sys.stdout) and _curses_works()
+    connection = connect(config, replace(options.source, with_curves=full_screen))
+    if not full_screen:
+        write_output(as_text(connection.first, connection.note, color=options.color, user=options.user))
         return
     from genvd.terminal.screen import Screen
 
     logging.disable(logging.CRITICAL)  # log lines would overwrite the screen, which shows the same problems
-    screen = Screen(colors=use_colors(sys.stdout))
+    screen = Screen(colors=use_colors(sys.stdout, options.color))
     with screen.drawn():
-        poller = Poller(source, first, screen.wake)
-        _refresh(screen, poller, Frame(0, note=note, blocks=can_encode(sys.stdout.encoding, BLOCKS)), options.interval)
+        poller = Poller(connection.source, connection.first, screen.wake)
+        view = _View(screen, Frame(0, note=connection.note, font=_font(sys.stdout.encoding)), options.user)
+        _refresh(screen, poller, view, options.source.interval)
 
 
-def as_text(snapshot: Snapshot, now: float, note: str | None = None) -> bytes:
-    """Return the view as text for standard output, with its colours and width if that is a terminal.
+def as_text(timed: TimedSnapshot, note: str | None = None, *, color: Color = "auto", user: str | None = None) -> bytes:
+    """Return the view as text for standard output, with the width of that if it is a terminal.
 
     Args:
-        snapshot: the data.
-        now: Unix time in seconds, by the clock of the monitored machine.
+        timed: the data.
         note: where the data comes from, for the title line; None if that needs no mention.
+        color: whether it gets colours.
+        user: the user whose rows are shown; None for all.
     """
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     columns = terminal_size()[0] if is_terminal else None
-    view = build_view(overview(snapshot), Frame(now, columns, note=note, blocks=can_encode(encoding, BLOCKS)))
-    colors, isolates = use_colors(sys.stdout), is_terminal and can_encode(encoding, ISOLATES)
-    lines = (render_line(line, columns, colors=colors, isolates=isolates).rstrip() for line in view.lines)
-    return "".join(f"{line}\n" for line in lines).encode(encoding, "replace")
+    lines = as_lines(machine_of(timed, user), Frame(timed.now, columns, note=note, font=_font(encoding)))
+    colors, isolates = use_colors(sys.stdout, color), is_terminal and can_encode(encoding, ISOLATES)
+    texts = (render_line(line, columns, colors=colors, isolates=isolates).rstrip() for line in lines)
+    return "".join(f"{text}\n" for text in texts).encode(encoding, "replace")
 
 
-def _connect(config: Config, options: TopOptions) -> tuple[SnapshotSource, str | None, TimedSnapshot]:
-    """Return the source of Snapshots, a note about it for the title line, and the first Snapshot."""
-    if options.demo is None:
-        client = ServiceClient(options.url or _local_url(config), options.access)
-        try:
-            return client, client.url, _first_snapshot(client, _TIMEOUTS * config.collect_timeout)
-        except NotListeningError:
-            if options.url:
-                raise
-    source = _LocalSource(config, options)
-    note = None if options.demo is not None else "no service runs: collected by this command"
-    return source, note, source.fetch()
+def _curses_works() -> bool:
+    try:
+        from genvd.terminal.screen import can_draw
+    except ImportError:  # a Python that was built without it
+        return False
+    return can_draw()
 
 
-def _first_snapshot(client: ServiceClient, seconds: float) -> TimedSnapshot:
-    """Return the first Snapshot; a service that has just been started gets this long to produce it."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return client.fetch()
-        except NotReadyError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(_RETRY_SECONDS)
+def _font(encoding: str) -> Font:
+    """Return what the terminal can show. The font of the Linux console has no blocks of each height."""
+    console = os.environ.get("TERM", "") == "linux"
+    return Font(blocks=can_encode(encoding, BLOCKS), eighths=can_encode(encoding, LEVELS) and not console)
 
 
-def _local_url(config: Config) -> str:
-    from genvd.config.web import read_web_config
+class _View:
+    """Draws the screen when what is on it may have changed."""
 
-    tls = config.listen_web_config_file and read_web_config(config.listen_web_config_file).config.tls
-    return f"{'https' if tls else 'http'}://{scrape_target(config.listen_address, config.listen_port)}"
+    def __init__(self, screen: Screen, frame: Frame, user: str | None) -> None:
+        self.controls = Controls()
+        self._screen = screen
+        self._frame = frame
+        self._user = user
+        self._parts: tuple[object, object] = (None, None)
+        self._machine: Machine | None = None
+        self._shown: tuple[object, ...] = ()
+
+    def draw(self, state: PollState, events: list[Event]) -> None:
+        """Draw the screen, unless nothing has happened since the last time."""
+        columns, lines = size = terminal_size()
+        parts = (state.snapshot.snapshot, state.snapshot.curves)
+        if self._machine is None or any(new is not old for new, old in zip(parts, self._parts, strict=True)):
+            self._machine, self._parts = machine_of(state.snapshot, self._user), parts
+        stale = is_stale(self._machine.now, self._machine.overview.interval_seconds, state.now)
+        now = state.now if stale else state.snapshot.now
+        shown = (id(self._machine), state.failure, size, round(now) if stale else None)
+        if events or shown != self._shown:
+            self._shown = shown
+            frame = replace(self._frame, now=now, columns=columns, lines=lines, failure=state.failure)
+            self._screen.show(screen_lines(self._machine, frame, self.controls, columns, lines))
 
 
-class _LocalSource:
-    """Collects in this process, where no service runs."""
-
-    def __init__(self, config: Config, options: TopOptions) -> None:
-        from genvd.collectors.registry import make_collectors
-        from genvd.service.monitor import Monitor
-        from genvd.service.separation import Separation
-
-        if options.demo is None:
-            separation = Separation()
-            separation.start_helper()
-            separation.give_up_privileges(config, None)
-        # A short refresh interval must not shorten the time that collectors get.
-        local_config = replace(config, collect_interval=max(options.interval, config.collect_timeout))
-        self._monitor = Monitor(local_config, make_collectors(local_config, options.demo))
-        self._monitor.restore_from_service(config)
-
-    def fetch(self) -> TimedSnapshot:
-        return TimedSnapshot(self._monitor.collect(), time.time())
-
-
-def _refresh(screen: Screen, poller: Poller, frame: Frame, interval: float) -> None:
-    """Draw the screen again and again, and handle keys, until the user quits."""
-    next_fetch, pager = time.monotonic() + interval, Pager()
-    while True:
-        state, (columns, lines) = poller.latest, terminal_size()
-        current = replace(frame, now=state.now, columns=columns, lines=lines, failure=state.failure)
-        screen.show(pager.visible_lines(build_view(overview(state.snapshot.snapshot), current), lines))
-        for key in screen.wait(min(_REDRAW_SECONDS, max(0.0, next_fetch - time.monotonic()))):
-            if key is Key.QUIT:
-                return
-            pager.press(key)
+def _refresh(screen: Screen, poller: Poller, view: _View, interval: float) -> None:
+    """Fetch and draw again and again, and handle keys, until the user quits."""
+    next_fetch = time.monotonic() + interval
+    events: list[Event] | None = []
+    while events is not None:
+        view.draw(poller.latest, events)
+        events = screen.wait(min(_CHECK_SECONDS, max(0.0, next_fetch - time.monotonic())))
+        if not all(map(view.controls.press, events or ())):
+            return
         if time.monotonic() >= next_fetch:
             poller.start_fetch()
             next_fetch = max(next_fetch + interval, time.monotonic())

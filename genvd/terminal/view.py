@@ -1,37 +1,35 @@
-"""The view of ``top`` as lines of text: a header, the problems and what to do about them, the tables."""
+"""The views of ``top`` as lines of text: a header, the tables, and below them the problems."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import accumulate
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from genvd.common.text import escape_unprintable
-from genvd.common.text_width import width, wrap
-from genvd.terminal import sections
-from genvd.terminal.sections import count, duration
-from genvd.terminal.style import Line, Piece, Style, line
+from genvd.common.text_width import wrap
+from genvd.terminal import gpu_table
+from genvd.terminal.content import Blocks, Content, Text, side_width
+from genvd.terminal.gpu_table import Font
+from genvd.terminal.style import Line, Piece, Style, Target, line, line_width, spread
+from genvd.terminal.table import Block, Order, Table
+from genvd.terminal.tables import tables_of
+from genvd.terminal.values import count, duration, is_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from genvd.overview import Overview
     from genvd.overview.problem import Problem, Severity
+    from genvd.terminal.machine import Machine
 
 
-_STALE_INTERVALS, _STALE_SECONDS = 3, 5
-"""Data is stale if it is older than this many intervals plus this many seconds."""
-
-_FULL_FAILURE_MIN_LINES = 12
-"""On smaller screens, a failure to fetch is cut to one line."""
-
-_PROBLEM_SHARE = 3
-"""If not everything fits, problems get one third of the screen, or what the table of GPUs leaves."""
+_SIDE_BY_SIDE_MIN_COLUMNS = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of the screen, and what the header shows in addition to the Snapshot."""
+    """The size of the view, and what it shows in addition to the machine."""
 
     now: float
     """Unix time in seconds, by the clock of the monitored machine."""
@@ -43,106 +41,126 @@ class Frame:
     """Where the data comes from; None if that needs no mention."""
     failure: str | None = None
     """Why there is no newer data; None if there is."""
-    blocks: bool = True
-    """Whether the terminal can show bars."""
+    font: Font = field(default_factory=Font)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """All lines, whether they fit on the screen or not."""
-
-    head: list[Line]
-    """The header, which does not scroll."""
-    body: list[Line]
-
-    @property
-    def lines(self) -> list[Line]:
-        """The header and the body."""
-        return [*self.head, *self.body]
+def as_lines(machine: Machine, frame: Frame) -> list[Line]:
+    """Return everything once, for standard output: the problems come before the tables."""
+    problems = [row for problem in machine.overview.problems for row in problem_lines(problem, frame.columns)]
+    content = body(machine, frame.font, frame.columns)
+    tables = [content.line(place) for place in range(len(content))]
+    return [*head(machine, frame), *trouble(machine, frame), *problems, line(), *tables]
 
 
-def build_view(overview: Overview, frame: Frame) -> View:
-    """Return all lines. If they do not fit, the table of GPUs comes before most of the problems."""
-    head = _head(overview, frame)
-    devices = sections.devices(overview, frame.columns, blocks=frame.blocks)
-    others = [
-        sections.instances(overview, frame.columns),
-        sections.environments(overview, frame.columns),
-        sections.users(overview, frame.columns),
-        sections.processes(overview, frame.columns),
-    ]
-    body = [
-        *(row for problem in overview.problems for row in problem_lines(problem, frame.columns)),
-        *(row for section in (devices, *others) if section for row in (line(), *section)),
-    ]
-    available = len(body) if frame.lines is None else frame.lines - len(head)
-    if len(body) <= available:
-        return View(head, body)
-    for_problems = max(available // _PROBLEM_SHARE, available - 1 - len(devices))
-    first, rest = _split_problems(overview.problems, frame.columns, for_problems)
-    return View(head, [*first, *devices, *rest, *(row for section in others for row in section)])
+def head(machine: Machine, frame: Frame) -> list[Line]:
+    """Return the lines that are always shown: what this is, and which GPUs are free."""
+    return [_title(machine, frame), _summary(machine)]
 
 
-def _split_problems(problems: Sequence[Problem], columns: int | None, height: int) -> tuple[list[Line], list[Line]]:
-    """Return the lines of the problems that fit into ``height``, at least one summary, and of the others."""
-    texts = [problem_lines(problem, columns) for problem in problems]
-    fitting = sum(end <= height for end in accumulate(map(len, texts)))
-    first = [row for text in texts[:fitting] for row in text] or [problem_summary(problem) for problem in problems[:1]]
-    return first, [row for text in texts[fitting:] for row in text]
+def _title(machine: Machine, frame: Frame) -> Line:
+    seen = machine.overview
+    left = [Piece(f"genv-monitor {seen.host or ''}".rstrip(), Style.TITLE)]
+    if seen.simulated:
+        left.append(Piece("  simulated machine", Style.WARNING))
+    if machine.user is not None:
+        left.append(Piece(f"  only {machine.user}", Style.WARNING))
+    if machine.one_name and machine.gpus:
+        left.append(Piece(f"  {len(seen.devices or ())}x {machine.one_name}", Style.PLAIN))
+    stale = is_stale(seen.timestamp, seen.interval_seconds, frame.now)
+    age = f"as of {duration(max(0.0, frame.now - seen.timestamp))} ago"
+    when = Piece(age if stale else time.strftime("%H:%M:%S", time.localtime(seen.timestamp)), Style.DIM)
+    if stale:
+        when = Piece(age, Style.ERROR)
+    works = seen.driver_state == "ok"
+    version = f"{seen.driver.driver} " if seen.driver and seen.driver.driver else ""
+    words = version.strip() or "works" if works else f"{version}{seen.driver_state.replace('_', ' ')}"
+    driver = Piece(f"driver {words}  ", Style.DIM if works else Style.ERROR)
+    note = Piece(f"{frame.note}  ", Style.DIM) if frame.note else None
+    for right in ((note, driver, when), (driver, when), (when,)):
+        title = spread(tuple(left), tuple(piece for piece in right if piece), frame.columns)
+        if len(title) > len(left):
+            return title
+    return tuple(left)
 
 
-def is_stale(overview: Overview, now: float) -> bool:
-    """Return whether the data is too old."""
-    return now - overview.timestamp > _STALE_INTERVALS * (overview.interval_seconds or 0) + _STALE_SECONDS
+def _summary(machine: Machine) -> Line:
+    summary, problems = machine.overview.summary, machine.overview.problems
+    pieces = [Piece(summary.text, Style.GOOD if summary.free else Style.TITLE)]
+    if summary.people is not None:
+        pieces.append(Piece(f"  {count(summary.people, 'person', 'people')}"))
+    if summary.idle:
+        pieces.append(Piece(f"  {len(summary.idle)} held idle", Style.WARNING))
+    if summary.down:
+        pieces.append(Piece(f"  {summary.down} down", Style.ERROR))
+    if problems:
+        pieces.append(Piece(f"  {count(len(problems), 'problem', 'problems')}", STYLES[problems[0].severity]))
+    return tuple(pieces)
 
 
-def _head(overview: Overview, frame: Frame) -> list[Line]:
-    age = duration(max(0.0, frame.now - overview.timestamp))
-    stale = is_stale(overview, frame.now)
-    title = [Piece(f"genv-monitor {overview.host or ''}".rstrip(), Style.TITLE)]
-    if overview.simulated:
-        title.append(Piece("  simulated machine", Style.WARNING))
-    title.append(Piece(f"  as of {age} ago", Style.ERROR if stale else Style.DIM))
-    if frame.note:
-        title.append(Piece(f"  {frame.note}", Style.DIM))
-    lines: list[Line] = [tuple(title), _counts(overview)]
-    if frame.failure:
-        in_full = frame.lines is None or frame.lines >= _FULL_FAILURE_MIN_LINES
-        lines += error_lines(frame.failure, frame.columns if in_full else None, Style.ERROR)
-    elif stale:
-        lines.append(line("! The data is old: see 'journalctl -u genv-monitor'.", Style.ERROR))
-    return lines
+@lru_cache(maxsize=1)
+def body(machine: Machine, font: Font, columns: int | None, order: Order = Order.DEFAULT, needle: str = "") -> Content:
+    """Return the tables that have rows. The last result is kept, as most keys only move within it.
 
+    Args:
+        machine: the data.
+        font: what the terminal can show.
+        columns: maximum width; None for no limit.
+        order: what the rows are sorted by.
+        needle: only rows with this text are shown; case does not matter.
+    """
 
-def _counts(overview: Overview) -> Line:
-    works = overview.driver_state == "ok"
-    version = overview.driver.driver if overview.driver else None
-    state = "works" if works else overview.driver_state.replace("_", " ")
-    down = sum(device.up is False for device in overview.devices or ())
-    problems = overview.problems
-    worst = problems[0].severity if problems else "warning"
-    idle = sum(environment.idle_since is not None for environment in overview.environments or ())
-    return (
-        Piece(f"driver {f'{version} ' if version else ''}{state}", Style.GOOD if works else Style.ERROR),
-        Piece(f"  {count(problems, 'problem', 'problems')}" if problems else "", STYLES[worst]),
-        Piece(f"  {count(overview.devices, 'GPU', 'GPUs')}"),
-        Piece(f" ({down} down)" if down else "", Style.ERROR),
-        Piece(f"  {count(overview.environments, 'environment', 'environments')}{f' ({idle} idle)' if idle else ''}"),
-        Piece(f"  {count(overview.users, 'user', 'users')}"),
-        Piece(f"  {count(overview.processes, 'GPU process', 'GPU processes')}"),
+    def laid_out(table: Table, width: int | None) -> tuple[Block, ...]:
+        numbers = table.select(order, needle)
+        return (Block(table, numbers, width, order),) if numbers else ()
+
+    def pair(left: Table, right: Table) -> Iterable[tuple[Block, ...]]:
+        if columns is None or columns < _SIDE_BY_SIDE_MIN_COLUMNS:
+            return laid_out(left, columns), laid_out(right, columns)
+        first = laid_out(left, columns // 2)
+        return ((*first, *laid_out(right, side_width(first[0], columns) if first else columns)),)
+
+    tables = tables_of(machine)
+    blocks = Blocks(
+        [
+            laid_out(gpu_table.gpus(machine, font, columns), columns),
+            *pair(tables.people, tables.environments),
+            *pair(tables.processes, tables.instances),
+        ]
     )
+    return blocks if len(blocks) else Text([line(_why_empty(machine, needle), Style.DIM)])
+
+
+def _why_empty(machine: Machine, needle: str) -> str:
+    if needle:
+        return f"No row has the text {needle}. Esc shows all."
+    if machine.user is not None:
+        return f"There is no GPU, environment or GPU process of {machine.user}."
+    return "There is nothing to show."
+
+
+def trouble(machine: Machine, frame: Frame) -> list[Line]:
+    """Return the lines that say why the data is not current; none if it is."""
+    if frame.failure:
+        return error_lines(frame.failure, frame.columns, Style.ERROR)
+    if is_stale(machine.now, machine.overview.interval_seconds, frame.now):
+        return [line("! The data is old: see 'journalctl -u genv-monitor'.", Style.ERROR)]
+    return []
 
 
 _INDENT = "  "
 _MIN_COLUMNS = 20
 """Sentences are wrapped at this width or more; a narrower terminal cuts them."""
 
-STYLES: dict[Severity, Style] = {"error": Style.ERROR, "warning": Style.WARNING, "info": Style.PLAIN}
+STYLES: dict[Severity, Style] = {
+    "error": Style.ERROR,
+    "warning": Style.WARNING,
+    "info": Style.PLAIN,
+}
 
 
-def problem_summary(problem: Problem) -> Line:
+def problem_summary(problem: Problem, target: Target | None = None) -> Line:
     """Return one line with the summary of a problem."""
-    return (Piece(f"! {problem.summary}", STYLES[problem.severity]), Piece(_names(problem)))
+    return (Piece(f"! {problem.summary}", STYLES[problem.severity], target), Piece(_names(problem), target=target))
 
 
 def problem_lines(problem: Problem, columns: int | None) -> list[Line]:
@@ -154,7 +172,7 @@ def problem_lines(problem: Problem, columns: int | None) -> list[Line]:
     """
     detail = f" ({problem.detail})" if problem.detail else ""
     summary = problem_summary(problem)
-    fits = columns is None or sum(width(piece.text) for piece in summary) <= columns
+    fits = columns is None or line_width(summary) <= columns
     what = [summary] if fits else _wrapped_summary(problem, columns)
     return [*what, *_indented(f"{problem.action}{detail}", columns, Style.DIM)]
 
@@ -179,3 +197,8 @@ def _indented(text: str, columns: int | None, style: Style) -> list[Line]:
 def _names(problem: Problem) -> str:
     more = f" and {problem.more} more" if problem.more else ""
     return f" {', '.join(problem.names)}{more}" if problem.names else ""
+
+
+def problem_targets(problems: Sequence[Problem]) -> list[Target]:
+    """Return the targets of the problems, which can be selected."""
+    return [Target("problem", problem.summary) for problem in problems]

@@ -38,11 +38,14 @@ from genvd.model.facts import (
     ProcessOwner,
 )
 from genvd.model.snapshot import DeviceUse, Process, ServiceStatus, Snapshot, User
-from genvd.overview import overview
 from genvd.service.monitor import Monitor
-from genvd.terminal.pager import Pager
+from genvd.terminal.client import TimedSnapshot
+from genvd.terminal.controls import Controls
+from genvd.terminal.curves import parse_curves
+from genvd.terminal.layout import screen_lines
+from genvd.terminal.machine import machine_of
 from genvd.terminal.style import render_line
-from genvd.terminal.view import Frame, build_view
+from genvd.terminal.view import Frame
 from genvd.web import json_documents
 from tests.support import debian
 
@@ -162,9 +165,11 @@ def test_any_machine_can_be_shown(machine: Machine, columns: int, lines: int) ->
     assert snapshot_json.load(snapshot_json.dump(latest.snapshot)) == latest.snapshot
     shown = json.loads(json_documents.page_document(latest.snapshot, latest.history), parse_constant=pytest.fail)
     assert len(shown["history"]["devices"]) == len(shown["devices"] or ())
-    drawn = Pager().visible_lines(
-        build_view(overview(latest.snapshot), Frame(latest.snapshot.timestamp, columns, lines)), lines
-    )
+    timed = TimedSnapshot(latest.snapshot, latest.snapshot.timestamp, parse_curves(shown))
+    frame, controls = Frame(latest.snapshot.timestamp, columns, lines), Controls()
+    for key in ("", "j", "\n", "\x1b", "\t", "\n"):
+        controls.press(key)
+        drawn = screen_lines(machine_of(timed), frame, controls, columns, lines)
     assert len(drawn) <= lines
     sent = [render_line(line, columns, colors=False) for line in drawn]
     assert sent == list(map(escape_unprintable, sent))

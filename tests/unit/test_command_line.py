@@ -22,6 +22,8 @@ VALUES = {
     "--url": "http://gpu1:8000",
     "--ca-file": "/x",
     "--user": "run",
+    "--login": "top",
+    "--color": "never",
     "--password-file": "/x",
     "--cert-file": "/x",
     "--key-file": "/x",
@@ -32,6 +34,9 @@ VALUES = {
     "--ledger": "/x",
 }
 """A value of each option that takes one, for every command that has it."""
+
+FLAGS = {"--help", "--version", "--me", "--once"}
+"""The options without a value."""
 
 EVERY_OPTION = set().union(*OPTIONS.values())
 
@@ -51,7 +56,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_every_option_has_an_example_value() -> None:
-    assert EVERY_OPTION - {"--help", "--version"} == set(VALUES)
+    assert set(VALUES) == EVERY_OPTION - FLAGS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -69,6 +74,11 @@ def test_an_option_can_be_before_or_after_the_command(
                     f"genv-monitor {command}: error: {command} does not support {option}; leave it out;"
                     f" see genv-monitor {command} --help"
                 )
+
+
+@pytest.mark.parametrize(("command", "flag"), [("top", "--me"), ("top", "--once")])
+def test_a_flag_can_be_before_or_after_the_command(command: str, flag: str) -> None:
+    assert parsed(flag, command) == parsed(command, flag) != parsed(command)
 
 
 @pytest.mark.parametrize("option", VALUES)
@@ -108,7 +118,8 @@ EXCLUSIVE = [
     ("top", ["--demo", "4", "--url", "x"], ["--url", "--demo"]),
     ("top", ["--url=x", "-p", "9"], ["--url", "--port"]),
     ("top", ["-a", "::1", "--url", "x"], ["--url", "--address"]),
-    ("top", ["--demo", "--user", "me"], ["--demo", "--user"]),
+    ("top", ["--demo", "--login", "me"], ["--demo", "--login"]),
+    ("top", ["--user", "me", "--me"], ["--me", "--user"]),
 ]
 
 

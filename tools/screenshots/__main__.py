@@ -22,7 +22,7 @@ _PAGES: dict[str, tuple[Literal["light", "dark"], int, int]] = {
     "page-dark": ("dark", 1280, 900),
     "page-phone": ("light", 390, 844),
 }
-_COLUMNS, _LINES = 120, 34
+_COLUMNS, _LINES = 120, 40
 
 
 def main() -> None:
@@ -41,8 +41,8 @@ def main() -> None:
 
 def _take_terminal(browser: Browser, shown: Shown) -> None:
     with Terminal([str(PROGRAM), "top", "--url", shown.origin], columns=_COLUMNS, lines=_LINES) as terminal:
-        terminal.wait_until_shown("ENVIRONMENT", "PID")
-        page = browser.new_page(viewport={"width": 1010, "height": 700})
+        terminal.wait_until_shown("LAST HOUR", "q quit")
+        page = browser.new_page(viewport={"width": 1010, "height": 900})
         page.set_content(as_html(terminal, _COLUMNS, _LINES))
         page.locator("pre").screenshot(path=IMAGES / "top.png")
 

@@ -14,7 +14,7 @@ pre { display: inline-block; margin: 0; padding: 12px; background: #0d1117; colo
       font: 13px/1.35 "DejaVu Sans Mono", monospace }
 b { font-weight: 700 }
 """
-_COLORS = {"red": "#ff938b", "brown": "#f0b849", "green": "#57c46d"}
+_COLORS = {"red": "#ff938b", "brown": "#f0b849", "green": "#57c46d", "cyan": "#56d4dd", "magenta": "#d2a8ff"}
 
 
 def as_html(terminal: Terminal, columns: int, lines: int) -> str:
