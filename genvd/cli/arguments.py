@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from datetime import datetime, timedelta, timezone
@@ -14,6 +15,7 @@ from genvd import __version__
 from genvd.cli.parser import FILE, PID, Parser
 from genvd.config.loader import parse_option
 from genvd.config.schema import DEFAULT_FILE, LOG_LEVELS, Config
+from genvd.config.values import duration
 from genvd.ledger.period import parse_time
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _MAX_DEMO_GPUS = 1024
 _DURATION = "DURATION"
 _REPORT_SPAN = timedelta(days=7)
 _TOP_INTERVAL_SECONDS = 2.0
+_MAX_WAIT_SECONDS = 366 * 86400
 
 
 def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
@@ -79,6 +82,12 @@ def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
         "show the machine in the terminal until q or Ctrl+C; press ? for the keys",
     )
     top.exclusive = {**_SOURCE_EXCLUSIVE, "--me": ("--user",)}
+    free = add_command(
+        "free",
+        [*source, _source_options("requests of --wait"), _free_options()],
+        "print which GPUs are free, such as 6,7; exit status 1 if none is, 3 if it is not known",
+    )
+    free.exclusive = _SOURCE_EXCLUSIVE
     add_command("publish", publish, "write the Prometheus and Grafana files and exit")
     add_command("report", [version, common, _report_options()], "print the GPU usage from the ledger of the service")
     return parser, subparsers.choices
@@ -205,6 +214,20 @@ def _top_options() -> Parser:
     parser.add_argument("--me", action="store_true", default=False, help="show only what you have")
     parser.add_argument(
         "--once", action="store_true", default=False, help="print everything once, as if to a file, and exit"
+    )
+    return parser
+
+
+def _free_options() -> Parser:
+    parser = Parser(add_help=False)
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=_argument_type(duration(0, _MAX_WAIT_SECONDS).parse),
+        const=math.inf,
+        default=None,
+        metavar=_DURATION,
+        help="wait until a GPU is free, at most this long (default: without an end)",
     )
     return parser
 

@@ -13,6 +13,7 @@ from genvd.cli.parser import parse
 from genvd.common import files
 from genvd.common.output import (
     EXIT_FAILED,
+    EXIT_NOT_KNOWN,
     EXIT_OK,
     EXIT_RESTART,
     EXIT_USAGE,
@@ -214,6 +215,19 @@ def _own_name() -> str:
         raise CommandError(f"--me: uid {os.getuid()} has no account here; use --user NAME") from None
 
 
+def _free(config: Config, options: argparse.Namespace) -> int:
+    from genvd.terminal.free import NotKnownError, run
+
+    try:
+        any_free = run(config, _source(options), options.wait)
+    except NotKnownError as error:
+        log.error("%s", error)
+        return EXIT_NOT_KNOWN
+    if not any_free and sys.stderr.isatty():
+        print("no GPU is free", file=sys.stderr)
+    return EXIT_OK if any_free else EXIT_FAILED
+
+
 def _source(options: argparse.Namespace) -> SourceOptions:
     from genvd.terminal.client import Access
     from genvd.terminal.source import SourceOptions
@@ -272,6 +286,7 @@ _COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int | None]] = {
     "check": _check,
     "once": _once,
     "top": _top,
+    "free": _free,
     "publish": _publish,
     "report": _report,
 }

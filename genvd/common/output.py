@@ -49,5 +49,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 """The command line or the configuration is invalid."""
 
+EXIT_NOT_KNOWN = 3
+"""Of ``free``: it is not known whether a GPU is free. That none is free is :data:`EXIT_FAILED`."""
+
 EXIT_RESTART = 75
 """A new process is needed (EX_TEMPFAIL of sysexits.h). The systemd units start one."""

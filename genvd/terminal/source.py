@@ -1,4 +1,4 @@
-"""Where ``top`` gets its Snapshots: from a running service, or collected in this process."""
+"""Where ``top`` and ``free`` get their Snapshots: from a running service, or collected in this process."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ VALUES = {
     "--user": "run",
     "--login": "top",
     "--color": "never",
+    "--wait": "10m",
     "--password-file": "/x",
     "--cert-file": "/x",
     "--key-file": "/x",
@@ -76,7 +77,7 @@ def test_an_option_can_be_before_or_after_the_command(
                 )
 
 
-@pytest.mark.parametrize(("command", "flag"), [("top", "--me"), ("top", "--once")])
+@pytest.mark.parametrize(("command", "flag"), [("top", "--me"), ("top", "--once"), ("free", "--wait")])
 def test_a_flag_can_be_before_or_after_the_command(command: str, flag: str) -> None:
     assert parsed(flag, command) == parsed(command, flag) != parsed(command)
 
@@ -120,6 +121,7 @@ EXCLUSIVE = [
     ("top", ["-a", "::1", "--url", "x"], ["--url", "--address"]),
     ("top", ["--demo", "--login", "me"], ["--demo", "--login"]),
     ("top", ["--user", "me", "--me"], ["--me", "--user"]),
+    ("free", ["--demo", "--url", "x"], ["--url", "--demo"]),
 ]
 
 
