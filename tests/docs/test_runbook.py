@@ -7,7 +7,9 @@ from pathlib import Path
 
 from genvd.metrics import ALL
 from genvd.metrics.service import SERIES_DROPPED
+from genvd.web.static_files import Docs
 from tests.support import rules
+from tools.documents import anchors
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 ALERTS = rules.rules("alert")
@@ -26,6 +28,14 @@ def test_each_alert_has_its_section_and_each_section_its_alert() -> None:
         assert re.findall(r"\*(critical|warning|info)\*", section.partition("\n\n")[2].partition(".")[0]) == severities
         for part in ("**Look:**", "**Do:**", "**Silence:**"):
             assert section.count(part) == 1, f"{part} {name}"
+
+
+def test_the_link_of_each_alert_leads_to_its_section_on_the_page_that_the_monitor_serves() -> None:
+    sections = set(anchors(RUNBOOK))
+    for alert in ALERTS:
+        page, _, section = alert["annotations"]["runbook_url"].rpartition("#")
+        assert page[page.index("/page/") :].partition("{{")[0] in Docs().paths, alert["alert"]
+        assert section in sections, alert["alert"]
 
 
 def test_its_metrics_exist() -> None:
