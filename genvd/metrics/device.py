@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from genvd.analysis.availability import availability
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
@@ -59,11 +60,23 @@ def _board_info(device: Device) -> Iterator[Sample]:
         yield tuple("" if value is None else value for value in known), 1
 
 
+def _free(snapshot: Snapshot) -> Iterator[Sample]:
+    for device in availability(snapshot) or ():
+        yield (device.index,), None if device.state == "unknown" else device.state == "free"
+
+
 DEVICE = (
     per_device(
         "genv_device_up",
         "1 while the GPU answers, 0 while it is lost, needs a reset, hangs or fails every call.",
         lambda d: d.up,
+    ),
+    Metric(
+        "genv_device_free",
+        "1 while no environment has the GPU attached and no process uses it, 0 while it is attached, used or down;"
+        " absent while it is not known whether it is free.",
+        ("index",),
+        _free,
     ),
     per_part(
         "genv_device_info",

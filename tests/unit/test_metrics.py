@@ -27,6 +27,7 @@ from genvd.metrics.registry import Registry
 from genvd.metrics.samples import Family
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
+from tests.support.shown import device, holding, machine
 
 ERRORS = ErrorLog(logging.getLogger(__name__))
 
@@ -102,6 +103,21 @@ def test_processes_that_are_not_known_take_no_environment_away() -> None:
     text = rendered(replace(NOTHING_KNOWN, environments=(environment,)), CONTRACT)
     assert 'genv_environment_attached_devices_total{eid="1"} 1.0' in text
     assert "genv_environment_processes_total" not in text
+
+
+def test_only_what_is_known_to_be_free_is_free() -> None:
+    devices = (device(0), device(1), device(2), device(3, up=False), device(4, processes_listed=False))
+    outside = Process(7, (DeviceUse(1, 1 << 30),))
+    shown = machine(devices=devices, holdings=(holding("e", 2),), processes=(outside,))
+    lines = rendered(shown, DEVICE).splitlines()
+    assert [line for line in lines if line.startswith("genv_device_free{")] == [
+        'genv_device_free{index="0"} 1.0',
+        'genv_device_free{index="1"} 0.0',
+        'genv_device_free{index="2"} 0.0',
+        'genv_device_free{index="3"} 0.0',
+    ]
+    unknown = rendered(replace(shown, processes=None, holdings=None), DEVICE)
+    assert re.findall(r"genv_device_free\{.*", unknown) == ['genv_device_free{index="3"} 0.0']
 
 
 def test_since_when_a_device_is_attached() -> None:

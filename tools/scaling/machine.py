@@ -8,7 +8,7 @@ from genvd.collectors.base import GpuRequest
 from genvd.collectors.demo import devices as demo_devices
 from genvd.collectors.demo.devices import Counters
 from genvd.collectors.registry import Collectors
-from genvd.model.device import DriverVersions
+from genvd.model.device import Device, DriverVersions
 from genvd.model.facts import (
     AccountFacts,
     AccountRequest,
@@ -24,6 +24,7 @@ from genvd.model.facts import (
 
 _STARTED = 1_790_000_000.0
 _MEMORY = 17 * 2**30 + 2**20
+_FREE = 17 * 2**20 + 2**16
 _FIRST_UID, _FIRST_SHELL, _FIRST_PROCESS = 1001, 10_001, 200_001
 _COUNTERS = Counters(joules=123_456_789.25, link_bytes=98_765_432_101_234.0, throttled_seconds=1234.5)
 
@@ -54,10 +55,9 @@ class _Gpus:
 
     def collect(self, request: GpuRequest) -> GpuFacts:
         devices = tuple(
-            demo_devices.make_device(index, load=0.83, celsius=67.0, used=3 * _MEMORY, counters=_COUNTERS, mig=False)
+            demo_devices.without_disabled_groups(self._device(index), request.groups)
             for index in range(self.shape.devices)
         )
-        devices = tuple(demo_devices.without_disabled_groups(device, request.groups) for device in devices)
         contexts = tuple(
             Context(
                 *(_FIRST_PROCESS + number, self.shape.device_of(number), _MEMORY + number),
@@ -67,6 +67,11 @@ class _Gpus:
             for number in range(self.shape.processes)
         )
         return GpuFacts(devices, contexts, DriverVersions("570.86.15", "12.8", "12.570.86.15"))
+
+    def _device(self, index: int) -> Device:
+        """Return a busy GPU. One that is attached to no environment is free: only the driver uses its memory."""
+        used = 3 * _MEMORY if index < self.shape.environments else _FREE
+        return demo_devices.make_device(index, load=0.83, celsius=67.0, used=used, counters=_COUNTERS, mig=False)
 
 
 @dataclass(frozen=True, slots=True)
