@@ -27,6 +27,18 @@ _Pairs = tuple[tuple[str, object], ...]
 
 _LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
 
+_HOST_NAMES = """\
+  # The dashboard of genv itself joins the series of several machines by this label. One that a target has stays.
+  relabel_configs:
+  - source_labels: [hostname, instance]
+    regex: ;(.+?)(:8000)?
+    target_label: hostname
+  - source_labels: [hostname, __address__]
+    regex: ;(.+?)(:8000)?
+    target_label: hostname
+"""
+"""Lines that give each machine the label hostname: its instance or address, without the default port."""
+
 _LOCALHOST_LISTEN_ADDRESSES = (LOCALHOST, "127.0.0.1", "0.0.0.0", "::", "")
 """Listen addresses that localhost can reach. ``::1`` is not one: some /etc/hosts files map localhost only to IPv4."""
 
@@ -41,7 +53,8 @@ def scrape_job(config: Config, port: int, target: str | None = None) -> str:
     """
     web = read_web_config(config.listen_web_config_file).config if config.listen_web_config_file else WebConfig()
     target = target or scrape_target(config.listen_address, port)
-    return _auth_lines_for(target, config, web) + target_lines(config.publish_targets or (target,))
+    targets = target_lines(config.publish_targets or (target,))
+    return _auth_lines_for(target, config, web) + targets + (_HOST_NAMES if config.publish_targets else "")
 
 
 def _auth_lines_for(target: str, config: Config, web: WebConfig) -> str:

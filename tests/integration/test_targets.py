@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.support.certificates import Certificate, issue, trusting
+from tests.support.genv import install_genv
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.needs import need, need_localhost
 from tests.support.prometheus import Prometheus, each_second
@@ -100,6 +101,31 @@ def test_changes_of_a_target_file_are_followed(place: Path, machines: list[Monit
         wait_for(lambda: up(running) == {"gpu2": 1}, "all are up")
 
 
+def test_the_dashboard_of_genv_itself_tells_machines_apart(
+    place: Path, machines: list[Monitor], public_directory: Path, tmp_path: Path
+) -> None:
+    """It joins on the label hostname, which only the published configuration of several machines adds."""
+    library = install_genv(public_directory).parent / "lib"
+    (dashboard,) = library.glob("python*/site-packages/genv/metrics/export/grafana/dashboards/overview.json")
+    panels = json.loads(dashboard.read_text())["panels"]
+    expressions = [one["expr"] for panel in panels for one in panel["targets"]]
+    assert len(expressions) == 13 and sum("hostname" in one for one in expressions) == 3
+
+    file = tmp_path / "machines.json"
+    write(file, [{"targets": [target(machines[1])], "labels": {"instance": "gpu2:8000"}}])
+    published = publish([target(machines[0]), str(file)], place, tmp_path)
+    with Prometheus(each_second(published), tmp_path / "data") as running:
+        wait_for(lambda: len(running.query("genv_device_up")) == 2 * 2, "both are scraped")
+        names = {dict(labels)["instance"]: dict(labels)["hostname"] for labels in running.query("up")}
+        assert names == {target(machines[0]): target(machines[0]), "gpu2:8000": "gpu2"}
+        assert [one for one in expressions if not running.query(one)] == []
+        memory = next(one for one in expressions if one.startswith("genv_device_memory_used_bytes / on(hostname"))
+        assert len(running.query(memory)) == 2 * 2
+
+        write(file, [{"targets": [target(machines[1])], "labels": {"hostname": "mine"}}])
+        wait_for(lambda: running.query('up{hostname="mine"}'), "the name of its own stays")
+
+
 def write(file: Path, groups: list[dict[str, Any]]) -> None:
     """Replace a file of targets in one step, as Prometheus' documentation asks for."""
     new = file.with_suffix(".new")
@@ -137,7 +163,8 @@ def test_a_reload_publishes_the_new_targets(tmp_path: Path) -> None:
 
     config.write_text("publish: {targets: [gpu1:8000]}\n")
     with Monitor(("--demo", "-c", config, "--config-dir", tmp_path / "published")) as monitor:
-        assert jobs() == {"job_name": "genv", "static_configs": [{"targets": ["gpu1:8000"]}]}
+        assert jobs()["job_name"] == "genv"
+        assert jobs()["static_configs"] == [{"targets": ["gpu1:8000"]}]
 
         config.write_text("publish: {targets: [gpu1:8000, /m.yml]}\nscrape: {credentials_file: /token}\n")
         monitor.process.send_signal(signal.SIGHUP)

@@ -27,6 +27,8 @@ def job(directory: Path, config: Config) -> dict[str, Any]:
     """Return the published scrape job without its name."""
     (found,) = yaml.safe_load(published(directory, config))["scrape_configs"]
     assert found.pop("job_name") == "genv"
+    relabelled = found.pop("relabel_configs", None)
+    assert bool(relabelled) == bool(config.publish_targets), "one machine needs no other label"
     assert isinstance(found, dict)
     return found
 
