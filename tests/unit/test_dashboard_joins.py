@@ -77,7 +77,8 @@ FLEET = {
     'username:genv_user_allocated_device_seconds:rate5m{job="again", username="alice"}': "2",
     'instance:genv_device_up:sum{job="genv", instance="a"}': "8",
     'instance:genv_device_up:sum{job="genv", instance="c"}': "2",
-    'instance:genv_attached_devices:sum{job="genv", instance="a"}': "3",
+    'instance:genv_device_free:sum{job="genv", instance="a"}': "3",
+    'instance:genv_device_free:sum{job="genv", instance="c"}': "2",
     'instance:genv_device_utilization:avg{job="genv", instance="a"}': "50",
     'instance:genv_device_utilization:avg{job="genv", instance="c"}': "100",
     **{
@@ -88,17 +89,49 @@ FLEET = {
         }.items()
         for machine, index in ("a0", "a1", "c0")
     },
+    'genv_monitor_certificate_not_after_timestamp_seconds{job="genv", instance="a", certificate="server"}': "9000000",
     'ALERTS{alertname="GenvMonitorDown", severity="critical", alertstate="pending", job="genv", instance="b"}': "1",
     'ALERTS_FOR_STATE{alertname="GenvMonitorDown", severity="critical", job="genv", instance="b"}': "60",
 }
 
+GPUS = {
+    # 0 is free, 1 held by one who is idle, 2 by that one and one who works, 3 used outside genv, 4 down, 5 not known.
+    **{f'genv_device_up{{index="{index}"': "1" for index in "01235"},
+    'genv_device_up{index="4"': "0",
+    **{f'genv_device_free{{index="{index}"': str(int(index == "0")) for index in "01234"},
+    'genv_device_utilization{index="2"': "60",
+    'genv_environment_info{eid="1", username="alice", name="train"': "1",
+    'genv_environment_info{eid="2", username="bob"': "1",
+    'genv_environment_device_attached{eid="1", index="1"': "1",
+    'genv_environment_device_attached{eid="1", index="2"': "1",
+    'genv_environment_device_attached{eid="2", index="2"': "1",
+    'genv_environment_device_attached{eid="2", index="4"': "1",
+    'genv_environment_idle_seconds{eid="1"': "4000",
+    'genv_environment_idle_seconds{eid="2"': "0",
+    'genv_attached_devices_total{x="1"': "3",
+    'genv_processes_total{x="1"': "2",
+    'genv_process_info{pid="7", username="carol", command="x", type="compute"': "1",
+    'genv_process_unmanaged{pid="7"': "1",
+    'genv_process_used_gpu_memory_bytes{pid="7", device="3"': "10",
+    # Who this is nobody knows; it is on the GPU of one who is idle.
+    'genv_process_unmanaged{pid="8"': "1",
+    'genv_process_used_gpu_memory_bytes{pid="8", device="1"': "10",
+}
+
+ON_G = {f'{name}, job="{job}", instance="g"}}': value for name, value in GPUS.items() for job in ("genv", "again")}
 ON_M = {f'{name}, job="{job}", instance="m"}}': value for name, value in DEVICES.items() for job in ("genv", "again")}
 
-EVERYTHING = dict.fromkeys(("instance", "username", "eid", "pid", "device"), ".*")
+EVERYTHING = {
+    **dict.fromkeys(("username", "eid", "pid", "device"), ".*"),
+    "instance": "(a|b|c|d|m)",
+    "job": "(again|genv)",
+}
+ONE_JOB = {**EVERYTHING, "job": "(genv)"}
 ONE = {**EVERYTHING, "instance": "m"}
 BOB = {**EVERYTHING, "username": "(bob)"}
 NOBODY = {**EVERYTHING, "username": "(carol)", "instance": "(a|c)"}
 ONLY_C = {**EVERYTHING, "instance": "(c)"}
+ONLY_G = {**EVERYTHING, "instance": "(g)"}
 
 
 def case(place: str, wrap: str, choices: dict[str, str], expected: Samples) -> object:
@@ -172,12 +205,11 @@ CASES = [
             '{instance="m", index="1", state="in_progress"}': 1,
         },
     ),
-    # Free GPUs do not include those of a machine whose attachments are unknown.
     case("fleet/GPUs free/A", "{}", EVERYTHING, {"{}": 5}),
     # Each machine is weighted by its number of GPUs.
     case("fleet/Utilisation/A", "{}", EVERYTHING, {"{}": 60}),
-    case("fleet/GPUs over time/A", "{}", EVERYTHING, {"{}": 10}),
-    case("fleet/GPUs attached by user/A", "{}", EVERYTHING, {'{username="alice"}': 3}),
+    case("fleet/GPUs over time/A", "{}", ONE_JOB, {"{}": 10}),
+    case("fleet/GPUs attached by user/A", "{}", ONE_JOB, {'{username="alice"}': 3}),
     case("fleet/Machines down/A", "{}", EVERYTHING, {"{}": 1}),
     case("fleet/Machines down/A", "{}", ONLY_C, {"{}": 0}),
     case("fleet/Alerts/A", "{}", EVERYTHING, {"{}": 3}),
@@ -187,6 +219,43 @@ CASES = [
         "{}",
         ONLY_C,
         {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0"}': 600_000},
+    ),
+    # A machine that two jobs scrape counts once. Idle and in use at a time is in use; what is not known is not free.
+    case(
+        "overview/GPUs/A",
+        "sum by (index, username, name) ({})",
+        ONLY_G,
+        {
+            '{index="4", username="bob", name="(unnamed)"}': 0,
+            '{index="0"}': 1,
+            '{index="1", username="alice", name="train"}': 2,
+            '{index="1", username="(unknown)", name="(outside genv)"}': 2,
+            '{index="3", username="carol", name="(outside genv)"}': 3,
+            '{index="2", username="alice", name="train"}': 4,
+            '{index="2", username="bob", name="(unnamed)"}': 4,
+            '{index="5"}': 5,
+        },
+    ),
+    case("overview/GPUs/B", "count by (index) ({})", ONLY_G, {'{index="2"}': 2}),
+    case("overview/GPUs free/A", "{}", ONLY_G, {"{}": 1}),
+    case("overview/GPUs down/A", "{}", ONLY_G, {"{}": 1}),
+    case("overview/GPUs idle/A", "{}", ONLY_G, {"{}": 1}),
+    case("overview/GPUs attached/A", "{}", ONLY_G, {"{}": 3}),
+    case("overview/GPUs outside genv/A", "{}", ONLY_G, {"{}": 2}),
+    # Where nothing is known there is no number.
+    case("overview/GPUs free/A", "count({} >= 0)", {**ONLY_G, "instance": "(b)"}, {}),
+    case(
+        "overview/Who holds GPUs/B",
+        "sum by (username, name) ({})",
+        ONLY_G,
+        {'{username="alice", name="train"}': 4000, '{username="bob", name="(unnamed)"}': 0},
+    ),
+    case("overview/Alerts/A", "{}", EVERYTHING, {"{}": 3}),
+    case(
+        "overview/Alerts firing/A",
+        "count by (instance, scheme) ({})",
+        EVERYTHING,
+        {'{instance="a", scheme="https"}': 2, '{instance="c", scheme="http"}': 1},
     ),
 ]
 
@@ -198,7 +267,7 @@ def test_a_query(
     expression = wrap.replace("{}", interpolated(query(dashboard, title, letter), choices))
     series = [
         {"series": name, "values": value if "x" in value else f"{value}x60"}
-        for name, value in (SERIES | FLEET | ON_M).items()
+        for name, value in (SERIES | FLEET | ON_G | ON_M).items()
     ]
     samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     asked = [{"expr": expression, "eval_time": "1h", "exp_samples": samples}]

@@ -74,7 +74,7 @@ def test_check_passes_after_writing_and_fails_after_any_change(tmp_path: Path) -
     assert run_tool(*there).returncode == 0
     assert run_tool("--check", *there).returncode == 0
     overview = tmp_path / "overview.json"
-    overview.write_text(overview.read_text(encoding="utf-8").replace("now-1h", "now-2h"), encoding="utf-8")
+    overview.write_text(overview.read_text(encoding="utf-8").replace("now-6h", "now-2h"), encoding="utf-8")
     done = run_tool("--check", *there)
     assert done.returncode == 1
     assert "now-2h" in done.stdout
@@ -121,10 +121,19 @@ def test_everything_uses_the_chosen_data_source(path: Path) -> None:
 @every_dashboard
 def test_machines_can_be_chosen(path: Path) -> None:
     (variable,) = [one for one in load(path)["templating"]["list"] if one["name"] == "instance"]
-    assert variable["query"]["query"] == "label_values(genv_is_installed, instance)"
+    assert variable["query"]["query"] == 'label_values(genv_is_installed{job=~"$job"}, instance)'
     one_only = path.stem == "machine"
     assert (variable["multi"], variable["includeAll"]) == (not one_only, not one_only)
     assert variable.get("allValue") == (None if one_only else ".*")
+
+
+@every_dashboard
+def test_jobs_can_be_chosen(path: Path) -> None:
+    """All stands for the jobs that there are: other targets of the Prometheus do not count."""
+    (variable,) = [one for one in load(path)["templating"]["list"] if one["name"] == "job"]
+    assert variable["query"]["query"] == "label_values(genv_is_installed, job)"
+    assert variable["multi"] and variable["includeAll"] and not variable.get("allValue")
+    assert all('job="' not in expression for expression in expressions(load(path)))
 
 
 def test_a_variable_is_the_same_on_every_dashboard() -> None:
@@ -133,7 +142,7 @@ def test_a_variable_is_the_same_on_every_dashboard() -> None:
         for variable in load(path)["templating"]["list"]:
             found.setdefault(variable["name"], set()).add((variable["label"], variable["type"]))
     assert {name: len(same) for name, same in found.items() if len(same) != 1} == {}
-    assert set(found) == {"datasource", "instance", "username", "eid", "device", "pid"}
+    assert set(found) == {"datasource", "job", "instance", "username", "eid", "device", "pid"}
 
 
 @every_dashboard
@@ -200,6 +209,9 @@ def test_links_lead_to_dashboards_and_pass_variables(path: Path) -> None:
     found = list(links(dashboard))
     assert len(found) > len(dashboard["links"]), "rows lead nowhere"
     for url, on in found:
+        if "/page/docs/" in url:  # of a monitor
+            assert set(re.findall(r"\$\{__data\.fields\.(\w+)\}", url)) <= set(titles(on).values())
+            continue
         address, _, query = url.partition("?")
         goal = there[address.removeprefix("/d/")]
         assert goal["uid"] != dashboard["uid"] or on is not dashboard
@@ -209,7 +221,7 @@ def test_links_lead_to_dashboards_and_pass_variables(path: Path) -> None:
         assert carried <= here
         assert carried | set(chosen) <= names, url
         if on is not dashboard:
-            assert "datasource" in carried and "instance" in carried | set(chosen), url
+            assert {"datasource", "job"} <= carried and "instance" in carried | set(chosen), url
             assert query.endswith("&${__url_time_range}")
             columns = set(titles(on).values())
             for value in chosen.values():
@@ -242,14 +254,14 @@ def labels_of(name: str) -> set[str]:
 
 @every_dashboard
 def test_queries_use_existing_metrics_of_the_chosen_machines(path: Path) -> None:
-    chosen = 'instance="$instance"' if path.stem == "machine" else 'instance=~"$instance"'
+    chosen = f'instance{"=" if path.stem == "machine" else "=~"}"$instance", job=~"$job"'
     for expression in expressions(load(path)):
         for name, matchers in SELECTORS.findall(expression):
             if name in FROM_PROMETHEUS:
-                assert path.stem == "fleet"
+                assert path.stem in ("fleet", "overview")
                 continue
             if name.startswith(("username:", "name:")):  # of all machines
-                assert matchers == '{job="genv"}'
+                assert matchers == '{job=~"$job"}'
                 continue
             assert matchers.startswith("{" + chosen), name
             if ":" not in name and name not in PROCESS:

@@ -4,7 +4,8 @@ An expression gives 0 only if the value is known to be 0, and nothing if it is u
 including those whose names end in _total.
 """
 
-from tools.dashboards.promql import named_when_empty, on, per, share
+from tools.dashboards.people_expressions import NOBODY_KNOWN, owned
+from tools.dashboards.promql import described, idle, increase, named_when_empty, on, per, share
 
 _DEVICES = f"count by (instance) ({per('genv_device_memory_total_bytes', 'index')})"
 """Number of GPUs of each machine; counted by their memory, as a GPU in MIG mode has no utilisation."""
@@ -31,6 +32,25 @@ def users() -> str:
     names_of_each_machine = f"count({per(metric, 'username')})"
     names = f"count(count by (username) ({per(metric, 'username')}))"
     return f"sum({per('genv_users_total')}) - ({names_of_each_machine} - {names} or vector(0))"
+
+
+def number_attached() -> str:
+    """Return the number of GPUs that are attached to an active environment."""
+    return f"sum({per('genv_attached_devices_total')})"
+
+
+def gpu_hours(what: str) -> str:
+    """Return the GPU-hours of each user in the time range: allocated, active or idle."""
+    return f"{_seconds(what)} / 3600"
+
+
+def share_used() -> str:
+    """Return the share of its GPU-hours that each user used. Clamped to 1, as Prometheus extrapolates both."""
+    return f"clamp_max({_seconds('active')} / ({_seconds('allocated')} > 0), 1)"
+
+
+def _seconds(what: str) -> str:
+    return f"sum by (username) ({increase(f'genv_user_{what}_device_seconds_total', 'username')})"
 
 
 def attached_devices() -> str:
@@ -66,19 +86,24 @@ def device_temperature() -> str:
 
 def environment_devices() -> str:
     """Return the number of GPUs attached to each active environment."""
-    return per("genv_environment_attached_devices_total", "eid")
-
-
-def environment_processes() -> str:
-    """Return the number of GPU processes of each active environment."""
-    return per("genv_environment_processes_total", "eid")
+    return _named(per("genv_environment_attached_devices_total", "eid"))
 
 
 def environment_memory() -> str:
     """Return the total GPU memory of the processes of each active environment, in bytes."""
     processes = per("genv_process_used_gpu_memory_bytes", "pid", "eid", "device", where='eid!=""')
-    memory = f"sum by (instance, eid) ({processes}) and {on('eid')} {environment_devices()}"
-    return f"{memory} or {on('eid')} {environment_processes()} == 0"
+    active = per("genv_environment_attached_devices_total", "eid")
+    none = f"{per('genv_environment_processes_total', 'eid')} == 0"
+    return _named(f"sum by (instance, eid) ({processes}) and {on('eid')} {active} or {on('eid')} {none}")
+
+
+def environment_idle() -> str:
+    """Return how long each active environment has been idle, in seconds; 0 while it is in use."""
+    return _named(idle(per("genv_environment_idle_seconds", "eid"), per("genv_monitor_idle_grace_seconds")))
+
+
+def _named(by_environment: str) -> str:
+    return owned(by_environment, per("genv_environment_info", "eid", "username", "name"))
 
 
 def user_environments() -> str:
@@ -117,4 +142,9 @@ def _process_memory() -> str:
 
 
 def _process_rows(expression: str) -> str:
-    return named_when_empty(named_when_empty(expression, "eid", "(none)"), "device", "?")
+    """Add user and command to an expression by process."""
+    info = per("genv_process_info", "pid", "eid", "username", "command")
+    rows = described(expression, info, by=["pid", "eid"], labels=["username", "command"])
+    for label, name in {"eid": "(none)", "device": "?", "username": NOBODY_KNOWN, "command": "?"}.items():
+        rows = named_when_empty(rows, label, name)
+    return rows

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tools.dashboards import alert_expressions as alerts
 from tools.dashboards import fleet_expressions as ask
 from tools.dashboards.frame import Page, PanelBuilder, Row
 from tools.dashboards.navigation import FLEET, TO_MACHINE, TO_USER
@@ -12,6 +13,7 @@ from tools.dashboards.scales import (
     COUNT,
     FILLING,
     HOT,
+    MEAN_COUNT,
     NONE_IS_GOOD,
     NONE_IS_VITAL,
     PERCENT,
@@ -63,7 +65,7 @@ def _state() -> Sequence[PanelBuilder]:
         ),
         number(
             _about("Alerts", "Firing alerts of the chosen machines and of the fleet; orange: at least one."),
-            ask.alerts_firing(),
+            alerts.firing(),
             NONE_IS_GOOD,
         ),
         number(
@@ -86,7 +88,11 @@ def _use() -> Sequence[PanelBuilder]:
             ask.total("instance:genv_attached_devices:sum"),
             COUNT,
         ),
-        number(_about("GPUs free", "GPUs that answer and are attached to no environment."), ask.free_devices(), COUNT),
+        number(
+            _about("GPUs free", "GPUs that are attached to no environment and used by no process, as far as known."),
+            ask.total("instance:genv_device_free:sum"),
+            COUNT,
+        ),
         number(
             _about(
                 "GPUs idle",
@@ -122,7 +128,7 @@ def _alerts() -> PanelBuilder:
             Key("index", "GPU"),
             _USER,
         ],
-        [Value("Since", ask.alerts(), unit="dateTimeFromNow")],
+        [Value("Since", alerts.since(), unit="dateTimeFromNow")],
         sort_by="Since",
         empty="No alert fires",
     )
@@ -150,6 +156,7 @@ def _machines() -> PanelBuilder:
             value("Memory", "instance:genv_device_memory_total_bytes:sum", "bytes"),
             value("Hottest", "instance:genv_device_temperature:max", "celsius", HOT),
             value("Power", "instance:genv_device_power_watts:sum", "watt"),
+            value("Free", "instance:genv_device_free:sum"),
             value("Attached", "instance:genv_attached_devices:sum"),
             value("Idle", "instance:genv_idle_devices:count", scale=NONE_IS_GOOD),
             value("Environments", "instance:genv_environments:sum"),
@@ -170,7 +177,7 @@ def _over_time() -> Sequence[PanelBuilder]:
         lines(
             About(
                 "GPUs over time",
-                "GPUs that answer, attached GPUs, and attached GPUs that are idle.",
+                "GPUs that answer, attached GPUs, attached GPUs that are idle, and free GPUs.",
                 width=12,
                 height=9,
                 empty=_NO_RULES,
@@ -180,6 +187,7 @@ def _over_time() -> Sequence[PanelBuilder]:
             COUNT,
             Line(ask.total("instance:genv_attached_devices:sum"), "attached"),
             Line(ask.total("instance:genv_idle_devices:count"), "idle"),
+            Line(ask.total("instance:genv_device_free:sum"), "free"),
         ),
         lines(
             About(
@@ -201,8 +209,8 @@ def _over_time() -> Sequence[PanelBuilder]:
 
 
 def _users() -> PanelBuilder:
-    def value(title: str, record: str, unit: str = "none") -> Value:
-        return Value(title, ask.of_top_users(record, _MOST_USERS), unit)
+    def value(title: str, record: str, unit: str = "none", decimals: int | None = None) -> Value:
+        return Value(title, ask.of_top_users(record, _MOST_USERS), unit, decimals=decimals)
 
     return rows(
         About(
@@ -214,9 +222,9 @@ def _users() -> PanelBuilder:
         ),
         [_USER],
         [
-            value("Attached", "username:genv_user_allocated_device_seconds:rate5m"),
-            value("Active", "username:genv_user_active_device_seconds:rate5m"),
-            value("Idle", "username:genv_user_idle_device_seconds:rate5m"),
+            value("Attached", "username:genv_user_allocated_device_seconds:rate5m", decimals=1),
+            value("Active", "username:genv_user_active_device_seconds:rate5m", decimals=1),
+            value("Idle", "username:genv_user_idle_device_seconds:rate5m", decimals=1),
             value("Power", "username:genv_user_energy_joules:rate5m", "watt"),
             value("GPU memory", "username:genv_user_used_gpu_memory_bytes:sum", "bytes"),
         ],
@@ -250,7 +258,7 @@ def _users_here() -> PanelBuilder:
         ),
         ask.attached_here(_MOST_USERS),
         "{{username}}",
-        COUNT,
+        MEAN_COUNT,
     )
 
 
@@ -266,7 +274,7 @@ def _users_over_time() -> PanelBuilder:
         ),
         ask.attached_by_user(_MOST_USERS),
         "{{username}}",
-        COUNT,
+        MEAN_COUNT,
     )
 
 

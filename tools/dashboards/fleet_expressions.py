@@ -1,21 +1,16 @@
 """PromQL expressions of the fleet dashboard. They read recording rules and Prometheus' own series only.
 
 Their cost therefore depends on the number of machines, not on what runs there. Range queries have one sum and no join:
-over a thousand machines and steps, `per` takes ten times as long as a sum, and a join fifty times. Selecting by job
-makes each machine count once.
+over a thousand machines and steps, `per` takes ten times as long as a sum, and a join fifty times. A machine that two
+of the chosen jobs scrape counts twice there.
 """
 
-from tools.dashboards.promql import SELECTED, on, per
-
-_JOB = 'job="genv"'
-_OURS = 'alertname=~"Genv.*"'
-_MAYBE_SELECTED = 'instance=~"$instance|"'
-"""Also matches alerts that have no machine."""
+from tools.dashboards.promql import OF_JOBS, SELECTED, highest, on, per
 
 
 def recorded(record: str) -> str:
     """Return a recorded value of each chosen machine."""
-    return per(record, where=_JOB)
+    return per(record)
 
 
 def total(record: str) -> str:
@@ -40,16 +35,16 @@ def quantile(record: str, share: float) -> str:
 
 def top(record: str, most: int) -> str:
     """Return a recorded value of the chosen machines with the highest values at each moment."""
-    return f"topk({most}, {_plain(record)})"
+    return highest(most, _plain(record))
 
 
 def _plain(record: str) -> str:
-    return f"{record}{{{SELECTED}, {_JOB}}}"
+    return f"{record}{{{SELECTED}}}"
 
 
 def up() -> str:
     """Return whether each chosen machine answers."""
-    return per("up", where=_JOB)
+    return per("up")
 
 
 def machines_up() -> str:
@@ -67,12 +62,6 @@ def devices_down() -> str:
     return f"{total('instance:genv_device_up:count')} - {total('instance:genv_device_up:sum')}"
 
 
-def free_devices() -> str:
-    """Return the number of GPUs that answer and are attached to no environment, on machines where both are known."""
-    free = f"clamp_min({recorded('instance:genv_device_up:sum')} - {recorded('instance:genv_attached_devices:sum')}, 0)"
-    return f"sum({free})"
-
-
 def utilisation() -> str:
     """Return the mean utilisation of the answering GPUs, in percent; machines are weighted by their number of GPUs."""
     each, devices = recorded("instance:genv_device_utilization:avg"), recorded("instance:genv_device_up:sum")
@@ -86,27 +75,14 @@ def memory_share() -> str:
     return f"100 * sum({used} and {on()} {size}) / (sum({size} and {on()} {used}) > 0)"
 
 
-def alerts_firing() -> str:
-    """Return the number of firing alerts."""
-    return f'count(ALERTS{{alertstate="firing", {_OURS}, {_MAYBE_SELECTED}}}) or vector(0)'
-
-
-def alerts() -> str:
-    """Return since when each alert fires, in milliseconds since the epoch."""
-    since = f"ALERTS_FOR_STATE{{{_OURS}, {_MAYBE_SELECTED}}}"
-    firing = f'ALERTS{{alertstate="firing", {_OURS}, {_MAYBE_SELECTED}}}'
-    both = f"{since} and ignoring (alertstate) {firing}"
-    return f"1000 * min by (alertname, severity, instance, index, username) ({both})"
-
-
 def fleet(record: str, label: str) -> str:
     """Return a recorded value by a label, over all machines."""
-    return f"sum by ({label}) ({record}{{{_JOB}}})"
+    return f"sum by ({label}) ({record}{{{OF_JOBS}}})"
 
 
 def fleet_mean(record: str, label: str) -> str:
     """Return the mean of a recorded value by a label, over all machines."""
-    return f"avg by ({label}) ({record}{{{_JOB}}})"
+    return f"avg by ({label}) ({record}{{{OF_JOBS}}})"
 
 
 def of_top_users(record: str, most: int) -> str:
@@ -117,7 +93,7 @@ def of_top_users(record: str, most: int) -> str:
 
 def attached_here(most: int) -> str:
     """Return the number of GPUs attached to each user on the chosen machines, for the users with the most."""
-    allocated = per("instance_username:genv_user_allocated_device_seconds:rate5m", "username", where=_JOB)
+    allocated = per("instance_username:genv_user_allocated_device_seconds:rate5m", "username")
     return f"sort_desc(round(topk({most}, sum by (username) ({allocated})), 0.1))"
 
 

@@ -1,6 +1,6 @@
 """The parts that all dashboards share: data source, variables, links, rows, panel ids."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -37,7 +37,9 @@ class Page:
     rows: Sequence[Row] = field(default=())
     machines: Callable[[], Variable] = variables.machines
     choices: Sequence[Variable] = field(default=())
-    """Variables in addition to the data source and the machines."""
+    """Variables in addition to the data source, the jobs and the machines."""
+    annotations: Sequence[Mapping[str, object]] = field(default=())
+    """What is marked on all curves, as Grafana saves it; the SDK does not have the fields of Prometheus."""
     since: str = "now-1h"
     refresh: str = "15s"
 
@@ -82,9 +84,8 @@ def _empty(page: Page) -> builders.Dashboard:
     builder.time(page.since, "now")
     builder.refresh(page.refresh)
     builder.tooltip(models.DashboardCursorSync.CROSSHAIR)
-    builder.annotations([])
     for link in links_from(page.target):
         builder.link(link)
-    for variable in (variables.data_source(), page.machines(), *page.choices):
+    for variable in (variables.data_source(), variables.jobs(), page.machines(), *page.choices):
         builder.with_variable(variable)
     return builder

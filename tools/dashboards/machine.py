@@ -161,7 +161,7 @@ def _attached() -> PanelBuilder:
             Value("Environments of the GPU", ask.attachments()),
             Value("Memory used", ask.attached_memory(), unit="bytes"),
             Value("SM share", ask.attached_utilisation(), unit="percentunit"),
-            Value("Idle for", ask.attached_idle(), unit="s", steps=IDLE.steps),
+            Value("Idle for", ask.attached_idle(), unit="s", steps=IDLE.steps, words=IDLE.words),
         ],
         sort_by="GPU",
         least_first=True,

@@ -35,14 +35,22 @@ class CellLink:
     choices: tuple[tuple[str, str], ...]
     """Names of variables, and their values."""
     carried: tuple[str, ...] = ()
-    """Names of variables to keep, in addition to the data source."""
+    """Names of variables to keep, in addition to the data source and the jobs."""
 
     @property
     def url(self) -> str:
         """The URL, with placeholders that Grafana fills in."""
-        carried = (f"${{{name}:queryparam}}" for name in ("datasource", *self.carried))
+        carried = (f"${{{name}:queryparam}}" for name in ("datasource", "job", *self.carried))
         chosen = (f"var-{name}={value}" for name, value in self.choices)
         return f"/d/{self.target.uid}?{'&'.join((*carried, *chosen, '${__url_time_range}'))}"
+
+
+@dataclass(frozen=True)
+class OutsideLink:
+    """A link on a table cell to a page outside Grafana."""
+
+    title: str
+    url: str
 
 
 _THIS = "${__value.raw}"
@@ -53,6 +61,14 @@ TO_MACHINE = CellLink("This machine", MACHINE, (("instance", _THIS),))
 TO_DEVICE = CellLink("This GPU", MACHINE, (_MACHINE_OF_THE_ROW, ("device", _THIS)))
 TO_USER = CellLink("This user", PEOPLE, (("username", _THIS),), carried=("instance",))
 TO_ENVIRONMENT = CellLink("Processes of this environment", PROCESSES, (_MACHINE_OF_THE_ROW, ("eid", _THIS)))
+TO_ENVIRONMENT_OF_ROW = CellLink(
+    "Processes of this environment", PROCESSES, (_MACHINE_OF_THE_ROW, ("eid", "${__data.fields.ID}"))
+)
+"""For tables with columns of these titles."""
+TO_RUNBOOK = OutsideLink(
+    "What to do", f"${{__data.fields.Scheme}}://${{__data.fields.Machine}}/page/docs/runbook.html#{_THIS}"
+)
+"""For tables with columns of these titles."""
 TO_PROCESS = CellLink("This process", PROCESSES, (_MACHINE_OF_THE_ROW, ("pid", _THIS)))
 
 

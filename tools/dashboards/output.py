@@ -22,7 +22,7 @@ PAGES: Mapping[str, Callable[[], Page]] = {
 def render(page: Page) -> str:
     """Return a dashboard as JSON, with a stable order."""
     # The SDK leaves the id out; null is how an exported dashboard says that it is new to every Grafana.
-    content = assemble(page).to_json() | {"id": None}
+    content = assemble(page).to_json() | {"id": None, "annotations": {"list": page.annotations}}
     return json.dumps(content, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 

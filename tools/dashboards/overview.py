@@ -1,74 +1,207 @@
-"""The overview dashboard: what the machines do, and for whom."""
+"""The overview dashboard, the home: what is free, who is on which GPU, what is broken, who used how much."""
 
 from collections.abc import Sequence
 
+from tools.dashboards import alert_expressions as alerts
 from tools.dashboards import expressions as ask
+from tools.dashboards import gpu_expressions as gpus
 from tools.dashboards.frame import Page, PanelBuilder, Row
-from tools.dashboards.navigation import OVERVIEW, TO_ENVIRONMENT, TO_MACHINE, TO_PROCESS, TO_USER
-from tools.dashboards.panels import NEUTRAL, About, Scale, dial, lines, number
+from tools.dashboards.navigation import (
+    OVERVIEW,
+    TO_DEVICE,
+    TO_ENVIRONMENT,
+    TO_ENVIRONMENT_OF_ROW,
+    TO_MACHINE,
+    TO_PROCESS,
+    TO_RUNBOOK,
+    TO_USER,
+)
+from tools.dashboards.panels import NEUTRAL, About, Line, Scale, dial, lines, number, trend
+from tools.dashboards.promql import highest
+from tools.dashboards.scales import (
+    COUNT,
+    FILLING,
+    GOOD_COUNT,
+    GPU_HOURS,
+    HOT,
+    IDLE,
+    NONE_IS_GOOD,
+    NONE_IS_VITAL,
+    PERCENT,
+    SEVERITIES,
+    STATES,
+)
 from tools.dashboards.tables import Key, Value, rows
 
-_COUNT = Scale("none")
-_PERCENT = Scale("percent", least=0, greatest=100)
 _INSTALLED = Scale("percent", least=0, greatest=100, steps=((None, "orange"), (100, "green")))
-_FILLING = Scale("percent", least=0, greatest=100, steps=((None, NEUTRAL), (90, "orange")))
-_CELSIUS = Scale("celsius", least=0, greatest=100, steps=((None, "green"), (80, "orange"), (90, "red")))
 
 _DEVICE = "{{instance}} GPU {{index}}"
+_MOST_LINES = 20
 _MACHINE = Key("instance", "Machine", [TO_MACHINE])
-_ENVIRONMENT = Key("eid", "Environment", [TO_ENVIRONMENT])
+_USER = Key("username", "User", [TO_USER])
+_UNKNOWN = "–"  # noqa: RUF001
 
 
 def page() -> Page:
     """Return the overview dashboard."""
     return Page(
         OVERVIEW,
-        description="Shared GPU machines: their GPUs, and the environments, users and processes on them.",
-        top=_numbers(),
+        description="Shared GPU machines: which GPUs are free, who uses the others, what is broken, who used how much.",
+        top=[*_numbers(), _gpus(), _holders(), _alerts(), _usage()],
         rows=[
-            Row("GPUs", _devices()),
-            Row("Environments and users", [_environments(), _users()]),
-            Row("Processes", [_processes()]),
+            Row("GPUs over time", _devices()),
+            Row("Environments, users and processes", [*_shares(), _users(), _processes()]),
         ],
+        annotations=alerts.marks(),
+        since="now-6h",
     )
 
 
 def _numbers() -> Sequence[PanelBuilder]:
     def about(title: str, description: str) -> About:
-        return About(title, description, width=4, height=4)
+        return About(title, description, width=3, height=3, empty=_UNKNOWN)
 
     return [
-        number(
-            about("Genv installed", "Share of the answering machines that have genv installed."),
-            ask.machines_with_genv(),
-            _INSTALLED,
+        trend(
+            about("Alerts", "Firing alerts of the chosen machines; orange: at least one."),
+            alerts.firing(),
+            NONE_IS_GOOD,
         ),
-        number(
-            about("Environments", "Active environments: those with a live process or Jupyter kernel."),
-            ask.environments(),
-            _COUNT,
+        trend(
+            about("GPUs down", "GPUs that do not answer, on machines that do; red: at least one."),
+            gpus.down(),
+            NONE_IS_VITAL,
         ),
-        number(
+        trend(
+            about("GPUs free", "GPUs that are attached to no environment and used by no process, as far as known."),
+            gpus.free(),
+            GOOD_COUNT,
+        ),
+        trend(
+            about("GPUs attached", "GPUs that are attached to an active environment."),
+            ask.number_attached(),
+            COUNT,
+        ),
+        trend(
+            about("GPUs idle", "Attached GPUs whose environments are all idle (idle.grace); orange: at least one."),
+            gpus.number_idle(),
+            NONE_IS_GOOD,
+        ),
+        trend(
+            about("GPUs outside genv", "GPUs on which processes outside genv compute; orange: at least one."),
+            gpus.number_outside(),
+            NONE_IS_GOOD,
+        ),
+        trend(
+            about("Hottest GPU", "Highest temperature of all GPUs; orange from 80 °C, red from 90 °C."),
+            f"max({ask.device_temperature()})",
+            HOT,
+        ),
+        trend(
             about("Users", "Users with an active environment; one on several machines counts once."),
             ask.users(),
-            _COUNT,
-        ),
-        number(
-            about("Attached GPUs", "Share of all GPUs that are attached to an active environment."),
-            ask.attached_devices(),
-            _FILLING,
-        ),
-        number(
-            about("GPU processes", "Processes that compute on a GPU, inside environments and outside genv."),
-            ask.processes(),
-            _COUNT,
-        ),
-        number(
-            about("In environments", "Share of all GPU processes that run inside an active environment."),
-            ask.processes_in_environments(),
-            _PERCENT,
+            COUNT,
         ),
     ]
+
+
+def _gpus() -> PanelBuilder:
+    return rows(
+        About(
+            "GPUs",
+            "Each GPU with each user and environment on it, first those that are down, free and idle. Free: attached to"
+            " no environment and used by no process. Idle: all its environments are idle (idle.grace). Outside genv:"
+            " attached to nobody, but a process outside genv computes there.",
+            width=14,
+            height=11,
+        ),
+        [
+            Key("instance", "Machine", [TO_MACHINE], width=100),
+            Key("index", "GPU", [TO_DEVICE], width=44),
+            Key("username", "User", [TO_USER], width=76),
+            Key("name", "Environment", width=108),
+        ],
+        [
+            Value("State", gpus.on_each(gpus.states()), words=STATES, filled=True, width=104),
+            Value("Busy", gpus.on_each(ask.device_utilisation()), "percent", PERCENT.steps, decimals=0, bar_to=100),
+            Value("Memory", gpus.on_each(ask.device_memory_used()), "percent", FILLING.steps, decimals=0, bar_to=100),
+            Value("°C", gpus.on_each(ask.device_temperature()), steps=HOT.steps, width=44),
+        ],
+        sort_by="State",
+        least_first=True,
+        then_by=["Machine", "GPU"],
+        first=["Machine", "GPU", "State"],
+        empty="No GPUs",
+    )
+
+
+def _holders() -> PanelBuilder:
+    return rows(
+        About(
+            "Who holds GPUs",
+            "Each active environment, the longest idle first. Idle for: time since it last used an attached GPU; 0"
+            " while it is in use, which is until idle.grace has passed.",
+            width=10,
+            height=11,
+        ),
+        [
+            Key("username", "User", [TO_USER], width=72),
+            Key("name", "Environment", [TO_ENVIRONMENT_OF_ROW], width=108),
+            Key("instance", "Machine", [TO_MACHINE], width=96),
+            Key("eid", "ID", concealed=True),
+        ],
+        [
+            Value("GPUs", ask.environment_devices(), width=50),
+            Value("Idle for", ask.environment_idle(), "s", IDLE.steps, IDLE.words, decimals=1, width=88),
+            Value("Memory", ask.environment_memory(), "bytes", decimals=0),
+        ],
+        sort_by="Idle for",
+        empty="No active environments",
+    )
+
+
+def _alerts() -> PanelBuilder:
+    return rows(
+        About(
+            "Alerts firing",
+            "Alerts that fire now, the newest first. A click on one opens what to do about it, as the monitor of that"
+            " machine serves it.",
+            width=14,
+            height=6,
+        ),
+        [
+            Key("alertname", "Alert", [TO_RUNBOOK]),
+            Key("severity", "Severity", width=80, words=SEVERITIES),
+            Key("instance", "Machine", [TO_MACHINE], width=120),
+            Key("index", "GPU", width=44),
+            Key("username", "User", [TO_USER], width=84),
+            Key("scheme", "Scheme", concealed=True),
+        ],
+        [Value("Since", alerts.since_with_scheme(), unit="dateTimeFromNow", width=120)],
+        sort_by="Since",
+        empty="No alert fires",
+    )
+
+
+def _usage() -> PanelBuilder:
+    return rows(
+        About(
+            "GPU-hours of the last 24 hours",
+            "A GPU attached to a user for an hour is one GPU-hour, used or not. genv-monitor report has the exact"
+            " sums.",
+            width=10,
+            height=6,
+            only_since="24h",
+        ),
+        [_USER],
+        [
+            Value("Attached", ask.gpu_hours("allocated"), GPU_HOURS, decimals=1, width=90),
+            Value("Not used", ask.gpu_hours("idle"), GPU_HOURS, decimals=1, width=90),
+            Value("Used", ask.share_used(), "percentunit", PERCENT.steps, decimals=0, bar_to=1),
+        ],
+        sort_by="Attached",
+        empty="No GPU was attached, or the ledger is off",
+    )
 
 
 def _devices() -> Sequence[PanelBuilder]:
@@ -77,50 +210,76 @@ def _devices() -> Sequence[PanelBuilder]:
             "Compute utilisation",
             "share of time in which the GPU was busy; a GPU in MIG mode reports none.",
             ask.device_utilisation(),
-            _PERCENT,
+            PERCENT,
         ),
         *_average_and_each(
             "Memory",
             "used memory in percent of the GPU's memory.",
             ask.device_memory_used(),
-            _FILLING,
+            FILLING,
         ),
         *_average_and_each(
             "Temperature",
             "temperature of the GPU core; most GPUs slow down somewhere between 80 and 95 °C.",
             ask.device_temperature(),
-            _CELSIUS,
+            HOT,
         ),
     ]
 
 
 def _average_and_each(what: str, meaning: str, expression: str, scale: Scale) -> Sequence[PanelBuilder]:
-    """Return two panels: the average over all GPUs, and each GPU over time."""
+    """Return two panels: the average over all GPUs, and the GPUs over time."""
     average = About(f"{what}, average", f"Average over all GPUs: {meaning}", width=4, height=8)
-    each = About(f"{what} by GPU", f"Each GPU: {meaning}", width=20, height=8)
-    return [dial(average, f"avg({expression})", scale), lines(each, expression, _DEVICE, scale)]
-
-
-def _environments() -> PanelBuilder:
-    return rows(
-        About(
-            "Environments", "Attached GPUs, processes and GPU memory of each active environment.", width=12, height=9
-        ),
-        [_MACHINE, _ENVIRONMENT],
-        [
-            Value("GPUs", ask.environment_devices()),
-            Value("Processes", ask.environment_processes()),
-            Value("GPU memory", ask.environment_memory(), unit="bytes"),
-        ],
-        sort_by="GPUs",
-        empty="No active environments",
+    each = About(
+        f"{what} by GPU",
+        f"At each moment the {_MOST_LINES} GPUs with the most, and the average of all (dashed): {meaning}",
+        width=20,
+        height=8,
     )
+    mean = f"avg({expression})"
+    return [
+        dial(average, mean, scale),
+        lines(each, highest(_MOST_LINES, expression), _DEVICE, scale, Line(mean, "average", dashed=True)),
+    ]
+
+
+def _shares() -> Sequence[PanelBuilder]:
+    def about(title: str, description: str, width: int = 5) -> About:
+        return About(title, description, width=width, height=4)
+
+    return [
+        number(
+            about("Genv installed", "Share of the answering machines that have genv installed.", 4),
+            ask.machines_with_genv(),
+            _INSTALLED,
+        ),
+        number(
+            about("Environments", "Active environments: those with a live process or Jupyter kernel."),
+            ask.environments(),
+            COUNT,
+        ),
+        number(
+            about("Attached GPUs", "Share of all GPUs that are attached to an active environment."),
+            ask.attached_devices(),
+            Scale("percent", least=0, greatest=100, steps=((None, NEUTRAL),)),
+        ),
+        number(
+            about("GPU processes", "Processes that compute on a GPU, inside environments and outside genv."),
+            ask.processes(),
+            COUNT,
+        ),
+        number(
+            about("In environments", "Share of all GPU processes that run inside an active environment."),
+            ask.processes_in_environments(),
+            PERCENT,
+        ),
+    ]
 
 
 def _users() -> PanelBuilder:
     return rows(
-        About("Users", "Active environments of each user, their attached GPUs and processes.", width=12, height=9),
-        [_MACHINE, Key("username", "User", [TO_USER])],
+        About("Users of each machine", "Active environments of each user, their attached GPUs and processes.", 9, 10),
+        [_MACHINE, _USER],
         [
             Value("Environments", ask.user_environments()),
             Value("GPUs", ask.user_devices()),
@@ -136,10 +295,17 @@ def _processes() -> PanelBuilder:
         About(
             "Processes",
             "Each GPU process on each of its GPUs. Environment (none): outside genv.",
-            width=24,
+            width=15,
             height=10,
         ),
-        [_MACHINE, Key("pid", "PID", [TO_PROCESS]), _ENVIRONMENT, Key("device", "GPU")],
+        [
+            _MACHINE,
+            Key("pid", "PID", [TO_PROCESS]),
+            _USER,
+            Key("command", "Command"),
+            Key("eid", "Environment", [TO_ENVIRONMENT]),
+            Key("device", "GPU"),
+        ],
         [
             Value("GPUs of the process", ask.process_devices()),
             Value("Memory on this GPU", ask.process_memory(), unit="bytes"),

@@ -35,6 +35,8 @@ class About:
     height: int
     empty: str = ""
     """Text for a panel without data."""
+    only_since: str = ""
+    """Time range of the panel, such as 24h, if it has its own."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Scale:
     steps: Sequence[tuple[float | None, str]] = ((None, NEUTRAL),)
     words: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Text and colour for a value."""
+    decimals: int | None = None
+    """Number of decimals; None to let Grafana choose."""
 
 
 def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
@@ -66,6 +70,23 @@ def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
     panel.with_target(now(expression))
     panel.reduce_options(_last())
     panel.graph_mode(common_models.BigValueGraphMode("none"))
+    panel.color_mode(common_models.BigValueColorMode("value"))
+    return panel
+
+
+def trend(about: About, expression: str, scale: Scale) -> PanelBuilder:
+    """Return a panel with the current value as a number, above its course in the time range.
+
+    The last value of a range may be an old one. So where the expression has no value there is NaN, and the panel shows
+    its text for no data if that is the last one.
+    """
+    panel = stat.Panel()
+    describe(panel, about)
+    _read_as(panel, scale)
+    panel.mappings([_in_words_if_nan(about.empty)])
+    panel.with_target(over_time(f"({expression}) or vector(NaN)", ""))
+    panel.reduce_options(_last("last"))
+    panel.graph_mode(common_models.BigValueGraphMode("area"))
     panel.color_mode(common_models.BigValueColorMode("value"))
     return panel
 
@@ -164,6 +185,9 @@ class Describable(Protocol):
     def no_value(self, no_value: str) -> object:
         """Set the text for no data."""
 
+    def time_from(self, time_from: str) -> object:
+        """Set a time range of its own."""
+
 
 def describe(panel: Describable, about: About) -> None:
     """Set title, description, data source and size of a panel."""
@@ -174,6 +198,8 @@ def describe(panel: Describable, about: About) -> None:
     panel.height(about.height)
     if about.empty:
         panel.no_value(about.empty)
+    if about.only_since:
+        panel.time_from(about.only_since)
 
 
 def now(expression: str, ref_id: str = "A") -> prometheus.Dataquery:
@@ -217,6 +243,7 @@ class _Readable(Protocol):
     def unit(self, unit: str) -> object: ...
     def min(self, min_val: float) -> object: ...
     def max(self, max_val: float) -> object: ...
+    def decimals(self, decimals: float) -> object: ...
     def thresholds(self, thresholds: Builder[models.ThresholdsConfig]) -> object: ...
     def mappings(self, mappings: list[models.ValueMapping]) -> object: ...
 
@@ -229,6 +256,8 @@ def _read_as(panel: _Readable, scale: Scale) -> None:
         panel.min(scale.least)
     if scale.greatest is not None:
         panel.max(scale.greatest)
+    if scale.decimals is not None:
+        panel.decimals(scale.decimals)
     steps = [models.Threshold(value=value, color=colour) for value, colour in scale.steps]
     thresholds = dashboard.ThresholdsConfig()
     thresholds.mode(models.ThresholdsMode("absolute"))
@@ -236,7 +265,7 @@ def _read_as(panel: _Readable, scale: Scale) -> None:
     panel.thresholds(thresholds)
 
 
-def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
+def in_words(words: Mapping[int, tuple[str, str]] | Mapping[str, tuple[str, str]]) -> models.ValueMap:
     """Return a value mapping of texts and colours."""
     return models.ValueMap(
         {
@@ -246,9 +275,14 @@ def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
     )
 
 
-def _last() -> common.ReduceDataOptions:
+def _in_words_if_nan(text: str) -> models.SpecialValueMap:
+    result = models.ValueMappingResult(text, "text", index=0)
+    return models.SpecialValueMap(models.DashboardSpecialValueMapOptions(models.SpecialValueMatch("null+nan"), result))
+
+
+def _last(calculation: str = "lastNotNull") -> common.ReduceDataOptions:
     options = common.ReduceDataOptions()
-    options.calcs(["lastNotNull"])
+    options.calcs([calculation])
     return options
 
 

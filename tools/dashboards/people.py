@@ -108,7 +108,7 @@ def _environments() -> PanelBuilder:
                 ask.environment_mean("genv_environment_utilization_ratio", "device"),
                 unit="percentunit",
             ),
-            Value("Idle for", ask.idle_for(), unit="s", steps=IDLE.steps),
+            Value("Idle for", ask.idle_for(), unit="s", steps=IDLE.steps, words=IDLE.words),
             Value("Processes", ask.environment("genv_environment_processes_total")),
             Value("Broken rules", ask.environment_sum("genv_environment_violation", "rule"), steps=NONE_IS_GOOD.steps),
             Value("Activated", ask.environment_created(), unit="dateTimeFromNow"),

@@ -1,6 +1,6 @@
 """PromQL expressions about environments and users."""
 
-from tools.dashboards.promql import described, idle, increase, named_when_empty, on, or_none_of, per, rate
+from tools.dashboards.promql import SELECTED, described, idle, increase, named_when_empty, on, or_none_of, per, rate
 
 NOBODY_KNOWN = "(unknown)"
 """The name of an unknown user."""
@@ -63,7 +63,7 @@ def attached_since() -> str:
 
 def broken_for() -> str:
     """Return the share of the chosen time range in which each environment broke each rule."""
-    broken = f'genv_environment_violation{{instance=~"$instance", {_ENVIRONMENT}}}'
+    broken = f"genv_environment_violation{{{SELECTED}, {_ENVIRONMENT}}}"
     share = f"max by (instance, eid, rule) (avg_over_time({broken}[$__range]))"
     return of_users(f"{share} and {on('eid', 'rule')} {per('genv_environment_violation', 'eid', 'rule')}")
 

@@ -11,10 +11,13 @@ from genvd.config.schema import Config
 DEFAULT_GRACE = Config().idle_grace
 """Default of idle.grace in seconds, for machines that do not export it."""
 
-SELECTED = 'instance=~"$instance"'
+OF_JOBS = 'job=~"$job"'
+"""The matcher for the jobs chosen at the top of the dashboard."""
+
+SELECTED = f'instance=~"$instance", {OF_JOBS}'
 """The matcher for the machines chosen at the top of the dashboard."""
 
-THE_ONE = 'instance="$instance"'
+THE_ONE = f'instance="$instance", {OF_JOBS}'
 """The matcher where only one machine can be chosen: Grafana escapes its name for a regular expression only where
 several can be."""
 
@@ -97,6 +100,11 @@ def share(part: str, whole: str, *, none_if: str) -> str:
     parts = f"sum(({part}) and {on()} ({whole}))"
     wholes = f"sum(({whole}) and {on()} ({part}))"
     return f"clamp_max(100 * {parts} / ({wholes} > 0), 100) or sum({none_if}) == 0"
+
+
+def highest(most: int, expression: str) -> str:
+    """Return the series with the highest values, at each moment."""
+    return f"topk({most}, {expression})"
 
 
 def named_when_empty(expression: str, label: str, name: str) -> str:

@@ -2,10 +2,12 @@
 
 from tools.dashboards.panels import NEUTRAL, Scale
 
-COUNT = Scale("none", least=0)
-GOOD_COUNT = Scale("none", least=0, steps=((None, "green"),))
-NONE_IS_GOOD = Scale("none", least=0, steps=((None, "green"), (1, "orange")))
-NONE_IS_VITAL = Scale("none", least=0, steps=((None, "green"), (1, "red")))
+COUNT = Scale("none", least=0, decimals=0)
+MEAN_COUNT = Scale("none", least=0, decimals=1)
+"""For a mean over time of what is counted, such as 2.5 GPUs."""
+GOOD_COUNT = Scale("none", least=0, steps=((None, "green"),), decimals=0)
+NONE_IS_GOOD = Scale("none", least=0, steps=((None, "green"), (1, "orange")), decimals=0)
+NONE_IS_VITAL = Scale("none", least=0, steps=((None, "green"), (1, "red")), decimals=0)
 PERCENT = Scale("percent", least=0, greatest=100)
 RATIO = Scale("percentunit", least=0, greatest=1)
 FILLING = Scale("percent", least=0, greatest=100, steps=((None, NEUTRAL), (90, "orange")))
@@ -16,14 +18,28 @@ HOT = Scale("celsius", least=0, greatest=100, steps=((None, "green"), (80, "oran
 WATTS = Scale("watt", least=0)
 HERTZ = Scale("hertz", least=0)
 SECONDS = Scale("s", least=0)
-HOURS = Scale("h", least=0)
+GPU_HOURS = "suffix: GPU-h"
+"""Not Grafana's unit h, which makes days and weeks of many hours."""
+HOURS = Scale(GPU_HOURS, least=0, decimals=1)
 KILOWATT_HOURS = Scale("kwatth", least=0)
-IDLE = Scale("s", least=0, steps=((None, "green"), (1, "yellow"), (1800, "orange")))
+IDLE = Scale("s", least=0, steps=((None, "green"), (1, "yellow"), (1800, "orange")), words={0: ("in use", "green")})
 """For idle times, which are 0 until idle.grace has passed: see promql.idle."""
 
 YES_GOOD = {1: ("yes", "green"), 0: ("no", "red")}
 YES_BAD = {0: ("no", "green"), 1: ("yes", "red")}
 KNOWN = {1: ("known", "green"), 0: ("unknown", "orange")}
+STATES = {
+    0: ("down", "red"),
+    1: ("free", "green"),
+    2: ("idle", "yellow"),
+    3: ("outside genv", "orange"),
+    4: ("in use", "blue"),
+    5: ("not known", "purple"),
+}
+"""States of a GPU, first those that somebody can do something about; see gpu_expressions."""
+
+SEVERITIES = {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
+
 ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
 RECOVERY_ACTIONS = {
     0: ("none", "green"),

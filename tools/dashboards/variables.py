@@ -4,6 +4,8 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
+from tools.dashboards.promql import OF_JOBS, SELECTED, THE_ONE
+
 DATA_SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """The chosen data source."""
 
@@ -23,50 +25,64 @@ def data_source() -> Variable:
     return variable
 
 
+def jobs() -> Variable:
+    """Return the variable for the jobs that scrape monitors: any number, by default all.
+
+    It has no value for all: the names of all are put into the queries, so that other jobs are left out.
+    """
+    variable = _query("job", "Job", "The jobs of Prometheus that scrape the machines.", "genv_is_installed")
+    return _by_default_all(variable)
+
+
 def machines() -> Variable:
     """Return the variable for machines: any number, by default all."""
-    return _several("instance", "Machine", "The machines to show.", "genv_is_installed")
+    return _several("instance", "Machine", "The machines to show.", f"genv_is_installed{{{OF_JOBS}}}")
 
 
 def machine() -> Variable:
     """Return the variable for one machine, by default the first."""
-    return _query("instance", "Machine", "The machine to show.", "genv_is_installed")
+    return _query("instance", "Machine", "The machine to show.", f"genv_is_installed{{{OF_JOBS}}}")
 
 
 def devices_of_the_machine() -> Variable:
     """Return the variable for GPUs of the chosen machine."""
-    return _several("device", "GPU", "The GPUs to show.", 'genv_device_up{instance="$instance"}', of="index")
+    return _several("device", "GPU", "The GPUs to show.", f"genv_device_up{{{THE_ONE}}}", of="index")
 
 
 def users() -> Variable:
     """Return the variable for users, including those with past usage only."""
     names = "genv_user_(used_gpu_memory_bytes|allocated_device_seconds_total|environments_total)"
-    return _several("username", "User", "The users to show.", f'{{__name__=~"{names}", instance=~"$instance"}}')
+    return _several("username", "User", "The users to show.", f'{{__name__=~"{names}", {SELECTED}}}')
 
 
 def environments() -> Variable:
     """Return the variable for environments of the chosen users."""
-    metric = 'genv_environment_info{instance=~"$instance", username=~"$username"}'
+    metric = f'genv_environment_info{{{SELECTED}, username=~"$username"}}'
     return _several("eid", "Environment", "The environments to show, by their IDs.", metric)
 
 
 def devices() -> Variable:
     """Return the variable for GPUs that processes use."""
-    metric = 'genv_process_used_gpu_memory_bytes{instance=~"$instance"}'
+    metric = f"genv_process_used_gpu_memory_bytes{{{SELECTED}}}"
     return _several("device", "GPU", "The GPUs to show.", metric)
 
 
 def processes() -> Variable:
     """Return the variable for processes of the chosen users and environments."""
-    metric = 'genv_process_info{instance=~"$instance", username=~"$username", eid=~"$eid"}'
+    metric = f'genv_process_info{{{SELECTED}, username=~"$username", eid=~"$eid"}}'
     return _several("pid", "PID", "The processes to show.", metric)
 
 
 def _several(name: str, label: str, description: str, metric: str, of: str = "") -> Variable:
-    variable = _query(name, label, description, metric, of)
+    variable = _by_default_all(_query(name, label, description, metric, of))
+    variable.all_value(".*")
+    return variable
+
+
+def _by_default_all(variable: builders.QueryVariable) -> builders.QueryVariable:
+    """Let any number of values be chosen, by default all."""
     variable.multi(True)
     variable.include_all(True)
-    variable.all_value(".*")
     variable.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
     return variable
 

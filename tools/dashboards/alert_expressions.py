@@ -1,0 +1,52 @@
+"""PromQL expressions about alerts and XID errors, and their marks on curves."""
+
+from collections.abc import Mapping
+
+from tools.dashboards.promql import SELECTED, on, per
+from tools.dashboards.variables import DATA_SOURCE
+
+_OURS = 'alertname=~"Genv.*", instance=~"$instance|", job=~"$job|"'
+"""Also matches alerts that have no machine."""
+_FIRING = f'ALERTS{{alertstate="firing", {_OURS}}}'
+
+
+def firing() -> str:
+    """Return the number of firing alerts."""
+    return f"count({_FIRING}) or vector(0)"
+
+
+def since() -> str:
+    """Return since when each alert fires, in milliseconds since the epoch."""
+    both = f"ALERTS_FOR_STATE{{{_OURS}}} and ignoring (alertstate) {_FIRING}"
+    return f"1000 * min by (alertname, severity, instance, index, username) ({both})"
+
+
+def since_with_scheme() -> str:
+    """Return the same with the label scheme: https where the monitor of the machine serves its pages with TLS."""
+    tls = per("genv_monitor_certificate_not_after_timestamp_seconds", where='certificate="server"')
+    plain = f'label_replace({since()} unless {on()} {tls}, "scheme", "http", "", "")'
+    return f'{plain} or label_replace({since()} and {on()} {tls}, "scheme", "https", "", "")'
+
+
+def marks() -> tuple[Mapping[str, object], ...]:
+    """Return the annotations: a mark at each XID error, and one for as long as a critical or warning alert fires."""
+    alerts = {
+        "expr": f'ALERTS{{alertstate="firing", severity=~"critical|warning", {_OURS}}}',
+        "titleFormat": "{{alertname}} {{instance}}",
+        "textFormat": "GPU {{index}} {{username}}",
+        "tagKeys": "severity",
+        "step": "60s",
+    }
+    xids = {
+        "expr": f"1000 * genv_device_xid_last_seen_timestamp_seconds{{{SELECTED}}}",
+        "titleFormat": "XID {{xid}}",
+        "textFormat": "{{instance}} GPU {{index}}",
+        "tagKeys": "xid",
+        "step": "60s",
+        "useValueForTime": "on",
+    }
+    return (_mark("Alerts", "red", alerts), _mark("XID errors", "orange", xids))
+
+
+def _mark(name: str, colour: str, fields: Mapping[str, str]) -> Mapping[str, object]:
+    return {"name": name, "datasource": DATA_SOURCE, "enable": True, "iconColor": colour, **fields}
