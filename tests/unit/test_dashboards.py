@@ -23,6 +23,7 @@ PUBLISHED = ROOT / "genvd/publish/files/grafana/dashboards"
 RULES = ROOT / "genvd/publish/files/prometheus/rules"
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLUMNS = 24
+OF_ONE_MACHINE = ("machine", "monitor")
 
 METRICS = {metric.name: metric for metric in (*ALL, SERIES_DROPPED)}
 SIXTEEN = {metric.name for metric in CONTRACT}
@@ -122,7 +123,7 @@ def test_everything_uses_the_chosen_data_source(path: Path) -> None:
 def test_machines_can_be_chosen(path: Path) -> None:
     (variable,) = [one for one in load(path)["templating"]["list"] if one["name"] == "instance"]
     assert variable["query"]["query"] == 'label_values(genv_is_installed{job=~"$job"}, instance)'
-    one_only = path.stem == "machine"
+    one_only = path.stem in OF_ONE_MACHINE
     assert (variable["multi"], variable["includeAll"]) == (not one_only, not one_only)
     assert variable.get("allValue") == (None if one_only else ".*")
 
@@ -178,8 +179,16 @@ def test_panel_ids_are_unique(path: Path) -> None:
 
 @every_dashboard
 def test_panels_fill_the_grid_without_overlap(path: Path) -> None:
+    dashboard = load(path)
+    fill_the_grid(dashboard["panels"], 0)
+    for row in dashboard["panels"]:
+        if row.get("panels"):  # of a closed row, below its heading
+            fill_the_grid(row["panels"], row["gridPos"]["y"] + 1)
+
+
+def fill_the_grid(some: list[Json], top: int) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in panels(load(path)):
+    for panel in some:
         place = panel["gridPos"]
         assert place["x"] >= 0 and place["y"] >= 0 and place["w"] > 0 and place["h"] > 0
         assert place["x"] + place["w"] <= COLUMNS, panel["title"]
@@ -187,8 +196,26 @@ def test_panels_fill_the_grid_without_overlap(path: Path) -> None:
         cells = set(itertools.product(columns, range(place["y"], place["y"] + place["h"])))
         assert not cells & taken, panel["title"]
         taken |= cells
-    height = max(y for _, y in taken) + 1
+    height = max(y for _, y in taken) + 1 - top
     assert len(taken) == COLUMNS * height
+
+
+def test_the_machine_can_be_looked_over() -> None:
+    """Its height in Grafana's grid, 38 pixels a unit, and the queries when it is opened."""
+    dashboard = load(PUBLISHED / "machine.json")
+    assert len(panels(dashboard)) <= 50
+    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    assert height * 38 < 2000
+    assert len([target for panel in dashboard["panels"] for target in panel.get("targets", [])]) <= 30
+
+
+def test_the_home_answers_without_scrolling() -> None:
+    """What Grafana shows at 1280 x 900 below its bars and the variables: 20 units of its grid."""
+    dashboard = load(PUBLISHED / "overview.json")
+    first_row = next(panel for panel in dashboard["panels"] if panel["type"] == "row")
+    assert first_row["gridPos"]["y"] <= 20
+    above = {panel["title"] for panel in dashboard["panels"] if panel["gridPos"]["y"] < first_row["gridPos"]["y"]}
+    assert above >= {"GPUs free", "GPUs", "Who holds GPUs", "Alerts firing", "GPU-hours of the last 24 hours"}
 
 
 def links(dashboard: Json) -> Iterator[tuple[str, Json]]:
@@ -254,7 +281,7 @@ def labels_of(name: str) -> set[str]:
 
 @every_dashboard
 def test_queries_use_existing_metrics_of_the_chosen_machines(path: Path) -> None:
-    chosen = f'instance{"=" if path.stem == "machine" else "=~"}"$instance", job=~"$job"'
+    chosen = f'instance{"=" if path.stem in OF_ONE_MACHINE else "=~"}"$instance", job=~"$job"'
     for expression in expressions(load(path)):
         for name, matchers in SELECTORS.findall(expression):
             if name in FROM_PROMETHEUS:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tools.dashboards.promql import SELECTED, on, per
+from tools.dashboards.promql import SELECTED, THE_ONE, on, per
 from tools.dashboards.variables import DATA_SOURCE
 
 _OURS = 'alertname=~"Genv.*", instance=~"$instance|", job=~"$job|"'
@@ -28,24 +28,34 @@ def since_with_scheme() -> str:
     return f'{plain} or label_replace({since()} and {on()} {tls}, "scheme", "https", "", "")'
 
 
-def marks() -> tuple[Mapping[str, object], ...]:
-    """Return the annotations: a mark at each XID error, and one for as long as a critical or warning alert fires."""
-    alerts = {
-        "expr": f'ALERTS{{alertstate="firing", severity=~"critical|warning", {_OURS}}}',
+def marks(alerts: str = _OURS, machines: str = SELECTED) -> tuple[Mapping[str, object], ...]:
+    """Return the annotations: a mark at each XID error, and one for as long as a critical or warning alert fires.
+
+    Args:
+        alerts: the matchers for alerts.
+        machines: the matchers for machines.
+    """
+    firing = {
+        "expr": f'ALERTS{{alertstate="firing", severity=~"critical|warning", {alerts}}}',
         "titleFormat": "{{alertname}} {{instance}}",
         "textFormat": "GPU {{index}} {{username}}",
         "tagKeys": "severity",
         "step": "60s",
     }
     xids = {
-        "expr": f"1000 * genv_device_xid_last_seen_timestamp_seconds{{{SELECTED}}}",
+        "expr": f"1000 * genv_device_xid_last_seen_timestamp_seconds{{{machines}}}",
         "titleFormat": "XID {{xid}}",
         "textFormat": "{{instance}} GPU {{index}}",
         "tagKeys": "xid",
         "step": "60s",
         "useValueForTime": "on",
     }
-    return (_mark("Alerts", "red", alerts), _mark("XID errors", "orange", xids))
+    return (_mark("Alerts", "red", firing), _mark("XID errors", "orange", xids))
+
+
+def marks_of_the_machine() -> tuple[Mapping[str, object], ...]:
+    """Return the annotations of the one chosen machine."""
+    return marks(f'alertname=~"Genv.*", {THE_ONE}', THE_ONE)
 
 
 def _mark(name: str, colour: str, fields: Mapping[str, str]) -> Mapping[str, object]:

@@ -52,6 +52,7 @@ def assemble(page: Page) -> models.Dashboard:
     for row in page.rows:
         _add(builder, row)
     dashboard = builder.build()
+    _close_gaps(dashboard)
     for number, placed in enumerate(_all_panels(dashboard), start=1):
         placed.id_val = number
     return dashboard
@@ -67,6 +68,19 @@ def _add(builder: builders.Dashboard, row: Row) -> None:
     if not row.closed:
         for panel in row.panels:
             builder.with_panel(panel)
+
+
+def _close_gaps(dashboard: models.Dashboard) -> None:
+    """Move up what follows a closed row, as Grafana saves it: its panels take no place."""
+    saved = 0
+    for panel in dashboard.panels or []:
+        assert panel.grid_pos
+        panel.grid_pos.y -= saved
+        if isinstance(panel, models.RowPanel) and panel.panels:
+            places = [inner.grid_pos for inner in panel.panels if inner.grid_pos]
+            for place in places:
+                place.y -= saved
+            saved += max(place.y + place.h for place in places) - panel.grid_pos.y - panel.grid_pos.h
 
 
 def _all_panels(dashboard: models.Dashboard) -> Iterator[models.Panel | models.RowPanel]:

@@ -1,7 +1,8 @@
 """PromQL expressions of the machine dashboard."""
 
+from tools.dashboards import gpu_expressions
 from tools.dashboards.people_expressions import owned
-from tools.dashboards.promql import THE_ONE, described, idle, increase, on, per, rate
+from tools.dashboards.promql import SELECTED, THE_ONE, described, idle, increase, on, per, rate
 from tools.dashboards.scales import RECOVERY_ACTIONS
 
 _CHOSEN = 'index=~"$device"'
@@ -55,6 +56,34 @@ def named(expression: str) -> str:
     return described(expression, device("genv_device_info", "name"), by=["index"], labels=["name"])
 
 
+def state() -> str:
+    """Return the state of each GPU, as a key of STATES in scales.py."""
+    of_machine = gpu_expressions.states().replace(SELECTED, THE_ONE)
+    return f"({of_machine}) and {on('index')} {device('genv_device_up')}"
+
+
+def throttled_share() -> str:
+    """Return the share of time for each reason, of the GPU that was throttled most, 0 to 1."""
+    counted = f"max by (reason) ({device_rate('genv_device_throttled_seconds_total', 'reason')})"
+    return f"clamp_max({counted}, 1) and on (reason) {device('genv_device_throttled', 'reason')}"
+
+
+def link_errors() -> str:
+    """Return the errors on PCI Express and on each NVLink in the time range, by kind."""
+    pcie = device_increase("genv_device_pcie_errors_total", "kind")
+    nvlink = device_increase("genv_device_nvlink_errors_total", "link", "kind")
+    of_pcie = f'label_replace({pcie}, "link", "PCI Express", "", "")'
+    of_nvlink = f'label_replace({nvlink}, "link", "NVLink $1", "link", "(.*)")'
+    return f"round({of_pcie} or {of_nvlink})"
+
+
+def lost_nvlinks() -> str:
+    """Return the number of NVLinks of each GPU that were active in the time range and are not now."""
+    most = f"max_over_time(genv_device_nvlink_active{{{THE_ONE}, {_CHOSEN}}}[$__range])"
+    lost = f"max by (instance, index, link) ({most}) - {device('genv_device_nvlink_active', 'link')}"
+    return f"sum by (instance, index) ({lost})"
+
+
 def below_slowdown() -> str:
     """Return how many degrees each GPU is below slowdown: the margin that it reports, else from its threshold."""
     margin = device("genv_device_temperature_margin_celsius")
@@ -86,13 +115,6 @@ def power_share() -> str:
     """Return the power of each GPU as a share of its limit."""
     limit = device("genv_device_power_limit_watts")
     return f"{device('genv_device_power_watts')} / {on('index')} ({limit} > 0)"
-
-
-def memory_share() -> str:
-    """Return the used memory of the GPUs together, in percent."""
-    total = device("genv_device_memory_total_bytes")
-    used = f"{device('genv_device_memory_used_bytes')} and {on('index')} {total}"
-    return f"100 * sum({used}) / (sum({total}) > 0)"
 
 
 def environments_of_gpu() -> str:
@@ -154,10 +176,9 @@ def left(timestamp: str, *labels: str) -> str:
     return f"{machine(timestamp, *labels)} - time()"
 
 
-def persistence() -> str:
-    """Return the persistence mode of each GPU, with its compute mode as a label."""
-    modes = device("genv_device_compute_mode", "mode")
-    return described(device("genv_device_persistence_mode"), modes, by=["index"], labels=["mode"])
+def with_mode(metric: str) -> str:
+    """Return a metric of each GPU, with its compute mode as a label."""
+    return described(device(metric), device("genv_device_compute_mode", "mode"), by=["index"], labels=["mode"])
 
 
 def mig(metric: str, where: str = "") -> str:

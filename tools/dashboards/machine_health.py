@@ -1,6 +1,6 @@
 """Panels of the machine dashboard: recovery actions, memory health, XID errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards.frame import PanelBuilder
@@ -13,7 +13,6 @@ from tools.dashboards.scales import (
     RECOVERY_ACTIONS,
     YES_BAD,
     YES_GOOD,
-    or_off,
 )
 from tools.dashboards.tables import Key, Value, rows
 
@@ -21,6 +20,15 @@ _GPU = "GPU {{index}}"
 _DEVICE = Key("index", "GPU")
 _THIS_MACHINE = ("instance",)
 _ON = {1: ("on", "green"), 0: ("off", "blue")}
+Steps = Sequence[tuple[float | None, str]]
+_SPARE_ROWS: Mapping[str, tuple[str, Steps]] = {
+    "all spare rows": ("max", ()),
+    "many": ("high", ()),
+    "some": ("partial", ()),
+    "few": ("low", NONE_IS_GOOD.steps),
+    "none": ("none", NONE_IS_VITAL.steps),
+}
+"""Titles, values of the label availability, and colours."""
 
 
 def health() -> Sequence[PanelBuilder]:
@@ -30,11 +38,8 @@ def health() -> Sequence[PanelBuilder]:
         _recovery(),
         _ecc(),
         _xids(),
-        _xids_over_time(),
         _places(),
         _sram_sources(),
-        _spare_rows(),
-        _temperature_limits(),
     ]
 
 
@@ -46,13 +51,18 @@ def _memory_health() -> PanelBuilder:
     def yes(title: str, metric: str) -> Value:
         return Value(title, ask.named(ask.device(metric)), words=YES_BAD)
 
+    def banks(title: str, availability: str, steps: Steps) -> Value:
+        expression = ask.device("genv_device_remap_banks", where=f'availability="{availability}"')
+        return Value(f"Banks, {title}", ask.named(expression), steps=steps)
+
     return rows(
         About(
             "Memory health",
             "A GPU has either remapped rows (Ampere and later) or retired pages. Corrected errors do no harm, but a"
             " rising number is a warning. Pending: needs a reset, or for retired pages a restart, to complete. Too"
             " many SRAM errors: so many uncorrected errors that NVIDIA recommends replacing the GPU. Only newer"
-            " drivers report repairs of a channel or TPC and unrepairable memory.",
+            " drivers report repairs of a channel or TPC and unrepairable memory. Banks: memory banks by the number of"
+            " spare rows left; one without any cannot replace a bad row.",
             width=24,
             height=8,
         ),
@@ -74,6 +84,7 @@ def _memory_health() -> PanelBuilder:
             yes("TPC repair pending", "genv_device_tpc_repair_pending"),
             yes("Unrepairable memory", "genv_device_unrepairable_memory"),
             yes("InfoROM corrupted", "genv_device_corrupted_inforom"),
+            *(banks(title, name, steps) for title, (name, steps) in _SPARE_ROWS.items()),
         ],
         sort_by="GPU",
         least_first=True,
@@ -103,7 +114,7 @@ def _ecc() -> PanelBuilder:
         About(
             "ECC errors",
             "Memory errors since the driver was loaded, corrected and uncorrected.",
-            width=8,
+            width=14,
             height=8,
             empty=HEALTH,
         ),
@@ -122,7 +133,7 @@ def _xids() -> PanelBuilder:
             "XID errors",
             "XID errors since the monitor started. NVIDIA's list says what each means:"
             " https://docs.nvidia.com/deploy/xid-errors.",
-            width=8,
+            width=10,
             height=8,
         ),
         [_DEVICE, Key("xid", "XID")],
@@ -137,21 +148,6 @@ def _xids() -> PanelBuilder:
     )
 
 
-def _xids_over_time() -> PanelBuilder:
-    return lines(
-        About(
-            "XID errors over time",
-            "XID errors of each GPU since the monitor started, all codes together.",
-            width=8,
-            height=8,
-            empty=or_off("metrics.xid"),
-        ),
-        f"sum by (instance, index) ({ask.device('genv_device_xid_errors_total', 'xid')})",
-        _GPU,
-        NONE_IS_VITAL,
-    )
-
-
 def _places() -> PanelBuilder:
     def count(title: str, severity: str, scope: str) -> Value:
         where = f'severity="{severity}", scope="{scope}"'
@@ -162,7 +158,7 @@ def _places() -> PanelBuilder:
         About(
             "ECC errors by location",
             "Memory errors by location: since the driver was loaded, and over the lifetime of the GPU.",
-            width=10,
+            width=14,
             height=8,
         ),
         [_DEVICE, Key("location", "Location")],
@@ -183,7 +179,7 @@ def _sram_sources() -> PanelBuilder:
         About(
             "SRAM errors by source",
             "Uncorrectable SRAM errors over the lifetime of the GPU, the most first.",
-            width=6,
+            width=10,
             height=8,
         ),
         [_DEVICE, Key("source", "Source")],
@@ -197,59 +193,4 @@ def _sram_sources() -> PanelBuilder:
         sort_by="Errors",
         hidden=_THIS_MACHINE,
         empty=HEALTH,
-    )
-
-
-def _spare_rows() -> PanelBuilder:
-    def banks(title: str, availability: str, steps: Sequence[tuple[float | None, str]] = ()) -> Value:
-        where = f'availability="{availability}"'
-        return Value(title, ask.device("genv_device_remap_banks", where=where), steps=steps)
-
-    return rows(
-        About(
-            "Spare rows",
-            "Memory banks by the number of spare rows left; a bank without any cannot replace a bad row.",
-            width=8,
-            height=8,
-        ),
-        [_DEVICE],
-        [
-            banks("All", "max"),
-            banks("Many", "high"),
-            banks("Some", "partial"),
-            banks("Few", "low", NONE_IS_GOOD.steps),
-            banks("None", "none", NONE_IS_VITAL.steps),
-        ],
-        sort_by="GPU",
-        least_first=True,
-        hidden=_THIS_MACHINE,
-        empty=f"{HEALTH}; GPUs before Ampere have none",
-    )
-
-
-def _temperature_limits() -> PanelBuilder:
-    def limit(title: str, metric: str, threshold: str) -> Value:
-        return Value(title, ask.device(metric, where=f'threshold="{threshold}"'), unit="celsius")
-
-    names = {"shutdown": "Shutdown", "slowdown": "Slowdown", "gpu_max": "GPU", "memory_max": "Memory"}
-    temperature = "genv_device_temperature_threshold_celsius"
-    margin = "genv_device_temperature_margin_threshold_celsius"
-    return rows(
-        About(
-            "Temperature limits",
-            "Temperatures at which each GPU shuts down or slows down, and the maximum operating temperatures of GPU"
-            " and memory. Newer GPUs report margins instead: degrees relative to the temperature at which the GPU"
-            " slows down.",
-            width=24,
-            height=8,
-        ),
-        [_DEVICE],
-        [
-            *(limit(title, temperature, name) for name, title in names.items()),
-            *(limit(f"{title}, margin", margin, name) for name, title in names.items()),
-        ],
-        sort_by="GPU",
-        least_first=True,
-        hidden=_THIS_MACHINE,
-        empty=DETAILS,
     )

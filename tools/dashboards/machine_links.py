@@ -1,11 +1,11 @@
 """Panels of the machine dashboard: PCI Express, NVLink, fabric, NVLink-C2C."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tools.dashboards import machine_expressions as ask
 from tools.dashboards.frame import PanelBuilder
-from tools.dashboards.panels import About, bars, lines
-from tools.dashboards.scales import BYTES_PER_SECOND, COUNT, DETAILS, NONE_IS_GOOD, YES_BAD, YES_GOOD, or_off
+from tools.dashboards.panels import About, Line, lines
+from tools.dashboards.scales import BYTES_PER_SECOND, DETAILS, NONE_IS_GOOD, YES_BAD, YES_GOOD, or_off
 from tools.dashboards.tables import Key, Value, rows
 
 _GPU = "GPU {{index}}"
@@ -21,7 +21,7 @@ _THROUGHPUT = (
 
 def links() -> Sequence[PanelBuilder]:
     """Return the panels about PCI Express, NVLink, the NVSwitch fabric and the links to the CPU."""
-    return [_pcie_link(), *_pcie(), *_nvlink(), *_active(), *_fabric(), _c2c()]
+    return [_pcie_link(), _errors(), *_traffic(), _nvlinks(), _c2c(), *_fabric()]
 
 
 def _c2c() -> PanelBuilder:
@@ -31,7 +31,7 @@ def _c2c() -> PanelBuilder:
             "NVLink-C2C",
             "Links of each GPU to the Grace CPU of its module, their bandwidth, and their errors in the chosen time,"
             " all kinds together.",
-            width=24,
+            width=12,
             height=8,
         ),
         [_DEVICE, Key("link", "Link")],
@@ -51,13 +51,17 @@ def _pcie_link() -> PanelBuilder:
     def value(title: str, metric: str) -> Value:
         return Value(title, ask.named(ask.device(metric)))
 
+    def count(title: str, counter: str) -> Value:
+        return Value(title, ask.named(f"round({ask.device_increase(counter)})"), steps=NONE_IS_GOOD.steps)
+
     return rows(
         About(
             "PCI Express links",
             "Generation and lanes of each link, and the most that GPU and slot allow. An idle GPU lowers the"
-            " generation; look into fewer lanes than allowed on a busy GPU. Retrained: how often in the chosen time"
-            " the link was trained again, because resending a packet did not help.",
-            width=10,
+            " generation; look into fewer lanes than allowed on a busy GPU. Replays: packets sent again in the chosen"
+            " time; many of them mean a bad slot or riser. Retrained: how often the link was trained again, because"
+            " resending a packet did not help.",
+            width=14,
             height=8,
         ),
         [_DEVICE, Key("name", "Model")],
@@ -66,11 +70,8 @@ def _pcie_link() -> PanelBuilder:
             value("Most", "genv_device_pcie_link_generation_max"),
             value("Lanes", "genv_device_pcie_link_width"),
             value("Most lanes", "genv_device_pcie_link_width_max"),
-            Value(
-                "Retrained",
-                ask.named(f"round({ask.device_increase('genv_device_pcie_replay_rollovers_total')})"),
-                steps=NONE_IS_GOOD.steps,
-            ),
+            count("Replays", "genv_device_pcie_replays_total"),
+            count("Retrained", "genv_device_pcie_replay_rollovers_total"),
         ],
         sort_by="GPU",
         least_first=True,
@@ -79,113 +80,77 @@ def _pcie_link() -> PanelBuilder:
     )
 
 
-def _pcie() -> Sequence[PanelBuilder]:
-    def throughput(title: str, what: str, direction: str) -> PanelBuilder:
-        about = About(
-            title,
-            f"Bytes per second that each GPU {what}, sampled for 20 ms; if that is off, from its counters.",
-            width=12,
-            height=7,
-            empty=_THROUGHPUT,
-        )
+def _errors() -> PanelBuilder:
+    return rows(
+        About(
+            "Errors on links",
+            "Errors of each kind on PCI Express and on each NVLink in the chosen time, the most first. Correctable"
+            " errors only cost time; l0_to_recovery: the link was retrained.",
+            width=10,
+            height=8,
+        ),
+        [_DEVICE, Key("link", "Link"), Key("kind", "Kind")],
+        [Value("Errors", ask.link_errors(), steps=NONE_IS_GOOD.steps)],
+        sort_by="Errors",
+        hidden=_THIS_MACHINE,
+        empty=DETAILS,
+    )
+
+
+def _traffic() -> Sequence[PanelBuilder]:
+    def pcie(direction: str) -> str:
         sampled = ask.device(f"genv_device_pcie_{direction}_bytes_per_second")
         counted = ask.device("genv_device_pcie_traffic_bytes_per_second", where=f'direction="{direction}"')
-        return lines(about, f"{sampled} or {counted}", _GPU, BYTES_PER_SECOND)
+        return f"{sampled} or {counted}"
 
-    errors = f"round({ask.device_increase('genv_device_pcie_errors_total', 'kind')})"
+    def nvlink(direction: str) -> str:
+        counter = f"genv_device_nvlink_{direction}_bytes_total"
+        return f"sum by (instance, index) ({ask.device_rate(counter, 'link')})"
+
+    def both(title: str, description: str, empty: str, expression: Callable[[str], str]) -> PanelBuilder:
+        sent = Line(expression("transmit"), f"{_GPU} sent")
+        about = About(title, description, 12, 8, empty)
+        return lines(about, expression("receive"), f"{_GPU} received", BYTES_PER_SECOND, sent)
+
     return [
-        bars(
-            About(
-                "PCI Express replays",
-                "Packets sent again in the chosen time; many of them mean a bad slot or riser.",
-                width=7,
-                height=8,
-                empty=DETAILS,
-            ),
-            f"round({ask.device_increase('genv_device_pcie_replays_total')})",
-            _GPU,
-            NONE_IS_GOOD,
+        both(
+            "PCI Express traffic",
+            "Bytes per second that each GPU received and sent, sampled for 20 ms; if that is off, from its counters.",
+            _THROUGHPUT,
+            pcie,
         ),
-        rows(
-            About(
-                "PCI Express errors",
-                "Errors of each kind in the chosen time, the most first. Correctable errors only cost time;"
-                " l0_to_recovery: the link was retrained.",
-                width=7,
-                height=8,
-            ),
-            [_DEVICE, Key("kind", "Kind")],
-            [Value("Errors", errors, steps=NONE_IS_GOOD.steps)],
-            sort_by="Errors",
-            hidden=_THIS_MACHINE,
-            empty=DETAILS,
-        ),
-        throughput("PCI Express received", "received", "receive"),
-        throughput("PCI Express sent", "sent", "transmit"),
-    ]
-
-
-def _nvlink() -> Sequence[PanelBuilder]:
-    def throughput(title: str, what: str, counter: str) -> PanelBuilder:
-        about = About(title, f"Bytes per second that each GPU {what} over all its NVLinks.", 8, 8, empty=_NVLINK)
-        expression = f"sum by (instance, index) ({ask.device_rate(counter, 'link')})"
-        return lines(about, expression, _GPU, BYTES_PER_SECOND)
-
-    errors = f"round({ask.device_increase('genv_device_nvlink_errors_total', 'link', 'kind')})"
-    return [
-        throughput("NVLink received", "received", "genv_device_nvlink_receive_bytes_total"),
-        throughput("NVLink sent", "sent", "genv_device_nvlink_transmit_bytes_total"),
-        rows(
-            About(
-                "NVLink errors",
-                "Errors on each NVLink in the chosen time, the most first.",
-                width=8,
-                height=8,
-            ),
-            [_DEVICE, Key("link", "Link"), Key("kind", "Kind")],
-            [Value("Errors", errors, steps=NONE_IS_GOOD.steps)],
-            sort_by="Errors",
-            hidden=_THIS_MACHINE,
-            empty=_NVLINK,
+        both(
+            "NVLink traffic",
+            "Bytes per second that each GPU received and sent over all its NVLinks.",
+            _NVLINK,
+            nvlink,
         ),
     ]
 
 
-def _active() -> Sequence[PanelBuilder]:
+def _nvlinks() -> PanelBuilder:
     active = ask.device("genv_device_nvlink_active", "link")
-    return [
-        rows(
-            About(
-                "NVLinks",
-                "Number of links of each GPU, how many of them are active, and the total bandwidth of these in each"
-                " direction. A link with nothing at its other end is never active.",
-                width=12,
-                height=8,
-            ),
-            [_DEVICE, Key("name", "Model")],
-            [
-                Value("Links", ask.named(f"count by (instance, index) ({active})")),
-                Value("Active", ask.named(f"sum by (instance, index) ({active})")),
-                Value("Bandwidth", ask.named(ask.nvlink_bandwidth()), unit="binBps"),
-            ],
-            sort_by="GPU",
-            least_first=True,
-            hidden=_THIS_MACHINE,
-            empty=_NO_NVLINKS,
+    return rows(
+        About(
+            "NVLinks",
+            "Number of links of each GPU, how many of them are active, and the total bandwidth of these in each"
+            " direction. A link with nothing at its other end is never active. Lost: links that were active in the"
+            " chosen time and are not now.",
+            width=12,
+            height=8,
         ),
-        lines(
-            About(
-                "NVLinks active",
-                "Number of active NVLinks of each GPU; look into it if it falls.",
-                width=12,
-                height=8,
-                empty=_NO_NVLINKS,
-            ),
-            f"sum by (instance, index) ({active})",
-            _GPU,
-            COUNT,
-        ),
-    ]
+        [_DEVICE, Key("name", "Model")],
+        [
+            Value("Links", ask.named(f"count by (instance, index) ({active})")),
+            Value("Active", ask.named(f"sum by (instance, index) ({active})")),
+            Value("Lost", ask.named(ask.lost_nvlinks()), steps=NONE_IS_GOOD.steps),
+            Value("Bandwidth", ask.named(ask.nvlink_bandwidth()), unit="binBps"),
+        ],
+        sort_by="GPU",
+        least_first=True,
+        hidden=_THIS_MACHINE,
+        empty=_NO_NVLINKS,
+    )
 
 
 def _fabric() -> Sequence[PanelBuilder]:

@@ -21,9 +21,10 @@ OVERVIEW = Target("genv-overview", "Genv overview", "What the machines do, and f
 MACHINE = Target("genv-machine", "Genv machine", "All GPUs of one machine in detail")
 PEOPLE = Target("genv-people", "Genv people", "To whom GPUs are attached, who is idle, who used how much")
 PROCESSES = Target("genv-processes", "Genv processes", "Every GPU process: its user and what it uses")
+MONITOR = Target("genv-monitor", "Genv monitor", "The health of the monitor of one machine")
 FLEET = Target("genv-fleet", "Genv fleet", "Many machines together")
 
-TARGETS = (OVERVIEW, FLEET, MACHINE, PEOPLE, PROCESSES)
+TARGETS = (OVERVIEW, FLEET, MACHINE, PEOPLE, PROCESSES, MONITOR)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from tools.dashboards import fleet, machine, overview, people, processes
+from tools.dashboards import fleet, machine, monitor, overview, people, processes
 from tools.dashboards.frame import Page, assemble
 
 PAGES: Mapping[str, Callable[[], Page]] = {
     "fleet.json": fleet.page,
     "machine.json": machine.page,
+    "monitor.json": monitor.page,
     "overview.json": overview.page,
     "people.json": people.page,
     "processes.json": processes.page,

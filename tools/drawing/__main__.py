@@ -20,7 +20,7 @@ from tools.drawing.answers import Answers
 from tools.drawing.panels import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Json = dict[str, Any]
 
@@ -88,14 +88,14 @@ def draw(file: Path, url: str, seconds: float) -> str:
     return (
         f'<!doctype html><meta charset="utf-8"><style>{_STYLE}</style>'
         f"<header><p><b>{escape(dashboard['title'])}</b><em>Drawn from real query results, not by Grafana</em></p>"
-        f"<p>{''.join(_variables(dashboard))}</p></header><main>{panels}</main>"
+        f"<p>{''.join(_variables(dashboard, answers.choices))}</p></header><main>{panels}</main>"
     )
 
 
-def _variables(dashboard: Json) -> Iterator[str]:
+def _variables(dashboard: Json, choices: Mapping[str, str]) -> Iterator[str]:
     for variable in dashboard["templating"]["list"]:
-        text = variable["current"].get("text") or "All"
-        yield f"<span>{escape(variable['label'])}: {escape(text if isinstance(text, str) else text[0])}</span>"
+        chosen = variable.get("current", {}).get("text") or choices[variable["name"]]
+        yield f"<span>{escape(variable['label'])}: {escape(chosen if isinstance(chosen, str) else chosen[0])}</span>"
 
 
 def _photograph(page: str, file: Path, *, whole: bool) -> None:

@@ -1,109 +1,34 @@
-"""Panels of the machine dashboard: the driver and the monitor itself."""
+"""The monitor dashboard: the health of the monitor of one machine."""
 
 from collections.abc import Sequence
 
+from tools.dashboards import alert_expressions as alerts
 from tools.dashboards import machine_expressions as ask
-from tools.dashboards.frame import PanelBuilder
+from tools.dashboards import variables
+from tools.dashboards.frame import Page, PanelBuilder, Row
+from tools.dashboards.navigation import MONITOR, TO_MACHINE
 from tools.dashboards.panels import About, Line, Scale, lines, number, states, word
-from tools.dashboards.scales import BYTES, COUNT, DETAILS, NONE_IS_GOOD, SECONDS, YES_GOOD
+from tools.dashboards.scales import BYTES, COUNT, NONE_IS_GOOD, SECONDS, YES_GOOD
 from tools.dashboards.tables import Key, Value, rows
 
-_THIS_MACHINE = ("instance",)
 _NO_MONITOR = "The monitor does not answer"
-_ON = {1: ("on", "green"), 0: ("off", "blue")}
 
 
-def driver() -> Sequence[PanelBuilder]:
-    """Return the panels about the driver, the models of the GPUs and their modes."""
-    return [
-        rows(
-            About("Driver", "Versions of the driver and of NVML, and the newest CUDA version it supports.", 8, 8),
-            [
-                Key("driver_version", "Driver version"),
-                Key("cuda_version", "CUDA version"),
-                Key("nvml_version", "NVML version"),
-            ],
-            [Value("1", ask.machine("genv_driver_info", "driver_version", "cuda_version", "nvml_version"))],
-            sort_by="Driver version",
-            hidden=(*_THIS_MACHINE, "1"),
-            empty="No driver, or it does not answer",
-        ),
-        states(
-            About("Driver over time", "State of the driver; docs/driver.md says what to do.", 16, 8, _NO_MONITOR),
-            ask.machine("genv_driver_state", "state"),
-            "{{state}}",
-            Scale("none", words={1: ("yes", "blue"), 0: ("no", "transparent")}),
-        ),
-        rows(
-            About("GPUs of the machine", "What NVML reports about each GPU.", 16, 9),
-            [
-                Key("index", "GPU"),
-                Key("name", "Model"),
-                Key("architecture", "Architecture"),
-                Key("uuid", "UUID"),
-                Key("pci_bus_id", "PCI bus"),
-                Key("vbios_version", "VBIOS"),
-                Key("mig_mode", "MIG mode"),
-            ],
-            [
-                Value(
-                    "1",
-                    ask.device(
-                        "genv_device_info", "name", "architecture", "uuid", "pci_bus_id", "vbios_version", "mig_mode"
-                    ),
-                )
-            ],
-            sort_by="GPU",
-            least_first=True,
-            hidden=(*_THIS_MACHINE, "1"),
-            empty="No GPUs: is the driver loaded?",
-        ),
-        rows(
-            About("Modes", "Persistence: the driver stays loaded while no program uses the GPU.", 8, 9),
-            [Key("index", "GPU"), Key("mode", "Compute mode")],
-            [
-                Value("1", ask.device("genv_device_compute_mode", "mode")),
-                Value("Persistence", ask.persistence(), words=_ON),
-            ],
-            sort_by="GPU",
-            least_first=True,
-            hidden=(*_THIS_MACHINE, "1"),
-            empty=DETAILS,
-        ),
-        _boards(),
-    ]
-
-
-def _boards() -> PanelBuilder:
-    keys = [
-        Key("serial", "Serial number"),
-        Key("part_number", "Part number"),
-        Key("minor_number", "Minor number"),
-        Key("compute_capability", "Compute capability"),
-        Key("pci_device_id", "PCI device"),
-        Key("pci_subsystem_id", "PCI subsystem"),
-        Key("inforom_version", "InfoROM"),
-        Key("gsp_firmware_version", "GSP firmware"),
-    ]
-    return rows(
-        About(
-            "Boards",
-            "Needed to replace a board; the N of its device file /dev/nvidiaN is the minor number.",
-            width=24,
-            height=8,
-        ),
-        [Key("index", "GPU"), *keys],
-        [Value("1", ask.device("genv_device_board_info", *(key.label for key in keys)))],
-        sort_by="GPU",
-        least_first=True,
-        hidden=(*_THIS_MACHINE, "1"),
-        empty="No GPUs: is the driver loaded?",
+def page() -> Page:
+    """Return the monitor dashboard."""
+    return Page(
+        MONITOR,
+        description="The health of the monitor of one machine: collectors, driver, limits, files, its own use.",
+        top=_numbers(),
+        rows=[
+            Row("Driver", _driver()),
+            Row("Collection", _collectors()),
+            Row("Limits and rejected claims", _bounds()),
+            Row("The process", _process()),
+        ],
+        machines=variables.machine,
+        annotations=alerts.marks_of_the_machine(),
     )
-
-
-def monitor() -> Sequence[PanelBuilder]:
-    """Return the panels about the monitor itself."""
-    return [*_numbers(), *_collectors(), *_bounds(), *_process()]
 
 
 def _numbers() -> Sequence[PanelBuilder]:
@@ -150,10 +75,48 @@ def _numbers() -> Sequence[PanelBuilder]:
     ]
 
 
+def _driver() -> Sequence[PanelBuilder]:
+    labels = ("driver_version", "cuda_version", "nvml_version")
+    return [
+        rows(
+            About("Driver", "Versions of the driver and of NVML, and the newest CUDA version it supports.", 12, 6),
+            [
+                Key("instance", "Machine", [TO_MACHINE]),
+                Key("driver_version", "Version"),
+                Key("cuda_version", "CUDA"),
+                Key("nvml_version", "NVML"),
+            ],
+            [Value("1", ask.machine("genv_driver_info", *labels))],
+            sort_by="Version",
+            hidden=("1",),
+            empty="No driver, or it does not answer",
+        ),
+        states(
+            About("Driver over time", "State of the driver; docs/driver.md says what to do.", 12, 6, _NO_MONITOR),
+            ask.machine("genv_driver_state", "state"),
+            "{{state}}",
+            Scale("none", words={1: ("yes", "blue"), 0: ("no", "transparent")}),
+        ),
+    ]
+
+
 def _collectors() -> Sequence[PanelBuilder]:
     serving = Scale("none", words={1: ("served", "green"), 0: ("taken by another program", "red")})
     ends = Scale("s", steps=((None, "red"), (14 * 86400, "green")))
     return [
+        lines(
+            About(
+                "Collections",
+                "Collections per second, and those skipped because the previous one took too long.",
+                width=24,
+                height=6,
+                empty=_NO_MONITOR,
+            ),
+            ask.machine_rate("genv_monitor_collections_total"),
+            "done",
+            Scale("cps", least=0),
+            Line(ask.machine_rate("genv_monitor_collections_skipped_total"), "skipped"),
+        ),
         states(
             About("Addresses", "Whether the monitor listens on each of its addresses.", 12, 5, _NO_MONITOR),
             ask.machine("genv_monitor_listening", "address"),
@@ -194,19 +157,6 @@ def _collectors() -> Sequence[PanelBuilder]:
 
 def _bounds() -> Sequence[PanelBuilder]:
     return [
-        lines(
-            About(
-                "Collections",
-                "Collections per second, and those skipped because the previous one took too long.",
-                width=6,
-                height=7,
-                empty=_NO_MONITOR,
-            ),
-            ask.machine_rate("genv_monitor_collections_total"),
-            "done",
-            Scale("cps", least=0),
-            Line(ask.machine_rate("genv_monitor_collections_skipped_total"), "skipped"),
-        ),
         lines(
             About("Series dropped", "Series over the limits in monitor.yaml, by kind.", 6, 7, empty=_NO_MONITOR),
             ask.machine("genv_monitor_series_dropped", "kind"),
@@ -257,19 +207,19 @@ def _bounds() -> Sequence[PanelBuilder]:
 def _process() -> Sequence[PanelBuilder]:
     return [
         lines(
-            About("CPU time of the monitor", "Share of one CPU that the monitor uses.", 6, 7, empty=_NO_MONITOR),
+            About("CPU time of the monitor", "Share of one CPU that the monitor uses.", 8, 7, empty=_NO_MONITOR),
             ask.machine_rate("process_cpu_seconds_total"),
             "monitor",
             Scale("percentunit", least=0),
         ),
         lines(
-            About("Memory of the monitor", "Resident memory of the monitor.", 6, 7, empty=_NO_MONITOR),
+            About("Memory of the monitor", "Resident memory of the monitor.", 8, 7, empty=_NO_MONITOR),
             ask.machine("process_resident_memory_bytes"),
             "monitor",
             BYTES,
         ),
         lines(
-            About("Descriptors of the monitor", "File descriptors that the monitor has open.", 6, 7, empty=_NO_MONITOR),
+            About("Descriptors of the monitor", "File descriptors that the monitor has open.", 8, 7, empty=_NO_MONITOR),
             ask.machine("process_open_fds"),
             "open",
             COUNT,
