@@ -144,11 +144,14 @@ def test_every_query_of_a_dashboard_has_data(
 
 MAY_BE_EMPTY = {
     ("fleet", "Alerts firing"): "the demo may have nothing to alert about; the number above says 0",
-    ("machine", "Age of the ledger file"): "the ledger of the demo is kept in memory only",
-    ("machine", "Certificates"): "the demo is served without TLS",
+    ("overview", "Alerts firing"): "likewise",
+    ("monitor", "Age of the ledger file"): "the ledger of the demo is kept in memory only",
+    ("monitor", "Certificates"): "the demo is served without TLS",
     ("machine", "Host memory"): "each GPU of the demo has memory of its own",
-    ("machine", "GPUs that use host memory"): "each GPU of the demo has memory of its own",
-    ("machine", "Memory of unseen processes"): "the demo has a container only now and then",
+    ("machine", "Memory of no visible process"): "the demo has an unseen container only now and then",
+    ("machine", "Modes"): "each GPU of the demo has memory of its own, so the last column is empty",
+    ("people", "Rules broken now"): "the demo breaks one only now and then; the number above says 0",
+    ("people", "Rules over time"): "likewise",
 }
 """Panels that are rightly empty, and why."""
 
@@ -472,6 +475,7 @@ def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
     yield ("stat", "Broken rules", "A"), _number(sum(broken.values()))
 
     infos = rows("genv_environment_info", "instance", "eid", "username", "name")
+    infos_by_eid = {key[:2]: key[2:] for key in infos}
     memory: dict[tuple[str, ...], float] = defaultdict(float)
     uses = rows("genv_environment_used_gpu_memory_bytes", "instance", "eid", "device")
     for (instance, eid, _), value in uses.items():
@@ -479,7 +483,12 @@ def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
     labels = ("instance", "eid", "username", "name")
     yield ("table", "Environments", "C"), _vector({key: memory[key[:2]] for key in infos}, *labels)
     idle_of = {key: idle[key[:2]] for key in infos if key[:2] in idle}
-    yield ("table", "Environments", "F"), _vector(idle_of, *labels)
+    yield ("table", "Environments", "G"), _vector(idle_of, *labels)
+    limits = rows("genv_environment_memory_limit_bytes", "instance", "eid")
+    shares = {key: value / limits[key[:2]] for key, value in uses.items() if limits.get(key[:2])}
+    assert shares
+    by_gpu = {(*key, *infos_by_eid[key[:2]]): share for key, share in shares.items()}
+    yield ("table", "Environments by GPU", "C"), _vector(by_gpu, "instance", "eid", "device", "username", "name")
 
 
 # The numbers of one machine, and of the processes, likewise.
@@ -506,7 +515,7 @@ def test_who_holds_the_devices_of_a_machine_is_right(
     models = rows("genv_device_info", "instance", "index", "name")
     assert len({name for _, _, name in models}) == 2
     by_device = {key: float(holders[key[1]]) for key in models}
-    assert shown["table", "GPUs", "I"] == _vector(by_device, "instance", "index", "name")
+    assert shown["table", "GPUs", "K"] == _vector(by_device, "instance", "index", "name")
 
     temperature = rows("genv_device_temperature", "instance", "index")
     slowdown = rows('genv_device_temperature_threshold_celsius{threshold="slowdown"}', "instance", "index")
@@ -522,10 +531,13 @@ def test_whose_the_processes_are_is_right(machines: Mapping[str, int], prometheu
     infos = {key[:3]: key for key in _rows(prometheus, time, "genv_process_info", *described)}
     memory = _rows(prometheus, time, "genv_process_used_gpu_memory_bytes", "instance", "pid", "eid", "device")
 
+    assert any(len(key[-1]) == 64 for key in infos.values()), "a container"
+
     def vector(where: Callable[[str, str], bool]) -> Vector:
         chosen: Rows = {}
         for (instance, pid, eid, device), value in memory.items():
-            description = infos[instance, pid, eid][3:]
+            *description, cgroup = infos[instance, pid, eid][3:]
+            description.append(cgroup[:12] if len(cgroup) == 64 else cgroup)
             if where(eid, description[2]):
                 key = (instance, pid, eid or "(none)", *description, device)
                 chosen[key] = value

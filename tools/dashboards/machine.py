@@ -15,7 +15,6 @@ from tools.dashboards.machine_power import memory_and_power
 from tools.dashboards.navigation import MACHINE, TO_ENVIRONMENT, TO_USER
 from tools.dashboards.panels import About, Line, Scale, lines, number, word
 from tools.dashboards.scales import (
-    ANSWERS,
     BYTES,
     CELSIUS,
     DETAILS,
@@ -98,11 +97,10 @@ def _devices() -> PanelBuilder:
             " memory than it has. Orphan: memory in use that no live process accounts for. Recovery action: what the"
             " driver recommends to repair it.",
             width=24,
-            height=9,
+            height=10,
         ),
         [_DEVICE, Key("name", "Model")],
         [
-            Value("Answers", ask.named(ask.device("genv_device_up")), words=ANSWERS),
             Value("State", ask.named(ask.state()), words=STATES, filled=True),
             Value("Recovery action", ask.named(ask.recovery_action()), words=RECOVERY_ACTIONS),
             value("Utilisation", "genv_device_utilization", "percent"),

@@ -7,12 +7,16 @@ from tools.dashboards import variables
 from tools.dashboards.frame import Page, PanelBuilder, Row
 from tools.dashboards.navigation import PEOPLE, TO_DEVICE, TO_ENVIRONMENT, TO_MACHINE, TO_USER
 from tools.dashboards.panels import About, Scale, bars, lines, number, states
+from tools.dashboards.promql import highest
 from tools.dashboards.scales import (
     COUNT,
+    GPU_HOURS,
     HOURS,
     IDLE,
     KEPT,
+    MEAN_COUNT,
     NONE_IS_GOOD,
+    PERCENT,
     WATTS,
 )
 from tools.dashboards.tables import Key, Value, rows
@@ -25,8 +29,11 @@ _DEVICE = Key("device", "GPU", [TO_DEVICE])
 _LEGEND = "{{instance}} {{username}} {{name}} {{eid}}"
 
 _NO_ENVIRONMENTS = "No active environments, or metrics.environments is off in monitor.yaml"
-_NO_POLICY = "No active environments, or metrics.policy is off in monitor.yaml"
+_OR_NO_POLICY = "Or metrics.policy is off in monitor.yaml"
 _NO_LEDGER = "No GPU was attached in this time, it is too short for two scrapes, or the ledger is off"
+_MOST = 20
+_LIMIT = ((None, "blue"), (0.9, "orange"), (1, "red"))
+"""Colours for memory as a share of the limit."""
 _SECONDS_PER_HOUR = 3600
 _JOULES_PER_KILOWATT_HOUR = 3.6e6
 
@@ -87,9 +94,9 @@ def _environments() -> PanelBuilder:
         About(
             "Environments",
             "What each environment asked for, has attached and uses. Idle for: time since it last used an attached"
-            " GPU, or since the first was attached; 0 while it is in use (idle.grace). The memory limit is for each"
-            " GPU. Utilisation is the mean over its GPUs. (other) is the sum of environments over the monitor's"
-            " limits.",
+            " GPU, or since the first was attached; in use until idle.grace has passed. The memory limit is for each"
+            " GPU, so of the limit is about the GPU on which it uses the most. Utilisation is the mean over its GPUs."
+            " (other) is the sum of environments over the monitor's limits.",
             width=24,
             height=12,
         ),
@@ -102,18 +109,19 @@ def _environments() -> PanelBuilder:
                 ask.environment_sum("genv_environment_used_gpu_memory_bytes", "device"),
                 unit="bytes",
             ),
-            Value("Memory limit", ask.environment("genv_environment_memory_limit_bytes"), unit="bytes"),
+            Value("Limit of each GPU", ask.environment("genv_environment_memory_limit_bytes"), unit="bytes"),
+            Value("Of the limit", ask.most_of_limit(), "percentunit", _LIMIT, decimals=0, bar_to=1),
             Value(
                 "Utilisation",
                 ask.environment_mean("genv_environment_utilization_ratio", "device"),
                 unit="percentunit",
             ),
-            Value("Idle for", ask.idle_for(), unit="s", steps=IDLE.steps, words=IDLE.words),
+            Value("Idle for", ask.idle_for(), "s", IDLE.steps, IDLE.words, decimals=1),
             Value("Processes", ask.environment("genv_environment_processes_total")),
             Value("Broken rules", ask.environment_sum("genv_environment_violation", "rule"), steps=NONE_IS_GOOD.steps),
             Value("Activated", ask.environment_created(), unit="dateTimeFromNow"),
         ],
-        sort_by="GPUs",
+        sort_by="Idle for",
         empty=_NO_ENVIRONMENTS,
     )
 
@@ -122,7 +130,8 @@ def _devices() -> PanelBuilder:
     return rows(
         About(
             "Environments by GPU",
-            "What each environment uses of each GPU, attached or not, and since when the GPU is attached to it. Peak"
+            "What each environment uses of each GPU, attached or not, against its limit there (red: above it), and"
+            " since when the GPU is attached to it. Peak"
             " memory: the highest value collected since it was activated or the monitor started; a good value for"
             " gpu-memory.",
             width=24,
@@ -131,6 +140,8 @@ def _devices() -> PanelBuilder:
         [_MACHINE, _DEVICE, _USER, _NAME, _ENVIRONMENT],
         [
             Value("Memory used", ask.environment("genv_environment_used_gpu_memory_bytes", "device"), unit="bytes"),
+            Value("Limit", ask.limit_on_each(), unit="bytes"),
+            Value("Of the limit", ask.used_of_limit(), "percentunit", _LIMIT, decimals=0, bar_to=1),
             Value("Peak memory", ask.environment("genv_environment_peak_gpu_memory_bytes", "device"), unit="bytes"),
             Value("SM share", ask.environment("genv_environment_utilization_ratio", "device"), unit="percentunit"),
             Value("Attached since", ask.attached_since(), unit="dateTimeFromNow"),
@@ -145,25 +156,26 @@ def _idle() -> Sequence[PanelBuilder]:
         bars(
             About(
                 "Idle for",
-                "How long each environment has not used its attached GPUs; orange from 30 minutes on. 0 means in use:"
-                " it computes, or did so within idle.grace, by default 10 minutes.",
+                f"The {_MOST} environments that have not used their attached GPUs for the longest time; orange from 30"
+                " minutes on. In use: it computes, or did so within idle.grace, by default 10 minutes.",
                 width=10,
                 height=10,
                 empty="No environment has an attached GPU",
             ),
-            f"sort_desc({ask.idle_for()})",
+            f"sort_desc({highest(_MOST, ask.idle_for())})",
             _LEGEND,
             IDLE,
         ),
         lines(
             About(
                 "Idle over time",
-                "How long each environment with attached GPUs was idle, 0 while it was in use; dashed: 30 minutes.",
+                f"How long environments with attached GPUs were idle, 0 while in use; at each moment the {_MOST} that"
+                " were idle the longest. Dashed: 30 minutes.",
                 width=14,
                 height=10,
                 empty="No environment had an attached GPU",
             ),
-            ask.idle_for(),
+            highest(_MOST, ask.idle_for()),
             _LEGEND,
             IDLE,
         ),
@@ -178,16 +190,16 @@ def _used() -> PanelBuilder:
         About(
             "GPU-hours by user",
             "Usage of each user in the chosen time on the chosen machines. A GPU attached for an hour is one GPU-hour,"
-            " used (active) or not (idle). Prometheus extrapolates; genv monitor report has the exact sums.",
+            " used (active) or not (idle). Prometheus extrapolates; genv-monitor report has the exact sums.",
             width=12,
             height=10,
         ),
         [_USER],
         [
-            Value("Attached", hours("genv_user_allocated_device_seconds_total"), unit="h"),
-            Value("Active", hours("genv_user_active_device_seconds_total"), unit="h"),
-            Value("Idle", hours("genv_user_idle_device_seconds_total"), unit="h"),
-            Value("Share active", ask.share_worked(), unit="percentunit"),
+            Value("Attached", hours("genv_user_allocated_device_seconds_total"), GPU_HOURS, decimals=1),
+            Value("Active", hours("genv_user_active_device_seconds_total"), GPU_HOURS, decimals=1),
+            Value("Idle", hours("genv_user_idle_device_seconds_total"), GPU_HOURS, decimals=1),
+            Value("Share active", ask.share_worked(), "percentunit", PERCENT.steps, decimals=0, bar_to=1),
             Value("Energy", ask.used("genv_user_energy_joules_total", _JOULES_PER_KILOWATT_HOUR), unit="kwatth"),
         ],
         sort_by="Attached",
@@ -199,12 +211,13 @@ def _hours() -> PanelBuilder:
     return bars(
         About(
             "Idle GPU-hours by user",
-            "GPU-hours in the chosen time for which a GPU was attached to the user but not used.",
+            f"GPU-hours in the chosen time for which a GPU was attached to the user but not used; the {_MOST} users"
+            " with the most.",
             width=12,
             height=10,
             empty=_NO_LEDGER,
         ),
-        f"sort_desc({ask.used('genv_user_idle_device_seconds_total', _SECONDS_PER_HOUR)})",
+        f"sort_desc({highest(_MOST, ask.used('genv_user_idle_device_seconds_total', _SECONDS_PER_HOUR))})",
         "{{username}}",
         HOURS,
     )
@@ -212,21 +225,23 @@ def _hours() -> PanelBuilder:
 
 def _used_over_time() -> Sequence[PanelBuilder]:
     def over_time(title: str, description: str, counter: str, scale: Scale) -> PanelBuilder:
-        about = About(title, description, width=8, height=8, empty=_NO_LEDGER)
-        return lines(about, ask.used_at_a_time(counter), "{{username}}", scale)
+        about = About(
+            title, f"{description} At each moment the {_MOST} with the most.", width=8, height=8, empty=_NO_LEDGER
+        )
+        return lines(about, highest(_MOST, ask.used_at_a_time(counter)), "{{username}}", scale)
 
     return [
         over_time(
             "GPUs attached by user",
             "Average number of GPUs attached to each user.",
             "genv_user_allocated_device_seconds_total",
-            COUNT,
+            MEAN_COUNT,
         ),
         over_time(
             "Idle GPUs by user",
             "Average number of GPUs attached to each user but not used.",
             "genv_user_idle_device_seconds_total",
-            COUNT,
+            MEAN_COUNT,
         ),
         over_time(
             "Power by user",
@@ -240,20 +255,20 @@ def _used_over_time() -> Sequence[PanelBuilder]:
 def _rules() -> PanelBuilder:
     return rows(
         About(
-            "Rules",
-            "Whether each environment keeps the rules. memory_limit: more memory on a GPU than its limit;"
-            " unattached_device: computes on a GPU that is not attached; device_limit: more GPUs attached than it"
-            " asked for.",
+            "Rules broken now",
+            "Rules that environments break now, and in which share of the chosen time they did. memory_limit: more"
+            " memory on a GPU than its limit; unattached_device: computes on a GPU that is not attached; device_limit:"
+            " more GPUs attached than it asked for.",
             width=14,
             height=10,
         ),
         [_MACHINE, _USER, _NAME, _ENVIRONMENT, Key("rule", "Rule")],
         [
-            Value("Now", ask.environment("genv_environment_violation", "rule"), words=KEPT),
-            Value("Broken for", ask.broken_for(), unit="percentunit"),
+            Value("Now", ask.broken(), words=KEPT),
+            Value("Share of time", ask.broken_for(), unit="percentunit", decimals=0),
         ],
-        sort_by="Now",
-        empty=_NO_POLICY,
+        sort_by="Share of time",
+        empty=f"No rule is broken. {_OR_NO_POLICY}",
     )
 
 
@@ -282,12 +297,12 @@ def _rules_over_time() -> PanelBuilder:
     return states(
         About(
             "Rules over time",
-            "When each environment broke one of its rules (orange) and when it kept them all (green).",
+            "Environments that broke a rule in the chosen time: when they did (orange), when they kept all (green).",
             width=24,
             height=9,
-            empty=_NO_POLICY,
+            empty=f"No rule was broken. {_OR_NO_POLICY}",
         ),
-        ask.environment_most("genv_environment_violation", "rule"),
+        ask.broken_over_time(),
         _LEGEND,
         Scale("none", words=KEPT),
     )

@@ -7,6 +7,7 @@ NOBODY_KNOWN = "(unknown)"
 
 _USER = 'username=~"$username"'
 _ENVIRONMENT = 'eid=~"$eid"'
+_VIOLATION = f"genv_environment_violation{{{SELECTED}, {_ENVIRONMENT}}}"
 
 
 def owned(expression: str, info: str) -> str:
@@ -40,11 +41,6 @@ def environment_mean(metric: str, *labels: str) -> str:
     return of_users(f"avg by (instance, eid) ({per(metric, 'eid', *labels, where=_ENVIRONMENT)})")
 
 
-def environment_most(metric: str, *labels: str) -> str:
-    """Return the maximum of a metric of environments over these labels."""
-    return of_users(f"max by (instance, eid) ({per(metric, 'eid', *labels, where=_ENVIRONMENT)})")
-
-
 def environment_created() -> str:
     """Return when each environment was activated, in milliseconds since the epoch."""
     return of_users(f"1000 * {per('genv_environment_created_timestamp_seconds', 'eid', where=_ENVIRONMENT)}")
@@ -61,11 +57,48 @@ def attached_since() -> str:
     return of_users(f"max by (instance, eid, device) ({named}) and {on('eid', 'device')} {used}")
 
 
+def used_of_limit() -> str:
+    """Return the memory of each environment on each GPU as a share of its limit there."""
+    used = per("genv_environment_used_gpu_memory_bytes", "eid", "device", where=_ENVIRONMENT)
+    return of_users(f"{used} / {on('eid')} group_left () ({_limit()} > 0)")
+
+
+def limit_on_each() -> str:
+    """Return the memory limit of each environment on each of its GPUs, in bytes."""
+    used = per("genv_environment_used_gpu_memory_bytes", "eid", "device", where=_ENVIRONMENT)
+    return of_users(f"0 * {used} + {on('eid')} group_left () {_limit()}")
+
+
+def most_of_limit() -> str:
+    """Return the memory of each environment on the GPU where it uses the most, as a share of its limit."""
+    used = per("genv_environment_used_gpu_memory_bytes", "eid", "device", where=_ENVIRONMENT)
+    return of_users(f"max by (instance, eid) ({used}) / {on('eid')} ({_limit()} > 0)")
+
+
+def _limit() -> str:
+    return per("genv_environment_memory_limit_bytes", "eid", where=_ENVIRONMENT)
+
+
+def broken() -> str:
+    """Return 1 for each rule that an environment breaks."""
+    return of_users(_broken())
+
+
 def broken_for() -> str:
-    """Return the share of the chosen time range in which each environment broke each rule."""
-    broken = f"genv_environment_violation{{{SELECTED}, {_ENVIRONMENT}}}"
-    share = f"max by (instance, eid, rule) (avg_over_time({broken}[$__range]))"
-    return of_users(f"{share} and {on('eid', 'rule')} {per('genv_environment_violation', 'eid', 'rule')}")
+    """Return the share of the chosen time range in which each environment broke each rule that it breaks now."""
+    share = f"max by (instance, eid, rule) (avg_over_time({_VIOLATION}[$__range]))"
+    return of_users(f"{share} and {on('eid', 'rule')} ({_broken()})")
+
+
+def broken_over_time() -> str:
+    """Return whether each environment breaks a rule, of those that broke one in the chosen time range."""
+    once = f"max by (instance, eid) (max_over_time({_VIOLATION}[$__range])) == 1"
+    ever = per("genv_environment_violation", "eid", "rule", where=_ENVIRONMENT)
+    return of_users(f"max by (instance, eid) ({ever}) and {on('eid')} ({once})")
+
+
+def _broken() -> str:
+    return f"{per('genv_environment_violation', 'eid', 'rule', where=_ENVIRONMENT)} == 1"
 
 
 def of_users(expression: str) -> str:

@@ -13,6 +13,9 @@ _DEVICE = 'device=~"$device"'
 _USER = 'username=~"$username"'
 _DESCRIPTION = ("username", "command", "type", "cgroup_kind", "cgroup")
 
+_SHORT_ID = "([0-9a-f]{12})[0-9a-f]{52}"
+"""The ID of a container: docker ps shows its first twelve digits, and docker accepts them."""
+
 _MEMORY = "genv_process_used_gpu_memory_bytes"
 _SHARE = "genv_process_utilization_ratio"
 
@@ -114,6 +117,7 @@ def _known(expression: str) -> str:
     ours = f"({expression}) unless {on('pid', 'eid')} {others}"
     info = per("genv_process_info", "pid", "eid", *_DESCRIPTION)
     named = described(ours, info, by=["pid", "eid"], labels=_DESCRIPTION)
+    named = f'label_replace({named}, "cgroup", "$1", "cgroup", "{_SHORT_ID}")'
     names = {"eid": "(none)", "username": NOBODY_KNOWN, "device": "?", "command": "?"}
     for label, name in names.items():
         named = named_when_empty(named, label, name)

@@ -8,9 +8,11 @@ from tools.dashboards import variables
 from tools.dashboards.frame import Page, PanelBuilder, Row
 from tools.dashboards.navigation import PROCESSES, TO_DEVICE, TO_ENVIRONMENT, TO_MACHINE, TO_PROCESS, TO_USER
 from tools.dashboards.panels import About, bars, lines, number
+from tools.dashboards.promql import highest
 from tools.dashboards.scales import BYTES, COUNT, NONE_IS_GOOD, RATIO, or_off
 from tools.dashboards.tables import Key, Value, rows
 
+_MOST = 20
 _OFF = "No GPU processes, or metrics.processes is off in monitor.yaml"
 _LEGEND = "{{instance}} {{username}} {{command}} {{pid}} GPU {{device}}"
 _KEYS = (
@@ -69,7 +71,8 @@ def _table() -> PanelBuilder:
         About(
             "Processes",
             "Each process on each of its GPUs. The command is the short name, which the process chooses itself."
-            " Environment (none): outside genv, or unknown. (other): the sum of processes over the monitor's limits."
+            " A container is shown by the first twelve digits of its ID, as in docker ps. Environment (none): outside"
+            " genv, or unknown. (other): the sum of processes over the monitor's limits."
             " Peak memory: the highest value collected since the process or the monitor was started.",
             width=24,
             height=14,
@@ -93,20 +96,27 @@ def _table() -> PanelBuilder:
 def _over_time() -> Sequence[PanelBuilder]:
     return [
         lines(
-            About("Memory by process", "Memory of each process on each of its GPUs.", 12, 10, empty=_OFF),
-            ask.memory(),
+            About(
+                "Memory by process",
+                f"Memory of each process on each of its GPUs; at each moment the {_MOST} with the most.",
+                width=12,
+                height=10,
+                empty=_OFF,
+            ),
+            highest(_MOST, ask.memory()),
             _LEGEND,
             BYTES,
         ),
         lines(
             About(
                 "SM share by process",
-                "Share of the GPU's SM time that each process used, by the driver's samples.",
+                "Share of the GPU's SM time that each process used, by the driver's samples; at each moment the"
+                f" {_MOST} with the most.",
                 width=12,
                 height=10,
                 empty=f"{or_off('metrics.processes')}; a GPU in MIG mode reports none",
             ),
-            ask.utilisation(),
+            highest(_MOST, ask.utilisation()),
             _LEGEND,
             RATIO,
         ),

@@ -40,7 +40,6 @@ STATES = {
 
 SEVERITIES = {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
 
-ANSWERS = {1: ("answers", "green"), 0: ("does not answer", "red")}
 RECOVERY_ACTIONS = {
     0: ("none", "green"),
     1: ("gpu_reset", "red"),
