@@ -133,6 +133,8 @@ def _add_anchors(state: StateCore) -> None:
     for heading, inline in _headings(state.tokens):
         slug = re.sub(r"[^\w\- ]", "", _text_of(inline).lower()).replace(" ", "-")
         heading.attrSet("id", f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        if not seen[slug] and re.fullmatch(r"[A-Za-z]+", _text_of(inline)):
+            heading.meta["name"] = _text_of(inline)
         seen[slug] += 1
 
 
@@ -185,6 +187,14 @@ def _markdown() -> MarkdownIt:
     def code(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
         return f'<pre tabindex="0"><code>{escape(tokens[index].content, quote=False)}</code></pre>\n'
 
+    def heading(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        """Return the opening tag. A name, such as that of an alert, is an anchor as it is written as well: who links to
+        it, such as a dashboard, may not be able to write it in small letters."""
+        name = tokens[index].meta.get("name")
+        anchor = f'<span id="{name}"></span>' if name and name != tokens[index].attrGet("id") else ""
+        return str(renderer.renderToken(tokens, index, options, env)) + anchor
+
+    markdown.add_render_rule("heading_open", heading)
     for kind in ("html_block", "html_inline"):
         markdown.add_render_rule(kind, without_comments)
     for kind in ("fence", "code_block"):

@@ -9,7 +9,7 @@ from genvd.metrics import ALL
 from genvd.metrics.service import SERIES_DROPPED
 from genvd.web.static_files import Docs
 from tests.support import rules
-from tools.documents import anchors
+from tools.documents import anchors, to_page
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 ALERTS = rules.rules("alert")
@@ -32,6 +32,9 @@ def test_each_alert_has_its_section_and_each_section_its_alert() -> None:
 
 def test_the_link_of_each_alert_leads_to_its_section_on_the_page_that_the_monitor_serves() -> None:
     sections = set(anchors(RUNBOOK))
+    served = to_page(RUNBOOK)
+    for alert in ALERTS:
+        assert f' id="{alert["alert"]}"' in served, "the home dashboard links to it"
     for alert in ALERTS:
         page, _, section = alert["annotations"]["runbook_url"].rpartition("#")
         assert page[page.index("/page/") :].partition("{{")[0] in Docs().paths, alert["alert"]

@@ -483,7 +483,7 @@ def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
     labels = ("instance", "eid", "username", "name")
     yield ("table", "Environments", "C"), _vector({key: memory[key[:2]] for key in infos}, *labels)
     idle_of = {key: idle[key[:2]] for key in infos if key[:2] in idle}
-    yield ("table", "Environments", "G"), _vector(idle_of, *labels)
+    yield ("table", "Environments", "H"), _vector(idle_of, *labels)
     limits = rows("genv_environment_memory_limit_bytes", "instance", "eid")
     shares = {key: value / limits[key[:2]] for key, value in uses.items() if limits.get(key[:2])}
     assert shares

@@ -52,7 +52,10 @@ def prometheus(machines: list[Monitor], tmp_path_factory: pytest.TempPathFactory
     """A Prometheus on the configuration of one of them, but quicker, that scrapes them all."""
     arguments = list(map(str, machines[0].arguments))
     published = tmp_path_factory.getbasetemp() / arguments[arguments.index("--config-dir") + 1]
-    config = each_second(published / "prometheus/prometheus.yml", [f"127.0.0.1:{one.port}" for one in machines])
+    targets = [f"127.0.0.1:{one.port}" for one in machines]
+    # Labels that somebody gives the machines must not get in the way.
+    labels = {"hostname": "gpu", "rack": "b"}
+    config = each_second(published / "prometheus/prometheus.yml", targets, labels)
     with Prometheus(config, tmp_path_factory.mktemp("data")) as running:
         yield running
 

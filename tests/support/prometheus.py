@@ -18,7 +18,7 @@ from tests.support.needs import need_localhost
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.support.monitor import Labels
@@ -130,17 +130,18 @@ class Prometheus:
                 self.port = int(match[1])
 
 
-def each_second(published: Path, targets: Sequence[str] = ()) -> Path:
+def each_second(published: Path, targets: Sequence[str] = (), labels: Mapping[str, str] | None = None) -> Path:
     """Copy a published prometheus.yml and its rules, with all intervals shortened to one second.
 
     Args:
         published: the file. The copies are beside it.
         targets: what to scrape in place of its own target.
+        labels: labels of these targets.
     """
     content = yaml.safe_load(published.read_text(encoding="utf-8"))
     content["global"].update(scrape_interval="1s", evaluation_interval="1s")
     if targets:
-        content["scrape_configs"][0]["static_configs"] = [{"targets": list(targets)}]
+        content["scrape_configs"][0]["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
     rules = published.with_name("rules-each-second")
     rules.mkdir(exist_ok=True)
     for path in (published.parent / "rules").iterdir():

@@ -56,7 +56,8 @@ def on_each(value: str) -> str:
     Args:
         value: by instance and index.
     """
-    return f"0 * ({_people()}) + {on('index')} group_left () ({value}) or ({value}) unless {on('index')} ({_people()})"
+    everybody = f"{_people()} or {on('index')} {_up()}"
+    return f"0 * ({everybody}) + {on('index')} group_left () ({value})"
 
 
 def idle_on_each() -> str:

@@ -105,10 +105,11 @@ def _environments() -> PanelBuilder:
             Value("GPUs", ask.environment("genv_environment_attached_devices_total")),
             Value("GPUs asked for", ask.environment("genv_environment_device_limit")),
             Value(
-                "Memory used",
+                "Memory, all GPUs",
                 ask.environment_sum("genv_environment_used_gpu_memory_bytes", "device"),
                 unit="bytes",
             ),
+            Value("Most on a GPU", ask.most_on_a_gpu(), unit="bytes"),
             Value("Limit of each GPU", ask.environment("genv_environment_memory_limit_bytes"), unit="bytes"),
             Value("Of the limit", ask.most_of_limit(), "percentunit", _LIMIT, decimals=0, bar_to=1),
             Value(

@@ -69,10 +69,19 @@ def limit_on_each() -> str:
     return of_users(f"0 * {used} + {on('eid')} group_left () {_limit()}")
 
 
+def most_on_a_gpu() -> str:
+    """Return the memory of each environment on the GPU where it uses the most, in bytes."""
+    return of_users(_most())
+
+
 def most_of_limit() -> str:
-    """Return the memory of each environment on the GPU where it uses the most, as a share of its limit."""
+    """Return the same as a share of the limit for each GPU."""
+    return of_users(f"{_most()} / {on('eid')} ({_limit()} > 0)")
+
+
+def _most() -> str:
     used = per("genv_environment_used_gpu_memory_bytes", "eid", "device", where=_ENVIRONMENT)
-    return of_users(f"max by (instance, eid) ({used}) / {on('eid')} ({_limit()} > 0)")
+    return f"max by (instance, eid) ({used})"
 
 
 def _limit() -> str:

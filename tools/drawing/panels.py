@@ -75,10 +75,11 @@ class Page:
         rows = []
         for one in answers[: height // 26]:
             value = one.points[-1][1]
-            shade = colour(value, defaults["thresholds"])
+            words = in_words(value, defaults.get("mappings") or [])
+            shown, shade = words or (_shown(value, defaults), colour(value, defaults["thresholds"]))
             rows.append(
                 f'<div class="bar"><span>{escape(one.name)}</span><i style="width:{value / greatest * 45:.0f}%;'
-                f'background:{shade}"></i><b style="color:{shade}">{escape(_shown(value, defaults))}</b></div>'
+                f'background:{shade}"></i><b style="color:{shade}">{escape(shown)}</b></div>'
             )
         return "".join(rows)
 
