@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections import Counter, defaultdict
 from contextlib import ExitStack
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from tests.support.monitor import PROGRAM, Monitor
 from tests.support.needs import published_host
 from tests.support.prometheus import Prometheus, each_second
 from tests.support.waiting import wait_for
+from tools.drawing.__main__ import draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -123,17 +125,22 @@ def test_every_query_of_a_dashboard_has_data(
 ) -> None:
     dashboard = _dashboard(published, name)
     targets = {query: one for query, one in _targets(dashboard).items() if (name, query[1]) not in MAY_BE_EMPTY}
-    wanting = {(*query, all_values) for query in targets for all_values in (True, False)}
+    choices_of: dict[str, Callable[[], dict[str, str]]] = {
+        "all": lambda: _choices(dashboard, prometheus, machines, all_values=True),
+        "each": lambda: _choices(dashboard, prometheus, machines, all_values=False),
+        "one machine": lambda: {**choices_of["all"](), "instance": _largest(machines)},
+    }
+    wanting = {(*query, chosen) for query in targets for chosen in choices_of}
     assert wanting
 
     def all_had_data() -> bool:
         """Tell whether each has had data by now; the machines, and so the values to choose, change all the time."""
-        for all_values in (True, False):
-            choices = _choices(dashboard, prometheus, machines, all_values=all_values)
+        for chosen, choose in choices_of.items():
+            choices = choose()
             assert choices["instance"] in (".*", _any_of(sorted(machines)), _largest(machines))
-            for query in [query for query in targets if (*query, all_values) in wanting]:
+            for query in [query for query in targets if (*query, chosen) in wanting]:
                 if _ask(prometheus, targets[query], _interpolated(targets[query]["expr"], choices)):
-                    wanting.remove((*query, all_values))
+                    wanting.remove((*query, chosen))
         return not wanting
 
     try:
@@ -164,6 +171,17 @@ def test_what_may_be_empty_is_there(published: Path) -> None:
 def _dashboard(published: Path, name: str) -> Json:
     loaded: Json = json.loads((published / f"grafana/dashboards/{name}.json").read_text(encoding="utf-8"))
     return loaded
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_it_can_be_drawn_without_grafana(name: str, prometheus: Prometheus, published: Path) -> None:
+    page = draw(published / f"grafana/dashboards/{name}.json", f"http://127.0.0.1:{prometheus.port}", 60)
+    assert "Drawn from real query results, not by Grafana" in page
+    for panel in _dashboard(published, name)["panels"]:
+        assert escape(panel["title"]) in page
+    if name == "overview":
+        users = {dict(labels)["username"] for labels in prometheus.query("genv_environment_info")}
+        assert users and all(f">{user}</td>" in page for user in users)
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

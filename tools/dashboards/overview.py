@@ -54,6 +54,7 @@ def page() -> Page:
         ],
         annotations=alerts.marks(),
         since="now-6h",
+        refresh="30s",
     )
 
 

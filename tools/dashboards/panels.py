@@ -23,6 +23,8 @@ from tools.dashboards.frame import PanelBuilder
 from tools.dashboards.variables import DATA_SOURCE
 
 NEUTRAL = "blue"
+_POINTS_OF_A_TREND = 60
+"""Few, as most of these queries join."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def trend(about: About, expression: str, scale: Scale) -> PanelBuilder:
     _read_as(panel, scale)
     panel.mappings([_in_words_if_nan(about.empty)])
     panel.with_target(over_time(f"({expression}) or vector(NaN)", ""))
+    panel.max_data_points(_POINTS_OF_A_TREND)
     panel.reduce_options(_last("last"))
     panel.graph_mode(common_models.BigValueGraphMode("area"))
     panel.color_mode(common_models.BigValueColorMode("value"))

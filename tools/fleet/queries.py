@@ -48,8 +48,7 @@ def queries(file: Path, now: float, machine: str) -> Iterator[Query]:
     """
     dashboard = json.loads(file.read_text(encoding="utf-8"))
     seconds = shown_seconds(dashboard)
-    step = max(_STEP, seconds / _MOST_POINTS)
-    choices = _built_in(seconds, step)
+    choices = _built_in(seconds, _step(seconds, _MOST_POINTS))
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield _values(variable["name"], _filled_in(variable["query"]["query"], choices), now - seconds, now)
@@ -63,8 +62,13 @@ def queries(file: Path, now: float, machine: str) -> Iterator[Query]:
             if target.get("instant"):
                 yield Query(title, f"query?{urlencode({'query': expression, 'time': now})}")
             else:
+                step = _step(seconds, panel.get("maxDataPoints") or _MOST_POINTS)
                 parameters = {"query": expression, "start": now - seconds, "end": now, "step": step}
                 yield Query(title, f"query_range?{urlencode(parameters)}")
+
+
+def _step(seconds: int, points: int) -> float:
+    return max(_STEP, seconds / points)
 
 
 def _panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
