@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -126,9 +127,29 @@ def _one_by_one(selector: str) -> list[str]:
     return [selector.replace(choice[0], f'="{value}"') for value in choice[1].split("|")] if choice else [selector]
 
 
+def test_the_link_of_an_alert_leads_to_the_runbook(prometheus: Prometheus) -> None:
+    alerts = wait_for(lambda: [one for one in prometheus.alerts() if "index" in one["labels"]], "one about a GPU")
+    _check_runbook(alerts[0])
+    instance = alerts[0]["labels"]["instance"]
+    assert alerts[0]["annotations"]["runbook_url"].startswith(f"http://{instance}/page/docs/")
+
+
 def test_a_machine_that_is_gone_is_about_to_wake_somebody(machines: list[Monitor], prometheus: Prometheus) -> None:
     instance = f"127.0.0.1:{machines[1].port}"
     assert machines[1].stop() == 0
     pending = 'ALERTS{alertname="GenvMonitorDown",alertstate="pending",severity="critical",job="genv"}'
     found = wait_for(lambda: prometheus.query(pending), "the alert is pending")
     assert [dict(labels)["instance"] for labels in found] == [instance]
+    alerts = {alert["labels"]["alertname"]: alert for alert in prometheus.alerts()}
+    _check_runbook(alerts["GenvMonitorDown"])
+
+
+def _check_runbook(alert: dict[str, Any]) -> None:
+    """The link is answered, and there is a section about the alert."""
+    url, _, section = alert["annotations"]["runbook_url"].rpartition("#")
+    name = alert["labels"]["alertname"]
+    assert section == name.lower()
+    with urlopen(url, timeout=20) as response:  # a monitor of this test
+        page = response.read().decode()
+    # A checkout serves the documents as text.
+    assert f"## {name}\n" in page or f'id="{section}"' in page

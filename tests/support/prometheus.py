@@ -107,6 +107,11 @@ class Prometheus:
         """Return the rules that it has loaded, and how their last evaluation went."""
         return [rule for group in self._api("rules")["groups"] for rule in group["rules"]]
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that are pending or fire, with their labels and annotations."""
+        active: list[dict[str, Any]] = self._api("alerts")["alerts"]
+        return active
+
     def _api(self, path: str, **parameters: object) -> Any:
         _, body = self._get(f"/api/v1/{path}?{urlencode(parameters)}")
         answer = json.loads(body)

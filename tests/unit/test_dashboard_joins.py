@@ -218,7 +218,7 @@ CASES = [
         "fleet/Alerts firing/A",
         "{}",
         ONLY_C,
-        {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0"}': 600_000},
+        {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0", scheme="http"}': 600_000},
     ),
     # A machine that two jobs scrape counts once. Idle and in use at a time is in use; what is not known is not free.
     case(

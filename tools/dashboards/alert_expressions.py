@@ -16,16 +16,18 @@ def firing() -> str:
 
 
 def since() -> str:
-    """Return since when each alert fires, in milliseconds since the epoch."""
+    """Return since when each alert fires, in milliseconds since the epoch.
+
+    The label scheme is https where the monitor of the machine serves its pages with TLS, else http.
+    """
+    tls = per("genv_monitor_certificate_not_after_timestamp_seconds", where='certificate="server"')
+    plain = f'label_replace({_since()} unless {on()} {tls}, "scheme", "http", "", "")'
+    return f'{plain} or label_replace({_since()} and {on()} {tls}, "scheme", "https", "", "")'
+
+
+def _since() -> str:
     both = f"ALERTS_FOR_STATE{{{_OURS}}} and ignoring (alertstate) {_FIRING}"
     return f"1000 * min by (alertname, severity, instance, index, username) ({both})"
-
-
-def since_with_scheme() -> str:
-    """Return the same with the label scheme: https where the monitor of the machine serves its pages with TLS."""
-    tls = per("genv_monitor_certificate_not_after_timestamp_seconds", where='certificate="server"')
-    plain = f'label_replace({since()} unless {on()} {tls}, "scheme", "http", "", "")'
-    return f'{plain} or label_replace({since()} and {on()} {tls}, "scheme", "https", "", "")'
 
 
 def marks(alerts: str = _OURS, machines: str = SELECTED) -> tuple[Mapping[str, object], ...]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tools.dashboards import alert_expressions as alerts
 from tools.dashboards import fleet_expressions as ask
 from tools.dashboards.frame import Page, PanelBuilder, Row
-from tools.dashboards.navigation import FLEET, TO_MACHINE, TO_USER
+from tools.dashboards.navigation import FLEET, TO_MACHINE, TO_RUNBOOK, TO_USER
 from tools.dashboards.panels import About, Line, Scale, bars, lines, number
 from tools.dashboards.scales import (
     BYTES,
@@ -17,6 +17,7 @@ from tools.dashboards.scales import (
     NONE_IS_GOOD,
     NONE_IS_VITAL,
     PERCENT,
+    SEVERITIES,
     WATTS,
     YES_GOOD,
 )
@@ -117,16 +118,18 @@ def _alerts() -> PanelBuilder:
     return rows(
         About(
             "Alerts firing",
-            "Alerts of genv-monitor that fire now, the newest first; docs/runbook.md says what to do about each.",
+            "Alerts of genv-monitor that fire now, the newest first. A click on one opens what to do about it, as the"
+            " monitor of that machine serves it.",
             width=24,
             height=7,
         ),
         [
-            Key("alertname", "Alert"),
-            Key("severity", "Severity"),
+            Key("alertname", "Alert", [TO_RUNBOOK]),
+            Key("severity", "Severity", words=SEVERITIES),
             _MACHINE,
             Key("index", "GPU"),
             _USER,
+            Key("scheme", "Scheme", concealed=True),
         ],
         [Value("Since", alerts.since(), unit="dateTimeFromNow")],
         sort_by="Since",

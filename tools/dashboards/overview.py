@@ -178,7 +178,7 @@ def _alerts() -> PanelBuilder:
             Key("username", "User", [TO_USER], width=84),
             Key("scheme", "Scheme", concealed=True),
         ],
-        [Value("Since", alerts.since_with_scheme(), unit="dateTimeFromNow", width=120)],
+        [Value("Since", alerts.since(), unit="dateTimeFromNow", width=120)],
         sort_by="Since",
         empty="No alert fires",
     )
