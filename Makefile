@@ -85,6 +85,10 @@ bench: $(READY) ## Measure CPU, memory and latency next to other exporters (ARGS
 screenshots: $(READY) ## Take the screenshots of the page and of the terminal (needs chromium)
 	$(BIN)/python -m tools.screenshots
 
+.PHONY: draw
+draw: $(READY) ## Draw the home dashboard from real query results (needs chromium; ARGS='--minutes 5' for less data)
+	$(BIN)/python -m tools.drawing $(ARGS)
+
 .PHONY: fleet
 fleet: $(READY) ## Measure a Prometheus that scrapes 1,000 simulated machines (ARGS='--machines 100 --interval 15')
 	$(BIN)/python -m tools.fleet $(ARGS)

@@ -12,6 +12,7 @@ from tools.dashboards.scales import (
     CELSIUS,
     COUNT,
     FILLING,
+    GOOD_COUNT,
     HOT,
     MEAN_COUNT,
     NONE_IS_GOOD,
@@ -92,7 +93,7 @@ def _use() -> Sequence[PanelBuilder]:
         number(
             _about("GPUs free", "GPUs that are attached to no environment and used by no process, as far as known."),
             ask.total("instance:genv_device_free:sum"),
-            COUNT,
+            GOOD_COUNT,
         ),
         number(
             _about(
