@@ -218,7 +218,7 @@ CASES = [
         "fleet/Alerts firing/A",
         "{}",
         ONLY_C,
-        {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0", scheme="http"}': 600_000},
+        {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0", page="http://c:8000"}': 600_000},
     ),
     # A machine that two jobs scrape counts once. Idle and in use at a time is in use; what is not known is not free.
     case(
@@ -253,9 +253,9 @@ CASES = [
     case("overview/Alerts/A", "{}", EVERYTHING, {"{}": 3}),
     case(
         "overview/Alerts firing/A",
-        "count by (instance, scheme) ({})",
+        "count by (instance, page) ({})",
         EVERYTHING,
-        {'{instance="a", scheme="https"}': 2, '{instance="c", scheme="http"}': 1},
+        {'{instance="a", page="https://a:8000"}': 2, '{instance="c", page="http://c:8000"}': 1},
     ),
 ]
 

@@ -18,11 +18,17 @@ def firing() -> str:
 def since() -> str:
     """Return since when each alert fires, in milliseconds since the epoch.
 
-    The label scheme is https where the monitor of the machine serves its pages with TLS, else http.
+    The label page is where the monitor of the machine serves its pages: at the address that Prometheus scrapes, on port
+    8000 if that has none, and with TLS if the monitor exports when its own certificate expires.
     """
     tls = per("genv_monitor_certificate_not_after_timestamp_seconds", where='certificate="server"')
-    plain = f'label_replace({_since()} unless {on()} {tls}, "scheme", "http", "", "")'
-    return f'{plain} or label_replace({_since()} and {on()} {tls}, "scheme", "https", "", "")'
+    plain = _with_page(f"{_since()} unless {on()} {tls}", "http")
+    return f"{plain} or {_with_page(f'{_since()} and {on()} {tls}', 'https')}"
+
+
+def _with_page(expression: str, scheme: str) -> str:
+    without_port = f'label_replace({expression}, "page", "{scheme}://$1:8000", "instance", "(.+)")'
+    return f'label_replace({without_port}, "page", "{scheme}://$1", "instance", "(.+:[0-9]+)")'
 
 
 def _since() -> str:

@@ -130,7 +130,7 @@ def _alerts() -> PanelBuilder:
             _MACHINE,
             Key("index", "GPU"),
             _USER,
-            Key("scheme", "Scheme", concealed=True),
+            Key("page", "Page", concealed=True),
         ],
         [Value("Since", alerts.since(), unit="dateTimeFromNow")],
         sort_by="Since",

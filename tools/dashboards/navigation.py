@@ -66,10 +66,8 @@ TO_ENVIRONMENT_OF_ROW = CellLink(
     "Processes of this environment", PROCESSES, (_MACHINE_OF_THE_ROW, ("eid", "${__data.fields.ID}"))
 )
 """For tables with columns of these titles."""
-TO_RUNBOOK = OutsideLink(
-    "What to do", f"${{__data.fields.Scheme}}://${{__data.fields.Machine}}/page/docs/runbook.html#{_THIS}"
-)
-"""For tables with columns of these titles."""
+TO_RUNBOOK = OutsideLink("What to do", f"${{__data.fields.Page:raw}}/page/docs/runbook.html#{_THIS}")
+"""For tables with a column of this title; raw, as Grafana would encode the colon before the port."""
 TO_PROCESS = CellLink("This process", PROCESSES, (_MACHINE_OF_THE_ROW, ("pid", _THIS)))
 
 

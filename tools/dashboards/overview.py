@@ -176,7 +176,7 @@ def _alerts() -> PanelBuilder:
             Key("instance", "Machine", [TO_MACHINE], width=120),
             Key("index", "GPU", width=44),
             Key("username", "User", [TO_USER], width=84),
-            Key("scheme", "Scheme", concealed=True),
+            Key("page", "Page", concealed=True),
         ],
         [Value("Since", alerts.since(), unit="dateTimeFromNow", width=120)],
         sort_by="Since",
