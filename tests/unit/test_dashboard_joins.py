@@ -218,7 +218,13 @@ CASES = [
         "fleet/Alerts firing/A",
         "{}",
         ONLY_C,
-        {'{alertname="GenvDeviceHot", severity="warning", instance="c", index="0", page="http://c:8000"}': 600_000},
+        {'{alertname="GenvDeviceHot", instance="c", index="0", page="http://c:8000"}': 1},
+    ),
+    case(
+        "fleet/Alerts firing/B",
+        "{}",
+        ONLY_C,
+        {'{alertname="GenvDeviceHot", instance="c", index="0", page="http://c:8000"}': 600_000},
     ),
     # A machine that two jobs scrape counts once. Idle and in use at a time is in use; what is not known is not free.
     case(

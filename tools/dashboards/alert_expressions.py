@@ -3,37 +3,51 @@
 from collections.abc import Mapping
 
 from tools.dashboards.promql import SELECTED, THE_ONE, on, per
+from tools.dashboards.scales import OTHER_SEVERITY, SEVERITIES
 from tools.dashboards.variables import DATA_SOURCE
 
 _OURS = 'alertname=~"Genv.*", instance=~"$instance|", job=~"$job|"'
 """Also matches alerts that have no machine."""
-_FIRING = f'ALERTS{{alertstate="firing", {_OURS}}}'
+_LABELS = "alertname, instance, index, username"
 
 
 def firing() -> str:
     """Return the number of firing alerts."""
-    return f"count({_FIRING}) or vector(0)"
+    return f"count({_firing()}) or vector(0)"
+
+
+def severity() -> str:
+    """Return the severity of each alert that fires, as a key of SEVERITIES in scales.py."""
+    ranks = {number: f'severity="{name}"' for number, (name, _) in SEVERITIES.items() if name != OTHER_SEVERITY}
+    others = f'severity!~"{"|".join(name for name, _ in SEVERITIES.values())}"'
+    each = [f"{number} * {_firing(where)}" for number, where in (*ranks.items(), (len(ranks), others))]
+    return _with_page(f"min by ({_LABELS}) ({' or '.join(each)})")
 
 
 def since() -> str:
-    """Return since when each alert fires, in milliseconds since the epoch.
+    """Return since when each alert fires, in milliseconds since the epoch."""
+    both = f"ALERTS_FOR_STATE{{{_OURS}}} and ignoring (alertstate) {_firing()}"
+    return _with_page(f"1000 * min by ({_LABELS}) ({both})")
 
-    The label page is where the monitor of the machine serves its pages: at the address that Prometheus scrapes, on port
-    8000 if that has none, and with TLS if the monitor exports when its own certificate expires.
+
+def _with_page(expression: str) -> str:
+    """Add the label page to an expression by alert: where the monitor of its machine serves its pages.
+
+    That is the address that Prometheus scrapes, with port 8000 if it has none, and with TLS if the monitor exports when
+    its own certificate expires.
     """
     tls = per("genv_monitor_certificate_not_after_timestamp_seconds", where='certificate="server"')
-    plain = _with_page(f"{_since()} unless {on()} {tls}", "http")
-    return f"{plain} or {_with_page(f'{_since()} and {on()} {tls}', 'https')}"
+    plain = _at(f"{expression} unless {on()} {tls}", "http")
+    return f"{plain} or {_at(f'{expression} and {on()} {tls}', 'https')}"
 
 
-def _with_page(expression: str, scheme: str) -> str:
+def _at(expression: str, scheme: str) -> str:
     without_port = f'label_replace({expression}, "page", "{scheme}://$1:8000", "instance", "(.+)")'
     return f'label_replace({without_port}, "page", "{scheme}://$1", "instance", "(.+:[0-9]+)")'
 
 
-def _since() -> str:
-    both = f"ALERTS_FOR_STATE{{{_OURS}}} and ignoring (alertstate) {_FIRING}"
-    return f"1000 * min by (alertname, severity, instance, index, username) ({both})"
+def _firing(where: str = "") -> str:
+    return f'ALERTS{{alertstate="firing", {_OURS}{", " if where else ""}{where}}}'
 
 
 def marks(alerts: str = _OURS, machines: str = SELECTED) -> tuple[Mapping[str, object], ...]:

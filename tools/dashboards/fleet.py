@@ -119,21 +119,26 @@ def _alerts() -> PanelBuilder:
     return rows(
         About(
             "Alerts firing",
-            "Alerts of genv-monitor that fire now, the newest first. A click on one opens what to do about it, as the"
-            " monitor of that machine serves it.",
+            "Alerts of genv-monitor that fire now, the most severe first. A click on one opens what to do about it, as"
+            " the monitor of that machine serves it.",
             width=24,
             height=7,
         ),
         [
             Key("alertname", "Alert", [TO_RUNBOOK]),
-            Key("severity", "Severity", words=SEVERITIES),
             _MACHINE,
             Key("index", "GPU"),
             _USER,
             Key("page", "Page", concealed=True),
         ],
-        [Value("Since", alerts.since(), unit="dateTimeFromNow")],
-        sort_by="Since",
+        [
+            Value("Severity", alerts.severity(), words=SEVERITIES),
+            Value("Since", alerts.since(), unit="dateTimeFromNow"),
+        ],
+        sort_by="Severity",
+        least_first=True,
+        then_by=["Since"],
+        first=["Severity"],
         empty="No alert fires",
     )
 

@@ -165,21 +165,26 @@ def _alerts() -> PanelBuilder:
     return rows(
         About(
             "Alerts firing",
-            "Alerts that fire now, the newest first. A click on one opens what to do about it, as the monitor of that"
-            " machine serves it.",
+            "Alerts that fire now, the most severe first. A click on one opens what to do about it, as the monitor of"
+            " that machine serves it.",
             width=14,
             height=6,
         ),
         [
             Key("alertname", "Alert", [TO_RUNBOOK]),
-            Key("severity", "Severity", width=80, words=SEVERITIES),
             Key("instance", "Machine", [TO_MACHINE], width=120),
             Key("index", "GPU", width=44),
             Key("username", "User", [TO_USER], width=84),
             Key("page", "Page", concealed=True),
         ],
-        [Value("Since", alerts.since(), unit="dateTimeFromNow", width=120)],
-        sort_by="Since",
+        [
+            Value("Severity", alerts.severity(), words=SEVERITIES, width=84),
+            Value("Since", alerts.since(), unit="dateTimeFromNow", width=120),
+        ],
+        sort_by="Severity",
+        least_first=True,
+        then_by=["Since"],
+        first=["Severity"],
         empty="No alert fires",
     )
 

@@ -268,7 +268,7 @@ def _read_as(panel: _Readable, scale: Scale) -> None:
     panel.thresholds(thresholds)
 
 
-def in_words(words: Mapping[int, tuple[str, str]] | Mapping[str, tuple[str, str]]) -> models.ValueMap:
+def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
     """Return a value mapping of texts and colours."""
     return models.ValueMap(
         {

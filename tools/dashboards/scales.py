@@ -38,7 +38,9 @@ STATES = {
 }
 """States of a GPU, first those that somebody can do something about; see gpu_expressions."""
 
-SEVERITIES = {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
+OTHER_SEVERITY = "other"
+SEVERITIES = {0: ("critical", "red"), 1: ("warning", "orange"), 2: ("info", "blue"), 3: (OTHER_SEVERITY, "text")}
+"""Severities of alerts, the most severe first."""
 
 RECOVERY_ACTIONS = {
     0: ("none", "green"),

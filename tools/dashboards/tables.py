@@ -21,8 +21,6 @@ class Key:
     title: str
     links: Sequence[CellLink | OutsideLink] = ()
     """Links on the cells."""
-    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Text and colour for a value."""
     concealed: bool = False
     """Whether the column is only there for links."""
     width: int | None = None
@@ -111,9 +109,6 @@ def _format_key(key: Key) -> list[models.DynamicConfigValue]:
     properties = _width(key.width)
     if key.links:
         properties.append(models.DynamicConfigValue("links", [_link(link) for link in key.links]))
-    if key.words:
-        properties.append(models.DynamicConfigValue("mappings", [in_words(key.words)]))
-        properties.append(models.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
     if key.concealed:
         properties.append(models.DynamicConfigValue("custom.hidden", True))
     return properties

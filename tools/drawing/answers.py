@@ -59,14 +59,16 @@ class Answers:
     def of_panel(self, panel: Json) -> list[Series]:
         """Return the answers to all queries of a panel."""
         own_range = {"__range": panel["timeFrom"]} if panel.get("timeFrom") else {}
-        return [series for target in panel.get("targets", ()) for series in self._ask(target, own_range)]
+        points = panel.get("maxDataPoints") or _POINTS
+        return [series for target in panel.get("targets", ()) for series in self._ask(target, own_range, points)]
 
-    def _ask(self, target: Json, own_range: Mapping[str, str]) -> list[Series]:
+    def _ask(self, target: Json, own_range: Mapping[str, str], points: int) -> list[Series]:
         expression = self._filled_in(target["expr"], own_range)
         if target.get("instant"):
             data = self._get("query", query=expression, time=self.end)
         else:
-            data = self._get("query_range", query=expression, start=self.start, end=self.end, step=self._step)
+            step = max(self._step, (self.end - self.start) / points)
+            data = self._get("query_range", query=expression, start=self.start, end=self.end, step=step)
         return [
             Series(
                 one["metric"],
