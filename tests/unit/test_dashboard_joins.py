@@ -68,10 +68,9 @@ DEVICES = {
 }
 
 FLEET = {
-    'up{job="genv", instance="a"}': "1",
-    'up{job="genv", instance="b"}': "0",
-    'up{job="genv", instance="c"}': "1",
-    'up{job="node", instance="d"}': "0",
+    'instance:up:max{job="genv", instance="a"}': "1",
+    'instance:up:max{job="genv", instance="b"}': "0",
+    'instance:up:max{job="genv", instance="c"}': "1",
     'instance:genv_device_up:sum{job="again", instance="a"}': "8",
     'username:genv_user_allocated_device_seconds:rate5m{job="genv", username="alice"}': "3",
     'username:genv_user_allocated_device_seconds:rate5m{job="again", username="alice"}': "2",

@@ -30,7 +30,7 @@ SIXTEEN = {metric.name for metric in CONTRACT}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"}
 """Metrics of the process that prometheus-client exports."""
 
-FROM_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
+FROM_PROMETHEUS = {"ALERTS", "ALERTS_FOR_STATE"}
 
 SELECTORS = re.compile(r"(?<![\w:$])([a-zA-Z_]\w*(?::\w+)*)(\{[^}]*\})")
 """A selector: a name and its matchers."""

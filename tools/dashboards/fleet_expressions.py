@@ -1,4 +1,4 @@
-"""PromQL expressions of the fleet dashboard. They read recording rules and Prometheus' own series only.
+"""PromQL expressions of the fleet dashboard. They read recording rules and alerts only.
 
 Their cost therefore depends on the number of machines, not on what runs there. Range queries have one sum and no join:
 over a thousand machines and steps, `per` takes ten times as long as a sum, and a join fifty times. A machine that two
@@ -44,7 +44,7 @@ def _plain(record: str) -> str:
 
 def up() -> str:
     """Return whether each chosen machine answers."""
-    return per("up")
+    return recorded("instance:up:max")
 
 
 def machines_up() -> str:
