@@ -47,7 +47,7 @@ def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
         description="Monitors the GPUs, environments, processes and users of this machine for Prometheus and Grafana.",
         epilog="Without a command, it runs in the foreground. Options can be given before or after the command; see"
         " COMMAND --help. Exit status: 0 if it is done or was asked to stop, 1 if it could not run, 2 if the command"
-        " line or the configuration is invalid.",
+        " line or the configuration is invalid; for free, 1 also if no GPU is free, 3 if that is not known.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
     parser.set_defaults(command="run", demo=None)

@@ -1,1 +1,1 @@
-"""Output for terminals: ``genv monitor top`` and the table of ``once``."""
+"""Output for terminals: ``genv-monitor top`` and the table of ``once``."""

@@ -1,4 +1,4 @@
-"""``genv monitor free``: prints which GPUs are free, in one line for scripts."""
+"""``genv-monitor free``: prints which GPUs are free, in one line for scripts."""
 
 from __future__ import annotations
 

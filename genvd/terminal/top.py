@@ -1,4 +1,4 @@
-"""``genv monitor top``: shows the machine in the terminal and refreshes it in place."""
+"""``genv-monitor top``: shows the machine in the terminal and refreshes it in place."""
 
 from __future__ import annotations
 

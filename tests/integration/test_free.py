@@ -1,4 +1,4 @@
-"""``genv monitor free``, for scripts."""
+"""``genv-monitor free``, for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``genv monitor top`` in a real terminal, and the table of ``once``."""
+"""``genv-monitor top`` in a real terminal, and the table of ``once``."""
 
 from __future__ import annotations
 

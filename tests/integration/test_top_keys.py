@@ -1,4 +1,4 @@
-"""Keys and the mouse in ``genv monitor top``, in a real terminal, and what it costs."""
+"""Keys and the mouse in ``genv-monitor top``, in a real terminal, and what it costs."""
 
 from __future__ import annotations
 
