@@ -73,7 +73,7 @@ def environment_block(block: bytes) -> str | None:
     eid = decode(value)
     assert_is_label(eid)
     text = value.decode("utf-8", "surrogateescape")
-    if len(text) <= MAX_TEXT and text.isprintable():
+    if len(text) <= MAX_TEXT and text.isprintable() and "\\" not in text:
         assert eid == text
     return eid
 
