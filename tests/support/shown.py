@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +13,13 @@ from genvd.analysis import activity, join
 from genvd.analysis.history import EMPTY_HISTORY, History, HistoryRecorder
 from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
+from genvd.ledger.accounting import UsageAccounting
+from genvd.ledger.amounts import Total, from_thousandths
+from genvd.ledger.observation import observe
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner
-from genvd.model.snapshot import Environment, Holding, Process, ServiceStatus, Snapshot
+from genvd.model.snapshot import Environment, Holding, LedgerStatus, Process, ServiceStatus, Snapshot, UserUsage
 from genvd.service.monitor import Monitor
 from genvd.web.http_server import Server
 from genvd.web.listening import listen
@@ -130,6 +134,8 @@ class Demo:
         config = Config(collect_interval=INTERVAL)
         self._monitor = Monitor(config, make_collectors(config, devices))
         self._history = HistoryRecorder()
+        self._accounting = UsageAccounting()
+        self._used: dict[str, Total] = defaultdict(Total)
 
     def hour(self, hours: int = 1) -> tuple[Snapshot, History]:
         """Return a collection at the end of an hour, or of so many of them."""
@@ -137,5 +143,20 @@ class Demo:
         for seconds in range(hours * 3600, 0, -30):
             snapshot = replace(self._monitor.collect(), timestamp=now - seconds)
             self._history.record(snapshot)
+            self._count(snapshot)
         snapshot = self._monitor.collect()
         return snapshot, self._history.record(snapshot)
+
+    def _count(self, snapshot: Snapshot) -> None:
+        for (consumer, _), usage in self._accounting.count(observe(snapshot), snapshot.timestamp, 60.0).items():
+            if consumer.username:
+                self._used[consumer.username].add(usage)
+
+    def usage(self) -> LedgerStatus:
+        """Return what a ledger would have counted in the hours."""
+        return LedgerStatus(
+            tuple(
+                UserUsage(name, used.allocated / 1000, from_thousandths(used.active), from_thousandths(used.idle))
+                for name, used in self._used.items()
+            )
+        )

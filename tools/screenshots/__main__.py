@@ -27,9 +27,11 @@ _COLUMNS, _LINES = 120, 40
 
 def main() -> None:
     """Take all screenshots."""
-    snapshot, past = Demo().hour()
+    demo = Demo()
+    snapshot, past = demo.hour()
+    snapshot = replace(snapshot, service=replace(snapshot.service, host="gpu1"), ledger=demo.usage())
     with chromium() as browser, serving() as shown:
-        shown.show(replace(snapshot, service=replace(snapshot.service, host="gpu1")), past)
+        shown.show(snapshot, past)
         for name, (colors, width, height) in _PAGES.items():
             page = browser.new_page(color_scheme=colors, viewport={"width": width, "height": height})
             page.goto(shown.origin)
