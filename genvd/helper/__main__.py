@@ -1,7 +1,7 @@
-"""``genv-monitor-processes [DESCRIPTOR]``: reads the processes of all users for a monitor that may not.
+"""``genv-monitor-processes [DESCRIPTOR PID]``: reads the processes of all users for a monitor that may not.
 
 It serves on the socket that systemd passes (sd_listen_fds(3)), or on the listening socket with this number for the
-process that has started it.
+process with this PID, which has started it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _FIRST_DESCRIPTOR = 3
 def main() -> None:
     """Answer questions until there is nobody left who could ask."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a monitor blocks signals before it starts this program
-    if len(sys.argv) == 2 and sys.argv[1].isdigit():
-        _serve_monitor(socket.socket(fileno=int(sys.argv[1])))
+    if len(sys.argv) == 3:
+        _serve_monitor(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
     passed = _passed_by_systemd()
     sockets = [number for name, numbers in passed.items() for number in numbers if name != STORE_NAME]
     if len(sockets) != 1:
@@ -62,13 +62,13 @@ def _passed_by_systemd() -> dict[str, list[int]]:
     return passed
 
 
-def _serve_monitor(listening: socket.socket) -> NoReturn:
+def _serve_monitor(listening: socket.socket, monitor: int) -> NoReturn:
     """Serve the monitor in a terminal that has started this process."""
     from genvd.common.capabilities import READ_PROCESSES, give_up
     from genvd.helper.supervisor import supervise
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the monitor, whose end ends this program
-    monitor, remembered = os.getppid(), Remembered(os.pipe())
+    remembered = Remembered(os.pipe())
     give_up(keep=READ_PROCESSES)
     supervise(monitor)
     _serve(listening, lambda peer: peer.pid == monitor, SystemdNotifier(), remembered)

@@ -22,11 +22,13 @@ def supervise(monitor: int) -> None:
     """Return in a child process. In this process, start another one whenever it ends, until the monitor has ended.
 
     Args:
-        monitor: the pid of the monitor.
+        monitor: the pid of the monitor, the parent of this process.
     """
     try:
         watched = os.pidfd_open(monitor)
     except ProcessLookupError:
+        sys.exit()
+    if os.getppid() != monitor:  # it has ended already, and another process may have its pid
         sys.exit()
     while True:
         supervisor = os.getpid()

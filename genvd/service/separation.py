@@ -66,7 +66,7 @@ class Separation:
         code = _HELPER.format(path=[entry for entry in sys.path if entry])
         try:
             self._helper = subprocess.Popen(
-                [sys.executable, "-I", "-c", code, str(listening.fileno())],
+                [sys.executable, "-I", "-c", code, str(listening.fileno()), str(os.getpid())],
                 pass_fds=[listening.fileno()],
                 env={**os.environ, **HELPER_MEMORY},
                 stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,19 @@ def test_the_helper_outlives_ctrl_c_and_not_the_monitor(start: Start, scenario: 
         helper.suspend()
     monitor.process.kill()
     wait_for(lambda: not helper.is_running() and not supervisor.is_running(), "both have ended")
+
+
+def test_no_helper_stays_if_the_monitor_has_ended_before_it_runs() -> None:
+    """As 'once' does on a slow machine. The helper then has another parent, which does not end."""
+    need_root("a helper keeps capabilities")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("")
+        listening.listen()
+        number = listening.fileno()
+        helper = [sys.executable, "-I", "-m", "genvd.helper", str(number), str(ended.pid)]
+        assert subprocess.run(helper, pass_fds=[number], timeout=30, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["helper", "supervisor"])
