@@ -17,6 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
+def pytest_configure() -> None:
+    """Let monitors that root starts read processes themselves: a helper for each would make the tests much slower.
+
+    Tests of the helper, of the privileges in a terminal and of whole systems change this.
+    """
+    os.environ.setdefault("GENV_MONITOR_PROCESSES", "")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process when there are several; those that share a machine or browser too."""
     for item in items:

@@ -387,7 +387,7 @@ def test_a_value_is_there_as_the_device_has_it(start: Start, scenario: Scenario,
     assert of_names(metrics, families(expected)) == pytest.approx(expected)
 
 
-ALWAYS = {"genv_device_memory_free_bytes", "genv_device_memory_reserved_bytes"} | {
+ALWAYS = {"genv_device_free", "genv_device_memory_free_bytes", "genv_device_memory_reserved_bytes"} | {
     f"genv_device_{name}"
     for name in (
         *("up", "info", "temperature", "utilization", "memory_used_bytes", "memory_total_bytes"),
@@ -609,7 +609,9 @@ def test_a_device_that_is_down_is_still_described_and_nothing_else(start: Start,
     metrics = monitor.metrics()
     assert named(metrics, "genv_device_info") == info
     left = {key: value for key, value in named(metrics, "genv_device_").items() if ("index", "0") in key[1]}
-    assert families(left) == {"genv_device_up", "genv_device_info", "genv_device_xid_errors_total"}
+    described = {"genv_device_up", "genv_device_free", "genv_device_info", "genv_device_xid_errors_total"}
+    assert families(left) == described
+    assert left[series("genv_device_free", index=0)] == 0
 
 
 def test_a_device_that_is_elsewhere_now_is_described_there_only(start: Start, scenario: Scenario) -> None:

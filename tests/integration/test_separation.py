@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from genvd.collectors.host.helper_client import ADDRESS_VARIABLE
 from genvd.service.separation import can_use
 from tests.standin import Process, Scenario
 from tests.support.genv_state import write_state
@@ -28,6 +29,12 @@ MISMATCH = 18
 """NVML_ERROR_LIB_RM_VERSION_MISMATCH."""
 NONE = f"{0:016x}"
 READING = f"{1 << CAP_DAC_READ_SEARCH | 1 << CAP_SYS_PTRACE:016x}"
+
+
+@pytest.fixture(autouse=True)
+def separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets monitors start their helper, unlike in other tests."""
+    monkeypatch.delenv(ADDRESS_VARIABLE)
 
 
 @pytest.fixture

@@ -311,10 +311,10 @@ _GPUS: dict[str, tuple[str, int, float, tuple[Has, ...]]] = {
             _ENGINES,
             _MODES,
             _MARGIN,
-            Has({"memory_used": None}, {"shares_host_memory"}),
+            Has({"memory_used": None}, {"shares_host_memory", "free"}),  # in the others, memory of nobody is in use
         ),
     ),
-    "Thor": ("Thor", 10, 0, (_BASICS, Has({"utilization": None, "memory_used": None}, {"shares_host_memory"}))),
+    "Thor": ("Thor", 10, 0, (_BASICS, Has({"utilization": None, "memory_used": None}, {"shares_host_memory", "free"}))),
 }
 _WITHOUT = {
     "A100-MIG": _IN_MIG_MODE,
