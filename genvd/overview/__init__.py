@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis.availability import availability
 from genvd.overview.devices import DeviceRow, device_rows
-from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, environment_rows, process_rows, user_rows
+from genvd.overview.environments import (
+    EnvironmentRow,
+    ProcessRow,
+    UserRow,
+    UserUsageRow,
+    environment_rows,
+    process_rows,
+    usage_rows,
+    user_rows,
+)
 from genvd.overview.problem import Problem
 from genvd.overview.problems import problems
 from genvd.overview.summary import Summary, summary
 from genvd.overview.talks import MAX_TALKS, Talk, talks
-from genvd.overview.usage import UserUsageRow, usage_rows
 
 if TYPE_CHECKING:
     from genvd.model.device import DriverVersions

@@ -1,4 +1,4 @@
-"""The rows of the environments, users and GPU processes."""
+"""The rows of the environments, users and GPU processes, and of the GPU time of each user."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _CONTAINER_ID_LENGTH = 12
 """Container IDs are cut to this length, as other tools do."""
+
+_MAX_USAGE_ROWS = 1000
+"""Maximum number of users whose GPU time is listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,17 @@ class ProcessRow:
     started_by: str | None
     """For example ``container 12ab34cd`` or ``slurm 4711``."""
     unmanaged: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserUsageRow:
+    """The GPU time of a user. ``None`` means *not known*."""
+
+    username: str
+    attached_seconds: float
+    """GPU-seconds: two GPUs attached for one second are two."""
+    active_seconds: float | None
+    idle_seconds: float | None
 
 
 def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
@@ -218,3 +232,14 @@ def _started_by(process: Process) -> str | None:
 def _mean(shares: list[float | None]) -> float | None:
     known = [share for share in shares if share is not None]
     return sum(known) / len(known) if known and len(known) == len(shares) else None
+
+
+def usage_rows(snapshot: Snapshot) -> tuple[UserUsageRow, ...] | None:
+    """Return the GPU time by user, the most first; None while it is unknown, or without a ledger."""
+    if snapshot.ledger is None or snapshot.ledger.users is None:
+        return None
+    users = sorted(snapshot.ledger.users, key=lambda user: -user.allocated_seconds)
+    return tuple(
+        UserUsageRow(user.username, user.allocated_seconds, user.active_seconds, user.idle_seconds)
+        for user in users[:_MAX_USAGE_ROWS]
+    )

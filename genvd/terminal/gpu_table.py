@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genvd.terminal.cells import LAST, largest_first, load_style, oldest_first
 from genvd.terminal.curves import LEVELS, SIMPLE_LEVELS, sparkline
 from genvd.terminal.style import Style
 from genvd.terminal.table import Column, Order, Table
-from genvd.terminal.values import UNKNOWN, duration, gib, integer, percent
+from genvd.terminal.values import (
+    LAST,
+    UNKNOWN,
+    duration,
+    gib,
+    integer,
+    largest_first,
+    load_style,
+    oldest_first,
+    percent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

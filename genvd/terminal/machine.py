@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from genvd.model.device import MigInstance
     from genvd.model.snapshot import MissingDevice
     from genvd.overview import Overview
-    from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow
-    from genvd.overview.usage import UserUsageRow
+    from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, UserUsageRow
     from genvd.terminal.client import TimedSnapshot
     from genvd.terminal.curves import Curves
 

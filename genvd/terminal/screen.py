@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from genvd.service.process import exit_process
 from genvd.terminal.controls import Click, Event, Wheel
-from genvd.terminal.style import ISOLATES, Style, can_encode, isolate_names, pieces_in
-from genvd.terminal.terminal_size import terminal_size
+from genvd.terminal.style import ISOLATES, Style, can_encode, isolate_names, pieces_in, terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

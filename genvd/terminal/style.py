@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import sys
 import unicodedata
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -146,3 +148,15 @@ def has_cursor(stream: TextIO | None) -> bool:
 def use_colors(stream: TextIO | None, color: Color = "auto") -> bool:
     """Return whether output to the stream gets colours (https://no-color.org)."""
     return color == "always" or (color == "auto" and has_cursor(stream) and not os.environ.get("NO_COLOR"))
+
+
+def terminal_size() -> tuple[int, int]:
+    """Return columns and lines of the terminal; if it reports 0, those of the environment variables."""
+    try:
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        columns = lines = 0
+    if columns > 0 and lines > 0:
+        return columns, lines
+    fallback = shutil.get_terminal_size()  # uses COLUMNS and LINES
+    return columns or fallback.columns or 80, lines or fallback.lines or 24

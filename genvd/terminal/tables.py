@@ -6,10 +6,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from genvd.terminal.cells import LAST, largest_first, load_style, oldest_first, warn_if
 from genvd.terminal.style import Style
 from genvd.terminal.table import Column, Order, Table
-from genvd.terminal.values import UNKNOWN, duration, gib, hours, integer, numbers, percent
+from genvd.terminal.values import (
+    LAST,
+    UNKNOWN,
+    duration,
+    gib,
+    hours,
+    integer,
+    largest_first,
+    load_style,
+    numbers,
+    oldest_first,
+    percent,
+    warn_if,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

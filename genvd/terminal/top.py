@@ -17,8 +17,7 @@ from genvd.terminal.layout import screen_lines
 from genvd.terminal.machine import machine_of
 from genvd.terminal.poller import Poller
 from genvd.terminal.source import connect
-from genvd.terminal.style import ISOLATES, can_encode, has_cursor, render_line, use_colors
-from genvd.terminal.terminal_size import terminal_size
+from genvd.terminal.style import ISOLATES, can_encode, has_cursor, render_line, terminal_size, use_colors
 from genvd.terminal.values import is_stale
 from genvd.terminal.view import Frame, as_lines
 

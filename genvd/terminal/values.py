@@ -1,8 +1,9 @@
-"""How values are written in the tables, and when they are too old. An unknown value is a dash."""
+"""How values are written, styled and sorted in the tables, and when they are too old. An unknown value is a dash."""
 
 from __future__ import annotations
 
 from genvd.overview.summary import duration_text
+from genvd.terminal.style import Style
 
 UNKNOWN = "-"
 
@@ -10,6 +11,12 @@ _GIB = 2**30
 
 _STALE_INTERVALS, _STALE_SECONDS = 3, 5
 """Data is stale if it is older than this many intervals plus this many seconds."""
+
+_BUSY = 0.7
+"""From this load on it is shown as high."""
+
+LAST = "\U0010ffff"
+"""Sorts behind all names."""
 
 
 def gib(value: int | None) -> str:
@@ -59,3 +66,25 @@ def is_stale(collected: float, interval_seconds: float | None, now: float) -> bo
         now: Unix time in seconds.
     """
     return now - collected > _STALE_INTERVALS * (interval_seconds or 0) + _STALE_SECONDS
+
+
+def load_style(ratio: float | None) -> Style:
+    """Return the style of a load from 0 to 1."""
+    if not ratio:
+        return Style.DIM
+    return Style.HIGH_LOAD if ratio >= _BUSY else Style.LOW_LOAD
+
+
+def warn_if(wrong: bool) -> Style:
+    """Return the style of a value that may be wrong."""
+    return Style.WARNING if wrong else Style.PLAIN
+
+
+def largest_first(value: float | None) -> float:
+    """Return a sort key; what is not known comes last. Values are not negative."""
+    return 1.0 if value is None else -value
+
+
+def oldest_first(moment: float | None) -> float:
+    """Return a sort key; what is not known comes last."""
+    return float("inf") if moment is None else moment
