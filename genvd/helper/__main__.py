@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
 from sdnotify import SystemdNotifier
@@ -19,6 +18,7 @@ from sdnotify import SystemdNotifier
 from genvd.collectors.host import procfs
 from genvd.collectors.host.processes import ProcessCollector
 from genvd.common import system_calls
+from genvd.common.descriptors import passed_descriptors
 from genvd.helper.reading import BlockGuard, Reading, StuckError
 from genvd.helper.remembered import STORE_NAME, Remembered
 from genvd.helper.server import Server, owns
@@ -34,32 +34,19 @@ STUCK_STATUS = 75
 _GC_THRESHOLD = 50_000
 """Messages are thousands of objects without cycles. By default the garbage collector would scan all of them."""
 
-_FIRST_DESCRIPTOR = 3
-"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
-
 
 def main() -> None:
     """Answer questions until there is nobody left who could ask."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a monitor blocks signals before it starts this program
     if len(sys.argv) == 3:
         _serve_monitor(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
-    passed = _passed_by_systemd()
-    sockets = [number for name, numbers in passed.items() for number in numbers if name != STORE_NAME]
+    passed = passed_descriptors()
+    sockets = [number for name, number in passed if name != STORE_NAME]
     if len(sockets) != 1:
         sys.exit("genv-monitor-processes: has no socket; systemd starts it: systemctl start genv-monitor")
     notifier, listening = SystemdNotifier(), socket.socket(fileno=sockets[0])
-    remembered = Remembered.found(passed[STORE_NAME], notifier)
+    remembered = Remembered.found([number for name, number in passed if name == STORE_NAME], notifier)
     _serve(listening, lambda peer: owns(listening, peer), notifier, remembered)
-
-
-def _passed_by_systemd() -> dict[str, list[int]]:
-    """Return the numbers of the descriptors that systemd has passed, by name."""
-    passed: dict[str, list[int]] = defaultdict(list)
-    if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-        for position in range(int(os.environ.get("LISTEN_FDS", "0"))):
-            passed[names[position] if position < len(names) else ""].append(_FIRST_DESCRIPTOR + position)
-    return passed
 
 
 def _serve_monitor(listening: socket.socket, monitor: int) -> NoReturn:

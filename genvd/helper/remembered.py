@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import time
 from typing import TYPE_CHECKING
 
+from genvd.common.descriptors import store_descriptors
 from genvd.helper.reading import MAX_LEFT_OUT_SECONDS, LeftOut
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Remembered:
         if ends.keys() == {os.O_RDONLY, os.O_WRONLY}:
             return cls((ends[os.O_RDONLY], ends[os.O_WRONLY]))
         pipe = os.pipe()
-        if notifier.socket is not None:
-            socket.send_fds(notifier.socket, [f"FDSTORE=1\nFDNAME={STORE_NAME}".encode()], pipe)
+        store_descriptors(notifier.socket, STORE_NAME, pipe)
         return cls(pipe)
 
     def take(self) -> dict[int, LeftOut]:

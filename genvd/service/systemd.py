@@ -1,22 +1,17 @@
-"""The interface to systemd: notifications (sd_notify(3)), the watchdog, and descriptors that it stores and passes."""
+"""The interface to systemd: notifications (sd_notify(3)), and the watchdog."""
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sdnotify
 
+from genvd.common.descriptors import store_descriptors
+
 if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
-
-
-_FIRST_DESCRIPTOR = 3
-"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 
 class SystemdNotifier:
@@ -50,13 +45,9 @@ class SystemdNotifier:
         self._send("WATCHDOG=1")
 
     def store_descriptor(self, name: str, descriptor: int) -> None:
-        """Give systemd a duplicate of a descriptor, to be passed to the next process under this name.
-
-        A unit without FileDescriptorStoreMax= ignores it.
-        """
-        if self.active and self._notifier.socket:
-            with suppress(OSError):  # as for all notifications
-                socket.send_fds(self._notifier.socket, [f"FDSTORE=1\nFDNAME={name}".encode()], [descriptor])
+        """Give systemd a duplicate of a descriptor; see :func:`store_descriptors`."""
+        if self.active:
+            store_descriptors(self._notifier.socket, name, [descriptor])
 
     def remove_descriptors(self, name: str) -> None:
         """Let systemd close the descriptors that it stores under this name."""
@@ -76,20 +67,6 @@ def watchdog_seconds() -> float | None:
     except ValueError:
         return None
     return seconds if seconds > 0 else None
-
-
-def passed_descriptors() -> list[tuple[str, int]]:
-    """Return name and number of each descriptor that systemd passed to this process (sd_listen_fds_with_names(3)).
-
-    They are sockets of a socket unit, and descriptors that a previous process of this service has stored.
-    """
-    number = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not re.fullmatch("[0-9]{1,4}", number):
-        return []
-    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    if len(names) != int(number):
-        names = ["unknown"] * int(number)
-    return [(name, _FIRST_DESCRIPTOR + index) for index, name in enumerate(names)]
 
 
 def status_line(snapshot: Snapshot, seconds: float) -> str:

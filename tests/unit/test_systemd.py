@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genvd.service.systemd import SystemdNotifier, passed_descriptors
+from genvd.common.descriptors import passed_descriptors
+from genvd.service.systemd import SystemdNotifier
 from genvd.web.listen_check import _has_socket_unit
 from tests.support.manager import Manager
 from tests.support.waiting import wait_for
