@@ -82,6 +82,7 @@ def prepared(stopped: Service, machine: Machine) -> Iterator[list[str]]:
     machine.write(PROGRAM, Path(probe.__file__).read_text())
     machine.write(LAUNCHER, LIKE_THE_HELPER)
     machine.run("chmod", "777", str(Path(PROGRAM).parent))
+    machine.run("mkdir", "-p", STATE)  # systemd makes it with the first start, which there was perhaps none of
     machine.shell(f'printf x >"$1"; chmod 600 "$1"; chown {name} "$1"', SECRET)
     machine.in_network(_give_metadata_address)
     process = machine.start("runuser", "-u", name, "--", "sh", "-c", "echo $$; exec sleep infinity")
