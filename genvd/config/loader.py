@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config.schema import SECTIONS, Config, Setting, find_conflicts, settings
+from genvd.config.conflicts import find_conflicts
+from genvd.config.schema import SECTIONS, Config, Setting, settings
 from genvd.config.yaml_reader import ConfigError as ConfigError
 from genvd.config.yaml_reader import compose, describe_unexpected, is_null, suggest_key
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from genvd.config import values as kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/-]*(?::/{2}[A-Za-z0-9._/:-]*[A-Za-z0-9/])?")
 """Matches text, such as a path or a URL, that YAML reads as a string without quotes, unless it is in _WORDS."""
@@ -26,6 +26,9 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
 
 DEFAULT_PROMETHEUS_URL = "http://localhost:9090"
+
+TLS_KEYS = ("scrape_ca_file", "scrape_server_name", "scrape_cert_file", "scrape_key_file")
+"""Fields that have no effect without TLS."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -244,41 +247,6 @@ def settings() -> Iterator[Setting]:
     for field in dataclasses.fields(Config):
         section, _, key = field.name.partition("_")
         yield Setting(section, key, field.name, field.metadata["kind"], field.default, field.metadata["description"])
-
-
-def find_conflicts(config: Config, set_fields: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield each field whose value conflicts with another field, with the problem and what was expected.
-
-    Args:
-        config: the complete configuration.
-        set_fields: the fields that the file sets. A default value causes no conflict.
-    """
-    if {"collect_timeout", "collect_interval"} <= set(set_fields) and config.collect_timeout > config.collect_interval:
-        timeout, interval = map(kinds.show_duration, (config.collect_timeout, config.collect_interval))
-        yield "collect_timeout", f"{timeout} is longer than collect.interval; expected at most {interval}"
-    hourly, retention = config.ledger_hourly_retention, config.ledger_retention
-    if {"ledger_hourly_retention", "ledger_retention"} <= set(set_fields) and hourly > retention:
-        shown, most = map(kinds.show_duration, (hourly, retention))
-        yield "ledger_hourly_retention", f"{shown} is longer than ledger.retention; expected at most {most}"
-    yield from _incomplete_pairs(config)
-    if config.scrape_username and config.scrape_credentials_file:
-        yield "scrape_credentials_file", "cannot be combined with scrape.username; expected only one of them"
-    if config.scrape_scheme == "http":
-        for field in TLS_KEYS:
-            if getattr(config, field):
-                yield field, "is used only with TLS; expected scrape.scheme to be https or auto"
-
-
-TLS_KEYS = ("scrape_ca_file", "scrape_server_name", "scrape_cert_file", "scrape_key_file")
-"""Fields that have no effect without TLS."""
-
-
-def _incomplete_pairs(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield each field that is set although the field that it needs is not set."""
-    for pair in (("scrape_cert_file", "scrape_key_file"), ("scrape_username", "scrape_password_file")):
-        for field, other in (pair, pair[::-1]):
-            if getattr(config, field) and not getattr(config, other):
-                yield field, f"has no effect alone; expected {other.replace('_', '.', 1)} too"
 
 
 def as_yaml(config: Config) -> str:
