@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from genvd.config import schema
+from genvd.config.yaml_writer import sample
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
 from genvd.metrics.device_details import DETAILS, PCIE_THROUGHPUT, XID
@@ -201,7 +201,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
         ROOT / "docs" / "configuration.md": configuration_reference(),
-        ROOT / "packaging" / "monitor.yaml": schema.sample(),
+        ROOT / "packaging" / "monitor.yaml": sample(),
         ROOT / "packaging" / "monitor.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 

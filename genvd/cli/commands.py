@@ -23,7 +23,8 @@ from genvd.common.output import (
 )
 from genvd.common.text import clean
 from genvd.config.loader import ConfigError, load
-from genvd.config.schema import DEFAULT_FILE, Config, as_yaml
+from genvd.config.schema import DEFAULT_FILE, Config
+from genvd.config.yaml_writer import as_yaml
 from genvd.service import logging_setup
 from genvd.service.process import exit_process, re_execute
 from genvd.service.signals import block_signals, exit_on_ctrl_c

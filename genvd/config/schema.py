@@ -6,8 +6,6 @@ The checks, the commented sample, the JSON Schema and docs/configuration.md are 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +14,6 @@ from genvd.config import values as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._/-]*(?::/{2}[A-Za-z0-9._/:-]*[A-Za-z0-9/])?")
-"""Matches text, such as a path or a URL, that YAML reads as a string without quotes, unless it is in _WORDS."""
-
-_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
-"""Text that YAML does not read as a string unless it is quoted."""
 
 DEFAULT_FILE = Path("/etc/genv/monitor.yaml")
 
@@ -247,46 +239,3 @@ def settings() -> Iterator[Setting]:
     for field in dataclasses.fields(Config):
         section, _, key = field.name.partition("_")
         yield Setting(section, key, field.name, field.metadata["kind"], field.default, field.metadata["description"])
-
-
-def as_yaml(config: Config) -> str:
-    """Return the configuration as a monitor.yaml with all keys, without comments."""
-    return _lines(config, comments=False)
-
-
-def sample() -> str:
-    """Return the commented monitor.yaml that the package installs. It contains the default of each key."""
-    header = (
-        "# Configuration of genv-monitor. Every key is optional; the values here are the defaults.\n"
-        "# Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
-        "# 'genv-monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
-    )
-    return header + "\n" + _lines(Config(), comments=True)
-
-
-def _lines(config: Config, *, comments: bool) -> str:
-    text, section = "", ""
-    for setting in settings():
-        if setting.section != section:
-            text += "\n" if section and comments else ""
-            section = setting.section
-            text += f"# {SECTIONS[section]}\n" if comments else ""
-            text += f"{section}:\n"
-        if comments:
-            text += f"  # {setting.description}\n"
-        text += f"  {setting.key}: {_shown(setting.kind, getattr(config, setting.field))}\n"
-    return text
-
-
-def _shown(kind: kinds.Kind, value: Any) -> str:
-    """Return a value as YAML on one line."""
-    if kind.item:
-        return json.dumps(value, ensure_ascii=False)
-    shown = kind.show(value)
-    return shown if isinstance(value, bool | int | float) else _quoted(shown)
-
-
-def _quoted(text: str) -> str:
-    """Return text as a YAML scalar, in quotes if YAML would not read it as a string otherwise."""
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from genvd import __version__
-from genvd.config.schema import sample
+from genvd.config.yaml_writer import sample
 from tests.standin import Gpu, Scenario
 from tests.support import debian
 from tests.support.certificates import issue

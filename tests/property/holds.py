@@ -15,7 +15,8 @@ from genvd.collectors.host.process_environment import ENVIRONMENT_VARIABLE, envi
 from genvd.common.text import MAX_TEXT, decode
 from genvd.config import web
 from genvd.config.loader import ConfigError, load
-from genvd.config.schema import Config, as_yaml
+from genvd.config.schema import Config
+from genvd.config.yaml_writer import as_yaml
 
 if TYPE_CHECKING:
     from genvd.model.facts import Attachment, EnvironmentRecord

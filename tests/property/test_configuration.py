@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genvd.config.loader import load
-from genvd.config.schema import Config, as_yaml, settings
+from genvd.config.schema import Config, settings
 from genvd.config.values import parse_duration, show_duration
+from genvd.config.yaml_writer import as_yaml
 from tests.property import holds
 
 SETTINGS = list(settings())

@@ -15,9 +15,10 @@ import yaml
 
 import genvd
 from genvd.config.loader import ConfigError, load, parse_option
-from genvd.config.schema import SECTIONS, Config, as_yaml, sample, settings
+from genvd.config.schema import SECTIONS, Config, settings
 from genvd.config.values import parse_duration, show_duration
 from genvd.config.yaml_reader import MAX_BYTES
+from genvd.config.yaml_writer import as_yaml, sample
 from tests.support.monitor import PROGRAM
 from tests.support.needs import need_command
 from tools.configuration import json_schema
