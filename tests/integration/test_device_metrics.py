@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from tests.standin import Mig, NvLink, Scenario, build
 from tests.support.gpu_profiles import GIB, names, profile
 from tests.support.gpus import Start, gpu
-from tests.support.monitor import Series, named, series
+from tests.support.monitor import PROGRAM, Series, named, parse, series
 from tests.support.waiting import wait_for
 
 NOT_AVAILABLE = 0xFFFFFFFF
@@ -374,17 +376,29 @@ def families(metrics: dict[Any, float]) -> set[str]:
     return {name for name, _ in metrics} - JOINED
 
 
-def of_names(metrics: Series, wanted: set[str]) -> Series:
-    return {key: value for key, value in metrics.items() if key[0] in wanted}
+@pytest.fixture(scope="module")
+def machine(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """The metrics of a machine with a GPU for each of VALUES, in their order: nothing of one gets into another."""
+    directory = tmp_path_factory.mktemp("machine")
+    scenario = Scenario(directory / "scenario")
+    scenario.gpus = [gpu(number, **given) for number, (given, _) in enumerate(VALUES.values())]
+    scenario.write()
+    environment = {**os.environ, **scenario.environment(nvml_library), "GENV_TMPDIR": str(directory)}
+    done = subprocess.run([PROGRAM, "once"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return parse(done.stdout)
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_a_value_is_there_as_the_device_has_it(start: Start, scenario: Scenario, values: str) -> None:
-    given, expected = VALUES[values]
-    scenario.gpus = [gpu(0, **given)]
-    scenario.write()
-    metrics = start().metrics()
-    assert of_names(metrics, families(expected)) == pytest.approx(expected)
+def test_a_value_is_there_as_the_device_has_it(machine: Series, values: str) -> None:
+    expected = VALUES[values][1]
+    own = ("index", str(list(VALUES).index(values)))
+    found = {
+        (name, labels - {own} | {("index", "0")}): value
+        for (name, labels), value in machine.items()
+        if own in labels and name in families(expected)
+    }
+    assert found == pytest.approx(expected)
 
 
 ALWAYS = {"genv_device_free", "genv_device_memory_free_bytes", "genv_device_memory_reserved_bytes"} | {
@@ -560,8 +574,9 @@ ERRORS = [2, 3, 4, 6, 7, 8, 10, 13, 17, 19, 20, 23, 25, 26, 27, 999, 12345]
 
 @pytest.mark.parametrize("call", COSTS)
 def test_any_error_of_a_call_costs_its_own_values_only(start: Start, scenario: Scenario, call: str) -> None:
-    """One device for each error, and a healthy one behind them."""
-    scenario.gpus = [gpu(number, errors={call: error}, **FULL) for number, error in enumerate(ERRORS)]
+    """One device for each of some errors, others for the next call, and a healthy one behind them."""
+    errors = ERRORS[list(COSTS).index(call) % 4 :: 4]
+    scenario.gpus = [gpu(number, errors={call: error}, **FULL) for number, error in enumerate(errors)]
     healthy = len(scenario.gpus)
     scenario.gpus.append(gpu(healthy, **FULL))
     scenario.write()
@@ -572,7 +587,7 @@ def test_any_error_of_a_call_costs_its_own_values_only(start: Start, scenario: S
     for index in range(healthy + 1):
         present = {name for name, labels in named(metrics, "genv_device_") if ("index", str(index)) in labels}
         lost = {f"genv_device_{name}" for name in COSTS[call]} if index < healthy else set()
-        assert everything - present == lost, ERRORS[index] if index < healthy else "healthy"
+        assert everything - present == lost, errors[index] if index < healthy else "healthy"
     assert "Traceback" not in monitor.log
     assert "stand-in" not in monitor.log
     warnings = [line for line in monitor.output if "WARNING" in line]
