@@ -96,6 +96,13 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     return computes and not is_mps_server(process) and process.eid not in active_eids
 
 
+def unmanaged(snapshot: Snapshot) -> Iterator[Process]:
+    """Yield the processes that compute outside genv; none while that is unknown."""
+    if snapshot.environments is not None:
+        active = active_eids(snapshot)
+        yield from (process for process in snapshot.processes or () if is_unmanaged(process, active))
+
+
 def is_mps_server(process: Process) -> bool:
     """Return whether a process is NVIDIA's MPS server, which stays when its clients have ended."""
     return process.uid == 0 and process.command == _MPS_SERVER

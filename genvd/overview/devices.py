@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
 from genvd.common.text import RESERVED
-from genvd.overview.problem import name_of
+from genvd.overview.problem import first_process, name_of
 from genvd.overview.summary import STATE_WORDS
 
 if TYPE_CHECKING:
@@ -47,6 +47,17 @@ class Holder:
     username: str | None
     idle: bool
     """Whether it has been idle for longer than ``idle.grace``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """An environment, or a user outside genv, that computes on the GPU without having it attached."""
+
+    username: str | None
+    eid: str | None
+    """The environment; None outside genv."""
+    name: str
+    """Name of the environment, or the first process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ class DeviceRow:
     people: tuple[str, ...]
     """The users who have it attached; without them, those of its processes. At most :data:`MAX_PARTS`."""
     people_total: int
+    guests: tuple[Guest, ...]
+    """Those who are known to compute on it without having it attached."""
     idle_since: float | None
     """Unix time since which all attached environments are idle; None while one of them is in use."""
     mig_enabled: bool
@@ -125,6 +138,7 @@ def device_rows(snapshot: Snapshot, availability: Sequence[Availability] | None)
     for process in snapshot.processes or ():
         for use in process.uses:
             processes[use.device_index].append(process)
+    guests = _guests(snapshot)
     return tuple(
         _row(
             snapshot,
@@ -134,6 +148,7 @@ def device_rows(snapshot: Snapshot, availability: Sequence[Availability] | None)
             holdings[device.index],
             processes[device.index],
             environments,
+            tuple(guests[device.index]),
         )
         for device, state in zip(snapshot.devices, availability, strict=True)
     )
@@ -147,6 +162,7 @@ def _row(
     holdings: list[Holding],
     processes: list[Process],
     environments: Mapping[str, Environment],
+    guests: tuple[Guest, ...],
 ) -> DeviceRow:
     details = device.details
     percent = device.utilization_percent
@@ -186,6 +202,7 @@ def _row(
         running_total=len(processes),
         people=people[:MAX_PARTS],
         people_total=len(people),
+        guests=guests,
         idle_since=availability.idle_since,
         mig_enabled=device.mig_mode == "enabled",
         mig=device.mig_instances,
@@ -200,6 +217,22 @@ def _people(holdings: list[Holding], processes: list[Process]) -> tuple[str, ...
     live = [process for process in processes if not process.gone]
     computing = [process for process in live if process.type != "graphics"]  # a desktop is not who uses the GPU
     return tuple(dict.fromkeys(process.username for process in computing or live if process.username))
+
+
+def _guests(snapshot: Snapshot) -> defaultdict[int, list[Guest]]:
+    """Return by GPU the environments, then the users outside genv, that compute on it but do not have it attached."""
+    guests: defaultdict[int, list[Guest]] = defaultdict(list)
+    for environment in snapshot.environments or ():
+        for use in environment.uses or () if environment.devices_known else ():
+            if use.computes and not use.attached:
+                guests[use.device_index].append(Guest(environment.username, environment.eid, name_of(environment)))
+    outside: dict[tuple[int, str | None], list[Process]] = defaultdict(list)
+    for process in policy.unmanaged(snapshot):
+        for index in dict.fromkeys(use.device_index for use in process.uses if use.computes or use.type == "mps"):
+            outside[index, process.username].append(process)
+    for (index, username), processes in outside.items():
+        guests[index].append(Guest(username, None, first_process(processes)))
+    return guests
 
 
 def _memory_by_process(device: Device, processes: Iterable[Process]) -> list[tuple[Process, int | None]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from genvd.model.snapshot import Environment
+    from genvd.model.snapshot import Environment, Process
 
 MAX_NAMES = 5
 """Maximum number of names of one problem."""
@@ -51,6 +51,12 @@ def first_names(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
 def name_of(environment: Environment) -> str:
     """Return the name of an environment; its ID if it has none."""
     return (environment.name or "").strip() or environment.eid
+
+
+def first_process(processes: Sequence[Process]) -> str:
+    """Return the first of at least one process, and the number of the others: "python3 4711 and 2 more"."""
+    first, *others = processes
+    return f"{first.command or 'process'} {first.pid}" + (f" and {len(others)} more" if others else "")
 
 
 def with_user(name: str, username: str | None) -> str:

@@ -10,7 +10,7 @@ from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
 from genvd.common.text import gpus
 from genvd.model.snapshot import memory_limit
-from genvd.overview.problem import Severity, counted, name_of
+from genvd.overview.problem import Severity, counted, first_process, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -178,24 +178,19 @@ def _amount(amount: int, limit: int | None = None) -> str:
 
 def _outside(snapshot: Snapshot) -> Iterator[Talk]:
     """Yield one for each user with processes outside genv."""
-    if snapshot.processes is None or snapshot.environments is None:
-        return
-    active = policy.active_eids(snapshot)
     by_user: dict[str | None, list[Process]] = defaultdict(list)
-    for process in snapshot.processes:
-        if policy.is_unmanaged(process, active):
-            by_user[process.username].append(process)
+    for process in policy.unmanaged(snapshot):
+        by_user[process.username].append(process)
     severity, alert = _SEVERITIES["outside"]
     for username in sorted(by_user, key=lambda name: (name is None, name)):
         group = by_user[username]
         devices = tuple(sorted({use.device_index for process in group for use in process.uses}))
-        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
         yield Talk(
             kind="outside",
             severity=severity,
             username=username,
             eid=None,
-            name=f"{group[0].command or 'process'} {group[0].pid}{more}",
+            name=first_process(group),
             devices=devices,
             text=f"{'runs' if len(group) == 1 else 'run'} on {gpus(devices)} outside genv",
             since=None,

@@ -26,11 +26,11 @@ class Gpu:
 
     row: DeviceRow
     users: tuple[str, ...]
-    """The users of the environments that have it attached, then those with a process outside genv on it."""
+    """The users of the environments that have it attached, then those who compute on it without."""
     guests: frozenset[str]
     """Those of :attr:`users` who do not have it attached."""
     environments: tuple[str, ...]
-    """The names of the environments, then the processes outside genv."""
+    """The names of the environments that have it attached, then those of the environments and processes without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,7 @@ def _gpus(seen: Overview) -> list[Gpu] | None:
     for environment in seen.environments or ():
         for index in environment.devices:
             holders[index].append(environment)
-    guests: dict[int, list[ProcessRow]] = defaultdict(list)
-    for process in seen.processes or ():
-        for index in process.devices if process.unmanaged else ():
-            guests[index].append(process)
-    listed = [_gpu(device, holders[device.index], guests[device.index]) for device in seen.devices]
+    listed = [_gpu(device, holders[device.index]) for device in seen.devices]
     known = {device.index for device in seen.devices}
     lost = [_lost(missing) for missing in seen.missing if missing.index not in known]
     return sorted([*listed, *lost], key=lambda gpu: gpu.row.index)
@@ -131,22 +127,20 @@ def _lost(missing: MissingDevice) -> Gpu:
     """Return a GPU that the driver no longer lists. Nothing but its index and UUID is known."""
     values: dict[str, Any] = dict.fromkeys(column.name for column in fields(DeviceRow))
     values |= {"index": missing.index, "uuid": missing.uuid, "up": False, "state": "down", "state_text": "lost"}
-    values |= {"throttled": (), "people": (), "mig": (), "mig_enabled": False}
+    values |= {"throttled": (), "people": (), "guests": (), "mig": (), "mig_enabled": False}
     values |= {"holders_total": 0, "running_total": 0, "people_total": 0}
     return Gpu(DeviceRow(**values), (), frozenset(), ())
 
 
-def _gpu(device: DeviceRow, holders: Sequence[EnvironmentRow], guests: Sequence[ProcessRow]) -> Gpu:
+def _gpu(device: DeviceRow, holders: Sequence[EnvironmentRow]) -> Gpu:
     attached = dict.fromkeys(holder.username for holder in holders if holder.username)
+    guests = device.guests
     others = dict.fromkeys(guest.username for guest in guests if guest.username and guest.username not in attached)
     return Gpu(
         row=device,
         users=(*attached, *others),
         guests=frozenset(others),
-        environments=(
-            *(holder.name for holder in holders),
-            *(f"{guest.command or 'process'} {guest.pid}" for guest in guests),
-        ),
+        environments=(*(holder.name for holder in holders), *(guest.name for guest in guests)),
     )
 
 

@@ -150,23 +150,32 @@ def _gpu(row: DeviceRow, shown: Overview) -> tuple[str | None, ...]:
     since = (
         "" if row.state != "idle" or row.idle_since is None else f" {duration_text(shown.timestamp - row.idle_since)}"
     )
-    if row.holders_total:
-        names, total = [one.name or one.eid for one in row.holders or ()], row.holders_total
-    else:
-        names = [f"{one.command or 'process'} {one.pid}" for one in row.running or ()]
-        total = row.running_total
+    users, names = _who(row)
     mig = "" if row.mig_used is None else f" (MIG, {row.mig_used} of {len(row.mig)} in use)"
     memory = _gib(row.memory_used_bytes)
     whole = _gib(row.memory_total_bytes)
     return (
         str(row.index),
         f"{row.state_text}{since}{mig}",
-        _listed(row.people, row.people_total),
-        _listed(names, total),
+        users,
+        names,
         _percent(row.utilization),
         f"{memory} of {whole}" if memory and whole else memory,
         None if row.temperature_celsius is None else f"{row.temperature_celsius:.0f} °C",
         row.name,
+    )
+
+
+def _who(row: DeviceRow) -> tuple[str, str]:
+    """Return the users of a GPU, and their environments or processes; a plus is before users without attachment."""
+    if not row.holders_total:
+        names = [f"{one.command or 'process'} {one.pid}" for one in row.running or ()]
+        return _listed(row.people, row.people_total), _listed(names, row.running_total)
+    guests = dict.fromkeys(one.username for one in row.guests if one.username and one.username not in row.people)
+    names = [*(one.name or one.eid for one in row.holders or ()), *(one.name for one in row.guests)]
+    return (
+        _listed([*row.people, *(f"+{guest}" for guest in guests)], row.people_total + len(guests)),
+        _listed(names, row.holders_total + len(row.guests)),
     )
 
 

@@ -19,8 +19,9 @@ from tests.browser.machines import (
     problems,
     rows,
     talked,
+    violations,
 )
-from tests.support.shown import GIB, Shown, device, environment, machine
+from tests.support.shown import GIB, Shown, device, environment, machine, visited
 
 # --- What it shows ------------------------------------------------------------------------------------------------
 
@@ -59,6 +60,18 @@ def test_the_first_look_answers_the_questions(served: Shown, open_page: OpenPage
         box = page.locator(part).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= LAPTOP["height"], part
+
+
+def test_a_tile_names_who_computes_on_a_gpu_of_somebody_else(served: Shown, open_page: OpenPage) -> None:
+    served.show(visited())
+    page = open_page(viewport=LAPTOP)
+    tile = page.locator(".tile").first
+    expect(tile.locator(".who")).to_have_text("dave, +not attached: alice and 1 more")
+    expect(tile.locator(".what")).to_have_text("held, train and 1 more")
+    assert violations(page) == []
+    page = open_page("/page/table.html")
+    cells = page.get_by_role("region", name="GPUs").locator("tbody tr >> nth=0").locator("td").all_inner_texts()
+    assert cells[:3] == ["idle 2 h", "dave, +alice, +bob", "held, train, a.out 200"]
 
 
 @pytest.mark.parametrize("size", ["laptop", "phone"])

@@ -123,6 +123,19 @@ def inhabited(
     )
 
 
+def visited() -> Snapshot:
+    """Return a machine whose GPU 0 is held idle by dave, while alice and bob compute on it: alice holds GPU 1 only."""
+    return inhabited(
+        (device(0), device(1)),
+        (
+            environment("1", (0,), name="held", username="dave", idle_seconds=7200.0),
+            environment("2", (1,), name="train", username="alice", pids=(100,)),
+        ),
+        (Context(100, 0, GIB), Context(100, 1, GIB), Context(200, 0, GIB)),
+        {100: ProcessOwner(1001, "2", "python3"), 200: ProcessOwner(1002, None, "a.out")},
+    )
+
+
 def _in_environment(process: Process, owner: ProcessOwner) -> Process:
     return replace(process, eid=owner.eid, username="alice" if owner.uid == 1001 else "bob")
 

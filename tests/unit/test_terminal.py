@@ -23,7 +23,7 @@ from genvd.terminal.table import Block, Column, Table
 from genvd.terminal.values import duration, gib, percent
 from genvd.terminal.view import Frame
 from genvd.web.json_documents import page_document
-from tests.support.shown import GIB, Demo, device, environment, holding, inhabited, machine
+from tests.support.shown import GIB, Demo, device, environment, holding, inhabited, machine, visited
 
 HEBREW = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"
 WIDE = "\N{CJK UNIFIED IDEOGRAPH-6771}"
@@ -194,6 +194,15 @@ def test_the_first_lines_say_who_has_what_and_what_is_free() -> None:
     assert rows[2][:6] == ["2", "+bob", "in", "use", "outside", "genv"]
     assert rows[3][:2] == ["3", "free"]
     assert "NVIDIA" not in "".join(text[1:])
+
+
+def test_who_computes_on_a_gpu_of_somebody_else_has_a_plus() -> None:
+    first, second = (line.split() for line in Top(visited(), 160).draw()[3:5])
+    assert first[:7] == ["0", "dave,", "+alice,", "+bob", "idle", "2", "h"]
+    assert " ".join(first).endswith("held, train, a.out 200")
+    assert second[:2] == ["1", "alice"]
+    alone = Top(visited(), 160, user="alice").draw()
+    assert [line.split()[0] for line in alone[3:5]] == ["0", "1"], "also the GPU that she only uses"
 
 
 def test_problems_do_not_move_the_tables() -> None:

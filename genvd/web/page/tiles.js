@@ -102,7 +102,7 @@ class Tile {
    * @param {string | null} me
    */
   update(device, now, problems, me) {
-    setAttribute(this.tile, "class", `tile ${device.state}${me !== null && device.people?.includes(me) ? " mine" : ""}`);
+    setAttribute(this.tile, "class", `tile ${device.state}${isOn(device, me) ? " mine" : ""}`);
     setText(this.state, stateText(device, now));
     setContent(this.marks, problems.length ? [mark(problems)] : []);
     setContent(this.who, device.lost ? [] : who(device, me));
@@ -167,14 +167,42 @@ function mark(problems) {
 }
 
 /**
+ * Return the users who compute on a GPU without having it attached.
+ * @param {any} device
+ * @returns {string[]}
+ */
+function guestsOf(device) {
+  const users = device.guests.map((/** @type {any} */ guest) => guest.username);
+  return [...new Set(users)].filter((user) => user && !device.people.includes(user));
+}
+
+/**
+ * Return whether somebody uses a GPU.
+ * @param {any} device
+ * @param {string | null} user
+ */
+function isOn(device, user) {
+  return user !== null && !device.lost && (device.people.includes(user) || guestsOf(device).includes(user));
+}
+
+/**
+ * Return the users. A plus is before those who do not have the GPU attached: they come after the first who has.
  * @param {any} device
  * @param {string | null} me
  */
 function who(device, me) {
-  if (!device.people.length || device.state === "free") return [element("span", { class: "muted" }, nobody(device))];
-  const people = device.people.slice(0, NAMES).map(userLink);
-  const more = device.people_total - people.length;
-  return [...separated(people), ...(more > 0 ? [` and ${more} more`] : []), ...(me !== null && device.people.includes(me) ? [" (you)"] : [])];
+  const guests = guestsOf(device);
+  if (!device.people.length && !guests.length || device.state === "free") return [element("span", { class: "muted" }, nobody(device))];
+  const people = device.people.slice(0, guests.length ? 1 : NAMES).map(userLink);
+  const links = [...people, ...guests.slice(0, NAMES - people.length).map(guestLink)];
+  const more = device.people_total + guests.length - links.length;
+  return [...separated(links), ...(more > 0 ? [` and ${more} more`] : []), ...(isOn(device, me) ? [" (you)"] : [])];
+}
+
+/** @param {string} username */
+function guestLink(username) {
+  return element("span", { title: "computes on this GPU without having it attached" },
+    "+", element("span", { class: "hidden" }, "not attached: "), userLink(username));
 }
 
 /** @param {any} device */
@@ -186,7 +214,10 @@ function nobody(device) {
 /** @param {any} device */
 function what(device) {
   if (device.holders_total && device.holders !== null) {
-    return listed(device.holders.map((/** @type {any} */ holder) => environmentLink(holder.eid, holder.name)), device.holders_total);
+    const guests = device.guests.map((/** @type {any} */ guest) =>
+      guest.eid === null ? name(guest.name, false) : environmentLink(guest.eid, guest.name));
+    const holders = device.holders.slice(0, guests.length ? 1 : NAMES).map((/** @type {any} */ holder) => environmentLink(holder.eid, holder.name));
+    return listed([...holders, ...guests], device.holders_total + guests.length);
   }
   if (!device.running?.length) return [];
   return listed(device.running.map((/** @type {any} */ process) => name(`${process.command || "process"} ${process.pid}`, false)), device.running_total);
