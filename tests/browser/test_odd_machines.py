@@ -75,6 +75,21 @@ def test_devices_in_mig_mode_show_their_instances(served: Shown, open_page: Open
     expect(card.locator(".memory li").last).to_have_text("6 1g.18gb1.0 of 16.0 GiB")
 
 
+def test_the_memory_of_a_large_gpu_fits_into_one_of_many_tiles(served: Shown, open_page: OpenPage) -> None:
+    large = {"memory_used_bytes": 100 * GIB, "memory_total_bytes": 140 * GIB}
+    served.show(machine(devices=tuple(device(index, **large) for index in range(16))))
+    page = open_page(viewport=LAPTOP)
+    expect(page.locator(".tile .text", has_text="100 of 140 GiB")).to_have_count(16)
+    ends = page.locator(".tile").evaluate_all(
+        """(all) => all.map((tile) => {
+          const text = document.createRange();
+          text.selectNodeContents(tile.querySelector(".level:last-child .text"));
+          return tile.getBoundingClientRect().right - text.getBoundingClientRect().right;
+        })"""
+    )
+    assert min(ends) > 0
+
+
 def test_a_lost_gpu_keeps_its_tile(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),), missing_devices=(MissingDevice(5, "GPU-5", None),)))
     page = open_page()
@@ -193,6 +208,7 @@ def test_paper_shows_whole_tables_and_bars(served: Shown, open_page: OpenPage) -
     bar = page.locator(".tile .bar > span").first
     assert bar.evaluate("(one) => getComputedStyle(one).printColorAdjust") == "exact"
     expect(page.get_by_label("Filter processes")).to_be_hidden()
+    expect(page.locator("#processes thead").get_by_text("Command")).to_be_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     expect(page.locator("#processes tbody tr")).to_have_count(100)
 
