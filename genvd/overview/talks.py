@@ -32,8 +32,8 @@ PROBLEMS_WITH_PEOPLE: Mapping[TalkKind, tuple[str, str]] = {
         "environments compute on GPUs that are not attached",
     ),
     "outside": (
-        "GPU process runs outside genv, so genv still shows its GPU as free",
-        "GPU processes run outside genv, so genv still shows their GPUs as free",
+        "GPU process runs outside genv, so genv does not know of it",
+        "GPU processes run outside genv, so genv does not know of them",
     ),
     "device_limit": ("environment has more GPUs than it asked for", "environments have more GPUs than they asked for"),
 }

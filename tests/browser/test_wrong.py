@@ -21,7 +21,7 @@ from tests.browser.machines import (
     rows,
     talked,
 )
-from tests.support.shown import Shown, device, environment, machine
+from tests.support.shown import Shown, device, environment, inhabited, machine
 
 WRONG = {
     "missing": (failing("nvml", "no driver", "missing"), "error", "No NVIDIA driver is installed."),
@@ -113,6 +113,16 @@ def test_many_problems_are_folded_until_all_are_wanted(served: Shown, open_page:
     )
     page.get_by_role("button", name="Show all 6 problems").click()
     expect(page.locator("#problem-list > li")).to_have_count(6)
+
+
+def test_more_people_to_talk_to_than_are_listed_are_counted(served: Shown, open_page: OpenPage) -> None:
+    idle = tuple(environment(str(number), (0,), idle_seconds=7200.0) for number in range(120))
+    served.show(inhabited((device(0),), idle, (), {}))
+    page = open_page()
+    expect(page.locator("#talks-title")).to_have_text("To talk to (120)")
+    page.get_by_role("button", name="Show 100 of 120 entries").click()
+    expect(page.locator("#talk-list > li")).to_have_count(101)
+    expect(page.locator("#talk-list > li").last).to_have_text("and 20 more")
 
 
 def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: OpenPage) -> None:

@@ -23,9 +23,10 @@ from genvd.overview import overview
 from genvd.overview.driver_help import CRITICAL_XIDS, PROGRAM_XIDS, xid_severity
 from genvd.overview.problem import Problem
 from genvd.overview.problems import problems
+from genvd.overview.talks import talks
 from tests.support.rules import rules
 from tests.support.shown import device as gpu
-from tests.support.shown import environment, inhabited
+from tests.support.shown import environment, inhabited, visited
 
 GIB = 2**30
 
@@ -211,6 +212,12 @@ def test_an_xid_is_as_severe_as_its_alert(number: int) -> None:
         )
     ]
     assert matching == [xid_severity(number)]
+
+
+def test_a_gpu_of_somebody_is_not_called_free_because_of_a_process_outside() -> None:
+    (problem,) = (one for one in problems(visited(), talks(visited())) if one.alert == "GenvUnmanagedProcesses")
+    assert problem.summary == "1 GPU process runs outside genv, so genv does not know of it."
+    assert problem.names == ("a.out 200 (bob): runs on GPU 0 outside genv",)
 
 
 def test_gpus_with_the_same_problem_are_one_problem() -> None:

@@ -19,6 +19,7 @@ export class Folded {
     this.all = false;
     /** @type {HTMLElement[]} */
     this.items = [];
+    this.unlisted = 0;
     this.more = element("button", { type: "button", class: "more" });
     this.more.addEventListener("click", () => { this.all = true; this.render(); });
     this.list.after(this.more);
@@ -26,16 +27,23 @@ export class Folded {
     onPrint((printing) => { this.printing = printing; this.render(); });
   }
 
-  /** @param {HTMLElement[]} items */
-  update(items) {
+  /**
+   * @param {HTMLElement[]} items
+   * @param {number} [unlisted] how many more there are, of which nothing is known but their number
+   */
+  update(items, unlisted = 0) {
     this.items = items;
+    this.unlisted = unlisted;
     this.render();
   }
 
   render() {
     const shown = this.all || this.printing || this.items.length <= this.first + 1 ? this.items : this.items.slice(0, this.first);
-    setContent(this.list, shown);
-    this.more.hidden = shown.length === this.items.length;
-    setText(this.more, `Show all ${this.items.length} ${this.things}`);
+    const whole = shown.length === this.items.length;
+    setContent(this.list, [...shown, ...(whole && this.unlisted ? [element("li", {}, `and ${this.unlisted} more`)] : [])]);
+    this.more.hidden = whole;
+    setText(this.more, this.unlisted
+      ? `Show ${this.items.length} of ${this.items.length + this.unlisted} ${this.things}`
+      : `Show all ${this.items.length} ${this.things}`);
   }
 }

@@ -24,8 +24,7 @@ export function showTalks(data, now) {
   list.update([
     ...(data.talks.length ? [] : [element("li", { class: "muted" }, talkless(data))]),
     ...data.talks.map((/** @type {any} */ talk) => talkItem(talk, now)),
-    ...(more > 0 ? [element("li", {}, `and ${more} more`)] : []),
-  ]);
+  ], more);
 }
 
 /** @param {any} data */
