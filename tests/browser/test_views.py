@@ -101,6 +101,16 @@ def test_any_name_has_an_address(served: Shown, open_page: OpenPage, name: str) 
     expect(heading).to_have_text(f"Environment {name}")
 
 
+def test_a_name_of_spaces_can_be_seen_and_clicked(served: Shown, open_page: OpenPage) -> None:
+    served.show(machine(devices=(device(0),), environments=(environment("1", (0,), username="  "),)))
+    page = open_page()
+    link = page.locator("#users tbody a")
+    expect(link).to_be_visible()
+    assert link.text_content() == '"  "'
+    link.click()
+    expect(page.locator("#view .tile")).to_have_count(1)
+
+
 @pytest.mark.parametrize(
     ("address", "text"),
     [

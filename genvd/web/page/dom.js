@@ -41,14 +41,14 @@ export function name(text, focusable = true) {
 }
 
 /**
- * Change a name. A long one is cut, and shown in full while it has the focus.
+ * Change a name. A long one is cut, and shown in full while it has the focus; one of spaces only is in quotes.
  * @param {Element} target made by {@link name}
  * @param {string} text
  * @param {boolean} [focusable] whether it can have the focus, unless a link around it has it
  */
 export function setName(target, text, focusable = true) {
   const long = text.length > LONG_CHARACTERS;
-  setText(target, text);
+  setText(target, text && !text.trim() ? `"${text}"` : text);
   target.classList.toggle("long", long);
   setAttribute(target, "title", long ? text : null);
   setAttribute(target, "tabindex", long && focusable ? 0 : null);
