@@ -153,6 +153,7 @@ def _last_line(controls: Controls, columns: int) -> Line:
         words.append(Piece(f"filter: {controls.filter}  ", Style.WARNING))
     if controls.order is not Order.DEFAULT:
         words.append(Piece(f"sorted by {controls.order.value}  ", Style.WARNING))
+    columns -= 1  # not the last cell of the screen: some terminals start a new line after it when the next is drawn
     keys = "? keys  / filter  arrows Tab select  Enter details  q quit"
     if controls.page is not Page.TABLES:
         keys = "Esc back  q quit"

@@ -223,6 +223,7 @@ def test_problems_do_not_move_the_tables() -> None:
 def test_what_is_out_of_sight_is_counted_and_can_be_scrolled_to() -> None:
     top = Top(machine(devices=tuple(map(device, range(64)))))
     assert top.draw()[-1].endswith("44 more lines below")
+    assert width(top.draw()[-1]) < top.columns, "the last cell of the screen stays empty"
     assert top.press("KEY_NPAGE")[-1].endswith("23 more lines below")
     seen = {line.split()[0] for _ in range(4) for line in top.press(" ")[2:-1]}
     assert "63" in seen
