@@ -32,6 +32,13 @@ def _setting(default: Any, kind: kinds.Kind, description: str) -> Any:
 _LIMIT = kinds.integer(0, 1_000_000)
 
 
+def _after(seconds: float, what: str) -> Any:
+    """Return a key for the time after which an alert fires."""
+    article = "an" if what.startswith("e") else "a"
+    description = f"Time after which {article} {what} raises an alert."
+    return _setting(float(seconds), kinds.duration(1, 30 * 86400), description)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The configuration. The field ``section_key`` is the key ``key`` in the section ``section`` of monitor.yaml."""
@@ -72,7 +79,7 @@ class Config:
         600.0,
         kinds.duration(0, 86400),
         "Time without GPU work after which the page, top and the dashboards show an environment as idle. Until"
-        " then it is shown as in use. Alerts have their own thresholds.",
+        " then it is shown as in use. Alerts have their own times.",
     )
     metrics_device_details: bool = _setting(
         True,
@@ -161,6 +168,22 @@ class Config:
     scrape_credentials_file: Path | None = _setting(
         None, kinds.absolute_path(), "File that contains a bearer token, for a proxy that requires one."
     )
+    alerts_idle_after: float = _after(2 * 3600, "environment that uses none of its attached GPUs")
+    alerts_over_memory_after: float = _after(600, "environment that uses more memory of a GPU than its limit")
+    alerts_over_devices_after: float = _after(600, "environment that has more GPUs attached than it asked for")
+    alerts_unattached_after: float = _after(300, "environment that computes on a GPU that is not attached to it")
+    alerts_outside_genv_after: float = _after(900, "user who computes outside genv")
+    alerts_orphan_memory_after: float = _after(900, "GPU with memory that no live process accounts for")
+    alerts_monitor_down_after: float = _after(300, "machine that cannot be scraped")
+    alerts_monitor_stale_after: float = _after(300, "monitor that serves old values")
+    alerts_collector_failing_after: float = _after(600, "collector that fails")
+    alerts_driver_broken_after: float = _after(300, "driver that does not work")
+    alerts_device_lost_after: float = _after(120, "GPU that does not answer")
+    alerts_device_missing_after: float = _after(900, "GPU that the driver no longer lists")
+    alerts_device_hot_after: float = _after(600, "GPU, or its memory, that is too hot")
+    alerts_certificate_expires_within: float = _setting(
+        14 * 86400.0, kinds.duration(3600, 365 * 86400), "How long before it expires a certificate raises an alert."
+    )
     ledger_enabled: bool = _setting(True, kinds.boolean(), "Whether to record who used how much.")
     ledger_directory: Path | None = _setting(
         None,
@@ -201,6 +224,7 @@ SECTIONS = {
     "publish": "The Prometheus and Grafana configuration files that belong to the metrics.",
     "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"
     " user.",
+    "alerts": "Times of the published alert rules. docs/runbook.md explains each alert.",
     "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv-monitor report'.",
     "limits": "Maximum number of series. Users share it evenly, so nobody can displace the series of others.",
     "logging": "What is logged, to standard error or the journal.",

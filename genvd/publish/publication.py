@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 from genvd.common.output import CommandError
 from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.config.paths import publish_directory, state_directory
-from genvd.config.schema import DEFAULT_PROMETHEUS_URL
+from genvd.config.schema import DEFAULT_PROMETHEUS_URL, Config
+from genvd.publish.alert_times import with_times
 from genvd.publish.scrape_config import scrape_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genvd.config.schema import Config
-
 _FILES = Path(__file__).parent / "files"
 
-_VERBATIM = ("grafana/dashboards/*.json", "prometheus/rules/*.yml")
-"""Files that are no templates: their dollar signs are variables of dashboards and templates of alerts."""
+_RULES = "genv-*.yml"
+
+_VERBATIM = ("grafana/dashboards/*.json",)
+"""Files that are published as they are: their dollar signs are variables of dashboards."""
 
 
 class PublishError(CommandError):
@@ -38,6 +39,8 @@ class Publication:
     """Where the files are written; an absolute path."""
     values: dict[str, str]
     """The values for the names in the templates."""
+    config: Config = field(default_factory=Config)
+    """For the times in the alert rules."""
     world_writable: Path | None = None
     """A parent directory that is created writable for everybody: genv's own state directory, which genv creates so."""
 
@@ -48,6 +51,7 @@ class Publication:
         job: str,
         prometheus_url: str = DEFAULT_PROMETHEUS_URL,
         world_writable: Path | None = None,
+        config: Config | None = None,
     ) -> Publication:
         """Return the files for these settings.
 
@@ -56,18 +60,21 @@ class Publication:
             job: the lines of the scrape job below its name; see :mod:`genvd.publish.scrape_config`.
             prometheus_url: where Grafana reaches Prometheus.
             world_writable: see :attr:`world_writable`.
+            config: see :attr:`config`; None for the defaults.
 
         Raises:
             PublishError: the name of the directory is not possible.
         """
         directory = directory.absolute()
         _check_name(directory)
-        return cls(directory, _template_values(directory, job, prometheus_url), world_writable)
+        return cls(directory, _template_values(directory, job, prometheus_url), config or Config(), world_writable)
 
     def content(self, relative: Path) -> bytes:
         """Return the content of one of :func:`published_files`."""
         text = (_FILES / relative).read_text(encoding="utf-8")
-        if not any(map(relative.match, _VERBATIM)):
+        if relative.match(_RULES):
+            text = with_times(text, self.config)
+        elif not any(map(relative.match, _VERBATIM)):
             text = Template(text).substitute(self.values)
         return text.encode()
 
@@ -108,7 +115,7 @@ def publication_for(config: Config, port: int, target: str | None = None) -> Pub
     """
     job = scrape_job(config, port, target)
     shared = state_directory(config).resolve()
-    return Publication.create(publish_directory(config), job, config.publish_prometheus_url, shared)
+    return Publication.create(publish_directory(config), job, config.publish_prometheus_url, shared, config)
 
 
 def published_files() -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -136,6 +137,13 @@ def is_published(text: str, name: str = "prometheus/prometheus.yml") -> Look:
     return lambda service: text in service.published(name)
 
 
+def has_time(key: str) -> Look:
+    """Return a function that checks whether the published rules have 7777 seconds for a key of the section alerts."""
+    time = re.compile(rf"\b(7777|2h9m37s)  # alerts\.{key}$", re.MULTILINE)
+    directory = "published/prometheus/rules"
+    return lambda service: any(time.search(path.read_text()) for path in (service.directory / directory).iterdir())
+
+
 def answers(service: Service, address: str) -> bool:
     try:
         socket.create_connection((address, service.monitor.port), timeout=10).close()
@@ -211,6 +219,7 @@ SEEN = {
     "scrape_username": Row("scraper", is_published("scraper"), also={"scrape_password_file": Path("password")}),
     "scrape_password_file": Row(Path("password"), is_published("/password"), also={"scrape_username": "scraper"}),
     "scrape_credentials_file": Row(Path("token"), is_published("/token")),
+    **{setting.field: Row("7777s", has_time(setting.key)) for setting in settings() if setting.section == "alerts"},
     "ledger_enabled": Row(False, lambda s: s.monitor.snapshot()["ledger"] is None),
     "ledger_directory": Row(Path("other-ledger"), lambda s: (s.directory / "other-ledger/ledger.db").exists()),
     "ledger_write_interval": Row("100ms", is_written_often),

@@ -291,7 +291,7 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
         ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
         (
             "port: 1\n",
-            ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, ledger,",
+            ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, alerts,",
         ),
         ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: duplicate key; expected only one"),
         ("listen: {}\nlisten: {}\n", ":2: listen: duplicate key; expected only one"),
@@ -575,6 +575,8 @@ def test_schema_and_program_agree(file: Path, setting: Any, text: str) -> None:
 def test_whoever_looks_for_a_key_finds_what_goes_by_it() -> None:
     package = Path(genvd.__file__).parent
     sources = [path.read_text() for path in package.rglob("*.py") if path.parent != package or path.name != "config.py"]
-    # A group of metrics is looked for by its name, which the key is.
-    wanted = {one.key: f'"{one.key}": ' if one.section == "metrics" else rf"\.{one.field}\b" for one in SETTINGS}
+    sources += [path.read_text() for path in package.rglob("*.yml")]
+    # A group of metrics is looked for by its name, which the key is; a time of an alert as it is written in the rules.
+    special = {"metrics": '"{}": ', "alerts": r"# alerts\.{}\b"}
+    wanted = {one.key: special.get(one.section, rf"\.{one.field}\b").format(one.key) for one in SETTINGS}
     assert [key for key, pattern in wanted.items() if not any(re.search(pattern, text) for text in sources)] == []
