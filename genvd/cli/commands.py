@@ -23,6 +23,7 @@ from genvd.common.output import (
 )
 from genvd.common.text import clean
 from genvd.config.loader import ConfigError, load
+from genvd.config.notify_files import read_notify_files
 from genvd.config.schema import DEFAULT_FILE, Config
 from genvd.config.yaml_writer import as_yaml
 from genvd.service import logging_setup
@@ -127,6 +128,7 @@ def _check(config: Config, options: argparse.Namespace) -> None:
     from genvd.web.security import load_web_config
 
     loaded = load_web_config(config.listen_web_config_file)
+    read_notify_files(config)
     for warning in (loaded.warning, *loaded.invalid_certificates().values()):
         if warning:
             print(warning, file=sys.stderr)
@@ -153,6 +155,7 @@ def _reload(options: argparse.Namespace) -> int:
         config = _config(monitor_options)
         for invalid in load_web_config(config.listen_web_config_file).invalid_certificates().values():
             log.warning("%s", invalid)
+        read_notify_files(config)
         if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
             raise ConfigError([reason])
     except ConfigError as error:
@@ -262,6 +265,7 @@ def _publish(config: Config, options: argparse.Namespace) -> None:
 
     if config.listen_web_config_file and (problems := read_web_config(config.listen_web_config_file).problems):
         raise ConfigError(problems)
+    read_notify_files(config)
     if config.listen_port == 0:
         raise _UsageError("port 0 is chosen when the monitor starts, so it cannot be published; give one with --port")
     publication = publication_for(config, config.listen_port)

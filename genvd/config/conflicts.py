@@ -34,11 +34,51 @@ def find_conflicts(config: Config, set_fields: Collection[str]) -> Iterator[tupl
         for field in TLS_KEYS:
             if getattr(config, field):
                 yield field, "is used only with TLS; expected scrape.scheme to be https or auto"
+    yield from _messages(config, set_fields)
+
+
+_PAIRS = (
+    ("scrape_cert_file", "scrape_key_file"),
+    ("scrape_username", "scrape_password_file"),
+    ("notify_auth_username", "notify_auth_password_file"),
+    ("notify_alertmanager_username", "notify_alertmanager_password_file"),
+)
 
 
 def _incomplete_pairs(config: Config) -> Iterator[tuple[str, str]]:
     """Yield each field that is set although the field that it needs is not set."""
-    for pair in (("scrape_cert_file", "scrape_key_file"), ("scrape_username", "scrape_password_file")):
+    for pair in _PAIRS:
         for field, other in (pair, pair[::-1]):
             if getattr(config, field) and not getattr(config, other):
                 yield field, f"has no effect alone; expected {other.replace('_', '.', 1)} too"
+
+
+def _messages(config: Config, set_fields: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the conflicts in the section ``notify``."""
+    of_mail = ("notify_from", "notify_auth_username", "notify_ca_file", "notify_admins", "notify_user_address")
+    if not config.notify_smarthost:
+        for field in of_mail:
+            if getattr(config, field):
+                yield field, "has no effect alone; expected notify.smarthost too"
+    elif not config.notify_from:
+        yield "notify_smarthost", "needs a sender; expected notify.from too"
+    if config.notify_smarthost and not notifies_admins(config):
+        problem = "nobody would be told what is broken; expected notify.admins, notify.slack_url_file or a webhook too"
+        yield "notify_smarthost", problem
+    if config.notify_webhook_url and config.notify_webhook_url_file:
+        yield "notify_webhook_url_file", "cannot be combined with notify.webhook_url; expected only one of them"
+    if config.notify_webhook_credentials_file and not (config.notify_webhook_url or config.notify_webhook_url_file):
+        yield "notify_webhook_credentials_file", "has no effect alone; expected notify.webhook_url too"
+    interval, repeat = config.notify_group_interval, config.notify_repeat_interval
+    if {"notify_group_interval", "notify_repeat_interval"} <= set(set_fields) and interval > repeat:
+        shown, most = map(show_duration, (interval, repeat))
+        yield "notify_group_interval", f"{shown} is longer than notify.repeat_interval; expected at most {most}"
+    if notifies_admins(config) and not config.publish_enabled:
+        yield "publish_enabled", "false publishes no messages either; expected true, or no receiver in section notify"
+
+
+def notifies_admins(config: Config) -> bool:
+    """Return whether somebody is configured who is told what is broken."""
+    mail = config.notify_smarthost and config.notify_admins
+    chat = config.notify_slack_url_file
+    return bool(mail or chat or config.notify_webhook_url or config.notify_webhook_url_file)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genvd.config import mail
 from genvd.config import values as kinds
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def _setting(default: Any, kind: kinds.Kind, description: str) -> Any:
 
 
 _LIMIT = kinds.integer(0, 1_000_000)
+_TEXT = kinds.text("printable text without braces", r"[^{}\x00-\x1f\x7f]{0,200}")
 
 
 def _after(seconds: float, what: str) -> Any:
@@ -37,6 +39,10 @@ def _after(seconds: float, what: str) -> Any:
     article = "an" if what.startswith("e") else "a"
     description = f"Time after which {article} {what} raises an alert."
     return _setting(float(seconds), kinds.duration(1, 30 * 86400), description)
+
+
+def _file(description: str) -> Any:
+    return _setting(None, kinds.absolute_path(), description)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,80 @@ class Config:
     scrape_credentials_file: Path | None = _setting(
         None, kinds.absolute_path(), "File that contains a bearer token, for a proxy that requires one."
     )
+    notify_smarthost: str = _setting(
+        "", mail.smarthost(), "Mail server, host:port. Empty: no mail. Port 465 is TLS from the start."
+    )
+    notify_from: str = _setting("", mail.address(), "Sender of the mails.")
+    notify_auth_username: str = _setting("", _TEXT, "User name for the mail server, if it requires a password.")
+    notify_auth_password_file: Path | None = _file(
+        "File that contains the password. Alertmanager reads it, as its own user."
+    )
+    notify_require_tls: bool = _setting(
+        True, kinds.boolean(), "Whether to send mail only over TLS. Without it, TLS is used if the server offers it."
+    )
+    notify_ca_file: Path | None = _file(
+        "CA certificate that signed that of the mail server. Alertmanager reads it. Empty: the CAs that the system"
+        " trusts.",
+    )
+    notify_admins: tuple[str, ...] = _setting(
+        (),
+        mail.addresses(),
+        "Mail addresses that are told what is broken, what is repaired, and which users do not react.",
+    )
+    notify_user_address: str | Path = _setting(
+        "",
+        mail.user_address(),
+        "Mail address of a user: a template, or a file that has the address of each. The administrators get messages"
+        " for users without an address, and all messages if this is empty.",
+    )
+    notify_contact: str = _setting(
+        "",
+        _TEXT,
+        "Whom users should ask, as it is written in their mails. Empty: the addresses of the administrators.",
+    )
+    notify_slack_url_file: Path | None = _file(
+        "File that contains the URL of an incoming webhook of Slack, Mattermost or Rocket.Chat, which gets what"
+        " administrators get. Alertmanager reads it.",
+    )
+    notify_webhook_url: str = _setting(
+        "",
+        kinds.text("a URL that starts with http:// or https://", r"(?:https?://[^\s\"'<>{}\x00-\x1f\x7f]{1,2000})?"),
+        "URL that gets what administrators get, as JSON of Alertmanager. Everybody can read the published files, so it"
+        " must not contain a secret.",
+    )
+    notify_webhook_url_file: Path | None = _file(
+        "File that contains this URL, if it is secret. Needs Alertmanager 0.26; Debian 12 has 0.25."
+    )
+    notify_webhook_credentials_file: Path | None = _file(
+        "File that contains a bearer token for the webhook. Alertmanager reads it."
+    )
+    notify_escalate_after: float = _setting(
+        86400.0,
+        kinds.duration(0, 30 * 86400),
+        "How long after a user the administrators are told too, if the user does not react. 0 is never.",
+    )
+    notify_repeat_interval: float = _setting(
+        86400.0, kinds.duration(1, 5 * 86400), "Time after which a message is repeated while nothing has changed."
+    )
+    notify_group_wait: float = _setting(
+        60.0, kinds.duration(0, 86400), "How long a first message waits for others of the same kind, to be one message."
+    )
+    notify_group_interval: float = _setting(
+        3600.0,
+        kinds.duration(1, 86400),
+        "Time after which a user gets the next message of the same kind if there is something new. Administrators wait"
+        " at most 5 minutes for what is broken.",
+    )
+    notify_texts_file: Path | None = _file(
+        "File with templates of Alertmanager that replace texts of the messages. docs/notifications.md lists them.",
+    )
+    notify_alertmanagers: tuple[str, ...] = _setting(
+        ("localhost:9093",), kinds.targets(), "Where the published Prometheus reaches Alertmanager, as publish.targets."
+    )
+    notify_alertmanager_username: str = _setting(
+        "", _TEXT, "User name with which Prometheus logs in at Alertmanager, if that requires a password."
+    )
+    notify_alertmanager_password_file: Path | None = _file("File that contains the password. Prometheus reads it.")
     alerts_idle_after: float = _after(2 * 3600, "environment that uses none of its attached GPUs")
     alerts_over_memory_after: float = _after(600, "environment that uses more memory of a GPU than its limit")
     alerts_over_devices_after: float = _after(600, "environment that has more GPUs attached than it asked for")
@@ -224,6 +304,8 @@ SECTIONS = {
     "publish": "The Prometheus and Grafana configuration files that belong to the metrics.",
     "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"
     " user.",
+    "notify": "Who is told about alerts. The configuration of Alertmanager is published if this section has a mail"
+    " server, Slack or a webhook.",
     "alerts": "Times of the published alert rules. docs/runbook.md explains each alert.",
     "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv-monitor report'.",
     "limits": "Maximum number of series. Users share it evenly, so nobody can displace the series of others.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-"""Maximum size of the file. The commented sample has a tenth of it, and PyYAML takes many seconds for a megabyte."""
+"""Maximum size of the file. The commented sample has 10 KiB, and PyYAML takes many seconds for a megabyte."""
 
 _NAMES = re.compile(r"(alias|anchor|tag handle) '.*'", re.DOTALL)
 """Matches names from the file in error messages of PyYAML."""

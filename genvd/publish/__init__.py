@@ -1,1 +1,1 @@
-"""Writes the Prometheus and Grafana configuration that belongs to the metrics. The templates are in ``files/``."""
+"""Writes the files for Prometheus, Alertmanager and Grafana that belong to the metrics. They begin in ``files/``."""

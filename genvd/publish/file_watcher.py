@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from genvd.common.files import UnsuitableFileError, read_file
 from genvd.common.safe_tree import has_published_mode, user_name
-from genvd.publish.publication import published_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,7 @@ class FileWatcher:
 
     def __init__(self, publication: Publication) -> None:
         self._publication = publication
-        self._signatures: dict[Path, _Signature | None] = dict.fromkeys(published_files())
+        self._signatures: dict[Path, _Signature | None] = dict.fromkeys(publication.files())
         """The signature of each file when its content was last found correct; None before the first check."""
 
     def find_change(self) -> str | None:

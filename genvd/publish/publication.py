@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from genvd.common.output import CommandError
 from genvd.common.safe_tree import UnsafePathError, write_file
+from genvd.config.loader import ConfigError
+from genvd.config.notify_files import read_notify_files
 from genvd.config.paths import publish_directory, state_directory
 from genvd.config.schema import DEFAULT_PROMETHEUS_URL, Config
+from genvd.publish import alertmanager
 from genvd.publish.alert_times import with_times
 from genvd.publish.scrape_config import scrape_job
 
@@ -23,8 +26,8 @@ _FILES = Path(__file__).parent / "files"
 
 _RULES = "genv-*.yml"
 
-_VERBATIM = ("grafana/dashboards/*.json",)
-"""Files that are published as they are: their dollar signs are variables of dashboards."""
+_VERBATIM = ("grafana/dashboards/*.json", f"{alertmanager.DIRECTORY}/templates/*.tmpl")
+"""Files that are published as they are: their dollar signs are variables of dashboards and of templates."""
 
 
 class PublishError(CommandError):
@@ -33,14 +36,16 @@ class PublishError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The Prometheus and Grafana files for one configuration."""
+    """The Prometheus, Alertmanager and Grafana files for one configuration."""
 
     directory: Path
     """Where the files are written; an absolute path."""
     values: dict[str, str]
     """The values for the names in the templates."""
     config: Config = field(default_factory=Config)
-    """For the times in the alert rules."""
+    """For the times in the alert rules, and for who is told about alerts."""
+    made: dict[str, str] = field(default_factory=dict)
+    """The content of the files that have no template, by path."""
     world_writable: Path | None = None
     """A parent directory that is created writable for everybody: genv's own state directory, which genv creates so."""
 
@@ -63,14 +68,26 @@ class Publication:
             config: see :attr:`config`; None for the defaults.
 
         Raises:
-            PublishError: the name of the directory is not possible.
+            PublishError: the name of the directory is not possible, or a file of the section ``notify`` is not usable.
         """
         directory = directory.absolute()
         _check_name(directory)
-        return cls(directory, _template_values(directory, job, prometheus_url), config or Config(), world_writable)
+        config = config or Config()
+        try:
+            made = alertmanager.notify_files(config, read_notify_files(config))
+        except ConfigError as error:
+            raise PublishError(error.problems[0]) from None
+        values = _template_values(directory, job, prometheus_url, config)
+        return cls(directory, values, config, made, world_writable)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the paths of the files, relative to :attr:`directory`."""
+        return (*published_files(), *map(Path, alertmanager.static_files(self.config)), *map(Path, self.made))
 
     def content(self, relative: Path) -> bytes:
-        """Return the content of one of :func:`published_files`."""
+        """Return the content of one of :meth:`files`."""
+        if (made := self.made.get(str(relative))) is not None:
+            return made.encode()
         text = (_FILES / relative).read_text(encoding="utf-8")
         if relative.match(_RULES):
             text = with_times(text, self.config)
@@ -84,7 +101,7 @@ class Publication:
         Raises:
             PublishError: a file could not be written. The others are written nevertheless.
         """
-        problems = [problem for relative in published_files() if (problem := self._write(relative))]
+        problems = [problem for relative in self.files() if (problem := self._write(relative))]
         if problems:
             raise PublishError(problems[0])
 
@@ -111,7 +128,7 @@ def publication_for(config: Config, port: int, target: str | None = None) -> Pub
         target: ``host:port`` of this monitor; None for the one in the configuration.
 
     Raises:
-        PublishError: the name of the directory is not possible.
+        PublishError: the name of the directory is not possible, or a file of the section ``notify`` is not usable.
     """
     job = scrape_job(config, port, target)
     shared = state_directory(config).resolve()
@@ -119,15 +136,17 @@ def publication_for(config: Config, port: int, target: str | None = None) -> Pub
 
 
 def published_files() -> Iterator[Path]:
-    """Return the paths of the files, relative to the directory in which they are published."""
-    return (path.relative_to(_FILES) for path in sorted(_FILES.rglob("*")) if path.is_file())
+    """Return the paths of the files that every configuration publishes, relative to the directory."""
+    paths = (path.relative_to(_FILES) for path in sorted(_FILES.rglob("*")) if path.is_file())
+    return (path for path in paths if str(path) not in (alertmanager.RULES, alertmanager.TEMPLATES))
 
 
-def _template_values(directory: Path, job: str, prometheus_url: str) -> dict[str, str]:
+def _template_values(directory: Path, job: str, prometheus_url: str, config: Config) -> dict[str, str]:
     grafana = directory / "grafana"
     return {
         "job": job,
-        "rules": _rules_pattern(directory / "prometheus"),
+        "alerting": alertmanager.alerting_section(config),
+        "rules": _rule_files(directory / "prometheus", config),
         "provisioning": _quote_ini(str(grafana / "provisioning")),
         "home_dashboard": _quote_ini(str(grafana / "dashboards" / "overview.json")),
         "dashboards": _quote_provisioning(str(grafana / "dashboards")),
@@ -144,19 +163,19 @@ def _check_name(directory: Path) -> None:
         )
 
 
-def _rules_pattern(prometheus: Path) -> str:
-    """Return the pattern of the rule files.
+def _rule_files(prometheus: Path, config: Config) -> str:
+    """Return the patterns of the rule files, separated by commas.
 
-    It is relative to prometheus.yml, so that both can be copied elsewhere together. Prometheus puts the directory of
-    prometheus.yml in front of it and matches the result. If that directory has special characters, the pattern is
-    therefore absolute, and escapes them; an asterisk cannot be escaped and becomes a question mark.
+    They are relative to prometheus.yml, so that all can be copied elsewhere together. Prometheus puts the directory of
+    prometheus.yml in front of them and matches the result. If that directory has special characters, the patterns are
+    therefore absolute, and escape them; an asterisk cannot be escaped and becomes a question mark.
     (https://pkg.go.dev/path/filepath#Match; config.go of Prometheus, patRulePath)
     """
-    name = str(prometheus)
-    if not any(character in name for character in "*?[\\"):
-        return json.dumps("rules/*.yml")
-    escaped = re.sub(r"[?\[\\]", r"\\\g<0>", name).replace("*", "?")
-    return json.dumps(f"{escaped}/rules/*.yml", ensure_ascii=False)
+    name, beginning = str(prometheus), ""
+    if any(character in name for character in "*?[\\"):
+        beginning = re.sub(r"[?\[\\]", r"\\\g<0>", name).replace("*", "?") + "/"
+    patterns = ["rules/*.yml", *([Path(alertmanager.RULES).name] if alertmanager.escalates(config) else [])]
+    return ", ".join(json.dumps(beginning + pattern, ensure_ascii=False) for pattern in patterns)
 
 
 def _quote_ini(value: str) -> str:

@@ -14,6 +14,7 @@ from genvd.common.descriptors import passed_descriptors
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import EXIT_OK, EXIT_RESTART
 from genvd.config.loader import ConfigError
+from genvd.config.notify_files import read_notify_files
 from genvd.config.paths import state_directory
 from genvd.config.values import show_duration
 from genvd.config.yaml_reader import describe_unexpected
@@ -185,6 +186,7 @@ class Daemon:
         try:
             config = self._load()
             web_config = load_web_config(config.listen_web_config_file)
+            read_notify_files(config)
             new_server = self._server_for(config)
         except Exception as error:  # no content of a file may end the running service
             self._reject_reload(error)

@@ -8,7 +8,11 @@ from textwrap import indent
 
 import pytest
 
+from genvd.config.notify_files import NotifyFiles
 from genvd.config.paths import SERVICE_STATE
+from genvd.config.schema import Config
+from genvd.publish.alertmanager import notify_files
+from genvd.publish.publication import published_files
 from tools.imports import FLOORS
 from tools.links import inside
 
@@ -34,8 +38,10 @@ def test_the_files_that_other_services_are_given_are_published() -> None:
     readme = (ROOT / "README.md").read_text()
     settings = re.findall(r"^(?:ARGS=\"--config.file|CONF_FILE)=([\w./-]+)", readme, re.MULTILINE)
     published = SERVICE_STATE / "metrics"
-    assert len(settings) == 2
-    assert all((ROOT / "genvd/publish/files" / Path(file).relative_to(published)).is_file() for file in settings)
+    config = Config(notify_slack_url_file=Path("/url"))
+    files = {*map(str, published_files()), *notify_files(config, NotifyFiles())}
+    assert len(settings) == 3
+    assert {str(Path(file).relative_to(published)) for file in settings} <= files
 
 
 def test_the_layout_of_the_packages_is_that_of_the_import_check() -> None:

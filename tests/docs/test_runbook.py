@@ -24,7 +24,7 @@ def test_each_alert_has_its_section_and_each_section_its_alert() -> None:
         assert [name for name in names if name in of_file] == list(of_file), path.name
     for section in sections:
         name = section.partition("\n")[0]
-        severities = [alert["labels"]["severity"] for alert in ALERTS if alert["alert"] == name]
+        severities = list(dict.fromkeys(alert["labels"]["severity"] for alert in ALERTS if alert["alert"] == name))
         assert re.findall(r"\*(critical|warning|info)\*", section.partition("\n\n")[2].partition(".")[0]) == severities
         for part in ("**Look:**", "**Do:**", "**Silence:**"):
             assert section.count(part) == 1, f"{part} {name}"

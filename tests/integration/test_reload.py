@@ -10,7 +10,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,7 @@ def service(public_directory: Path, nvml_library: Path, tmp_path_factory: pytest
         me = pwd.getpwuid(os.getuid()).pw_name
         write_state(directory / "state", {"17": (inside.pid, me)}, {0: ["17"]})
         write_state(directory / "other-state", {"18": (inside.pid, me)}, {})
+        (directory / "texts.tmpl").write_text('{{ define "genv.user.subject" }}instead{{ end }}')
         password = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
         (directory / "web.yml").write_text(f"basic_auth_users: {{a: '{password}'}}")
         scenario = machine(public_directory / f"scenario-reload-{os.getpid()}", inside.pid)
@@ -144,6 +145,11 @@ def has_time(key: str) -> Look:
     return lambda service: any(time.search(path.read_text()) for path in (service.directory / directory).iterdir())
 
 
+def is_in_alertmanager(text: str, name: str = "alertmanager.yml") -> Look:
+    path = f"published/alertmanager/{name}"
+    return lambda service: (service.directory / path).exists() and text in (service.directory / path).read_text()
+
+
 def answers(service: Service, address: str) -> bool:
     try:
         socket.create_connection((address, service.monitor.port), timeout=10).close()
@@ -191,6 +197,36 @@ TLS = {"scrape_scheme": "https"}
 KEY = {"scrape_key_file": Path("key.pem")}
 TIMEOUT = {"collect_interval": "20s", "collect_timeout": "20s"}
 
+MAIL = {"notify_smarthost": "mail.example.org:25", "notify_from": "a@example.org", "notify_admins": ["b@example.org"]}
+LOGIN = {"notify_auth_username": "gpus", "notify_auth_password_file": Path("smtp-password")}
+AT_ALERTMANAGER = {"notify_alertmanager_username": "us", "notify_alertmanager_password_file": Path("am-password")}
+HOOK = {"notify_webhook_url": "http://hook.example.org/"}
+SETTINGS = "templates/settings.tmpl"
+
+NOTIFY = {
+    "smarthost": Row("other.example.org:26", is_in_alertmanager("smtp_smarthost: other.example.org:26")),
+    "from": Row("c@example.org", is_in_alertmanager("smtp_from: c@example.org")),
+    "auth_username": Row("gpus", is_in_alertmanager("smtp_auth_username: gpus"), also=LOGIN),
+    "auth_password_file": Row(Path("smtp-password"), is_in_alertmanager("/smtp-password"), also=LOGIN),
+    "require_tls": Row(False, is_in_alertmanager("smtp_require_tls: false")),
+    "ca_file": Row(Path("mail-ca.pem"), is_in_alertmanager("/mail-ca.pem")),
+    "admins": Row(["d@example.org"], is_in_alertmanager("to: d@example.org")),
+    "user_address": Row("{{username}}@example.org", is_in_alertmanager("@example.org{{ end }}", SETTINGS)),
+    "contact": Row("room 12", is_in_alertmanager('"room 12"', SETTINGS)),
+    "slack_url_file": Row(Path("slack"), is_in_alertmanager("/slack")),
+    "webhook_url": Row("http://hook.example.org/", is_in_alertmanager("url: http://hook.example.org/")),
+    "webhook_url_file": Row(Path("hook"), is_in_alertmanager("/hook")),
+    "webhook_credentials_file": Row(Path("hook-token"), is_in_alertmanager("/hook-token"), also=HOOK),
+    "escalate_after": Row("7777s", is_in_alertmanager("after 2 hours, 9 minutes and 37 seconds", SETTINGS)),
+    "repeat_interval": Row("7777s", is_in_alertmanager("repeat_interval: 2h9m37s")),
+    "group_wait": Row("7777s", is_in_alertmanager("group_wait: 2h9m37s")),
+    "group_interval": Row("7777s", is_in_alertmanager("group_interval: 2h9m37s")),
+    "texts_file": Row(Path("texts.tmpl"), is_in_alertmanager("instead", "templates/texts.tmpl")),
+    "alertmanagers": Row(["alertmanager.example.org:9093"], is_published("alertmanager.example.org:9093")),
+    "alertmanager_username": Row("us", is_published('username: "us"'), also=AT_ALERTMANAGER),
+    "alertmanager_password_file": Row(Path("am-password"), is_published("/am-password"), also=AT_ALERTMANAGER),
+}
+
 SEEN = {
     "listen_address": Row("0.0.0.0", lambda s: answers(s, "127.0.0.2")),
     "listen_port": Row(0, lambda s: s.monitor.port != s.base["listen_port"]),
@@ -219,6 +255,7 @@ SEEN = {
     "scrape_username": Row("scraper", is_published("scraper"), also={"scrape_password_file": Path("password")}),
     "scrape_password_file": Row(Path("password"), is_published("/password"), also={"scrape_username": "scraper"}),
     "scrape_credentials_file": Row(Path("token"), is_published("/token")),
+    **{f"notify_{key}": replace(row, all_the_time=MAIL) for key, row in NOTIFY.items()},
     **{setting.field: Row("7777s", has_time(setting.key)) for setting in settings() if setting.section == "alerts"},
     "ledger_enabled": Row(False, lambda s: s.monitor.snapshot()["ledger"] is None),
     "ledger_directory": Row(Path("other-ledger"), lambda s: (s.directory / "other-ledger/ledger.db").exists()),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+MAIL = {"smarthost": "localhost:1", "from": "a@example.org", "admins": ["b@example.org"]}
+NOTIFY = {"notify": {**MAIL, "user_address": "{{username}}@example.org", "alertmanagers": ["localhost:1"]}}
+"""With it all rules are published."""
 LIMITED = {"limits": {"environments": 1, "users": 1, "processes": 1}}
 
 NOT_SIMULATED = (
@@ -36,6 +39,8 @@ NOT_SIMULATED = (
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Monitor]]:
     """Machines with the same users, environments and pids; the last shows one of each and sums the others."""
+    everything = tmp_path_factory.mktemp("everything") / "monitor.yaml"
+    everything.write_text(yaml.safe_dump(NOTIFY))
     config = tmp_path_factory.mktemp("limited") / "monitor.yaml"
     config.write_text(yaml.safe_dump(LIMITED))
     with ExitStack() as stack:
@@ -45,7 +50,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Monitor]
             options = ("--demo", "8", "--interval", "0.5", "--config-dir", directory)
             return stack.enter_context(Monitor((*options, *arguments)))
 
-        yield [start(), start(), start("--config", config)]
+        yield [start("--config", everything), start(), start("--config", config)]
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,7 @@ def each_second(published: Path, targets: Sequence[str] = (), labels: Mapping[st
         content["scrape_configs"][0]["static_configs"] = [{"targets": list(targets), "labels": dict(labels or {})}]
     rules = published.with_name("rules-each-second")
     rules.mkdir(exist_ok=True)
-    for path in (published.parent / "rules").iterdir():
+    for path in [one for pattern in content["rule_files"] for one in published.parent.glob(pattern)]:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         for group in loaded["groups"]:
             group.pop("interval", None)

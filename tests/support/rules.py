@@ -34,8 +34,8 @@ class Selector:
 
 
 def files() -> list[Path]:
-    """Return the paths of the rule files."""
-    return sorted(DIRECTORY.glob("*.yml"))
+    """Return the paths of the rule files, also of the one that not every configuration publishes."""
+    return [*sorted(DIRECTORY.glob("*.yml")), DIRECTORY.parent / "genv-alerts-notify.yml"]
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:

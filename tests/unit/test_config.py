@@ -28,11 +28,19 @@ CPU_SECONDS = 5
 
 SETTINGS = list(settings())
 
+MAIL = "smarthost: mail.example.org:25\n  from: gpus@example.org\n  admins: root@example.org"
 COMPANIONS = {
     "scrape_cert_file": "key_file: /key",
     "scrape_key_file": "cert_file: /certificate",
     "scrape_username": "password_file: /password",
     "scrape_password_file": "username: somebody",
+    "notify_auth_username": f"auth_password_file: /password\n  {MAIL}",
+    "notify_auth_password_file": f"auth_username: somebody\n  {MAIL}",
+    "notify_alertmanager_username": "alertmanager_password_file: /password",
+    "notify_alertmanager_password_file": "alertmanager_username: somebody",
+    "notify_ca_file": MAIL,
+    "notify_user_address": MAIL,
+    "notify_webhook_credentials_file": "webhook_url: https://hooks.example.org/",
 }
 """What else has to be said for a key to be of use."""
 
@@ -291,7 +299,7 @@ def test_all_problems_are_told_at_once_in_their_order(file: Path) -> None:
         ("collect:\n  zzz: 1\n", ":2: collect.zzz: unknown key; expected one of interval, timeout"),
         (
             "port: 1\n",
-            ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, alerts,",
+            ":1: port: unknown key; expected one of listen, collect, genv, idle, metrics, publish, scrape, notify,",
         ),
         ("listen:\n  port: 1\n  port: 2\n", ":3: listen.port: duplicate key; expected only one"),
         ("listen: {}\nlisten: {}\n", ":2: listen: duplicate key; expected only one"),
