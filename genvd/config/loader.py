@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from genvd.common.text import clean
-from genvd.config.conflicts import find_conflicts
+from genvd.config.conflicts import find_conflicts, with_fitting_defaults
 from genvd.config.schema import SECTIONS, Config, Setting, settings
 from genvd.config.yaml_reader import ConfigError as ConfigError
 from genvd.config.yaml_reader import compose, describe_unexpected, is_null, suggest_key
@@ -72,8 +72,7 @@ def _checked(place: str, config: Config, lines: dict[str, int], overrides: dict[
         problems.append(f"{where}: {field.replace('_', '.', 1)}: {text}")
     if problems:
         raise ConfigError(problems)
-    # An interval below the default timeout shortens the timeout; find_conflicts() allows that.
-    return dataclasses.replace(config, collect_timeout=min(config.collect_timeout, config.collect_interval))
+    return with_fitting_defaults(config, {*lines, *overrides})
 
 
 class _Reader:

@@ -135,8 +135,7 @@ def _global(config: Config) -> _Json:
 
 
 def _routes(config: Config, files: NotifyFiles) -> _Json:
-    interval = min(config.notify_group_interval, config.notify_repeat_interval)
-    people = {"group_interval": duration(interval)}
+    people = {"group_interval": duration(config.notify_group_interval)}
     to_users: list[_Json] = []
     if notifies_users(config):
         known = _usernames(files)
@@ -154,7 +153,7 @@ def _routes(config: Config, files: NotifyFiles) -> _Json:
         "receiver": "admins",
         "group_by": ["alertname"],
         "group_wait": duration(config.notify_group_wait),
-        "group_interval": duration(min(interval, _ADMIN_GROUP_SECONDS)),
+        "group_interval": duration(min(config.notify_group_interval, _ADMIN_GROUP_SECONDS)),
         "repeat_interval": duration(config.notify_repeat_interval),
         "routes": [
             *to_users,

@@ -17,6 +17,10 @@ from tests.support import rules
     ("text", "expected"),
     [
         ("alerts: {idle_after: 0s}", "alerts.idle_after: '0s' is wrong; expected a duration from 1s to 30d"),
+        (
+            "idle: {grace: 10m}\nalerts: {idle_after: 5m}",
+            ":1: idle.grace: 10m is longer than alerts.idle_after; expected at most 5m",
+        ),
         ("alerts: {idle_afer: 1h}", "alerts.idle_afer: unknown key; did you mean idle_after?"),
     ],
 )
@@ -26,6 +30,23 @@ def test_what_is_no_time(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert expected in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "grace", "idle_after"),
+    [
+        ("alerts: {idle_after: 5m}", 300, 300),
+        ("alerts: {idle_after: 1d}", 600, 86400),
+        ("idle: {grace: 4h}", 14400, 14400),
+        ("idle: {grace: 1m}", 60, 7200),
+        ("idle: {grace: 5m}\nalerts: {idle_after: 5m}", 300, 300),
+    ],
+)
+def test_nobody_is_told_of_what_is_shown_as_in_use(tmp_path: Path, text: str, grace: float, idle_after: float) -> None:
+    file = tmp_path / "monitor.yaml"
+    file.write_text(text)
+    config = load(file)
+    assert (config.idle_grace, config.alerts_idle_after) == (grace, idle_after)
 
 
 @pytest.mark.parametrize(
