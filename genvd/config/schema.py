@@ -85,7 +85,7 @@ class Config:
         600.0,
         kinds.duration(0, 86400),
         "Time without GPU work after which the page, top and the dashboards show an environment as idle. Until"
-        " then it is shown as in use. Alerts have their own times.",
+        " then it is shown as in use. Never longer than alerts.idle_after.",
     )
     metrics_device_details: bool = _setting(
         True,
@@ -211,7 +211,10 @@ class Config:
     )
     notify_webhook_url: str = _setting(
         "",
-        kinds.text("a URL that starts with http:// or https://", r"(?:https?://[^\s\"'<>{}\x00-\x1f\x7f]{1,2000})?"),
+        kinds.text(
+            "a URL that starts with http:// or https:// and has no password",
+            r"(?:https?://(?![^/?#]*@)[^\s\"'<>{}\x00-\x1f\x7f]{1,2000})?",
+        ),
         "URL that gets what administrators get, as JSON of Alertmanager. Everybody can read the published files, so it"
         " must not contain a secret.",
     )
@@ -261,6 +264,9 @@ class Config:
     alerts_device_lost_after: float = _after(120, "GPU that does not answer")
     alerts_device_missing_after: float = _after(900, "GPU that the driver no longer lists")
     alerts_device_hot_after: float = _after(600, "GPU, or its memory, that is too hot")
+    alerts_device_throttled_after: float = _after(300, "GPU that is throttled for more than half of the time")
+    alerts_device_memory_bad_after: float = _after(300, "GPU that has to be reset or replaced because of its memory")
+    alerts_nvlink_down_after: float = _after(300, "GPU that has lost NVLinks")
     alerts_certificate_expires_within: float = _setting(
         14 * 86400.0, kinds.duration(3600, 365 * 86400), "How long before it expires a certificate raises an alert."
     )
