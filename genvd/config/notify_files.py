@@ -29,12 +29,30 @@ TEXTS = (
 )
 """The templates that ``notify.texts_file`` may replace."""
 
+PARTS = (
+    "genv.user.address",
+    "genv.name",
+    "genv.machine",
+    "genv.this_machine",
+    "genv.where",
+    "genv.gpus",
+    "genv.environment",
+    "genv.contact",
+    "genv.repeat",
+    "genv.escalation",
+    "genv.chat.plain",
+)
+"""The other templates, which texts may use."""
+
 _MAX_TEXTS_BYTES = 64 * 1024
 _MAX_ADDRESSES_BYTES = 1024 * 1024
 _MAX_PROBLEMS = 20
 """Problems of one file that are reported."""
 
-_DEFINE = re.compile(r"\{\{-?\s*define\s+[\"`]([^\"`]*)[\"`]")
+_DEFINE = re.compile(r"\{\{-?\s*(?:define|block)\s+[\"`]([^\"`]*)[\"`]")
+_USE = re.compile(r"\{\{-?\s*template\s+[\"`]([^\"`]*)[\"`]")
+_OF_ALERTMANAGER = re.compile(r"__.*|.+\.default\..+")
+"""Matches the names of Alertmanager's own templates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,8 @@ def _entry(line: str) -> tuple[str, str]:
     name, _, address = (part.strip() for part in line.rpartition(":"))
     if not name or len(name) > MAX_TEXT or not name.isprintable():
         raise ValueError("has no name of a user; expected a line such as alice: alice@example.org")
+    if name[0] in "\"'-":
+        raise ValueError(f"{clean(name)}: no user name begins so; expected a line such as alice: alice@example.org")
     if not ADDRESS.fullmatch(address):
         raise ValueError(
             f"{clean(name)}: {clean(address)!r} is no mail address; expected one, such as alice@example.org"
@@ -100,7 +120,7 @@ def _texts(path: Path) -> str:
 def _read(path: Path, max_bytes: int, expected: str) -> list[str]:
     """Return the lines of a text file, with their ends."""
     try:
-        return files.read_file(path, max_bytes).decode("utf-8").splitlines(keepends=True)
+        return files.read_file(path, max_bytes).decode("utf-8-sig").splitlines(keepends=True)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     except files.UnsuitableFileError as error:
@@ -112,9 +132,17 @@ def _read(path: Path, max_bytes: int, expected: str) -> list[str]:
 
 def _problems(text: str) -> Iterator[str]:
     """Yield the problems of the templates, each with its line. Their syntax is Alertmanager's to check."""
-    defined = [(text.count("\n", 0, match.start()) + 1, match[1]) for match in _DEFINE.finditer(text)]
+    defined, used = ([(_line(match), match[1]) for match in form.finditer(text)] for form in (_DEFINE, _USE))
     if not defined:
         yield f' defines no text; expected {{{{ define "NAME" }}}} with a NAME such as {TEXTS[0]}'
     for line, name in defined:
         if name.startswith("genv.") and name not in TEXTS:
             yield f"{line}: {clean(name)}: there is no such text; {suggest_key(name, list(TEXTS))}"
+    known = [*TEXTS, *PARTS, *(name for _, name in defined)]
+    for line, name in used:
+        if name not in known and not _OF_ALERTMANAGER.fullmatch(name):
+            yield f"{line}: {clean(name)}: is used, but not defined; {suggest_key(name, known)}"
+
+
+def _line(match: re.Match[str]) -> int:
+    return match.string.count("\n", 0, match.start()) + 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from genvd.config.loader import ConfigError, load
-from genvd.config.notify_files import TEXTS, read_notify_files
+from genvd.config.notify_files import PARTS, TEXTS, read_notify_files
 from genvd.config.schema import Config
 from genvd.publish.publication import Publication
-from tests.support import rules
 
 MAIL = "notify: {smarthost: 'mail:25', from: a@example.org, admins: [b@example.org]"
 
@@ -84,6 +84,8 @@ def test_what_is_no_address(tmp_path: Path, address: str) -> None:
             "notify.auth_username: has no effect alone; expected notify.auth_password_file",
         ),
         ("notify: {webhook_url: 'http://h', webhook_url_file: /x}", "notify.webhook_url_file: cannot be combined"),
+        ("notify: {webhook_url: 'http://u:p@h/x'}", "notify.webhook_url: 'http://u:p@h/x' is wrong; expected a URL"),
+        (f"{MAIL}, alertmanagers: []}}", "notify.alertmanagers: is empty, so nobody would be told"),
         ("notify: {webhook_credentials_file: /x}", "notify.webhook_credentials_file: has no effect alone"),
         (f"{MAIL}, group_interval: 2h, repeat_interval: 1h}}", "notify.group_interval: 2h is longer than"),
         (f"{MAIL}}}\npublish: {{enabled: false}}", "publish.enabled: false publishes no messages either"),
@@ -100,7 +102,7 @@ def test_what_conflicts(tmp_path: Path, text: str, expected: str) -> None:
 
 def test_addresses_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "addresses"
-    file.write_text("# people\n\nalice: a.smith@example.org\n  EX\\bob :bob@example.org  \nc:d: c@example.org\n")
+    file.write_text("\ufeff# people\n\nalice: a.smith@example.org\n  EX\\bob :bob@example.org  \nc:d: c@example.org\n")
     config = read(tmp_path, f"{MAIL}, user_address: {file}}}")
     assert read_notify_files(config).addresses == {
         "alice": "a.smith@example.org",
@@ -117,6 +119,7 @@ def test_addresses_of_a_file(tmp_path: Path) -> None:
         (b"alice: a@b, c@d\n", ":1: alice: 'a@b, c@d' is no mail address"),
         (b"alice: {{.x}}@b\n", ":1: alice: '{{.x}}@b' is no mail address"),
         (b"a: a@b\na: c@d\n", ":2: a: is there twice; expected each user once"),
+        (b"- alice: a@b\n", ":1: - alice: no user name begins so; expected a line such as alice"),
         (b"a\x1b[2J: x\n", ":1: has no name of a user"),
         (b"\xff: a@b\n", ": is not UTF-8 text; expected a file with lines such as alice"),
         (b"# nobody\n", ": has no user; expected lines such as alice"),
@@ -138,6 +141,10 @@ def test_problems_of_a_file_with_addresses(tmp_path: Path, content: bytes | None
     [
         ("Hello", ': defines no text; expected {{ define "NAME" }} with a NAME such as genv.user.subject'),
         ('\n{{- define "genv.user.txt" }}{{ end }}', ":2: genv.user.txt: there is no such text; did you mean"),
+        (
+            '{{ define "genv.page" }}\n{{ template "genv.contct" . }}{{ end }}',
+            ":2: genv.contct: is used, but not defined; did you mean genv.contact?",
+        ),
     ],
 )
 def test_problems_of_texts(tmp_path: Path, content: str, expected: str) -> None:
@@ -149,9 +156,18 @@ def test_problems_of_texts(tmp_path: Path, content: str, expected: str) -> None:
     assert caught.value.problems[0].startswith(f"{file}{expected}")
 
 
-def test_the_texts_that_can_be_replaced_exist() -> None:
-    templates = (rules.DIRECTORY.parents[1] / "alertmanager/templates/genv.tmpl").read_text()
-    assert [name for name in TEXTS if f'{{{{ define "{name}" }}}}' not in templates] == []
+def test_texts_may_use_all_templates_that_are_published(tmp_path: Path) -> None:
+    published(tmp_path, f"{MAIL}}}")
+    files = (tmp_path / "p/alertmanager/templates").iterdir()
+    defined = [name for file in files for name in re.findall(r'{{ define "(.*?)" }}', file.read_text())]
+    assert sorted(defined) == sorted((*TEXTS, *PARTS))
+
+
+def test_texts_may_use_their_own_and_those_of_alertmanager(tmp_path: Path) -> None:
+    file = tmp_path / "texts"
+    used = "".join(f'{{{{ template "{name}" . }}}}' for name in ("ours", "__subject", "email.default.subject", *PARTS))
+    file.write_text(f'{{{{ define "genv.user.subject" }}}}{used}{{{{ end }}}}{{{{ define "ours" }}}}{{{{ end }}}}')
+    assert read_notify_files(read(tmp_path, f"{MAIL}, texts_file: {file}}}")).texts == file.read_text()
 
 
 # --- What is published ---------------------------------------------------------------------------------------
