@@ -32,6 +32,10 @@ ADMIN, SENDER = "admins@example.org", "gpus@example.org"
 
 HOSTILE = [
     "x@evil.example,ceo",
+    "x;ceo@evil.example",
+    "x%0d%0aBcc: evil@evil.example",
+    '"><script>alert(1)</script>',
+    "=?utf-8?q?=0d=0aBcc:_evil@evil.example?=",
     "alice\r\nBcc: evil@evil.example",
     '{{ template "genv.contact" . }}',
     "alice@evil.example",
@@ -252,15 +256,22 @@ def test_addresses_from_a_file_are_of_these_users_only(tmp_path: Path, server: M
     addresses = tmp_path / "addresses"
     addresses.write_text("# people\nalice: a.smith@example.org\nEX\\b.ob+|(x: bob@example.org\n")
     texts = tmp_path / "texts.tmpl"
-    texts.write_text('{{ define "genv.user.text" }}Dear {{ .GroupLabels.username }}: other text{{ end }}')
+    texts.write_text(
+        '{{ define "genv.user.text" }}Dear {{ .GroupLabels.username }}:'
+        '{{ range .Alerts }} {{ template "genv.page" . }}{{ end }}{{ end }}'
+    )
     notify = settings(server, user_address=str(addresses), texts_file=str(texts))
     config = publish(tmp_path, notify) / "alertmanager/alertmanager.yml"
     with Alertmanager(config, tmp_path / "data", free_port()) as alertmanager:
         for name in ("alice", "EX\\b.ob+|(x", "EX\\bxob+|(x", "mallory", "alic", "alice2"):
             alertmanager.send(*alert("GenvUnmanagedProcesses", name))
         wait_for(lambda: len({address for one in server.mails for address in one.recipients}) == 3, "all are told")
-        assert [one.text.strip() for one in server.to("a.smith@example.org")] == ["Dear alice: other text"]
-        assert [one.text.strip() for one in server.to("bob@example.org")] == ["Dear EX\\b.ob+|(x: other text"]
+        assert [one.text.strip() for one in server.to("a.smith@example.org")] == [
+            "Dear alice: http://gpu1:8000/#user=alice"
+        ]
+        assert [one.text.strip() for one in server.to("bob@example.org")] == [
+            "Dear EX\\b.ob+|(x: http://gpu1:8000/#user=EX%5Cb.ob%2B%7C%28x"
+        ]
         wait_for(lambda: "alice2" in "".join(one.text for one in server.to(ADMIN)), "the administrators get the others")
         assert alertmanager.failures == []
 
