@@ -43,6 +43,11 @@ class Problem:
     """Whether it is something to talk about with users, which :mod:`genvd.overview.talks` has one by one."""
 
 
+def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems in the order of their severity."""
+    return tuple(sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity)))
+
+
 def first_names(names: Sequence[str]) -> tuple[tuple[str, ...], int]:
     """Return the first names, and the number of the others."""
     return tuple(names[:MAX_NAMES]), max(0, len(names) - MAX_NAMES)

@@ -10,7 +10,7 @@ from genvd.analysis.unknown_environments import ADVICE, unknown_environment_text
 from genvd.common.text import gpus
 from genvd.overview import driver_help
 from genvd.overview.device_problems import device_problems
-from genvd.overview.problem import SEVERITIES, Problem, counted, first_names, name_of, with_user
+from genvd.overview.problem import Problem, counted, first_names, name_of, with_user, worst_first
 from genvd.overview.talks import PROBLEMS_WITH_PEOPLE, Talk, TalkKind, talks
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def problems(snapshot: Snapshot, with_people: Iterable[Talk] | None = None) -> t
         with_people: what :func:`genvd.overview.talks.talks` returns for it; None to call that.
     """
     found = [problem for check in _CHECKS for problem in check(snapshot)]
-    found.extend(_people(talks(snapshot) if with_people is None else with_people))
-    return tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity)))
+    found.extend(people_problems(talks(snapshot) if with_people is None else with_people))
+    return worst_first(found)
 
 
 def _collectors(snapshot: Snapshot) -> Iterator[Problem]:
@@ -168,7 +168,8 @@ def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem("warning", f"{unknown_environment_text(number)}.", ADVICE[reason])
 
 
-def _people(with_people: Iterable[Talk]) -> Iterator[Problem]:
+def people_problems(with_people: Iterable[Talk]) -> Iterator[Problem]:
+    """Yield the problems that are to be talked about with users, one for each kind."""
     by_kind: dict[TalkKind, list[Talk]] = defaultdict(list)
     for talk in with_people:
         by_kind[talk.kind].append(talk)

@@ -118,7 +118,7 @@ def _below(machine: Machine, frame: Frame, controls: Controls, columns: int, ava
     limit = max(both // _PROBLEM_SHARE, left - 1) - len(why_old)
     if not problems or limit < 1:
         return why_old
-    title = line(f"PROBLEMS ({len(problems)})  p shows what to do", Style.DIM)
+    title = line(f"{_heading(problems)}  p shows what to do", Style.DIM)
     heading = [line(), title] if both >= _SPACIOUS_LINES else [title]
     complete = [*heading, *_complete(problems, columns)]
     if len(complete) <= limit:
@@ -127,6 +127,13 @@ def _below(machine: Machine, frame: Frame, controls: Controls, columns: int, ava
     shown = _window(problems, controls.selected, limit - len(heading))
     summaries = [problem_summary(problem, _target(problem)) for problem in shown]
     return [*heading, *summaries, *why_old]
+
+
+def _heading(problems: Sequence[Problem]) -> str:
+    """Return the heading of at least one problem: what is wrong, and what to talk about, as the page has them."""
+    people = sum(problem.people for problem in problems)
+    numbers = {"PROBLEMS": len(problems) - people, "TO TALK TO": people}
+    return ", ".join(f"{name} ({number})" for name, number in numbers.items() if number)
 
 
 def _complete(problems: Sequence[Problem], columns: int) -> list[Line]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from genvd.overview import overview
 from genvd.overview.devices import DeviceRow
+from genvd.overview.problem import worst_first
+from genvd.overview.problems import people_problems
+from genvd.overview.talks import talks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from genvd.model.device import MigInstance
     from genvd.model.snapshot import MissingDevice
     from genvd.overview import Overview
     from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, UserUsageRow
+    from genvd.overview.problem import Problem
+    from genvd.overview.talks import Talk
     from genvd.terminal.client import TimedSnapshot
     from genvd.terminal.curves import Curves
 
@@ -90,15 +96,18 @@ def machine_of(timed: TimedSnapshot, user: str | None = None) -> Machine:
         user=None,
         one_name=names.pop() if len(names) == 1 else None,
     )
-    return machine if user is None else _limited(machine, user)
+    return machine if user is None else _limited(machine, user, talks(timed.snapshot))
 
 
-def _limited(machine: Machine, user: str) -> Machine:
+def _limited(machine: Machine, user: str, with_people: Iterable[Talk]) -> Machine:
     """Return only what belongs to a user: also the GPUs on which only a process of theirs is."""
     gpus = None if machine.gpus is None else [gpu for gpu in machine.gpus if user in gpu.users]
     shown = {gpu.row.index for gpu in gpus or ()}
     return Machine(
-        overview=machine.overview,
+        overview=replace(
+            machine.overview,
+            problems=_problems_of(machine.overview, [talk for talk in with_people if talk.username == user], shown),
+        ),
         curves=machine.curves,
         gpus=gpus,
         instances=[instance for instance in machine.instances if instance[0] in shown],
@@ -108,6 +117,23 @@ def _limited(machine: Machine, user: str) -> Machine:
         user=user,
         one_name=machine.one_name,
     )
+
+
+def _problems_of(seen: Overview, own: Iterable[Talk], shown: AbstractSet[int]) -> tuple[Problem, ...]:
+    """Return what concerns a user: their GPUs, what they are asked to do, and errors because of which data is missing.
+
+    Args:
+        seen: the overview.
+        own: what is to be talked about with them.
+        shown: the indices of their GPUs.
+    """
+    others = (problem for problem in seen.problems if not problem.people)
+    concerned = (
+        problem
+        for problem in others
+        if not shown.isdisjoint(problem.devices) or (problem.severity == "error" and not problem.devices)
+    )
+    return worst_first((*concerned, *people_problems(own)))
 
 
 def _gpus(seen: Overview) -> list[Gpu] | None:

@@ -84,7 +84,8 @@ def _title(machine: Machine, frame: Frame) -> Line:
 
 
 def _summary(machine: Machine) -> Line:
-    summary, problems = machine.overview.summary, machine.overview.problems
+    summary = machine.overview.summary
+    problems = [problem for problem in machine.overview.problems if not problem.people]
     pieces = [Piece(summary.text, Style.GOOD if summary.free else Style.TITLE)]
     if summary.people is not None:
         pieces.append(Piece(f"  {count(summary.people, 'person', 'people')}"))

@@ -396,6 +396,16 @@ def test_one_user_sees_what_is_theirs() -> None:
     assert "There is no GPU, environment or GPU process of zoe." in Top(snapshot, user="zoe").draw()
 
 
+def test_one_user_sees_the_problems_that_are_theirs() -> None:
+    snapshot = replace(visited(), missing_devices=(MissingDevice(5, "GPU-5", None),))
+    everybody = Top(snapshot, 100, 40).draw()
+    assert any(line.startswith("PROBLEMS (1), TO TALK TO (2)") for line in everybody)
+    assert "1 problem" in everybody[1]
+    for user, heading in {"alice": "TO TALK TO (1)", "bob": "TO TALK TO (1)", "dave": None, "zoe": None}.items():
+        found = [line for line in Top(snapshot, 100, 40, user=user).draw() if "what to do" in line]
+        assert [line.split("  ")[0] for line in found] == ([heading] if heading else []), user
+
+
 def test_who_used_how_much_is_beside_who_has_something() -> None:
     used = (UserUsage("zoe", 360_000.0, 180_000.0, 90_000.0), UserUsage("alice", 3600.0, 3600.0, 0.0))
     snapshot = replace(
