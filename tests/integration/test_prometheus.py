@@ -6,7 +6,6 @@ import configparser
 import gzip
 import itertools
 import json
-import math
 import os
 import re
 import subprocess
@@ -229,8 +228,8 @@ def _ask(prometheus: Prometheus, target: Json, expression: str) -> Mapping[Any, 
         return prometheus.query(expression)
     now = prometheus.query("time()")[frozenset()]
     found = prometheus.query_range(expression, now - 60, now, 1)
-    # Where a number is not known its panel gets NaN.
-    return {labels: values for labels, values in found.items() if not all(map(math.isnan, values))}
+    # Where a number is not known its panel gets -1.
+    return {labels: values for labels, values in found.items() if set(values) != {-1.0}}
 
 
 def _targets(dashboard: Json) -> dict[Query, Json]:

@@ -413,6 +413,16 @@ def test_rate_and_increase_are_used_for_counters_only(path: Path) -> None:
 
 
 @every_dashboard
+def test_queries_are_such_that_victoriametrics_gives_the_same(path: Path) -> None:
+    """See ``replaced`` and ``of_others`` in tools/dashboards/promql.py, and ``trend`` in panels.py there."""
+    for expression in expressions(load(path)):
+        assert "NaN" not in expression
+        maybe_unchanged = re.findall(r'(.{19}), "\w+", "[^"]*", "\w+", "(?!\(\.\*\)")[^"]*"\)', expression)
+        assert set(maybe_unchanged) <= {'"none", "", "", "")'}, expression
+        assert expression.count('!~"$username"') == expression.count('!~"$username"}) unless '), expression
+
+
+@every_dashboard
 def test_queries_parse(path: Path, tmp_path: Path) -> None:
     values = {"__rate_interval": "1m", "__range": "1h"}
     rules = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tools.dashboards.promql import SELECTED, THE_ONE, on, per
+from tools.dashboards.promql import SELECTED, THE_ONE, on, per, replaced
 from tools.dashboards.scales import OTHER_SEVERITY, SEVERITIES
 from tools.dashboards.variables import DATA_SOURCE
 
@@ -42,8 +42,8 @@ def _with_page(expression: str) -> str:
 
 
 def _at(expression: str, scheme: str) -> str:
-    without_port = f'label_replace({expression}, "page", "{scheme}://$1:8000", "instance", "(.+)")'
-    return f'label_replace({without_port}, "page", "{scheme}://$1", "instance", "(.+:[0-9]+)")'
+    without_port = replaced(expression, "page", f"{scheme}://$1:8000", "instance", "(.+)")
+    return replaced(without_port, "page", f"{scheme}://$1", "instance", "(.+:[0-9]+)")
 
 
 def _firing(where: str = "") -> str:

@@ -243,12 +243,17 @@ def _users() -> PanelBuilder:
 
 
 def _models() -> PanelBuilder:
+    number = "name:genv_device_up:count"
     return rows(
         About("Models of GPU", "Number and utilisation of the GPUs of each model in the whole fleet.", 10, 10),
         [Key("name", "Model")],
         [
-            Value("GPUs", ask.fleet("name:genv_device_up:count", "name")),
-            Value("Utilisation", ask.fleet_mean("name:genv_device_utilization:avg", "name"), unit="percent"),
+            Value("GPUs", ask.fleet(number, "name")),
+            Value(
+                "Utilisation",
+                ask.fleet_mean("name:genv_device_utilization:avg", "name:genv_device_up:count", "name"),
+                unit="percent",
+            ),
         ],
         sort_by="GPUs",
         empty=_NO_RULES,

@@ -80,9 +80,10 @@ def fleet(record: str, label: str) -> str:
     return f"sum by ({label}) ({record}{{{OF_JOBS}}})"
 
 
-def fleet_mean(record: str, label: str) -> str:
-    """Return the mean of a recorded value by a label, over all machines."""
-    return f"avg by ({label}) ({record}{{{OF_JOBS}}})"
+def fleet_mean(record: str, number: str, label: str) -> str:
+    """Return the mean of a recorded mean by a label, over all machines; jobs and sites are weighted by a number."""
+    each, weight = (f"{name}{{{OF_JOBS}}}" for name in (record, number))
+    return f"sum by ({label}) ({each} * {weight}) / (sum by ({label}) ({weight} and {each}) > 0)"
 
 
 def of_top_users(record: str, most: int) -> str:

@@ -1,7 +1,7 @@
 """PromQL expressions about each GPU: its state, and who is on it."""
 
 from tools.dashboards.people_expressions import NOBODY_KNOWN, owned
-from tools.dashboards.promql import described, idle, named_when_empty, on, or_none_of, per
+from tools.dashboards.promql import described, idle, named_when_empty, on, or_none_of, per, replaced
 
 _GPU = ("instance", "index")
 OUTSIDE = "(outside genv)"
@@ -94,7 +94,7 @@ def _outside() -> str:
 
 
 def _with_index(expression: str) -> str:
-    return f'label_replace({expression}, "index", "$1", "device", "(.+)")'
+    return replaced(expression, "index", "$1", "device", "(.+)")
 
 
 def _by_gpu(expression: str) -> str:

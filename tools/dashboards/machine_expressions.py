@@ -2,7 +2,7 @@
 
 from tools.dashboards import gpu_expressions
 from tools.dashboards.people_expressions import owned
-from tools.dashboards.promql import SELECTED, THE_ONE, described, idle, increase, on, per, rate
+from tools.dashboards.promql import SELECTED, THE_ONE, described, idle, increase, on, per, rate, replaced
 from tools.dashboards.scales import RECOVERY_ACTIONS
 
 _CHOSEN = 'index=~"$device"'
@@ -152,7 +152,7 @@ def _attached() -> str:
 def _on_attached(metric: str) -> str:
     """Return a metric of environments by GPU, with its label device renamed to index."""
     value = machine(metric, "eid", "device", where='device=~"$device"')
-    by_index = f'max by (instance, eid, index) (label_replace({value}, "index", "$1", "device", "(.+)"))'
+    by_index = f"max by (instance, eid, index) ({replaced(value, 'index', '$1', 'device', '(.+)')})"
     return _owned(f"{by_index} and {on('eid', 'index')} {_attached()}")
 
 

@@ -25,6 +25,8 @@ from tools.dashboards.variables import DATA_SOURCE
 NEUTRAL = "blue"
 _POINTS_OF_A_TREND = 60
 """Few, as most of these queries join."""
+_NOT_KNOWN = -1
+"""In place of a number that the panel of a trend has none of."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,15 @@ def number(about: About, expression: str, scale: Scale) -> PanelBuilder:
 def trend(about: About, expression: str, scale: Scale) -> PanelBuilder:
     """Return a panel with the current value as a number, above its course in the time range.
 
-    The last value of a range may be an old one. So where the expression has no value there is NaN, and the panel shows
-    its text for no data if that is the last one.
+    The last value of a range may be an old one. So where the expression, which is never negative, has no value there is
+    -1, and the panel shows its text for no data if that is the last one. VictoriaMetrics has no NaN.
     """
     panel = stat.Panel()
     describe(panel, about)
     _read_as(panel, scale)
-    panel.mappings([_in_words_if_nan(about.empty)])
-    panel.with_target(over_time(f"({expression}) or vector(NaN)", ""))
+    panel.mappings([in_words({_NOT_KNOWN: (about.empty, "text")})])
+    panel.min(0)
+    panel.with_target(over_time(f"({expression}) or vector({_NOT_KNOWN})", ""))
     panel.max_data_points(_POINTS_OF_A_TREND)
     panel.reduce_options(_last("last"))
     panel.graph_mode(common_models.BigValueGraphMode("area"))
@@ -276,11 +279,6 @@ def in_words(words: Mapping[int, tuple[str, str]]) -> models.ValueMap:
             for position, (value, (text, colour)) in enumerate(words.items())
         }
     )
-
-
-def _in_words_if_nan(text: str) -> models.SpecialValueMap:
-    result = models.ValueMappingResult(text, "text", index=0)
-    return models.SpecialValueMap(models.DashboardSpecialValueMapOptions(models.SpecialValueMatch("null+nan"), result))
 
 
 def _last(calculation: str = "lastNotNull") -> common.ReduceDataOptions:

@@ -1,6 +1,17 @@
 """PromQL expressions about environments and users."""
 
-from tools.dashboards.promql import SELECTED, described, idle, increase, named_when_empty, on, or_none_of, per, rate
+from tools.dashboards.promql import (
+    SELECTED,
+    described,
+    idle,
+    increase,
+    named_when_empty,
+    of_others,
+    on,
+    or_none_of,
+    per,
+    rate,
+)
 
 NOBODY_KNOWN = "(unknown)"
 """The name of an unknown user."""
@@ -112,7 +123,7 @@ def _broken() -> str:
 
 def of_users(expression: str) -> str:
     """Restrict an expression by environment to the chosen users, and add their names."""
-    others = per("genv_environment_info", "eid", where='username!~"$username"')
+    others = of_others("genv_environment_info", "eid")
     return owned(f"({expression}) unless {on('eid')} {others}", _info())
 
 
@@ -146,7 +157,7 @@ def _idle(where: str = "") -> str:
 
 def _attached() -> str:
     attached = per("genv_environment_device_attached", "eid", "index", where=_ENVIRONMENT)
-    others = per("genv_environment_info", "eid", where='username!~"$username"')
+    others = of_others("genv_environment_info", "eid")
     return f"group by (instance, index) ({attached} unless {on('eid')} {others})"
 
 

@@ -5,7 +5,7 @@ processes over the monitor's limits, are shown for any choice of users.
 """
 
 from tools.dashboards.people_expressions import NOBODY_KNOWN
-from tools.dashboards.promql import described, named_when_empty, on, or_none_of, per
+from tools.dashboards.promql import described, named_when_empty, of_others, on, or_none_of, per, replaced
 
 _PROCESS = 'eid=~"$eid", pid=~"$pid"'
 _ANYWHERE = 'pid=~"$pid"'
@@ -113,11 +113,10 @@ def _on_each(metric: str, chosen: str = _PROCESS) -> str:
 
 def _known(expression: str) -> str:
     """Restrict an expression by process to the chosen users, and add the labels that describe the processes."""
-    others = per("genv_process_info", "pid", "eid", where='username!~"$username"')
-    ours = f"({expression}) unless {on('pid', 'eid')} {others}"
+    ours = f"({expression}) unless {on('pid', 'eid')} {of_others('genv_process_info', 'pid', 'eid')}"
     info = per("genv_process_info", "pid", "eid", *_DESCRIPTION)
     named = described(ours, info, by=["pid", "eid"], labels=_DESCRIPTION)
-    named = f'label_replace({named}, "cgroup", "$1", "cgroup", "{_SHORT_ID}")'
+    named = replaced(named, "cgroup", "$1", "cgroup", _SHORT_ID)
     names = {"eid": "(none)", "username": NOBODY_KNOWN, "device": "?", "command": "?"}
     for label, name in names.items():
         named = named_when_empty(named, label, name)

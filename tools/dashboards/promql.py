@@ -58,6 +58,16 @@ def idle(seconds: str, grace: str) -> str:
     return f"{seconds} >= {on()} group_left () ({grace} or {default}) or 0 * {seconds}"
 
 
+def of_others(info: str, *labels: str) -> str:
+    """Return an info metric of the users that are not chosen, with the labels of `per`.
+
+    If all users are chosen, the pattern matches a missing user too. VictoriaMetrics 1.79, of Debian 12, says that it
+    does and that it does not, so what matches is left out.
+    """
+    others, chosen = (per(info, *labels, where=f'username{matches}"$username"') for matches in ("!~", "=~"))
+    return f"({others} unless {chosen})"
+
+
 def one_of(expression: str, *labels: str) -> str:
     """Return one series for each machine and values of these labels.
 
@@ -109,4 +119,14 @@ def highest(most: int, expression: str) -> str:
 
 def named_when_empty(expression: str, label: str, name: str) -> str:
     """Name an empty label, which Prometheus and Grafana treat as missing."""
-    return f'label_replace({expression}, "{label}", "{name}", "{label}", "")'
+    return replaced(expression, label, name, label, "")
+
+
+def replaced(expression: str, label: str, value: str, source: str, pattern: str) -> str:
+    """Set a label, which may be missing, to a value where another or the same one, too, matches a pattern.
+
+    VictoriaMetrics 1.79, of Debian 12, may give a missing label the value of one that an aggregation has removed. To
+    set a label that nobody has to nothing first changes nothing, and prevents that.
+    """
+    as_before = f'label_replace({expression}, "none", "", "", "")'
+    return f'label_replace({as_before}, "{label}", "{value}", "{source}", "{pattern}")'

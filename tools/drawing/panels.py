@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +64,9 @@ class Page:
             if panel["options"].get("textMode") == "name":
                 shown = one.name
             parts.append(f'<p class="number" style="color:{shade}">{escape(shown)}</p>')
-            if panel["options"].get("graphMode") == "area" and not math.isnan(value):
-                parts.append(curves.course(one.points, width, height - 44, shade))
+            if panel["options"].get("graphMode") == "area":
+                known = [point for point in one.points if point[1] >= defaults.get("min", point[1])]
+                parts.append(curves.course(known, width, height - 44, shade))
         return "".join(parts)
 
     def _bars(self, panel: Json, answers: Sequence[Series], width: int, height: int) -> str:

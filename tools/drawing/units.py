@@ -73,10 +73,7 @@ def in_words(value: float | str, mappings: list[Json]) -> tuple[str, str] | None
     """Return text and colour for a value that has them."""
     key = value if isinstance(value, str) else f"{value:g}"
     for mapping in mappings:
-        if mapping["type"] == "special" and isinstance(value, float) and math.isnan(value):
-            result = mapping["options"]["result"]
-        else:
-            result = mapping["options"].get(key) if mapping["type"] == "value" else None
+        result = mapping["options"].get(key) if mapping["type"] == "value" else None
         if result:
             return result.get("text") or key, COLOURS.get(result.get("color", "text"), COLOURS["text"])
     return None
