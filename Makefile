@@ -93,6 +93,10 @@ draw: $(READY) ## Draw the home dashboard from real query results (needs chromiu
 fleet: $(READY) ## Measure a Prometheus that scrapes 1,000 simulated machines (ARGS='--machines 100 --interval 15')
 	$(BIN)/python -m tools.fleet $(ARGS)
 
+.PHONY: engines
+engines: $(READY) ## Compare Prometheus with VictoriaMetrics and federation on all rules and dashboards (ARGS='--machines 50')
+	$(BIN)/python -m tools.engines $(ARGS)
+
 .PHONY: deb
 deb: ## Build the Debian package into dist/ (as root, installs the build dependencies)
 	@packaging/build-deb

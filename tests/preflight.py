@@ -112,6 +112,12 @@ NEEDS = (
         "a real Alertmanager (with apt-get the tests fetch it themselves)",
         lambda: bool(shutil.which("amtool") or (shutil.which("apt-get") and shutil.which("dpkg-deb"))),
     ),
+    Need(
+        "victoria-metrics",
+        ("victoria-metrics",),
+        "the rules and dashboards on another engine (with apt-get the tests fetch it themselves)",
+        lambda: bool(shutil.which("victoria-metrics") or (shutil.which("apt-get") and shutil.which("dpkg-deb"))),
+    ),
     Need("useradd", ("passwd",), "several users", commands("useradd", "userdel"), root=True),
     Need("ip", ("iproute2",), "network namespaces with other addresses", commands("ip"), root=True),
     Need("mmdebstrap", ("mmdebstrap",), "the package in whole Debian systems", commands("mmdebstrap"), root=True),

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from genvd.config.loader import load
 from genvd.config.schema import Config
+from tests.support.victoriametrics import VictoriaMetrics, options
+from tools.engines.federation import job
 from tools.scaling.__main__ import DOCUMENT, between
 from tools.scaling.tables import SHAPES, TABLES, parts, table
 
@@ -60,3 +63,16 @@ def test_the_example_configurations_are_valid(document: str, tmp_path: Path) -> 
     config = load(file)
     assert "gpu1.example.org:8000" in config.publish_targets
     assert config.scrape_username == "prometheus"
+
+
+def test_the_job_that_federates_is_the_one_that_is_tried() -> None:
+    (example,) = re.findall(r"```yaml\n(scrape_configs:\n.*?)```", TEXT, re.DOTALL)
+    (said,) = yaml.safe_load(example)["scrape_configs"]
+    assert said == job(said["static_configs"][0]["targets"])
+
+
+def test_vmalert_has_the_options_with_which_it_is_tried() -> None:
+    (example,) = re.findall(r"```shell\n(vmalert .*?)```", TEXT, re.DOTALL)
+    running = VictoriaMetrics(Path("unused"), port=1)
+    tried = options(running, "", 15)
+    assert set(re.findall(r"-\w[\w.]*", re.sub(r"=\S+", "", example))) == {one.partition("=")[0] for one in tried}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGE = "victoria-metrics"
-"""Of Debian 12 and later; it has both programs."""
+"""Of Debian 12; it has both programs."""
 
 
 @dataclass

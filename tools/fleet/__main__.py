@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _publish(directory: Path, port: int, machines: int) -> Path:
     file = directory / "machines.json"
-    write_targets(file, port, machines)
+    write_targets(file, port, range(machines))
     publication = publication_for(Config(publish_targets=(str(file),), publish_directory=directory / "published"), port)
     publication.write()
     return publication.directory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import statistics
 import time
@@ -17,6 +16,7 @@ from genvd.config.values import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tests.support.engine import Engine
     from tests.support.prometheus import Prometheus
     from tools.fleet.queries import Query
 
@@ -68,7 +68,7 @@ def figures(running: Prometheus, since: float) -> Figures:
         running: the Prometheus.
         since: Unix time at which all machines had been scraped once.
     """
-    own = _own_metrics(running)
+    own = own_metrics(running)
     window = f"[{max(1, round(time.time() - since))}s]"
 
     def value(expression: str) -> float:
@@ -100,7 +100,7 @@ def figures(running: Prometheus, since: float) -> Figures:
     )
 
 
-def timings(running: Prometheus, queries: Iterable[Query]) -> list[Timing]:
+def timings(running: Engine, queries: Iterable[Query]) -> list[Timing]:
     """Run the queries, and return their durations, the slowest first.
 
     All queries run once, and then all again, so that a short load of the machine does not affect every run of one.
@@ -123,26 +123,17 @@ def _series(data: Any) -> Any:
     return data["result"] if isinstance(data, dict) else data
 
 
-def get(running: Prometheus, path: str) -> tuple[float, bytes]:
+def get(running: Engine, path: str) -> tuple[float, bytes]:
     """Return the duration of an API request in seconds, and the response."""
     started = time.monotonic()
-    body = _body(running, f"/api/v1/{path}")
+    _, body = running.get(f"/api/v1/{path}")
     return time.monotonic() - started, body
 
 
-def _body(running: Prometheus, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=120)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
-def _own_metrics(running: Prometheus) -> dict[str, float]:
-    """Return the metrics of Prometheus itself, each summed over its series."""
+def own_metrics(running: Engine) -> dict[str, float]:
+    """Return the metrics of the server itself, each summed over its series."""
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families(_body(running, "/metrics").decode()):
+    for family in text_string_to_metric_families(running.get("/metrics")[1].decode()):
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found

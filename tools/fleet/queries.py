@@ -29,6 +29,8 @@ class Query:
     title: str
     path: str
     """Path with parameters."""
+    expression: str
+    """What is evaluated or, for the values of a variable, the template query."""
 
 
 def shown_seconds(dashboard: dict[str, Any]) -> int:
@@ -38,16 +40,17 @@ def shown_seconds(dashboard: dict[str, Any]) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def queries(file: Path, now: float, machine: str) -> Iterator[Query]:
+def queries(file: Path, now: float, machine: str, seconds: int | None = None) -> Iterator[Query]:
     """Return the queries of a dashboard: for the values of its variables, and for its panels.
 
     Args:
         file: the JSON of the dashboard.
         now: Unix time of the end of the range.
         machine: the machine for a dashboard of one machine.
+        seconds: length of the range; by default that of the dashboard.
     """
     dashboard = json.loads(file.read_text(encoding="utf-8"))
-    seconds = shown_seconds(dashboard)
+    seconds = seconds or shown_seconds(dashboard)
     choices = _built_in(seconds, _step(seconds, _MOST_POINTS))
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
@@ -60,11 +63,11 @@ def queries(file: Path, now: float, machine: str) -> Iterator[Query]:
             title = f"{panel['title']} {target['refId']}"
             expression = _filled_in(target["expr"], choices)
             if target.get("instant"):
-                yield Query(title, f"query?{urlencode({'query': expression, 'time': now})}")
+                yield Query(title, f"query?{urlencode({'query': expression, 'time': now})}", expression)
             else:
                 step = _step(seconds, panel.get("maxDataPoints") or _MOST_POINTS)
                 parameters = {"query": expression, "start": now - seconds, "end": now, "step": step}
-                yield Query(title, f"query_range?{urlencode(parameters)}")
+                yield Query(title, f"query_range?{urlencode(parameters)}", expression)
 
 
 def _step(seconds: int, points: int) -> float:
@@ -95,4 +98,4 @@ def _values(name: str, query: str, start: float, end: float) -> Query:
     match = _LABEL_VALUES.fullmatch(query)
     assert match, f"a template query of a kind that is not known here: {query}"
     parameters = {"start": start, "end": end, **({"match[]": match["selector"]} if match["selector"] else {})}
-    return Query(f"values of ${name}", f"label/{quote(match['label'])}/values?{urlencode(parameters)}")
+    return Query(f"values of ${name}", f"label/{quote(match['label'])}/values?{urlencode(parameters)}", query)

@@ -28,11 +28,11 @@ def name_of(number: int) -> str:
     return f"gpu{number:04d}:8000"
 
 
-def write_targets(file: Path, port: int, number: int) -> None:
-    """Write the file_sd file of this number of machines."""
+def write_targets(file: Path, port: int, numbers: range) -> None:
+    """Write the file_sd file of these machines."""
     groups = [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name_of(one), "__metrics_path__": f"/{one}/metrics"}}
-        for one in range(number)
+        for one in numbers
     ]
     file.write_text(json.dumps(groups, indent=1))
 

@@ -1,0 +1,58 @@
+"""How the answers of two engines are compared, and what is federated."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+
+from tests.support import rules
+from tools.engines.answers import Verdict, compare
+from tools.engines.federation import MATCH
+from tools.fleet.queries import Query
+
+FLEET = rules.DIRECTORY.parents[1] / "grafana/dashboards/fleet.json"
+Series = dict[str, dict[float, float]]
+
+
+def verdict(expression: str, first: Series, second: Series) -> Verdict:
+    one, other = (
+        {frozenset({("index", index)}): values for index, values in series.items()} for series in (first, second)
+    )
+    return compare(Query("", "", expression), one, other).verdict
+
+
+@pytest.mark.parametrize(
+    ("expression", "first", "second", "expected"),
+    [
+        pytest.param("x", {"0": {1: 2}}, {"0": {1: 2.0000001}}, Verdict.SAME, id="rounding"),
+        pytest.param("x", {"0": {1: math.nan}}, {"0": {1: math.nan}}, Verdict.SAME, id="nan"),
+        pytest.param("x", {"0": {1: 2}}, {"0": {1: 2.1}}, Verdict.DIFFERENT, id="another value"),
+        pytest.param("x", {"0": {1: 2}}, {}, Verdict.DIFFERENT, id="a series is missing"),
+        pytest.param("x", {"0": {1: 2, 2: 2}}, {"0": {1: 2}}, Verdict.DIFFERENT, id="a moment is missing"),
+        pytest.param("topk(1, x)", {"0": {1: 2}}, {"1": {1: 2}}, Verdict.TIES, id="a tie"),
+        pytest.param("topk(1, x)", {"0": {1: 2}}, {"1": {1: 3}}, Verdict.DIFFERENT, id="no tie"),
+        pytest.param("rate(x[1m])", {"0": {1: 2}}, {"0": {1: 2.1}}, Verdict.COUNTERS, id="the edge of a rate"),
+        pytest.param("rate(x[1m])", {"0": {1: 2}}, {"0": {1: 3}}, Verdict.DIFFERENT, id="another rate"),
+        pytest.param("rate(x[1m])", {"0": {1: 2}}, {}, Verdict.DIFFERENT, id="no rate"),
+    ],
+)
+def test_answers_are_compared(expression: str, first: Series, second: Series, expected: Verdict) -> None:
+    assert verdict(expression, first, second) is expected
+    if first.keys() == second.keys() and expected is not Verdict.DIFFERENT:
+        assert verdict(expression, second, first) is expected
+
+
+def test_every_recorded_series_is_federated() -> None:
+    names = next(text for text in re.findall(r'__name__=~"(.*?)"', MATCH[0]))
+    assert all(re.fullmatch(names, rule["record"]) for rule in rules.rules("record"))
+
+
+def test_everything_that_the_fleet_dashboard_reads_is_federated() -> None:
+    dashboard = json.loads(FLEET.read_text(encoding="utf-8"))
+    text = " ".join(re.findall(r'"(?:expr|query)": "((?:[^"\\]|\\.)*)"', json.dumps(dashboard)))
+    read = set(re.findall(r"\bgenv_\w+|\bALERTS\w*", re.sub(r"\w+:\w+:\w+", "", text)))
+    assert read
+    assert {name for name in read if not any(name in one for one in MATCH)} == set()
