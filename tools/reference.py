@@ -48,6 +48,14 @@ Most groups can be switched off in the section `metrics` of `monitor.yaml`. Alwa
 metrics, and those that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`, `genv_device_up`,
 `genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the memory bandwidth utilisation of
 each GPU.
+
+**Values that hardly change are read once a minute**, not in each collection; their intervals are the keys
+`collect.device_details_interval`, `collect.memory_health_interval` and `collect.nvlink_interval`. They are the health
+of GPU memory; state, bandwidth and errors of NVLinks, NVLink-C2C and the NVLink fabric; and limits, thresholds, modes,
+the recovery action and PCI Express errors. In between, their series keep the last value, and
+`genv_monitor_device_last_read_timestamp_seconds` says how old it is: a counter that rises does so in one step. A value
+that cannot be read any more goes away. After an XID error of the hardware, all values of the GPU are read in the next
+collection.
 """
 
 _LEDGER = """\

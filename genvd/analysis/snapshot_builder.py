@@ -19,7 +19,7 @@ from genvd.analysis.ownership import add_record_names, memberships, resolve_owne
 from genvd.analysis.renumbering import ALL_CERTAIN, RenumberingDetector, UncertainAttachments
 from genvd.analysis.restart_state import RestartState
 from genvd.analysis.unknown_environments import ADVICE, possible_use, unknown_environment_text
-from genvd.collectors.base import DeviceGroups, GpuRequest
+from genvd.collectors.base import DeviceGroups, GpuRequest, GroupPeriods
 from genvd.collectors.runner import Runner
 from genvd.common.clock import Moment, boot_id
 from genvd.common.error_log import ErrorLog
@@ -47,6 +47,9 @@ class SnapshotBuilder:
     groups: DeviceGroups
     """The groups of GPU values to collect; may be changed."""
 
+    periods: GroupPeriods
+    """How often those that hardly change are read; may be changed."""
+
     def __init__(
         self,
         collectors: Collectors,
@@ -64,6 +67,7 @@ class SnapshotBuilder:
         """
         self.timeout = timeout
         self.groups = groups or DeviceGroups()
+        self.periods = GroupPeriods()
         pool = pool or WorkerPool("collectors")
         self._gpus: Runner[GpuRequest, GpuFacts] = Runner(collectors.gpus, pool)
         self._genv: Runner[None, GenvFacts] = Runner(collectors.genv, pool)
@@ -86,7 +90,7 @@ class SnapshotBuilder:
 
     def build(self, service: ServiceStatus) -> Snapshot:
         """Run all collectors and return what they found as a Snapshot. No state of the machine makes it raise."""
-        facts = self._collect()
+        facts = self._collect(service.collections + service.collections_skipped)
         joined = self._join(facts)
         snapshot = self._snapshot(service, facts, joined)
         self._log_unknown_environments(snapshot)
@@ -156,10 +160,14 @@ class SnapshotBuilder:
         """Forget when genv's files were last read, because other files are read from now on."""
         self._first_seen.reset()
 
-    def _collect(self) -> _Facts:
-        """Run all collectors, first those that need no input from others."""
+    def _collect(self, number: int) -> _Facts:
+        """Run all collectors, first those that need no input from others.
+
+        Args:
+            number: of the collection.
+        """
         began, deadline = Moment.now(), time.monotonic() + self.timeout
-        self._gpus.start(GpuRequest(deadline, self.groups), deadline)
+        self._gpus.start(GpuRequest(deadline, self.groups, number, self.periods), deadline)
         self._genv.start(None, deadline)
         self._genv_command.start(None, deadline)
         gpu, gpu_status = self._gpus.result()

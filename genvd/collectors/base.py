@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 RequestT = TypeVar("RequestT", contravariant=True)
 FactsT = TypeVar("FactsT", covariant=True)
 
+_ROUNDING_ERROR = 1e-9
+"""Of a quotient: 0.6 / 0.2 is less than 3."""
+
 
 class CollectorError(Exception):
     """A collector could not get its facts. The message is one line: the thing, the reason, the way out."""
@@ -62,6 +65,30 @@ def device_groups(config: Config) -> DeviceGroups:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPeriods:
+    """In how many collections each group of GPU values that hardly change is read once."""
+
+    device_details: int = 1
+    """Only its settings and error counts; the others are read in each collection."""
+    memory_health: int = 1
+    nvlink: int = 1
+    """Without the bytes of each link, which are read in each collection."""
+
+
+def group_periods(config: Config) -> GroupPeriods:
+    """Return the intervals of the configuration as numbers of collections, rounded down, so that none gets longer."""
+
+    def period(interval: float) -> int:
+        return max(1, int(interval / config.collect_interval + _ROUNDING_ERROR))
+
+    return GroupPeriods(
+        device_details=period(config.collect_device_details_interval),
+        memory_health=period(config.collect_memory_health_interval),
+        nvlink=period(config.collect_nvlink_interval),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GpuRequest:
     """What to collect from the GPUs."""
 
@@ -69,3 +96,6 @@ class GpuRequest:
     """When the facts must be returned, as a time of :func:`time.monotonic`."""
     groups: DeviceGroups = DeviceGroups()
     """Values of disabled groups are absent from the facts. Where possible, they are not even read."""
+    number: int = 0
+    """The number of the collection since the start. Those that were skipped count too."""
+    periods: GroupPeriods = GroupPeriods()

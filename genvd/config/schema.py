@@ -44,6 +44,8 @@ def _after(seconds: float, what: str) -> Any:
 def _file(description: str) -> Any:
     return _setting(None, kinds.absolute_path(), description)
 
+_GROUP_INTERVAL = kinds.duration(0, 3600)
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -75,6 +77,24 @@ class Config:
         kinds.duration(0.05, 20),
         "Maximum time that a collection waits for a collector, such as one that is blocked by a stuck driver."
         " Never longer than the interval.",
+    )
+    collect_device_details_interval: float = _setting(
+        60.0,
+        _GROUP_INTERVAL,
+        "Time between readings of those details of a GPU that hardly change: limits, modes, the recommended recovery,"
+        " PCI Express errors. The others are read in each collection. Rounded down to a multiple of collect.interval;"
+        " 0 is in each collection.",
+    )
+    collect_memory_health_interval: float = _setting(
+        60.0,
+        _GROUP_INTERVAL,
+        "The same for memory errors (ECC), remapped rows and retired pages.",
+    )
+    collect_nvlink_interval: float = _setting(
+        60.0,
+        _GROUP_INTERVAL,
+        "The same for state, bandwidth and errors of NVLinks, for NVLink-C2C, and for the NVLink fabric. The bytes of"
+        " NVLinks are read in each collection.",
     )
     genv_state_directory: Path | None = _setting(
         None,

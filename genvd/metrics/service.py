@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genvd.analysis import policy
+from genvd.metrics.device import per_part
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ SERVICE = (
         "End of the last collection in Unix time.",
         (),
         lambda s: [((), s.timestamp)],
+    ),
+    per_part(
+        "genv_monitor_device_last_read_timestamp_seconds",
+        "Time at which a group of values of the GPU that are not read in each collection was last read, in Unix time;"
+        " group is device_details (limits, modes, recovery action, PCI Express errors), memory_health, or nvlink (all"
+        " but the bytes). The values are those of that time.",
+        ("group",),
+        lambda d: (((reading.group,), reading.timestamp) for reading in d.group_readings),
     ),
     Metric(
         "genv_monitor_idle_grace_seconds",

@@ -317,6 +317,16 @@ class MigInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupReading:
+    """When a group of values that are not read in each collection was last read."""
+
+    group: str
+    """``device_details`` (only those that hardly change), ``memory_health`` or ``nvlink`` (all but the bytes)."""
+    timestamp: float
+    """Unix time in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A GPU, as the driver reports it."""
 
@@ -359,6 +369,7 @@ class Device:
     fabric: Fabric | None = None
     xids: tuple[XidErrors, ...] = ()
     mig_instances: tuple[MigInstance, ...] = ()
+    group_readings: tuple[GroupReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from genvd import __version__
 from genvd.analysis.history import HistoryRecorder
 from genvd.analysis.snapshot_builder import SnapshotBuilder
-from genvd.collectors.base import device_groups
+from genvd.collectors.base import device_groups, group_periods
 from genvd.collectors.genv.state import GenvStateCollector
 from genvd.common.error_log import ErrorLog
 from genvd.common.text import clean, gpus
@@ -51,6 +51,7 @@ class Monitor:
         self._genv = collectors.genv
         self._set_interval = collectors.set_interval
         self._builder = SnapshotBuilder(collectors, _timeout(config), device_groups(config))
+        self._builder.periods = group_periods(config)
         self._mode = collectors.mode
         self._host = clean(socket.gethostname())
         self._interval = config.collect_interval
@@ -186,7 +187,7 @@ class Monitor:
         self._idle_grace = config.idle_grace
         self._set_interval(config.collect_interval)
         self._registry.configure(_limits(config), _disabled_groups(config))
-        self._builder.groups = device_groups(config)
+        self._builder.groups, self._builder.periods = device_groups(config), group_periods(config)
         if isinstance(self._genv, GenvStateCollector) and self._genv.directory != state_directory(config):
             self._genv.directory = state_directory(config)
             self._builder.reset_first_seen()

@@ -34,6 +34,9 @@ GROUPS = {
 }
 """The calls of each group, and how its metrics begin."""
 
+EACH_TIME = "collect: {device_details_interval: 0, memory_health_interval: 0, nvlink_interval: 0}\n"
+"""All groups are read in each collection."""
+
 
 def machine(scenario: Scenario) -> None:
     common = {"power": 1, "clock_sm": 1, "event_types": 8, "pcie_receive": 1000, "pcie_transmit": 2000}
@@ -45,7 +48,7 @@ def machine(scenario: Scenario) -> None:
 
 def configure(file: Path, group: str, state: bool) -> None:
     others = "" if group == "pcie_throughput" else "  pcie_throughput: true\n"
-    file.write_text(f"metrics:\n  {group}: {str(state).lower()}\n{others}")
+    file.write_text(f"{EACH_TIME}metrics:\n  {group}: {str(state).lower()}\n{others}")
 
 
 def wait_until_all_but(monitor: Monitor, group: str | None) -> Series:

@@ -171,6 +171,12 @@ def age(timestamp: str) -> str:
     return f"clamp_min(time() - {machine(timestamp)}, 0)"
 
 
+def group_age() -> str:
+    """Return the seconds since each group of values was last read, for the GPU where that is longest ago."""
+    read = machine("genv_monitor_device_last_read_timestamp_seconds", "index", "group")
+    return f"max by (instance, group) (clamp_min(time() - {read}, 0))"
+
+
 def left(timestamp: str, *labels: str) -> str:
     """Return the seconds until a timestamp of the machine, by the clock of Prometheus."""
     return f"{machine(timestamp, *labels)} - time()"

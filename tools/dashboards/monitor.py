@@ -108,7 +108,7 @@ def _collectors() -> Sequence[PanelBuilder]:
             About(
                 "Collections",
                 "Collections per second, and those skipped because the previous one took too long.",
-                width=24,
+                width=12,
                 height=6,
                 empty=_NO_MONITOR,
             ),
@@ -116,6 +116,19 @@ def _collectors() -> Sequence[PanelBuilder]:
             "done",
             Scale("cps", least=0),
             Line(ask.machine_rate("genv_monitor_collections_skipped_total"), "skipped"),
+        ),
+        lines(
+            About(
+                "Age of values that hardly change",
+                "Time since each group of GPU values that is not read in each collection was last read, on the GPU"
+                " where that is longest ago. Normally at most its interval in monitor.yaml, by default one minute.",
+                width=12,
+                height=6,
+                empty="No GPU answers, or the groups are off in monitor.yaml",
+            ),
+            ask.group_age(),
+            "{{group}}",
+            SECONDS,
         ),
         states(
             About("Addresses", "Whether the monitor listens on each of its addresses.", 12, 5, _NO_MONITOR),

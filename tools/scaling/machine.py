@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from genvd.collectors.base import GpuRequest
@@ -54,8 +55,9 @@ class _Gpus:
     name: str = "nvml"
 
     def collect(self, request: GpuRequest) -> GpuFacts:
+        now = time.time()
         devices = tuple(
-            demo_devices.without_disabled_groups(self._device(index), request.groups)
+            demo_devices.without_disabled_groups(self._device(index), request.groups, now)
             for index in range(self.shape.devices)
         )
         contexts = tuple(

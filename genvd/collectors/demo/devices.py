@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+from genvd.collectors.base import GroupPeriods
 from genvd.model.device import (
     Activity,
     Banks,
@@ -18,6 +19,7 @@ from genvd.model.device import (
     Fabric,
     FabricProblem,
     Fan,
+    GroupReading,
     LocationErrors,
     MemoryHealth,
     MigInstance,
@@ -250,8 +252,8 @@ def engine_shares(share: float | None) -> EngineShares:
     return EngineShares() if share is None else EngineShares(round(0.6 * share, 2), 0.0, round(0.05 * share, 2))
 
 
-def without_disabled_groups(device: Device, groups: DeviceGroups) -> Device:
-    """Return the GPU without the values of disabled groups."""
+def without_disabled_groups(device: Device, groups: DeviceGroups, moment: float) -> Device:
+    """Return the GPU without the values of disabled groups; the others were all read at this Unix time."""
     return replace(
         device,
         details=device.details if groups.device_details else DeviceDetails(),
@@ -267,6 +269,9 @@ def without_disabled_groups(device: Device, groups: DeviceGroups) -> Device:
         ),
         xids=device.xids if groups.xid else (),
         pcie_throughput=device.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
+        group_readings=tuple(
+            GroupReading(field.name, moment) for field in fields(GroupPeriods) if getattr(groups, field.name)
+        ),
     )
 
 

@@ -214,8 +214,9 @@ class DemoGpus:
             )
             for index in used
         )
+        moment = self._machine.time_of(state.tick)
         return GpuFacts(
-            devices=tuple(demo_devices.without_disabled_groups(device, request.groups) for device in described),
+            devices=tuple(demo_devices.without_disabled_groups(device, request.groups, moment) for device in described),
             contexts=contexts,
             driver=DriverVersions("570.86.15", "12.8", "12.570.86.15"),
         )

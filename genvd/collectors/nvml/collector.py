@@ -16,9 +16,10 @@ from genvd.collectors.device_set import DeviceSet, all_devices_hung, device_dead
 from genvd.collectors.host.procfs import host_memory
 from genvd.collectors.nvml.device import DeviceCollector, DeviceRequest
 from genvd.collectors.nvml.driver import driver_error, driver_gpus, read_driver_versions
+from genvd.collectors.nvml.group_reader import Schedule
 from genvd.collectors.nvml.log_limit import LogLimit
 from genvd.collectors.nvml.pcie import PcieSampler
-from genvd.collectors.nvml.xid import XidCounter
+from genvd.collectors.nvml.xid import XidCounter, hardware_errors
 from genvd.common.error_log import ErrorLog
 from genvd.model.device import Device, DriverVersions, PcieThroughput
 from genvd.model.facts import GpuFacts
@@ -57,6 +58,7 @@ class NvmlCollector:
         self._devices: DeviceSet[DeviceRequest] = DeviceSet(partial(DeviceCollector, limit=self._log_limit))
         self._xids = XidCounter(self._devices.pool)
         self._pcie = PcieSampler(self._log_limit)
+        self._hardware_errors: dict[int, int] = {}  # see DeviceRequest.hardware_errors
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._errors = ErrorLog(log)
@@ -76,7 +78,7 @@ class NvmlCollector:
         except CollectorError:  # the count is impossible; reinitialising may help
             self._shut_down()
             raise
-        return self._collect_devices(count, deadline, request.groups)
+        return self._collect_devices(count, deadline, request)
 
     def _count_devices(self) -> int:
         """Return the number of GPUs; initialise or reinitialise NVML if necessary."""
@@ -118,10 +120,13 @@ class NvmlCollector:
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
-    def _collect_devices(self, count: int, deadline: float, groups: DeviceGroups) -> GpuFacts:
+    def _collect_devices(self, count: int, deadline: float, request: GpuRequest) -> GpuFacts:
+        groups = request.groups
         if count != self._count:  # the same index may be another GPU now
             self._session, self._count = self._session + 1, count
-        self._devices.start(count, DeviceRequest(self._session, groups), deadline)
+        schedule = Schedule(request.number, count, request.periods)
+        device_request = DeviceRequest(self._session, groups, schedule, self._hardware_errors)
+        self._devices.start(count, device_request, deadline)
         if groups.xid:
             self._xids.start(count, deadline)
         facts, hung = self._devices.result(count)
@@ -134,6 +139,7 @@ class NvmlCollector:
             driver=self._driver,
             host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
         )
+        self._hardware_errors = {device.index: hardware_errors(device.xids) for device in facts.devices}
         if hung:
             raise all_devices_hung(facts)
         return facts

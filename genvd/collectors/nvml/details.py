@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from genvd.collectors.nvml.board import read_inforom_corrupted
-from genvd.collectors.nvml.bounds import celsius, flag, joules, ratio, watts, within
+from genvd.collectors.nvml.bounds import celsius, joules, ratio, watts, within
 from genvd.collectors.nvml.clocks import THROTTLING_FIELDS, read_clocks, read_performance_state, read_throttling
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.extra_calls import fan_rpm, margin_temperature
 from genvd.collectors.nvml.fields import supported_values
 from genvd.collectors.nvml.memory import read_bar1
-from genvd.collectors.nvml.temperatures import read_margin_thresholds, read_thresholds
-from genvd.model.device import DeviceDetails, ErrorCount, Fan, Sessions
+from genvd.model.device import DeviceDetails, Fan, Sessions
 
 if TYPE_CHECKING:
     from genvd.collectors.nvml.fields import Field
@@ -24,48 +23,14 @@ _MEMORY_TEMPERATURE = (82, 0)
 """``NVML_FI_DEV_MEMORY_TEMP``."""
 
 _POWER_INSTANT = (186, 0)
-_MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT = (186, 1), (185, 1), (190, 1)
+_MODULE_POWER, _MODULE_POWER_AVERAGE = (186, 1), (185, 1)
 _MEMORY_POWER, _MEMORY_POWER_AVERAGE = (186, 2), (185, 2)
 """``NVML_FI_DEV_POWER_...`` by ``NVML_POWER_SCOPE_...``: of the GPU, its module and its memory."""
-
-_REPLAY_ROLLOVERS = (95, 0)
-"""``NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER``."""
-
-_RECOVERY_ACTION = (230, 0)
-_RECOVERY_ACTIONS = {
-    0: "none",
-    1: "gpu_reset",
-    2: "node_reboot",
-    3: "drain_p2p",
-    4: "drain_and_reset",
-    5: "recover_imex_domain",
-    6: "bus_reset",
-    7: "system_reboot",
-}
-"""``NVML_FI_DEV_GET_GPU_RECOVERY_ACTION``, by ``nvmlDeviceGpuRecoveryAction_t``."""
-
-_PCIE_ERRORS: dict[str, Field] = {
-    "l0_to_recovery": (169, 0),
-    "correctable": (173, 0),
-    "naks_received": (174, 0),
-    "receiver": (175, 0),
-    "bad_tlp": (176, 0),
-    "naks_sent": (177, 0),
-    "bad_dllp": (178, 0),
-    "non_fatal": (179, 0),
-    "fatal": (180, 0),
-    "unsupported_request": (181, 0),
-    "lcrc": (182, 0),
-    "lane": (183, 0),
-}
-"""``NVML_FI_DEV_PCIE_COUNT_...``"""
 
 _FIELDS: tuple[Field, ...] = (
     _MEMORY_TEMPERATURE,
     *THROTTLING_FIELDS,
-    *(_POWER_INSTANT, _MODULE_POWER, _MODULE_POWER_AVERAGE, _MODULE_POWER_LIMIT, _RECOVERY_ACTION),
-    *(_MEMORY_POWER, _MEMORY_POWER_AVERAGE, _REPLAY_ROLLOVERS),
-    *_PCIE_ERRORS.values(),
+    *(_POWER_INSTANT, _MODULE_POWER, _MODULE_POWER_AVERAGE, _MEMORY_POWER, _MEMORY_POWER_AVERAGE),
 )
 
 _MICRO = 1e-6
@@ -85,30 +50,22 @@ _MAX_RPM = 100_000
 _MAX_GENERATION, _MAX_LANES = 15, 64
 """Of PCI Express."""
 
-_COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
-"""By ``nvmlComputeMode_t``."""
 
+def read_details(device: DeviceQuery, settings: DeviceDetails) -> DeviceDetails:
+    """Return the details that the GPU reports.
 
-def read_details(device: DeviceQuery) -> DeviceDetails:
-    """Return the details that the GPU reports."""
+    Args:
+        device: the GPU.
+        settings: those that hardly change, as :func:`genvd.collectors.nvml.settings.read_settings` returned them.
+    """
     get, fields = device.cache.get_or_fetch, supported_values(device, _FIELDS, "details")
     bar1 = read_bar1(device)
-    limits = get("power limits", lambda: device.call(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)) or (
-        None,
-        None,
-    )
-    return DeviceDetails(
+    return replace(
+        settings,
         power_watts=watts(device.call_int(pynvml.nvmlDeviceGetPowerUsage)),
         power_instant_watts=watts(fields.get(_POWER_INSTANT)),
         module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),
-        module_power_limit_watts=watts(fields.get(_MODULE_POWER_LIMIT)),
         memory_power_watts=watts(fields.get(_MEMORY_POWER, fields.get(_MEMORY_POWER_AVERAGE))),
-        power_limit_watts=watts(device.call_int(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
-        power_limit_default_watts=get(
-            "default power limit", lambda: watts(device.call_int(pynvml.nvmlDeviceGetPowerManagementDefaultLimit))
-        ),
-        power_limit_min_watts=watts(limits[0]),
-        power_limit_max_watts=watts(limits[1]),
         energy_joules=joules(device.call_int(pynvml.nvmlDeviceGetTotalEnergyConsumption)),
         clocks=read_clocks(device),
         throttling=read_throttling(device, fields),
@@ -116,10 +73,7 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
         fans=_fans(device),
         # Some GPUs without the sensor report 0.
         memory_temperature_celsius=celsius(fields.get(_MEMORY_TEMPERATURE)) or None,
-        thresholds=read_thresholds(device),
         temperature_margin_celsius=celsius(device.call(margin_temperature)),
-        margin_thresholds=read_margin_thresholds(device),
-        recovery_action=_RECOVERY_ACTIONS.get(fields.get(_RECOVERY_ACTION, -1)),
         encoder_sessions=_encoder_sessions(device),
         capture_sessions=_capture_sessions(device),
         encoder_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetEncoderUtilization),
@@ -128,18 +82,12 @@ def read_details(device: DeviceQuery) -> DeviceDetails:
         ofa_utilization_ratio=_engine(device, pynvml.nvmlDeviceGetOfaUtilization),
         bar1_used_bytes=bar1.used,
         bar1_total_bytes=bar1.total,
-        persistence_enabled=flag(device.call_int(pynvml.nvmlDeviceGetPersistenceMode)),
-        inforom_corrupted=read_inforom_corrupted(device),
-        compute_mode=_compute_mode(device),
         pcie_generation=_generation(device, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
         pcie_width=_lanes(device, pynvml.nvmlDeviceGetCurrPcieLinkWidth),
         pcie_generation_max=get(
             "PCIe generation", lambda: _generation(device, pynvml.nvmlDeviceGetMaxPcieLinkGeneration)
         ),
         pcie_width_max=get("PCIe width", lambda: _lanes(device, pynvml.nvmlDeviceGetMaxPcieLinkWidth)),
-        pcie_replays=device.call_int(pynvml.nvmlDeviceGetPcieReplayCounter),
-        pcie_replay_rollovers=fields.get(_REPLAY_ROLLOVERS),
-        pcie_errors=tuple(ErrorCount(kind, fields[field]) for kind, field in _PCIE_ERRORS.items() if field in fields),
     )
 
 
@@ -189,8 +137,3 @@ def _fans(device: DeviceQuery) -> tuple[Fan, ...]:
 
 def _rpm(device: DeviceQuery, fan: int) -> int | None:
     return within(device.call_int(fan_rpm, fan, about=f"fan {fan}"), 0, _MAX_RPM)
-
-
-def _compute_mode(device: DeviceQuery) -> str | None:
-    mode = device.call_int(pynvml.nvmlDeviceGetComputeMode)
-    return None if mode is None or mode >= len(_COMPUTE_MODES) else _COMPUTE_MODES[mode]

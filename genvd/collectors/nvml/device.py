@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pynvml
 
-from genvd.collectors.base import DeviceGroups
+from genvd.collectors.base import DeviceGroups, GroupPeriods
 from genvd.collectors.device_set import DeviceFacts, DeviceLostError, PartReader
 from genvd.collectors.nvml.board import read_board
 from genvd.collectors.nvml.bounds import celsius, percentage, ratio
@@ -19,20 +19,22 @@ from genvd.collectors.nvml.details import read_details
 from genvd.collectors.nvml.errors import NvmlCalls, value_or_none
 from genvd.collectors.nvml.fabric import read_fabric
 from genvd.collectors.nvml.gpm import GpmReader
+from genvd.collectors.nvml.group_reader import GroupReader, Schedule
 from genvd.collectors.nvml.log_limit import GpuErrorLog, LogLimit
 from genvd.collectors.nvml.memory import read_memory
 from genvd.collectors.nvml.memory_health import read_memory_health
 from genvd.collectors.nvml.mig import MigDevice, MigReader
-from genvd.collectors.nvml.nvlink import read_nvlinks
+from genvd.collectors.nvml.nvlink import read_nvlinks, with_traffic
 from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
+from genvd.collectors.nvml.settings import read_settings
 from genvd.common.error_log import ErrorLog
-from genvd.model.device import Activity, Device, DeviceDetails, MemoryHealth
+from genvd.model.device import Activity, C2cLink, Device, DeviceDetails, Fabric, MemoryHealth, NvLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from genvd.collectors.nvml.mig import MigMode
-    from genvd.model.device import MigInstance
+    from genvd.model.device import LocationErrors, MigInstance
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,18 @@ class DeviceRequest:
     session: int
     """Changes when an index may belong to another GPU: NVML was reinitialised, or the number of GPUs has changed."""
     groups: DeviceGroups
+    schedule: Schedule
+    """Which groups are read now."""
+    hardware_errors: Mapping[int, int]
+    """Number of XID errors of the hardware by index of the GPU. When it has grown, all groups are read."""
+
+
+class _Links(NamedTuple):
+    """The links of a GPU without their traffic."""
+
+    nvlinks: tuple[NvLink, ...] = ()
+    c2c_links: tuple[C2cLink, ...] = ()
+    fabric: Fabric | None = None
 
 
 class DeviceCollector:
@@ -82,6 +96,9 @@ class DeviceCollector:
         self._mig = MigReader()
         self._gpm = GpmReader()
         self._parts = PartReader(self.name, errors("parts"))
+        self._readers = {field.name: GroupReader(field.name, index, self._calls) for field in fields(GroupPeriods)}
+        self._mig_errors = GroupReader("memory_health", index, self._calls)
+        self._hardware_errors = 0
         self._identity = Device(index)
         self._session: int | None = None
         self._errors = errors("handle")
@@ -92,16 +109,28 @@ class DeviceCollector:
 
         A GPU that does not answer is down. If this user has no permission for the GPU, its state is unknown.
         """
-        self._calls.start_reading()
+        self._calls.start_reading(request.schedule.longest_period)
+        self._check_hardware_errors(request.hardware_errors.get(self._index, 0))
         try:
             handle = self._handle()
             if handle is None:
+                self._forget_groups()
                 return DeviceFacts(Device(self._index), None)
             facts = self._read(handle, request)
         except DeviceLostError as error:
             return self._mark_down(error)
         self._errors.clear(_ANSWERS, f"{self.name}: answers again")
         return facts
+
+    def _check_hardware_errors(self, number: int) -> None:
+        """Have all groups read again if there are more errors than before; there are 0 while they cannot be counted."""
+        if number > self._hardware_errors:
+            self._hardware_errors = number
+            self._forget_groups()
+
+    def _forget_groups(self) -> None:
+        for reader in (*self._readers.values(), self._mig_errors):
+            reader.forget()
 
     def _handle(self) -> Any:
         """Return the handle of the GPU, or None if this user has no permission for it."""
@@ -155,22 +184,42 @@ class DeviceCollector:
         def read(enabled: bool, part: str, read_part: Callable[[], T], default: T) -> T:
             return self._parts.read(part, read_part, default) if enabled else default
 
+        def read_rarely(group: str, read_part: Callable[[], T], default: T) -> T:
+            if not getattr(groups, group):
+                self._readers[group].forget()
+                return default
+            return self._readers[group].read(request.schedule, lambda: self._parts.read(group, read_part, default))
+
+        settings = read_rarely("device_details", lambda: read_settings(query), DeviceDetails())
+        links = read_rarely("nvlink", lambda: self._read_links(query), _Links())
         return replace(
             device,
-            details=read(groups.device_details, "details", lambda: read_details(query), DeviceDetails()),
-            health=read(groups.memory_health, "memory health", lambda: read_memory_health(query), MemoryHealth()),
-            nvlinks=read(groups.nvlink, "NVLinks", lambda: read_nvlinks(query), ()),
-            c2c_links=read(groups.nvlink, "C2C", lambda: read_c2c_links(query), ()),
-            fabric=read(groups.nvlink, "fabric", lambda: read_fabric(query), None),
+            details=read(groups.device_details, "details", lambda: read_details(query, settings), settings),
+            health=read_rarely("memory_health", lambda: read_memory_health(query), MemoryHealth()),
+            nvlinks=read(groups.nvlink, "NVLink traffic", lambda: with_traffic(query, links.nvlinks), links.nvlinks),
+            c2c_links=links.c2c_links,
+            fabric=links.fabric,
             activity=read(groups.gpm, "GPM", lambda: self._gpm.read_device(query), Activity()),
             mig_instances=read(groups.mig, "MIG", lambda: self._mig_instances(query, request, mig_devices), ()),
+            group_readings=tuple(reader.reading for reader in self._readers.values() if reader.reading is not None),
+        )
+
+    def _read_links(self, query: DeviceQuery) -> _Links:
+        read = self._parts.read
+        return _Links(
+            read("NVLinks", lambda: read_nvlinks(query), ()),
+            read("C2C", lambda: read_c2c_links(query), ()),
+            read("fabric", lambda: read_fabric(query), None),
         )
 
     def _mig_instances(
         self, query: DeviceQuery, request: DeviceRequest, mig_devices: Sequence[MigDevice]
     ) -> tuple[MigInstance, ...]:
         gpm = self._gpm if request.groups.gpm else None
-        return tuple(self._mig.read_instance(query, mig_device, request.session, gpm) for mig_device in mig_devices)
+        errors: dict[str, tuple[LocationErrors, ...]] = self._mig_errors.read(request.schedule, dict)
+        return tuple(
+            self._mig.read_instance(query, mig_device, request.session, gpm, errors) for mig_device in mig_devices
+        )
 
     def _match_identity(self, query: DeviceQuery, session: int) -> tuple[Device, MigMode]:
         """Return the GPU as it was last seen, or a new one if it is another GPU; and its MIG mode.
@@ -187,7 +236,9 @@ class DeviceCollector:
         mig = self._mig.read_mode(query)
         if mig.current != self._identity.mig_mode:
             self._calls.retry_unsupported()
-        self._cache.clear_on_change(session, last.uuid, mig.current or "")
+        if self._cache.clear_on_change(session, last.uuid, mig.current or ""):
+            self._hardware_errors = 0
+            self._forget_groups()
         return last, mig
 
     def _is_same_device(self, query: DeviceQuery, session: int) -> bool:
@@ -224,6 +275,7 @@ class DeviceCollector:
         return self._identity
 
     def _mark_down(self, error: DeviceLostError) -> DeviceFacts:
+        self._forget_groups()
         line = f"{error}; the GPU is marked down until it answers again; see 'dmesg' and docs/runbook.md"
         self._report(line, error.code if error.code is not None else str(error))
         return DeviceFacts(replace(self._identity, up=False), None)

@@ -61,14 +61,19 @@ class NvmlCalls:
         """The problems that were logged in this reading."""
         self._answered = False
         self._failed = False
+        self.failures = 0
+        """Number of failures so far."""
 
-    def start_reading(self) -> None:
+    def start_reading(self, period: int = 1) -> None:
         """Start a new reading of the GPU.
 
-        If a failing call was not made in the last reading, such as one for a removed MIG device, its failure is over.
+        If a failing call was not made for some readings, such as one for a removed MIG device, its failure is over.
+
+        Args:
+            period: within how many readings each call is made at least once.
         """
         for key, reading in list(self._failing.items()):
-            if reading < self._readings:
+            if reading <= self._readings - period:
                 self._errors.clear(key, f"{key[0]}: {key[1]}: not called any more")
             if key not in self._errors.active:
                 del self._failing[key]
@@ -147,6 +152,7 @@ class NvmlCalls:
 
     def _report(self, key: tuple[str, str], problem: str) -> None:
         self._failed = True
+        self.failures += 1
         self._failing[key] = self._readings
         subject, name = key
         level = logging.DEBUG if problem in self._logged else logging.WARNING

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genvd.collectors.nvml.gpm import GpmReader
+    from genvd.model.device import LocationErrors
 
 _MAX_INSTANCES = 64
 """Of one GPU; current models have at most 7."""
@@ -80,8 +81,23 @@ class MigReader:
             if handle is not None:
                 yield MigDevice(number, f"{parent.name} MIG {number}", handle)
 
-    def read_instance(self, parent: DeviceQuery, device: MigDevice, session: int, gpm: GpmReader | None) -> MigInstance:
-        """Return the facts about a MIG device, with the activity of its GPU instance."""
+    def read_instance(
+        self,
+        parent: DeviceQuery,
+        device: MigDevice,
+        session: int,
+        gpm: GpmReader | None,
+        errors: dict[str, tuple[LocationErrors, ...]],
+    ) -> MigInstance:
+        """Return the facts about a MIG device.
+
+        Args:
+            parent: its GPU.
+            device: the MIG device.
+            session: see :attr:`genvd.collectors.nvml.device.DeviceRequest.session`.
+            gpm: reads the activity of its GPU instance; None to leave it out.
+            errors: the memory errors of MIG devices that are not read again now, by UUID; those of others are added.
+        """
         cache = self._caches.setdefault(device.number, DeviceCache())
         query = DeviceQuery(device.name, device.handle, parent.calls, cache)
         uuid = self._uuid(query, device.number, session)
@@ -100,7 +116,7 @@ class MigReader:
             memory_total_bytes=memory.total,
             bar1_used_bytes=bar1.used,
             bar1_total_bytes=bar1.total,
-            placed_errors=read_placed_errors(query, _COUNTED),
+            placed_errors=_placed_errors(query, uuid, errors),
             activity=gpm.read_instance(parent, gpu_instance) if gpm else Activity(),
         )
 
@@ -118,6 +134,17 @@ class MigReader:
             return last.uuid if last is not None and same else None
         self._last[number] = _Identity(session, uuid, instances)
         return uuid
+
+
+def _placed_errors(
+    device: DeviceQuery, uuid: str | None, known: dict[str, tuple[LocationErrors, ...]]
+) -> tuple[LocationErrors, ...]:
+    if uuid is None or not known.get(uuid):
+        found = read_placed_errors(device, _COUNTED)
+        if uuid is None:
+            return found
+        known[uuid] = found
+    return known[uuid]
 
 
 def _profile(device: DeviceQuery) -> str | None:

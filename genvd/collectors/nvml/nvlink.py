@@ -26,7 +26,7 @@ _TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB = 202, 204, 138, 13
 _SPEED, _COMMON_SPEED = 164, (90, 0)
 """``NVML_FI_DEV_NVLINK_GET_SPEED`` and, for drivers without it, ``..._SPEED_MBPS_COMMON``."""
 
-_AMOUNTS = (_TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB, _SPEED)
+_TRAFFIC = (_TRANSMIT_BYTES, _RECEIVE_BYTES, _TRANSMIT_KIB, _RECEIVE_KIB)
 _RECOVERY, _RECOVERY_OF_NVLINK_5 = 162, 215
 _ERRORS = {
     161: "replay",
@@ -47,50 +47,76 @@ _ERROR_COUNTERS = {"replay": 0, "recovery": 1, "crc_flit": 2, "crc_data": 3, "ec
 """``nvmlNvLinkErrorCounter_t``, for drivers without error fields."""
 
 
+_FIELDS_KEY = "NVLink fields"
+"""Key of the cache for the :class:`_Fields` of a GPU."""
+
+
 class _Fields(NamedTuple):
     """The fields that a GPU has; the others are not read."""
 
-    amounts: tuple[int, ...] = ()
-    """Those with traffic and speed."""
+    traffic: tuple[int, ...] = ()
     errors: tuple[int, ...] = ()
     """Those with error counts."""
+    has_speed: bool = False
 
 
 def read_nvlinks(device: DeviceQuery) -> tuple[NvLink, ...]:
-    """Return the NVLinks of the GPU. Inactive links have no values."""
+    """Return the NVLinks of the GPU without their traffic. Inactive links have no values."""
     states = device.call_each(pynvml.nvmlDeviceGetNvLinkState, _LINKS, "NVLink")
     active = tuple(link for (link,), state in states.items() if state == pynvml.NVML_FEATURE_ENABLED)
     working = {link.number: link for link in _active_links(device, active)} if active else {}
     return tuple(working[link] if link in working else NvLink(link, active=False) for (link,) in states)
 
 
+def with_traffic(device: DeviceQuery, links: tuple[NvLink, ...]) -> tuple[NvLink, ...]:
+    """Return the NVLinks of the GPU with the bytes that the active ones have carried until now."""
+    fields: _Fields = device.cache.get(_FIELDS_KEY) or _Fields()
+    active, size = tuple(link.number for link in links if link.active), len(fields.traffic)
+    if not size or not active:
+        return links
+    values = field_values(device, _fields_of_links(active, fields.traffic), "NVLink")
+    rows = {link: values[place * size : (place + 1) * size] for place, link in enumerate(active)}
+    return tuple(
+        _with_bytes(link, dict(zip(fields.traffic, rows[link.number], strict=True))) if link.active else link
+        for link in links
+    )
+
+
+def _with_bytes(link: NvLink, values: Mapping[int, int | None]) -> NvLink:
+    return NvLink(
+        number=link.number,
+        receive_bytes=_bytes(values, _RECEIVE_BYTES, _RECEIVE_KIB),
+        transmit_bytes=_bytes(values, _TRANSMIT_BYTES, _TRANSMIT_KIB),
+        errors=link.errors,
+        bytes_per_second=link.bytes_per_second,
+    )
+
+
 def _active_links(device: DeviceQuery, active: tuple[int, ...]) -> Iterator[NvLink]:
-    amounts, errors = device.cache.get_or_fetch("NVLink fields", lambda: _supported(device, active[0])) or _Fields()
-    values = field_values(device, _fields_of_links(active, amounts + errors), "NVLink")
-    speed = None if _SPEED in amounts else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
-    counters = () if errors else _supported_counters(device, active[0])
-    size = len(amounts) + len(errors)
+    fields = device.cache.get_or_fetch(_FIELDS_KEY, lambda: _supported(device, active[0])) or _Fields()
+    wanted = (*fields.errors, _SPEED) if fields.has_speed else fields.errors
+    values = field_values(device, _fields_of_links(active, wanted), "NVLink")
+    speed = None if fields.has_speed else field_values(device, (_COMMON_SPEED,), "NVLink")[0]
+    counters = () if fields.errors else _supported_counters(device, active[0])
     for position, link in enumerate(active):
-        row = values[position * size : (position + 1) * size]
-        by_field = dict(zip(amounts, row, strict=False))
+        row = values[position * len(wanted) : (position + 1) * len(wanted)]
         yield NvLink(
             number=link,
-            receive_bytes=_bytes(by_field, _RECEIVE_BYTES, _RECEIVE_KIB),
-            transmit_bytes=_bytes(by_field, _TRANSMIT_BYTES, _TRANSMIT_KIB),
-            errors=_errors(errors, tuple(row[len(amounts) :])) or tuple(_read_counters(device, link, counters)),
-            bytes_per_second=_speed(by_field.get(_SPEED, speed)),
+            errors=_errors(fields.errors, tuple(row[: len(fields.errors)]))
+            or tuple(_read_counters(device, link, counters)),
+            bytes_per_second=_speed(row[-1] if fields.has_speed else speed),
         )
 
 
 def _supported(device: DeviceQuery, link: int) -> _Fields | None:
     """Return the fields that the GPU has, judged by one active link; None if no field has a value."""
-    wanted = (*_AMOUNTS, *_ERRORS)
+    wanted = (*_TRAFFIC, *_ERRORS, _SPEED)
     values = field_values(device, [(field, link) for field in wanted], "NVLink")
     present = {field for field, value in zip(wanted, values, strict=True) if value is not None}
     if _RECOVERY in present:
         present.discard(_RECOVERY_OF_NVLINK_5)
-    fields = _Fields(*(tuple(field for field in some if field in present) for some in (_AMOUNTS, _ERRORS)))
-    return fields if present else None
+    traffic, errors = (tuple(field for field in some if field in present) for some in (_TRAFFIC, _ERRORS))
+    return _Fields(traffic, errors, _SPEED in present) if present else None
 
 
 @lru_cache(maxsize=64)

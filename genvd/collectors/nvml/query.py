@@ -27,11 +27,17 @@ class DeviceCache:
         self._identity: object = None
         self._values: dict[str, Any] = {}
 
-    def clear_on_change(self, *identity: object) -> None:
-        """Clear the cache if it belongs to another identity, or if a part of the identity is unknown (None)."""
-        if identity != self._identity or None in identity:
-            self._identity = identity
-            self._values.clear()
+    def clear_on_change(self, *identity: object) -> bool:
+        """Clear the cache if it belongs to another identity, or if a part of the identity is unknown (None).
+
+        Returns:
+            Whether it was cleared.
+        """
+        if identity == self._identity and None not in identity:
+            return False
+        self._identity = identity
+        self._values.clear()
+        return True
 
     def get_or_fetch(self, key: str, fetch: Callable[[], T | None]) -> T | None:
         """Return the cached value, else the result of ``fetch``. A result of None is not cached."""

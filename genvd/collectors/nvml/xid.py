@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pynvml
 
@@ -19,10 +19,16 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.worker_pool import WorkerPool
 from genvd.model.device import XidErrors
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 log = logging.getLogger(__name__)
 
 COMMON_XIDS = (13, 31, 32, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 121, 140, 149, 154)
 """XIDs whose counters start at 0, so that Prometheus sees the first increase. NVIDIA's "XID Errors" explains them."""
+
+_HARDWARE_XIDS = frozenset({48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 121, 140, *range(144, 151), 154})
+"""XIDs that may come with a change of memory health, NVLinks or the recommended recovery. Those of programs do not."""
 
 _MAX_EVENTS = 1000
 """Events per collection; the next collection reads the others."""
@@ -93,6 +99,11 @@ class XidCounter:
         if uuid is not None and key not in (uuid, _key_without_uuid(index)):
             return ()  # these are the counts of another GPU that had the index before
         return self._counts.by_device.get(key or "", ())
+
+
+def hardware_errors(counts: Iterable[XidErrors]) -> int:
+    """Return the number of errors after which the values of the GPU that hardly change may have changed."""
+    return sum(errors.count for errors in counts if errors.xid in _HARDWARE_XIDS)
 
 
 class _XidCollector:
