@@ -7,15 +7,19 @@ monitor was suspended is unknown.
 Example: one GPU, two observations 10 s apart, 4,000 J drawn. It is attached to alice's environments 1 and 2 and to
 bob's 3. Environment 1 takes 30 % of its SM time, 2 and 3 are idle. Carol takes 10 % with a process outside genv.
 
-=====================  =========  ======  ======  =======  ===================================================
-consumer               allocated  active  idle    energy   why
-=====================  =========  ======  ======  =======  ===================================================
-alice, environment 1   10 s       10 s    0 s     3,000 J  0.3 of the 0.4 that was used
-alice, environment 2   10 s       0 s     10 s    0 J      idle while others work
-bob, environment 3     10 s       0 s     10 s    0 J      the same
-carol, no environment  0 s        unknown unknown 1,000 J  0.1 of the 0.4
-alice as a user        10 s       10 s    0 s     3,000 J  she holds the GPU once: 2's 10 s are ``*_again``
-=====================  =========  ======  ======  =======  ===================================================
+=====================  =========  =======  =======  =======  =======  =============================================
+consumer               allocated  active   idle     outside  energy   why
+=====================  =========  =======  =======  =======  =======  =============================================
+alice, environment 1   10 s       10 s     0 s      0 s      3,000 J  0.3 of the 0.4 that was used
+alice, environment 2   10 s       0 s      10 s     0 s      0 J      idle while others work
+bob, environment 3     10 s       0 s      10 s     0 s      0 J      the same
+carol, no environment  0 s        unknown  unknown  10 s     1,000 J  0.1 of the 0.4
+alice as a user        10 s       10 s     0 s      0 s      3,000 J  she holds the GPU once: 2's 10 s are *_again
+the GPU                10 s       10 s     0 s      0 s      4,000 J  attached and used
+=====================  =========  =======  =======  =======  =======  =============================================
+
+Each user who computes outside counts in full, however many processes they have and however many others do so too. If
+alice also had a process outside, its 10 s would be ``outside_again``: she has the GPU already.
 
 If the driver did not report shares, environment 1 would get all 4,000 J, as the only one known to work. If nobody
 worked, environments 1, 2 and 3 would get a third each. Without any environment, nobody would get any.
@@ -26,7 +30,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genvd.ledger.amounts import Consumer, Usage, UsageKey
+from genvd.ledger.amounts import Capacity, Consumer, Usage, UsageKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +45,8 @@ class UsageAccounting:
     """Turns a sequence of observations into amounts of use."""
 
     def __init__(self) -> None:
+        self.capacity: dict[str, Capacity] = {}
+        """For each GPU, its time by state, as of the last call of :meth:`count`."""
         self._last_ms: int | None = None
         self._counters: dict[str, tuple[int, float]] = {}
         """For each GPU, when its energy counter was last read (in ms), and its value in joules."""
@@ -58,6 +64,7 @@ class UsageAccounting:
         now_ms, max_ms = int(now * 1000), int(max_seconds * 1000)
         elapsed = 0 if self._last_ms is None else max(0, now_ms - self._last_ms)
         self._last_ms = now_ms
+        self.capacity = {device: {state: min(elapsed, max_ms)} for device, state in observation.states}
         energies = self._count_energies(observation.readings, elapsed, now_ms, max_ms)
         if observation.held is None:
             return {}
@@ -71,7 +78,10 @@ class UsageAccounting:
         for device, by_consumer in holders.items():
             for held in by_consumer.values():
                 usages[held.consumer, device] = _usage(held, min(elapsed, max_ms))
+                if device in observation.outside_known:
+                    usages[held.consumer, device].outside = 0
             _mark_duplicates(by_consumer.values(), usages)
+        _add_outside(observation, usages, min(elapsed, max_ms))
         for device, energy in energies.items():
             for consumer, part in share_energy(energy, holders.get(device, {}).values(), unattached.get(device, ())):
                 usages.setdefault((consumer, device), Usage()).add(Usage(energy=part))
@@ -142,6 +152,18 @@ def _usage(held: HeldDevice, elapsed: int) -> Usage:
     if held.active is None:
         return Usage(elapsed)
     return Usage(elapsed, elapsed if held.active else 0, 0 if held.active else elapsed)
+
+
+def _add_outside(observation: Observation, usages: dict[UsageKey, Usage], elapsed: int) -> None:
+    """Add the time for which consumers computed on a GPU that they have not attached. A user has a GPU once."""
+    had = {(consumer.username, device) for consumer, device in usages}
+    for use in observation.outside:
+        usage = usages.setdefault((use.consumer, use.device), Usage())
+        usage.outside = elapsed
+        user = (use.consumer.username, use.device)
+        if use.consumer.username and user in had:
+            usage.outside_again = elapsed
+        had.add(user)
 
 
 def _mark_duplicates(holders: Iterable[HeldDevice], usages: dict[UsageKey, Usage]) -> None:

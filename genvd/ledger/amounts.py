@@ -6,7 +6,7 @@ All amounts are whole milliseconds and millijoules, so sums are exact. ``None`` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from genvd.common.text import RESERVED
 
@@ -49,6 +49,11 @@ class Usage:
     only once. Named like the column of the file, as are the two below."""
     active_again: int = 0
     idle_again: int = 0
+    outside: int | None = None
+    """Milliseconds in which a process computed on the GPU although it was not attached to its environment, or without
+    any environment."""
+    outside_again: int = 0
+    """The part of ``outside`` in which the user has the GPU anyway: attached, or by another consumer."""
 
     def add(self, other: Usage) -> None:
         """Add an amount to this one."""
@@ -59,11 +64,13 @@ class Usage:
         self.allocated_again += other.allocated_again
         self.active_again += other.active_again
         self.idle_again += other.idle_again
+        self.outside = add_known(self.outside, other.outside)
+        self.outside_again += other.outside_again
 
     def values(self) -> tuple[int | None, ...]:
         """Return the amounts in the order of the columns in the file."""
         again = (self.allocated_again, self.active_again, self.idle_again)
-        return (self.allocated, self.active, self.idle, self.energy, *again)
+        return (self.allocated, self.active, self.idle, self.energy, *again, self.outside, self.outside_again)
 
 
 @dataclass(slots=True)
@@ -75,6 +82,7 @@ class Total:
     active: int | None = None
     idle: int | None = None
     energy: int | None = None
+    outside: int | None = None
 
     def add(self, usage: Usage) -> None:
         """Add the usage of one of the user's environments."""
@@ -84,11 +92,13 @@ class Total:
         if usage.idle is not None:
             self.idle = add_known(self.idle, usage.idle - usage.idle_again)
         self.energy = add_known(self.energy, usage.energy)
+        if usage.outside is not None:
+            self.outside = add_known(self.outside, usage.outside - usage.outside_again)
 
     @property
-    def amounts(self) -> tuple[int, int | None, int | None, int | None]:
+    def amounts(self) -> tuple[int, int | None, int | None, int | None, int | None]:
         """The amounts in the order of the fields."""
-        return self.allocated, self.active, self.idle, self.energy
+        return self.allocated, self.active, self.idle, self.energy, self.outside
 
     def plus(self, other: Total) -> Total:
         """Return the sum of the two."""
@@ -96,8 +106,8 @@ class Total:
 
     def times(self, factor: int) -> Total:
         """Return each amount multiplied by the factor."""
-        active, idle, energy = (None if amount is None else amount * factor for amount in self.amounts[1:])
-        return Total(self.uid, self.allocated * factor, active, idle, energy)
+        rest = (None if amount is None else amount * factor for amount in self.amounts[1:])
+        return Total(self.uid, self.allocated * factor, *rest)
 
     def minimum(self, other: Total) -> Total:
         """Return the smaller one of each amount; unknown if one of the two is unknown."""
@@ -110,6 +120,17 @@ class Total:
     def _combine(self, other: Total, function: Callable[[int | None, int | None], int | None]) -> Total:
         allocated, *rest = map(function, self.amounts, other.amounts)
         return Total(self.uid if self.uid is not None else other.uid, allocated or 0, *rest)
+
+
+CapacityState = Literal["active", "idle", "attached", "outside", "free", "down", "unknown"]
+"""``active``, ``idle``: attached, and used or not; ``attached``: attached, but whether it is used is unknown;
+``outside``: attached to nobody, but a process computes there; ``free``: known to be free; ``down``: does not answer."""
+
+CAPACITY_STATES: tuple[CapacityState, ...] = get_args(CapacityState)
+"""In the order of the columns in the file. Each GPU is in one of them, so they add up to the time that there was."""
+
+Capacity = dict[CapacityState, int]
+"""Milliseconds of a GPU by its state."""
 
 
 UsageKey = tuple[Consumer, str]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genvd.config.paths import ledger_directory, ledger_to_read
 from genvd.ledger import paths, schema
 from genvd.ledger.accounting import UsageAccounting
-from genvd.ledger.amounts import from_thousandths
+from genvd.ledger.amounts import CAPACITY_STATES, from_thousandths
 from genvd.ledger.observation import observe
 from genvd.ledger.pending import PendingUsage
 from genvd.ledger.store import StoredState, read_restart_state
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from genvd.analysis.restart_state import RestartState
     from genvd.config.schema import Config
-    from genvd.ledger.amounts import Total
+    from genvd.ledger.amounts import Capacity, Total
     from genvd.model.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Ledger:
         """
         self._pending = PendingUsage()
         self._accounting = UsageAccounting()
+        self._capacity: Capacity = dict.fromkeys(CAPACITY_STATES, 0)  # of all GPUs, since the start
         self._max_seconds = 0.0
         self._waited = False
         self._writer: LedgerWriter | None = None
@@ -82,7 +83,8 @@ class Ledger:
             restart_state: the state to save for the next start; None to keep the last one.
         """
         usages = self._accounting.count(observe(snapshot), time.monotonic(), self._max_seconds)
-        self._pending.add(usages, snapshot.timestamp)
+        self._pending.add(usages, snapshot.timestamp, self._accounting.capacity)
+        self._count_capacity()
         if restart_state is not None:
             self._pending.set_restart_state(restart_state)
         writer = self._writer
@@ -94,7 +96,13 @@ class Ledger:
             None if totals is None else tuple(_user_usage(name, total) for name, total in totals.items() if name),
             writer.write_success if writer else None,
             writer.last_write_timestamp if writer else None,
+            tuple((state, amount / 1000) for state, amount in self._capacity.items()),
         )
+
+    def _count_capacity(self) -> None:
+        for states in self._accounting.capacity.values():
+            for state, amount in states.items():
+                self._capacity[state] += amount
 
     def _wait_for_load(self) -> None:
         if self._writer is not None and not self._waited:
@@ -142,4 +150,5 @@ def _user_usage(username: str, total: Total) -> UserUsage:
         from_thousandths(total.active),
         from_thousandths(total.idle),
         from_thousandths(total.energy),
+        from_thousandths(total.outside),
     )

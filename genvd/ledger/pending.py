@@ -37,7 +37,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
-from genvd.ledger.amounts import Consumer, Total, Totals, Usage, UsageKey
+from genvd.ledger.amounts import Capacity, Consumer, Total, Totals, Usage, UsageKey
 from genvd.ledger.store import HOUR, Batch, StoredState
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class PendingUsage:
         self._lock = threading.Lock()
         self._limits = ConsumerLimits()
         self._pending: _HourUsages = {}
+        self._capacity: dict[tuple[int, str], Capacity] = {}
         self._counted: Totals = {}  # since the start
         self._loaded: Totals | None = None  # what the file contained at the start; None until it is read
         self._ceilings: Totals | None = None  # None while the file cannot be written
@@ -79,12 +80,15 @@ class PendingUsage:
         self._restart_state: RestartState | None = None
         self._loaded_restart_state: RestartState | None = None
 
-    def add(self, usages: Mapping[UsageKey, Usage], wall: float) -> None:
+    def add(
+        self, usages: Mapping[UsageKey, Usage], wall: float, capacity: Mapping[str, Capacity] | None = None
+    ) -> None:
         """Count the usage of one tick.
 
         Args:
             usages: the amounts.
             wall: Unix time in seconds. It only decides in which hour the amounts are stored.
+            capacity: the time of each GPU by state.
         """
         hour = int(wall) // HOUR * HOUR
         growth: Totals = {}
@@ -102,6 +106,16 @@ class PendingUsage:
                 self._growth[username] = grown.maximum(self._growth.get(username, Total()))
             if len(self._pending) > MAX_PENDING:
                 self._pending = _reduce_detail(self._pending, hour)
+            self._add_capacity(hour, capacity or {})
+
+    def _add_capacity(self, hour: int, capacity: Mapping[str, Capacity]) -> None:
+        """Count the time of each GPU; the caller holds the lock."""
+        for device, states in capacity.items():
+            pending = self._capacity.setdefault((hour, device), {})
+            for state, amount in states.items():
+                pending[state] = pending.get(state, 0) + amount
+        while len(self._capacity) > MAX_PENDING:
+            self._capacity.pop(next(iter(self._capacity)))
 
     def update_shown(self) -> Totals | None:
         """Return the totals to show now; None while it is unknown what was counted before the start.
@@ -148,7 +162,7 @@ class PendingUsage:
     def reset(self) -> None:
         """Discard what was counted so far, because another process has counted it too."""
         with self._lock:
-            self._pending, self._counted, self._shown = {}, {}, {}
+            self._pending, self._capacity, self._counted, self._shown = {}, {}, {}, {}
 
     def take_batch(self, ticks: int = 0) -> Batch:
         """Return what is to be written, and remove it from what is pending. Requires :meth:`load`.
@@ -158,10 +172,11 @@ class PendingUsage:
         """
         with self._lock:
             usages, self._pending = self._pending, {}
+            capacity, self._capacity = self._capacity, {}
             totals = self._sum_totals()
             ceilings = {username: self._ceiling(username, total, ticks) for username, total in totals.items()}
             self._growth, self._previous_growth = {}, self._growth
-            return Batch(usages, totals, self._restart_state, ceilings)
+            return Batch(usages, totals, self._restart_state, ceilings, capacity=capacity)
 
     def set_ceilings(self, ceilings: Totals | None) -> None:
         """Set the ceilings that are in the file; None while it cannot be written."""
@@ -189,7 +204,7 @@ class PendingUsage:
 
 def _zeros_where_known(total: Total) -> Total:
     """Return 0 for each known amount: Prometheus sees no increase in a counter that appears with its full value."""
-    return total.minimum(Total(total.uid, 0, 0, 0, 0))
+    return total.minimum(Total(total.uid, 0, 0, 0, 0, 0))
 
 
 def _exceeds(total: Total, shown: Total) -> bool:

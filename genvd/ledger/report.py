@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.common.output import CommandError
-from genvd.ledger.amounts import from_thousandths
+from genvd.ledger import schema
+from genvd.ledger.amounts import CAPACITY_STATES, add_known, from_thousandths
 from genvd.ledger.paths import is_regular_file
 from genvd.ledger.retention import midnight, next_midnight
-from genvd.ledger.schema import UnusableLedgerError, open_for_reading
 from genvd.ledger.store import HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -36,9 +36,9 @@ _GROUPS = {"user": "environment.person", "environment": "environment.id", "devic
 
 _WITHOUT_DUPLICATES = (
     "sum(use.allocated - use.allocated_again), sum(use.active - use.active_again), sum(use.idle - use.idle_again),"
-    " sum(use.energy)"
+    " sum(use.energy), sum(use.outside - use.outside_again)"
 )
-_FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy)"
+_FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy), sum(use.outside)"
 
 
 class ReportError(CommandError):
@@ -47,13 +47,49 @@ class ReportError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one user, environment or GPU used. ``None`` means *not known*."""
+    """What one user, environment or GPU used, or all of them in one day. ``None`` means *not known*."""
 
     labels: tuple[str | int | None, ...]
     allocated_seconds: float
     active_seconds: float | None
     idle_seconds: float | None
     energy_joules: float | None
+    outside_seconds: float | None = None
+    """Time in which users computed on GPUs that they had not attached; None if the file does not say so."""
+
+    @property
+    def amounts(self) -> tuple[float | None, ...]:
+        """The amounts in the order of the fields."""
+        return (
+            self.allocated_seconds,
+            self.active_seconds,
+            self.idle_seconds,
+            self.energy_joules,
+            self.outside_seconds,
+        )
+
+    @property
+    def device_seconds(self) -> float:
+        """The time for which GPUs were attached, or used without that."""
+        return self.allocated_seconds + (self.outside_seconds or 0)
+
+    @property
+    def efficiency(self) -> float | None:
+        """The part of the attached time in which the GPU was used, 0 to 1, of the time for which that is known."""
+        known = (self.active_seconds or 0) + (self.idle_seconds or 0)
+        return (self.active_seconds or 0) / known if known else None
+
+
+def total(rows: Iterable[Row]) -> Row:
+    """Return the sum of the rows, without labels. An unknown amount adds nothing; without a known one it is None."""
+    amounts: list[float | None] = [0.0, None, None, None, None]
+    for row in rows:
+        amounts = [_add(left, right) for left, right in zip(amounts, row.amounts, strict=True)]
+    return Row((), amounts[0] or 0.0, *amounts[1:])
+
+
+def _add(left: float | None, right: float | None) -> float | None:
+    return right if left is None else left if right is None else left + right
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +102,18 @@ class Report:
     until: float
     """The same; the hour or day that begins here is not included."""
     rows: tuple[Row, ...]
-    """Sorted by allocated time, the largest first."""
+    """Sorted by allocated and outside time, the largest first."""
+    days: tuple[Row, ...] = ()
+    """The same by day; the label is the Unix time of its beginning in local time."""
+    capacity: Mapping[str, float] | None = None
+    """Seconds of all GPUs by :data:`genvd.ledger.amounts.CAPACITY_STATES`; None if the file has none."""
+    user: str | None = None
+    """The user to whom the report is limited."""
+    private: bool = False
+    """Whether rows of other users are left out, because usage is private."""
 
 
-def make_report(path: Path, since: datetime, until: datetime, by: str) -> Report:
+def make_report(path: Path, since: datetime, until: datetime, by: str, user: str | None = None) -> Report:
     """Return who used how much.
 
     The file stores hours, and days of older data. The report includes those that begin in ``since <= begin < until``,
@@ -80,6 +124,7 @@ def make_report(path: Path, since: datetime, until: datetime, by: str) -> Report
         since: the beginning of the period.
         until: the end of the period.
         by: a key of :data:`LABELS`.
+        user: the user to whom the report is limited; None for all users.
 
     Raises:
         ReportError: the file is missing, not readable, or not a ledger.
@@ -87,21 +132,94 @@ def make_report(path: Path, since: datetime, until: datetime, by: str) -> Report
     try:
         if not is_regular_file(path):
             raise ReportError(f"{path}: is not a regular file; --ledger names another file")
-        with closing(open_for_reading(path)) as connection:
-            days_end = _days_end(connection)
-            start, end = (_round_up(time.timestamp(), days_end) for time in (since, until))
-            return Report(by, start, end, tuple(_rows(connection, start, end, by)))
+        with closing(schema.open_for_reading(path)) as connection:
+            return read_report(connection, since.timestamp(), until.timestamp(), by, user)
     except FileNotFoundError:
         advice = "check that the service is running and that ledger.directory is right, or name a file with --ledger"
         raise ReportError(f"{path}: there is no ledger; {advice}") from None
     except PermissionError:
         raise ReportError(f"{path}: permission denied; use sudo, or ask the administrator") from None
-    except UnusableLedgerError as error:
+    except schema.UnusableLedgerError as error:
         raise ReportError(f"{path}: cannot be read: {error}") from None
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}; --ledger names another file") from None
     except sqlite3.Error as error:
         raise ReportError(f"{path}: cannot be read: {error}; try again, or name a backup with --ledger") from None
+
+
+def read_report(connection: sqlite3.Connection, since: float, until: float, by: str, user: str | None = None) -> Report:
+    """Return the report from an open ledger of any version; the arguments are those of :func:`make_report`."""
+    days_end = _days_end(connection)
+    start, end = (_round_up(time, days_end) for time in (since, until))
+    rows = tuple(_rows(connection, start, end, by, user))
+    days = tuple(_days(connection, start, end, user))
+    return Report(by, start, end, rows, days, _capacity(connection, start, end), user)
+
+
+def usage_between(connection: sqlite3.Connection, username: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Return the SQL of the table ``use``, with the hours and days that begin in a period, and its last parameters.
+
+    The first parameters are the beginning and the end of the period, twice.
+
+    Args:
+        connection: to a ledger of any version.
+        username: the user to whom the table is limited.
+    """
+    new = schema.version(connection) >= schema.OUTSIDE_VERSION
+    outside = "outside, outside_again" if new else "NULL AS outside, 0 AS outside_again"
+    amounts = "allocated, active, idle, energy, allocated_again, active_again, idle_again"
+    columns = f"start, environment, device, {amounts}, {outside}"
+    limit = (
+        ""
+        if username is None
+        else " WHERE environment IN (SELECT environment.id FROM environment JOIN person ON person.id = person"
+        " WHERE username = ?)"
+    )
+    table = f"""(
+        SELECT * FROM (
+            SELECT {columns} FROM hour WHERE start >= ? AND start < ?
+            UNION ALL SELECT {columns} FROM day WHERE start >= ? AND start < ?
+        ){limit}
+    ) AS use"""
+    return table, () if username is None else (username,)
+
+
+def _days(connection: sqlite3.Connection, start: float, end: float, user: str | None) -> Iterator[Row]:
+    """Yield the usage of each local day, the earliest first."""
+    table, parameters = usage_between(connection, user)
+    query = f"SELECT use.start, {_WITHOUT_DUPLICATES} FROM {table} GROUP BY use.start ORDER BY use.start"
+    days: dict[float, list[int | None]] = {}
+    for begin, *amounts in connection.execute(query, (start, end, start, end, *parameters)):
+        day = days.setdefault(_or_unchanged(midnight, begin), [None] * len(amounts))
+        day[:] = [add_known(left, right) for left, right in zip(day, amounts, strict=True)]
+    for begin, amounts in days.items():
+        yield _row((int(begin),), amounts)
+
+
+def _capacity(connection: sqlite3.Connection, start: float, end: float) -> dict[str, float] | None:
+    """Return the seconds of all GPUs by state; None if nothing is stored."""
+    if schema.version(connection) < schema.OUTSIDE_VERSION:
+        return None
+    sums = ", ".join(f"sum({state})" for state in CAPACITY_STATES)
+    query = f"""
+        SELECT {sums} FROM (
+            SELECT * FROM capacity_hour WHERE start >= ? AND start < ?
+            UNION ALL SELECT * FROM capacity_day WHERE start >= ? AND start < ?
+        )"""
+    amounts = connection.execute(query, (start, end, start, end)).fetchone()
+    if amounts[0] is None:
+        return None
+    return {state: amount / 1000 for state, amount in zip(CAPACITY_STATES, amounts, strict=True)}
+
+
+def _row(labels: tuple[str | int | None, ...], amounts: list[int | None]) -> Row:
+    """Return a row of amounts in milliseconds and millijoules."""
+    allocated, active, idle, energy, outside = amounts
+    # Without allocated time, as for work outside genv, the active and the idle time are known to be 0.
+    if not allocated:
+        active = idle = 0
+    rest = map(from_thousandths, (active, idle, energy, outside))
+    return Row(labels, (allocated or 0) / 1000, *rest)
 
 
 def _days_end(connection: sqlite3.Connection) -> float:
@@ -126,21 +244,16 @@ def _or_unchanged(function: Callable[[float], float], time: float) -> float:
         return time
 
 
-def _rows(connection: sqlite3.Connection, start: float, end: float, by: str) -> Iterator[Row]:
+def _rows(connection: sqlite3.Connection, start: float, end: float, by: str, user: str | None) -> Iterator[Row]:
     # A user holds a GPU once, but each of the user's environments holds it for the full time.
     sums = _FULL if by == "environment" else _WITHOUT_DUPLICATES
+    table, parameters = usage_between(connection, user)
     query = f"""
-        SELECT {_COLUMNS[by]}, {sums} FROM (
-            SELECT * FROM hour WHERE start >= ? AND start < ?
-            UNION ALL SELECT * FROM day WHERE start >= ? AND start < ?
-        ) AS use
+        SELECT {_COLUMNS[by]}, {sums} FROM {table}
         JOIN environment ON environment.id = use.environment
         JOIN person ON person.id = environment.person
         JOIN device ON device.id = use.device
-        GROUP BY {_GROUPS[by]} ORDER BY sum(use.allocated - use.allocated_again) DESC, 1, 2"""
-    for *labels, allocated, active, idle, energy in connection.execute(query, (start, end, start, end)):
-        # Without allocated time, as for work outside genv, the active and the idle time are known to be 0.
-        if not allocated:
-            active = idle = 0
-        amounts = from_thousandths(active), from_thousandths(idle), from_thousandths(energy)
-        yield Row(tuple(labels), allocated / 1000, *amounts)
+        GROUP BY {_GROUPS[by]}
+        ORDER BY sum(use.allocated - use.allocated_again + coalesce(use.outside - use.outside_again, 0)) DESC, 1, 2"""
+    for row in connection.execute(query, (start, end, start, end, *parameters)):
+        yield _row(tuple(row[:-5]), list(row[-5:]))

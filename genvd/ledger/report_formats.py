@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PERIOD = ("since_timestamp_seconds", "until_timestamp_seconds")
 _AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
+_OUTSIDE = "outside_device_seconds"
 _HEADINGS = ("allocated", "active", "idle", "energy")
 _TIME_UNITS = (("GPU-h", 3600.0), ("GPU-min", 60.0), ("GPU-s", 1.0))
 _ENERGY_UNITS = (("kWh", 3.6e6), ("Wh", 3600.0), ("J", 1.0))
@@ -52,13 +53,17 @@ def as_table(report: Report) -> str:
 def as_csv(report: Report) -> str:
     """Return comma-separated values with a header; unknown values are empty. Each line has the period of the report.
 
+    New columns come last, for programs that know the columns by their numbers.
+
     Text that a spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD))
+    writer.writerow((*LABELS[report.by], *_AMOUNTS, *_PERIOD, _OUTSIDE))
     period = (report.since, report.until)
-    writer.writerows((*map(_without_formula, row.labels), *_amounts(row), *period) for row in report.rows)
+    writer.writerows(
+        (*map(_without_formula, row.labels), *_amounts(row), *period, row.outside_seconds) for row in report.rows
+    )
     return text.getvalue()
 
 
@@ -70,15 +75,22 @@ def as_json(report: Report) -> str:
         "rows": [
             {
                 **dict(zip(LABELS[report.by], map(_escaped, row.labels), strict=True)),
-                **dict(zip(_AMOUNTS, _amounts(row), strict=True)),
+                **amounts_by_key(row),
             }
             for row in report.rows
         ],
+        "days": [{"timestamp_seconds": row.labels[0], **amounts_by_key(row)} for row in report.days],
+        "capacity_device_seconds": report.capacity,
     }
     return json.dumps(document, indent=2) + "\n"
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def amounts_by_key(row: Row) -> dict[str, float | None]:
+    """Return the amounts of a row by their keys in JSON."""
+    return {**dict(zip(_AMOUNTS, _amounts(row), strict=True)), _OUTSIDE: row.outside_seconds}
 
 
 def _amounts(row: Row) -> tuple[float | None, ...]:

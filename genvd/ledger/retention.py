@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
 from genvd.ledger import account_names
+from genvd.ledger.amounts import CAPACITY_STATES
 from genvd.ledger.pending import select_environments
 from genvd.ledger.schema import transaction
-from genvd.ledger.store import ADD_DAY
+from genvd.ledger.store import ADD_CAPACITY_DAY, ADD_DAY
 
 if TYPE_CHECKING:
     import sqlite3
@@ -70,7 +71,7 @@ def apply_retention(
     oldest = int(wall - retention)
     while should_continue() and _merge_first_day(connection, int(wall - min(hourly, retention))):
         pass
-    for table in ("hour", "day"):
+    for table in ("hour", "day", "capacity_hour", "capacity_day"):
         while should_continue() and _delete_rows(connection, table, oldest):
             pass
     deleted = _delete_unused(connection, oldest) if should_continue() else set()
@@ -96,24 +97,34 @@ def _start_of_day(time: float) -> datetime:
 
 def _merge_first_day(connection: sqlite3.Connection, until: int) -> bool:
     """Merge the hours of the earliest stored day into a day, if it ended by ``until``; return whether it did."""
-    (first,) = connection.execute("SELECT min(start) FROM hour").fetchone()
+    (first,) = connection.execute(
+        "SELECT min(start) FROM (SELECT min(start) AS start FROM hour UNION ALL SELECT min(start) FROM capacity_hour)"
+    ).fetchone()
     if first is None or next_midnight(first) > until:
         return False
     start, end = midnight(first), next_midnight(first)
     with transaction(connection):
         amounts = connection.execute(
-            "SELECT environment, person, sum(allocated) FROM hour JOIN environment ON id = environment"
-            " WHERE start >= ? AND start < ? GROUP BY environment",
+            "SELECT environment, person, sum(allocated + coalesce(outside, 0)) FROM hour"
+            " JOIN environment ON id = environment WHERE start >= ? AND start < ? GROUP BY environment",
             (first, end),
         ).fetchall()
         replacements = _replace_small_environments(connection, amounts, first)
         rows = connection.execute(
             "SELECT environment, device, sum(allocated), sum(active), sum(idle), sum(energy), sum(allocated_again),"
-            " sum(active_again), sum(idle_again) FROM hour WHERE start >= ? AND start < ? GROUP BY environment, device",
+            " sum(active_again), sum(idle_again), sum(outside), sum(outside_again) FROM hour"
+            " WHERE start >= ? AND start < ? GROUP BY environment, device",
             (first, end),
         ).fetchall()
         connection.executemany(ADD_DAY, ((start, replacements.get(row[0], row[0]), *row[1:]) for row in rows))
         connection.execute("DELETE FROM hour WHERE start >= ? AND start < ?", (first, end))
+        capacity = connection.execute(
+            f"SELECT device, {', '.join(f'sum({state})' for state in CAPACITY_STATES)} FROM capacity_hour"
+            " WHERE start >= ? AND start < ? GROUP BY device",
+            (first, end),
+        ).fetchall()
+        connection.executemany(ADD_CAPACITY_DAY, ((start, *row) for row in capacity))
+        connection.execute("DELETE FROM capacity_hour WHERE start >= ? AND start < ?", (first, end))
     return True
 
 

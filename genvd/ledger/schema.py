@@ -68,6 +68,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE account (name TEXT PRIMARY KEY, uid INTEGER NOT NULL, main INTEGER NOT NULL,"
         " last INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # Milliseconds without an attached GPU; NULL in older rows, when this was not counted.
+        "ALTER TABLE person ADD COLUMN outside INTEGER",
+        "ALTER TABLE person ADD COLUMN ceiling_outside INTEGER",
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {column}"
+            for table in ("hour", "day")
+            for column in ("outside INTEGER", "outside_again INTEGER NOT NULL DEFAULT 0")
+        ),
+        # Milliseconds of each GPU by its state; see CapacityState in amounts.py.
+        *(
+            f"CREATE TABLE {table} (start INTEGER, device INTEGER, active INTEGER NOT NULL, idle INTEGER NOT NULL,"
+            " attached INTEGER NOT NULL, outside INTEGER NOT NULL, free INTEGER NOT NULL, down INTEGER NOT NULL,"
+            " unknown INTEGER NOT NULL, PRIMARY KEY (start, device)) WITHOUT ROWID"
+            for table in ("capacity_hour", "capacity_day")
+        ),
+    ),
 )
 """The statements that upgrade each version to the next, beginning with an empty file. Never change one, append one."""
 
@@ -82,6 +99,9 @@ ATTACHMENT_VERSION = 4
 
 BOOT_VERSION = 5
 """The first version that stores times of CLOCK_BOOTTIME, and account names."""
+
+OUTSIDE_VERSION = 6
+"""The first version that stores time outside environments, and the time of each GPU by its state."""
 
 OLDEST_READABLE_VERSION = 1
 """The first version with everything that reports and counters need, so that it can be read without an upgrade."""

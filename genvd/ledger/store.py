@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from genvd.analysis.restart_state import LastWork, RestartState, SavedAttachment, SavedTime
 from genvd.ledger import account_names, paths, schema
-from genvd.ledger.amounts import Consumer, Total, Totals, Usage, UsageKey
+from genvd.ledger.amounts import CAPACITY_STATES, Capacity, Consumer, Total, Totals, Usage, UsageKey
 from genvd.ledger.schema import CorruptLedgerError, LedgerLockedError, transaction
 from genvd.ledger.wall_clock import TrustedClockState
 
@@ -22,14 +22,17 @@ HOUR = 3600
 
 _ADD_AMOUNTS = ", ".join(
     f"{name} = coalesce({{0}}.{name} + excluded.{name}, {{0}}.{name}, excluded.{name})"
-    for name in ("allocated", "active", "idle", "energy", "allocated_again", "active_again", "idle_again")
+    for name in (
+        *("allocated", "active", "idle", "energy", "allocated_again", "active_again", "idle_again"),
+        *("outside", "outside_again"),
+    )
 )
 """Adds amounts to those in the table {0}. If only one of two amounts is known, the result is that one."""
 
-_AMOUNTS = ("allocated", "active", "idle", "energy")
+_AMOUNTS = ("allocated", "active", "idle", "energy", "outside")
 _TOTAL_COLUMNS = (*_AMOUNTS, *(f"ceiling_{name}" for name in _AMOUNTS))
 _UPSERT_TOTAL = f"""
-    INSERT INTO person (username, uid, last, {", ".join(_TOTAL_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO person (username, uid, last, {", ".join(_TOTAL_COLUMNS)}) VALUES (?, ?, ?{", ?" * len(_TOTAL_COLUMNS)})
     ON CONFLICT (username) DO UPDATE SET uid = coalesce(excluded.uid, uid), last = CASE
         WHEN ({", ".join(_AMOUNTS)}) IS ({", ".join(f"excluded.{name}" for name in _AMOUNTS)}) THEN last
         ELSE max(last, excluded.last) END,
@@ -40,12 +43,19 @@ _UPSERT_ENVIRONMENT = """
     INSERT INTO environment (person, eid, created, name, last) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (person, eid, created)
     DO UPDATE SET name = coalesce(excluded.name, name), last = max(last, excluded.last)"""
+_USE_VALUES = ", ".join("?" * 12)
+"""The beginning of the hour or day, the environment, the GPU, and the amounts."""
 _ADD_HOUR = f"""
-    INSERT INTO hour VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO hour VALUES ({_USE_VALUES})
     ON CONFLICT DO UPDATE SET {_ADD_AMOUNTS.format("hour")}"""
 ADD_DAY = f"""
-    INSERT INTO day VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO day VALUES ({_USE_VALUES})
     ON CONFLICT DO UPDATE SET {_ADD_AMOUNTS.format("day")}"""
+_ADD_CAPACITY = f"""
+    INSERT INTO {{0}} VALUES (?, ?{", ?" * len(CAPACITY_STATES)})
+    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in CAPACITY_STATES)}"""
+_ADD_CAPACITY_HOUR = _ADD_CAPACITY.format("capacity_hour")
+ADD_CAPACITY_DAY = _ADD_CAPACITY.format("capacity_day")
 
 
 @dataclass(slots=True)
@@ -62,6 +72,8 @@ class Batch:
     """Up to where the counters may be shown before the next batch is written; for missing users, the total."""
     clock: TrustedClockState | None = None
     """None to keep what is in the file."""
+    capacity: dict[tuple[int, str], Capacity] = field(default_factory=dict)
+    """By the Unix time at which the hour begins, and the GPU."""
     id: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
@@ -153,6 +165,11 @@ class Store:
                 if uuid not in devices:
                     devices[uuid] = self._upsert_device(uuid)
                 self.connection.execute(_ADD_HOUR, (start, environments[consumer], devices[uuid], *usage.values()))
+            for (start, uuid), capacity in batch.capacity.items():
+                if uuid not in devices:
+                    devices[uuid] = self._upsert_device(uuid)
+                amounts = (capacity.get(state, 0) for state in CAPACITY_STATES)
+                self.connection.execute(_ADD_CAPACITY_HOUR, (start, devices[uuid], *amounts))
             self._write_restart_state(batch.restart_state)
             if batch.clock is not None:
                 clock = (batch.clock.trusted, batch.clock.distrusted_seconds)
@@ -241,8 +258,9 @@ class Store:
 def read_state(connection: sqlite3.Connection) -> StoredState:
     """Return the content of a file of any version. What an older version does not store is unknown."""
     version = schema.version(connection)
-    rows = connection.execute("SELECT username, uid, allocated, active, idle, energy FROM person ORDER BY id")
-    totals = {username: Total(*amounts) for username, *amounts in rows}
+    amounts = ", ".join(_amounts(version))
+    rows = connection.execute(f"SELECT username, uid, {amounts} FROM person ORDER BY id")
+    totals = {username: Total(*row) for username, *row in rows}
     (written,) = connection.execute("SELECT written FROM state").fetchone()
     stored = StoredState(totals, clock=TrustedClockState(written), written=written)
     if version >= schema.CEILING_VERSION:
@@ -279,8 +297,13 @@ def _read_attachments(connection: sqlite3.Connection, version: int) -> tuple[Sav
     return tuple(SavedAttachment(*row) for row in rows)
 
 
+def _amounts(version: int) -> tuple[str, ...]:
+    """Return the columns of amounts that a version has."""
+    return _AMOUNTS if version >= schema.OUTSIDE_VERSION else _AMOUNTS[:-1]
+
+
 def _read_ceilings(connection: sqlite3.Connection, totals: Totals) -> Totals:
-    ceilings = ", ".join(f"ceiling_{name}" for name in _AMOUNTS)
+    ceilings = ", ".join(f"ceiling_{name}" for name in _amounts(schema.version(connection)))
     rows = connection.execute(f"SELECT username, uid, {ceilings} FROM person WHERE ceiling_allocated IS NOT NULL")
     return {username: Total(*amounts).maximum(totals[username]) for username, *amounts in rows}
 

@@ -51,6 +51,15 @@ LEDGER = (
         by_arrival=True,
     ),
     Metric(
+        "genv_user_outside_device_seconds_total",
+        "GPU-seconds in which the user computed on GPUs that were not attached to the environment of the process, or"
+        " outside genv, summed over the GPUs; without time in which the user had the GPU attached anyway.",
+        ("username",),
+        _users(lambda user: user.outside_seconds),
+        type="counter",
+        by_arrival=True,
+    ),
+    Metric(
         "genv_user_energy_joules_total",
         "Energy of the GPUs attributed to the user, in joules: by share of SM time among users who work on a GPU, else"
         " in equal parts among the users who have it attached.",
@@ -58,6 +67,14 @@ LEDGER = (
         _users(lambda user: user.energy_joules),
         type="counter",
         by_arrival=True,
+    ),
+    Metric(
+        "genv_capacity_device_seconds_total",
+        "GPU-seconds of all GPUs since the monitor started, by state: active or idle (attached, and used or not),"
+        " attached (whether it is used is unknown), outside (attached to nobody, but computing), free, down, unknown.",
+        ("state",),
+        lambda s: (((state,), seconds) for state, seconds in (s.ledger.capacity if s.ledger else ())),
+        type="counter",
     ),
 )
 

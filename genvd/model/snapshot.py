@@ -203,6 +203,8 @@ class UserUsage:
     active_seconds: float | None = None
     idle_seconds: float | None = None
     energy_joules: float | None = None
+    outside_seconds: float | None = None
+    """GPU-seconds in which the user computed on GPUs without having them attached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,8 @@ class LedgerStatus:
     """Whether the last write succeeded; None if the ledger is kept in memory only."""
     last_write_timestamp: float | None = None
     """Unix time in seconds."""
+    capacity: tuple[tuple[str, float], ...] = ()
+    """GPU-seconds of all GPUs since the monitor started, by state."""
 
 
 @dataclass(frozen=True, slots=True)

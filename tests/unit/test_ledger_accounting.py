@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from genvd.ledger.accounting import UsageAccounting, share_energy
-from genvd.ledger.amounts import Consumer, Total, Usage, UsageKey
-from genvd.ledger.observation import EnergyReading, HeldDevice, Observation, UnattachedWork, observe
+from genvd.ledger.amounts import CapacityState, Consumer, Total, Usage, UsageKey
+from genvd.ledger.observation import EnergyReading, HeldDevice, Observation, OutsideUse, UnattachedWork, observe
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 
@@ -54,28 +56,71 @@ def test_the_worked_example_in_the_docstring_of_accounting_is_true() -> None:
     def usages_for(shares: tuple[float | None, float | None], working: bool = True) -> dict[UsageKey, Usage]:
         holders = (held(ALICE, working, shares[0]), held(ALICE_2, False, 0.0), held(BOB, False, 0.0))
         outside = (UnattachedWork(carol, "GPU-a", shares[1]),) if shares[1] else ()
+        uses = (OutsideUse(carol, "GPU-a"),) if shares[1] else ()
         before, after = (
-            Observation(holders, outside, (EnergyReading("GPU-a", joules),)) for joules in (500.0, 500.0 + 4000.0)
+            Observation(holders, outside, (EnergyReading("GPU-a", joules),), uses, frozenset({"GPU-a"}))
+            for joules in (500.0, 500.0 + 4000.0)
         )
         return counted((0, before), (10, after))
 
     usages = usages_for((0.3, 0.1))
     assert usages == {
-        (ALICE, "GPU-a"): Usage(10_000, 10_000, 0, 3_000_000),
-        (ALICE_2, "GPU-a"): Usage(10_000, 0, 10_000, 0, 10_000, 0, 10_000),
-        (BOB, "GPU-a"): Usage(10_000, 0, 10_000, 0),
-        (carol, "GPU-a"): Usage(0, None, None, 1_000_000),
+        (ALICE, "GPU-a"): Usage(10_000, 10_000, 0, 3_000_000, outside=0),
+        (ALICE_2, "GPU-a"): Usage(10_000, 0, 10_000, 0, 10_000, 0, 10_000, 0),
+        (BOB, "GPU-a"): Usage(10_000, 0, 10_000, 0, outside=0),
+        (carol, "GPU-a"): Usage(0, None, None, 1_000_000, outside=10_000),
     }
     alice = Total()
     for one in (ALICE, ALICE_2):
         alice.add(usages[one, "GPU-a"])
-    assert alice == Total(None, 10_000, 10_000, 0, 3_000_000)
+    assert alice == Total(None, 10_000, 10_000, 0, 3_000_000, 0)
 
     without_shares = usages_for((None, None))
     assert [without_shares[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [4_000_000, 0, 0]
     idle = usages_for((0.0, None), working=False)
     assert [idle[one, "GPU-a"].energy for one in (ALICE, ALICE_2, BOB)] == [1_333_333, 1_333_334, 1_333_333]
     assert share_energy(4_000_000, (), ()) == []
+
+
+def test_a_user_who_computes_outside_has_the_gpu_once() -> None:
+    """Not again with a second process, in another environment, or if the GPU is attached anyway; others count too."""
+    holders = (held(ALICE, False),)
+    outside = tuple(
+        OutsideUse(consumer, device)
+        for consumer, device in (
+            (Consumer("alice"), "GPU-a"),
+            (Consumer("alice"), "GPU-b"),
+            (ALICE, "GPU-b"),
+            (Consumer("carol"), "GPU-b"),
+            (Consumer(""), "GPU-b"),
+            (Consumer("", "9"), "GPU-b"),
+        )
+    )
+    observation = Observation(holders, outside=outside)
+    usages = counted((0, observation), (10, observation))
+    totals: dict[str, Total] = {}
+    for (consumer, _), usage in usages.items():
+        totals.setdefault(consumer.username, Total()).add(usage)
+    assert {name: (total.allocated, total.outside) for name, total in totals.items()} == {
+        "alice": (10_000, 10_000),
+        "carol": (0, 10_000),
+        "": (0, 20_000),  # they may be different people
+    }
+    assert usages[Consumer("alice"), "GPU-a"].outside == usages[ALICE, "GPU-b"].outside == 10_000
+
+
+def test_the_time_of_each_gpu_is_counted_once_by_its_state() -> None:
+    accounting = UsageAccounting()
+    ticks: tuple[tuple[float, tuple[tuple[str, CapacityState], ...]], ...] = (
+        (0.0, (("GPU-a", "free"),)),
+        (10.0, (("GPU-a", "active"), ("GPU-b", "unknown"))),
+        (3610.0, (("GPU-b", "down"),)),
+    )
+    for moment, states in ticks:
+        accounting.count(Observation(None, states=states), moment, LONGEST)
+        if moment == 10:
+            assert accounting.capacity == {"GPU-a": {"active": 10_000}, "GPU-b": {"unknown": 10_000}}
+    assert accounting.capacity == {"GPU-b": {"down": 30_000}}
 
 
 def test_unknown_use_is_neither_active_nor_idle() -> None:
@@ -291,3 +336,86 @@ def test_an_observation_of_a_snapshot() -> None:
         UnattachedWork(bob, "GPU-a", 0.25),
         UnattachedWork(bob, "device 1", 1),  # without a UUID
     )
+
+
+def _process(pid: int, index: int, eid: str | None = None, username: str | None = "carol", **more: Any) -> Process:
+    use = DeviceUse(index, 2**30, more.pop("computes", True), more.pop("type", "compute"))
+    return Process(pid, (use,), eid, 1003, username, **more)
+
+
+def _states(snapshot: Snapshot) -> list[str]:
+    return [state for _, state in observe(snapshot).states]
+
+
+DEVICES = tuple(Device(index, f"GPU-{index}", up=True, processes_listed=True) for index in range(4))
+ENVIRONMENT = Environment("7", 1001, "alice", None, None, None, None, (0,), ())
+HOLDING = Holding("7", 1001, "alice", 0, "GPU-0", True, 0.5, None)
+MACHINE = Snapshot(
+    0.0,
+    ServiceStatus("1", "live", "3", "13"),
+    devices=DEVICES,
+    environments=(ENVIRONMENT,),
+    processes=(
+        _process(1, 0, "7", "alice"),
+        _process(2, 1),
+        _process(3, 1),
+        _process(4, 2, "7", "alice"),
+    ),
+    holdings=(HOLDING,),
+)
+
+
+def test_who_computes_outside_is_seen() -> None:
+    """In no environment, or on a GPU that the environment has not attached."""
+    observation = observe(MACHINE)
+    assert [(use.consumer.username, use.consumer.eid, use.device) for use in observation.outside] == [
+        ("carol", "", "GPU-1"),
+        ("alice", "7", "GPU-2"),
+    ]
+    assert observation.outside_known == {f"GPU-{index}" for index in range(4)}
+    assert _states(MACHINE) == ["active", "outside", "outside", "free"]
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        pytest.param(_process(2, 1, gone=True), id="it has ended"),
+        pytest.param(_process(2, 1, environment_unknown="not_visible"), id="its environment is unknown"),
+        pytest.param(_process(2, 1, computes=False, type="graphics"), id="it only draws"),
+        pytest.param(Process(2, (DeviceUse(1, 1),), None, 0, "root", "nvidia-cuda-mps"), id="the server of MPS"),
+    ],
+)
+def test_nobody_is_blamed_for(process: Process) -> None:
+    assert observe(replace(MACHINE, processes=(process,))).outside == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "states"),
+    [
+        pytest.param({"processes": None}, ["active", "unknown", "unknown", "unknown"], id="processes"),
+        pytest.param({"environments": None, "holdings": None}, ["unknown"] * 4, id="environments"),
+        pytest.param({"holders_unknown": (0, 1, 2, 3)}, ["unknown"] * 4, id="indices"),
+        pytest.param(
+            {"devices": tuple(replace(one, processes_listed=False) for one in DEVICES)},
+            ["active", "unknown", "unknown", "unknown"],
+            id="lists",
+        ),
+        pytest.param({"devices": None}, [], id="GPUs"),
+    ],
+)
+def test_what_is_not_known_counts_for_nobody(change: dict[str, Any], states: list[str]) -> None:
+    observation = observe(replace(MACHINE, **change))
+    assert (observation.outside, observation.outside_known) == ((), frozenset())
+    if "devices" not in change or change["devices"]:
+        assert _states(replace(MACHINE, **change))[0] == states[0]
+        assert "free" not in _states(replace(MACHINE, **change))
+    else:
+        assert not observation.states
+
+
+def test_a_gpu_is_idle_only_if_all_its_holders_are() -> None:
+    for workings, state in (((True, None), "active"), ((False, None), "attached"), ((False, False), "idle")):
+        holdings = tuple(replace(HOLDING, eid="7", active=working) for working in workings)
+        assert _states(replace(MACHINE, holdings=holdings, processes=()))[0] == state
+    lost = replace(MACHINE, devices=(replace(DEVICES[0], up=False),))
+    assert _states(lost) == ["down"]

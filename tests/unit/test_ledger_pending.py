@@ -47,7 +47,7 @@ def test_counters_are_never_shown_above_the_ceilings_in_the_file(store: Store) -
     again = PendingUsage()
     again.load(store.read())
     (found,) = (again.update_shown() or {}).values()
-    assert found.amounts == (4000, 1600, 2400, None), "a monitor that was killed continues from there"
+    assert found.amounts == (4000, 1600, 2400, None, None), "a monitor that was killed continues from there"
     assert store.read().totals == {"alice": Total(None, 1000, 400, 600, None)}, "a report shows what was counted"
     write(store, pending)
     assert pending.update_shown() == store.read().totals == {"alice": Total(None, 6000, 3900, 2100, 35)}

@@ -153,7 +153,7 @@ def test_a_report_without_rows() -> None:
     assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: no GPU was allocated.\n"
     assert as_csv(report("device")).splitlines() == [
         "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
-        "since_timestamp_seconds,until_timestamp_seconds"
+        "since_timestamp_seconds,until_timestamp_seconds,outside_device_seconds"
     ]
     assert json.loads(as_json(report("device")))["rows"] == []
 
@@ -170,10 +170,10 @@ def test_csv_and_json_have_seconds_and_joules() -> None:
     assert rows[:3] == [
         [
             *("username", "uid", *(f"{kind}_device_seconds" for kind in ("allocated", "active", "idle"))),
-            *("energy_joules", "since_timestamp_seconds", "until_timestamp_seconds"),
+            *("energy_joules", "since_timestamp_seconds", "until_timestamp_seconds", "outside_device_seconds"),
         ],
-        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0", *PERIOD],
-        ["bob", "", "90.0", "", "", "", *PERIOD],
+        ["名前", "1001", "36000.0", "18000.0", "18000.0", "3600000.0", *PERIOD, ""],
+        ["bob", "", "90.0", "", "", "", *PERIOD, ""],
     ]
     document = json.loads(as_json(USERS))
     assert document["rows"][1] == {
@@ -183,6 +183,7 @@ def test_csv_and_json_have_seconds_and_joules() -> None:
         "active_device_seconds": None,
         "idle_device_seconds": None,
         "energy_joules": None,
+        "outside_device_seconds": None,
     }
     assert (document["since_timestamp_seconds"], document["by"]) == (NOW.timestamp() - 7 * 86400, "user")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from genvd.analysis.restart_state import KnownAccount, LastWork, RestartState, S
 from genvd.common.text import clean
 from genvd.config import schema as configuration
 from genvd.ledger import paths, schema
-from genvd.ledger.amounts import Total
+from genvd.ledger.amounts import Consumer, Total, Usage
 from genvd.ledger.ledger import Ledger, load_restart_state
 from genvd.ledger.pending import MAX_ENVIRONMENTS_PER_USER, PendingUsage
+from genvd.ledger.report import Report, make_report
 from genvd.ledger.retention import DAY, apply_retention
 from genvd.ledger.store import Batch, Store, read_file
 from genvd.ledger.wall_clock import TrustedClockState
@@ -183,6 +185,48 @@ def test_a_file_of_the_first_version_is_read_without_an_upgrade_and_upgraded(
     stored = read_file(store.path)
     assert (stored.totals, stored.restart_state) == (before, RestartState((WORK,)))
     assert stored.ceilings == {"alice": Total(1001, 9000, 4000, 1000, None)}
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS) + 1))
+def test_a_file_of_any_version_is_reported_and_upgraded_without_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """Time outside environments and capacity are unknown in older files, and 0 is not unknown."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
+        old = Store(tmp_path, "live")
+        person = "INSERT INTO person (id, username, uid, last, allocated, active, idle, energy)"
+        old.connection.execute(f"{person} VALUES (1, 'alice', 1001, ?, 7000, 4000, 1000, 9)", (NOW,))
+        old.connection.execute("INSERT INTO environment VALUES (1, 1, '7', -1, 'train', ?)", (NOW,))
+        old.connection.execute("INSERT INTO device VALUES (1, 'GPU-0')")
+        columns = (
+            "start, environment, device, allocated, active, idle, energy, allocated_again, active_again, idle_again"
+        )
+        for table, start in (("hour", NOW), ("day", NOW - 40 * DAY)):
+            amounts = (3500, 2000, 500, None, 100, 0, 100)
+            statement = f"INSERT INTO {table} ({columns}) VALUES (?, 1, 1{', ?' * len(amounts)})"
+            old.connection.execute(statement, (start, *amounts))
+        old.close()
+
+    def report() -> Report:
+        since, until = (datetime.fromtimestamp(time, timezone.utc) for time in (NOW - 50 * DAY, NOW + DAY))
+        return make_report(tmp_path / "ledger.db", since, until, "user")
+
+    (row,) = report().rows
+    assert row.amounts == (6.8, 4.0, 0.8, None, None)
+    store = Store(tmp_path, "live")
+    assert store.read().totals == {"alice": Total(1001, 7000, 4000, 1000, 9)}
+    assert (report().rows, report().capacity) == ((row,), None)
+    pending = new_pending()
+    pending.load(store.read())
+    usage = {(Consumer("alice"), "GPU-0"): Usage(outside=5000)}
+    pending.add(usage, NOW, {"GPU-0": {"outside": 5000, "free": 1000}})
+    write(store, pending)
+    store.close()
+    (row,) = report().rows
+    assert row.amounts == (6.8, 4.0, 0.8, None, 5.0)
+    assert (report().capacity or {})["outside"] == 5.0
+    assert read_file(tmp_path / "ledger.db").totals["alice"].outside == 5000
 
 
 def test_a_failed_migration_leaves_the_previous_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

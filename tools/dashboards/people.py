@@ -47,7 +47,7 @@ def page() -> Page:
         rows=[
             Row("Environments and GPUs", [_environments(), _devices()]),
             Row("Idle", _idle()),
-            Row("Usage in the chosen time", [_used(), _hours(), *_used_over_time()]),
+            Row("Usage in the chosen time", [_used(), _hours(), *_used_over_time(), _capacity()]),
             Row("Rules", [_rules(), _users(), _rules_over_time()]),
         ],
         choices=(variables.users(), variables.environments()),
@@ -191,7 +191,8 @@ def _used() -> PanelBuilder:
         About(
             "GPU-hours by user",
             "Usage of each user in the chosen time on the chosen machines. A GPU attached for an hour is one GPU-hour,"
-            " used (active) or not (idle). Prometheus extrapolates; genv-monitor report has the exact sums.",
+            " used (active) or not (idle). Outside: used without being attached. Prometheus extrapolates;"
+            " genv-monitor report has the exact sums.",
             width=12,
             height=10,
         ),
@@ -200,6 +201,7 @@ def _used() -> PanelBuilder:
             Value("Attached", hours("genv_user_allocated_device_seconds_total"), GPU_HOURS, decimals=1),
             Value("Active", hours("genv_user_active_device_seconds_total"), GPU_HOURS, decimals=1),
             Value("Idle", hours("genv_user_idle_device_seconds_total"), GPU_HOURS, decimals=1),
+            Value("Outside", hours("genv_user_outside_device_seconds_total"), GPU_HOURS, decimals=1),
             Value("Share active", ask.share_worked(), "percentunit", PERCENT.steps, decimals=0, bar_to=1),
             Value("Energy", ask.used("genv_user_energy_joules_total", _JOULES_PER_KILOWATT_HOUR), unit="kwatth"),
         ],
@@ -251,6 +253,22 @@ def _used_over_time() -> Sequence[PanelBuilder]:
             WATTS,
         ),
     ]
+
+
+def _capacity() -> PanelBuilder:
+    return lines(
+        About(
+            "GPUs by state",
+            "What became of the time of all GPUs of the chosen machines: in use (active) or not (idle) while attached,"
+            " outside: used without being attached, free, down, unknown. docs/ledger.md has the exact meaning.",
+            width=10,
+            height=9,
+            empty=_NO_LEDGER,
+        ),
+        ask.capacity(),
+        "{{state}}",
+        COUNT,
+    )
 
 
 def _rules() -> PanelBuilder:

@@ -206,6 +206,11 @@ def used_at_a_time(counter: str) -> str:
     return f"round(sum by (username) ({rate(counter, 'username', where=_USER)}), 0.1)"
 
 
+def capacity() -> str:
+    """Return the mean number of GPUs of the chosen machines in each state."""
+    return f"sum by (state) ({rate('genv_capacity_device_seconds_total', 'state')})"
+
+
 def share_worked() -> str:
     """Return the share of the attached GPU time of the chosen users in which they used the GPUs.
 
