@@ -1,4 +1,4 @@
-"""Measures the size of the ledger of a busy machine, and the duration of reports.
+"""Measures the size of the ledger of a busy machine, and the duration of reports and of /api/v1/usage.
 
 ``python -m tools.ledger_size [DAYS USERS DEVICES]``: by default 400 days, 50 users and 16 GPUs. Each user has
 two environments a day, each with a GPU for two thirds of the day. The clock is simulated.
@@ -6,10 +6,12 @@ two environments a day, each with a GPU for two thirds of the day. The clock is 
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import tempfile
 import time
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from unittest.mock import patch
@@ -18,7 +20,9 @@ from genvd.ledger.amounts import Consumer, Usage, UsageKey
 from genvd.ledger.pending import PendingUsage
 from genvd.ledger.report import LABELS, make_report
 from genvd.ledger.retention import DAY, apply_retention
+from genvd.ledger.schema import open_for_reading
 from genvd.ledger.store import HOUR, Store, StoredState
+from genvd.ledger.usage import PERIODS, View, usage_document
 
 END = 1_790_000_000 // DAY * DAY
 
@@ -46,6 +50,17 @@ def main(days: int = 400, users: int = 50, devices: int = 16) -> None:
         for since in (7, 31, days):
             for by in LABELS:
                 _report(store.path, since, by)
+        for view in (View(), View(user="user7")):
+            seconds, size = usage_document_cost(store.path, END, view)
+            print(f"/api/v1/usage of {view.user or 'everybody'}: {size / 1024:.0f} KiB in {1000 * seconds:.0f} ms")
+
+
+def usage_document_cost(path: Path, now: float, view: View) -> tuple[float, int]:
+    """Return how many seconds the largest document of /api/v1/usage takes, and its bytes."""
+    began = time.monotonic()
+    with closing(open_for_reading(path)) as connection:
+        document = usage_document(connection, now, view, {}, PERIODS["30d"])
+    return time.monotonic() - began, len(json.dumps(document, separators=(",", ":")))
 
 
 def _day(store: Store, pending: PendingUsage, day: int, users: int, devices: int, chance: random.Random) -> float:
@@ -63,7 +78,8 @@ def _day(store: Store, pending: PendingUsage, day: int, users: int, devices: int
                 active = chance.randrange(HOUR * 1000)
                 use = Usage(HOUR * 1000, active, HOUR * 1000 - active, chance.randrange(700 * HOUR * 1000))
                 uses[consumer, f"GPU-{device % devices:08x}-1234-5678-9abc-def012345678"] = use
-        pending.add(uses, start)
+        whole = HOUR * 1000
+        pending.add(uses, start, {f"GPU-{n:08x}-1234-5678-9abc-def012345678": {"idle": whole} for n in range(devices)})
         began = time.monotonic()
         store.write(pending.take_batch())
         slowest = max(slowest, time.monotonic() - began)

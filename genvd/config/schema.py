@@ -44,6 +44,7 @@ def _after(seconds: float, what: str) -> Any:
 def _file(description: str) -> Any:
     return _setting(None, kinds.absolute_path(), description)
 
+
 _GROUP_INTERVAL = kinds.duration(0, 3600)
 
 
@@ -310,6 +311,12 @@ class Config:
     ledger_retention: float = _setting(
         400 * 86400.0, kinds.duration(86400, 3650 * 86400), "How long daily values are kept."
     )
+    usage_visible: str = _setting(
+        "all",
+        kinds.choice("all", "own"),
+        "Whose usage the page, /api/v1/usage and 'genv monitor report' show: all, or own for only that of the user who"
+        " has logged in, and sums without a login. The counters in /metrics are not affected.",
+    )
     limits_environments: int = _setting(
         1000,
         _LIMIT,
@@ -334,6 +341,7 @@ SECTIONS = {
     " server, Slack or a webhook.",
     "alerts": "Times of the published alert rules. docs/runbook.md explains each alert.",
     "ledger": "Who used how much: GPU time and energy by user, environment and GPU, for 'genv-monitor report'.",
+    "usage": "Who may see who used how much.",
     "limits": "Maximum number of series. Users share it evenly, so nobody can displace the series of others.",
     "logging": "What is logged, to standard error or the journal.",
 }

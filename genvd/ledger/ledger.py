@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from genvd.config.paths import ledger_directory, ledger_to_read
 from genvd.ledger import paths, schema
 from genvd.ledger.accounting import UsageAccounting
 from genvd.ledger.amounts import CAPACITY_STATES, from_thousandths
+from genvd.ledger.memory import MemoryLedger
 from genvd.ledger.observation import observe
 from genvd.ledger.pending import PendingUsage
 from genvd.ledger.store import StoredState, read_restart_state
 from genvd.ledger.writer import LedgerWriter, WriterSettings
+from genvd.model.identity import device_keys
 from genvd.model.snapshot import LedgerStatus, UserUsage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from genvd.analysis.restart_state import RestartState
@@ -51,11 +54,14 @@ class Ledger:
         self._max_seconds = 0.0
         self._waited = False
         self._writer: LedgerWriter | None = None
+        self._memory: MemoryLedger | None = None
+        self._records = 0
         self._settings = WriterSettings(0, 0, 0)
         self.directory = directory_for(config, mode)
         self.reconfigure(config)
         if self.directory is None:
             self._pending.load(StoredState())
+            self._memory = MemoryLedger(self._pending, past=mode == "demo")
         else:
             self._writer = LedgerWriter(self._pending, self.directory, mode, self._settings)
             self._writer.start()
@@ -82,6 +88,9 @@ class Ledger:
             snapshot: the current state of the machine.
             restart_state: the state to save for the next start; None to keep the last one.
         """
+        self._records += 1
+        if self._memory is not None and snapshot.devices is not None:
+            self._memory.set_devices(device_keys(snapshot.devices).values(), snapshot.timestamp)
         usages = self._accounting.count(observe(snapshot), time.monotonic(), self._max_seconds)
         self._pending.add(usages, snapshot.timestamp, self._accounting.capacity)
         self._count_capacity()
@@ -103,6 +112,31 @@ class Ledger:
         for states in self._accounting.capacity.values():
             for state, amount in states.items():
                 self._capacity[state] += amount
+
+    @property
+    def version(self) -> float:
+        """A number that changes whenever :meth:`reading` may give something else."""
+        return (self._writer.last_write_timestamp or 0.0) if self._writer else float(self._records)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to read what was used, from any thread.
+
+        Raises:
+            UnusableLedgerError: the file is empty, or this program cannot use it.
+            OSError: there is no file.
+            sqlite3.Error: it cannot be read.
+        """
+        if self._memory is not None:
+            with self._memory.reading() as connection:
+                yield connection
+            return
+        assert self.directory is not None
+        path = self.directory / paths.FILE_NAME
+        if not paths.is_regular_file(path):
+            raise schema.UnusableLedgerError("it is not a regular file")
+        with closing(schema.open_for_reading(path)) as connection:
+            yield connection
 
     def _wait_for_load(self) -> None:
         if self._writer is not None and not self._waited:

@@ -34,11 +34,12 @@ _COLUMNS = {
 }
 _GROUPS = {"user": "environment.person", "environment": "environment.id", "device": "device.id"}
 
-_WITHOUT_DUPLICATES = (
-    "sum(use.allocated - use.allocated_again), sum(use.active - use.active_again), sum(use.idle - use.idle_again),"
-    " sum(use.energy), sum(use.outside - use.outside_again)"
-)
-_FULL = "sum(use.allocated), sum(use.active), sum(use.idle), sum(use.energy), sum(use.outside)"
+_BY_ENVIRONMENT = "JOIN environment ON environment.id = use.environment JOIN person ON person.id = environment.person"
+_JOINS = {
+    "user": _BY_ENVIRONMENT,
+    "environment": _BY_ENVIRONMENT,
+    "device": "JOIN device ON device.id = use.device",
+}
 
 
 class ReportError(CommandError):
@@ -85,7 +86,8 @@ def total(rows: Iterable[Row]) -> Row:
     amounts: list[float | None] = [0.0, None, None, None, None]
     for row in rows:
         amounts = [_add(left, right) for left, right in zip(amounts, row.amounts, strict=True)]
-    return Row((), amounts[0] or 0.0, *amounts[1:])
+    allocated, *rest = (None if amount is None else round(amount, 3) for amount in amounts)
+    return Row((), allocated or 0.0, *rest)
 
 
 def _add(left: float | None, right: float | None) -> float | None:
@@ -147,52 +149,67 @@ def make_report(path: Path, since: datetime, until: datetime, by: str, user: str
         raise ReportError(f"{path}: cannot be read: {error}; try again, or name a backup with --ledger") from None
 
 
-def read_report(connection: sqlite3.Connection, since: float, until: float, by: str, user: str | None = None) -> Report:
-    """Return the report from an open ledger of any version; the arguments are those of :func:`make_report`."""
+def read_report(
+    connection: sqlite3.Connection, since: float, until: float, by: str, user: str | None = None, *, days: bool = True
+) -> Report:
+    """Return the report from an open ledger of any version; the arguments are those of :func:`make_report`.
+
+    Args:
+        connection: to the ledger.
+        since: Unix time in seconds.
+        until: the same.
+        by: a key of :data:`LABELS`.
+        user: the user to whom the report is limited; None for all users.
+        days: whether it has the usage by day.
+    """
     days_end = _days_end(connection)
     start, end = (_round_up(time, days_end) for time in (since, until))
     rows = tuple(_rows(connection, start, end, by, user))
-    days = tuple(_days(connection, start, end, user))
-    return Report(by, start, end, rows, days, _capacity(connection, start, end), user)
+    by_day = tuple(read_days(connection, start, end, user)) if days else ()
+    return Report(by, start, end, rows, by_day, _capacity(connection, start, end), user)
 
 
-def usage_between(connection: sqlite3.Connection, username: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Return the SQL of the table ``use``, with the hours and days that begin in a period, and its last parameters.
+def sums_between(version: int, table: str, group: str, user: str | None = None, *, full: bool = False) -> str:
+    """Return SQL for the sums of each group in the hours or days that begin in a period, in the order of :class:`Row`.
 
-    The first parameters are the beginning and the end of the period, twice.
+    Its parameters are the beginning and the end, and the user if there is one.
 
     Args:
-        connection: to a ledger of any version.
-        username: the user to whom the table is limited.
+        version: the version of the file.
+        table: ``hour`` or ``day``.
+        group: the columns of a group. Those with which the primary key begins need no sorting.
+        user: the user to whom it is limited.
+        full: whether each environment counts in full, instead of once for its user.
     """
-    new = schema.version(connection) >= schema.OUTSIDE_VERSION
-    outside = "outside, outside_again" if new else "NULL AS outside, 0 AS outside_again"
-    amounts = "allocated, active, idle, energy, allocated_again, active_again, idle_again"
-    columns = f"start, environment, device, {amounts}, {outside}"
-    limit = (
-        ""
-        if username is None
-        else " WHERE environment IN (SELECT environment.id FROM environment JOIN person ON person.id = person"
-        " WHERE username = ?)"
+    outside = ("outside", "outside_again") if version >= schema.OUTSIDE_VERSION else ("NULL", "0")
+    pairs = (
+        ("allocated", "allocated_again"),
+        ("active", "active_again"),
+        ("idle", "idle_again"),
+        ("energy", "0"),
+        outside,
     )
-    table = f"""(
-        SELECT * FROM (
-            SELECT {columns} FROM hour WHERE start >= ? AND start < ?
-            UNION ALL SELECT {columns} FROM day WHERE start >= ? AND start < ?
-        ){limit}
-    ) AS use"""
-    return table, () if username is None else (username,)
+    sums = ", ".join(f"sum({name})" if full else f"sum({name} - {again})" for name, again in pairs)
+    limit = "" if user is None else f" AND environment IN ({ENVIRONMENTS_OF_USER})"
+    return f"SELECT {group}, {sums} FROM {table} WHERE start >= ? AND start < ?{limit} GROUP BY {group}"
 
 
-def _days(connection: sqlite3.Connection, start: float, end: float, user: str | None) -> Iterator[Row]:
+ENVIRONMENTS_OF_USER = "SELECT environment.id FROM environment JOIN person ON person.id = person WHERE username = ?"
+
+
+def _parameters(start: float, end: float, user: str | None) -> tuple[float | str, ...]:
+    return (start, end) if user is None else (start, end, user)
+
+
+def read_days(connection: sqlite3.Connection, start: float, end: float, user: str | None) -> Iterator[Row]:
     """Yield the usage of each local day, the earliest first."""
-    table, parameters = usage_between(connection, user)
-    query = f"SELECT use.start, {_WITHOUT_DUPLICATES} FROM {table} GROUP BY use.start ORDER BY use.start"
-    days: dict[float, list[int | None]] = {}
-    for begin, *amounts in connection.execute(query, (start, end, start, end, *parameters)):
-        day = days.setdefault(_or_unchanged(midnight, begin), [None] * len(amounts))
-        day[:] = [add_known(left, right) for left, right in zip(day, amounts, strict=True)]
-    for begin, amounts in days.items():
+    version, days = schema.version(connection), dict[float, list[int | None]]()
+    for table in ("day", "hour"):
+        query = sums_between(version, table, "start", user)
+        for begin, *amounts in connection.execute(query, _parameters(start, end, user)):
+            day = days.setdefault(_or_unchanged(midnight, begin), [None] * len(amounts))
+            day[:] = [add_known(left, right) for left, right in zip(day, amounts, strict=True)]
+    for begin, amounts in sorted(days.items()):
         yield _row((int(begin),), amounts)
 
 
@@ -246,14 +263,13 @@ def _or_unchanged(function: Callable[[float], float], time: float) -> float:
 
 def _rows(connection: sqlite3.Connection, start: float, end: float, by: str, user: str | None) -> Iterator[Row]:
     # A user holds a GPU once, but each of the user's environments holds it for the full time.
-    sums = _FULL if by == "environment" else _WITHOUT_DUPLICATES
-    table, parameters = usage_between(connection, user)
+    version, group = schema.version(connection), "device" if by == "device" else "environment"
+    parts = [sums_between(version, table, group, user, full=by == "environment") for table in ("hour", "day")]
+    names = ", ".join(("allocated", "active", "idle", "energy", "outside"))
+    sums = ", ".join(f"sum(use.{name})" for name in names.split(", "))
     query = f"""
-        SELECT {_COLUMNS[by]}, {sums} FROM {table}
-        JOIN environment ON environment.id = use.environment
-        JOIN person ON person.id = environment.person
-        JOIN device ON device.id = use.device
-        GROUP BY {_GROUPS[by]}
-        ORDER BY sum(use.allocated - use.allocated_again + coalesce(use.outside - use.outside_again, 0)) DESC, 1, 2"""
-    for row in connection.execute(query, (start, end, start, end, *parameters)):
+        WITH use ({group}, {names}) AS ({" UNION ALL ".join(parts)})
+        SELECT {_COLUMNS[by]}, {sums} FROM use {_JOINS[by]} GROUP BY {_GROUPS[by]}
+        ORDER BY sum(use.allocated) + coalesce(sum(use.outside), 0) DESC, 1, 2"""
+    for row in connection.execute(query, _parameters(start, end, user) * 2):
         yield _row(tuple(row[:-5]), list(row[-5:]))

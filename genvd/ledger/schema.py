@@ -157,6 +157,13 @@ def open_for_writing(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def open_in_memory() -> sqlite3.Connection:
+    """Open an empty ledger in memory. Any thread may use it, but only one at a time."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _migrate(connection)
+    return connection
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open the file read-only; another process may be writing it.
 

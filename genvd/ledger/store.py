@@ -1,4 +1,4 @@
-"""Reads and writes the ledger's file. Only one process at a time may write it."""
+"""Reads and writes the tables of the ledger, in its file or in memory. Only one process may write the file."""
 
 from __future__ import annotations
 
@@ -91,60 +91,15 @@ class StoredState:
     """Unix time of the last write, in seconds; None if there was none."""
 
 
-class Store:
-    """The file, opened for writing. All methods may raise ``sqlite3.Error``; only one thread may call them."""
+class Tables:
+    """The tables, opened for writing. All methods may raise ``sqlite3.Error``; one thread at a time may call them."""
 
-    def __init__(self, directory: Path, mode: str, *, check: bool = True) -> None:
-        """Open the file, creating the directory and the file if they are missing.
-
-        Args:
-            directory: where the file is.
-            mode: ``live``, or ``demo`` for the ledger of a simulated machine.
-            check: whether to check the file for damage if it was not closed properly.
-
-        Raises:
-            UnsafePathError: the directory is not safe to write to.
-            UnusableLedgerError: another process has the lock, or this program cannot use the file.
-            OSError: the file cannot be opened.
-            sqlite3.Error: SQLite cannot open it.
-        """
-        self.path = paths.prepare(directory)
-        lock = paths.lock(self.path)
-        if lock is None:
-            raise LedgerLockedError("another genv-monitor is writing it; stop that one or choose another directory")
-        self._lock = lock
-        try:
-            crashed = schema.has_wal(self.path)
-            self.connection = schema.open_for_writing(self.path, mode)
-            try:
-                if crashed and check:
-                    self._check_integrity()
-                self._inode = self._current_inode()
-                # What the file contains, so that only changes are written; None if that is uncertain.
-                self._written_times: tuple[SavedTime, ...] | None = None
-                self._written_attachments: tuple[SavedAttachment, ...] | None = None
-                self._written_accounts: account_names.LastWrite | None = None
-            except BaseException:
-                self.connection.close()
-                raise
-        except BaseException:
-            os.close(self._lock)
-            raise
-
-    def close(self) -> None:
-        """Close the file and release the lock."""
-        try:
-            self.connection.close()
-        finally:
-            os.close(self._lock)
-
-    @property
-    def replaced(self) -> bool:
-        """Whether the file was deleted or replaced by another one."""
-        try:
-            return self._current_inode() != self._inode
-        except OSError:
-            return True
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        # What the file contains, so that only changes are written; None if that is uncertain.
+        self._written_times: tuple[SavedTime, ...] | None = None
+        self._written_attachments: tuple[SavedAttachment, ...] | None = None
+        self._written_accounts: account_names.LastWrite | None = None
 
     def read(self) -> StoredState:
         """Return the content of the file."""
@@ -244,6 +199,58 @@ class Store:
         self.connection.execute("INSERT OR IGNORE INTO device (uuid) VALUES (?)", (uuid,))
         (row_id,) = self.connection.execute("SELECT id FROM device WHERE uuid = ?", (uuid,)).fetchone()
         return int(row_id)
+
+
+class Store(Tables):
+    """The file, opened for writing."""
+
+    def __init__(self, directory: Path, mode: str, *, check: bool = True) -> None:
+        """Open the file, creating the directory and the file if they are missing.
+
+        Args:
+            directory: where the file is.
+            mode: ``live``, or ``demo`` for the ledger of a simulated machine.
+            check: whether to check the file for damage if it was not closed properly.
+
+        Raises:
+            UnsafePathError: the directory is not safe to write to.
+            UnusableLedgerError: another process has the lock, or this program cannot use the file.
+            OSError: the file cannot be opened.
+            sqlite3.Error: SQLite cannot open it.
+        """
+        self.path = paths.prepare(directory)
+        lock = paths.lock(self.path)
+        if lock is None:
+            raise LedgerLockedError("another genv-monitor is writing it; stop that one or choose another directory")
+        self._lock = lock
+        try:
+            crashed = schema.has_wal(self.path)
+            super().__init__(schema.open_for_writing(self.path, mode))
+            try:
+                if crashed and check:
+                    self._check_integrity()
+                self._inode = self._current_inode()
+            except BaseException:
+                self.connection.close()
+                raise
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        """Close the file and release the lock."""
+        try:
+            self.connection.close()
+        finally:
+            os.close(self._lock)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the file was deleted or replaced by another one."""
+        try:
+            return self._current_inode() != self._inode
+        except OSError:
+            return True
 
     def _check_integrity(self) -> None:
         ((result,),) = self.connection.execute("PRAGMA quick_check(1)").fetchall()

@@ -86,6 +86,8 @@ class Monitor:
             self._ledger.reconfigure(config)
         elif config.ledger_enabled:
             self._ledger = Ledger(config, self._mode)
+        self.site.usage.ledger = self._ledger
+        self.site.usage.visible = config.usage_visible
 
     def close_ledger(self, seconds: float) -> bool:
         """Write and close the ledger; return whether that was done in this time."""
@@ -105,11 +107,18 @@ class Monitor:
             self._restore_from_ledger()
             snapshot = self._update_ledger(self.collect(skipped))
             self._log_renumbering(snapshot)
-            self.site.latest = Latest(snapshot, self._exposition(snapshot), self._history.record(snapshot))
+            exposition, history = self._exposition(snapshot), self._history.record(snapshot)
+            self.site.latest = Latest(self._without_private_usage(snapshot), exposition, history)
         except Exception as error:  # no error in a tick may end the timer
             self._errors.defect(_COLLECTION, _COLLECTION, error)
         else:
             self._errors.clear(_COLLECTION, f"{_COLLECTION} succeeds again")
+
+    def _without_private_usage(self, snapshot: Snapshot) -> Snapshot:
+        """Return the Snapshot for the page and the JSON. The counters of users are in /metrics in any case."""
+        if snapshot.ledger is None or self.site.usage.visible == "all":
+            return snapshot
+        return replace(snapshot, ledger=replace(snapshot.ledger, users=None))
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest

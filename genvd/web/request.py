@@ -55,6 +55,10 @@ class Request:
     """The values of all Accept fields."""
     accept_encoding: tuple[str, ...]
     """The values of all Accept-Encoding fields."""
+    query: str = ""
+    """What follows the question mark, still encoded."""
+    user: str | None = None
+    """The user who has logged in; None without a login."""
 
     @property
     def has_body(self) -> bool:
@@ -90,7 +94,8 @@ def from_event(event: h11.Request) -> Request:
     hosts = headers.get_all("host")  # h11 allows one at most
     if not hosts and event.http_version != b"1.0":  # RFC 9112, section 3.2
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    path, authority = _split(event.target.decode("latin-1"))
+    target, _, query = event.target.decode("latin-1").partition("?")
+    path, authority = _split(target)
     return Request(
         method=event.method.decode("latin-1"),
         path=path,
@@ -98,12 +103,12 @@ def from_event(event: h11.Request) -> Request:
         headers=headers,
         accept=tuple(headers.get_all("accept")),
         accept_encoding=tuple(headers.get_all("accept-encoding")),
+        query=query,
     )
 
 
 def _split(target: str) -> tuple[str, str | None]:
-    """Return the path of a request target, and the host if the target is an absolute URL (RFC 9112, section 3.2.2)."""
-    target = target.split("?", 1)[0]
+    """Return the path of a target without its query, and the host if it is an absolute URL (RFC 9112, 3.2.2)."""
     _, scheme_end, rest = target.partition("://")
     if not scheme_end or target.startswith("/"):
         return target, None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,14 @@ class RequestHandler:
             return _TOO_MANY_REQUESTS
         if request.method not in _METHODS:
             return _NOT_ALLOWED
-        response = self._site.respond(request)
+        response = self._site.respond(replace(request, user=self._login(request)))
         return await self._render(response) if isinstance(response, Job) else response
+
+    def _login(self, request: Request) -> str | None:
+        """Return the user whose password was checked for this request; None without a login."""
+        given = parse_credentials(request.headers) if self._security.policy.users else None
+        checked = given and self._security.basic_auth.cached_outcome(given) is Outcome.RIGHT
+        return given.user if given and checked else None
 
     async def _render(self, job: Job) -> Response:
         """Return the response of a job. Requests for a job that is already running wait for the same response."""

@@ -18,6 +18,7 @@ from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
 from genvd.web.plain_page import plain_document
 from genvd.web.response import Headers, Job, Response, error_response
 from genvd.web.static_files import PLAIN_POLICY, Docs, load_assets
+from genvd.web.usage_api import REPORT_PATH, USAGE_PATH, UsageApi
 
 if TYPE_CHECKING:
     from genvd.metrics.exposition import Exposition, Variant
@@ -78,6 +79,7 @@ class Site:
         self.host_names = HostNames()
         self._run_id = os.urandom(4).hex()
         """Part of the entity tags: the number of the collection starts again with each process."""
+        self.usage = UsageApi(self._run_id)
         self._assets = load_assets()
         self._docs = Docs()
         self._pages: dict[str, Callable[[Request], Response | Job]] = {
@@ -88,6 +90,8 @@ class Site:
             "/-/healthy": lambda _: Response(b"Healthy.\n"),
             "/-/ready": self._ready,
             "/api/v1/snapshot": lambda request: self._made(snapshot_document, request),
+            USAGE_PATH: self._usage,
+            REPORT_PATH: self._usage,
             "/page/data.json": lambda request: self._made(page_document, request, _NO_PAGE_DATA),
             "/page/day.json": lambda request: self._made(day_document, request, _NO_PAGE_DATA),
             "/page/table.html": lambda request: self._made(plain_document, request, _NO_TABLES, _TABLES),
@@ -132,6 +136,11 @@ class Site:
             return _UNKNOWN_HOST
         document = self._docs.get(request.path)
         return document if isinstance(document, Job) else _not_modified(request, document.headers) or document
+
+    def _usage(self, request: Request) -> Response | Job:
+        if not self.host_names.allows(request.host):
+            return _UNKNOWN_HOST
+        return self.usage.respond(request, self.latest.snapshot if self.latest else None)
 
     def _made(
         self, make: Make, request: Request, if_not_ready: Response = _NOT_READY, kind: Kind = _JSON_KIND
