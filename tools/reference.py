@@ -60,7 +60,8 @@ collection.
 
 _LEDGER = """\
 How this is counted and stored is described in [ledger.md](ledger.md). GPU-hours by user over a range in Prometheus:
-`increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; without Prometheus: `genv-monitor report`.
+`increase(genv_user_allocated_device_seconds_total[7d]) / 3600`; for all machines: `genv-monitor report --prometheus`
+([ledger.md](ledger.md#many-machines)); without Prometheus: `genv-monitor report`.
 """
 
 _DETAILS = """\

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ACCESS = ("--ca-file", "--cert-file", "--key-file", "--login", "--password-file")
 _DEMO_GPUS = 8
 _MAX_DEMO_GPUS = 1024
 _DURATION = "DURATION"
@@ -75,27 +76,38 @@ def build_parsers(program: str) -> tuple[Parser, dict[str, Parser]]:
     )
     once = [version, common, _demo_option(), _once_options(), _color_option()]
     add_command("once", once, "collect once and print the metrics")
-    source = [version, common, _listen_options("of the service on this machine"), _demo_option()]
+    source = [version, common, _listen_options("of the service on this machine"), _demo_option(), _access_options()]
     top = add_command(
         "top",
-        [*source, _source_options("updates"), _top_options(), _color_option()],
+        [*source, _refresh_option("updates"), _top_options(), _color_option()],
         "show the machine in the terminal until q or Ctrl+C; press ? for the keys",
     )
     top.exclusive = {**_SOURCE_EXCLUSIVE, "--me": ("--user",)}
     free = add_command(
         "free",
-        [*source, _source_options("requests of --wait"), _free_options()],
+        [*source, _refresh_option("requests of --wait"), _free_options()],
         "print which GPUs are free, such as 6,7; exit status 1 if none is, 3 if it is not known",
     )
     free.exclusive = _SOURCE_EXCLUSIVE
     add_command("publish", publish, "write the Prometheus and Grafana files and exit")
-    add_command("report", [version, common, _report_options()], "print the GPU usage from the ledger of the service")
+    report = add_command(
+        "report",
+        [*source, _report_options()],
+        "print who used how much GPU time and energy",
+    )
+    report.exclusive = {
+        "--ledger": ("--url", "--demo", "--prometheus", "--address", "--port", *_ACCESS),
+        "--demo": ("--url", "--prometheus", "--address", "--port", *_ACCESS),
+        "--prometheus": ("--address", "--port"),
+        "--url": ("--prometheus", "--address", "--port"),
+        "--me": ("--user",),
+    }
     return parser, subparsers.choices
 
 
 _SOURCE_EXCLUSIVE = {
     "--url": ("--demo", "--address", "--port"),
-    "--demo": ("--address", "--port", "--ca-file", "--cert-file", "--key-file", "--login", "--password-file"),
+    "--demo": ("--address", "--port", *_ACCESS),
 }
 """For the options that say where the data comes from, those that cannot be used with them."""
 
@@ -185,7 +197,28 @@ def _report_options() -> Parser:
         "--until", type=parse_when, default=now, metavar="WHEN", help="end, like --since (default: now)"
     )
     parser.add_argument(
-        "--by", choices=("user", "environment", "device"), default="user", help="one row for each (default: user)"
+        "--by",
+        choices=("user", "environment", "device", "machine"),
+        default="user",
+        help="one row for each (default: user); machine only with --prometheus",
+    )
+    parser.add_argument(
+        "--user",
+        default=None,
+        metavar="NAME",
+        help="only the usage of this user",
+    )
+    parser.add_argument(
+        "--me",
+        action="store_true",
+        default=False,
+        help="only your own usage (default for users other than root if usage is private: usage.visible)",
+    )
+    parser.add_argument(
+        "--prometheus",
+        default=None,
+        metavar="URL",
+        help="report on all machines that this Prometheus scrapes, such as http://localhost:9090",
     )
     parser.add_argument(
         "--format",
@@ -198,7 +231,7 @@ def _report_options() -> Parser:
         type=_parse_file,
         default=None,
         metavar="FILE",
-        help="ledger to read, such as a backup (default: the ledger of the service)",
+        help="ledger to read, such as a backup (default: the ledger of the service, or else the running service)",
     )
     return parser
 
@@ -243,19 +276,13 @@ def _color_option() -> Parser:
     return parser
 
 
-def _source_options(repeated: str) -> Parser:
-    """Return the options of the commands that ask a service.
+def _refresh_option(repeated: str) -> Parser:
+    """Return the option of the commands that ask a service again and again.
 
     Args:
         repeated: what happens at the interval.
     """
     parser = Parser(add_help=False)
-    parser.add_argument(
-        "--url",
-        default=None,
-        metavar="URL",
-        help="URL of the monitor, such as http://gpu1:8000 (default: the service on this machine, if it runs)",
-    )
     parser.add_argument(
         "-i",
         "--interval",
@@ -264,6 +291,18 @@ def _source_options(repeated: str) -> Parser:
         default=_TOP_INTERVAL_SECONDS,
         metavar=_DURATION,
         help=f"time between {repeated} (default: {_TOP_INTERVAL_SECONDS:g}s)",
+    )
+    return parser
+
+
+def _access_options() -> Parser:
+    """Return the options of the commands that ask a service."""
+    parser = Parser(add_help=False)
+    parser.add_argument(
+        "--url",
+        default=None,
+        metavar="URL",
+        help="URL of the monitor, such as http://gpu1:8000 (default: the service on this machine, if it runs)",
     )
     parser.add_argument("--login", default=None, metavar="NAME", help="login, if the monitor requires a password")
     for flag, text in (

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
     from genvd.service.monitor import Monitor
     from genvd.service.separation import Separation
+    from genvd.terminal.http_client import Access
     from genvd.terminal.source import SourceOptions
 
 log = logging.getLogger(__name__)
@@ -206,7 +207,7 @@ def _top(config: Config, options: argparse.Namespace) -> None:
 
     user = _own_name() if options.me else options.user
     if options.login is None and options.password_file:
-        user = None  # the login, as before there was --login
+        user = None  # it is the login
     run(config, TopOptions(_source(options), options.color, user, once=options.once))
 
 
@@ -233,17 +234,21 @@ def _free(config: Config, options: argparse.Namespace) -> int:
 
 
 def _source(options: argparse.Namespace) -> SourceOptions:
-    from genvd.terminal.client import Access
     from genvd.terminal.source import SourceOptions
+
+    login = options.login
+    if login is None and options.password_file:
+        login = getattr(options, "user", None)  # as before there was --login
+    return SourceOptions(options.url, _access(options, login), options.refresh, options.demo)
+
+
+def _access(options: argparse.Namespace, login: str | None) -> Access:
+    from genvd.terminal.http_client import Access
 
     if options.key_file and not options.cert_file:
         raise CommandError("--key-file needs --cert-file, the certificate of the key")
     password = _read_password(options.password_file)
-    login = options.login
-    if login is None and options.password_file:
-        login = getattr(options, "user", None)
-    access = Access(options.ca_file, options.cert_file, options.key_file, login, password)
-    return SourceOptions(options.url, access, options.refresh, options.demo)
+    return Access(options.ca_file, options.cert_file, options.key_file, login, password)
 
 
 def _read_password(file: Path | None) -> str:
@@ -274,16 +279,24 @@ def _publish(config: Config, options: argparse.Namespace) -> None:
 
 
 def _report(config: Config, options: argparse.Namespace) -> None:
-    from genvd.config.paths import ledger_to_read
-    from genvd.ledger.paths import FILE_NAME
-    from genvd.ledger.report import make_report
-    from genvd.ledger.report_formats import FORMATS
+    from genvd.terminal.report import ReportOptions, as_text, make
 
     if options.since >= options.until:
         raise _UsageError("--since is not before --until; swap them")
-    file = options.ledger or ledger_to_read(config) / FILE_NAME
-    report = make_report(file, options.since, options.until, options.by)
-    write_output(FORMATS[options.format](report).encode())
+    if options.by == "machine" and not options.prometheus:
+        raise _UsageError("--by machine needs --prometheus, with the machines that it scrapes")
+    if options.by == "device" and options.prometheus:
+        raise _UsageError("--by device is not in Prometheus; leave out --prometheus, or use --by machine")
+    if options.password_file and options.login is None:
+        raise _UsageError("--password-file needs --login, whose password it has")
+    user = _own_name() if options.me else options.user
+    own = _own_name() if config.usage_visible == "own" and os.geteuid() != 0 else None
+    wanted = ReportOptions(options.since, options.until, options.by, user, own)
+    access = _access(options, options.login)
+    report = make(config, wanted, options.ledger, options.demo, options.url, options.prometheus, access)
+    if report.note and options.format != "table":
+        log.warning("%s", report.note)
+    write_output(as_text(report, options.format))
 
 
 _COMMANDS: dict[str, Callable[[Config, argparse.Namespace], int | None]] = {

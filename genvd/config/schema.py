@@ -314,7 +314,7 @@ class Config:
     usage_visible: str = _setting(
         "all",
         kinds.choice("all", "own"),
-        "Whose usage the page, /api/v1/usage and 'genv monitor report' show: all, or own for only that of the user who"
+        "Whose usage the page, /api/v1/usage and 'genv-monitor report' show: all, or own for only that of the user who"
         " has logged in, and sums without a login. The counters in /metrics are not affected.",
     )
     limits_environments: int = _setting(

@@ -33,8 +33,9 @@ def demo_past(devices: Iterable[str], now: float) -> Batch:
     capacity: dict[tuple[int, str], Capacity] = {}
     totals: Totals = {}
     for number, device in enumerate(tuple(devices)[:_MAX_DEVICES]):
-        hours = _hours(random.Random(f"past {number}"), number)
-        for start, (consumer, kind, part) in zip(range(until - DAYS * 24 * HOUR, until, HOUR), hours, strict=False):
+        first = until - DAYS * 24 * HOUR
+        hours = _hours(random.Random(f"past {number}"), number, first)
+        for start, (consumer, kind, part) in zip(range(first, until, HOUR), hours, strict=False):
             usage, states = _usage(kind, part)
             capacity[start, device] = states
             if consumer is not None:
@@ -43,7 +44,7 @@ def demo_past(devices: Iterable[str], now: float) -> Batch:
     return Batch(usages, totals, capacity=capacity)
 
 
-def _hours(chance: random.Random, number: int) -> Iterator[tuple[Consumer | None, _Kind, float]]:
+def _hours(chance: random.Random, number: int, start: int) -> Iterator[tuple[Consumer | None, _Kind, float]]:
     """Yield for each hour who has the GPU, what the user does, and for which part of the hour."""
     job = 1000 * (number + 1)
     while True:
@@ -51,9 +52,12 @@ def _hours(chance: random.Random, number: int) -> Iterator[tuple[Consumer | None
         kind: _Kind = chance.choice(("active", "active", "active", "active", "idle", "outside", "free"))
         user = min(int(chance.expovariate(0.45)), len(USERS) - 1)  # some users need much more than others
         eid = "" if kind == "outside" else str(10_000 + 20 * job)
-        consumer = Consumer(USERS[user], eid, job, _FIRST_UID + user, chance.choice(PROJECTS) if eid else None)
+        consumer = Consumer(USERS[user], uid=_FIRST_UID + user)
+        if eid:
+            consumer = Consumer(USERS[user], eid, start, _FIRST_UID + user, chance.choice(PROJECTS))
         load = chance.uniform(0.55, 0.98) if kind == "active" else 1.0
         for _ in range(chance.randint(2, 30)):
+            start += HOUR
             yield (None if kind == "free" else consumer), kind, min(1.0, max(0.05, load + chance.gauss(0, 0.05)))
 
 

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 from genvd.config.paths import ledger_directory, ledger_to_read
 from genvd.ledger import paths, schema
 from genvd.ledger.accounting import UsageAccounting
-from genvd.ledger.amounts import CAPACITY_STATES, from_thousandths
+from genvd.ledger.amounts import CAPACITY_STATES, Usage, from_thousandths
 from genvd.ledger.memory import MemoryLedger
 from genvd.ledger.observation import observe
 from genvd.ledger.pending import PendingUsage
 from genvd.ledger.store import StoredState, read_restart_state
 from genvd.ledger.writer import LedgerWriter, WriterSettings
 from genvd.model.identity import device_keys
-from genvd.model.snapshot import LedgerStatus, UserUsage
+from genvd.model.snapshot import EnvironmentUsage, LedgerStatus, StateTime, UserUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from genvd.analysis.restart_state import RestartState
     from genvd.config.schema import Config
-    from genvd.ledger.amounts import Capacity, Total
+    from genvd.ledger.amounts import Capacity, Consumer, Total, UsageKey
     from genvd.model.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Ledger:
         """
         self._pending = PendingUsage()
         self._accounting = UsageAccounting()
+        self._environments: dict[str, tuple[Consumer, Usage, bool]] = {}
+        """The usage of each environment by its ID, and whether its counters were shown before."""
         self._capacity: Capacity = dict.fromkeys(CAPACITY_STATES, 0)  # of all GPUs, since the start
         self._max_seconds = 0.0
         self._waited = False
@@ -94,6 +96,7 @@ class Ledger:
         usages = self._accounting.count(observe(snapshot), time.monotonic(), self._max_seconds)
         self._pending.add(usages, snapshot.timestamp, self._accounting.capacity)
         self._count_capacity()
+        self._count_environments(usages, snapshot)
         if restart_state is not None:
             self._pending.set_restart_state(restart_state)
         writer = self._writer
@@ -105,8 +108,29 @@ class Ledger:
             None if totals is None else tuple(_user_usage(name, total) for name, total in totals.items() if name),
             writer.write_success if writer else None,
             writer.last_write_timestamp if writer else None,
-            tuple((state, amount / 1000) for state, amount in self._capacity.items()),
+            tuple(StateTime(state, amount / 1000) for state, amount in self._capacity.items()),
+            tuple(_environment_usage(eid, usage, shown) for eid, (_, usage, shown) in self._environments.items()),
         )
+
+    def _count_environments(self, usages: Mapping[UsageKey, Usage], snapshot: Snapshot) -> None:
+        """Add up the usage of each active environment.
+
+        The counters of a new one are shown at 0 first, also if there was another one with the same ID: Prometheus
+        sees no increase in a counter that appears with its full value.
+        """
+        if snapshot.environments is None:
+            return
+        active = {environment.eid for environment in snapshot.environments}
+        self._environments = {
+            eid: (consumer, usage, True) for eid, (consumer, usage, _) in self._environments.items() if eid in active
+        }
+        for (consumer, _), usage in usages.items():
+            if consumer.eid not in active:
+                continue
+            known = self._environments.get(consumer.eid)
+            if known is None or known[0] != consumer:
+                self._environments[consumer.eid] = known = (consumer, Usage(), False)
+            known[1].add(usage)
 
     def _count_capacity(self) -> None:
         for states in self._accounting.capacity.values():
@@ -175,6 +199,13 @@ def load_restart_state(config: Config) -> RestartState | None:
     except (OSError, sqlite3.Error, schema.UnusableLedgerError) as error:
         log.debug("%s: cannot be read: %s", path, error)
         return None
+
+
+def _environment_usage(eid: str, usage: Usage, shown: bool) -> EnvironmentUsage:
+    amounts = (usage.active, usage.idle, usage.energy, usage.outside)
+    if not shown:
+        return EnvironmentUsage(eid, 0.0, *(None if amount is None else 0.0 for amount in amounts))
+    return EnvironmentUsage(eid, usage.allocated / 1000, *map(from_thousandths, amounts))
 
 
 def _user_usage(username: str, total: Total) -> UserUsage:

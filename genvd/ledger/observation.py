@@ -139,7 +139,7 @@ def _outside(
     found = {
         OutsideUse(_consumer_of_process(process, consumers), devices[use.device_index]): None
         for process in snapshot.processes or ()
-        if not (process.gone or process.environment_unknown or process.eid in unclear)
+        if not process.gone and process.eid not in unclear
         for use in process.uses
         if use.device_index in known and (process.eid, use.device_index) not in attached
         if policy.is_unmanaged(process, active) or process.eid in active

@@ -129,7 +129,10 @@ class PendingUsage:
             self.capped = False
             for username, total in self._sum_totals().items():
                 before = self._shown.get(username, Total())
-                allowed = total if self._ceilings is None else total.minimum(self._ceilings.get(username, Total()))
+                new = username not in self._shown and username not in self._loaded
+                # Without ceilings too, a new counter begins at 0, so that its increase is seen.
+                ceilings = {} if self._ceilings is None and new else self._ceilings
+                allowed = total if ceilings is None else total.minimum(ceilings.get(username, Total()))
                 shown = allowed.maximum(before).maximum(_zeros_where_known(total))
                 self._shown[username] = shown
                 self.capped |= bool(username) and _exceeds(total, shown)

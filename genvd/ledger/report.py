@@ -113,6 +113,17 @@ class Report:
     """The user to whom the report is limited."""
     private: bool = False
     """Whether rows of other users are left out, because usage is private."""
+    fleet: bool = False
+    """Whether it is one of several machines."""
+    note: str = ""
+    """What a reader must know, in one line."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels of its rows."""
+        if self.fleet and self.by == "environment":
+            return ("username", "environment", "name", "machine")
+        return ("machine",) if self.by == "machine" else LABELS[self.by]
 
 
 def make_report(path: Path, since: datetime, until: datetime, by: str, user: str | None = None) -> Report:

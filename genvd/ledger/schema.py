@@ -216,8 +216,9 @@ def check_mode(connection: sqlite3.Connection, modes: tuple[str, ...]) -> None:
         machine = "the real machine" if modes == ("demo",) else "a simulated machine"
         raise UnusableLedgerError(f"it is the ledger of {machine}; choose another directory")
     if version(connection) > len(MIGRATIONS):
+        formats = f"its format is {version(connection)}, and this version reads up to {len(MIGRATIONS)}"
         raise UnusableLedgerError(
-            "a newer version of genv-monitor wrote it; install that version again, or move the file away"
+            f"a newer version of genv-monitor wrote it ({formats}); install that version again, or move the file away"
         )
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from genvd.metrics.samples import Sample
-    from genvd.model.snapshot import LedgerStatus, Snapshot, UserUsage
+    from genvd.model.snapshot import EnvironmentUsage, LedgerStatus, Snapshot, UserUsage
 
 
 def _users(amount: Callable[[UserUsage], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
@@ -24,6 +24,42 @@ def _users(amount: Callable[[UserUsage], float | None]) -> Callable[[Snapshot], 
 def _status(value: Callable[[LedgerStatus], float | bool | None]) -> Callable[[Snapshot], Iterable[Sample]]:
     return lambda snapshot: [((), value(snapshot.ledger) if snapshot.ledger else None)]
 
+
+def _environments(amount: Callable[[EnvironmentUsage], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
+    def samples(snapshot: Snapshot) -> Iterable[Sample]:
+        environments = snapshot.ledger.environments if snapshot.ledger else ()
+        return (((environment.eid,), amount(environment)) for environment in environments)
+
+    return samples
+
+
+_SINCE = "since it was activated or the monitor started, whichever is later"
+
+_ENVIRONMENT_USAGE = tuple(
+    Metric(f"genv_environment_{name}_total", f"{text}, {_SINCE}.", ("eid",), _environments(amount), "counter", False)
+    for name, text, amount in (
+        (
+            "allocated_device_seconds",
+            "GPU-seconds attached to the environment, summed over the GPUs",
+            lambda e: e.allocated_seconds,
+        ),
+        (
+            "active_device_seconds",
+            "GPU-seconds in which the environment worked on its attached GPUs, summed over the GPUs",
+            lambda e: e.active_seconds,
+        ),
+        (
+            "idle_device_seconds",
+            "GPU-seconds in which GPUs were attached to the environment but idle, summed over the GPUs",
+            lambda e: e.idle_seconds,
+        ),
+        (
+            "energy_joules",
+            "Energy of the GPUs attributed to the environment, in joules, as for users",
+            lambda e: e.energy_joules,
+        ),
+    )
+)
 
 LEDGER = (
     Metric(
@@ -68,12 +104,13 @@ LEDGER = (
         type="counter",
         by_arrival=True,
     ),
+    *_ENVIRONMENT_USAGE,
     Metric(
         "genv_capacity_device_seconds_total",
         "GPU-seconds of all GPUs since the monitor started, by state: active or idle (attached, and used or not),"
         " attached (whether it is used is unknown), outside (attached to nobody, but computing), free, down, unknown.",
         ("state",),
-        lambda s: (((state,), seconds) for state, seconds in (s.ledger.capacity if s.ledger else ())),
+        lambda s: (((one.state,), one.seconds) for one in (s.ledger.capacity if s.ledger else ())),
         type="counter",
     ),
 )

@@ -208,6 +208,28 @@ class UserUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentUsage:
+    """Usage of an active environment since it was activated or the monitor started, whichever is later."""
+
+    eid: str
+    allocated_seconds: float
+    active_seconds: float | None = None
+    idle_seconds: float | None = None
+    energy_joules: float | None = None
+    outside_seconds: float | None = None
+    """GPU-seconds in which its processes computed on GPUs that it has not attached."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateTime:
+    """Time that the GPUs spent in a state; see docs/ledger.md."""
+
+    state: str
+    seconds: float
+    """GPU-seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerStatus:
     """The totals in the ledger, and its state."""
 
@@ -217,8 +239,9 @@ class LedgerStatus:
     """Whether the last write succeeded; None if the ledger is kept in memory only."""
     last_write_timestamp: float | None = None
     """Unix time in seconds."""
-    capacity: tuple[tuple[str, float], ...] = ()
-    """GPU-seconds of all GPUs since the monitor started, by state."""
+    capacity: tuple[StateTime, ...] = ()
+    """How the time of all GPUs was spent since the monitor started."""
+    environments: tuple[EnvironmentUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

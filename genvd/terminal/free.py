@@ -10,7 +10,7 @@ from genvd.analysis.availability import availability
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import CommandError, write_output
 from genvd.common.text import gpus
-from genvd.terminal.client import ServiceError
+from genvd.terminal.http_client import ServiceError
 from genvd.terminal.source import connect
 from genvd.terminal.values import is_stale
 

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from genvd.terminal.client import ServiceError, TimedSnapshot
+from genvd.terminal.client import TimedSnapshot
+from genvd.terminal.http_client import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis.history import HistoryRecorder
-from genvd.terminal.client import Access, NotListeningError, NotReadyError, ServiceClient, TimedSnapshot
+from genvd.terminal.client import ServiceClient, TimedSnapshot
 from genvd.terminal.curves import HISTORY_SECONDS, Curves, curves_of
+from genvd.terminal.http_client import Access, NotListeningError, NotReadyError
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config
@@ -53,7 +54,7 @@ def connect(config: Config, options: SourceOptions) -> Connection:
         ServiceError: there is no data.
     """
     if options.demo is None:
-        source = _ServiceSource(ServiceClient(options.url or _local_url(config), options.access), options)
+        source = _ServiceSource(ServiceClient(options.url or local_url(config), options.access), options)
         try:
             return Connection(source, source.client.url, _first_snapshot(source, _TIMEOUTS * config.collect_timeout))
         except NotListeningError:
@@ -76,7 +77,8 @@ def _first_snapshot(source: SnapshotSource, seconds: float) -> TimedSnapshot:
             time.sleep(_RETRY_SECONDS)
 
 
-def _local_url(config: Config) -> str:
+def local_url(config: Config) -> str:
+    """Return the URL of the service of this machine, according to its configuration."""
     from genvd.config.web import read_web_config
     from genvd.publish.scrape_config import scrape_target
 

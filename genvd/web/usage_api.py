@@ -1,4 +1,4 @@
-"""The JSON of the ledger: ``/api/v1/usage`` for the page, ``/api/v1/usage/report`` for ``genv monitor report``."""
+"""The JSON of the ledger: ``/api/v1/usage`` for the page, ``/api/v1/usage/report`` for ``genv-monitor report``."""
 
 from __future__ import annotations
 

@@ -169,12 +169,12 @@ def test_a_reload_disables_and_moves_the_ledger(file: Path, directory: Path, tmp
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of half a megabyte."""
+    """A file system of a megabyte."""
     need_root("mounts a file system")
     path = tmp_path / "disk"
     path.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(path)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"needs to mount a file system: {mounted.stderr.strip()}")
@@ -481,12 +481,12 @@ def test_reports_of_a_running_and_a_stopped_service(file: Path, directory: Path,
         assert sum(float(row["allocated_device_seconds"]) for row in rows) == pytest.approx(whole)
     assert len(list(csv.DictReader(report("--ledger", backup, "--format", "csv").stdout.splitlines()))) > 0
     table = report("-c", file, "--since", "today").stdout.splitlines()
-    unit, seconds = ("GPU-min", 60) if whole >= 60 else ("GPU-s", 1)
-    assert table[2].split()[:-1] == ["username", "allocated", unit, "active", unit, "idle", unit, "energy"]
-    assert table[-1].split()[0] == "total"
-    assert float(table[-1].split()[1]) == pytest.approx(whole / seconds, abs=0.0051)  # of two digits
+    assert table[2].split()[:6] == ["#", "username", "attached", "active", "idle", "outside"]
+    (sums,) = (line.split() for line in table if line.split()[:1] == ["total"])
+    seconds = {"GPU-h": 3600, "GPU-min": 60, "GPU-s": 1}[table[0].split()[-1]]
+    assert float(sums[1]) == pytest.approx(whole / seconds, abs=0.0051)  # of two digits
     assert report("-c", file, "--until", "2026-01-01", "--since", "2025-12-01").stdout.endswith(
-        "no GPU was allocated.\n"
+        "no GPU was attached or used.\n"
     )
 
 
@@ -541,6 +541,9 @@ def test_without_a_ledger_it_says_so(tmp_path: Path, content: bytes | None, reas
         (["--by", "group"], "invalid choice"),
         (["--format", "xml"], "invalid choice"),
         (["--ledger", ""], "expected a file"),
+        (["--by", "machine"], "--by machine needs --prometheus"),
+        (["--by", "device", "--prometheus", "x"], "--by device is not in Prometheus"),
+        (["--demo", "--url", "x"], "--demo cannot be used with --url"),
     ],
 )
 def test_wrong_options(options: list[str], reason: str) -> None:

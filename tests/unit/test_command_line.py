@@ -33,6 +33,7 @@ VALUES = {
     "--by": "device",
     "--format": "json",
     "--ledger": "/x",
+    "--prometheus": "http://localhost:9090",
 }
 """A value of each option that takes one, for every command that has it."""
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from genvd.config.schema import Config
 from genvd.ledger.accounting import UsageAccounting, share_energy
 from genvd.ledger.amounts import CapacityState, Consumer, Total, Usage, UsageKey
+from genvd.ledger.ledger import Ledger
 from genvd.ledger.observation import EnergyReading, HeldDevice, Observation, OutsideUse, UnattachedWork, observe
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
@@ -400,17 +402,23 @@ def test_nobody_is_blamed_for(process: Process) -> None:
             ["active", "unknown", "unknown", "unknown"],
             id="lists",
         ),
+        pytest.param(
+            {
+                "environments": (replace(ENVIRONMENT, devices_known=False),),
+                "processes": (_process(4, 2, "7", "alice"),),
+            },
+            ["active"],
+            id="attachments",
+        ),
         pytest.param({"devices": None}, [], id="GPUs"),
     ],
 )
 def test_what_is_not_known_counts_for_nobody(change: dict[str, Any], states: list[str]) -> None:
     observation = observe(replace(MACHINE, **change))
-    assert (observation.outside, observation.outside_known) == ((), frozenset())
-    if "devices" not in change or change["devices"]:
-        assert _states(replace(MACHINE, **change))[0] == states[0]
-        assert "free" not in _states(replace(MACHINE, **change))
-    else:
-        assert not observation.states
+    assert observation.outside == ()
+    found = [state for _, state in observation.states]
+    assert found[: len(states)] == states
+    assert "free" not in found[: len(states)]
 
 
 def test_a_gpu_is_idle_only_if_all_its_holders_are() -> None:
@@ -419,3 +427,21 @@ def test_a_gpu_is_idle_only_if_all_its_holders_are() -> None:
         assert _states(replace(MACHINE, holdings=holdings, processes=()))[0] == state
     lost = replace(MACHINE, devices=(replace(DEVICES[0], up=False),))
     assert _states(lost) == ["down"]
+
+
+def test_each_active_environment_has_counters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They begin at 0 with the environment, also if it has the ID of an earlier one, and end with it."""
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    ledger = Ledger(Config(), "live")
+
+    def usages(machine: Snapshot) -> list[tuple[str, float, float | None]]:
+        return [(one.eid, one.allocated_seconds, one.outside_seconds) for one in ledger.record(machine).environments]
+
+    assert usages(MACHINE) == [("7", 0.0, 0.0)]
+    assert usages(MACHINE) == [("7", 10.0, 10.0)]
+    assert usages(replace(MACHINE, environments=None, holdings=None)) == [("7", 10.0, 10.0)]
+    other = replace(MACHINE, environments=(replace(ENVIRONMENT, username="bob", created=1.7e9),), processes=())
+    assert usages(other) == [("7", 0.0, 0.0)]
+    assert usages(other) == [("7", 20.0, 0.0)]
+    assert usages(replace(MACHINE, environments=(), holdings=(), processes=())) == []

@@ -13,9 +13,12 @@ import pytest
 
 from genvd.cli.arguments import build_parsers
 from genvd.common.text import clean
+from genvd.common.text_width import width
+from genvd.ledger.amounts import CAPACITY_STATES
 from genvd.ledger.period import parse_time
 from genvd.ledger.report import LABELS, Report, Row
-from genvd.ledger.report_formats import FORMATS, as_csv, as_json, as_table
+from genvd.ledger.report_formats import FORMATS, as_csv, as_json, parse_json
+from genvd.ledger.report_table import BLOCKS, Layout, as_table
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc)
 
@@ -100,57 +103,103 @@ USERS = report(
 
 def test_the_table() -> None:
     assert as_table(USERS) == (
-        "2026-11-16 22:30 to 2026-11-23 22:30\n"
+        "2026-11-16 22:30 to 2026-11-23 22:30 CET, in GPU-h\n"
         "\n"
-        "username   allocated GPU-h  active GPU-h  idle GPU-h  energy kWh\n"
-        "名前                10.000          5.00        5.00        1.00\n"
-        "bob                  0.025             -           -           -\n"
-        "(unknown)            1.000          0.00        1.00        0.00\n"
-        "total               11.025          5.00        6.00        1.00\n"
+        "#  username   attached  active  idle  outside  in use   kWh\n"
+        "1  名前         10.000    5.00  5.00        -    50 %  1.00\n"
+        "2  bob           0.025       -     -        -       -     -\n"
+        "3  (unknown)     1.000    0.00  1.00        -     0 %  0.00\n"
+        "   total        11.025    5.00  6.00        -    45 %  1.00\n"
     )
 
 
 def test_small_amounts_are_shown_in_small_units() -> None:
     few = report("user", Row(("a", 1), 18.0, 0.004, 17.996, 0.0), Row(("b", 2), 17.0, 17.0, 0.0, 42_000.0))
-    assert as_table(few).splitlines()[2:] == [
-        "username  allocated GPU-s  active GPU-s  idle GPU-s  energy Wh",
-        "a                   18.00        0.0040       18.00       0.00",
-        "b                   17.00       17.0000        0.00      11.67",
-        "total               35.00       17.0040       18.00      11.67",
+    lines = as_table(few).splitlines()
+    assert lines[0].endswith("in GPU-s")
+    assert [line.split() for line in lines[2:]] == [
+        ["#", "username", "attached", "active", "idle", "outside", "in", "use", "Wh"],
+        ["1", "a", "18.00", "0.0040", "18.00", "-", "<1", "%", "0.00"],
+        ["2", "b", "17.00", "17.0000", "0.00", "-", "100", "%", "11.67"],
+        ["total", "35.00", "17.0040", "18.00", "-", "49", "%", "11.67"],
     ]
-    (heading, row) = as_table(report("device", Row(("GPU-a",), 90.0, 90.0, 0.0, 0.0))).splitlines()[2:]
-    assert heading.split() == [
-        "device",
-        "allocated",
-        "GPU-min",
-        "active",
-        "GPU-min",
-        "idle",
-        "GPU-min",
-        "energy",
-        "kWh",
-    ]
-    assert row.split() == ["GPU-a", "1.50", "1.50", "0.00", "0.00"]
 
 
 def test_no_amount_is_rounded_to_zero() -> None:
     shown = report("user", Row(("a", 1), 3.6e6, 3.6e6, 0.0, 3.6e9), Row(("b", 2), 0.001, 0.001, 0.0, 0.001))
-    assert as_table(shown).splitlines()[4].split() == ["b", "<0.0001", "<0.0001", "0.00", "<0.0001"]
+    assert as_table(shown).splitlines()[4].split()[1:5] == ["b", "<0.0001", "<0.0001", "0.00"]
 
 
 def test_environments_are_shown_with_user_and_creation_time() -> None:
     rows = (
         Row(("alice", "4711", "train", 1_790_000_000), 3600.0, 3600.0, 0.0, None),
-        Row(("alice", "", None, None), 0.0, None, None, 3.6e6),
+        Row(("alice", "", None, None), 0.0, None, None, 3.6e6, 7200.0),
     )
     lines = as_table(report("environment", *rows)).splitlines()
-    assert lines[2].split()[:4] == ["username", "environment", "name", "created"]
-    assert lines[3].split() == ["alice", "4711", "train", "2026-09-21", "16:13", "1.00", "1.00", "0.00", "-"]
-    assert lines[4].split() == ["alice", "(none)", "0.00", "-", "-", "1.00"]
+    assert lines[2].split()[:5] == ["#", "username", "environment", "name", "created"]
+    assert lines[3].split()[1:] == [
+        "alice",
+        "4711",
+        "train",
+        "2026-09-21",
+        "16:13",
+        *["1.00", "1.00", "0.00", "-", "100", "%", "-"],
+    ]
+    assert lines[4].split()[1:] == ["alice", "(none)", "0.00", "-", "-", "2.00", "-", "1.00"]
+
+
+DAYS = tuple(Row((1_795_392_000 + day * 86400,), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
+
+
+def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
+    name = "<script>" + "x" * 60
+    rows = (
+        Row((name, "4711", "名前" * 30, 1_790_000_000), 36_000.0, 18_000.0, 9_000.0, 3.6e9, 18_000.0),
+        Row(("bob", "12", None, None), 18_000.0, 18_000.0, 0.0, 0.0, 0.0),
+    )
+    nothing: dict[str, float] = dict.fromkeys(CAPACITY_STATES, 0.0)
+    capacity = {**nothing, "active": 10.0, "attached": 5.0, "free": 85.0}
+    whole = Report("environment", NOW.timestamp() - 7 * 86400, NOW.timestamp() + 600, rows, DAYS, capacity)
+    for columns in (80, 120, 200):
+        text = as_table(whole, Layout(columns, BLOCKS, NOW.timestamp()))
+        lines = text.splitlines()
+        assert max(map(width, lines)) <= columns
+        assert "to 2026-11-23 22:30 CET (now), in GPU-h" in lines[0]
+        assert "attached (use unknown) 5 %, free 85 %" in text
+        days = [line.split()[0] for line in lines if line.startswith("  2026")]
+        assert days == ["2026-11-23", "2026-11-24", "2026-11-25"]
+    users = Report("user", 0.0, 1.0, (Row(("bob", 12), 18_000.0, 18_000.0, 0.0, 0.0, 0.0), *USERS.rows))
+    lines = as_table(users, Layout(80, BLOCKS)).splitlines()
+    assert [line[-20:].count("█") for line in lines if "bob" in line or "名前" in line] == [10, 10, 0]
+    assert "bars: █ active, ▒ idle, ░ outside" in lines
+
+
+def test_a_long_report_has_a_line_for_each_month() -> None:
+    days = tuple(Row((1_790_000_000 + day * 86400,), 3600.0, 0.0, 3600.0, None, None) for day in range(60))
+    lines = as_table(Report("user", 0.0, 1.0, USERS.rows, days)).splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("  2026")] == [
+        ["2026-09", "10.00"],
+        ["2026-10", "31.00"],
+        ["2026-11", "19.00"],
+    ]
+
+
+def test_private_usage_shows_sums() -> None:
+    text = as_table(Report("user", 0.0, 1e9, (), DAYS, None, None, private=True))
+    assert "Usage is private here" in text
+    assert "2026-11-24 Tue" in text
+
+
+def test_json_can_be_read_again() -> None:
+    whole = Report("user", 5.0, 9.0, USERS.rows, DAYS, dict.fromkeys(CAPACITY_STATES, 1.5), "bob", private=True)
+    assert parse_json(as_json(whole).encode()) == whole
+    for wrong in (b"null", b"{}", b"x", as_json(whole).replace("36000.0", '"x"').encode()):
+        with pytest.raises(ValueError, match=r"report|Expecting|convert"):
+            parse_json(wrong)
 
 
 def test_a_report_without_rows() -> None:
-    assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30: no GPU was allocated.\n"
+    assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30 CET: no GPU was attached or used.\n"
     assert as_csv(report("device")).splitlines() == [
         "device,allocated_device_seconds,active_device_seconds,idle_device_seconds,energy_joules,"
         "since_timestamp_seconds,until_timestamp_seconds,outside_device_seconds"

@@ -6,7 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from genvd.terminal.client import ServiceError, TimedSnapshot
+from genvd.terminal.client import TimedSnapshot
+from genvd.terminal.http_client import ServiceError
 from genvd.terminal.poller import Poller
 from tests.support.shown import machine
 

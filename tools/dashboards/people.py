@@ -47,7 +47,7 @@ def page() -> Page:
         rows=[
             Row("Environments and GPUs", [_environments(), _devices()]),
             Row("Idle", _idle()),
-            Row("Usage in the chosen time", [_used(), _hours(), *_used_over_time(), _capacity()]),
+            Row("Usage in the chosen time", [_used(), _hours(), *_used_over_time(), _capacity(), _environments_used()]),
             Row("Rules", [_rules(), _users(), _rules_over_time()]),
         ],
         choices=(variables.users(), variables.environments()),
@@ -268,6 +268,34 @@ def _capacity() -> PanelBuilder:
         ask.capacity(),
         "{{state}}",
         COUNT,
+    )
+
+
+def _environments_used() -> PanelBuilder:
+    def hours(counter: str) -> str:
+        return ask.environment_used(counter, _SECONDS_PER_HOUR)
+
+    return rows(
+        About(
+            "Usage by environment",
+            "What each active environment has used since it was activated or the monitor started, whichever is later."
+            " genv-monitor report --by environment has those that ended too.",
+            width=14,
+            height=9,
+        ),
+        [_MACHINE, _USER, _NAME, _ENVIRONMENT],
+        [
+            Value("Attached", hours("genv_environment_allocated_device_seconds_total"), unit="h"),
+            Value("Active", hours("genv_environment_active_device_seconds_total"), unit="h"),
+            Value("Idle", hours("genv_environment_idle_device_seconds_total"), unit="h"),
+            Value(
+                "Energy",
+                ask.environment_used("genv_environment_energy_joules_total", _JOULES_PER_KILOWATT_HOUR),
+                unit="kwatth",
+            ),
+        ],
+        sort_by="Attached",
+        empty=_NO_ENVIRONMENTS,
     )
 
 

@@ -206,6 +206,11 @@ def used_at_a_time(counter: str) -> str:
     return f"round(sum by (username) ({rate(counter, 'username', where=_USER)}), 0.1)"
 
 
+def environment_used(counter: str, per_unit: float) -> str:
+    """Return a usage counter of the chosen environments, which began at 0 with the environment or the monitor."""
+    return f"{environment(counter)} / {per_unit:g}"
+
+
 def capacity() -> str:
     """Return the mean number of GPUs of the chosen machines in each state."""
     return f"sum by (state) ({rate('genv_capacity_device_seconds_total', 'state')})"

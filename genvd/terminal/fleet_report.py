@@ -1,0 +1,292 @@
+"""The report over all machines that a Prometheus scrapes, from their counters.
+
+Prometheus' own ``increase()`` extrapolates, and it would have to read every sample of a month. Instead each counter is
+read once in each hour, and the increases are added up here: a decrease is a reset, after which the counter began at 0,
+and a gap is bridged by the next value, because a monitor counts on from where it was. Only for series that begin or end
+within the period, the samples of that hour are read too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from genvd.common.text import clean
+from genvd.ledger.amounts import CAPACITY_STATES
+from genvd.ledger.report import Report, Row
+from genvd.ledger.retention import midnight
+from genvd.terminal.http_client import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from genvd.terminal.http_client import HttpClient
+
+HOUR = 3600
+_QUANTITIES = {
+    "allocated_device_seconds": 0,
+    "active_device_seconds": 1,
+    "idle_device_seconds": 2,
+    "energy_joules": 3,
+    "outside_device_seconds": 4,
+}
+"""The part of a counter's name, and the number of the amount in a :class:`Row`."""
+
+_MAX_STEPS = 10_000
+"""Prometheus refuses more than 11,000 steps in a query."""
+
+_FEW_SAMPLES, _SCRAPES = 12, 5
+"""With so few samples in an hour all are read, else as many as one of so many scrapes leaves."""
+
+_TOLERANCE_STEPS = 2
+"""By how many steps the data may begin later than the report."""
+
+_MAX_MATCHED = 100
+"""Number of values of a label above which all series are asked for."""
+
+Labels = dict[str, str]
+_Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The steps of a report, in Unix time."""
+
+    since: int
+    until: float
+    step: int
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return self.since + math.floor((self.until - self.since) / self.step) * self.step
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What was used, by the labels of the rows and by day."""
+
+    user: str | None = None
+    """The only user who is counted; None for all."""
+    rows: dict[_Key, list[float | None]] = field(default_factory=dict)
+    days: dict[int, list[float | None]] = field(default_factory=dict)
+
+    def add(self, key: _Key, username: str, number: int, amounts: Sequence[tuple[float, float]]) -> None:
+        """Add the increases of one counter of a user, each with its time."""
+        if self.user not in (None, username):
+            return
+        row = self.rows.setdefault(key, [None] * len(_QUANTITIES))
+        row[number] = (row[number] or 0.0) + sum(amount for _, amount in amounts)
+        for time, amount in amounts:
+            if amount:
+                day = self.days.setdefault(_day(time), [None] * len(_QUANTITIES))
+                day[number] = (day[number] or 0.0) + amount
+
+
+def fleet_report(
+    client: HttpClient, period: tuple[datetime, datetime], by: str, now: float, user: str | None = None
+) -> Report:
+    """Return the report.
+
+    Args:
+        client: of the Prometheus.
+        period: its beginning and its end.
+        by: ``user``, ``machine`` or ``environment``.
+        now: Unix time in seconds.
+        user: the user to whom the report is limited; None for all users.
+
+    Raises:
+        ServiceError: Prometheus does not answer, or refuses.
+    """
+    prometheus, (since, until) = Prometheus(client), period
+    end = min(until.timestamp(), now)
+    start = math.floor(since.timestamp() / HOUR) * HOUR
+    step = HOUR * math.ceil(max(1.0, end - start) / HOUR / _MAX_STEPS)
+    span = _Span(start, end, step)
+    sums, capacity = _Sums(user), dict[str, float](dict.fromkeys(CAPACITY_STATES, 0.0))
+    if by == "environment":
+        _add_environments(prometheus, span, sums)
+    else:
+        label = "username" if by == "user" else "instance"
+        for quantity, number in _QUANTITIES.items():
+            for labels, amounts in prometheus.increases(f"genv_user_{quantity}_total", span):
+                key = (labels.get(label, ""), *((None,) if by == "user" else ()))
+                sums.add(key, labels.get("username", ""), number, amounts)
+    for labels, amounts in prometheus.increases("genv_capacity_device_seconds_total", span):
+        if (state := labels.get("state", "")) in capacity:
+            capacity[state] += sum(amount for _, amount in amounts)
+    rows = sorted((_row(key, amounts) for key, amounts in sums.rows.items()), key=_order)
+    days = tuple(_row((day,), amounts) for day, amounts in sorted(sums.days.items()))
+    known = capacity if any(capacity.values()) else None
+    note = _note(prometheus.earliest, span)
+    used = tuple(row for row in rows if row.device_seconds or row.energy_joules)
+    return Report(by, float(start), end, used, days, known, user, fleet=True, note=note)
+
+
+def _note(earliest: float | None, span: _Span) -> str:
+    """Return what a reader must know about the data in Prometheus."""
+    if earliest is None:
+        return "This Prometheus has no counters of genv-monitor in this period; check --prometheus and its retention."
+    if earliest <= span.since + _TOLERANCE_STEPS * span.step:
+        return ""
+    begin = datetime.fromtimestamp(earliest).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return f"Prometheus has data only since {begin}: see its --storage.tsdb.retention.time (default: 15 days)."
+
+
+def _add_environments(prometheus: Prometheus, span: _Span, sums: _Sums) -> None:
+    """Add the counters of environments, and those of users for what they do outside."""
+    names: dict[tuple[str, str], list[tuple[float, Labels]]] = defaultdict(list)
+    for labels, values in prometheus.values("genv_environment_info", span):
+        place = (labels.get("instance", ""), labels.get("eid", ""))
+        names[place] += [(time, labels) for time, _ in values]
+    for found in names.values():
+        found.sort(key=lambda pair: pair[0])
+    for quantity, number in list(_QUANTITIES.items())[:-1]:
+        for labels, amounts in prometheus.increases(f"genv_environment_{quantity}_total", span):
+            place = (labels.get("instance", ""), labels.get("eid", ""))
+            for amount in amounts:  # an ID is used again, so the name depends on the time
+                info = _at(names.get(place, ()), amount[0])
+                key = (info.get("username", ""), place[1], info.get("name", ""), place[0])
+                sums.add(key, info.get("username", ""), number, [amount])
+    for labels, amounts in prometheus.increases("genv_user_outside_device_seconds_total", span):
+        outside: _Key = (labels.get("username", ""), "", None, labels.get("instance", ""))
+        sums.add(outside, labels.get("username", ""), _QUANTITIES["outside_device_seconds"], amounts)
+
+
+@lru_cache(maxsize=_MAX_STEPS)
+def _day(time: float) -> int:
+    """Return the beginning of the day; all series have the same times."""
+    return midnight(time)
+
+
+def _at(found: Sequence[tuple[float, Labels]], time: float) -> Labels:
+    """Return the labels that held at a time: the last ones before it, or the first ones."""
+    before = [labels for moment, labels in found if moment <= time]
+    return before[-1] if before else found[0][1] if found else {}
+
+
+def _row(key: tuple[str | int | None, ...], amounts: Sequence[float | None]) -> Row:
+    rounded = [None if amount is None else round(amount, 3) for amount in amounts]
+    if not rounded[0]:  # without attached time, the active and the idle time are known to be 0
+        rounded[1] = rounded[2] = 0.0
+    return Row(key, rounded[0] or 0.0, *rounded[1:])
+
+
+def _order(row: Row) -> tuple[float, str]:
+    return -row.device_seconds, str(row.labels)
+
+
+class Prometheus:
+    """Reads counters through the HTTP API (prometheus.io/docs/prometheus/latest/querying/api)."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self.earliest: float | None = None
+        """Unix time of the first value that was read."""
+
+    def increases(self, counter: str, span: _Span) -> Iterator[tuple[Labels, list[tuple[float, float]]]]:
+        """Yield each series of a counter with its increases, each with the end of its hour."""
+        found = self.values(counter, span)
+        late = [(labels, values[0][0]) for labels, values in found if values and values[0][0] > span.since]
+        firsts = self._at("min_over_time", counter, span, late)
+        gone = [(labels, values[-1][0] + span.step) for labels, values in found if values[-1][0] < span.last]
+        lasts = self._at("last_over_time", counter, span, gone)
+        for labels, values in found:
+            key = _identity(labels)
+            whole = [*((values[0][0] - 1, first) for first in firsts.get(key, ())), *values]
+            whole += [(values[-1][0] + span.step, last) for last in lasts.get(key, ())]
+            yield labels, _increases(whole)
+
+    def values(self, metric: str, span: _Span) -> list[tuple[Labels, list[tuple[float, float]]]]:
+        """Return each series with its last value at each hour, and at the end."""
+        query = f"last_over_time({metric}[{self._window(metric, span)}s])"
+        series: dict[frozenset[tuple[str, str]], tuple[Labels, list[tuple[float, float]]]] = {}
+        answers = self._ask("query_range", query=query, start=span.since, end=span.until, step=span.step)
+        if span.until > span.last:
+            answers += [
+                {"metric": one["metric"], "values": [one["value"]]}
+                for one in self._ask("query", query=query, time=span.until)
+            ]
+        for one in answers:
+            series.setdefault(_identity(one["metric"]), (one["metric"], []))[1].extend(
+                (float(time), float(value)) for time, value in one["values"] if math.isfinite(float(value))
+            )
+        begins = [values[0][0] for _, values in series.values() if values]
+        self.earliest = min([*begins, *([] if self.earliest is None else [self.earliest])], default=None)
+        return [(labels, values) for labels, values in series.values() if values]
+
+    def _at(
+        self, function: str, counter: str, span: _Span, wanted: Sequence[tuple[Labels, float]]
+    ) -> dict[frozenset[tuple[str, str]], list[float]]:
+        """Return what the function gives for the hour of each series that ends at a time."""
+        wanted = [(labels, min(time, span.until)) for labels, time in wanted]
+        if not wanted:
+            return {}
+        times = {_identity(labels): time for labels, time in wanted}
+        query = f"{function}({counter}{_matchers([labels for labels, _ in wanted])}[{span.step}s])"
+        found: dict[frozenset[tuple[str, str]], list[float]] = {}
+        starts, ends = min(times.values()), max(times.values())
+        answers = self._ask("query_range", query=query, start=starts, end=ends, step=span.step)
+        if ends > span.last:
+            last = self._ask("query", query=query, time=ends)
+            answers += [{"metric": one["metric"], "values": [one["value"]]} for one in last]
+        for one in answers:
+            key = _identity(one["metric"])
+            found.setdefault(key, []).extend(float(v) for time, v in one["values"] if float(time) == times.get(key))
+        return {key: values[:1] for key, values in found.items()}
+
+    def _window(self, metric: str, span: _Span) -> int:
+        """Return how many seconds to look back for a value: a few scrapes, and at most a step."""
+        for time in (span.until, (span.since + span.until) / 2):
+            answer = self._ask("query", query=f"max(count_over_time({metric}[1h]))", time=time)
+            if answer:
+                samples = max(1.0, float(answer[0]["value"][1]))
+                return span.step if samples <= _FEW_SAMPLES else math.ceil(_SCRAPES * HOUR / samples)
+        return span.step
+
+    def _ask(self, endpoint: str, **parameters: object) -> list[dict[str, Any]]:
+        path = f"{self._client.path}/api/v1/{endpoint}?{urlencode(parameters)}"
+        reply = self._client.get(path)
+        try:
+            answer = json.loads(reply.body)
+            if reply.status == HTTPStatus.OK and answer["status"] == "success":
+                result: list[dict[str, Any]] = answer["data"]["result"]
+                return result
+            reason = clean(str(answer["error"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ServiceError(f"{self._client.url}: {self._client.refusal(reply)}") from None
+        raise ServiceError(f"{self._client.url}: Prometheus refuses: {reason}; choose a shorter period")
+
+
+def _identity(labels: Labels) -> frozenset[tuple[str, str]]:
+    return frozenset((name, value) for name, value in labels.items() if name != "__name__")
+
+
+def _increases(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the increases between values, each with the time of the second one."""
+    pairs = itertools.pairwise(values)
+    return [(time - 1, value - before if value >= before else value) for (_, before), (time, value) in pairs]
+
+
+def _matchers(series: Sequence[Labels]) -> str:
+    """Return matchers for at least these series."""
+    parts = []
+    for name in ("instance", "username", "state"):
+        values = sorted({labels[name] for labels in series if name in labels})
+        if values and len(values) <= _MAX_MATCHED and all(name in labels for labels in series):
+            parts.append(f"{name}=~{json.dumps('|'.join(map(_quote, values)), ensure_ascii=False)}")
+    return f"{{{','.join(parts)}}}" if parts else ""
+
+
+def _quote(text: str) -> str:
+    """Return a regular expression of RE2 that matches this text only."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
