@@ -52,7 +52,9 @@ class Overview:
     missing: tuple[MissingDevice, ...]
     """GPUs that the driver no longer lists."""
     usage: tuple[UserUsageRow, ...] | None
-    """GPU time by user, the most first; None without a ledger."""
+    """GPU time by user, the most first; None without a ledger, or if usage is private."""
+    has_ledger: bool
+    """Whether usage is counted, so that it can be asked for."""
 
 
 def overview(snapshot: Snapshot) -> Overview:
@@ -77,4 +79,5 @@ def overview(snapshot: Snapshot) -> Overview:
         processes=process_rows(snapshot),
         missing=snapshot.missing_devices,
         usage=usage_rows(snapshot),
+        has_ledger=snapshot.ledger is not None,
     )

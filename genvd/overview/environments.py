@@ -107,6 +107,8 @@ class UserUsageRow:
     """GPU-seconds: two GPUs attached for one second are two."""
     active_seconds: float | None
     idle_seconds: float | None
+    outside_seconds: float | None
+    """GPU-seconds in which the user computed on GPUs without having them attached."""
 
 
 def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
@@ -238,8 +240,10 @@ def usage_rows(snapshot: Snapshot) -> tuple[UserUsageRow, ...] | None:
     """Return the GPU time by user, the most first; None while it is unknown, or without a ledger."""
     if snapshot.ledger is None or snapshot.ledger.users is None:
         return None
-    users = sorted(snapshot.ledger.users, key=lambda user: -user.allocated_seconds)
+    users = sorted(snapshot.ledger.users, key=lambda user: -user.allocated_seconds - (user.outside_seconds or 0))
     return tuple(
-        UserUsageRow(user.username, user.allocated_seconds, user.active_seconds, user.idle_seconds)
+        UserUsageRow(
+            user.username, user.allocated_seconds, user.active_seconds, user.idle_seconds, user.outside_seconds
+        )
         for user in users[:_MAX_USAGE_ROWS]
     )

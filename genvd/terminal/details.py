@@ -172,7 +172,8 @@ def _environment(row: EnvironmentRow, now: float) -> str:
 def _usage(person: Person) -> Iterable[Fact]:
     usage = person.usage
     if usage is not None:
-        yield "GPU-hours", f"{hours(usage.attached_seconds)}, of which {hours(usage.idle_seconds)} idle"
+        outside = f"; {hours(usage.outside_seconds)} outside genv" if usage.outside_seconds else ""
+        yield "GPU-hours", f"{hours(usage.attached_seconds)}, of which {hours(usage.idle_seconds)} idle{outside}"
 
 
 def _process_facts(machine: Machine, key: str, _: Font) -> list[Fact] | None:

@@ -94,12 +94,13 @@ def _content(shown: Overview) -> Iterator[str]:
     if shown.usage:
         yield _table(
             "GPU time since the ledger was created",
-            ("User", "GPU-hours", "Held idle"),
+            ("User", "GPU-hours attached", "Held idle", "Outside genv"),
             (
                 (
                     row.username,
                     _hours(row.attached_seconds),
                     None if row.idle_seconds is None else _hours(row.idle_seconds),
+                    None if row.outside_seconds is None else _hours(row.outside_seconds),
                 )
                 for row in shown.usage
             ),

@@ -101,11 +101,17 @@ def test_a_lost_gpu_keeps_its_tile(served: Shown, open_page: OpenPage) -> None:
 
 
 def test_who_used_how_much(served: Shown, open_page: OpenPage) -> None:
-    used = (UserUsage("alice", 7200.0, 6480.0, 720.0), UserUsage("bob", 36_000.0, 0.0, 36_000.0), UserUsage("eve", 9.0))
+    used = (
+        UserUsage("alice", 7200.0, 6480.0, 720.0),
+        UserUsage("bob", 36_000.0, 0.0, 36_000.0, outside_seconds=1800.0),
+        UserUsage("carol", 0.0, outside_seconds=9000.0),
+        UserUsage("eve", 9.0),
+    )
     served.show(machine(devices=(device(0),), ledger=LedgerStatus(users=used)))
     page = open_page()
     assert page.locator("#usage-list li").all_inner_texts() == [
-        "bob\n10.0 GPU-h, 100 % idle",
+        "bob\n10.0 GPU-h, 100 % idle, 0.50 outside",
+        "carol\n2.50 GPU-h outside",
         "alice\n2.00 GPU-h, 10 % idle",
         "eve\n0.00 GPU-h",
     ]
@@ -114,7 +120,7 @@ def test_who_used_how_much(served: Shown, open_page: OpenPage) -> None:
     served.show(machine(devices=(device(0),)))
     page.goto(f"{served.origin}/")
     expect(page.locator(".tile")).to_have_count(1)
-    expect(page.locator("#usage")).to_be_hidden()
+    expect(page.locator("#used")).to_be_hidden()
 
 
 def test_names_that_are_empty_and_values_that_are_unknown_leave_no_gap(served: Shown, open_page: OpenPage) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from genvd.analysis import activity, join
 from genvd.analysis.history import EMPTY_HISTORY, History, HistoryRecorder
@@ -15,7 +16,9 @@ from genvd.collectors.registry import make_collectors
 from genvd.config.schema import Config
 from genvd.ledger.accounting import UsageAccounting
 from genvd.ledger.amounts import Total, from_thousandths
+from genvd.ledger.memory import MemoryLedger
 from genvd.ledger.observation import observe
+from genvd.ledger.pending import PendingUsage
 from genvd.metrics.exposition import Exposition
 from genvd.model.device import Device
 from genvd.model.facts import Context, ProcessFacts, ProcessOwner
@@ -25,6 +28,7 @@ from genvd.web.http_server import Server
 from genvd.web.listening import listen
 from genvd.web.security import Security
 from genvd.web.site import Latest, Site
+from tests.support.ledger import new_pending
 
 GIB = 2**30
 INTERVAL = 1.0
@@ -55,10 +59,22 @@ class Shown:
         self.site.latest = None
 
 
+_VERSIONS = itertools.count(1)
+
+
+class FixedLedger(MemoryLedger):
+    """A ledger that does not change. Its version is one of its own, as documents of another one may be kept."""
+
+    def __init__(self, pending: PendingUsage, *, past: bool) -> None:
+        super().__init__(pending, past=past)
+        self.version = float(next(_VERSIONS))
+
+
 @contextmanager
 def serving(security: Security | None = None) -> Iterator[Shown]:
     """Serve the site from this process, over a free port."""
     site = Site()
+    site.usage.ledger = cast("Any", FixedLedger(new_pending(), past=False))
     server = Server(site, security or Security(), listen("127.0.0.1", 0))
     server.start()
     try:
@@ -169,7 +185,13 @@ class Demo:
         """Return what a ledger would have counted in the hours."""
         return LedgerStatus(
             tuple(
-                UserUsage(name, used.allocated / 1000, from_thousandths(used.active), from_thousandths(used.idle))
+                UserUsage(
+                    name,
+                    used.allocated / 1000,
+                    from_thousandths(used.active),
+                    from_thousandths(used.idle),
+                    outside_seconds=from_thousandths(used.outside),
+                )
                 for name, used in self._used.items()
             )
         )

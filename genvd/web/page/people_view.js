@@ -10,6 +10,7 @@ import { plainTable } from "./table.js";
 import { ENVIRONMENTS, PROCESSES } from "./tables.js";
 import { talkItem, usageText } from "./talks.js";
 import { Tiles } from "./tiles.js";
+import { UsageView } from "./usage_view.js";
 
 const MAX_LIMITS = 50;
 
@@ -24,7 +25,7 @@ class PeopleView {
     this.memory = element("div");
     this.environments = element("div");
     this.processes = element("div");
-    this.usage = element("p");
+    this.usage = element("div");
     this.node = element("div", {}, this.summary, this.talks, this.advice, this.list, this.memory, this.environments, this.processes, this.usage);
   }
 
@@ -47,11 +48,14 @@ class PeopleView {
       ? [element("h3", {}, "Environments"), plainTable("environments", ENVIRONMENTS, environments, now)] : []);
     setContent(this.processes, data.processes === null ? [element("p", { class: "muted" }, "List of processes unavailable.")]
       : processes.length ? [element("h3", {}, "Processes"), plainTable("processes", PROCESSES, processes, now)] : []);
-    this.showUsage(data);
+    this.showUsage(data, now);
   }
 
-  /** @param {any} _data the overview */
-  showUsage(_data) {}
+  /**
+   * @param {any} _data the overview
+   * @param {number} _now in seconds
+   */
+  showUsage(_data, _now) {}
 }
 
 /** Shows a user. */
@@ -60,6 +64,9 @@ export class UserView extends PeopleView {
   constructor(username) {
     super();
     this.username = username;
+    this.used = new UsageView(username);
+    this.sinceCreated = element("p");
+    this.usage.append(element("h3", {}, "GPU time"), this.used.node, this.sinceCreated);
   }
 
   /** @param {any} one */
@@ -94,10 +101,14 @@ export class UserView extends PeopleView {
     ].join(" · ")];
   }
 
-  /** @param {any} data the overview */
-  showUsage(data) {
+  /**
+   * @param {any} data the overview
+   * @param {number} now in seconds
+   */
+  showUsage(data, now) {
+    this.used.update(data, now);
     const used = (data.usage ?? []).find((/** @type {any} */ one) => one.username === this.username);
-    setText(this.usage, used ? `GPU time since the ledger was created: ${usageText(used)}.` : "");
+    setText(this.sinceCreated, used ? `GPU time since the ledger was created: ${usageText(used)}.` : "");
   }
 }
 

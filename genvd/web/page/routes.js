@@ -1,5 +1,5 @@
 /**
- * The addresses of what the page shows: "#gpu=3", "#user=alice", "#env=1234", "#me". Others are places on the overview.
+ * The addresses of what the page shows: "#gpu=3", "#user=alice", "#env=1234", "#me", "#usage". Others are places on the overview.
  * @module
  */
 
@@ -9,7 +9,7 @@ const KINDS = ["gpu", "user", "env"];
 
 /**
  * @typedef {object} Route
- * @property {"overview" | "gpu" | "user" | "env" | "me"} kind
+ * @property {"overview" | "gpu" | "user" | "env" | "me" | "usage"} kind
  * @property {string} value index, username, or ID or name of the environment; else the place on the overview
  */
 
@@ -20,7 +20,7 @@ const KINDS = ["gpu", "user", "env"];
  */
 export function parse(hash) {
   const [kind, ...rest] = hash.replace(/^#/, "").split("=");
-  if (kind === "me") return { kind, value: "" };
+  if (kind === "me" || kind === "usage") return { kind, value: "" };
   if (!KINDS.includes(kind) || !rest.length) return { kind: "overview", value: kind };
   try {
     return { kind: /** @type {any} */ (kind), value: decodeURIComponent(rest.join("=")) };

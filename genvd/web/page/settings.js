@@ -1,5 +1,5 @@
 /**
- * Saves the settings of the tables in the session storage of the tab, for the next reload.
+ * Saves the settings of the page in the session storage of the tab, for the next reload.
  * @module
  */
 
@@ -11,29 +11,50 @@
  */
 
 /**
- * Return the saved settings; null if there are none, or in another form.
+ * Return a saved text; null if there is none.
  * @param {string} key
- * @returns {TableSettings | null}
  */
-export function loadSettings(key) {
+export function loadText(key) {
   try {
-    const found = JSON.parse(sessionStorage.getItem(key) ?? "null");
-    const valid = typeof found?.filter === "string" && Number.isInteger(found.sortedBy) && typeof found.descending === "boolean";
-    return valid ? found : null;
+    return sessionStorage.getItem(key);
   } catch { // the browser may forbid storage
     return null;
   }
 }
 
 /**
- * Save settings, if the browser allows it.
+ * Save a text, if the browser allows it.
+ * @param {string} key
+ * @param {string} text
+ */
+export function saveText(key, text) {
+  try {
+    sessionStorage.setItem(key, text);
+  } catch {
+    // It is lost when the page is reloaded.
+  }
+}
+
+/**
+ * Return the saved settings of a table; null if there are none, or in another form.
+ * @param {string} key
+ * @returns {TableSettings | null}
+ */
+export function loadSettings(key) {
+  try {
+    const found = JSON.parse(loadText(key) ?? "null");
+    const valid = typeof found?.filter === "string" && Number.isInteger(found.sortedBy) && typeof found.descending === "boolean";
+    return valid ? found : null;
+  } catch { // no JSON
+    return null;
+  }
+}
+
+/**
+ * Save the settings of a table, if the browser allows it.
  * @param {string} key
  * @param {TableSettings} settings
  */
 export function saveSettings(key, settings) {
-  try {
-    sessionStorage.setItem(key, JSON.stringify(settings));
-  } catch {
-    // They are lost when the page is reloaded.
-  }
+  saveText(key, JSON.stringify(settings));
 }

@@ -50,13 +50,13 @@ export function talkItem(talk, now) {
  * @param {any} data the overview
  */
 export function showUsage(data) {
-  byId("usage").hidden = !data.usage?.length;
+  byId("used").hidden = !data.usage?.length;
   if (!data.usage?.length) return;
-  const most = Math.max(...data.usage.map((/** @type {any} */ user) => user.attached_seconds), 1);
+  const most = Math.max(...data.usage.map((/** @type {any} */ user) => user.attached_seconds + (user.outside_seconds ?? 0)), 1);
   setContent(byId("usage-list"), [
     element("ul", { class: "usage" }, ...data.usage.slice(0, FIRST_USERS).map((/** @type {any} */ user) => usageItem(user, most))),
     element("p", { class: "muted small" }, "GPU-hours since the ledger was created: ", swatch("part-0", "active"), ", ",
-      swatch("idle", "held idle"), ". ", element("a", { href: "page/docs/ledger.html" }, "More")),
+      swatch("idle", "held idle"), ", ", swatch("outside", "outside genv"), ". ", element("a", { href: "#usage" }, "By day, week, month and hour")),
   ]);
 }
 
@@ -66,10 +66,10 @@ export function showUsage(data) {
  */
 function usageItem(user, most) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });
-  const parts = user.active_seconds === null || user.idle_seconds === null
+  const held = user.active_seconds === null || user.idle_seconds === null
     ? [["part-6", user.attached_seconds]]
     : [["part-0", user.active_seconds], ["idle", user.idle_seconds], ["part-6", rest(user)]];
-  for (const [style, seconds] of parts) {
+  for (const [style, seconds] of [...held, ["outside", user.outside_seconds ?? 0]]) {
     const part = element("span", { class: style });
     part.style.width = `${100 * seconds / most}%`;
     bar.append(part);
@@ -88,7 +88,10 @@ function rest(user) {
  */
 export function usageText(user) {
   const idle = user.idle_seconds === null || !user.attached_seconds ? "" : `, ${percent(user.idle_seconds / user.attached_seconds)} idle`;
-  return `${hours(user.attached_seconds)} GPU-h${idle}`;
+  const attached = `${hours(user.attached_seconds)} GPU-h${idle}`;
+  if (!user.outside_seconds) return attached;
+  const outside = hours(user.outside_seconds);
+  return user.attached_seconds ? `${attached}, ${outside} outside` : `${outside} GPU-h outside`;
 }
 
 /**

@@ -1,5 +1,6 @@
 /**
- * What an address shows: everything, one GPU, one user, one environment, or who looks at the page.
+ * What an address shows: everything, one GPU, one user, one environment, who looks at the page, or who used
+ * how much.
  * @module
  */
 
@@ -8,6 +9,7 @@ import { DeviceView } from "./device_view.js";
 import { everybody, loadMe, saveMe } from "./me.js";
 import { EnvironmentView, UserView } from "./people_view.js";
 import { address, parse, userLink } from "./routes.js";
+import { UsageView } from "./usage_view.js";
 
 /** @typedef {import("./routes.js").Route} Route */
 
@@ -61,7 +63,7 @@ export class Views {
     byId("view").hidden = kind === "overview";
     const user = this.user;
     this.view = kind === "gpu" ? new DeviceView(/^\d+$/.test(value) ? Number(value) : NaN) : kind === "env" ? new EnvironmentView(value)
-      : user === null ? null : new UserView(user);
+      : kind === "usage" ? new UsageView() : user === null ? null : new UserView(user);
     this.heading = this.title();
     byId("view-content").replaceChildren(...(this.view ? [this.view.node] : []));
   }
@@ -94,6 +96,7 @@ export class Views {
   title() {
     const { kind, value } = this.route;
     if (kind === "me") return this.me ?? "My GPUs";
+    if (kind === "usage") return "Usage";
     return kind === "gpu" ? `GPU ${value}` : value;
   }
 }
