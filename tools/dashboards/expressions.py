@@ -40,7 +40,7 @@ def number_attached() -> str:
 
 
 def gpu_hours(what: str) -> str:
-    """Return the GPU-hours of each user in the time range: allocated, active or idle."""
+    """Return the GPU-hours of each user in the time range: allocated, active, idle or outside."""
     return f"{_seconds(what)} / 3600"
 
 

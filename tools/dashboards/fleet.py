@@ -224,8 +224,8 @@ def _users() -> PanelBuilder:
     return rows(
         About(
             "Users with the most GPUs",
-            f"The {_MOST_USERS} users with the most attached GPUs in the whole fleet, not only on the chosen machines:"
-            " average number of GPUs over the last 5 minutes, with their power and memory.",
+            f"The {_MOST_USERS} users with the most GPUs in the whole fleet, not only on the chosen machines, attached"
+            " or used outside genv: average number of GPUs over the last 5 minutes, with their power and memory.",
             width=14,
             height=10,
         ),
@@ -234,6 +234,7 @@ def _users() -> PanelBuilder:
             value("Attached", "username:genv_user_allocated_device_seconds:rate5m", decimals=1),
             value("Active", "username:genv_user_active_device_seconds:rate5m", decimals=1),
             value("Idle", "username:genv_user_idle_device_seconds:rate5m", decimals=1),
+            value("Outside", "username:genv_user_outside_device_seconds:rate5m", decimals=1),
             value("Power", "username:genv_user_energy_joules:rate5m", "watt"),
             value("GPU memory", "username:genv_user_used_gpu_memory_bytes:sum", "bytes"),
         ],

@@ -87,9 +87,11 @@ def fleet_mean(record: str, number: str, label: str) -> str:
 
 
 def of_top_users(record: str, most: int) -> str:
-    """Return a recorded value of the users with the most attached GPUs."""
+    """Return a recorded value of the users with the most GPUs, attached or used outside genv."""
     allocated = fleet("username:genv_user_allocated_device_seconds:rate5m", "username")
-    return f"round({fleet(record, 'username')}, 0.1) and on (username) topk({most}, {allocated})"
+    outside = fleet("username:genv_user_outside_device_seconds:rate5m", "username")
+    both = f"{allocated} + {outside} or {allocated} or {outside}"
+    return f"round({fleet(record, 'username')}, 0.1) and on (username) topk({most}, {both})"
 
 
 def attached_here(most: int) -> str:

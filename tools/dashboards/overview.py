@@ -193,8 +193,8 @@ def _usage() -> PanelBuilder:
     return rows(
         About(
             "GPU-hours of the last 24 hours",
-            "A GPU attached to a user for an hour is one GPU-hour, used or not. genv-monitor report has the exact"
-            " sums.",
+            "A GPU attached to a user for an hour is one GPU-hour, used or not. Outside: used without being attached."
+            " genv-monitor report has the exact sums.",
             width=10,
             height=6,
             only_since="24h",
@@ -203,6 +203,7 @@ def _usage() -> PanelBuilder:
         [
             Value("Attached", ask.gpu_hours("allocated"), GPU_HOURS, decimals=1, width=90),
             Value("Not used", ask.gpu_hours("idle"), GPU_HOURS, decimals=1, width=90),
+            Value("Outside", ask.gpu_hours("outside"), GPU_HOURS, decimals=1, width=90),
             Value("Used", ask.share_used(), "percentunit", PERCENT.steps, decimals=0, bar_to=1),
         ],
         sort_by="Attached",
