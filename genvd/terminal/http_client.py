@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 64 * 2**20
 _MAX_PEM_BYTES = 2**20
+_SPEAKS_TLS = "HTTP request to an HTTPS server"
+"""What programs in Go, such as Prometheus, answer to a request without TLS."""
 
 
 class ServiceError(CommandError):
@@ -162,6 +164,8 @@ class HttpClient:
             HTTPStatus.SERVICE_UNAVAILABLE,
             HTTPStatus.TOO_MANY_REQUESTS,
         )
+        if reply.status == HTTPStatus.BAD_REQUEST and _SPEAKS_TLS in message:
+            return f"{message.rstrip('.')}; use https://"
         if reply.status in known and message:
             return message
         return f"not a {self._server.name}: HTTP status {reply.status}; check {self._server.option}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import subprocess
@@ -15,10 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 
 from genvd.model.snapshot import LedgerStatus
 from tests.support import debian
+from tests.support.certificates import issue, trusting
 from tests.support.monitor import parse
 from tests.support.prometheus import Prometheus
 from tests.support.waiting import wait_for
@@ -198,6 +201,37 @@ def test_a_prometheus_that_is_none_is_explained(prometheus: Prometheus) -> None:
     )  # fmt: skip
     assert (done.returncode, "check --prometheus" in done.stderr) == (1, True)
     assert report(prometheus, "--port", "1").returncode == 2
+
+
+def test_it_gets_into_a_prometheus_with_a_password_through_tls(tmp_path: Path) -> None:
+    certificate = issue(tmp_path, "prometheus")
+    config, web = tmp_path / "prometheus.yml", tmp_path / "web.yml"
+    config.write_text("{}\n")
+    digest = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    web.write_text(
+        f"tls_server_config: {{cert_file: prometheus.pem, key_file: prometheus.key}}\n"
+        f"basic_auth_users: {{grafana: {digest}}}\n"
+    )
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    headers = {"Authorization": f"Basic {base64.b64encode(b'grafana:secret').decode()}"}
+    options = [f"--web.config.file={web}"]
+    with Prometheus(config, tmp_path / "data", options, tls=trusting(certificate), headers=headers) as running:
+
+        def ask(*options: str | Path, scheme: str = "https") -> subprocess.CompletedProcess[str]:
+            url = f"{scheme}://127.0.0.1:{running.port}"
+            command = [sys.executable, "-m", "genvd", "report", "--prometheus", url, *map(str, options)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+        trusted = ("--ca-file", certificate.certificate)
+        done = ask(*trusted, "--login", "grafana", "--password-file", password)
+        assert done.returncode == 0, done.stderr
+        assert "This Prometheus has no counters of genv-monitor" in done.stdout
+        refused = ask(*trusted)
+        assert (refused.returncode, "--login and --password-file" in refused.stderr) == (1, True)
+        assert "set --ca-file" in ask().stderr
+        assert "; use https://" in ask(scheme="http").stderr
+        assert ask(*trusted, "--password-file", password).returncode == 2
 
 
 DEMO_MACHINES, DEMO_TICKS, DEMO_STEP = 3, 60, 600

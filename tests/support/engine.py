@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import ssl
+    from collections.abc import Mapping, Sequence
 
     from tests.support.monitor import Labels
 
@@ -34,6 +35,10 @@ class Engine(ABC):
 
     output: list[str] = field(default_factory=list, kw_only=True)
     port: int = field(default=0, kw_only=True)
+    tls: ssl.SSLContext | None = field(default=None, kw_only=True)
+    """How to trust it, if its web configuration has a certificate."""
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """What to send with each request, such as a password."""
 
     @abstractmethod
     def command(self) -> Sequence[str]:
@@ -112,8 +117,10 @@ class Engine(ABC):
     def get(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """Return status and body of a request."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=120)
+        if self.tls:
+            connection = http.client.HTTPSConnection(HOST, self.port, timeout=120, context=self.tls)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(self.headers))
             response = connection.getresponse()
             return response.status, response.read()
         finally:
