@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from genvd.model.identity import device_keys
 from tests.support.chromium import chromium
+from tests.support.ledger import new_pending
 from tests.support.monitor import PROGRAM
-from tests.support.shown import Demo, Shown, serving
+from tests.support.shown import Demo, FixedLedger, Shown, serving
 from tests.support.terminal import Terminal
 from tools.screenshots.terminal_page import as_html
 
@@ -17,11 +20,13 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
-_PAGES: dict[str, tuple[Literal["light", "dark"], int, int]] = {
-    "page-light": ("light", 1280, 900),
-    "page-dark": ("dark", 1280, 900),
-    "page-phone": ("light", 390, 844),
+_PAGES: dict[str, tuple[Literal["light", "dark"], int, int, str, str]] = {
+    "page-light": ("light", 1280, 900, "/", ".tile"),
+    "page-dark": ("dark", 1280, 900, "/", ".tile"),
+    "page-phone": ("light", 390, 844, "/", ".tile"),
+    "page-usage": ("light", 1280, 900, "/#usage", ".hours-name"),
 }
+"""By name: colours, size, address, and what has to be there."""
 _COLUMNS, _LINES = 120, 40
 
 
@@ -31,13 +36,17 @@ def main() -> None:
     snapshot, past = demo.hour()
     snapshot = replace(snapshot, service=replace(snapshot.service, host="gpu1"), ledger=demo.usage())
     with chromium() as browser, serving() as shown:
-        shown.show(snapshot, past)
-        for name, (colors, width, height) in _PAGES.items():
+        ledger = FixedLedger(new_pending(), past=True)
+        ledger.set_devices(device_keys(snapshot.devices or ()).values(), snapshot.timestamp)
+        shown.site.usage.ledger = cast("Any", ledger)
+        for name, (colors, width, height, address, there) in _PAGES.items():
+            shown.show(replace(snapshot, timestamp=time.time()), past)  # old data would look different
             page = browser.new_page(color_scheme=colors, viewport={"width": width, "height": height})
-            page.goto(shown.origin)
-            page.locator(".tile").first.wait_for()
+            page.goto(f"{shown.origin}{address}")
+            page.locator(there).first.wait_for()
             page.screenshot(path=IMAGES / f"{name}.png")
             page.close()
+        shown.show(replace(snapshot, timestamp=time.time()), past)
         _take_terminal(browser, shown)
 
 
