@@ -37,7 +37,7 @@ docs-check: $(READY) ## Check that the documents and the generated files match t
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup tests/docs
 
 .PHONY: test-python
-test-python: missing $(READY) ## Run unit and integration tests on each installed Python, and with the oldest libraries
+test-python: missing $(READY) ## Run unit and integration tests with the libraries of each release, and the newest on each Python
 	$(BIN)/python -m tests.pythons --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 .PHONY: load

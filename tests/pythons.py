@@ -1,26 +1,26 @@
-"""Runs unit and integration tests on each supported Python of this machine, and with the oldest supported libraries.
+"""Runs unit and integration tests with the libraries of each supported release, and with the newest on each Python.
 
-``python -m tests.pythons [--python 3.12] [--only-oldest] [arguments of pytest]``. Each has a virtual environment of its
-own in build/python/. The exit status is 1 if one of them failed.
+``python -m tests.pythons [--with debian-12] [--python 3.12] [arguments of pytest]``. Each run has a virtual environment
+of its own in build/python/. The exit status is 1 if one of them failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import requires
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUILD = REPOSITORY / "build" / "python"
@@ -31,6 +31,40 @@ PROJECT = "genvd"
 _BUILD_CONSTRAINTS = ("cython<3",)
 _TESTS = ("tests/unit", "tests/integration")
 
+NEWEST = "newest"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of a distribution: its Python, and its versions of the libraries that the package depends on.
+
+    The package has nvidia-ml-py with it. Of bcrypt, the version is that of Recommends.
+    """
+
+    python: str
+    versions: Mapping[str, str]
+
+    @property
+    def pins(self) -> list[str]:
+        """The constraints for pip: ``["psutil==5.9.4", ...]``."""
+        return [f"{name}=={version}" for name, version in self.versions.items()]
+
+
+def _release(python: str, prometheus: str, psutil: str, yaml: str, sdnotify: str, bcrypt: str, h11: str) -> Release:
+    names = ("prometheus-client", "psutil", "pyyaml", "sdnotify", "bcrypt", "h11")
+    return Release(python, dict(zip(names, (prometheus, psutil, yaml, sdnotify, bcrypt, h11), strict=True)))
+
+
+RELEASES = {
+    "ubuntu-22.04": _release("3.10", "0.9.0", "5.9.0", "5.4.1", "0.3.1", "3.2.0", "0.13.0"),
+    "debian-12": _release("3.11", "0.16.0", "5.9.4", "6.0", "0.3.1", "3.2.2", "0.14.0"),
+    "ubuntu-24.04": _release("3.12", "0.19.0", "5.9.8", "6.0.1", "0.3.1", "3.2.2", "0.14.0"),
+    "debian-13": _release("3.13", "0.21.1", "7.0.0", "6.0.2", "0.3.2", "4.2.0", "0.14.0"),
+}
+"""What apt shows of python3, python3-prometheus-client and so on. The first has the lower bounds of pyproject.toml."""
+
+OLDEST = "ubuntu-22.04"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -38,13 +72,15 @@ class Run:
 
     version: str
     python: Path
-    oldest: bool = False
-    """Whether with the oldest libraries."""
+    libraries: str = NEWEST
+    """The name of the release whose libraries it has."""
+    pins: tuple[str, ...] = ()
+    """Their versions, for pip."""
 
     @property
     def name(self) -> str:
         """What it is called in the report and in build/python/."""
-        return f"{self.version}-oldest" if self.oldest else self.version
+        return f"{self.version}-{self.libraries}"
 
 
 def interpreters() -> dict[str, Path]:
@@ -95,7 +131,25 @@ def lower_bounds(requirements: Iterable[str]) -> list[str]:
     return sorted(pins.values())
 
 
-def prepare(run: Run, pins: Iterable[str]) -> Path:
+def runs(found: Mapping[str, Path], libraries: Sequence[str], oldest: Sequence[str]) -> list[Run]:
+    """Return the runs with these libraries: of a release on its own Python, the newest on each.
+
+    Args:
+        found: the interpreters, by version.
+        libraries: names of releases, or :data:`NEWEST`.
+        oldest: constraints of the lower bounds, which :data:`OLDEST` has.
+    """
+    chosen = []
+    for name in libraries:
+        if name == NEWEST:
+            chosen += [Run(version, path) for version, path in found.items()]
+        elif (release := RELEASES[name]).python in found:
+            pins = oldest if name == OLDEST else release.pins
+            chosen.append(Run(release.python, found[release.python], name, tuple(pins)))
+    return chosen
+
+
+def prepare(run: Run) -> Path:
     """Make the virtual environment of a run, and return its interpreter.
 
     Raises:
@@ -105,25 +159,25 @@ def prepare(run: Run, pins: Iterable[str]) -> Path:
     subprocess.run([run.python, "-m", "venv", "--clear", directory], check=True)
     python = directory / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]"]
-    environment = {**os.environ, **(_constraints(directory, pins) if run.oldest else {})}
+    environment = {**os.environ, **(_constraints(directory, run.pins) if run.pins else {})}
     subprocess.run(install, check=True, cwd=REPOSITORY, env=environment)
     return python
 
 
 def _constraints(directory: Path, pins: Iterable[str]) -> dict[str, str]:
     """Write the constraints, and return the environment that has pip keep to them."""
-    oldest, build = directory / "oldest.txt", directory / "build.txt"
-    oldest.write_text("\n".join([*pins, *_BUILD_CONSTRAINTS]) + "\n")
+    libraries, build = directory / "libraries.txt", directory / "build.txt"
+    libraries.write_text("\n".join([*pins, *_BUILD_CONSTRAINTS]) + "\n")
     build.write_text("\n".join(_BUILD_CONSTRAINTS) + "\n")
     # For building, pip takes the first of them up to release 25.2, the second from then on.
-    return {"PIP_CONSTRAINT": str(oldest), "PIP_BUILD_CONSTRAINT": str(build)}
+    return {"PIP_CONSTRAINT": str(libraries), "PIP_BUILD_CONSTRAINT": str(build)}
 
 
-def run_tests(run: Run, pins: Iterable[str], arguments: Iterable[str]) -> str:
+def run_tests(run: Run, arguments: Iterable[str]) -> str:
     """Run the tests once; return how that went in a few words."""
-    print(f"\n=== Python {run.name} ({run.python})", flush=True)
+    print(f"\n=== Python {run.version} with the libraries of {run.libraries} ({run.python})", flush=True)
     try:
-        python = prepare(run, pins)
+        python = prepare(run)
     except subprocess.CalledProcessError:
         return "FAILED: its libraries cannot be installed"
     done = subprocess.run([python, "-m", "pytest", *arguments], check=False, cwd=REPOSITORY)
@@ -133,24 +187,24 @@ def run_tests(run: Run, pins: Iterable[str], arguments: Iterable[str]) -> str:
 def main() -> int:
     """Run the tests on all; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = (*RELEASES, NEWEST)
+    parser.add_argument("--with", dest="libraries", action="append", choices=names, help="only with these libraries")
     parser.add_argument("--python", action="append", choices=VERSIONS, help="only this version; may be given again")
-    parser.add_argument("--only-oldest", action="store_true", help="only with the oldest libraries")
     options, arguments = parser.parse_known_args()
-    found = {name: path for name, path in interpreters().items() if name in (options.python or VERSIONS)}
-    if not found:
-        print("no Python to test with: none of", *(f"python{one}" for one in options.python or VERSIONS))
+    wanted = options.python or VERSIONS
+    found = {name: path for name, path in interpreters().items() if name in wanted}
+    oldest = lower_bounds(importlib.metadata.requires(PROJECT) or ())
+    chosen = runs(found, options.libraries or names, oldest)
+    if not chosen:
+        print("no Python to test with: none of", *(f"python{one}" for one in wanted))
         return 1
-    pins = lower_bounds(requires(PROJECT) or ())
-    oldest = min(found, key=VERSIONS.index)
-    runs = [] if options.only_oldest else [Run(name, path) for name, path in found.items()]
-    runs.append(Run(oldest, found[oldest], oldest=True))
-    chosen = arguments if any(not one.startswith("-") for one in arguments) else [*_TESTS, *arguments]
-    results = {run.name: run_tests(run, pins, chosen) for run in runs}
+    tests = arguments if any(not one.startswith("-") for one in arguments) else [*_TESTS, *arguments]
+    results = {run: run_tests(run, tests) for run in chosen}
     print("\n=== All Pythons")
-    for name, result in results.items():
-        print(f"{name:12} {result}" + (f" ({', '.join(pins)})" if name.endswith("oldest") else ""))
-    for absent in (one for one in options.python or VERSIONS if one not in found):
-        print(f"{absent:12} not on this machine")
+    for run, result in results.items():
+        print(f"{run.name:18} {result}" + (f" ({', '.join(run.pins)})" if run.pins else ""))
+    for absent in (one for one in wanted if one not in found):
+        print(f"{absent:18} not on this machine")
     return int(any(result != "passed" for result in results.values()))
 
 

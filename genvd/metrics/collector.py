@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client.registry import Collector
-
 from genvd.metrics import ALL
+from genvd.metrics.client import Collector
 from genvd.metrics.limits import SeriesLimiter
 from genvd.metrics.samples import Family
 from genvd.metrics.service import SERIES_DROPPED

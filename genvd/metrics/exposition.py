@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from genvd.common.error_log import ErrorLog
+from genvd.metrics.client import Collector
 from genvd.metrics.samples import Family
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.registry import Collector
 
 from genvd.metrics import ALL, GROUPS
+from genvd.metrics.client import Collector
 from genvd.metrics.collector import SnapshotCollector
 
 if TYPE_CHECKING:

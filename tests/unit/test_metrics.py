@@ -12,10 +12,10 @@ from dataclasses import replace
 import pytest
 from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 from genvd.common.error_log import ErrorLog
 from genvd.metrics import ALL
+from genvd.metrics.client import Collector
 from genvd.metrics.collector import SnapshotCollector
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
