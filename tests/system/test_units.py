@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 import threading
@@ -13,7 +14,11 @@ import pytest
 
 from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper
-from tests.system.service import HELPER, HELPER_SOCKET, QUICK, SEALED, SEALED_SOCKET, UNIT, Service
+from tests.system.package import REPOSITORY
+from tests.system.service import HELPER, QUICK, SEALED, SEALED_SOCKET, UNIT, Service
+from tests.system.trees import tree
+
+UNITS = REPOSITORY / "systemd"
 
 
 @pytest.mark.parametrize(("unit", "limit"), [(UNIT, 1.3), (SEALED, 0.9), (HELPER, 1.0)])
@@ -25,7 +30,7 @@ def test_systemd_finds_little_exposed(stopped: Service, unit: str, limit: float)
 
 def test_systemd_finds_nothing_wrong_in_them(stopped: Service) -> None:
     stopped.machine.shell("rm -r /etc/systemd/system/genv-monitor*.d")
-    units = (UNIT, SEALED, SEALED_SOCKET, HELPER, HELPER_SOCKET)
+    units = [unit.name for unit in UNITS.iterdir()]
     result = stopped.machine.run("systemd-analyze", "verify", *units, check=False)
     assert (result.status, result.output, result.errors) == (0, "", "")
 
@@ -76,6 +81,53 @@ def test_one_stops_the_other(service: Service, machine: Machine) -> None:
     assert service.active() and not sealed.active()
     assert sealed.show("ActiveState", SEALED_SOCKET) == "inactive"
     wait_for(lambda: service.get("/-/ready").status == 200, "the first one serves again")
+
+
+def enabled(machine: Machine) -> set[str]:
+    """Return which units of ours systemd starts at a boot."""
+    listed = machine.run("systemctl", "list-unit-files", "--state=enabled", "--plain", "--no-legend", "genv-monitor*")
+    return {line.split()[0] for line in listed.output.splitlines()} & {UNIT, SEALED, SEALED_SOCKET}
+
+
+def test_enabling_one_disables_the_other(stopped: Service, machine: Machine) -> None:
+    sealed = Service(machine, SEALED)
+    for _ in range(2):
+        stopped.systemctl("enable", "--now", UNIT)
+        wait_for(lambda: enabled(machine) == {UNIT}, "only this one is enabled")
+        assert stopped.active() and not sealed.active()
+        stopped.systemctl("enable", "--now", SEALED)
+        wait_for(lambda: enabled(machine) == {SEALED, SEALED_SOCKET}, "only the sealed pair is enabled")
+        assert sealed.active() and not stopped.active()
+    machine.reboot()
+    assert sealed.active() and not stopped.active()
+
+
+def test_of_two_that_are_enabled_a_boot_starts_the_sealed_one(stopped: Service, machine: Machine) -> None:
+    stopped.systemctl("enable", UNIT, SEALED)
+    machine.reboot()
+    assert enabled(machine) == {SEALED, SEALED_SOCKET}
+    assert Service(machine, SEALED).active() and not stopped.active()
+
+
+def test_starting_one_disables_nothing(stopped: Service, machine: Machine) -> None:
+    stopped.systemctl("enable", UNIT)
+    stopped.systemctl("start", SEALED)
+    assert Service(machine, SEALED).active()
+    assert enabled(machine) == {UNIT}
+
+
+def test_systemd_249_knows_all_settings(trees: None) -> None:
+    """Ubuntu 22.04 has that. Since 254 the manual says since which version there is a setting."""
+    since: dict[str, int] = {}
+    for page in (tree("trixie") / "usr/share/man/man5").glob("systemd.*.5.gz"):
+        for entry in re.split(r"\n(?=\\fI\w+=.*\n\.RS 4\n)", gzip.decompress(page.read_bytes()).decode())[1:]:
+            names, _, text = entry.partition("\n")
+            added = re.search(r"\nAdded in version (\d+)", text)
+            for name in re.findall(r"([A-Z]\w+)=", names.replace("\\fI", " ")):
+                since.setdefault(name, int(added[1]) if added else 0)
+    used = {name for unit in UNITS.iterdir() for name in re.findall(r"^([A-Z]\w+)=", unit.read_text(), re.MULTILINE)}
+    assert {name: since.get(name) for name in used if since.get(name, 999) > 249} == {}
+    assert since["MemoryZSwapMax"] == 253
 
 
 def test_a_broken_file_makes_the_sealed_one_not_loop(stopped: Service) -> None:
