@@ -14,7 +14,7 @@ _INTRODUCTION = """\
 # Configuration
 
 Made by `make generate` from `genvd/config/schema.py`. The same is in the manual page monitor.yaml(5), in the commented
-[sample](../packaging/monitor.yaml) and, for editors, in the [JSON Schema](../packaging/monitor.schema.json).
+[sample](../packaging/monitor.sample.yaml) and, for editors, in the [JSON Schema](../packaging/monitor.schema.json).
 
 The configuration file is `/etc/genv/monitor.yaml`, if it exists; `--config FILE` reads another file. It is YAML:
 sections that contain keys with values. Every section and every key is optional.

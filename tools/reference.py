@@ -210,7 +210,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "docs" / "metrics.md": metrics_reference(),
         ROOT / "docs" / "configuration.md": configuration_reference(),
-        ROOT / "packaging" / "monitor.yaml": sample(),
+        ROOT / "packaging" / "monitor.sample.yaml": sample(),
         ROOT / "packaging" / "monitor.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 

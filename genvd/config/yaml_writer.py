@@ -24,11 +24,10 @@ def as_yaml(config: Config) -> str:
 
 
 def sample() -> str:
-    """Return the commented monitor.yaml that the package installs. It contains the default of each key."""
+    """Return the commented sample that the package installs beside monitor.yaml, with the default of each key."""
     header = (
-        "# Configuration of genv-monitor. Every key is optional; the values here are the defaults.\n"
-        "# Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
-        "# 'genv-monitor check' checks this file, 'systemctl reload genv-monitor' applies it.\n"
+        "# All keys of /etc/genv/monitor.yaml. Every key is optional; the values here are the defaults.\n"
+        "# Copy only what you change, with its section. Durations: 10s, 1m30s, 500ms; a plain number is seconds.\n"
     )
     return header + "\n" + _lines(Config(), comments=True)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.certificates import issue
 from tests.support.monitor import series
 from tests.support.waiting import wait_for
-from tests.system.machine import Machine, Scraper, in_chroot
+from tests.system.machine import CommandError, Machine, Scraper, in_chroot
 from tests.system.package import NAME, REPOSITORY, repacked, version_of
 from tests.system.service import (
     ALL_UNITS,
@@ -29,6 +29,7 @@ from tests.system.service import (
 from tests.system.trees import tree
 
 SHIPPED = (REPOSITORY / "packaging" / "monitor.yaml").read_text()
+SAMPLE = (REPOSITORY / "packaging" / "monitor.sample.yaml").read_text()
 OTHER_DEFAULT = "# Configuration of a former version.\ncollect:\n  interval: 10s\n"
 Former = Callable[[str], Path]
 
@@ -104,6 +105,7 @@ def test_its_manual_is_there(bare: Machine, package: Path) -> None:
 def test_an_upgrade_keeps_the_edited_configuration_and_restarts_the_service(
     bare: Machine, package: Path, former: Former, default: str
 ) -> None:
+    """Where both have changed, dpkg would ask; without anybody to answer, apt would fail."""
     install(bare, former(SHIPPED if default == "the same default" else OTHER_DEFAULT))
     edited = "# Edited by an operator.\n" + QUICK
     bare.write(CONFIGURATION, edited)
@@ -111,12 +113,11 @@ def test_an_upgrade_keeps_the_edited_configuration_and_restarts_the_service(
     service.systemctl("enable", "--now", NAME)
     assert version(service) == "0.0.1"
 
-    # Where both have changed, dpkg asks; this is the answer that it takes without anybody to ask.
-    options = () if default == "the same default" else ("-o", "Dpkg::Options::=--force-confold")
     pid = service.pid
-    install(bare, package, *options)
+    install(bare, package)
 
     assert bare.path(CONFIGURATION).read_text() == edited
+    assert bare.shell("ls /etc/genv").output.split() == ["monitor.sample.yaml", "monitor.yaml"]
     assert service.active() and service.pid != pid
     assert version(service) == version_of(package).partition("-")[0]
     assert bare.run("systemctl", "is-enabled", NAME).output == "enabled\n"
@@ -129,6 +130,30 @@ def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
     install(bare, package)
     assert bare.path(CONFIGURATION).read_text() == SHIPPED
     assert bare.run("systemctl", "is-active", *ALL_UNITS, check=False).output == "inactive\n" * 3
+
+
+def test_an_upgrade_that_fails_leaves_the_edited_configuration(bare: Machine, package: Path, former: Former) -> None:
+    install(bare, former(OTHER_DEFAULT))
+    bare.write(CONFIGURATION, QUICK)
+    in_the_way = "/usr/share/genv-monitor/monitor.schema.json.dpkg-new"  # so that it cannot be unpacked
+    bare.shell(f"mkdir -p {in_the_way}/file")
+    with pytest.raises(CommandError):
+        install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == QUICK
+    bare.shell(f"rm -r {in_the_way}")
+    install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == QUICK
+
+
+def test_the_sample_lies_beside_the_configuration(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    conffiles = bare.run("dpkg-query", "--show", "--showformat=${Conffiles}", NAME).output.split()
+    assert conffiles[::2] == [CONFIGURATION]
+    sample = "/etc/genv/monitor.sample.yaml"
+    assert bare.run("cat", sample).output == SAMPLE
+    assert sample in SHIPPED
+    defaults = bare.run("genv-monitor", "check").output.splitlines()[:-1]
+    assert bare.run("genv-monitor", "check", sample).output.splitlines()[:-1] == defaults
 
 
 @pytest.mark.parametrize("units", [(UNIT,), (SEALED_SOCKET, SEALED)])

@@ -14,6 +14,7 @@ import genvd
 from genvd.cli.arguments import build_parsers
 from genvd.cli.parser import Parser
 from genvd.config import schema
+from genvd.config.loader import load
 from genvd.service.separation import HELPER_MEMORY
 from tests.support.needs import need, need_command
 
@@ -114,6 +115,14 @@ def test_the_manual_of_the_configuration_has_every_setting() -> None:
     for setting in schema.settings():
         assert f".TP\n.B {setting.section}.{setting.key}\n" in page
     assert [line for line in page.splitlines() if line.startswith("'")] == []
+
+
+def test_the_conffile_is_almost_empty_and_known_to_preinst() -> None:
+    conffile = (PACKAGING / "monitor.yaml").read_text()
+    assert all(line.startswith("#") for line in conffile.splitlines())
+    assert load(PACKAGING / "monitor.yaml") == schema.Config()
+    preinst = (ROOT / "debian" / "genv-monitor.preinst").read_text()
+    assert f"\n    cat <<END\n{conffile}END\n" in preinst
 
 
 def test_versions_agree() -> None:
