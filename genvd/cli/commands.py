@@ -32,7 +32,7 @@ from genvd.service.signals import block_signals, exit_on_ctrl_c
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from genvd.model.snapshot import Snapshot
@@ -83,6 +83,8 @@ def _execute(arguments: list[str] | None, program: str) -> int:
         return _COMMANDS[options.command](config, options) or EXIT_OK
     except ConfigError as error:  # in the configuration, or in a file that it names
         _report_problems(error.problems, in_log=options.command != "check")
+        if options.command == "check":
+            print(f"configuration invalid: {_count(error.problems, 'problem')}", file=sys.stderr)
         return EXIT_USAGE
     except CommandError as error:
         log.error("%s", error)
@@ -126,14 +128,22 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _check(config: Config, options: argparse.Namespace) -> None:
+    from genvd.publish.service_directory import find_obstacle
     from genvd.web.security import load_web_config
 
     loaded = load_web_config(config.listen_web_config_file)
     read_notify_files(config)
-    for warning in (loaded.warning, *loaded.invalid_certificates().values()):
-        if warning:
-            print(warning, file=sys.stderr)
-    write_output(as_yaml(config).encode())
+    found = (loaded.warning, *loaded.invalid_certificates().values(), find_obstacle(config))
+    warnings = [warning for warning in found if warning]
+    for warning in warnings:
+        print(warning, file=sys.stderr)
+    source = clean(str(_file(options) or f"there is no {DEFAULT_FILE}, so all values are defaults"))
+    warned = f", with {_count(warnings, 'warning')}" if warnings else ""
+    write_output(f"{as_yaml(config)}# configuration valid{warned}: {source}\n".encode())
+
+
+def _count(items: Sequence[str], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _reload(options: argparse.Namespace) -> int:
@@ -265,15 +275,22 @@ def _read_password(file: Path | None) -> str:
 
 
 def _publish(config: Config, options: argparse.Namespace) -> None:
+    from genvd.config.paths import SERVICE_METRICS, publish_directory
     from genvd.config.web import read_web_config
     from genvd.publish.publication import publication_for
+    from genvd.publish.service_directory import is_package_link
+    from genvd.service.separation import become_service_user
 
     if config.listen_web_config_file and (problems := read_web_config(config.listen_web_config_file).problems):
         raise ConfigError(problems)
     read_notify_files(config)
     if config.listen_port == 0:
         raise _UsageError("port 0 is chosen when the monitor starts, so it cannot be published; give one with --port")
+    if is_package_link(publish_directory(config)):
+        config = replace(config, publish_directory=SERVICE_METRICS)
     publication = publication_for(config, config.listen_port)
+    if publication.directory == SERVICE_METRICS:
+        become_service_user("publish")
     publication.write()
     write_output(f"{publication.directory}\n".encode())
 

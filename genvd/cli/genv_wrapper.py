@@ -26,12 +26,19 @@ def main() -> int:
         return monitor(arguments[1:], program="genv monitor")
     genv = find_genv()
     if genv is None:
-        print(
-            "genv: only 'genv monitor' is installed here, genv itself is not; install it with 'pip install genv'",
-            file=sys.stderr,
-        )
+        print(f"genv: only 'genv monitor' is installed here, genv itself is not; {_advice()}", file=sys.stderr)
         return EXIT_USAGE
     return _execute(genv, arguments) if isinstance(genv, str) else _call(genv)
+
+
+def _advice() -> str:
+    """Return how to install genv: pip refuses to where the system manages its Python (PEP 668), so not into that."""
+    if sys.prefix != sys.base_prefix:
+        return f"install it with '{sys.prefix}/bin/pip install genv'"
+    return (
+        "install it with 'sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install genv"
+        " && sudo ln -s /opt/genv/bin/genv /usr/local/bin/genv'"
+    )
 
 
 def _call(entry_point: EntryPoint) -> int:

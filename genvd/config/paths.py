@@ -22,6 +22,9 @@ def state_directory(config: Config) -> Path:
 SERVICE_STATE = Path("/var/lib/genv-monitor")
 """The state directory of the service, as set in its systemd unit."""
 
+SERVICE_METRICS = SERVICE_STATE / "metrics"
+"""Where the service publishes. The package makes a link to it where genv's documentation expects the files."""
+
 
 def ledger_directory(config: Config) -> Path | None:
     """Return the directory of the ledger; None if the ledger is kept in memory only."""

@@ -13,11 +13,12 @@ from genvd.common.output import CommandError
 from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.config.loader import ConfigError
 from genvd.config.notify_files import read_notify_files
-from genvd.config.paths import publish_directory, state_directory
+from genvd.config.paths import SERVICE_METRICS, publish_directory, state_directory
 from genvd.config.schema import DEFAULT_PROMETHEUS_URL, Config
 from genvd.publish import alertmanager
 from genvd.publish.alert_times import with_times
 from genvd.publish.scrape_config import scrape_job
+from genvd.publish.service_directory import is_package_link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,11 @@ class Publication:
         Raises:
             PublishError: a file could not be written. The others are written nevertheless.
         """
+        if is_package_link(self.directory):
+            raise PublishError(
+                f"cannot publish in {self.directory}: it is the link of the package to {SERVICE_METRICS}, where the"
+                " service publishes; choose another directory with --config-dir or publish.directory"
+            )
         problems = [problem for relative in self.files() if (problem := self._write(relative))]
         if problems:
             raise PublishError(problems[0])

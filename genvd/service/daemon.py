@@ -15,12 +15,13 @@ from genvd.common.error_log import ErrorLog
 from genvd.common.output import EXIT_OK, EXIT_RESTART
 from genvd.config.loader import ConfigError
 from genvd.config.notify_files import read_notify_files
-from genvd.config.paths import state_directory
+from genvd.config.paths import SERVICE_STATE, own_state_directory, state_directory
 from genvd.config.values import show_duration
 from genvd.config.yaml_reader import describe_unexpected
 from genvd.model.snapshot import ListenAddress
 from genvd.publish.publisher import Publisher
 from genvd.publish.scrape_config import scrape_target
+from genvd.publish.service_directory import find_leftover
 from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.service.signals import WAKE, block_signals, wait_for_signal, wake_main_thread
@@ -222,6 +223,8 @@ class Daemon:
     def _publish(self) -> None:
         if not self._demo:
             _log_missing_state_directory(self._config)  # before publishing, which may create it
+        if own_state_directory() == SERVICE_STATE and (leftover := find_leftover(self._config)):
+            log.warning("%s", leftover)
         self._target = self._scrape_target()  # once, not at each retry: it resolves localhost
         self._publisher.publish(self._config, self._server.port, self._target)
 

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING
 
 import genvd
 from genvd.collectors.host.helper_client import ADDRESS_VARIABLE
+from genvd.common.output import CommandError
+from genvd.config.paths import SERVICE_METRICS, SERVICE_STATE
+from genvd.publish.service_directory import service_owner
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config
@@ -96,6 +99,33 @@ class Separation:
             give_up(keep=(CAP_NET_BIND_SERVICE,) if privileged_port else (), account=account)
         except OSError as error:
             log.warning("privileges could not be given up: %s; the monitor keeps those of root", error.strerror)
+
+
+def become_service_user(command: str) -> None:
+    """Become the user to whom the state directory of the service belongs, to write there what the service can replace.
+
+    Args:
+        command: what wants to write there, for the message.
+
+    Raises:
+        CommandError: this process may not do that, or there is no such directory.
+    """
+    from genvd.common.capabilities import give_up
+
+    owner = service_owner()
+    if owner is None:
+        raise CommandError(f"{SERVICE_STATE}: does not exist; start the service once, or use --config-dir DIRECTORY")
+    if owner == os.geteuid():
+        return
+    if os.geteuid() != 0:
+        raise CommandError(
+            f"cannot write to {SERVICE_METRICS}: it belongs to the service; use 'sudo genv-monitor {command}',"
+            " or choose another directory with --config-dir"
+        )
+    try:
+        give_up(account=pwd.getpwuid(owner))
+    except (OSError, KeyError) as error:
+        raise CommandError(f"cannot become the owner of {SERVICE_STATE}: {error}; use --config-dir DIRECTORY") from None
 
 
 def _usable_account(config: Config, file: Path | None) -> pwd.struct_passwd | None:

@@ -30,8 +30,10 @@ def find_listen_problem(pid: int, name: str, port: int) -> str | None:
         listen(name, port).close()
     except ListenError as error:
         number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-        if number == errno.EADDRINUSE and not _is_held(
-            name, port, _listeners(psutil.net_connections("tcp"), port) - own
+        if (
+            number == errno.EADDRINUSE
+            and own
+            and not _is_held(name, port, _listeners(psutil.net_connections("tcp"), port) - own)
         ):
             return None
         return str(error)

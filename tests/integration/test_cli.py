@@ -186,9 +186,10 @@ def test_check_prints_all_problems_in_the_format_of_editors(tmp_path: Path) -> N
     file = config_file(tmp_path, "listen:\n  port: x\n  adress: h\n")
     result = run("check", file)
     assert (result.returncode, result.stdout) == (2, "")
-    first, second = result.stderr.splitlines()
+    first, second, verdict = result.stderr.splitlines()
     assert first.startswith(f"{file}:2: listen.port: ")
     assert second.startswith(f"{file}:3: listen.adress: ")
+    assert verdict == "configuration invalid: 2 problems"
 
 
 def test_check_accepts_its_own_output(tmp_path: Path) -> None:
@@ -197,6 +198,17 @@ def test_check_accepts_its_own_output(tmp_path: Path) -> None:
     assert shown
     again = run("check", config_file(tmp_path, shown))
     assert (again.returncode, again.stdout, again.stderr) == (0, shown, "")
+    assert shown.splitlines()[-1] == f"# configuration valid: {file}"
+
+
+def test_check_tells_what_a_monitor_of_another_user_left_behind(state_directory: Path) -> None:
+    need_root("gives a directory to another user")
+    (state_directory / "metrics").mkdir()
+    os.chown(state_directory / "metrics", NOBODY, NOBODY)
+    result = run("check")
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1)
+    assert f"{state_directory}/metrics: belongs to nobody and not to root" in result.stderr
+    assert "# configuration valid, with 1 warning: " in result.stdout.splitlines()[-1]
 
 
 def test_check_has_no_side_effects(tmp_path: Path, state_directory: Path, taken_port: int) -> None:
@@ -323,9 +335,10 @@ def test_check_reports_a_key_that_only_root_can_read(as_nobody: list[str | Path]
 
     result = run("check", file, program=as_nobody, environment=SYSTEM_PATH)
     assert result.returncode == 2
-    (line,) = lines(result)
+    line, verdict = lines(result)
     assert line.startswith(f"{web}:1: ")
     assert "Permission denied" in line
+    assert verdict == "configuration invalid: 1 problem"
 
     capability = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # as after an upgrade from 0.1.0
     like_the_service = [as_nobody[0], *capability, *as_nobody[1:]]
@@ -336,7 +349,7 @@ def test_a_default_file_in_an_inaccessible_directory(as_nobody: list[str | Path]
     with default_file(public, sample(), closed=True) as inside:
         result = run("check", program=[*inside, *as_nobody], environment=SYSTEM_PATH)
         assert (result.returncode, result.stdout) == (2, "")
-        (line,) = lines(result)
+        line, _ = lines(result)
         assert "/etc/genv/monitor.yaml: cannot be read: Permission denied" in line
 
 

@@ -30,6 +30,8 @@ _CHANGING = re.compile(
 )
 _CGROUP = re.compile(r'(cgroup(?:_kind)?)="[^"]*"')
 _VERSIONS = re.compile(r'((?:nvml_bindings_|python_)?version)="[^"]+"')
+_EXPONENT = re.compile(r"e\+0(\d\d)$", re.MULTILINE)
+"""prometheus-client 0.9 writes 1e+010."""
 _KEEP = re.compile(r"^(genv_monitor_(collector_success|build_info|rejected_claims_total|series_dropped))")
 
 
@@ -146,6 +148,7 @@ def masked(text: str, pids: list[int]) -> str:
     text = text.replace(f'username="{pwd.getpwuid(os.getuid()).pw_name}"', 'username="<me>"')
     text = _CGROUP.sub(r'\1="<cgroup>"', text)
     text = _VERSIONS.sub(r'\1="<version>"', text)
+    text = _EXPONENT.sub(r"e+\1", text)
     return _CHANGING.sub(lambda match: match[0] if _KEEP.match(match[0]) else f"{match[1]} <value>", text)
 
 
