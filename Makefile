@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RUNNABLE := $(VENV)/.runnable
+# What root makes in the clone of another user belongs to that user, who can then run make too.
+OWNED = [ "$$(id -u)" -ne 0 ] || chown -R --reference=. $(VENV)
+NO_PYTHON = echo 'Missing: $(PYTHON). To have all that is needed: apt install python3 python3-venv gcc libc6-dev' >&2; exit 1
 # Tests wait more than they compute: more processes than cores.
 JOBS ?= 3
 
@@ -13,19 +17,35 @@ JOBS ?= 3
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "genv-monitor needs Python 3.10 or later")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+# What a target needs of the machine is checked before its virtual environment is made, all of it at once.
+$(READY): pyproject.toml | usable
+	@echo "Making .venv for $$($(PYTHON) --version), with the libraries for running, testing and developing: some minutes, once" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
 	@touch $@
+	@$(OWNED)
+
+.PHONY: usable
+usable:
+	@command -v $(PYTHON) >/dev/null || { $(NO_PYTHON); }
+	@$(PYTHON) tests/preflight.py --for '$(MAKECMDGOALS)'
+
+# Only what the monitor itself needs, so that it runs after seconds.
+$(RUNNABLE): pyproject.toml | usable
+	@[ $(READY) -nt pyproject.toml ] || { echo "Making .venv for $$($(PYTHON) --version), with the libraries of the monitor: less than a minute, once" >&2; \
+	  $(PYTHON) -m venv --clear $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]'; }
+	@touch $@ 2>/dev/null || :
+	@$(OWNED)
 
 .PHONY: run
-run: $(READY) ## Run the monitor on this machine (ARGS='--demo' for a simulated one)
+run: $(RUNNABLE) ## Run the monitor on this machine (ARGS='--demo' for a simulated one)
+	@echo 'Starting genv-monitor $(ARGS)' >&2
 	@$(BIN)/genv-monitor $(ARGS)
 
 .PHONY: missing
 missing: ## List what the tests need and this machine lacks, what for, and how to install it
-	@command -v $(PYTHON) >/dev/null || { echo 'Missing: $(PYTHON). To have it: apt install python3 python3-venv' >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { $(NO_PYTHON); }
 	@$(PYTHON) tests/preflight.py
 
 .PHONY: test

@@ -1,7 +1,8 @@
 """What the tests need of this machine, and what of it is missing: ``python3 tests/preflight.py``.
 
 It runs before there is a virtual environment, so it needs nothing but Python itself. The exit status is 1 if without
-what is missing nothing can run. What is left out for want of the rest is for each test to say (tests/support/needs.py).
+what is missing nothing can run; with ``--for TARGETS``, one of these targets of the Makefile. What is left out for want
+of the rest is for each test to say (tests/support/needs.py).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import pwd
 import resource
 import shutil
 import socket
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _HELLO = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
+REPOSITORY = Path(__file__).resolve().parents[1]
 _DESCRIPTORS = 4300
 """For as many connections as a monitor serves, and some that it does not (tests/support/scarcity.py)."""
 
@@ -132,6 +135,56 @@ NEEDS = (
 )
 
 
+_VIRTUALENV = ("Python 3.10 or later", "python3-venv")
+_TARGETS = {
+    "test": ("a C compiler",),
+    "test-python": ("a C compiler",),
+    "soak": ("a C compiler",),
+    "bench": ("a C compiler",),
+    "fleet": ("prometheus",),
+    "screenshots": ("chromium", "the DejaVu fonts"),
+    "draw": ("chromium", "the DejaVu fonts", "prometheus"),
+}
+"""What targets need beside a virtual environment, by the names of :data:`NEEDS`."""
+
+
+def needs_of(targets: Sequence[str]) -> list[Need]:
+    """Return what these targets of the Makefile cannot do without."""
+    names = {*_VIRTUALENV, *(name for target in targets for name in _TARGETS.get(target, ()))}
+    return [need for need in NEEDS if need.name in names]
+
+
+def closed_places(targets: Sequence[str]) -> list[Path]:
+    """Return where these targets write below the checkout and this user cannot."""
+    virtualenv = REPOSITORY / ".venv"
+    if targets == ["run"]:
+        made = any((virtualenv / name).exists() for name in (".ready", ".runnable"))
+        places: tuple[Path, ...] = () if made else (REPOSITORY, virtualenv)
+    else:
+        places = (REPOSITORY, virtualenv, REPOSITORY / "build")
+    return [place for place in places if place.exists() and not os.access(place, os.W_OK)]
+
+
+def obstacles(targets: Sequence[str]) -> str:
+    """Return what keeps these targets of the Makefile from running here, for people; empty if there is nothing."""
+    lines = []
+    if absent := missing(needs_of(targets)):
+        names = ", ".join(need.name for need in absent)
+        lines += [f"Missing on this machine for 'make {' '.join(targets)}': {names}", _to_have(absent)]
+    if closed := closed_places(targets):
+        user = _user_name()
+        names = " ".join(map(str, closed))
+        lines += [f"{user} cannot write to {names}. Use a clone of your own, or: sudo chown -R {user} {names}"]
+    return "\n".join(lines)
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 def missing(needs: Sequence[Need] = NEEDS) -> list[Need]:
     """Return those that are of use to this user and not there, required ones first."""
     found = [need for need in needs if not (need.root and os.geteuid()) and not need.is_there()]
@@ -167,19 +220,28 @@ def report(absent: Sequence[Need], limited: Sequence[str]) -> str:
             width = max(len(need.name) for need in those)
             parts += [title, *(f"  {need.name:{width}}  for {need.purpose}" for need in those)]
     if absent:
-        sudo = "sudo " if os.geteuid() else ""
-        packages = dict.fromkeys(package for need in absent for package in need.packages)
-        parts += ["To have it:", f"  {sudo}apt install {' '.join(packages)}"]
+        parts += [_to_have(absent)]
     if limited:
         parts += ["Also left out here:", *(f"  {line}" for line in limited)]
     return "\n".join(parts) or "Nothing is missing on this machine for the tests."
+
+
+def _to_have(absent: Sequence[Need]) -> str:
+    sudo = "sudo " if os.geteuid() else ""
+    packages = dict.fromkeys(package for need in absent for package in need.packages)
+    return f"To have it:\n  {sudo}apt install {' '.join(packages)}"
 
 
 def main() -> int:
     """Print what is missing; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--packages", action="store_true", help="print only the packages that are missing")
+    parser.add_argument("--for", dest="targets", metavar="TARGETS", help="print only what these targets need")
     options = parser.parse_args()
+    if options.targets is not None:
+        text = obstacles(options.targets.split())
+        print(text, end="\n" if text else "", file=sys.stderr)
+        return int(bool(text))
     absent = missing()
     if options.packages:
         print(*(package for need in absent for package in need.packages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,38 @@ def test_what_is_missing_is_said_at_once_with_the_way_to_get_it(tmp_path: Path) 
 
 def test_a_machine_that_has_everything_is_told_so() -> None:
     assert preflight.report((), ()) == "Nothing is missing on this machine for the tests."
+
+
+def test_a_target_names_all_that_it_lacks_at_once() -> None:
+    command = [sys.executable, preflight.__file__, "--for", "draw screenshots"]
+    done = subprocess.run(command, env={"PATH": "/nonexistent"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    first, *_, apt = done.stderr.splitlines()
+    assert first.startswith("Missing on this machine for 'make draw screenshots': chromium, ")
+    assert "prometheus" in first and {"chromium", "prometheus"} <= set(apt.split())
+
+
+def test_a_target_that_lacks_nothing_is_silent() -> None:
+    command = [sys.executable, preflight.__file__, "--for", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_all_targets_that_it_knows_are_there() -> None:
+    makefile = (preflight.REPOSITORY / "Makefile").read_text()
+    assert set(preflight._TARGETS) <= set(re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE))
+
+
+def test_the_package_names_all_that_its_build_lacks_at_once(tmp_path: Path) -> None:
+    """Also without dpkg-dev, which would tell it. Nobody but root can install it, and so root is no user here."""
+    for name in ("sh", "dirname", "mkdir", "flock", "id", "sed", "tr", "stat", "realpath", "chown", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    (tmp_path / "id").unlink()
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    script = preflight.REPOSITORY / "packaging" / "build-deb"
+    done = subprocess.run(["/bin/sh", script], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    for name in ("dpkg-dev", "dh-sequence-python3", "python3-hatchling", "python3-yaml"):
+        assert f" {name}" in line
