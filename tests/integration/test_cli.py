@@ -321,8 +321,9 @@ def test_an_unreadable_file(as_nobody: list[str | Path], public: Path, command: 
     option = [] if command == "check" else ["-c"]
     result = run(command, *option, file, program=as_nobody, environment=SYSTEM_PATH)
     assert (result.returncode, result.stdout) == (2, "")
-    (line,) = lines(result)
+    line, *verdict = lines(result)
     assert f"{file}: cannot be read: Permission denied" in line
+    assert verdict == (["configuration invalid: 1 problem"] if command == "check" else [])
 
 
 def test_check_reports_a_key_that_only_root_can_read(as_nobody: list[str | Path], public: Path) -> None:

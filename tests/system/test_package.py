@@ -237,6 +237,47 @@ def test_a_downgrade_works_too(bare: Machine, package: Path, former: Former) -> 
     assert service.active() and version(service) == "0.0.1"
 
 
+def test_publish_writes_as_the_service_or_says_what_to_do(bare: Machine, package: Path, alice: str) -> None:
+    install(bare, package)
+    assert bare.run("genv-monitor", "publish").output == f"{STATE}/metrics\n"
+    assert bare.run("stat", "--format=%U", f"{STATE}/metrics/prometheus/prometheus.yml").output == f"{NAME}\n"
+    refused = bare.run("runuser", "-u", alice, "--", "genv-monitor", "publish", check=False)
+    assert refused.status == 1
+    assert "use 'sudo genv-monitor publish', or choose another directory" in refused.errors
+    assert "remove" not in refused.errors
+    bare.run("runuser", "-u", alice, "--", "genv-monitor", "publish", "--config-dir", f"/tmp/{alice}-metrics")
+
+    service = Service(bare)
+    service.systemctl("start", NAME)
+    assert service.value("genv_monitor_publish_success") == 1
+
+
+def test_what_a_monitor_in_a_terminal_left_behind_is_told(bare: Machine, package: Path, alice: str) -> None:
+    bare.run("runuser", "-u", alice, "--", "mkdir", "-p", "/var/tmp/genv/metrics/prometheus")
+    install(bare, package)
+    said = f"/var/tmp/genv/metrics: is a directory of {alice}"
+    check = bare.run("genv-monitor", "check")
+    assert check.errors.startswith(said)
+    assert check.output.splitlines()[-1] == f"# configuration valid, with 1 warning: {CONFIGURATION}"
+    service = Service(bare)
+    service.systemctl("start", NAME)
+    assert said in service.log
+    (command,) = check.errors.strip().partition("then run: sudo ")[2:]
+    bare.shell(f"mv /var/tmp/genv/metrics /root/left && {command}")
+    check = bare.run("genv-monitor", "check")
+    assert check.errors == ""
+    assert bare.exists("/var/tmp/genv/metrics") and bare.run("ls", "/var/tmp/genv/metrics/").output
+
+
+def test_the_state_directory_stays_as_an_administrator_has_it(bare: Machine, package: Path) -> None:
+    install(bare, package)
+    assert bare.run("stat", "--format=%a %U", "/var/tmp/genv").output == "777 root\n"
+    bare.shell("chmod 750 /var/tmp/genv")
+    bare.run("systemd-tmpfiles", "--create")
+    install(bare, package, "--reinstall")
+    assert bare.run("stat", "--format=%a %U", "/var/tmp/genv").output == "750 root\n"
+
+
 def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machine, package: Path) -> None:
     install(bare, package)
     bare.write(CONFIGURATION, QUICK)

@@ -72,4 +72,5 @@ def test_nobody_is_told_to_remove_the_link_of_the_package(tmp_path: Path) -> Non
     link.symlink_to(service_directory.SERVICE_METRICS)
     with pytest.raises(PublishError) as raised:
         Publication.create(link, "").write()
-    assert "link of the package" in str(raised.value) and "remove" not in str(raised.value)
+    advice = str(raised.value).replace(str(link), "")
+    assert "link of the package" in advice and "remove" not in advice
