@@ -168,7 +168,8 @@ def _reload(options: argparse.Namespace) -> int:
             log.warning("%s", invalid)
         read_notify_files(config)
         if reason := find_listen_problem(options.pid, config.listen_address, config.listen_port):
-            raise ConfigError([reason])
+            log.error("%s", reason)
+            status = EXIT_FAILED  # the file is valid, and EXIT_USAGE would say that it is not
     except ConfigError as error:
         _report_problems(error.problems, in_log=True)
         status = EXIT_USAGE

@@ -303,6 +303,9 @@ class ServiceStatus:
     collections: int = 0
     collections_skipped: int = 0
     config_reload_successful: bool = True
+    config_reload_problem: str = ""
+    """Why the address of the new configuration cannot be used, in one line; empty if the reload failed for another
+    reason."""
     config_reload_timestamp: float | None = None
     """Time of the last successful reload, or of the start, in Unix time."""
     publish_success: bool | None = None

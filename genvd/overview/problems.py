@@ -74,7 +74,15 @@ def _is_explained(snapshot: Snapshot, status: CollectorStatus) -> bool:
 
 def _service(snapshot: Snapshot) -> Iterator[Problem]:
     service, ledger = snapshot.service, snapshot.ledger
-    if not service.config_reload_successful:
+    if service.config_reload_problem:
+        yield Problem(
+            "warning",
+            f"Configuration reload failed: {service.config_reload_problem}. Still using the previous one.",
+            "Choose another one, or stop the program that uses this one ('ss -ltnp' as root shows it). Then run"
+            " 'systemctl reload genv-monitor'.",
+            alert="GenvConfigReloadFailed",
+        )
+    elif not service.config_reload_successful:
         yield Problem(
             "warning",
             "Configuration reload failed; still using the previous one.",

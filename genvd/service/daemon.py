@@ -208,7 +208,7 @@ class Daemon:
         for line in str(error).splitlines() if expected else [describe_unexpected("the configuration", error)]:
             log.error("%s", line)
         log.error("configuration reload failed; still using the previous configuration")
-        self._monitor.record_reload(successful=False)
+        self._monitor.record_reload(successful=False, problem=error.reason if isinstance(error, ListenError) else "")
 
     def _apply(self, config: Config) -> None:
         logging_setup.set_up(config.logging_level)

@@ -61,6 +61,7 @@ class Monitor:
         self._collections = 0
         self._skipped = 0
         self._reload_successful = True
+        self._reload_problem = ""
         self._reload_timestamp = time.time()
         self.web_config_successful = True
         """Whether the web configuration was valid when it was last read."""
@@ -137,6 +138,7 @@ class Monitor:
                 collections=self._collections,
                 collections_skipped=self._skipped,
                 config_reload_successful=self._reload_successful and self.web_config_successful,
+                config_reload_problem=self._reload_problem,
                 config_reload_timestamp=self._reload_timestamp,
                 publish_success=self._published,
                 host=self._host,
@@ -201,9 +203,9 @@ class Monitor:
             self._genv.directory = state_directory(config)
             self._builder.reset_first_seen()
 
-    def record_reload(self, *, successful: bool) -> None:
+    def record_reload(self, *, successful: bool, problem: str = "") -> None:
         """Record the result of the last configuration reload, for the metrics."""
-        self._reload_successful = successful
+        self._reload_successful, self._reload_problem = successful, problem
         if successful:
             self._reload_timestamp = time.time()
 

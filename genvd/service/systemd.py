@@ -84,7 +84,9 @@ def status_line(snapshot: Snapshot, seconds: float) -> str:
     )
     failing = [status.name for status in snapshot.collectors if not status.success]
     failures = f"; no answer from {', '.join(failing)}, see the journal" if failing else ""
-    reload = "" if snapshot.service.config_reload_successful else "; configuration reload failed, see the journal"
+    reason = snapshot.service.config_reload_problem
+    failed = f"; configuration reload failed{f': {reason}' if reason else ''}, see the journal"
+    reload = "" if snapshot.service.config_reload_successful else failed
     held = [listen.address for listen in snapshot.service.listening if not listen.served]
     taken = f"; another program holds {', '.join(held)}, see the journal" if held else ""
     return f"{', '.join(counts)}; last collection {seconds * 1000:.0f} ms{failures}{reload}{taken}"

@@ -32,6 +32,11 @@ _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 class ListenError(CommandError):
     """The server cannot listen on the address."""
 
+    @property
+    def reason(self) -> str:
+        """What failed and why, without what to do."""
+        return str(self).partition(";")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ListenSockets:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,32 @@ def test_a_reload_is_applied_or_fails_with_the_reason(manager: Manager, tmp_path
         assert monitor.process.poll() is None
         assert monitor.log.count("still using the previous configuration") == len(broken)
         assert "Traceback" not in monitor.log
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["listening", "only bound"])
+def test_a_taken_port_is_called_that_and_no_invalid_configuration(
+    manager: Manager, tmp_path: Path, listens: bool
+) -> None:
+    file = tmp_path / "monitor.yaml"
+    configure(file, 0)
+    with service(manager, file, "--demo") as monitor, closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        if listens:
+            other.listen()
+        port = other.getsockname()[1]
+        configure(file, port)
+        done = reload(monitor.process.pid)
+        said = f"cannot listen on 127.0.0.1 port {port}: another program uses it"
+        assert done.returncode == 1 and said in done.stderr
+        wait_for(lambda: manager.said(f"STATUS=.*configuration reload failed: {said}"), "the status tells")
+        service_status = json.loads(monitor.get("/api/v1/snapshot").body)["service"]
+        assert (service_status["config_reload_successful"], service_status["config_reload_problem"]) == (False, said)
+        assert said.encode() in monitor.get("/page/table.html").body
+
+        configure(file, 0)
+        assert reload(monitor.process.pid).returncode == 0
+        wait_for(lambda: monitor.metrics()[LAST_RELOAD] == 1, "mended")
+        assert json.loads(monitor.get("/api/v1/snapshot").body)["service"]["config_reload_problem"] == ""
 
 
 def test_other_processes_get_no_signal() -> None:
