@@ -132,15 +132,18 @@ def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
     assert bare.run("systemctl", "is-active", *ALL_UNITS, check=False).output == "inactive\n" * 3
 
 
-def test_an_upgrade_that_fails_leaves_the_edited_configuration(bare: Machine, package: Path, former: Former) -> None:
+def test_an_upgrade_that_fails_leaves_the_edited_configuration(
+    bare: Machine, package: Path, former: Former, tmp_path: Path
+) -> None:
+    def break_it(content: Path) -> None:
+        preinst = content / "DEBIAN" / "preinst"
+        preinst.write_text(f"{preinst.read_text()}\nexit 1\n")
+
     install(bare, former(OTHER_DEFAULT))
     bare.write(CONFIGURATION, QUICK)
-    in_the_way = "/usr/share/genv-monitor/monitor.schema.json.dpkg-new"  # so that it cannot be unpacked
-    bare.shell(f"mkdir -p {in_the_way}/file")
     with pytest.raises(CommandError):
-        install(bare, package)
+        install(bare, repacked(package, tmp_path / "broken", break_it, "99-1"))
     assert bare.path(CONFIGURATION).read_text() == QUICK
-    bare.shell(f"rm -r {in_the_way}")
     install(bare, package)
     assert bare.path(CONFIGURATION).read_text() == QUICK
 
