@@ -89,13 +89,15 @@ def service(web: Path, interval: str = "200ms", **settings: Any) -> Monitor:
 
 
 def check(web: Path) -> tuple[bool, str]:
-    """Tell whether ``genv-monitor check`` accepts a web configuration, and what it says about it."""
+    """Tell whether ``genv-monitor check`` accepts a web configuration, and what it says about it before the verdict."""
     file = web.parent / "monitor.yaml"
     file.write_text(f"listen: {{web_config_file: {web}}}\n")
     done = subprocess.run([PROGRAM, "check", file], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 2)
     assert "Traceback" not in done.stderr
-    return done.returncode == 0, done.stderr
+    told, verdict, rest = done.stderr.partition("configuration invalid: ")
+    assert bool(verdict) == (done.returncode != 0) and rest.count("\n") == bool(verdict)
+    return done.returncode == 0, told
 
 
 def judge(web: Path) -> tuple[bool, str]:
@@ -321,7 +323,9 @@ def test_what_is_no_file_is_refused_in_a_line(web: Path) -> None:
         done = subprocess.run([PROGRAM, "check", path], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr.startswith(f"{path}: ")
-        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.endswith("\nconfiguration invalid: 1 problem\n") and done.stderr.count("\n") == 2, (
+            done.stderr
+        )
 
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, ValueError("\nb"), ssl.SSLError, OSError(5)])
