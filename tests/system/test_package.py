@@ -91,6 +91,8 @@ def test_the_systems_python_stays_as_it_is(bare: Machine, package: Path) -> None
     for module in ("genvd", "pynvml"):
         assert "ModuleNotFoundError" in bare.run("python3", "-c", f"import {module}", check=False).errors
     assert "dist-packages" not in bare.run("dpkg", "--listfiles", NAME).output
+    # Debian's pip refuses to install into it, and so genv is not advised to be installed there.
+    assert "sudo python3 -m venv /opt/genv && " in bare.run("genv", "devices", check=False).errors
 
 
 def test_its_manual_is_there(bare: Machine, package: Path) -> None:
