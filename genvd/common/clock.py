@@ -69,3 +69,14 @@ class AutoResetEvent:
             return False
         os.eventfd_read(self._event)
         return True
+
+
+def watchdog_seconds() -> float | None:
+    """Return the timeout of the watchdog for this process (sd_watchdog_enabled(3)), or None."""
+    try:
+        if int(os.environ.get("WATCHDOG_PID", os.getpid())) != os.getpid():
+            return None
+        seconds = int(os.environ.get("WATCHDOG_USEC", "")) / 1e6
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None

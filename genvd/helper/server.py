@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.collectors.base import CollectorError
+from genvd.common.clock import watchdog_seconds
 from genvd.helper.messages import ProtocolError, receive, send
 from genvd.helper.protocol import (
     MAX_ANSWER_BYTES,
@@ -43,6 +45,8 @@ _IDLE_SECONDS = 60.0
 """How long to run without a connection: a program that may read everything should not run for nobody."""
 
 _FEED_SECONDS = 1.0
+"""Shortest time between two messages to the watchdog. Without questions it is half of the watchdog's timeout."""
+
 _SHOWN_PIDS = 10
 _CREDENTIALS = struct.Struct("=iII")
 
@@ -81,6 +85,7 @@ class Server:
         self._listening = listening
         self._accepts = accepts
         self._connections: dict[int, tuple[socket.socket, AnswerEncoder]] = {}
+        self._watchdog = watchdog_seconds()
         self._fed_at = 0.0
         self._status = ""
         self._poll = select.poll()
@@ -98,14 +103,22 @@ class Server:
         self._notifier.notify("READY=1\nSTATUS=")
         connected_at = time.monotonic()
         while self._connections or time.monotonic() - connected_at < _IDLE_SECONDS:
+            self._feed_watchdog()
+            events = self._poll.poll(self._idle_milliseconds(connected_at))
             if self._connections:
                 connected_at = time.monotonic()
-            self._feed_watchdog()
-            for descriptor, _ in self._poll.poll(_FEED_SECONDS * 1000):
+            for descriptor, _ in events:
                 if descriptor == self._listening.fileno():
                     self._accept()
                 elif descriptor in self._connections:  # else it has been closed for a new one
                     self._answer(descriptor)
+
+    def _idle_milliseconds(self, connected_at: float) -> float | None:
+        """Return how long there is nothing to do unless somebody asks; None without an end."""
+        end = math.inf if self._watchdog is None else self._fed_at + self._watchdog / 2
+        if not self._connections:
+            end = min(end, connected_at + _IDLE_SECONDS)
+        return None if math.isinf(end) else max(0.0, end - time.monotonic()) * 1000
 
     def _accept(self) -> None:
         try:

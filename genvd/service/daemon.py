@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from genvd.collectors.registry import make_collectors
+from genvd.common.clock import watchdog_seconds
 from genvd.common.descriptors import passed_descriptors
 from genvd.common.error_log import ErrorLog
 from genvd.common.output import EXIT_OK, EXIT_RESTART
@@ -26,7 +27,7 @@ from genvd.service import logging_setup, process
 from genvd.service.monitor import Monitor
 from genvd.service.signals import WAKE, block_signals, wait_for_signal, wake_main_thread
 from genvd.service.socket_store import SocketStore
-from genvd.service.systemd import SystemdNotifier, status_line, watchdog_seconds
+from genvd.service.systemd import SystemdNotifier, status_line
 from genvd.service.timer import Timer
 from genvd.web.connections import raise_descriptor_limit
 from genvd.web.http_server import Server

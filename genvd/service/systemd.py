@@ -1,4 +1,4 @@
-"""The interface to systemd: notifications (sd_notify(3)), and the watchdog."""
+"""The interface to systemd: notifications (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -56,17 +56,6 @@ class SystemdNotifier:
     def _send(self, state: str) -> None:
         if self.active:
             self._notifier.notify(state)
-
-
-def watchdog_seconds() -> float | None:
-    """Return the timeout of the watchdog for this process (sd_watchdog_enabled(3)), or None."""
-    try:
-        if int(os.environ.get("WATCHDOG_PID", os.getpid())) != os.getpid():
-            return None
-        seconds = int(os.environ.get("WATCHDOG_USEC", "")) / 1e6
-    except ValueError:
-        return None
-    return seconds if seconds > 0 else None
 
 
 def status_line(snapshot: Snapshot, seconds: float) -> str:

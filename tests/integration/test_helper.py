@@ -227,7 +227,7 @@ def test_a_killed_helper_costs_no_answer_once_it_runs_again(
 
 
 def test_systemd_hears_how_it_is(stack: ExitStack, manager: Manager, tmp_path: Path) -> None:
-    helper = stack.enter_context(Helper(tmp_path, manager.environment))
+    helper = stack.enter_context(Helper(tmp_path, {**manager.environment, "WATCHDOG_USEC": "2000000"}))
     wait_for(lambda: manager.said("^READY=1"), "it is ready")
     wait_for(lambda: len(manager.said("^WATCHDOG=1")) >= 2, "it makes progress")
     client = stack.enter_context(closing(HelperClient(str(helper.path))))

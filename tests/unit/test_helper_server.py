@@ -88,3 +88,26 @@ def test_it_ends_when_nobody_has_been_connected_for_a_while(tmp_path: Path, monk
     serving.thread.join(1.5)
     assert serving.thread.is_alive()  # a client is connected
     serving.close()
+
+
+@pytest.mark.parametrize(("watchdog", "expected"), [(None, None), (30, 15_000)], ids=["no watchdog", "watchdog"])
+def test_it_sleeps_until_somebody_asks_or_the_watchdog_expects_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watchdog: int | None, expected: float | None
+) -> None:
+    if watchdog is not None:
+        monkeypatch.setenv("WATCHDOG_USEC", str(watchdog * 1_000_000))
+    waits: list[float | None] = []
+    compute = Server._idle_milliseconds
+
+    def recorded(server: Server, connected_at: float) -> float | None:
+        waits.append(compute(server, connected_at))
+        return waits[-1]
+
+    monkeypatch.setattr(Server, "_idle_milliseconds", recorded)
+    monkeypatch.setattr(server_module, "_IDLE_SECONDS", 0.5)
+    reading = Slow(0)
+    serving = Serving(tmp_path, monkeypatch, reading)
+    send(serving.client, encode_question(ProcessRequest()), MAX_QUESTION_BYTES, time.monotonic() + 20)
+    wait_for(lambda: reading.answered and len(waits) >= 3, "it waits for the next question")
+    assert waits[2] == (expected if expected is None else pytest.approx(expected, rel=0.05))
+    serving.close()
