@@ -12,6 +12,7 @@ from genvd.model.snapshot import EnvironmentUse, Holding, memory_limit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from genvd.analysis.memory_peaks import EnvironmentPeak
     from genvd.analysis.unknown_environments import PossibleUse
     from genvd.model.device import Device
     from genvd.model.facts import Attachment, MigInstanceId
@@ -24,6 +25,10 @@ _Uses = dict[tuple[str, int], list["DeviceUse"]]
 """What the processes of an environment use of a GPU, by eid and device index."""
 
 
+def _no_peak(*_: object) -> None:
+    """Return no peak."""
+
+
 def add_activity(
     environments: Iterable[Environment],
     attachments: Iterable[Attachment],
@@ -31,6 +36,7 @@ def add_activity(
     devices: tuple[Device, ...] | None,
     idle: Mapping[str, float] | None = None,
     possible_use: PossibleUse = NO_POSSIBLE_USE,
+    peak_of: EnvironmentPeak = _no_peak,
 ) -> tuple[Environment, ...]:
     """Return the environments with their use of each GPU and their idle time.
 
@@ -41,6 +47,7 @@ def add_activity(
         devices: None if unknown.
         idle: the known idle seconds by eid.
         possible_use: what processes of unknown environments may do on the GPUs of each environment.
+        peak_of: returns the peak of the memory of each environment on each GPU.
     """
     idle = idle or {}
     if processes is None or devices is None:
@@ -56,10 +63,11 @@ def add_activity(
             environment,
             uses=tuple(
                 _environment_use(
+                    environment,
                     by_index[index],
                     uses.get((environment.eid, index), []),
-                    index in environment.device_indices,
                     attached.get((environment.eid, index)),
+                    peak_of,
                     memory_known=(environment.eid, index) not in possible_use.present,
                     share_known=(environment.eid, index) not in possible_use.working,
                 )
@@ -221,23 +229,26 @@ def total_memory(uses: Iterable[DeviceUse | EnvironmentUse]) -> int | None:
 
 
 def _environment_use(
+    environment: Environment,
     device: Device,
     uses: list[DeviceUse],
-    attached: bool,
     attachment: Attachment | None,
+    peak_of: EnvironmentPeak,
     *,
     memory_known: bool,
     share_known: bool,
 ) -> EnvironmentUse:
     known = bool(uses) or device.processes_listed
+    memory = total_memory(uses) if known and memory_known else None
     return EnvironmentUse(
         device_index=device.index,
-        memory_bytes=total_memory(uses) if known and memory_known else None,
+        memory_bytes=memory,
         share=total_share(uses) if known and share_known else None,
-        attached=attached,
+        attached=device.index in environment.device_indices,
         computes=any(use.type != "graphics" or use.computes for use in uses),
         least_memory_bytes=sum(use.memory_bytes or 0 for use in uses),
         attached_memory_bytes=attachment.gpu_memory_bytes if attachment else None,
+        peak_memory_bytes=peak_of(environment, device.index, memory),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from genvd.analysis.claims import Rejection
+    from genvd.analysis.memory_peaks import ProcessPeak
     from genvd.analysis.ownership import OwnedRecord
     from genvd.analysis.unknown_environments import PossibleUse
     from genvd.model.facts import AccountFacts, Attachment, Context, GenvFacts, ProcessFacts
@@ -37,11 +38,16 @@ def account_request(facts: ProcessFacts, owned: Iterable[OwnedRecord]) -> Accoun
     )
 
 
+def _no_peak(*_: object) -> None:
+    """Return no peak."""
+
+
 def processes(
     contexts: Iterable[Context],
     facts: ProcessFacts,
     owned: Iterable[OwnedRecord] = (),
     accounts: AccountFacts | None = None,
+    peak_of: ProcessPeak = _no_peak,
 ) -> tuple[tuple[Process, ...], tuple[Rejection, ...]]:
     """Return the GPU processes, ordered by pid, and their rejected claims.
 
@@ -52,6 +58,7 @@ def processes(
         facts: the owners of the processes, and the environments that they name.
         owned: the active environments.
         accounts: None if unknown.
+        peak_of: returns the peak of the memory of each process on each GPU.
     """
     uses: dict[int, dict[int, list[Context]]] = defaultdict(lambda: defaultdict(list))
     for context in contexts:
@@ -68,7 +75,9 @@ def processes(
         joined.append(
             Process(
                 pid=pid,
-                uses=tuple(_join_contexts(index, own) for index, own in sorted(uses[pid].items())),
+                uses=tuple(
+                    _join_contexts(index, own, owner.started, peak_of) for index, own in sorted(uses[pid].items())
+                ),
                 eid=eid,
                 uid=owner.uid,
                 username=None if owner.uid is None else ownership.account_name(owner.uid, accounts),
@@ -184,7 +193,7 @@ def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:
     return tuple(sorted({index for environment in environments for index in environment.device_indices}))
 
 
-def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
+def _join_contexts(index: int, contexts: list[Context], started: float | None, peak_of: ProcessPeak) -> DeviceUse:
     """Join the contexts of one process on one device.
 
     Contexts of the same type are in different MIG instances and each have their own memory. For contexts of different
@@ -192,19 +201,27 @@ def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
     """
     if len(contexts) == 1:  # the usual case
         (only,) = contexts
-        computes, places = only.type == "compute", (only.mig_place,) if only.mig_place else ()
         return DeviceUse(
-            index, only.memory_bytes, computes, only.type, only.utilization, only.works_beside, places, only.engines
+            device_index=index,
+            memory_bytes=only.memory_bytes,
+            computes=only.type == "compute",
+            type=only.type,
+            utilization=only.utilization,
+            works_beside=only.works_beside,
+            mig_places=(only.mig_place,) if only.mig_place else (),
+            engines=only.engines,
+            peak_memory_bytes=peak_of(only.pid, started, index, only.memory_bytes),
         )
     memory: dict[str, int | None] = {}
     for context in contexts:
         memory[context.type] = _add(memory.get(context.type, 0), context.memory_bytes)
     computed = memory.get("compute")
     known = [amount for amount in memory.values() if amount is not None]
+    # genv_process_used_gpu_memory_bytes has to show what the driver lists for compute processes.
+    used = computed if "compute" in memory else max(known, default=None)
     return DeviceUse(
         device_index=index,
-        # genv_process_used_gpu_memory_bytes has to show what the driver lists for compute processes.
-        memory_bytes=computed if "compute" in memory else max(known, default=None),
+        memory_bytes=used,
         computes="compute" in memory,
         type=next(kind for kind in CONTEXT_TYPES if kind in memory),
         utilization=_max_known(context.utilization for context in contexts),
@@ -215,6 +232,7 @@ def _join_contexts(index: int, contexts: list[Context]) -> DeviceUse:
             encoder=_max_known(context.engines.encoder for context in contexts),
             decoder=_max_known(context.engines.decoder for context in contexts),
         ),
+        peak_memory_bytes=peak_of(contexts[0].pid, started, index, used),
     )
 
 

@@ -7,17 +7,23 @@ Peaks between two collections are missed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.collectors.runner import STEADY_TICKS
 from genvd.model.identity import device_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from genvd.model.device import Device
-    from genvd.model.snapshot import DeviceUse, Environment, EnvironmentUse, Process
+    from genvd.model.snapshot import Environment
+
+ProcessPeak = Callable[[int, "float | None", int, "int | None"], "int | None"]
+"""Takes the pid and the start time of a process, the index of a GPU, and the memory of the process there in bytes."""
+
+EnvironmentPeak = Callable[["Environment", int, "int | None"], "int | None"]
+"""Takes an environment, the index of a GPU, and the memory of its processes there in bytes."""
 
 _ProcessKey = tuple[str, int, float]
 """Device key, pid, and start time of the process."""
@@ -42,43 +48,29 @@ class MemoryPeaks:
         self._processes: dict[_ProcessKey, _Peak] = {}
         self._environments: dict[_EnvironmentKey, dict[str, int]] = {}
 
-    def add_process_peaks(
-        self, processes: tuple[Process, ...] | None, devices: tuple[Device, ...] | None
-    ) -> tuple[Process, ...] | None:
-        """Return the processes with their peaks.
+    @contextmanager
+    def of_processes(self, devices: tuple[Device, ...]) -> Iterator[ProcessPeak]:
+        """Return what has to be called for each process and GPU of this collection; the others are forgotten.
 
-        A process has no peak if its start time is unknown, because an earlier process may have had the same pid. It has
-        none either while its memory is unknown.
-
-        Args:
-            processes: all GPU processes; None if unknown, then nothing is forgotten.
-            devices: all GPUs; None if unknown, then nothing is forgotten.
+        It returns the peak in bytes. A process has none if its start time is unknown, because an earlier process may
+        have had the same pid, and none while its memory is unknown.
         """
-        if processes is None or devices is None:
-            return processes
         keys = device_keys(devices)
         seen: set[_ProcessKey] = set()
-        with_peaks = tuple(
-            replace(process, uses=tuple(self._add_to_use(use, process, keys, seen) for use in process.uses))
-            for process in processes
-        )
-        silent = {keys[device.index] for device in devices if not device.processes_listed}
-        self._forget(seen, silent)
-        return with_peaks
 
-    def _add_to_use(
-        self, use: DeviceUse, process: Process, keys: Mapping[int, str], seen: set[_ProcessKey]
-    ) -> DeviceUse:
-        """Return a use with its peak, and add the key of the process to ``seen``."""
-        if process.started is None or use.device_index not in keys:
-            return use
-        key = keys[use.device_index], process.pid, process.started
-        seen.add(key)
-        if use.memory_bytes is None:
-            return use
-        peak = self._processes.setdefault(key, _Peak())
-        peak.bytes, peak.missed = max(peak.bytes, use.memory_bytes), 0
-        return replace(use, peak_memory_bytes=peak.bytes)
+        def peak_of(pid: int, started: float | None, index: int, memory_bytes: int | None) -> int | None:
+            if started is None or index not in keys:
+                return None
+            key = keys[index], pid, started
+            seen.add(key)
+            if memory_bytes is None:
+                return None
+            peak = self._processes.setdefault(key, _Peak())
+            peak.bytes, peak.missed = max(peak.bytes, memory_bytes), 0
+            return peak.bytes
+
+        yield peak_of
+        self._forget(seen, {keys[device.index] for device in devices if not device.processes_listed})
 
     def _forget(self, seen: set[_ProcessKey], silent: set[str]) -> None:
         """Forget ended processes. A process on a GPU that does not answer may still be running."""
@@ -88,10 +80,10 @@ class MemoryPeaks:
             if peak.missed >= STEADY_TICKS:
                 del self._processes[key]
 
-    def add_environment_peaks(
+    def of_environments(
         self, environments: Iterable[Environment], devices: tuple[Device, ...] | None
-    ) -> tuple[Environment, ...]:
-        """Return the environments with their peaks.
+    ) -> EnvironmentPeak:
+        """Return what has to be called for each environment and GPU of this collection; it returns the peak in bytes.
 
         There is no peak while the memory of one of its processes is unknown: the current value may be higher.
 
@@ -100,25 +92,17 @@ class MemoryPeaks:
             devices: None if unknown.
         """
         keys = device_keys(devices or ())
-        previous, self._environments = self._environments, {}
-        return tuple(self._add_to_environment(environment, keys, previous) for environment in environments)
+        identities = {(environment.eid, environment.created) for environment in environments}
+        peaks = {identity: known for identity, known in self._environments.items() if identity in identities}
+        self._environments = peaks
 
-    def _add_to_environment(
-        self, environment: Environment, keys: Mapping[int, str], previous: Mapping[_EnvironmentKey, dict[str, int]]
-    ) -> Environment:
-        key = environment.eid, environment.created
-        peaks = previous.get(key, {})
-        uses = None if environment.uses is None else tuple(_add_peak(use, keys, peaks) for use in environment.uses)
-        if peaks:
-            self._environments[key] = peaks
-        return replace(environment, uses=uses)
+        def peak_of(environment: Environment, index: int, memory_bytes: int | None) -> int | None:
+            key, identity = keys.get(index), (environment.eid, environment.created)
+            if key is None or memory_bytes is None:
+                return None
+            peak = max(peaks.get(identity, {}).get(key, 0), memory_bytes)
+            if peak:
+                peaks.setdefault(identity, {})[key] = peak
+            return peak
 
-
-def _add_peak(use: EnvironmentUse, keys: Mapping[int, str], peaks: dict[str, int]) -> EnvironmentUse:
-    key = keys.get(use.device_index)
-    if key is None or use.memory_bytes is None:
-        return use
-    peak = max(peaks.get(key, 0), use.memory_bytes)
-    if peak:
-        peaks[key] = peak
-    return replace(use, peak_memory_bytes=peak)
+        return peak_of

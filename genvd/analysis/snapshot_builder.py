@@ -201,10 +201,12 @@ class SnapshotBuilder:
         processes, rejections = None, facts.rejections
         accounts = add_record_names(facts.owned, facts.accounts)
         if gpu and gpu.contexts is not None and process_facts:
-            processes, more_rejections = join.processes(gpu.contexts, process_facts, facts.owned, accounts)
+            with self._peaks.of_processes(gpu.devices) as peak_of_process:
+                processes, more_rejections = join.processes(
+                    gpu.contexts, process_facts, facts.owned, accounts, peak_of_process
+                )
             rejections += more_rejections
         devices = gpu.devices if gpu else None
-        processes = self._peaks.add_process_peaks(processes, devices)
         unseen = self._unseen_memory(facts, processes)
         if not genv or not process_facts:
             return _Joined(processes, unseen_memory=unseen)
@@ -214,8 +216,11 @@ class SnapshotBuilder:
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
         holdings, uncertain = facts.uncertain.split_holdings(environments, holdings)
         idle = self._idle_clock.update(environments, (*holdings, *uncertain))
-        environments = activity.add_activity(environments, genv.attachments, processes, devices, idle, possible)
-        environments = self._peaks.add_environment_peaks(facts.uncertain.mark_environments(environments), devices)
+        peak_of = self._peaks.of_environments(environments, devices)
+        environments = activity.add_activity(
+            environments, genv.attachments, processes, devices, idle, possible, peak_of
+        )
+        environments = facts.uncertain.mark_environments(environments)
         self._memberships = memberships(facts.owned)
         self._claims.update(rejections + more_rejections, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(environment for environment in environments if environment.named)
