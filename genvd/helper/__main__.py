@@ -6,7 +6,6 @@ process with this PID, which has started it.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 STUCK_STATUS = 75
 """Exit status if all threads are stuck: EX_TEMPFAIL of sysexits.h. The unit starts the helper again."""
-
-_GC_THRESHOLD = 50_000
-"""Messages are thousands of objects without cycles. By default the garbage collector would scan all of them."""
 
 
 def main() -> None:
@@ -68,8 +64,6 @@ def _serve(
     procfs.set_guard(guard)
     server = Server(Reading(ProcessCollector(), guard), guard, notifier, listening, accepts)
     _forbid_all_but_reading()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
     try:
         server.serve()
     except StuckError:

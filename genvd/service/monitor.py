@@ -23,7 +23,6 @@ from genvd.metrics.exposition import Exposition
 from genvd.metrics.limits import Limits
 from genvd.metrics.registry import Registry
 from genvd.model.snapshot import ServiceStatus
-from genvd.service import process
 from genvd.web.site import Latest, Site
 
 if TYPE_CHECKING:
@@ -97,7 +96,6 @@ class Monitor:
         self._ledger.stop()
         return self._ledger.wait(seconds)
 
-    @process.gc_paused()
     def tick(self, skipped: int) -> None:
         """Run one collection and render it. It never raises.
 

@@ -22,6 +22,9 @@ T = TypeVar("T")
 MAX_BYTES = 8 * 1024 * 1024
 """Maximum size of a state file. Ten thousand environments take about 4.5 MB."""
 
+_CHUNK_BYTES = 64 * 1024
+"""Most files are smaller. Each read allocates a buffer of the size that it asks for."""
+
 MAX_TOKENS = 300_000
 """Maximum number of commas, colons and opening brackets in a state file. An environment has about thirty.
 
@@ -139,12 +142,12 @@ def _read_regular_file(path: Path, directory: int | None) -> bytes:
     except OSError as error:
         raise CollectorError(f"{path}: {open_problem(error)}") from None
     with open(descriptor, "rb", buffering=0) as file:
-        content = b""
-        while len(content) <= MAX_BYTES and (chunk := file.read(MAX_BYTES + 1 - len(content))):
+        content = bytearray()
+        while len(content) <= MAX_BYTES and (chunk := file.read(_CHUNK_BYTES)):
             content += chunk
     if len(content) > MAX_BYTES:
         raise CollectorError(f"{path}: is larger than {MAX_BYTES} bytes; remove it, no genv command writes that much")
-    return content
+    return bytes(content)
 
 
 def _open_regular_file(path: Path, directory: int | None) -> int:
