@@ -1,21 +1,16 @@
-"""What a collection takes: rows of the table."""
+"""The cost of a tick: rows of the table."""
 
 from __future__ import annotations
 
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-from tests.benchmarks.bench import Bench, each, in_turns
-from tests.benchmarks.peers import CLIENT, EXISTING, GENV, NVITOP, NVITOP_EXPORTER
-from tests.benchmarks.table import Goal, Row, milliseconds, percent
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.benchmarks.machine import Machine
-    from tests.benchmarks.subject import Subject
+from genvd.service.separation import HELPER_MEMORY
+from tests.benchmarks.bench import Bench, each, in_turns, scraped, series_in
+from tests.benchmarks.peers import EXISTING, GENV, NVITOP, NVITOP_EXPORTER
+from tests.benchmarks.subject import resident_bytes
+from tests.benchmarks.table import Goal, Row, mebibytes, milliseconds, number, percent
+from tests.support.helper import Helper
 
 ALL: dict[str, object] = {"metrics_pcie_throughput": True}
 _GROUPS = (
@@ -23,63 +18,70 @@ _GROUPS = (
     *("processes", "environments", "users", "policy"),
 )
 SIXTEEN: dict[str, object] = {"ledger_enabled": False, **{f"metrics_{group}": False for group in _GROUPS}}
-_NOT_DEARER = Goal(1.25)
-"""Before the client library wrote the metrics it was once as much: with a third of the values moving, in turns."""
+FLOOR = "bare reads"
+_ALONE = "without the helper"
 
 
-def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
-    """Measure, and return the rows."""
-    bench.say("collections ...")
+def tick(bench: Bench) -> Iterator[Row]:
+    """Measure a tick with everything, and return the rows."""
+    bench.say("ticks ...")
     with ExitStack() as stack:
-        found = in_turns(bench.effort.rounds, _tasks(bench, machine, stack))
-    with bench.own(machine, **ALL) as own:
+        machine = stack.enter_context(bench.machine(bench.effort.small))
+        helper = stack.enter_context(new_helper(bench))
+        own = stack.enter_context(bench.own(machine, helper, **ALL))
+        alone = stack.enter_context(bench.own(machine, **ALL))
+        times = bench.effort.times
+        floor = stack.enter_context(bench.subject(machine, "floor", *map(str, machine.pids)))
+        tasks = {
+            "own": each(own, "tick", times, helper),
+            _ALONE: each(alone, "tick", times),
+            FLOOR: each(floor, "look", times),
+        }
+        peer_series = None
+        if bench.has(NVITOP):
+            nvitop = stack.enter_context(NVITOP_EXPORTER.stepped(machine, bench.new_directory("nvitop")))
+            tasks[NVITOP] = each(nvitop, "collect", max(1, times // 4))
+            nvitop.do("collect", 2)
+            peer_series = series_in(scraped(nvitop.port))
         share = own.do("moved")["share"]
-    floor, look, tick = found["floor"], found["look"], found["tick"]
-    rendered = found[CLIENT] + floor
-    yield Row("share of the series that move at a tick", share, percent, goal=Goal(least=1 / 3, show=percent))
-    yield Row("CPU of a tick up to the Snapshot, all metrics", look, milliseconds, "floor", floor)
-    name = f"{CLIENT} rendering + floor"
-    yield Row("CPU of a complete tick, one format rendered", tick, milliseconds, name, rendered, _NOT_DEARER)
-    yield Row("CPU of a complete tick, not scraped", found["unscraped"], milliseconds)
-    sixteen = found["sixteen"]
-    what = "CPU of a complete tick, the sixteen metrics only"
-    yield Row(what, sixteen, milliseconds, GENV, found.get(GENV))
+        series = own.do("series")["series"]
+        found = in_turns(bench.effort.rounds, tasks)
+        resident = resident_bytes(helper.process.pid)
+    ticks = found["own"]
+    yield Row(
+        "CPU of a tick, everything", ticks, milliseconds, NVITOP, found.get(NVITOP), Goal(1 / 2), (FLOOR, found[FLOOR])
+    )
+    yield Row("series of such a tick", series, number, NVITOP, peer_series)
+    yield Row("share of the series that change at a tick", share, percent, goal=Goal(least=1 / 3, show=percent))
+    yield Row("CPU of a tick, monitor and helper", ticks, milliseconds, _ALONE, found[_ALONE], Goal(1.1))
+    yield Row("resident memory of the helper", resident, mebibytes, goal=Goal(18 * 2**20, show=mebibytes))
+
+
+def sixteen(bench: Bench) -> Iterator[Row]:
+    """Measure a tick with the sixteen metrics of the existing genv monitor, and return the rows."""
+    bench.say("ticks with the sixteen metrics ...")
+    with ExitStack() as stack:
+        machine = stack.enter_context(bench.machine(bench.effort.small))
+        helper = stack.enter_context(new_helper(bench))
+        own = stack.enter_context(bench.own(machine, helper, **SIXTEEN))
+        floor = stack.enter_context(bench.subject(machine, "floor", "sixteen", *map(str, machine.pids)))
+        times = bench.effort.times
+        tasks = {"own": each(own, "tick", times, helper), FLOOR: each(floor, "look", times)}
+        for name, milliseconds_of_smi in ((GENV, 0), ("realistic", bench.nvidia_smi_ms)) if bench.has(GENV) else ():
+            slow = {"NVIDIA_SMI_CPU_MS": str(milliseconds_of_smi)} if milliseconds_of_smi else {}
+            existing = stack.enter_context(EXISTING.stepped(machine, bench.new_directory("genv"), slow))
+            tasks[name] = each(existing, "collect", max(1, times // 5))
+        found = in_turns(bench.effort.rounds, tasks)
+    what, limit = "CPU of a tick, the sixteen metrics only", (FLOOR, found[FLOOR])
+    yield Row(what, found["own"], milliseconds, GENV, found.get(GENV), Goal(1 / 3), limit)
     realistic = f"{GENV}, nvidia-smi takes {bench.nvidia_smi_ms} ms"
-    yield Row(what, sixteen, milliseconds, realistic, found.get("realistic"))
-    yield Row("CPU of a complete tick, everything", tick, milliseconds, NVITOP, found.get(NVITOP))
+    yield Row(what, found["own"], milliseconds, realistic, found.get("realistic"), Goal(1 / 15), limit)
 
 
-def _tasks(bench: Bench, machine: Machine, stack: ExitStack) -> dict[str, Callable[[], float]]:
-    times = bench.effort.times
-    own = stack.enter_context(bench.own(machine, **ALL))
-    sixteen = stack.enter_context(bench.own(machine, **SIXTEEN))
-    floor = stack.enter_context(bench.subject(machine, "floor", *map(str, machine.pids)))
-    library = stack.enter_context(bench.subject(machine, "client_library", str(exposition(bench, own))))
-    tasks = {
-        "floor": each(floor, "look", times),
-        "look": each(own, "look", times),
-        "tick": each(own, "tick", times),
-        "sixteen": each(sixteen, "tick", times),
-        CLIENT: each(library, "render", times),
-    }
-    unscraped = stack.enter_context(bench.own(machine, **ALL))
-    tasks["unscraped"] = each(unscraped, "tick-unscraped", times)
-    if bench.peers:
-        some = max(1, times // 4)
-        slow = {"NVIDIA_SMI_CPU_MS": str(bench.nvidia_smi_ms)}
-        existing = stack.enter_context(EXISTING.stepped(machine, bench.new_directory("genv")))
-        realistic = stack.enter_context(EXISTING.stepped(machine, bench.new_directory("genv"), slow))
-        nvitop = stack.enter_context(NVITOP_EXPORTER.stepped(machine, bench.new_directory("nvitop")))
-        tasks[GENV] = each(existing, "collect", some)
-        tasks["realistic"] = each(realistic, "collect", max(1, times // 10))
-        tasks[NVITOP] = each(nvitop, "collect", some)
-    return tasks
-
-
-def exposition(bench: Bench, own: Subject) -> Path:
-    """Have the monitor tick; return a file with what it then exports."""
-    own.do("tick", 2)
-    path = bench.new_directory("exposition")
-    with urllib.request.urlopen(f"http://127.0.0.1:{own.port}/metrics") as response:
-        path.write_bytes(response.read())
-    return path
+@contextmanager
+def new_helper(bench: Bench) -> Iterator[Helper]:
+    """Return a running helper, as its unit starts it."""
+    directory = bench.new_directory("helper")
+    directory.mkdir()
+    with Helper(directory, HELPER_MEMORY) as helper:
+        yield helper

@@ -1,7 +1,8 @@
-"""What no monitor can do without: the calls to NVML that may give something else each time, bare, and a file of /proc.
+"""What no monitor can do without: the calls to NVML that may give something else each time, bare, and files of /proc.
 
-``python -m tests.benchmarks.floor PID ...``. It keeps what cannot change: the handles, and what a device does not
-support. For every GPU process it reads /proc/PID/stat, once and without looking at it.
+``python -m tests.benchmarks.floor [sixteen] PID ...``. It keeps what cannot change: the handles, and what a device does
+not support. With ``sixteen`` it makes only the calls for the sixteen metrics of the existing genv monitor. Of every GPU
+process it reads /proc/PID/stat and the variables, which name its environment, once and without looking at them.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _LOCATIONS = range(8)
 _MOST_LINKS = 36
 
 
-def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """Return what there is to ask of a device, of which some is not supported."""
+def _basic_calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Return what the sixteen metrics need of a device."""
     yield pynvml.nvmlDeviceGetTemperature, (handle, pynvml.NVML_TEMPERATURE_GPU)
     yield pynvml.nvmlDeviceGetMemoryInfo, (handle, pynvml.nvmlMemory_v2)
     for call in (
@@ -42,6 +43,14 @@ def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         pynvml.nvmlDeviceGetComputeRunningProcesses,
         pynvml.nvmlDeviceGetGraphicsRunningProcesses,
         pynvml.nvmlDeviceGetMPSComputeRunningProcesses,
+    ):
+        yield call, (handle,)
+
+
+def _calls(handle: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Return what there is to ask of a device, of which some is not supported."""
+    yield from _basic_calls(handle)
+    for call in (
         pynvml.nvmlDeviceGetBAR1MemoryInfo,
         pynvml.nvmlDeviceGetPowerUsage,
         pynvml.nvmlDeviceGetEnforcedPowerLimit,
@@ -117,10 +126,10 @@ def _bare(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Bare:
     return lambda: call(*arguments)
 
 
-def _device(index: int) -> list[Bare]:
+def _device(index: int, *, everything: bool) -> list[Bare]:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     found = []
-    for call, arguments in _calls(handle):
+    for call, arguments in (_calls if everything else _basic_calls)(handle):
         with suppress(pynvml.NVMLError):
             if call.__name__ == "ask":  # the first sample has nothing to be compared with
                 with suppress(pynvml.NVMLError):
@@ -132,25 +141,32 @@ def _device(index: int) -> list[Bare]:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlDeviceGetProcessUtilization(handle, int(time.time() * 1e6) - 5_000_000)
 
-    return [*found, samples]
+    return [*found, samples] if everything else found
 
 
-def main(pids: list[int]) -> None:
+def _read(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.read(descriptor, 16384)
+    os.close(descriptor)
+
+
+def main(*arguments: str) -> None:
     """Ask when told to."""
     pynvml.nvmlInit()
-    calls = [call for index in range(pynvml.nvmlDeviceGetCount()) for call in _device(index)]
+    everything = "sixteen" not in arguments
+    pids = [int(argument) for argument in arguments if argument != "sixteen"]
+    calls = [call for index in range(pynvml.nvmlDeviceGetCount()) for call in _device(index, everything=everything)]
 
     def look(times: int) -> None:
         for _ in range(times):
             for call in calls:
                 call()
             for pid in pids:
-                descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-                os.read(descriptor, 4096)
-                os.close(descriptor)
+                _read(f"/proc/{pid}/stat")
+                _read(f"/proc/{pid}/environ")
 
     obey({"look": look}, calls=len(calls))
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]])
+    main(*sys.argv[1:])

@@ -1,78 +1,55 @@
-"""Machines that are larger than there are today: rows of the table."""
+"""A machine with thousands of processes: rows of the table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.bench import Bench, each, in_turns
-from tests.benchmarks.collecting import exposition
+from tests.benchmarks.collecting import FLOOR, new_helper
 from tests.benchmarks.peers import CLIENT
-from tests.benchmarks.resident import monitor
-from tests.benchmarks.table import Goal, Row, microseconds, milliseconds, number
-from tests.support.waiting import wait_for
+from tests.benchmarks.table import Goal, Row, microseconds
 
 if TYPE_CHECKING:
-    from tests.benchmarks.machine import Machine
+    from tests.benchmarks.machine import Shape
 
 _LIMIT = 100_000
-_INTERVAL = 2
-"""Seconds from tick to tick while scrapes are timed: five times as many as by default."""
-_CONNECTIONS = 4
-_NOT_DEARER = Goal(2.3)
-"""1.5 times what it was before the client library wrote the metrics, with a third of the values moving."""
-_WHAT = "16 devices with 7 MIG instances"
+"""Entities with series of their own: all of them."""
+_OWN = "genv-monitor"
+_LINEAR = 1.1
+"""Twice as many processes take no more than twice the time, but for the noise."""
 
 
-def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
-    """Measure, and return the rows; leaves other devices behind."""
-    shape = machine.shape
-    bench.say(f"{shape.processes} processes ...")
-    quarter = replace(shape, processes=shape.processes // 4)
-    for part, goal in ((quarter, None), (shape, _NOT_DEARER)):
-        machine.write_devices(part)
-        what = f"CPU of a tick for each of {part.processes:,} processes, everything rendered"
-        tick, rendering = (seconds / part.processes for seconds in _tick(bench, machine))
-        yield Row(what, tick, microseconds, f"{CLIENT} rendering", rendering, goal)
-    p99, longest = _latency(bench, machine, 0.1)
-    yield Row(f"scrape p99, {shape.processes:,} processes, during ticks", p99, milliseconds, goal=_within(10))
-    yield Row("slowest of these scrapes", longest, milliseconds)
-    bench.say("100,000 series ...")
-    machine.write_devices(replace(shape, devices_of_process=bench.effort.devices_of_process))
-    with bench.own(machine, limits_processes=_LIMIT, limits_environments=_LIMIT) as own:
-        own.do("tick-two-formats", 2)
-        yield Row("series", own.do("series")["series"], number)
-        ticks = 3
-        rendered = own.do("tick-two-formats", ticks)["rendered"] / ticks / 2
-        yield Row("renderings for each tick and format", rendered, number, goal=Goal(1, show=number))
-    p99, longest = _latency(bench, machine, 0.5)
-    yield Row("scrape p99, 100,000 series, during ticks", p99, milliseconds, goal=_within(20))
-    yield Row("slowest of these scrapes", longest, milliseconds)
-
-
-def _within(most: float) -> Goal:
-    return Goal(most / 1000, show=lambda value: f"{value * 1000:g} ms")
-
-
-def _tick(bench: Bench, machine: Machine) -> tuple[float, float]:
-    """Return the CPU time of a tick, and of the client library rendering the same series."""
+def processes(bench: Bench) -> Iterator[Row]:
+    """Measure a tick with more and more processes, and return the rows."""
+    shape = bench.effort.large
+    counts = few, many = shape.processes // 2, shape.processes
+    bench.say(f"{few:,} and {many:,} processes ...")
     with ExitStack() as stack:
-        own = stack.enter_context(bench.own(machine, limits_processes=_LIMIT, limits_environments=_LIMIT))
-        library = stack.enter_context(bench.subject(machine, "client_library", str(exposition(bench, own))))
-        tasks = {"tick": each(own, "tick", 3), CLIENT: each(library, "render", 1)}
+        tasks: dict[tuple[str, int], Callable[[], float]] = {}
+        for count in counts:
+            tasks |= _tasks(bench, replace(shape, processes=count), stack)
         found = in_turns(max(1, bench.effort.rounds // 2), tasks)
-        return found["tick"], found[CLIENT]
+    ticks, floors, writing = ([found[name, count] for count in counts] for name in (_OWN, FLOOR, CLIENT))
+    each_tick, each_floor = ticks[1] / many, floors[1] / many
+    what = f"CPU of a tick for each of {many:,} processes"
+    limit = f"{FLOOR}, and {CLIENT} writing a third", each_floor + writing[1] / many / 3
+    yield Row(what, each_tick, microseconds, FLOOR, each_floor, Goal(1.5), limit)
+    yield Row(what, each_tick, microseconds, f"for each of {few:,}", ticks[0] / few, Goal(_LINEAR))
 
 
-def _latency(bench: Bench, machine: Machine, interval: float) -> tuple[float, float]:
-    """Return p99 and the longest of scrapes, each connection asking once in an interval."""
-    configuration = bench.new_directory("configuration")
-    configuration.write_text(f"limits: {{processes: {_LIMIT}, environments: {_LIMIT}}}\n")
-    with ExitStack() as stack:
-        arguments = ("-c", str(configuration), "-i", str(_INTERVAL))
-        own = stack.enter_context(monitor(bench, machine, *arguments))
-        wait_for(lambda: own.get("/metrics").body, "a first scrape")
-        load = bench.load(own.port, bench.effort.large_seconds, _CONNECTIONS, interval)
-        return load.p99, load.longest
+def _tasks(bench: Bench, shape: Shape, stack: ExitStack) -> dict[tuple[str, int], Callable[[], float]]:
+    """Return what measures the CPU seconds of a tick, of the bare reads, and of the client library writing all."""
+    machine = stack.enter_context(bench.machine(shape))
+    helper = stack.enter_context(new_helper(bench))
+    own = stack.enter_context(bench.own(machine, helper, limits_processes=_LIMIT, limits_environments=_LIMIT))
+    own.do("tick", 2)
+    floor = stack.enter_context(bench.subject(machine, "floor", *map(str, machine.pids)))
+    library = stack.enter_context(bench.subject(machine, "client_library", str(bench.exposition(own.port))))
+    return {
+        (_OWN, shape.processes): each(own, "tick", 3, helper),
+        (FLOOR, shape.processes): each(floor, "look", 3),
+        (CLIENT, shape.processes): each(library, "render", 1),
+    }

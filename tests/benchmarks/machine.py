@@ -35,6 +35,9 @@ _MOVING = {
     "clock_video": "+11",
     "encoder_utilization": "+3",
     "decoder_utilization": "+3",
+    "jpeg_utilization": "+3",
+    "ofa_utilization": "+3",
+    "bar1_used": "+1000",
     "pcie_receive": "+7",
     "pcie_transmit": "+7",
 }
@@ -170,8 +173,9 @@ def _device(number: int, shape: Shape, pids: Sequence[int]) -> Gpu:
     ]
     gpu.memory_used = len(own) * GIB
     for key, suffix in _MOVING.items():
-        value = getattr(gpu, key)
-        if value is not None:
+        if key in gpu.extra:
+            gpu.extra[key] += suffix
+        elif (value := getattr(gpu, key, None)) is not None:
             setattr(gpu, key, None)
             gpu.extra[key] = f"{value}{suffix}"
     gpu.fields = {key: f"{value}+" if _field(key) in _MOVING_FIELDS else value for key, value in gpu.fields.items()}

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.benchmarks.subject import Subject, port_that_is_free
 from tests.support.debian import BUILD, program
 from tests.support.genv import REQUIREMENTS
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 GENV, NVITOP, NODE_EXPORTER = "existing genv monitor", "nvitop-exporter", "node_exporter"
 CLIENT = "prometheus-client"
 
+_FAILURES = (OSError, RuntimeError, subprocess.CalledProcessError)
 _STEPPED = Path(__file__).with_name("stepped.py")
 
 
@@ -70,6 +73,26 @@ NVITOP_EXPORTER = Peer(NVITOP, ("nvitop-exporter==1.7.2",), "nvitop-exporter", "
 def node_exporter() -> str:
     """Return the path of Debian's prometheus-node-exporter, of the system's or out of the package."""
     return program("prometheus-node-exporter", "prometheus-node-exporter")
+
+
+@cache
+def why_missing(name: str) -> str:
+    """Return in one line why an exporter is not on this machine and cannot be installed; empty if it is there."""
+    try:
+        if name == NODE_EXPORTER:
+            node_exporter()
+        else:
+            next(peer for peer in (EXISTING, NVITOP_EXPORTER) if peer.name == name).installed()
+    except (
+        OSError,
+        RuntimeError,
+        subprocess.CalledProcessError,
+        pytest.skip.Exception,
+        pytest.fail.Exception,
+    ) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return lines[-1].strip() if lines else type(error).__name__
+    return ""
 
 
 def as_it_comes(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.peers import NVITOP
 from tests.benchmarks.table import markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.benchmarks.table import Row
 
@@ -21,12 +21,12 @@ ALL, FEW = "docs/performance.md", "README.md"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _FEW_ROWS = (
-    ("CPU of a complete tick, everything", NVITOP, "CPU time of a collection"),
-    ("CPU of one scrape", NVITOP, "CPU time of a scrape"),
-    ("resident memory after", NVITOP, "memory"),
-    ("resident memory of the helper", "", "memory of its helper"),
+    ("CPU of a tick, everything", "CPU time of a collection"),
+    ("scrapes per second", "scrapes per second"),
+    ("resident memory after", "memory"),
+    ("resident memory of the helper", "memory of its helper"),
 )
-"""The measurements in the README: how each begins, what it is compared with, and its name there."""
+"""The measurements in the README: how each begins, and its name there. The first row of each counts."""
 
 
 def machine_kind() -> str:
@@ -39,19 +39,26 @@ def machine_kind() -> str:
     )
 
 
+def full(rows: Sequence[Row], missing: Mapping[str, str], command: str) -> str:
+    """Return the whole table, with the date, the machine, and what is not there."""
+    lines = "".join(f"\nNot measured: {name}: {why}\n" for name, why in missing.items())
+    return f"`{command}` on {date.today()}: {machine_kind()}.\n\n{markdown(rows)}{lines}"
+
+
 def few(rows: Sequence[Row]) -> str:
-    """Return the table of the README: the cost, next to that of the exporter that collects the most alike."""
-    lines = [f"| | genv-monitor | {NVITOP} |", "| --- | --- | --- |"]
-    for start, peer, name in _FEW_ROWS:
-        row = next((row for row in rows if row.what.startswith(start) and row.peer == peer), None)
+    """Return the table of the README: a few figures, next to those of another exporter."""
+    lines = ["| | genv-monitor | other exporter |", "| --- | --- | --- |"]
+    for start, name in _FEW_ROWS:
+        row = next((row for row in rows if row.what.startswith(start)), None)
         if row:
-            lines.append(f"| {name} | {' | '.join(row.shown)} |")
+            ours, theirs = row.shown
+            lines.append(f"| {name} | {ours} | {f'{theirs} ({row.peer})' if theirs else ''} |")
     return "".join(f"{line}\n" for line in lines)
 
 
-def write(rows: Sequence[Row], command: str) -> None:
-    """Put the tables in the place of the last ones."""
-    _replace(ALL, f"`{command}` on {machine_kind()}:\n\n{markdown(rows)}")
+def write(text: str, rows: Sequence[Row]) -> None:
+    """Replace the tables in the documents."""
+    _replace(ALL, text)
     _replace(FEW, few(rows))
 
 

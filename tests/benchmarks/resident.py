@@ -1,183 +1,118 @@
-"""What the running service takes: its memory, its start, and what it does while there is nothing to do."""
+"""The memory of the running service, its start, and what it does between two ticks: rows of the table."""
 
 from __future__ import annotations
 
-import re
-import signal
-import socket
-import subprocess
-import sys
+import base64
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from statistics import median
+from contextlib import ExitStack
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.bench import Bench, least
-from tests.benchmarks.peers import (
-    EXISTING,
-    GENV,
-    NODE_EXPORTER,
-    NVITOP,
-    NVITOP_EXPORTER,
-    Peer,
-    as_it_comes,
-    node_exporter,
-)
-from tests.benchmarks.subject import BARE, Subject, cpu_seconds, port_that_is_free, resident_bytes, waits
+import bcrypt
+
+from tests.benchmarks.bench import Bench, in_turns
+from tests.benchmarks.peers import EXISTING, GENV, NVITOP, NVITOP_EXPORTER
+from tests.benchmarks.service import DEPENDENCIES, Service, bare_imports, cpu_to_ready, running
+from tests.benchmarks.subject import Subject, resident_bytes, waits
 from tests.benchmarks.table import Goal, Row, mebibytes, milliseconds, number
-from tests.support.monitor import Monitor, series
-from tests.support.waiting import wait_for
+from tests.support.monitor import series
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-    from tests.benchmarks.machine import Machine
-
-_PROGRAM = Path(sys.executable).with_name("genv-monitor")
 _COLLECTIONS = series("genv_monitor_collections_total")
 _TICK_SECONDS = 0.1
 """The least that the configuration takes."""
-_DEPENDENCIES = ("prometheus_client", "pynvml", "psutil", "sdnotify", "yaml", "h11")
+_IDLE_TICK_SECONDS = 300
+_USER, _PASSWORD = "prometheus", "secret"
+_IMPORTS = "bare imports of the dependencies"
 
 
-def rows(bench: Bench, machine: Machine) -> Iterator[Row]:
-    """Measure, and return the rows."""
-    yield from _memory(bench, machine)
-    yield from _start(bench, machine)
-    yield from _idle(bench, machine)
+def memory(bench: Bench) -> Iterator[Row]:
+    """Measure resident memory after many ticks, and return the rows.
 
-
-@contextmanager
-def monitor(bench: Bench, machine: Machine, *arguments: str) -> Iterator[Monitor]:
-    """Run the monitor as its users do."""
-    directory = bench.new_directory("monitor")
-    directory.mkdir()
-    environment = {**machine.environment(directory.name), "STATE_DIRECTORY": str(directory)}
-    with Monitor([*arguments, "--config-dir", directory / "published"], environment) as running:
-        yield running
-
-
-# --- Memory --------------------------------------------------------------------------------------------------
-
-
-def _memory(bench: Bench, machine: Machine) -> Iterator[Row]:
+    All libraries are at work: a configuration (PyYAML), a password (bcrypt), the ledger, notifications to systemd, and
+    scrapes in both formats.
+    """
     ticks = bench.effort.ticks
     bench.say(f"memory after {ticks} ticks ...")
-    found: dict[str, float | None] = {GENV: None, NVITOP: None}
+    theirs: dict[str, float] = {}
     with ExitStack() as stack:
-        own = stack.enter_context(monitor(bench, machine, "-i", str(_TICK_SECONDS)))
+        machine = stack.enter_context(bench.machine(bench.effort.small))
+        options, headers = _with_password(bench)
+        service = stack.enter_context(running(bench, machine, *options, headers=headers))
         threads = []
-        for peer in (EXISTING, NVITOP_EXPORTER) if bench.peers else ():
-            subject = stack.enter_context(peer.stepped(machine, bench.new_directory(peer.program)))
-            threads.append(Thread(target=_collect, args=(bench, subject, ticks, found)))
-            threads[-1].start()
-        while own.metrics()[_COLLECTIONS] < ticks:
-            time.sleep(10 * _TICK_SECONDS)  # as long as that takes; scraped meanwhile
-        ours = resident_bytes(own.process.pid)
+        for peer in (EXISTING, NVITOP_EXPORTER):
+            if bench.has(peer.name):
+                subject = stack.enter_context(peer.stepped(machine, bench.new_directory(peer.program)))
+                threads.append(Thread(target=_collect, args=(bench, subject, ticks, theirs)))
+                threads[-1].start()
+        while service.monitor.metrics()[_COLLECTIONS] < ticks:
+            service.monitor.get("/metrics", {**headers, "Accept": "application/openmetrics-text"})
+            time.sleep(10 * _TICK_SECONDS)  # 1,000 ticks take minutes
+        ours = resident_bytes(service.monitor.process.pid)
         for thread in threads:
             thread.join()
-    peer_name, theirs = least(list(found.items()))
     what = f"resident memory after {ticks:,} ticks"
-    yield Row(what, ours, mebibytes, peer_name, theirs)
-    yield Row(what, ours, mebibytes, goal=Goal(45 * 2**20, show=mebibytes))
-    other = NVITOP if peer_name == GENV else GENV
-    yield Row(what, ours, mebibytes, other, found[other])
-    yield Row(what, ours, mebibytes, "bare imports of the six dependencies", _bare_imports())
+    limit = _IMPORTS, bare_imports((*DEPENDENCIES, "bcrypt"))[1]
+    smallest = min(theirs, key=theirs.__getitem__, default=GENV)
+    yield Row(what, ours, mebibytes, f"{smallest}, the smallest", theirs.get(smallest), Goal(1.25), limit)
+    other = NVITOP if smallest == GENV else GENV
+    yield Row(what, ours, mebibytes, other, theirs.get(other), limit=limit)
 
 
-def _collect(bench: Bench, subject: Subject, ticks: int, found: dict[str, float | None]) -> None:
+def _with_password(bench: Bench) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the options of a monitor that asks for a password, and the header field with the password."""
+    directory: Path = bench.new_directory("configuration")
+    directory.mkdir()
+    hashed = bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    (directory / "web.yml").write_text(f"basic_auth_users: {{{_USER}: {hashed}}}\n")
+    (directory / "monitor.yaml").write_text(f"listen: {{web_config_file: {directory / 'web.yml'}}}\n")
+    credentials = base64.b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
+    options = ("-c", str(directory / "monitor.yaml"), "-i", str(_TICK_SECONDS))
+    return options, {"Authorization": f"Basic {credentials}"}
+
+
+def _collect(bench: Bench, subject: Subject, ticks: int, found: dict[str, float]) -> None:
     for _ in range(10):
         subject.do("collect", max(1, ticks // 10))
         bench.load(subject.port, 0.001, 1)
     found[subject.name] = subject.resident_bytes
 
 
-def _bare_imports() -> int:
-    code = f"import {', '.join(_DEPENDENCIES)}; print(open('/proc/self/status').read())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    match = re.search(r"^VmRSS:\s+(\d+)", done.stdout, re.MULTILINE)
-    assert match
-    return int(match[1]) * 1024
-
-
-# --- The start -----------------------------------------------------------------------------------------------
-
-
-def _start(bench: Bench, machine: Machine) -> Iterator[Row]:
+def start(bench: Bench) -> Iterator[Row]:
+    """Measure the CPU time of a start, and return the row."""
     bench.say("starts ...")
-    starts = [started(bench, machine) for _ in range(bench.effort.starts + 1)][1:]
-    wall, cpu = (median(values) for values in zip(*starts, strict=True))
-    yield Row("from exec to READY=1", wall, milliseconds, goal=Goal(0.4, show=milliseconds))
-    yield Row("from exec to READY=1, CPU", cpu, milliseconds)
+    with bench.machine(bench.effort.small) as machine:
+        tasks = {"own": lambda: cpu_to_ready(bench, machine), _IMPORTS: lambda: bare_imports()[0]}
+        found = in_turns(bench.effort.rounds, tasks)
+    yield Row("CPU from exec to READY=1", found["own"], milliseconds, _IMPORTS, found[_IMPORTS], Goal(2.5))
 
 
-def started(bench: Bench, machine: Machine, variables: Mapping[str, str] | None = None) -> tuple[float, float]:
-    """Return the seconds from exec to READY=1, of the wall and of the CPU."""
-    directory = bench.new_directory("start")
-    directory.mkdir()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(directory / "notify"))
-        manager.settimeout(60)
-        environment = {
-            **machine.environment("start"),
-            "STATE_DIRECTORY": str(directory),
-            "NOTIFY_SOCKET": str(directory / "notify"),
-            **(variables or {}),
-        }
-        begun = time.monotonic()
-        process = as_it_comes([str(_PROGRAM), "--port", "0"], environment, directory / "log")
-        try:
-            while b"READY=1" not in manager.recv(4096):
-                pass
-            return time.monotonic() - begun, cpu_seconds(process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-
-
-# --- Idle ----------------------------------------------------------------------------------------------------
-
-
-def _idle(bench: Bench, machine: Machine) -> Iterator[Row]:
-    bench.say("wakeups ...")
-    with ExitStack() as stack:
-        own = stack.enter_context(monitor(bench, machine, "-i", "300"))
-        pids = {"genv-monitor": own.process.pid}
-        if bench.peers:
-            pids |= {peer.name: _running(bench, machine, peer, stack) for peer in (EXISTING, NVITOP_EXPORTER)}
-            command = [node_exporter(), f"--web.listen-address=127.0.0.1:{port_that_is_free()}"]
-            pids[NODE_EXPORTER] = _kept(as_it_comes(command, BARE, bench.new_directory("node-exporter")), stack)
-        time.sleep(bench.effort.idle_seconds / 2)  # until whatever the start has left to do is done
-        before = {name: waits(pid) for name, pid in pids.items()}
+def idle(bench: Bench) -> Iterator[Row]:
+    """Count how often threads of the service wake up between two ticks, and return the row."""
+    bench.say("wake-ups ...")
+    with (
+        bench.machine(bench.effort.small) as machine,
+        running(bench, machine, "-i", str(_IDLE_TICK_SECONDS)) as service,
+    ):
+        _wait_until_started(service)
+        before = _waits(service)
         time.sleep(bench.effort.idle_seconds)
-        found = {name: (waits(pid) - before[name]) / bench.effort.idle_seconds for name, pid in pids.items()}
-    ours = found.pop("genv-monitor")
-    what = "wakeups per second between two ticks"
-    yield Row(what, ours, number, goal=Goal(0, show=number))
-    for name in (GENV, NVITOP, NODE_EXPORTER):
-        yield Row(what, ours, number, name, found.get(name))
+        woken = _waits(service) - before
+    what = f"wake-ups in {bench.effort.idle_seconds:g} s without tick and scrape, monitor and helper"
+    yield Row(what, woken, number, goal=Goal(0, show=number))
 
 
-def _running(bench: Bench, machine: Machine, peer: Peer, stack: ExitStack) -> int:
-    programs, directory = peer.installed(), bench.new_directory(peer.program)
-    directory.mkdir()
-    port = port_that_is_free()
-    command = [str(programs / peer.program), *peer.arguments(port, 300, directory)]
-    process = as_it_comes(command, machine.environment(directory.name), directory / "log")
-    pid = _kept(process, stack)
-    wait_for(lambda: _serves(port), f"{peer.name} serves")
-    return pid
+def _wait_until_started(service: Service) -> None:
+    """Wait until nothing that the start has left to do woke a thread for three seconds; one minute at most."""
+    deadline, quiet = time.monotonic() + 60, 0
+    before = _waits(service)
+    while quiet < 3 and time.monotonic() < deadline:
+        time.sleep(1)
+        quiet, before = quiet + 1 if _waits(service) == before else 0, _waits(service)
 
 
-def _kept(process: subprocess.Popen[bytes], stack: ExitStack) -> int:
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    return process.pid
-
-
-def _serves(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _waits(service: Service) -> int:
+    return sum(map(waits, service.pids))

@@ -1,4 +1,4 @@
-"""The table: each figure of ours beside that of a peer, their ratio, and the goal."""
+"""The table: each figure of ours, what it is compared with, the goal, and the limit that no program gets below."""
 
 from __future__ import annotations
 
@@ -33,19 +33,24 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"
 
 
+def _times(value: float) -> str:
+    inverse = 1 / value if value else 0
+    return f"1/{inverse:.0f}" if value < 1 and abs(inverse - round(inverse)) < 1e-6 else f"{value:g} times"
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What is to be reached, of the ratio or, without a peer, of the figure."""
+    """The goal for the ratio or, without a peer, for the figure itself."""
 
     most: float | None = None
     least: float | None = None
-    show: Show = lambda value: f"{value:g} times"
+    show: Show = _times
 
     def __str__(self) -> str:
         return f"≤ {self.show(self.most)}" if self.most is not None else f"≥ {self.show(self.least or 0)}"
 
     def reached(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether this value reaches the goal."""
         return value <= self.most if self.most is not None else value >= (self.least or 0)
 
 
@@ -55,20 +60,22 @@ class Row:
 
     what: str
     ours: float | None
-    """None where it could not be measured."""
+    """None if it could not be measured."""
     show: Show
     peer: str = ""
     theirs: float | None = None
     goal: Goal | None = None
+    limit: tuple[str, float] | None = None
+    """The bare minimum of the same work: what it is, and its figure."""
 
     @property
     def ratio(self) -> float | None:
-        """How many times theirs ours is; None without a peer."""
-        return self.ours / self.theirs if self.ours is not None and self.theirs else None
+        """Our figure divided by theirs; None without a peer."""
+        return self._to_theirs(self.ours)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal is; None if there is none or it is not known."""
+        """Whether the goal is reached; None if there is no goal, or if that is unknown."""
         value = self.ratio if self.peer else self.ours
         return None if self.goal is None or value is None else self.goal.reached(value)
 
@@ -79,20 +86,30 @@ class Row:
         return ours, theirs
 
     def cells(self) -> tuple[str, ...]:
-        """Return what stands in the columns."""
+        """Return the content of the columns."""
         ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
         if self.peer and None in (self.ours, self.theirs):
             ratio = "not measured"
         verdict = {True: "yes", False: "**no**", None: ""}[self.reached]
         ours, theirs = self.shown
-        return (self.what, ours, self.peer, theirs, ratio, str(self.goal or ""), verdict)
+        return (self.what, ours, self.peer, theirs, ratio, str(self.goal or ""), verdict, self._limit())
+
+    def _limit(self) -> str:
+        if self.limit is None:
+            return ""
+        name, value = self.limit
+        ratio = self._to_theirs(value)
+        return f"{name}: {self.show(value)}" + ("" if ratio is None else f", ratio {ratio:.3g}")
+
+    def _to_theirs(self, value: float | None) -> float | None:
+        return value / self.theirs if value is not None and self.theirs else None
 
 
-HEADINGS = ("measurement", "genv-monitor", "compared with", "its value", "ratio", "goal", "reached")
+HEADINGS = ("measurement", "genv-monitor", "compared with", "its value", "ratio", "goal", "reached", "limit")
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """Return the table, fit for people and for Markdown."""
+    """Return the table, for terminals and for Markdown."""
     lines = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     lines.insert(1, tuple("-" * width for width in widths))
