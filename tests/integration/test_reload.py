@@ -175,6 +175,18 @@ def is_written_often(service: Service) -> bool:
     return len(service.writes) > 3  # the first one or two may be from before the reload
 
 
+def is_read_often(group: str) -> Look:
+    """Return a function that checks whether a group of the first GPU was read more than three times while it looked."""
+    read = set()
+    name = series("genv_monitor_device_last_read_timestamp_seconds", index=0, group=group)
+
+    def look(service: Service) -> bool:
+        read.add(service.monitor.metrics()[name])
+        return len(read) > 3
+
+    return look
+
+
 @dataclass
 class Row:
     """What is seen of a key."""
@@ -234,6 +246,10 @@ SEEN = {
     "listen_names": Row("gpu.example.org", lambda s: s.monitor.get("/", {"Host": "gpu.example.org"}).status, 421, 200),
     "collect_interval": Row("300ms", lambda s: s.monitor.snapshot()["service"]["interval_seconds"], 0.2, 0.3),
     "collect_timeout": Row("50ms", is_up, True, False, all_the_time=TIMEOUT, slow=True),
+    **{
+        f"collect_{group}_interval": Row("0s", is_read_often(group))
+        for group in ("device_details", "memory_health", "nvlink")
+    },
     "genv_state_directory": Row(Path("other-state"), eids, ["17"], ["18"]),
     "idle_grace": Row("1m", lambda s: s.monitor.metrics()[series("genv_monitor_idle_grace_seconds")], 600, 60),
     **{f"metrics_{group}": Row(False, shows(group), True, False) for group in GROUPS},
@@ -257,6 +273,7 @@ SEEN = {
     "scrape_credentials_file": Row(Path("token"), is_published("/token")),
     **{f"notify_{key}": replace(row, all_the_time=MAIL) for key, row in NOTIFY.items()},
     **{setting.field: Row("7777s", has_time(setting.key)) for setting in settings() if setting.section == "alerts"},
+    "usage_visible": Row("own", lambda s: s.monitor.get("/api/v1/usage?user=alice").status, 200, 403),
     "ledger_enabled": Row(False, lambda s: s.monitor.snapshot()["ledger"] is None),
     "ledger_directory": Row(Path("other-ledger"), lambda s: (s.directory / "other-ledger/ledger.db").exists()),
     "ledger_write_interval": Row("100ms", is_written_often),
