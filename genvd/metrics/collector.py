@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from genvd.metrics import ALL
-from genvd.metrics.client import Collector
 from genvd.metrics.limits import SeriesLimiter
-from genvd.metrics.samples import Family
+from genvd.metrics.samples import Collector, Family
 from genvd.metrics.service import SERIES_DROPPED
 
 if TYPE_CHECKING:

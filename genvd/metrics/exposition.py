@@ -13,8 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 from genvd.common.error_log import ErrorLog
-from genvd.metrics.client import Collector
-from genvd.metrics.samples import Family
+from genvd.metrics.samples import Collector, Family
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as MetricFamily

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from genvd.metrics import ALL, GROUPS
-from genvd.metrics.client import Collector
 from genvd.metrics.collector import SnapshotCollector
+from genvd.metrics.samples import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,13 +1,26 @@
-"""A metric of prometheus-client that creates its samples lazily."""
+"""The classes of prometheus-client that metrics are made of: a family that creates its samples lazily."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import eq
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import prometheus_client.samples
 from prometheus_client.metrics_core import Metric as MetricFamily
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+else:
+    try:
+        from prometheus_client.registry import Collector
+    except ImportError:  # up to 0.13, as in Ubuntu 22.04, where anything with a method ``collect`` is one
+
+        class Collector:
+            """Something with a method ``collect``."""
+
+
+__all__ = ["Collector", "Family", "Value"]
 
 Value = float | int | bool
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Metric, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from genvd.metrics.client import Collector
+from genvd.metrics.samples import Collector
 from tests.benchmarks.orders import obey
 
 

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from genvd.common.error_log import ErrorLog
 from genvd.metrics import ALL
-from genvd.metrics.client import Collector
 from genvd.metrics.collector import SnapshotCollector
 from genvd.metrics.contract import CONTRACT
 from genvd.metrics.device import DEVICE
@@ -24,7 +23,7 @@ from genvd.metrics.exposition import OPENMETRICS, TEXT, Exposition, Format, rend
 from genvd.metrics.limits import Limits
 from genvd.metrics.metric import Metric
 from genvd.metrics.registry import Registry
-from genvd.metrics.samples import Family
+from genvd.metrics.samples import Collector, Family
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, ServiceStatus, Snapshot
 from tests.support.shown import device, holding, machine
