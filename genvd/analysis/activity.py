@@ -115,6 +115,16 @@ def holdings(
     )
 
 
+def add_idle_times(holdings: Iterable[Holding], idle: Mapping[tuple[str, int], float]) -> tuple[Holding, ...]:
+    """Return the holdings with their idle time.
+
+    Args:
+        holdings: without it.
+        idle: the known idle seconds by eid and device index.
+    """
+    return tuple(replace(holding, idle_seconds=idle.get((holding.eid, holding.device_index))) for holding in holdings)
+
+
 def _held_indices(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:
     """Yield the indices of the attached GPUs, without those that the driver does not have."""
     if by_index is None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 DeviceState = Literal["free", "in_use", "idle", "outside", "down", "unknown"]
 """``free``: no environment has it attached, and no process uses it. ``idle``: all environments that have it attached
-have been idle for longer than ``idle.grace``. ``outside``: no environment has it attached, but a process outside genv
-computes on it. ``down``: it does not answer. ``in_use``: any other use. ``unknown``: what is needed is not known."""
+are known not to have worked on it for longer than ``idle.grace``, whether or not they work on other GPUs. ``outside``:
+no environment has it attached, but a process outside genv computes on it. ``down``: it does not answer. ``in_use``: any
+other use. ``unknown``: what is needed is not known."""
 
 DEVICE_STATES: tuple[DeviceState, ...] = get_args(DeviceState)
 
@@ -34,7 +35,7 @@ class Availability:
     index: int
     state: DeviceState
     idle_since: float | None = None
-    """Unix time since which all environments that have it attached are idle; None unless the state is ``idle``."""
+    """Unix time since which no environment that has it attached has worked on it; None unless the state is ``idle``."""
     mig_instances_used: int | None = None
     """Number of MIG devices with a process; None without MIG, or if unknown."""
 
@@ -47,12 +48,12 @@ def availability(snapshot: Snapshot) -> tuple[Availability, ...] | None:
     return tuple(machine.availability(device) for device in snapshot.devices)
 
 
-def idle_seconds(snapshot: Snapshot, environment: Environment) -> float | None:
-    """Return how long an environment has been idle; None while it is in use.
+def idle_seconds(snapshot: Snapshot, holder: Environment | Holding) -> float | None:
+    """Return for how long an environment has used none of its GPUs, or not the one of a holding; None while in use.
 
     A short time without work (``idle.grace``) counts as in use: programs load data, and users read results.
     """
-    seconds = environment.idle_seconds
+    seconds = holder.idle_seconds
     return seconds if seconds and seconds >= snapshot.service.idle_grace_seconds else None
 
 
@@ -62,9 +63,6 @@ class _Machine:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.active = None if snapshot.environments is None else policy.active_eids(snapshot)
-        self.idle = {
-            environment.eid: idle_seconds(snapshot, environment) for environment in snapshot.environments or ()
-        }
         self.holdings: dict[int, list[Holding]] = defaultdict(list)
         for holding in snapshot.holdings or ():
             self.holdings[holding.device_index].append(holding)
@@ -105,8 +103,8 @@ class _Machine:
         return self.active is not None and any(policy.is_unmanaged(process, self.active) for process in processes)
 
     def _idle_seconds(self, holdings: Sequence[Holding]) -> float | None:
-        """Return for how long all holders have been idle; None if one of them is not, or if there are none."""
-        idle = [self.idle.get(holding.eid) for holding in holdings]
+        """Return for how long no holder has used the GPU; None if one of them has, or if there are none."""
+        idle = [idle_seconds(self.snapshot, holding) for holding in holdings]
         known = [seconds for seconds in idle if seconds is not None]
         return min(known) if known and len(known) == len(idle) else None
 

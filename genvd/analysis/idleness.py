@@ -1,4 +1,4 @@
-"""Measures for how long environments have held GPUs without working on any of them."""
+"""Measures for how long environments have held GPUs without working on them: on each one, and on all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genvd.common.clock import Moment
 from genvd.common.text import escape_unprintable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from genvd.model.snapshot import Environment, Holding
 
@@ -23,12 +23,22 @@ _ROUNDING_SECONDS = 1e-3
 """Maximum rounding error of sums of Unix times."""
 
 
+@dataclass(frozen=True, slots=True)
+class IdleTimes:
+    """For how many seconds nobody has worked; an unknown time is absent."""
+
+    environments: Mapping[str, float]
+    """By eid: since the environment last worked on any of its GPUs."""
+    devices: Mapping[tuple[str, int], float]
+    """By eid and device index: since the environment last worked on this GPU."""
+
+
 @dataclass(slots=True)
 class _State:
-    """The state of one environment; times are seconds of the monotonic clock."""
+    """The state of one environment, or of one of its GPUs; times are seconds of the monotonic clock."""
 
     held: float
-    """Since when it has held GPUs without interruption."""
+    """Since when it has held GPUs, or this GPU, without interruption."""
     known: float
     """When it was last known whether it works."""
     worked: float | None = None
@@ -36,16 +46,43 @@ class _State:
     active: dict[int, bool] = field(default_factory=dict)
     """Whether it worked on a device when this was last known, by device index."""
 
+    def update(self, holdings: Sequence[Holding], now: float) -> float | None:
+        """Return the idle seconds; None while it is unknown whether the environment works on one of these GPUs."""
+        previous = self.active
+        self.active = {
+            holding.device_index: active
+            for holding in holdings
+            if (active := _last_active(holding, previous)) is not None
+        }
+        if any(holding.active for holding in holdings):
+            self.worked = self.known = now
+            return 0.0
+        if not _all_idle(holdings, previous):
+            return None
+        if now - self.known > LONGEST_GAP_SECONDS:
+            self.worked = now
+        self.known = now
+        return now - self.begin
+
+    @property
+    def begin(self) -> float:
+        """When the idle time began."""
+        return self.held if self.worked is None else self.worked
+
+
+_Key = tuple[str, float | None, int | None]
+"""The eid and the creation of an environment, and the index of the GPU; None for all GPUs together."""
+
 
 class IdleClock:
-    """Remembers when each environment that holds GPUs last worked on one of them.
+    """Remembers when each environment that holds GPUs last worked on each of them, and on any of them.
 
     It uses the monotonic clock, so setting the wall clock changes no idle time. After a restart of the monitor the
     saved state must be restored: without it an environment is idle since its attachment until it is seen to work.
     """
 
     def __init__(self) -> None:
-        self._states: dict[tuple[str, float | None], _State] = {}
+        self._states: dict[_Key, _State] = {}
         self._restored: dict[tuple[str, int | None, float], LastWork] = {}
         self._restored_at = 0.0, Moment(0.0, 0.0)
         """When :meth:`restore` was called: time of the monotonic clock, and of the others."""
@@ -69,8 +106,8 @@ class IdleClock:
         holdings: Iterable[Holding],
         monotonic: float | None = None,
         at: Moment | None = None,
-    ) -> Mapping[str, float]:
-        """Return the idle seconds by eid, for all environments that hold GPUs and whose work is known.
+    ) -> IdleTimes:
+        """Return the idle times of all environments that hold GPUs and whose work is known.
 
         Args:
             environments: all active environments; the others are forgotten.
@@ -84,32 +121,68 @@ class IdleClock:
         for holding in holdings:
             held[holding.eid].append(holding)
         previous, self._states = self._states, {}
-        idle = {}
-        last_work = []
+        by_environment, by_device, last_work = {}, {}, []
         for environment in environments:
-            if not held[environment.eid]:
+            own = held[environment.eid]
+            if not own:
                 continue
-            key = environment.eid, environment.claimed_creation
-            state = previous.get(key) or _State(now - _age(environment, held[environment.eid], at.unix), now)
-            self._states[key] = state
-            self._apply_restored(state, environment, held[environment.eid])
-            seconds = _idle_seconds(state, held[environment.eid], now)
+            whole, states = self._take_states(previous, environment, own, now, at)
+            seconds = whole.update(own, now)
             if seconds is not None:
-                idle[environment.eid] = seconds
+                by_environment[environment.eid] = seconds
+            for holding, state in zip(own, states, strict=True):
+                seconds = state.update((holding,), now)
+                if seconds is not None:
+                    by_device[environment.eid, holding.device_index] = seconds
             identity = _identity(environment)
-            if state.worked is not None and identity is not None:
-                worked_age, known_age = now - state.worked, now - state.known
-                last_work.append(LastWork(*identity, at.unix - worked_age, at.unix - known_age, at.boot - known_age))
+            if whole.worked is not None and identity is not None:
+                last_work.append(_last_work(identity, whole, now, at))
         self.last_work = tuple(last_work)
-        return idle
+        return IdleTimes(by_environment, by_device)
 
-    def _apply_restored(self, state: _State, environment: Environment, holdings: list[Holding]) -> None:
-        """Apply the saved state of an environment, unless it has worked since, or held no GPU in between."""
-        since, identity = _held_since(environment, holdings), _identity(environment)
-        if state.worked is not None or since is None or identity is None:
+    def _take_states(
+        self,
+        previous: Mapping[_Key, _State],
+        environment: Environment,
+        holdings: Sequence[Holding],
+        now: float,
+        at: Moment,
+    ) -> tuple[_State, list[_State]]:
+        """Return the states of an environment and of each of its GPUs, with what was restored."""
+        eid, created = environment.eid, environment.claimed_creation
+
+        def state(index: int | None, since: float | None) -> _State:
+            key = eid, created, index
+            age = 0.0 if since is None else max(0.0, at.unix - since)
+            return self._states.setdefault(key, previous.get(key) or _State(now - age, now))
+
+        was_there = (eid, created, None) in previous
+        whole = state(None, _held_since(environment, holdings))
+        states = [
+            # If it is not known when a GPU was added, it was not before the previous collection.
+            state(holding.device_index, holding.attached if was_there else _held_since(environment, (holding,)))
+            for holding in holdings
+        ]
+        self._apply_restored(environment, holdings, whole, states)
+        return whole, states
+
+    def _apply_restored(
+        self, environment: Environment, holdings: Sequence[Holding], whole: _State, states: Sequence[_State]
+    ) -> None:
+        """Apply the saved state of an environment to what has not been seen to work since."""
+        identity = _identity(environment)
+        if identity is None or _held_since(environment, holdings) is None:
             return
         saved = self._restored.pop(identity, None)
         if saved is None:
+            return
+        self._apply(whole, _held_since(environment, holdings), saved)
+        for holding, state in zip(holdings, states, strict=True):
+            self._apply(state, _held_since(environment, (holding,)), saved)
+
+    def _apply(self, state: _State, since: float | None, saved: LastWork) -> None:
+        """Apply a saved state, unless the environment has worked since, or did not hold the GPU in between."""
+        if state.worked is not None or since is None:
             return
         now, at = self._restored_at
         # Seconds between these events and the restore.
@@ -125,27 +198,16 @@ class IdleClock:
             state.known = min(state.known, now - known_age)
 
 
+def _last_work(identity: tuple[str, int | None, float], state: _State, now: float, at: Moment) -> LastWork:
+    """Return the state to save of an environment that has been seen to work."""
+    begin_age, known_age = now - state.begin, now - state.known
+    return LastWork(*identity, at.unix - begin_age, at.unix - known_age, at.boot - known_age)
+
+
 def _identity(environment: Environment) -> tuple[str, int | None, float] | None:
     """Return what identifies an environment across restarts; None if genv's files do not have enough."""
     created = environment.claimed_creation
     return None if created is None else (escape_unprintable(environment.eid), environment.uid, created)
-
-
-def _idle_seconds(state: _State, holdings: list[Holding], now: float) -> float | None:
-    """Update the state of an environment and return its idle seconds; None while it is unknown whether it works."""
-    previous = state.active
-    state.active = {
-        holding.device_index: active for holding in holdings if (active := _last_active(holding, previous)) is not None
-    }
-    if any(holding.active for holding in holdings):
-        state.worked = state.known = now
-        return 0.0
-    if not _all_idle(holdings, previous):
-        return None
-    if now - state.known > LONGEST_GAP_SECONDS:
-        state.worked = now
-    state.known = now
-    return now - (state.held if state.worked is None else state.worked)
 
 
 def _last_active(holding: Holding, previous: Mapping[int, bool]) -> bool | None:
@@ -155,7 +217,7 @@ def _last_active(holding: Holding, previous: Mapping[int, bool]) -> bool | None:
     return holding.active
 
 
-def _all_idle(holdings: list[Holding], previous: Mapping[int, bool]) -> bool:
+def _all_idle(holdings: Sequence[Holding], previous: Mapping[int, bool]) -> bool:
     """Return True if the environment is known to work on none of its GPUs.
 
     A GPU that does not answer is ignored, unless the environment was working there when this was last known: it may
@@ -168,13 +230,7 @@ def _all_idle(holdings: list[Holding], previous: Mapping[int, bool]) -> bool:
     )
 
 
-def _age(environment: Environment, holdings: list[Holding], unix: float) -> float:
-    """Return for how many seconds a new environment has held GPUs; 0 if unknown."""
-    since = _held_since(environment, holdings)
-    return 0.0 if since is None else max(0.0, unix - since)
-
-
-def _held_since(environment: Environment, holdings: list[Holding]) -> float | None:
+def _held_since(environment: Environment, holdings: Sequence[Holding]) -> float | None:
     """Return the Unix time of the oldest current attachment, or else of the environment's creation."""
     attached = [holding.attached for holding in holdings if holding.attached is not None]
     return min(attached, default=environment.created)

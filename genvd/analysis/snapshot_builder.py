@@ -216,9 +216,10 @@ class SnapshotBuilder:
         holdings = activity.holdings(environments, genv.attachments, processes, devices, possible)
         holdings, uncertain = facts.uncertain.split_holdings(environments, holdings)
         idle = self._idle_clock.update(environments, (*holdings, *uncertain))
+        holdings = activity.add_idle_times(holdings, idle.devices)
         peak_of = self._peaks.of_environments(environments, devices)
         environments = activity.add_activity(
-            environments, genv.attachments, processes, devices, idle, possible, peak_of
+            environments, genv.attachments, processes, devices, idle.environments, possible, peak_of
         )
         environments = facts.uncertain.mark_environments(environments)
         self._memberships = memberships(facts.owned)

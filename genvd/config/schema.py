@@ -105,8 +105,8 @@ class Config:
     idle_grace: float = _setting(
         600.0,
         kinds.duration(0, 86400),
-        "Time without GPU work after which the page, top and the dashboards show an environment as idle. Until"
-        " then it is shown as in use. Never longer than alerts.idle_after.",
+        "Time without GPU work after which the page, top and the dashboards show an environment, or a GPU that it has"
+        " attached, as idle. Until then it is shown as in use. Never longer than alerts.idle_after.",
     )
     metrics_device_details: bool = _setting(
         True,
@@ -332,7 +332,7 @@ SECTIONS = {
     "listen": "Where metrics are served.",
     "collect": "How often data is collected.",
     "genv": "Where genv keeps its state. The monitor only reads it.",
-    "idle": "When an environment with attached GPUs counts as idle.",
+    "idle": "When environments and their attached GPUs count as idle.",
     "metrics": "Groups of metrics that can be switched off. docs/metrics.md lists those that are always exported.",
     "publish": "The Prometheus and Grafana configuration files that belong to the metrics.",
     "scrape": "How the published Prometheus authenticates. Files are only named here: Prometheus reads them, as its own"

@@ -171,6 +171,8 @@ class Holding:
     """Memory limit of the environment on the GPU; None without a limit."""
     device_up: bool | None = None
     """Whether the GPU answers."""
+    idle_seconds: float | None = None
+    """Time since the environment last worked on the GPU; None if unknown. See :mod:`genvd.analysis.idleness`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +319,7 @@ class ServiceStatus:
     listening: tuple[ListenAddress, ...] = ()
     certificate_ends: tuple[CertificateValidity, ...] = ()
     idle_grace_seconds: float = 600.0
-    """Time without work after which an environment is shown as idle instead of in use."""
+    """Time without work after which an environment, and a GPU, is shown as idle instead of in use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Holder:
     """Its ID if it has no name; None if the environment is unknown."""
     username: str | None
     idle: bool
-    """Whether it has been idle for longer than ``idle.grace``."""
+    """Whether it has not worked on this GPU for longer than ``idle.grace``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class DeviceRow:
     guests: tuple[Guest, ...]
     """Those who are known to compute on it without having it attached."""
     idle_since: float | None
-    """Unix time since which all attached environments are idle; None while one of them is in use."""
+    """Unix time since which no attached environment has worked on it; None while one of them uses it."""
     mig_enabled: bool
     mig: tuple[MigInstance, ...]
     mig_used: int | None
@@ -289,5 +289,5 @@ def _holder(snapshot: Snapshot, holding: Holding, environments: Mapping[str, Env
     environment = environments.get(holding.eid)
     if environment is None:
         return Holder(holding.eid, None, holding.username, idle=False)
-    idle = idle_seconds(snapshot, environment) is not None
+    idle = idle_seconds(snapshot, holding) is not None
     return Holder(holding.eid, name_of(environment), holding.username, idle)

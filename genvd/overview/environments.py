@@ -13,6 +13,8 @@ from genvd.model.snapshot import memory_limit
 from genvd.overview.problem import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from genvd.model.facts import ContextType
     from genvd.model.snapshot import Environment, EnvironmentUse, Process, Snapshot, User
 
@@ -34,6 +36,8 @@ class EnvironmentDevice:
     """None without a limit."""
     utilization: float | None
     """Share of its SM time, 0 to 1."""
+    idle_since: float | None
+    """Unix time since which the environment has not worked on it; None while in use, or if it is not attached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class EnvironmentRow:
     utilization: float | None
     """Mean share of the SM time of the GPUs that it has attached or uses, 0 to 1."""
     idle_since: float | None
-    """Unix time; None while it is in use, or has no GPU attached."""
+    """Unix time since which it has worked on no attached GPU; None while one is in use, or without one."""
     created: float | None
     """Unix time in seconds."""
     violations: tuple[str, ...]
@@ -119,12 +123,31 @@ def environment_rows(snapshot: Snapshot) -> tuple[EnvironmentRow, ...] | None:
     for environment, rule, is_broken in policy.all_violations(snapshot):
         if is_broken:
             broken[environment.eid].append(rule)
+    idle = {
+        (holding.eid, holding.device_index): snapshot.timestamp - seconds
+        for holding in snapshot.holdings or ()
+        if (seconds := idle_seconds(snapshot, holding)) is not None
+    }
     return tuple(
-        _environment(snapshot, environment, tuple(broken[environment.eid])) for environment in snapshot.environments
+        _environment(snapshot, environment, tuple(broken[environment.eid]), idle)
+        for environment in snapshot.environments
     )
 
 
-def _environment(snapshot: Snapshot, environment: Environment, violations: tuple[str, ...]) -> EnvironmentRow:
+def _environment(
+    snapshot: Snapshot,
+    environment: Environment,
+    violations: tuple[str, ...],
+    device_idle: Mapping[tuple[str, int], float],
+) -> EnvironmentRow:
+    """Return the row of an environment.
+
+    Args:
+        snapshot: the machine.
+        environment: the environment.
+        violations: the rules that it breaks.
+        device_idle: the Unix time since which an environment has not used a GPU, by eid and device index.
+    """
     uses, idle = environment.uses, idle_seconds(snapshot, environment)
     return EnvironmentRow(
         eid=environment.eid,
@@ -138,17 +161,18 @@ def _environment(snapshot: Snapshot, environment: Environment, violations: tuple
         idle_since=None if idle is None else snapshot.timestamp - idle,
         created=environment.created,
         violations=violations,
-        uses=None if uses is None else tuple(_device(environment, use) for use in uses),
+        uses=None if uses is None else tuple(_device(environment, use, device_idle) for use in uses),
     )
 
 
-def _device(environment: Environment, use: EnvironmentUse) -> EnvironmentDevice:
+def _device(environment: Environment, use: EnvironmentUse, idle: Mapping[tuple[str, int], float]) -> EnvironmentDevice:
     return EnvironmentDevice(
         index=use.device_index,
         attached=use.attached,
         memory_bytes=use.memory_bytes,
         memory_limit_bytes=memory_limit(use.attached_memory_bytes, environment.gpu_memory_bytes),
         utilization=use.share,
+        idle_since=idle.get((environment.eid, use.device_index)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from genvd.analysis import policy
@@ -15,7 +15,7 @@ from genvd.overview.problem import Severity, counted, first_process, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from genvd.model.snapshot import Environment, EnvironmentUse, Process, Snapshot
+    from genvd.model.snapshot import Environment, EnvironmentUse, Holding, Process, Snapshot
 
 TalkKind = Literal["idle", "memory_limit", "unattached_device", "outside", "device_limit"]
 
@@ -57,6 +57,10 @@ _ADVICE: Mapping[TalkKind, str] = {
 }
 
 
+_CLOCK_SECONDS = 1.0
+"""By how much a time since now and one until the end of the collection may differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Talk:
     """Something to talk about with a user. None means *not known*."""
@@ -72,15 +76,17 @@ class Talk:
     text: str
     """What it is about, such as "60.0 GiB on GPUs 0 and 1, asked for 37.3 each"."""
     since: float | None
-    """Unix time since which the environment is idle; None for other kinds."""
+    """Unix time since which the environment has worked on none of these GPUs; None for other kinds."""
     advice: str
     alert: str
     number: int = 1
     """Number of processes, or 1 for an environment."""
+    also: str | None = None
+    """What the environment does apart from that, such as "works on GPUs 8 and 9"."""
 
 
 def talks(snapshot: Snapshot) -> tuple[Talk, ...]:
-    """Return what to talk about: idle environments, the longest idle first, then broken rules."""
+    """Return what to talk about: who holds GPUs idle, the longest idle first, then broken rules."""
     idle = sorted(_idle(snapshot), key=lambda talk: talk.since or 0)
     order = tuple(_SEVERITIES)
     others = sorted((*_violations(snapshot), *_outside(snapshot)), key=lambda talk: order.index(talk.kind))
@@ -106,14 +112,29 @@ def _talk(
 
 
 def _idle(snapshot: Snapshot) -> Iterator[Talk]:
-    held: dict[str, list[int]] = defaultdict(list)
+    """Yield one for each environment that holds GPUs idle, whether or not it works on others."""
+    held: dict[str, list[Holding]] = defaultdict(list)
     for holding in snapshot.holdings or ():
-        held[holding.eid].append(holding.device_index)
+        held[holding.eid].append(holding)
     for environment in snapshot.environments or ():
-        seconds = idle_seconds(snapshot, environment)
-        if seconds is not None and held[environment.eid]:
-            devices = sorted(held[environment.eid])
-            yield _talk("idle", environment, devices, f"holds {gpus(devices)} idle", snapshot.timestamp - seconds)
+        own = sorted(held[environment.eid], key=lambda holding: holding.device_index)
+        idle = {
+            holding.device_index: seconds for holding in own if (seconds := idle_seconds(snapshot, holding)) is not None
+        }
+        if idle:
+            elsewhere = [holding.device_index for holding in own if _works(snapshot, holding)]
+            since = snapshot.timestamp - min(idle.values())
+            talk = _talk("idle", environment, list(idle), f"holds {gpus(idle)} idle", since)
+            yield replace(talk, also=f"works on {gpus(elsewhere)}") if elsewhere else talk
+
+
+def _works(snapshot: Snapshot, holding: Holding) -> bool:
+    """Return whether an environment is known to have worked on a GPU within ``idle.grace``."""
+    seconds = holding.idle_seconds
+    if not seconds or idle_seconds(snapshot, holding) is not None:
+        return seconds == 0
+    # A GPU that was attached a short time ago may never have been used.
+    return holding.attached is None or seconds < snapshot.timestamp - holding.attached - _CLOCK_SECONDS
 
 
 def _violations(snapshot: Snapshot) -> Iterator[Talk]:

@@ -263,7 +263,7 @@ HELP = (
     ("", ""),
     ("mouse", "click a row, or the title of a column to sort by it; with Shift you select text for copying"),
     ("free", "no environment has the GPU attached, and no process uses it"),
-    ("idle", "attached, but without work for longer than idle.grace"),
+    ("idle", "attached, but its environments have not worked on it for longer than idle.grace"),
     ("+name", "the user computes on the GPU without having it attached"),
     ("GPU-HOURS", "since the ledger was created; for a period see: genv-monitor report"),
     ("IDLE SHARE", "part of the GPU-hours in which the user did not use the GPUs"),

@@ -132,7 +132,7 @@ def _environment_facts(machine: Machine, key: str, _: Font) -> list[Fact] | None
         ("ID", row.eid),
         ("user", row.username or UNKNOWN),
         ("GPUs", numbers(row.devices)),
-        *_environment_devices(row),
+        *_environment_devices(row, machine.now),
         ("utilisation", percent(row.utilization)),
         ("memory", f"{gib(row.memory_bytes)} GiB"),
         ("idle", UNKNOWN if row.idle_since is None else duration(machine.now - row.idle_since)),
@@ -142,11 +142,12 @@ def _environment_facts(machine: Machine, key: str, _: Font) -> list[Fact] | None
     ]
 
 
-def _environment_devices(row: EnvironmentRow) -> Iterable[Fact]:
+def _environment_devices(row: EnvironmentRow, now: float) -> Iterable[Fact]:
     for use in row.uses or ():
         limit = f", limit {gib(use.memory_limit_bytes)}" if use.memory_limit_bytes is not None else ""
         attached = "" if use.attached else ", not attached"
-        yield f"on GPU {use.index}", f"{percent(use.utilization)}, {gib(use.memory_bytes)} GiB{limit}{attached}"
+        idle = "" if use.idle_since is None else f", idle {duration(now - use.idle_since)}"
+        yield f"on GPU {use.index}", f"{percent(use.utilization)}, {gib(use.memory_bytes)} GiB{limit}{attached}{idle}"
 
 
 def _person_facts(machine: Machine, key: str, _: Font) -> list[Fact] | None:

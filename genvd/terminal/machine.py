@@ -47,7 +47,7 @@ class Person:
     row: UserRow | None
     """What they have now; None for nothing."""
     idle_since: float | None
-    """Unix time since which the longest idle environment of theirs has been idle."""
+    """Unix time since which the GPU of theirs that has been idle the longest has been idle."""
     usage: UserUsageRow | None
     """Their usage since the ledger was created."""
 
@@ -176,8 +176,9 @@ def _people(seen: Overview) -> list[Person] | None:
         return None
     idle: dict[str, float] = {}
     for environment in seen.environments or ():
-        if environment.idle_since is not None and environment.username:
-            idle[environment.username] = min(environment.idle_since, idle.get(environment.username, seen.timestamp))
+        times = [use.idle_since for use in environment.uses or () if use.idle_since is not None]
+        if times and environment.username:
+            idle[environment.username] = min(*times, idle.get(environment.username, seen.timestamp))
     rows = {row.username: row for row in seen.users}
     usage = {row.username: row for row in seen.usage or ()}
     people = [Person(name, rows.get(name), idle.get(name), usage.get(name)) for name in {**rows, **usage}]

@@ -85,7 +85,7 @@ def _content(shown: Overview) -> Iterator[str]:
             (
                 one.username,
                 one.name,
-                one.text,
+                one.text if one.also is None else f"{one.text}, {one.also}",
                 _since(shown, one.since),
             )
             for one in shown.talks

@@ -135,7 +135,9 @@ def inhabited(
         processes=processes,
         environments=active,
         users=join.users(active),
-        holdings=activity.holdings(active, (), processes, devices),
+        holdings=tuple(
+            replace(held, idle_seconds=idle.get(held.eid)) for held in activity.holdings(active, (), processes, devices)
+        ),
     )
 
 

@@ -26,15 +26,21 @@ def process(pid: int = 1, memory: int | None = GIB, **values: Any) -> Process:
 
 
 def held(*idle: float | None) -> Snapshot:
-    """Return a machine whose GPU 0 is attached to environments that have been idle for so many seconds."""
+    """Return a machine whose GPU 0 is attached to environments that have not used it for so many seconds."""
     names = [f"e{number}" for number in range(len(idle))]
     return machine(
         devices=(device(0),),
         environments=tuple(
             environment(eid, (0,), idle_seconds=seconds) for eid, seconds in zip(names, idle, strict=True)
         ),
-        holdings=tuple(holding(eid, 0) for eid in names),
+        holdings=tuple(holding(eid, 0, idle_seconds=seconds) for eid, seconds in zip(names, idle, strict=True)),
     )
+
+
+def used_elsewhere(idle: float | None, environment_idle: float | None) -> Snapshot:
+    """Return a machine whose GPU 0 an environment has not used, which was idle for another time as a whole."""
+    snapshot = held(idle)
+    return replace(snapshot, environments=(environment("e0", (0, 1), idle_seconds=environment_idle),))
 
 
 ALONE = machine(devices=(device(0),))
@@ -68,6 +74,10 @@ STATES: dict[str, tuple[Snapshot, str]] = {
     "attached, idle for less than the grace": (held(599.0), "in_use"),
     "attached and idle": (held(HOUR), "idle"),
     "attached to an idle and a working one": (held(HOUR, 0.0), "in_use"),
+    "attached to one that works on others": (used_elsewhere(HOUR, environment_idle=0.0), "idle"),
+    "attached to one of which the others are unknown": (used_elsewhere(HOUR, environment_idle=None), "idle"),
+    "attached to an idle one a short time ago": (used_elsewhere(60.0, environment_idle=HOUR), "in_use"),
+    "attached to an idle one, it is unknown here": (used_elsewhere(None, environment_idle=HOUR), "in_use"),
     "attached and idle, used outside genv": (replace(held(HOUR), processes=(process(),)), "idle"),
     "attached, perhaps to more": (replace(held(HOUR), holders_unknown=(0,)), "in_use"),
     "holders unknown": (replace(ALONE, holders_unknown=(0,)), "unknown"),

@@ -44,7 +44,8 @@ def history() -> list[Snapshot]:
 def facts(snapshot: Snapshot) -> tuple[object, ...]:
     """Return all but for how long environments are idle, which is of the clock."""
     environments = [replace(environment, idle_seconds=None) for environment in snapshot.environments or ()]
-    return snapshot.devices, snapshot.processes, environments, snapshot.users, snapshot.holdings
+    holdings = [replace(holding, idle_seconds=None) for holding in snapshot.holdings or ()]
+    return snapshot.devices, snapshot.processes, environments, snapshot.users, holdings
 
 
 def test_it_depends_only_on_the_seed(history: list[Snapshot]) -> None:

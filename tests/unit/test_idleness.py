@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -32,7 +33,7 @@ def seconds(
 ) -> float | None:
     """Return the idle seconds of the environment ``at`` seconds after the first collection."""
     idle = clock.update([environment(created=created)], holdings, 500.0 + at, moment(at, wall))
-    return idle.get("a")
+    return idle.environments.get("a")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,48 @@ def test_inactive_environments_are_forgotten() -> None:
     for number in range(50):
         one = environment(str(number))
         clock.update([one], [holding(False, eid=one.eid)], 500.0 + number, moment(0))
-    assert len(clock._states) == 1
+    assert len(clock._states) == 2, "the environment and its GPU"
+
+
+# --- Each GPU -------------------------------------------------------------------------------------------------
+
+
+def by_device(clock: IdleClock, at: float, *holdings: Holding, created: float | None = NOW - 900) -> dict[int, float]:
+    """Return the idle seconds of each GPU of the environment ``at`` seconds after the first collection."""
+    idle = clock.update([environment(created=created)], holdings, 500.0 + at, moment(at))
+    return {index: seconds for (_, index), seconds in idle.devices.items()}
+
+
+def test_each_gpu_is_idle_for_itself() -> None:
+    clock = IdleClock()
+    held = partial(holding, attached=NOW - 600)
+    assert by_device(clock, 0, held(True, 8), held(False, 10)) == {8: 0, 10: 600}
+    assert by_device(clock, 10, held(False, 8), held(True, 10)) == {8: 10, 10: 0}
+    assert by_device(clock, 30, held(True, 8), held(False, 10)) == {8: 0, 10: 20}
+    assert by_device(clock, 40, held(None, 8), held(False, 10)) == {10: 30}
+    assert by_device(clock, 50, held(False, 8), lost(10)) == {8: 20}
+    assert by_device(clock, 60, held(False, 8), held(False, 10)) == {8: 30, 10: 50}
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(LONGEST_GAP_SECONDS, 900 + LONGEST_GAP_SECONDS), (301.0, 0)])
+def test_a_gap_in_the_data_of_a_gpu(gap: float, expected: float) -> None:
+    """Somebody may have worked there, whatever they did on the others."""
+    clock = IdleClock()
+    by_device(clock, 0, holding(False), holding(False, 1))
+    assert by_device(clock, 10, lost(), holding(False, 1)) == {1: 910}
+    assert by_device(clock, gap, holding(False), holding(False, 1)) == {0: expected, 1: 900 + gap}
+
+
+def test_a_gpu_that_is_added_is_idle_since_then() -> None:
+    clock = IdleClock()
+    by_device(clock, 0, holding(False))
+    assert by_device(clock, 60, holding(False), holding(False, 1), holding(False, 2, attached=NOW + 40)) == {
+        0: 960,
+        1: 0,
+        2: 20,
+    }
+    assert by_device(clock, 70, holding(False)) == {0: 970}
+    assert by_device(clock, 90, holding(False), holding(False, 1)) == {0: 990, 1: 0}, "it was detached in between"
 
 
 # --- After a restart ------------------------------------------------------------------------------------------
@@ -190,7 +232,7 @@ def test_setting_the_clock_while_the_monitor_is_stopped_does_not_change_the_idle
     clock = IdleClock()
     clock.restore([saved], 500.0, moment(0, NOW + ahead))
     held = holding(False, attached=NOW + ahead - 600)
-    assert clock.update([environment()], [held], 500.0, moment(0, NOW + ahead)) == {"a": 70}
+    assert clock.update([environment()], [held], 500.0, moment(0, NOW + ahead)).environments == {"a": 70}
 
 
 def test_an_unknown_state_stays_unknown_after_a_restart() -> None:
@@ -201,9 +243,9 @@ def test_an_unknown_state_stays_unknown_after_a_restart() -> None:
     clock = IdleClock()
     clock.restore(saved, 900.0, moment(150))
     idle = clock.update([environment()], [holding(None)], 900.0, moment(150))
-    assert not idle
+    assert not idle.environments
     idle = clock.update([environment()], [holding(False)], 960.0, moment(210))
-    assert idle == {"a": 0}
+    assert idle.environments == {"a": 0}
 
 
 def test_saved_state_is_ignored_if_the_environment_has_worked_since() -> None:

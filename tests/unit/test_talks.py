@@ -9,7 +9,7 @@ import pytest
 from genvd.model.facts import Context, ProcessOwner
 from genvd.model.snapshot import EnvironmentUse
 from genvd.overview.talks import memory_text, talks
-from tests.support.shown import GIB, device, environment, inhabited
+from tests.support.shown import GIB, device, environment, holding, inhabited, machine
 
 MIB = 2**20
 
@@ -59,3 +59,26 @@ def test_it_says_whom_to_talk_to_the_longest_idle_first() -> None:
         ("alice", "many", "has 1 GPU attached, asked for 0"),
     ]
     assert talks(snapshot)[0].since == snapshot.timestamp - 9000
+
+
+def test_who_works_on_some_gpus_and_holds_others_idle() -> None:
+    hour = 3600.0
+    snapshot = machine(
+        devices=tuple(map(device, range(8, 17))),
+        environments=(
+            environment("four", tuple(range(8, 12)), idle_seconds=0.0),
+            environment("five", (12, 13, 14, 15, 16)),
+        ),
+    )
+    attached = snapshot.timestamp - 9 * hour
+    idle = {8: 0.0, 9: 30.0, 10: 2 * hour, 11: 3 * hour}
+    one = [holding("four", index, idle_seconds=seconds, attached=attached) for index, seconds in idle.items()]
+    # 12 is idle; 13 was attached a minute ago; 14 is not known; 15 was used a minute ago; 16 has no time of attachment.
+    times = {12: (hour, attached), 13: (60.0, snapshot.timestamp - 60), 14: (None, attached), 15: (60.0, attached)}
+    two = [holding("five", index, idle_seconds=idle, attached=at) for index, (idle, at) in times.items()]
+    snapshot = replace(snapshot, holdings=(*two, *one, holding("five", 16, idle_seconds=60.0)))
+    found = [(talk.eid, talk.devices, talk.text, talk.also, talk.since) for talk in talks(snapshot)]
+    assert found == [
+        ("four", (10, 11), "holds GPUs 10 and 11 idle", "works on GPUs 8 and 9", snapshot.timestamp - 2 * hour),
+        ("five", (12,), "holds GPU 12 idle", "works on GPUs 15 and 16", snapshot.timestamp - hour),
+    ]

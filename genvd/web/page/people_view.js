@@ -43,7 +43,7 @@ class PeopleView {
     setContent(this.talks, talks.map((/** @type {any} */ talk) => talkItem(talk, now)));
     setContent(this.advice, [...new Set(talks.map((/** @type {any} */ talk) => talk.advice))].map((text) => element("li", {}, String(text))));
     this.tiles.update((data.devices ?? []).filter((/** @type {any} */ one) => indices.has(one.index)), data, now, me);
-    setContent(this.memory, environments.length ? [element("h3", {}, "Memory by GPU"), limits(environments)] : []);
+    setContent(this.memory, environments.length ? [element("h3", {}, "Memory by GPU"), limits(environments, now)] : []);
     setContent(this.environments, environments.length
       ? [element("h3", {}, "Environments"), plainTable("environments", ENVIRONMENTS, environments, now)] : []);
     setContent(this.processes, data.processes === null ? [element("p", { class: "muted" }, "List of processes unavailable.")]
@@ -165,14 +165,17 @@ export class EnvironmentView extends PeopleView {
   }
 }
 
-/** @param {any[]} environments */
-function limits(environments) {
+/**
+ * @param {any[]} environments
+ * @param {number} now in seconds
+ */
+function limits(environments, now) {
   const rows = environments.flatMap((environment) => (environment.uses ?? []).map((/** @type {any} */ use) => [environment, use]));
   if (!rows.length) return element("p", { class: "muted" }, "No GPU.");
   const more = rows.length > MAX_LIMITS ? [element("li", { class: "muted" }, `and ${rows.length - MAX_LIMITS} more`)] : [];
   return element("ul", { class: "limits" }, ...rows.slice(0, MAX_LIMITS).map(([environment, use]) => element("li", {},
     gpuLink(use.index), environmentLink(environment.eid, environment.name), bar(use),
-    element("span", { class: over(use) ? "warning" : "" }, memory(use)), element("span", { class: "muted" }, note(use)))), ...more);
+    element("span", { class: over(use) ? "warning" : "" }, memory(use)), element("span", { class: "muted" }, note(use, now)))), ...more);
 }
 
 /** @param {any} use */
@@ -186,9 +189,16 @@ function memory(use) {
   return `${outOf(bytes(use.memory_bytes), bytes(use.memory_limit_bytes))} asked for`;
 }
 
-/** @param {any} use */
-function note(use) {
-  return [use.attached ? "" : "not attached", use.utilization === null ? "" : `${percent(use.utilization)} of its time`].filter(Boolean).join(", ");
+/**
+ * @param {any} use
+ * @param {number} now in seconds
+ */
+function note(use, now) {
+  return [
+    use.attached ? "" : "not attached",
+    use.utilization === null ? "" : `${percent(use.utilization)} of its time`,
+    use.idle_since === null ? "" : `idle for ${duration(now - use.idle_since)}`,
+  ].filter(Boolean).join(", ");
 }
 
 /** @param {any} use */

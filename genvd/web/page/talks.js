@@ -40,8 +40,9 @@ function talkless(data) {
 export function talkItem(talk, now) {
   const what = talk.eid === null ? name(talk.name ?? "process") : environmentLink(talk.eid, talk.name);
   const since = talk.since === null ? [] : [" for ", element("strong", {}, duration(now - talk.since))];
+  const also = talk.also === null ? [] : [", ", ...withGpuLinks(talk.also)];
   return element("li", { class: `talk ${talk.kind === "idle" ? "held-idle" : talk.severity}` },
-    element("strong", {}, userLink(talk.username)), " ", what, " ", element("span", { class: "told" }, ...withGpuLinks(talk.text), ...since),
+    element("strong", {}, userLink(talk.username)), " ", what, " ", element("span", { class: "told" }, ...withGpuLinks(talk.text), ...since, ...also),
     " ", runbookLink(talk.alert));
 }
 
