@@ -162,7 +162,8 @@ are unknown. Other GPUs are *in use*, held *idle* (no environment that has it at
 [ledger](ledger.md#when-environments-last-worked). The time in which the monitor was down is handled like any other
 unknown time: up to 5 minutes count as idle; after a longer time counting starts again, as the environment may have
 worked. So an upgrade changes nothing, and a restart never makes an idle time longer. Without such a file, and for an
-environment that was never seen to work, it counts from the attachment.
+environment that was never seen to work, it counts from the attachment. The same holds for each GPU; if only the last
+work of the whole environment was kept, that is taken for all of its GPUs.
 
 **Peak** memory of a process or an environment: the highest value that a collection has found since it began or, if
 that was later, since the monitor started. Peaks between two collections are not seen. The peak of an environment is

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genvd.analysis.restart_state import LastWork
+from genvd.analysis.restart_state import DeviceWork, LastWork
 from genvd.common.clock import Moment
 from genvd.common.text import escape_unprintable
 
@@ -86,6 +86,8 @@ class IdleClock:
         self._restored: dict[tuple[str, int | None, float], LastWork] = {}
         self._restored_at = 0.0, Moment(0.0, 0.0)
         """When :meth:`restore` was called: time of the monotonic clock, and of the others."""
+        self._updated: float | None = None
+        """The time of the last :meth:`update`."""
         self.last_work: tuple[LastWork, ...] = ()
         """The state to save: all environments that hold GPUs and have been seen to work."""
 
@@ -136,8 +138,8 @@ class IdleClock:
                     by_device[environment.eid, holding.device_index] = seconds
             identity = _identity(environment)
             if whole.worked is not None and identity is not None:
-                last_work.append(_last_work(identity, whole, now, at))
-        self.last_work = tuple(last_work)
+                last_work.append(_last_work(identity, whole, own, states, now, at))
+        self.last_work, self._updated = tuple(last_work), now
         return IdleTimes(by_environment, by_device)
 
     def _take_states(
@@ -151,16 +153,21 @@ class IdleClock:
         """Return the states of an environment and of each of its GPUs, with what was restored."""
         eid, created = environment.eid, environment.claimed_creation
 
-        def state(index: int | None, since: float | None) -> _State:
+        def state(index: int | None, since: float | None, oldest: float | None = None) -> _State:
             key = eid, created, index
-            age = 0.0 if since is None else max(0.0, at.unix - since)
-            return self._states.setdefault(key, previous.get(key) or _State(now - age, now))
+            held = now if since is None else now - max(0.0, at.unix - since)
+            new = _State(held if oldest is None else max(held, oldest), now)
+            return self._states.setdefault(key, previous.get(key) or new)
 
-        was_there = (eid, created, None) in previous
+        # What was not there at the previous update, or not listed by the driver, begins after that.
+        oldest = self._updated if (eid, created, None) in previous else None
         whole = state(None, _held_since(environment, holdings))
         states = [
-            # If it is not known when a GPU was added, it was not before the previous collection.
-            state(holding.device_index, holding.attached if was_there else _held_since(environment, (holding,)))
+            state(
+                holding.device_index,
+                _held_since(environment, (holding,)) if oldest is None else holding.attached,
+                oldest,
+            )
             for holding in holdings
         ]
         self._apply_restored(environment, holdings, whole, states)
@@ -178,7 +185,7 @@ class IdleClock:
             return
         self._apply(whole, _held_since(environment, holdings), saved)
         for holding, state in zip(holdings, states, strict=True):
-            self._apply(state, _held_since(environment, (holding,)), saved)
+            self._apply(state, _held_since(environment, (holding,)), saved.on_device(holding.device_index))
 
     def _apply(self, state: _State, since: float | None, saved: LastWork) -> None:
         """Apply a saved state, unless the environment has worked since, or did not hold the GPU in between."""
@@ -198,10 +205,38 @@ class IdleClock:
             state.known = min(state.known, now - known_age)
 
 
-def _last_work(identity: tuple[str, int | None, float], state: _State, now: float, at: Moment) -> LastWork:
-    """Return the state to save of an environment that has been seen to work."""
-    begin_age, known_age = now - state.begin, now - state.known
-    return LastWork(*identity, at.unix - begin_age, at.unix - known_age, at.boot - known_age)
+def _last_work(
+    identity: tuple[str, int | None, float],
+    whole: _State,
+    holdings: Sequence[Holding],
+    states: Sequence[_State],
+    now: float,
+    at: Moment,
+) -> LastWork:
+    """Return the state to save of an environment that has been seen to work.
+
+    Args:
+        identity: see :func:`_identity`.
+        whole: its state for all GPUs together.
+        holdings: the GPUs it holds.
+        states: its state for each of them.
+        now: the current time of the monotonic clock.
+        at: the current time by the other clocks.
+    """
+
+    def unix(moment: float) -> float:
+        return at.unix - (now - moment)
+
+    return LastWork(
+        *identity,
+        worked=unix(whole.begin),
+        known=unix(whole.known),
+        known_boot=at.boot - (now - whole.known),
+        devices=tuple(
+            DeviceWork(holding.device_index, unix(state.begin), unix(state.known))
+            for holding, state in zip(holdings, states, strict=True)
+        ),
+    )
 
 
 def _identity(environment: Environment) -> tuple[str, int | None, float] | None:

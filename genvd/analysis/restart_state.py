@@ -9,6 +9,15 @@ NO_DEVICE = -1
 """The :attr:`SavedTime.device_index` of an environment's creation."""
 
 
+class DeviceWork(NamedTuple):
+    """When an environment last worked on one of its GPUs. Times are Unix seconds, like those of :class:`LastWork`."""
+
+    device_index: int
+    worked: float
+    """If it never did: when its idle time began."""
+    known: float
+
+
 @dataclass(frozen=True, slots=True)
 class LastWork:
     """When an environment that has GPUs attached last worked. Times are Unix seconds."""
@@ -22,6 +31,16 @@ class LastWork:
     """When the monitor last knew whether the environment was working."""
     known_boot: float | None = None
     """:attr:`known` in seconds of CLOCK_BOOTTIME, because somebody may set the clock; None if of an earlier boot."""
+    devices: tuple[DeviceWork, ...] = ()
+    """The same for each of its GPUs. Not in files of older versions."""
+
+    def on_device(self, index: int) -> LastWork:
+        """Return the last work on one GPU; if that was not saved, the last work on any."""
+        work = next((work for work in self.devices if work.device_index == index), None)
+        if work is None or not work.worked <= work.known <= self.known:
+            return self
+        boot = None if self.known_boot is None else self.known_boot - (self.known - work.known)
+        return replace(self, worked=work.worked, known=work.known, known_boot=boot)
 
     @property
     def identity(self) -> tuple[str, int | None, float]:

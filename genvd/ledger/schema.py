@@ -88,6 +88,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 """The statements that upgrade each version to the next, beginning with an empty file. Never change one, append one."""
 
+DEVICE_WORK = (
+    "CREATE TABLE IF NOT EXISTS device_work (eid TEXT NOT NULL, uid INTEGER, created REAL NOT NULL,"
+    " device INTEGER NOT NULL, worked REAL NOT NULL, known REAL NOT NULL)"
+)
+"""For each row of last_work, the same for each GPU. It is in files of any version, so that older programs, which do not
+know it, can use the file."""
+
 LAST_WORK_VERSION = 2
 """The first version that stores when environments last worked."""
 
@@ -263,3 +270,4 @@ def _migrate(connection: sqlite3.Connection) -> None:
             for statement in MIGRATIONS[current]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {current + 1}")
+    connection.execute(DEVICE_WORK)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from genvd.analysis.restart_state import LastWork, RestartState, SavedAttachment, SavedTime
+from genvd.analysis.restart_state import DeviceWork, LastWork, RestartState, SavedAttachment, SavedTime
 from genvd.ledger import account_names, paths, schema
 from genvd.ledger.amounts import CAPACITY_STATES, Capacity, Consumer, Total, Totals, Usage, UsageKey
 from genvd.ledger.schema import CorruptLedgerError, LedgerLockedError, transaction
@@ -155,6 +155,11 @@ class Tables:
                 for work in restart_state.last_work
             ),
         )
+        self.connection.execute("DELETE FROM device_work")
+        self.connection.executemany(
+            "INSERT INTO device_work VALUES (?, ?, ?, ?, ?, ?)",
+            ((*work.identity, *device) for work in restart_state.last_work for device in work.devices),
+        )
         self.connection.execute("UPDATE state SET boot_id = ?", (restart_state.boot_id,))
         self._write_times(restart_state.times)
         self._write_attachments(restart_state.attachments)
@@ -288,13 +293,25 @@ def read_restart_state(connection: sqlite3.Connection) -> RestartState:
     if version < schema.BOOT_VERSION:
         rows = connection.execute(f"SELECT {columns} FROM last_work")
         return RestartState(tuple(LastWork(*row) for row in rows), attachments=attachments)
-    last_work = tuple(LastWork(*row) for row in connection.execute(f"SELECT {columns}, known_boot FROM last_work"))
+    devices = _read_device_work(connection)
+    saved = [LastWork(*row) for row in connection.execute(f"SELECT {columns}, known_boot FROM last_work")]
+    last_work = tuple(replace(work, devices=devices.get(work.identity, ())) for work in saved)
     rows = connection.execute(
         "SELECT eid, device, claimed, found, earliest, latest, clock FROM seen WHERE clock IS NOT NULL"
     )
     (boot_id,) = connection.execute("SELECT boot_id FROM state").fetchone()
     times = tuple(SavedTime(*row) for row in rows)
     return RestartState(last_work, times, attachments, account_names.read(connection), boot_id)
+
+
+def _read_device_work(connection: sqlite3.Connection) -> dict[tuple[str, int | None, float], tuple[DeviceWork, ...]]:
+    """Return the last work on each GPU by the identity of the environment."""
+    found: dict[tuple[str, int | None, float], tuple[DeviceWork, ...]] = {}
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'device_work'").fetchone():
+        rows = connection.execute("SELECT eid, uid, created, device, worked, known FROM device_work")
+        for eid, uid, created, *work in rows:
+            found[eid, uid, created] = (*found.get((eid, uid, created), ()), DeviceWork(*work))
+    return found
 
 
 def _read_attachments(connection: sqlite3.Connection, version: int) -> tuple[SavedAttachment, ...]:

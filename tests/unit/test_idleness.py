@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from genvd.analysis.idleness import LONGEST_GAP_SECONDS, IdleClock
-from genvd.analysis.restart_state import LastWork
+from genvd.analysis.restart_state import DeviceWork, LastWork
 from genvd.common.clock import Moment
 from genvd.model.snapshot import Environment, Holding
 
@@ -168,7 +168,8 @@ def test_a_gpu_that_is_added_is_idle_since_then() -> None:
         2: 20,
     }
     assert by_device(clock, 70, holding(False)) == {0: 970}
-    assert by_device(clock, 90, holding(False), holding(False, 1)) == {0: 990, 1: 0}, "it was detached in between"
+    again = holding(False), holding(False, 1, attached=NOW - 600)
+    assert by_device(clock, 90, *again) == {0: 990, 1: 20}, "the driver did not list it in between"
 
 
 # --- After a restart ------------------------------------------------------------------------------------------
@@ -192,10 +193,12 @@ def test_idle_time_continues_after_a_restart() -> None:
     before = IdleClock()
     seconds(before, -70, holding(True, attached=NOW - 600))
     seconds(before, -10, holding(False, attached=NOW - 600))
-    assert before.last_work == (replace(last_work(70, 10), known_boot=BOOT - 10),)
+    devices = (DeviceWork(0, NOW - 70, NOW - 10),)
+    assert before.last_work == (replace(last_work(70, 10), known_boot=BOOT - 10, devices=devices),)
     clock = restarted(*before.last_work)
     assert seconds(clock, 5, holding(False, attached=NOW - 600)) == 75
-    assert clock.last_work == (replace(last_work(70, -5), known_boot=BOOT + 5),)
+    devices = (DeviceWork(0, NOW - 70, NOW + 5),)
+    assert clock.last_work == (replace(last_work(70, -5), known_boot=BOOT + 5, devices=devices),)
     assert seconds(clock, 10, holding(True, attached=NOW - 600)) == 0
     assert seconds(clock, 20, holding(False, attached=NOW - 600)) == 10
 
@@ -266,3 +269,38 @@ def test_only_environments_that_hold_devices_and_have_worked_are_saved() -> None
     assert clock.last_work != ()
     seconds(clock, 2)
     assert clock.last_work == ()
+
+
+def test_the_idle_time_of_each_gpu_continues_after_a_restart() -> None:
+    before = IdleClock()
+    held = partial(holding, attached=NOW - 600)
+    by_device(before, -80, held(True, 8), held(True, 9), held(False, 10), lost(11))
+    by_device(before, -10, held(True, 8), held(False, 9), held(False, 10), lost(11))
+    clock = restarted(*before.last_work)
+    now = (held(False, 8), held(False, 9), held(False, 10), held(False, 11), held(False, 12))
+    # 12 was not there: nobody knows where the environment worked last.
+    assert by_device(clock, 5, *now) == {8: 15, 9: 85, 10: 605, 11: 605, 12: 15}
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected"),
+    [
+        ((), 70),
+        ((DeviceWork(1, NOW - 500, NOW - 10),), 70),
+        ((DeviceWork(0, NOW - 500, NOW - 10),), 500),
+        ((DeviceWork(0, NOW - 500, NOW - 20),), 500),
+        ((DeviceWork(0, NOW - 500, NOW - 301),), 0),
+        ((DeviceWork(0, NOW - 500, NOW + 1),), 70),
+        ((DeviceWork(0, float("nan"), NOW - 10),), 70),
+    ],
+    ids=["older version", "another", "this one", "not at the end", "long ago", "later than the rest", "garbage"],
+)
+@pytest.mark.parametrize("ahead", [0.0, 86400.0])
+def test_the_saved_state_of_a_gpu(saved: tuple[DeviceWork, ...], expected: float, ahead: float) -> None:
+    clock = IdleClock()
+    work = replace(last_work(70, 10), known_boot=BOOT - 10, devices=saved)
+    clock.restore([work], 500.0, moment(0, NOW + ahead))
+    held = holding(False, attached=NOW + ahead - 600)
+    idle = clock.update([environment()], [held], 500.0, moment(0, NOW + ahead))
+    assert idle.devices == {("a", 0): pytest.approx(expected)}
+    assert idle.environments == {"a": 70}

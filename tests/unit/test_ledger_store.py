@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from genvd.analysis.restart_state import KnownAccount, LastWork, RestartState, SavedAttachment, SavedTime
+from genvd.analysis.restart_state import DeviceWork, KnownAccount, LastWork, RestartState, SavedAttachment, SavedTime
 from genvd.common.text import clean
 from genvd.config import schema as configuration
 from genvd.ledger import paths, schema
@@ -28,12 +28,13 @@ from genvd.ledger.store import Batch, Store, read_file
 from genvd.ledger.wall_clock import TrustedClockState
 from tests.support.ledger import NOW, config, fill, new_pending, snapshot, write
 
-WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125, 5000.5)
+DEVICES = (DeviceWork(0, NOW - 60.25, NOW - 10.125), DeviceWork(1, NOW - 800.5, NOW - 10.125))
+WORK = LastWork("1", 1001, NOW - 900.5, NOW - 60.25, NOW - 10.125, 5000.5, DEVICES)
 
 
 def test_the_restart_state_replaces_the_previous_one(store: Store) -> None:
     pending = new_pending()
-    other = LastWork("2", None, NOW, NOW, NOW)
+    other = LastWork("2", None, NOW, NOW, NOW, None, (DeviceWork(3, NOW, NOW),))
     steps = (((WORK, other), (WORK, other)), (None, (WORK, other)), ((other,), (other,)), ((), ()))
     for last_work, expected in steps:
         if last_work is not None:
@@ -227,6 +228,19 @@ def test_a_file_of_any_version_is_reported_and_upgraded_without_a_loss(
     assert row.amounts == (6.8, 4.0, 0.8, None, 5.0)
     assert (report().capacity or {})["outside"] == 5.0
     assert read_file(tmp_path / "ledger.db").totals["alice"].outside == 5000
+
+
+def test_a_file_without_the_last_work_on_each_gpu_is_read(tmp_path: Path) -> None:
+    """It has the same version: an older program may use the file in between."""
+    store = Store(tmp_path, "live")
+    store.write(Batch({}, {}, RestartState((WORK,))))
+    store.connection.execute("DROP TABLE device_work")
+    store.close()
+    assert read_file(store.path).restart_state.last_work == (replace(WORK, devices=()),)
+    store = Store(tmp_path, "live")
+    store.write(Batch({}, {}, RestartState((WORK,))))
+    store.close()
+    assert read_file(store.path).restart_state.last_work == (WORK,)
 
 
 def test_a_failed_migration_leaves_the_previous_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
