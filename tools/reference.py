@@ -147,16 +147,18 @@ series while work is unknown; after more than 5 minutes of that, counting starts
 machine has no effect. The page, `top` and the dashboards say *in use* until the value reaches `idle.grace`, by default
 10 minutes (`genv_monitor_idle_grace_seconds`).
 
-A **GPU** is idle for itself: none of the environments that have it attached has worked on it for `idle.grace`. Each of
-them is counted on each of its GPUs by the same rules; on a GPU that does not answer, work is unknown. An environment
-that works on two of its four GPUs is not idle, but holds the other two idle.
+A **GPU** is idle for itself: none of the environments that have it attached has worked on it for `idle.grace`.
+`genv_environment_device_idle_seconds` counts this for each environment on each of its GPUs, by the same rules; on a GPU
+that does not answer, work is unknown. So an environment that works on two of its four GPUs is not idle, but holds the
+other two idle.
 
 **Free**: a GPU that answers, that no environment has attached, and that no process uses; all of this must be known.
 Neither a desktop counts as use (processes that only draw, in at most 512 MiB together), nor the server of the
 Multi-Process Service if it runs as root: only its clients do. A GPU with more than 512 MiB in use that no visible
 process accounts for is not called free, as somebody invisible may use it; neither is one whose processes or attachments
 are unknown. Other GPUs are *in use*, held *idle* (no environment that has it attached has worked on it for
-`idle.grace`), *in use outside genv* (not attached, but a process outside genv computes there), *down*, or their state is *not known*.
+`idle.grace`), *in use outside genv* (not attached, but a process outside genv computes there), *down*, or their state
+is *not known*.
 
 **After a restart of the monitor** the idle time continues from the last work, which is kept in the file of the
 [ledger](ledger.md#when-environments-last-worked). The time in which the monitor was down is handled like any other

@@ -102,6 +102,13 @@ ENVIRONMENTS = (
         lambda s: (((e.eid,), e.idle_seconds) for e in s.environments or ()),
         summable=False,
     ),
+    Metric(
+        "genv_environment_device_idle_seconds",
+        "Seconds since the environment last worked on this attached GPU, or since the attachment if it never did.",
+        ("eid", "index"),
+        lambda s: (((h.eid, h.device_index), h.idle_seconds) for h in s.holdings or ()),
+        summable=False,
+    ),
 )
 """The group ``environments``."""
 

@@ -24,7 +24,7 @@ GIB = 2**30
 
 # What differs from run to run: the values of these, the pids, and what started the tests.
 _CHANGING = re.compile(
-    r"^((?:process_|genv_monitor_|genv_process_start_|genv_environment_(?:idle|created|device_attached_timestamp)_"
+    r"^((?:process_|genv_monitor_|genv_process_start_|genv_environment_(?:idle|created|device_(?:idle|attached_timestamp))_"
     r"|genv_user_(?:allocated|active|idle|energy)_)[a-z_]+(?:\{.*\})?) \S+$",
     re.MULTILINE,
 )

@@ -481,9 +481,11 @@ def _people(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector]]:
     (grace,) = set(rows("genv_monitor_idle_grace_seconds", "instance").values())
     without_work = rows("genv_environment_idle_seconds", "instance", "eid")
     idle = {key: seconds if seconds >= grace else 0.0 for key, seconds in without_work.items()}
+    on_each = rows("genv_environment_device_idle_seconds", "instance", "eid", "index")
     holders: dict[tuple[str, str], list[float]] = defaultdict(list)
     for instance, eid, index in held:
-        holders[instance, index].append(idle[instance, eid])
+        seconds = on_each[instance, eid, index]
+        holders[instance, index].append(seconds if seconds >= grace else 0.0)
     forgotten = [times for times in holders.values() if min(times) > 0]
     assert forgotten
     yield ("stat", "GPUs attached", "A"), _number(len(holders))

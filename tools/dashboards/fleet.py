@@ -98,7 +98,8 @@ def _use() -> Sequence[PanelBuilder]:
         number(
             _about(
                 "GPUs idle",
-                "Attached GPUs whose environments are all idle (idle.grace of the machine); orange: at least one.",
+                "Attached GPUs that none of their environments has used for idle.grace of the machine; orange: at least"
+                " one.",
             ),
             ask.total("instance:genv_idle_devices:count"),
             NONE_IS_GOOD,
@@ -150,8 +151,8 @@ def _machines() -> PanelBuilder:
     return rows(
         About(
             "Machines",
-            "Each machine now; a click on its name shows its GPUs. Idle: attached GPUs whose environments are all idle"
-            " (idle.grace of the machine).",
+            "Each machine now; a click on its name shows its GPUs. Idle: attached GPUs that none of their environments"
+            " has used for idle.grace of the machine.",
             width=24,
             height=14,
         ),

@@ -34,14 +34,13 @@ def down() -> str:
 
 
 def idle_gpus() -> str:
-    """Return 1 for each GPU that is attached to idle environments only."""
-    seconds = idle(per("genv_environment_idle_seconds", "eid"), per("genv_monitor_idle_grace_seconds"))
-    working = f"{_attached()} unless {on('eid')} ({seconds} > 0)"
+    """Return 1 for each attached GPU on which its environments are idle."""
+    working = f"{_attached()} unless {on('eid', 'index')} ({_idle()} > 0)"
     return f"{_by_gpu(_attached())} unless {_by_gpu(working)}"
 
 
 def number_idle() -> str:
-    """Return the number of GPUs that are attached to idle environments only."""
+    """Return the number of attached GPUs on which their environments are idle."""
     return or_none_of(f"count({idle_gpus()})", per("genv_attached_devices_total"))
 
 
@@ -61,10 +60,13 @@ def on_each(value: str) -> str:
 
 
 def idle_on_each() -> str:
-    """Return for how long each environment on each GPU that it has attached has been idle; 0 while it is in use."""
-    seconds = idle(per("genv_environment_idle_seconds", "eid"), per("genv_monitor_idle_grace_seconds"))
-    of_each = f"0 * {_attached()} + {on('eid')} group_left () ({seconds})"
-    return f"min by (instance, index, username, name) ({_named(of_each)})"
+    """Return for how long each environment has been idle on each GPU that it has attached; 0 while it uses it."""
+    return f"min by (instance, index, username, name) ({_named(_idle())})"
+
+
+def _idle() -> str:
+    seconds = per("genv_environment_device_idle_seconds", "eid", "index")
+    return idle(seconds, per("genv_monitor_idle_grace_seconds"))
 
 
 def _people() -> str:

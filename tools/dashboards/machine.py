@@ -126,8 +126,8 @@ def _attached() -> PanelBuilder:
     return rows(
         About(
             "Attached GPUs",
-            "Each environment on each GPU that is attached to it. Idle for: time since the environment last used one of"
-            " its attached GPUs; it is in use until idle.grace has passed.",
+            "Each environment on each GPU that is attached to it. Idle for: time since the environment last used this"
+            " GPU; it is in use until idle.grace has passed.",
             width=24,
             height=9,
         ),

@@ -140,9 +140,9 @@ def attached_utilisation() -> str:
 
 
 def attached_idle() -> str:
-    """Return how long each environment has been idle, in seconds, for each attached GPU; 0 while in use."""
-    seconds = idle(machine("genv_environment_idle_seconds", "eid"), machine("genv_monitor_idle_grace_seconds"))
-    return _owned(f"0 * {_attached()} + {on('eid')} group_left () ({seconds})")
+    """Return how long each environment has been idle on each attached GPU, in seconds; 0 while it uses it."""
+    seconds = device("genv_environment_device_idle_seconds", "eid")
+    return _owned(idle(seconds, machine("genv_monitor_idle_grace_seconds")))
 
 
 def _attached() -> str:

@@ -84,7 +84,10 @@ def _numbers() -> Sequence[PanelBuilder]:
             COUNT,
         ),
         trend(
-            about("GPUs idle", "Attached GPUs whose environments are all idle (idle.grace); orange: at least one."),
+            about(
+                "GPUs idle",
+                "Attached GPUs that none of their environments has used for idle.grace; orange: at least one.",
+            ),
             gpus.number_idle(),
             NONE_IS_GOOD,
         ),
@@ -111,8 +114,8 @@ def _gpus() -> PanelBuilder:
         About(
             "GPUs",
             "Each GPU with each user and environment on it, first those that are down, free and idle. Free: attached to"
-            " no environment and used by no process. Idle: all its environments are idle (idle.grace). Outside genv:"
-            " attached to nobody, but a process outside genv computes there.",
+            " no environment and used by no process. Idle: attached, but not used by its environments for idle.grace."
+            " Outside genv: attached to nobody, but a process outside genv computes there.",
             width=14,
             height=11,
         ),

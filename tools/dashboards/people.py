@@ -71,7 +71,7 @@ def _numbers() -> Sequence[PanelBuilder]:
         number(
             about(
                 "GPUs idle",
-                "Those of them whose environments are all idle (idle.grace); orange: at least one.",
+                "Those of them that none of their environments has used for idle.grace; orange: at least one.",
             ),
             ask.idle_devices(),
             NONE_IS_GOOD,

@@ -140,9 +140,11 @@ def attached_gpus() -> str:
 
 
 def idle_devices() -> str:
-    """Return how many GPUs of the chosen users are attached to idle environments only."""
+    """Return on how many GPUs of the chosen users their environments are idle, and so is everybody else there."""
     attached = per("genv_environment_device_attached", "eid", "index")
-    wanted = f"group by (instance, index) ({attached} unless {on('eid')} ({_idle()} > 0))"
+    seconds = per("genv_environment_device_idle_seconds", "eid", "index")
+    idle_there = idle(seconds, per("genv_monitor_idle_grace_seconds"))
+    wanted = f"group by (instance, index) ({attached} unless {on('eid', 'index')} ({idle_there} > 0))"
     return or_none_of(f"count({_attached()} unless {on('index')} {wanted})", _machine_known())
 
 
