@@ -15,6 +15,7 @@ from tests.browser.machines import (
     busy,
     calm,
     five_states,
+    half_used,
     people,
     problems,
     rows,
@@ -72,6 +73,26 @@ def test_a_tile_names_who_computes_on_a_gpu_of_somebody_else(served: Shown, open
     page = open_page("/page/table.html")
     cells = page.get_by_role("region", name="GPUs").locator("tbody tr >> nth=0").locator("td").all_inner_texts()
     assert cells[:3] == ["idle 2 h", "dave, +alice, +bob", "held, train, a.out 200"]
+
+
+def test_a_gpu_is_held_idle_by_somebody_who_works_on_others(served: Shown, open_page: OpenPage) -> None:
+    served.show(half_used())
+    page = open_page(viewport=LAPTOP)
+    expect(page.locator("#verdict")).to_have_text("0 of 4 GPUs are free · 1 person · 2 GPUs held idle · 0 broken")
+    assert page.locator(".tile .state").all_text_contents() == ["in use", "in use", "idle 2 h", "idle 24 h"]
+    assert talked(page) == ["alice four holds GPUs 10 and 11 idle for 2 h, works on GPUs 8 and 9"]
+    page = open_page("/#env=4")
+    notes = page.locator(".limits .muted").all_text_contents()
+    assert notes == [
+        "90 % of its time",
+        "90 % of its time",
+        "0 % of its time, idle for 2 h",
+        "0 % of its time, idle for 24 h",
+    ]
+    assert violations(page) == []
+    page = open_page("/page/table.html")
+    cells = page.get_by_role("region", name="To talk to").locator("tbody td").all_inner_texts()
+    assert cells == ["four", "holds GPUs 10 and 11 idle, works on GPUs 8 and 9", "2 h"]
 
 
 @pytest.mark.parametrize("size", ["laptop", "phone"])
