@@ -455,6 +455,41 @@ def test_for_how_long_an_environment_is_idle(place: Place) -> None:
     wait_for(lambda: 0.4 < monitor.metrics().get(key, 0) < 60, "it is idle since it last worked")
 
 
+def test_a_gpu_is_held_idle_by_an_environment_that_works_on_another(place: Place, tmp_path: Path) -> None:
+    place.environment("a", place.alice, 0, 1)
+    pid = place.process(place.alice, "a")
+    place.scenario.gpus = [gpu(index, processes=[Process(pid, MIB)], samples=[Sample(pid, 90)]) for index in (0, 1)]
+    file = tmp_path / "monitor.yaml"
+    file.write_text(json.dumps({"idle": {"grace": "1s"}, "ledger": {"directory": str(tmp_path / "ledger")}}))
+    monitor = watch(place, "--config", str(file))
+    whole = series(IDLE, eid="a")
+    first, second = (series("genv_environment_device_idle_seconds", eid="a", index=index) for index in (0, 1))
+    wait_for(lambda: monitor.metrics().get(second) == 0, "it works on both")
+
+    def shown() -> tuple[list[str], list[tuple[str, str]], list[int]]:
+        page = json.loads(monitor.get("/page/data.json").body)
+        talks = [(talk["text"], talk["also"]) for talk in page["talks"] if talk["kind"] == "idle"]
+        return [device["state"] for device in page["devices"]], talks, page["summary"]["idle"]
+
+    place.scenario.gpus[1].samples = []
+    place.scenario.write()
+    expected = ["in_use", "idle"], [("holds GPU 1 idle", "works on GPU 0")], [1]
+    wait_for(lambda: shown() == expected, "GPU 1 is held idle")
+    wait_for(lambda: monitor.metrics().get(second, 0) > 4, "it has been for some seconds")
+    seen = monitor.metrics()
+    assert seen[whole] == seen[first] == 0
+    assert monitor.stop() == 0
+    monitor = watch(place, "--config", str(file))
+    again = wait_for(lambda: monitor.metrics().get(second), "it is known again")
+    assert seen[second] < again < 60
+    assert shown() == expected
+
+    place.scenario.gpus[1].errors = {"*": 15}  # NVML_ERROR_GPU_IS_LOST
+    place.scenario.write()
+    wait_for(lambda: shown() == (["in_use", "down"], [], []), "nobody knows what goes on there")
+    assert second not in monitor.next_metrics()
+
+
 @pytest.mark.parametrize(
     ("work", "idle"),
     [
