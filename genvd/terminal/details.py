@@ -165,7 +165,10 @@ def _person_facts(machine: Machine, key: str, _: Font) -> list[Fact] | None:
 
 
 def _environment(row: EnvironmentRow, now: float) -> str:
-    idle = f", idle {duration(now - row.idle_since)}" if row.idle_since is not None else ""
+    idle_on = tuple(use.index for use in row.uses or () if use.idle_since is not None)
+    idle = f", idle on {numbers(idle_on)}" if idle_on else ""
+    if row.idle_since is not None:
+        idle = f", idle {duration(now - row.idle_since)}"
     limit = f", limit {gib(row.memory_limit_bytes)} GiB for each GPU" if row.memory_limit_bytes is not None else ""
     return f"{row.name} on {numbers(row.devices)}: {percent(row.utilization)}, {gib(row.memory_bytes)} GiB{limit}{idle}"
 

@@ -154,6 +154,19 @@ def visited() -> Snapshot:
     )
 
 
+def half_used() -> Snapshot:
+    """Return a machine on which one environment works on GPUs 8 and 9, and holds 10 and 11 idle."""
+    idle = {8: 0.0, 9: 15.0, 10: 7200.0, 11: 86_400.0}
+    snapshot = inhabited(
+        tuple(device(index, utilization_percent=90 if index < 10 else 0) for index in idle),
+        (environment("4", tuple(idle), name="four", idle_seconds=0.0, pids=(100, 101)),),
+        tuple(Context(92 + index, index, 40 * GIB, utilization=0.9) for index in (8, 9)),
+        dict.fromkeys((100, 101), ProcessOwner(1001, "4", "python3")),
+    )
+    holdings = tuple(replace(holding, idle_seconds=idle[holding.device_index]) for holding in snapshot.holdings or ())
+    return replace(snapshot, holdings=holdings)
+
+
 def _in_environment(process: Process, owner: ProcessOwner) -> Process:
     return replace(process, eid=owner.eid, username="alice" if owner.uid == 1001 else "bob")
 

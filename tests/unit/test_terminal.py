@@ -23,7 +23,7 @@ from genvd.terminal.table import Block, Column, Table
 from genvd.terminal.values import duration, gib, percent
 from genvd.terminal.view import Frame
 from genvd.web.json_documents import page_document
-from tests.support.shown import GIB, Demo, device, environment, holding, inhabited, machine, visited
+from tests.support.shown import GIB, Demo, device, environment, half_used, holding, inhabited, machine, visited
 
 HEBREW = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}"
 WIDE = "\N{CJK UNIFIED IDEOGRAPH-6771}"
@@ -203,6 +203,19 @@ def test_who_computes_on_a_gpu_of_somebody_else_has_a_plus() -> None:
     assert second[:2] == ["1", "alice"]
     alone = Top(visited(), 160, user="alice").draw()
     assert [line.split()[0] for line in alone[3:5]] == ["0", "1"], "also the GPU that she only uses"
+
+
+def test_who_works_on_some_gpus_and_holds_others_idle() -> None:
+    top = Top(half_used(), 160, 40)
+    text = top.draw()
+    assert "2 held idle" in text[1]
+    states = [" ".join(line.split()[2:5]) for line in text[4:8]]
+    assert states == ["in use 90%", "in use 90%", "idle 2 h", "idle 24 h"]
+    assert "24 h     alice  four" in "\n".join(text), "the user, and not the environment"
+    assert "four on 8,9,10,11: 45%, 80.0 GiB, idle on 10,11\n" in "\n".join(top.press("\t", "\t", "\n"))
+    details = "\n".join(top.press("\x1b", "\t", "\n"))
+    for words in ("90%, 40.0 GiB\n", "0%, 0.0 GiB, idle 2 h\n", "0%, 0.0 GiB, idle 24 h\n"):
+        assert words in details
 
 
 def test_problems_do_not_move_the_tables() -> None:
