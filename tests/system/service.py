@@ -36,6 +36,7 @@ SCENARIO = "/etc/nvml-standin/state"
 _CLEAN = """
 rm -rf /etc/systemd/system/genv-monitor*.d /etc/nvml-standin "$1" /dev/nvidiactl /var/lib/genv-monitor/*
 rm -f /var/tmp/genv/*.json /var/tmp/genv/genv.lock
+[ ! -d /var/tmp/genv ] || chmod 777 /var/tmp/genv
 mkdir /etc/nvml-standin
 ldconfig
 """
