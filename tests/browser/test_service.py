@@ -36,3 +36,4 @@ def test_a_driver_that_comes_and_a_device_that_is_lost(
         expect(page.locator("#problem-list .what")).to_contain_text(["GPU 1 does not answer."])
         expect(page.locator("#verdict")).to_contain_text("1 of 2 GPUs is free: 0")
         expect(page.locator("#verdict")).to_contain_text("1 broken")
+        page.close()  # before the monitor ends, which it would complain of

@@ -206,7 +206,8 @@ def test_x25519_is_served_and_whatever_is_in_a_certificate_the_service_goes_on(
             secure.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             return b"".join(iter(lambda: secure.recv(65536), b""))
 
-    assert b"genv_monitor_certificate_not_after_timestamp_seconds" in machine.in_network(ask)
+    certificate = b"genv_monitor_certificate_not_after_timestamp_seconds"
+    wait_for(lambda: certificate in machine.in_network(ask), "a collection after the reload tells of it")
     for curves in ("[CurveP384, CurveP521]", "[CurveP384, CurveP521, x]"):
         machine.write("/etc/genv/web.yml", f"tls_server_config: {{{files}, curve_preferences: {curves}}}\n")
         wait_for(lambda: f"{SUCCESSFUL} 0".encode() in machine.in_network(ask), "it goes on and tells")
