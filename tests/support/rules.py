@@ -43,6 +43,11 @@ def rules_of(path: Path) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 
 
+def always_published() -> list[dict[str, Any]]:
+    """Return the rules that are published whatever the configuration is."""
+    return [rule for path in DIRECTORY.glob("*.yml") for rule in rules_of(path)]
+
+
 def rules(kind: str) -> list[dict[str, Any]]:
     """Return the rules of a kind, ``record`` or ``alert``, of all files."""
     return [rule for path in files() for rule in rules_of(path) if kind in rule]
