@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genvd.config.values import Kind, text
+from genvd.config.values import Kind, listed, text
 
 _ATOM = r"[0-9A-Za-z!#$%&'*+/=?^_`|~-]+"
 """An atom of RFC 5322, section 3.2.3, without braces, which begin a template of Alertmanager."""
@@ -38,20 +38,7 @@ def addresses() -> Kind:
             raise ValueError("expected a mail address, such as gpu-admins@example.org")
         return value
 
-    def parse(value: str) -> tuple[str, ...]:
-        found = tuple(map(item, value.split(","))) if value.strip(" ") else ()
-        if len(set(found)) < len(found):
-            raise ValueError("expected each once")
-        return found
-
-    one = rf"{_LOCAL}@{_DOMAIN}"
-    schema = {
-        "anyOf": [
-            {"type": "array", "items": {"type": "string", "pattern": f"^ *{one} *$"}, "uniqueItems": True},
-            {"type": "string", "pattern": f"^ *(?:{one} *(?:, *{one} *)*)?$"},
-        ]
-    }
-    return Kind(parse, schema, ", ".join, item)
+    return listed(item, rf"{_LOCAL}@{_DOMAIN}")
 
 
 def smarthost() -> Kind:

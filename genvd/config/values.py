@@ -142,17 +142,27 @@ def targets() -> Kind:
             )
         return f"{_host(match[1])}{value[match.end(1) :]}"
 
+    return listed(item, f"(?:{_ADDRESS.pattern}|{_TARGETS_FILE.pattern})")
+
+
+def listed(item: Callable[[str], str], pattern: str) -> Kind:
+    """Return the type of a list of strings, each once. It may be empty, and be one string with commas.
+
+    Args:
+        item: returns an item in its normal form; raises ValueError if it is none.
+        pattern: matches an item, for the JSON Schema.
+    """
+
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(map(item, text.split(","))) if text.strip(" ") else ()
         if len(set(found)) < len(found):
             raise ValueError("expected each once")
         return found
 
-    one = f"{_ADDRESS.pattern}|{_TARGETS_FILE.pattern}"
     schema = {
         "anyOf": [
-            {"type": "array", "items": {"type": "string", "pattern": f"^ *(?:{one}) *$"}, "uniqueItems": True},
-            {"type": "string", "pattern": f"^ *(?:(?:{one}) *(?:, *(?:{one}) *)*)?$"},
+            {"type": "array", "items": {"type": "string", "pattern": f"^ *{pattern} *$"}, "uniqueItems": True},
+            {"type": "string", "pattern": f"^ *(?:{pattern} *(?:, *{pattern} *)*)?$"},
         ]
     }
     return Kind(parse, schema, ", ".join, item)

@@ -18,7 +18,7 @@ from genvd.terminal.tables import tables_of
 from genvd.terminal.values import count, duration, is_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from genvd.overview.problem import Problem, Severity
     from genvd.terminal.machine import Machine
@@ -198,8 +198,3 @@ def _indented(text: str, columns: int | None, style: Style) -> list[Line]:
 def _names(problem: Problem) -> str:
     more = f" and {problem.more} more" if problem.more else ""
     return f" {', '.join(problem.names)}{more}" if problem.names else ""
-
-
-def problem_targets(problems: Sequence[Problem]) -> list[Target]:
-    """Return the targets of the problems, which can be selected."""
-    return [Target("problem", problem.summary) for problem in problems]
