@@ -9,7 +9,7 @@ RUNNABLE := $(VENV)/.runnable
 OWNED = [ "$$(id -u)" -ne 0 ] || chown -R --reference=. $(VENV)
 NO_PYTHON = echo 'Missing: $(PYTHON). To have all that is needed: apt install python3 python3-venv gcc libc6-dev' >&2; exit 1
 # Tests wait more than they compute: more processes than cores.
-JOBS ?= 3
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 

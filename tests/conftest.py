@@ -25,11 +25,24 @@ def pytest_configure() -> None:
     os.environ.setdefault("GENV_MONITOR_PROCESSES", "")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process when there are several; those that share a machine or browser too."""
+    """Keep together in one process what is costly to set up: a booted machine, the browser, the servers of a file."""
     for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in ("browser", "system") else item.path)))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where the groups are lost: the whole would take twice the time, and nobody would see why."""
+    if getattr(session.config.option, "loadgroup", False) and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("pytest-xdist has not taken the groups of tests; does it know this pytest?")
+
+
+def _group(item: pytest.Item) -> str:
+    folder = item.path.parent
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "release" in item.callspec.params:
+        return f"{folder} {item.callspec.params['release']}"
+    return str(folder if folder.name == "browser" else item.path)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
