@@ -32,10 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse to run where the groups are lost: the whole would take twice the time, and nobody would see why."""
-    if getattr(session.config.option, "loadgroup", False) and any("@" not in item.nodeid for item in session.items):
-        raise pytest.UsageError("pytest-xdist has not taken the groups of tests; does it know this pytest?")
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail where the groups are lost: the whole would take twice the time, and nobody would see why."""
+    if getattr(item.config.option, "loadgroup", False) and "@" not in item.nodeid:
+        pytest.fail("pytest-xdist has lost the groups of tests; does it know this pytest?", pytrace=False)
 
 
 def _group(item: pytest.Item) -> str:

@@ -124,7 +124,7 @@ ACCEPTED: list[str | Callable[[Path], str]] = [
     f"{TLS}, min_version: TLS13}}",
     f"{TLS}, min_version: TLS10, max_version: TLS12}}",
     f"{TLS}, cipher_suites: [{', '.join(CIPHERS)}]}}",
-    f"{TLS}, cipher_suites: [{', '.join(CIPHERS_OF_TLS13)}], prefer_server_cipher_suites: false}}",
+    f"{TLS}, cipher_suites: [{', '.join(sorted(CIPHERS_OF_TLS13))}], prefer_server_cipher_suites: false}}",
     *(f"{TLS}, curve_preferences: [{curve}]}}" for curve in CURVES),
     f"{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}}",
     f"{TLS}, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem}}",
