@@ -31,11 +31,13 @@ class Stage(enum.IntEnum):  # an IntEnum is faster as a dictionary key, and each
     """It has not sent a complete request yet."""
     AUTHENTICATING = 2
     """Its password is being checked."""
-    SENDING = 3
+    PREPARING = 3
+    """The response is being prepared: the client waits for the service."""
+    SENDING = 4
     """The client has not received the complete response yet."""
-    RECEIVING = 4
+    RECEIVING = 5
     """It has received a response, and has begun to send the next request."""
-    IDLE = 5
+    IDLE = 6
     """It has received a response, and may send another request."""
 
 
@@ -43,6 +45,7 @@ TIMEOUTS = {
     Stage.LINGERING: 2.0,
     Stage.NEW: 10.0,
     Stage.AUTHENTICATING: 10.0,
+    Stage.PREPARING: 120.0,  # longer than anybody waits: what a busy machine takes is not the fault of the client
     Stage.SENDING: 10.0,
     Stage.RECEIVING: 10.0,
     Stage.IDLE: 120.0,  # longer than scrape intervals, so that Prometheus can reuse the connection

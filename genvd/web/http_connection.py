@@ -213,7 +213,7 @@ class HttpConnection:
         self.enter(Stage.AUTHENTICATING)
         try:
             outcome = await handler.authenticate(request, self._address)
-            self.enter(Stage.SENDING)
+            self.enter(Stage.PREPARING)
             if outcome is not Outcome.RIGHT:
                 return handler.rejection(outcome), True
             response = await handler.respond(request)
@@ -226,12 +226,12 @@ class HttpConnection:
     async def _reject(self, response: Response) -> None:
         """Answer an invalid request, and accept no more: it is unknown where the next one begins."""
         self._unread_body = True
-        self.enter(Stage.SENDING)
         await self._send(response, closes=True)
 
     async def _send(self, response: Response, *, closes: bool) -> None:
         """Send a response. h11 checks it without copying its body."""
         assert self._http
+        self.enter(Stage.SENDING)
         closes = closes or self._context.stopping
         fields = response.fields(closes=closes, configured=self._context.security.policy.headers)
         reason = HTTPStatus(response.status).phrase.encode()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gc
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 
 import pytest
 
+from genvd.web.connections import TIMEOUTS, Stage
 from genvd.web.http_connection import HttpConnection
+from genvd.web.response import Job, Response
 from tests.load.bad import KINDS, Kind
 from tests.support.shown import Shown, machine, serving
 from tests.support.waiting import wait_for
 
+LATE = Response(b"late")
 GOOD = Kind("good", lambda: b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n")
 
 
@@ -45,6 +49,20 @@ def test_a_connection_that_has_ended_is_no_garbage(shown: Shown, kind: Kind) -> 
         wait_for(lambda: not [one for one in gc.get_objects() if isinstance(one, HttpConnection)], "all are gone", 20)
     finally:
         gc.enable()
+
+
+def test_who_waits_for_a_long_rendering_gets_it(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 0.1
+
+    def make() -> Response:
+        time.sleep(3 * limit)
+        return LATE
+
+    monkeypatch.setitem(TIMEOUTS, Stage.SENDING, limit)
+    monkeypatch.setattr(shown.site, "respond", lambda _: Job("slow", make))
+    with connect(shown) as client:
+        client.sendall(GOOD.first())
+        assert client.recv(4096).endswith(LATE.body)
 
 
 def test_who_asks_for_much_at_once_gets_no_more_turns_than_others(shown: Shown) -> None:
