@@ -102,9 +102,11 @@ export class Table {
    * @param {number} now in seconds
    */
   update(rows, now) {
+    const filteredBefore = this.rows === null && this.filter.value;
     this.rows = rows;
     this.now = now;
     this.render();
+    if (filteredBefore) this.announce();
   }
 
   render() {
@@ -130,7 +132,7 @@ export class Table {
   }
 
   announce() {
-    setText(this.announced, `${this.count.textContent} ${this.things} found`);
+    if (this.rows !== null) setText(this.announced, `${this.count.textContent} ${this.things} found`);
   }
 
   /**
