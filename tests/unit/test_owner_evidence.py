@@ -107,9 +107,10 @@ def test_a_long_search_continues_the_next_time(start: Start, monkeypatch: pytest
     start(ALICE, eid="a")
     monkeypatch.setattr(owner_evidence, "_MAX_SEARCH_SECONDS", -1.0)
     search, readings = OwnerSearch(table(), eid_of), 0
+    most = 2 * len(process_table.pids())  # others may start and end meanwhile
     while not search.confirm({("a", ALICE): frozenset()}):
         readings += 1
-        assert readings <= len(process_table.pids())
+        assert readings <= most
     assert readings
 
 
