@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from tests.support import rules
+from tests.support.waiting import wait_for
 from tools.engines.answers import EXTRAPOLATION, answer, counts
 from tools.engines.known import reason
 from tools.fleet.queries import Query
@@ -95,14 +96,21 @@ def _steady(one: Answer, interval: int) -> set[frozenset[tuple[str, str]]]:
 
 
 def alert_texts(stage: Stage) -> tuple[int, list[str]]:
-    """Return the number of alerts that both have now, and those with other texts, but for the digits in them."""
-    first, second = (
-        {frozenset(one["labels"].items()): one["annotations"] for one in engine.alerts()}
-        for engine in (stage.prometheus, stage.vmalert)
-    )
-    both = first.keys() & second.keys()
-    other = [f"{first[one]} and {second[one]}" for one in both if _plain(first[one]) != _plain(second[one])]
-    return len(both), other
+    """Return the number of alerts that both have, and those with other texts, but for the digits in them.
+
+    Raises:
+        AssertionError: there is none for a minute. They come and go, and the simulated machines always have some.
+    """
+
+    def both_have() -> list[tuple[dict[str, str], dict[str, str]]]:
+        first, second = (
+            {frozenset(one["labels"].items()): one["annotations"] for one in engine.alerts()}
+            for engine in (stage.prometheus, stage.vmalert)
+        )
+        return [(first[one], second[one]) for one in first.keys() & second.keys()]
+
+    pairs = wait_for(both_have, "an alert that both have")
+    return len(pairs), [f"{one} and {other}" for one, other in pairs if _plain(one) != _plain(other)]
 
 
 def _plain(texts: dict[str, str]) -> dict[str, str]:
