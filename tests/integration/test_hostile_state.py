@@ -230,12 +230,6 @@ def test_ten_thousand_processes_at_once(monitor: Monitor, scenario: Scenario) ->
     assert sum(named(seen, "genv_process_used_gpu_memory_bytes").values()) == 3 * MANY
     assert seen[series("genv_monitor_series_dropped", kind="process")] == 5 * (MANY - 2000)
 
-    def resident() -> int:
-        monitor.next_metrics(5)
-        return int(psutil.Process(monitor.process.pid).memory_info().rss)
-
-    first = resident()
-    assert resident() < first + 4 * 2**20
     scenario.gpus[0].processes = scenario.gpus[1].processes = []
     scenario.write()
     assert monitor.next_metrics()[series("genv_monitor_series_dropped", kind="process")] == 0

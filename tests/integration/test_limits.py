@@ -119,7 +119,7 @@ def test_no_descriptor_is_left_for_a_while(monitor: Monitor, manager: Manager) -
 def test_ten_thousand_processes_in_one_tick(monitor: Monitor, scenario: Scenario) -> None:
     process = psutil.Process(monitor.process.pid)
     held = []
-    for _ in range(4):
+    for _ in range(3):
         crowd = [Process(FORGED_PID + number, MIB) for number in range(PROCESSES)]
         scenario.gpus = [Gpu("GPU-0", temperature=40, processes=crowd), Gpu("GPU-1", temperature=55)]
         scenario.write()
