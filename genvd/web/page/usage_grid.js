@@ -247,7 +247,7 @@ function ticks(since, hours, most) {
     const text = daily || !moment.getHours()
       ? moment.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })
       : moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    if (hour < hours * 0.95) found.push([hour, text]);
+    if (hour + hours / most <= hours) found.push([hour, text]); // one at the end would be cut
   }
   return found;
 }
