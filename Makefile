@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNNABLE := $(VENV)/.runnable
 # What root makes in the clone of another user belongs to that user, who can then run make too.
-OWNED = [ "$$(id -u)" -ne 0 ] || chown -R --reference=. $(VENV)
+OWNED = [ "$$(id -u)" -ne 0 ] || chown -R --reference=. $(VENV) $$(ls -d $(PAGES) 2>/dev/null)
+PAGES := genvd/web/docs
 NO_PYTHON = echo 'Missing: $(PYTHON). To have all that is needed: apt install python3 python3-venv gcc libc6-dev' >&2; exit 1
 # Tests wait more than they compute: more processes than cores.
 JOBS ?= 4
@@ -30,11 +31,12 @@ usable:
 	@command -v $(PYTHON) >/dev/null || { $(NO_PYTHON); }
 	@$(PYTHON) tests/preflight.py --for '$(MAKECMDGOALS)'
 
-# Only what the monitor itself needs, so that it runs after seconds.
+# Only what the monitor and the pages of its documents need, so that it runs after seconds.
 $(RUNNABLE): pyproject.toml | usable
 	@[ $(READY) -nt pyproject.toml ] || { echo "Making .venv for $$($(PYTHON) --version), with the libraries of the monitor: less than a minute, once" >&2; \
 	  $(PYTHON) -m venv --clear $(VENV) && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]'; }
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]' 'hatchling>=1.12' 'markdown-it-py>=2.1' && \
+	  $(BIN)/python -m tools.documents; }
 	@touch $@ 2>/dev/null || :
 	@$(OWNED)
 
@@ -82,7 +84,7 @@ generate: $(READY) ## Generate dashboards, metrics and configuration reference, 
 	$(BIN)/python -m tools.reference
 
 .PHONY: documents
-documents: $(READY) ## Convert the documents to web pages; without them a checkout serves text
+documents: $(READY) ## Convert the documents to web pages, again after they have changed
 	$(BIN)/python -m tools.documents
 
 .PHONY: links
@@ -123,4 +125,4 @@ deb: ## Build the Debian package into dist/ (as root, installs the build depende
 
 .PHONY: clean
 clean: ## Remove everything that make has created
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PAGES) build dist .mypy_cache .pytest_cache .ruff_cache

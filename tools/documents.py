@@ -1,7 +1,7 @@
 """Converts the documents of docs/ to the web pages that the monitor serves.
 
-The build of a wheel calls the hook below, which adds the pages. In a checkout ``make documents`` writes them; before
-that the monitor serves the documents as text.
+The build of a wheel calls the hook below, which adds the pages. In a checkout the first ``make run`` writes them, and
+``make documents`` again; before that the monitor serves the documents as text.
 """
 
 from __future__ import annotations
