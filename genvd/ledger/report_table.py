@@ -186,7 +186,7 @@ def _period(report: Report, layout: Layout) -> str:
     zones = [_local(time, "%Z") for time in (report.since, until)]
     first = "" if zones[0] == zones[1] else f" {zones[0]}"
     now = " (now)" if report.until >= layout.now else ""
-    whose = f"{escape_unprintable(report.user)}, " if report.user is not None else ""
+    whose = f"{escape_unprintable(report.user) or _UNKNOWN_USER}, " if report.user is not None else ""
     return f"{whose}{_local(report.since)}{first} to {_local(until)} {zones[1]}{now}"
 
 

@@ -207,6 +207,10 @@ def test_a_report_without_rows() -> None:
     assert json.loads(as_json(report("device")))["rows"] == []
 
 
+def test_a_report_of_unknown_users_says_so() -> None:
+    assert as_table(Report("user", 5.0, 9000.0, (), user="")).startswith("(unknown), 1970-01-01 ")
+
+
 def test_a_period_without_a_stored_hour() -> None:
     moment = NOW.timestamp()
     assert as_table(Report("user", moment, moment, ())) == (
