@@ -24,7 +24,7 @@ from genvd.common.text import clean
 from genvd.ledger.amounts import CAPACITY_STATES
 from genvd.ledger.report import Report, Row
 from genvd.ledger.retention import midnight
-from genvd.terminal.http_client import ServiceError
+from genvd.terminal.http_client import MAX_BYTES, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -275,6 +275,8 @@ class Prometheus:
     def _data(self, endpoint: str, parameters: Mapping[str, object], part: Callable[[Any], Any] = list) -> Any:
         path = f"{self._client.path}/api/v1/{endpoint}?{urlencode(parameters)}"
         reply = self._client.get(path)
+        if len(reply.body) >= MAX_BYTES:
+            raise ServiceError(f"{self._client.url}: Prometheus has too much to answer; choose a shorter period")
         try:
             answer = json.loads(reply.body)
             if reply.status == HTTPStatus.OK and answer["status"] == "success":

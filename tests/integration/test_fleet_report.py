@@ -19,10 +19,11 @@ from typing import Any
 import bcrypt
 import pytest
 
+from genvd.config.schema import Config
 from genvd.model.snapshot import LedgerStatus
 from genvd.terminal.fleet_report import fleet_report
-from genvd.terminal.http_client import Access, HttpClient
-from genvd.terminal.report import PROMETHEUS
+from genvd.terminal.http_client import Access, HttpClient, ServiceError
+from genvd.terminal.report import PROMETHEUS, ReportOptions, make
 from tests.support import debian
 from tests.support.certificates import issue, trusting
 from tests.support.monitor import parse
@@ -188,6 +189,19 @@ def test_the_report_of_one_user_on_all_machines(prometheus: Prometheus, fleet: F
     assert sum(day["allocated_device_seconds"] for day in shown["days"]) == pytest.approx(
         fleet.used[USERS[0], "allocated_device_seconds"]
     )
+
+
+def test_private_usage_is_limited_to_who_asks(prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only by default: Prometheus shows everything to whoever reaches it."""
+    since, until = (datetime.fromtimestamp(moment, timezone.utc) for moment in (END - 86400, END))
+    url = f"http://127.0.0.1:{prometheus.port}"
+    for wanted, expected in ((None, "alice"), ("bob", "bob")):
+        shown = make(Config(), ReportOptions(since, until, "user", wanted, "alice"), None, None, None, url, Access())
+        assert [row.labels[0] for row in shown.rows] == [expected]
+    monkeypatch.setattr("genvd.terminal.http_client.MAX_BYTES", 100)
+    monkeypatch.setattr("genvd.terminal.fleet_report.MAX_BYTES", 100)
+    with pytest.raises(ServiceError, match="too much to answer; choose a shorter period"):
+        make(Config(), ReportOptions(since, until, "user"), None, None, None, url, Access())
 
 
 def test_a_table_of_the_fleet(prometheus: Prometheus) -> None:
