@@ -94,8 +94,8 @@ def _lines(section: _Section, units: Sequence[tuple[str, float]], layout: Layout
     """Return the lines of a section, and whether they have bars."""
     columns = [list(column) for column in zip(section.headings, *section.names, strict=True)]
     numbers = _numbers(section.rows, units)
-    texts = len(columns)
     _shrink(columns, numbers, layout.columns)
+    texts = len(columns)
     lines = zip(*columns, *numbers, strict=True)
     widths = [max(map(width, column)) for column in (*columns, *numbers)]
     left = (layout.columns or 0) - sum(widths) - 2 * len(widths)

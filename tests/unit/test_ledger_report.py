@@ -148,6 +148,7 @@ def test_environments_are_shown_with_user_and_creation_time() -> None:
     assert lines[4].split()[1:] == ["alice", "(none)", "0.00", "-", "-", "2.00", "-", "1.00"]
 
 
+NUMBERS = ("attached", "10.00", " 5.00")
 DAYS = tuple(Row((1_795_392_000 + day * 86400,), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
 
 
@@ -166,6 +167,8 @@ def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
         assert max(map(width, lines)) <= columns
         assert "to 2026-11-23 22:30 CET (now), in GPU-h" in lines[0]
         assert "attached (use unknown) 5 %, free 85 %" in text
+        attached = {width(line[: line.index(cell) + len(cell)]) for line, cell in zip(lines[2:5], NUMBERS, strict=True)}
+        assert len(attached) == 1, "numbers are right-aligned, also if a column of text was left out"
         days = [line.split()[0] for line in lines if line.startswith("  2026")]
         assert days == ["2026-11-23", "2026-11-24", "2026-11-25"]
     users = Report("user", 0.0, 1.0, (Row(("bob", 12), 18_000.0, 18_000.0, 0.0, 0.0, 0.0), *USERS.rows))
