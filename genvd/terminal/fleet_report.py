@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from genvd.common.text import clean
@@ -53,10 +53,12 @@ _TOLERANCE_STEPS = 2
 _MAX_MATCHED = 200
 """Number of series that one query names. Their names are in its URL."""
 
+_MAX_PART_STEPS = 24
+"""Number of steps over which one query reads all samples of some series."""
+
 Labels = dict[str, str]
 _Identity = frozenset[tuple[str, str]]
 _Key = tuple[str | None, ...]
-_Named = TypeVar("_Named", Labels, tuple[Labels, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +237,8 @@ class Prometheus:
         parameters = {"match[]": metric, "start": span.since, "end": span.until}
         series: list[Labels] = self._data("series", parameters)
         answers = []
-        for some in _in_parts([labels for labels in series if _identity(labels) not in known]):
-            query = f"last_over_time({metric}{_matchers(some)}[{span.step}s])"
+        for some in _in_parts([(labels, 0.0) for labels in series if _identity(labels) not in known], span.step):
+            query = f"last_over_time({metric}{_matchers([labels for labels, _ in some])}[{span.step}s])"
             answers += self._ask_until(query, span.since, span.until, span)
         return [one for one in answers if _identity(one["metric"]) not in known]
 
@@ -245,7 +247,7 @@ class Prometheus:
     ) -> dict[tuple[_Identity, float], float]:
         """Return what the function gives for the hours of series that end at these times."""
         found: dict[tuple[_Identity, float], float] = {}
-        for some in _in_parts(sorted(wanted, key=lambda pair: pair[1])):
+        for some in _in_parts(wanted, span.step):
             query = f"{function}({counter}{_matchers([labels for labels, _ in some])}[{span.step}s])"
             for one in self._ask_until(query, some[0][1], some[-1][1], span):
                 found.update(((_identity(one["metric"]), float(time)), float(value)) for time, value in one["values"])
@@ -314,9 +316,16 @@ def _increases(values: Sequence[tuple[float, float]]) -> list[tuple[float, float
     return [(time - 1, value - before if value >= before else value) for (_, before), (time, value) in pairs]
 
 
-def _in_parts(series: Sequence[_Named]) -> Iterator[Sequence[_Named]]:
-    """Yield the series in parts that a query may name."""
-    return (series[first : first + _MAX_MATCHED] for first in range(0, len(series), _MAX_MATCHED))
+def _in_parts(wanted: Sequence[tuple[Labels, float]], step: int) -> Iterator[list[tuple[Labels, float]]]:
+    """Yield the series in parts for one query each, in the order of their times."""
+    part: list[tuple[Labels, float]] = []
+    for one in sorted(wanted, key=lambda pair: pair[1]):
+        if part and (len(part) >= _MAX_MATCHED or one[1] - part[0][1] > _MAX_PART_STEPS * step):
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
 
 
 def _matchers(series: Sequence[Labels]) -> str:
