@@ -83,11 +83,20 @@ def _days(report: Report) -> _Section:
     style = "%Y-%m-%d %a" if len(report.days) <= _MAX_DAYS else "%Y-%m"
     days: dict[str, list[Row]] = {}
     for row in report.days:
-        days.setdefault(_local(row.labels[0], style), []).append(row)
+        days.setdefault(_day(row, style), []).append(row)
     rows = [total(same) for same in days.values()]
     if len(rows) < 2 and report.rows:
         return _Section((), [], [])
     return _Section(("", "day" if len(report.days) <= _MAX_DAYS else "month"), [["", day] for day in days], rows)
+
+
+def _day(row: Row, style: str) -> str:
+    """Return a day where it was counted, in words."""
+    begin, date = row.labels
+    try:
+        return datetime.strptime(str(date), "%Y-%m-%d").strftime(style)
+    except ValueError:  # an early version, or a year outside the range of datetime
+        return _local(begin, style)
 
 
 def _lines(section: _Section, units: Sequence[tuple[str, float]], layout: Layout) -> tuple[str, bool]:

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 from genvd.common.text import clean
 from genvd.ledger.amounts import CAPACITY_STATES
-from genvd.ledger.report import Report, Row
+from genvd.ledger.report import Report, Row, day_labels
 from genvd.ledger.retention import midnight
 from genvd.terminal.http_client import MAX_BYTES, ServiceError
 
@@ -129,7 +129,7 @@ def fleet_report(
         if (state := labels.get("state", "")) in capacity:
             capacity[state] += sum(amount for _, amount in amounts)
     rows = sorted((_row(key, amounts) for key, amounts in sums.rows.items()), key=_order)
-    days = tuple(_row((day,), amounts) for day, amounts in sorted(sums.days.items()))
+    days = tuple(_row(day_labels(day), amounts) for day, amounts in sorted(sums.days.items()))
     known = capacity if any(capacity.values()) else None
     note = _note(prometheus.earliest, span)
     used = tuple(row for row in rows if row.device_seconds or row.energy_joules)

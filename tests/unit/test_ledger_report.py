@@ -16,7 +16,7 @@ from genvd.common.text import clean
 from genvd.common.text_width import width
 from genvd.ledger.amounts import CAPACITY_STATES
 from genvd.ledger.period import parse_time
-from genvd.ledger.report import LABELS, Report, Row
+from genvd.ledger.report import LABELS, Report, Row, day_labels
 from genvd.ledger.report_formats import FORMATS, as_csv, as_json, parse_json
 from genvd.ledger.report_table import BLOCKS, Layout, as_table
 
@@ -149,7 +149,7 @@ def test_environments_are_shown_with_user_and_creation_time() -> None:
 
 
 NUMBERS = ("attached", "10.00", " 5.00")
-DAYS = tuple(Row((1_795_392_000 + day * 86400,), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
+DAYS = tuple(Row(day_labels(1_795_392_000 + day * 86400), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
 
 
 def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
@@ -178,7 +178,7 @@ def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
 
 
 def test_a_long_report_has_a_line_for_each_month() -> None:
-    days = tuple(Row((1_790_000_000 + day * 86400,), 3600.0, 0.0, 3600.0, None, None) for day in range(60))
+    days = tuple(Row(day_labels(1_790_000_000 + day * 86400), 3600.0, 0.0, 3600.0, None, None) for day in range(60))
     lines = as_table(Report("user", 0.0, 1.0, USERS.rows, days)).splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("  2026")] == [
         ["2026-09", "10.00"],
@@ -199,6 +199,22 @@ def test_json_can_be_read_again() -> None:
     for wrong in (b"null", b"{}", b"x", as_json(whole).replace("36000.0", '"x"').encode()):
         with pytest.raises(ValueError, match=r"report|Expecting|convert"):
             parse_json(wrong)
+
+
+def test_a_day_is_one_of_the_machine_that_counted_it() -> None:
+    """Its midnight is the evening before for who asks from further west."""
+    document = json.loads(as_json(Report("user", 5.0, 9.0, USERS.rows, DAYS)))
+    for number, day in enumerate(document["days"]):
+        day["date"] = f"2026-10-{20 + number}"
+
+    def days() -> list[list[str]]:
+        lines = as_table(parse_json(json.dumps(document).encode())).splitlines()
+        return [line.split()[:2] for line in lines if line.startswith("  2026")]
+
+    assert days() == [["2026-10-20", "Tue"], ["2026-10-21", "Wed"], ["2026-10-22", "Thu"]]
+    for day in document["days"]:  # as from an early version
+        del day["date"]
+    assert [date for date, _ in days()] == ["2026-11-23", "2026-11-24", "2026-11-25"]
 
 
 def test_a_report_without_rows() -> None:
