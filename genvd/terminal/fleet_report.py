@@ -238,9 +238,11 @@ class Prometheus:
         series: list[Labels] = self._data("series", parameters)
         answers = []
         for some in _in_parts([(labels, 0.0) for labels in series if _identity(labels) not in known], span.step):
+            wanted = {_identity(labels) for labels, _ in some}
             query = f"last_over_time({metric}{_matchers([labels for labels, _ in some])}[{span.step}s])"
-            answers += self._ask_until(query, span.since, span.until, span)
-        return [one for one in answers if _identity(one["metric"]) not in known]
+            found = self._ask_until(query, span.since, span.until, span)  # also of the same ID on other machines
+            answers += [one for one in found if _identity(one["metric"]) in wanted]
+        return answers
 
     def _at(
         self, function: str, counter: str, span: _Span, wanted: Sequence[tuple[Labels, float]]

@@ -251,44 +251,47 @@ def test_it_gets_into_a_prometheus_with_a_password_through_tls(tmp_path: Path) -
         assert ask(*trusted, "--password-file", password).returncode == 2
 
 
-def _minutes(first: int, last: int, labels: str) -> dict[str, list[str]]:
+def _minutes(first: int, last: int, eid: str, username: str, machine: str = "gpu1:8000") -> dict[str, list[str]]:
     """Return what an environment had by the minute, from minutes before the end on: one GPU, which it used."""
+    labels, info = f'instance="{machine}",eid="{eid}"', "genv_environment_info"
     moments = [(END - minute * 60, float(60 * (first - minute))) for minute in range(first, last - 1, -1)]
-    eid, *_ = labels.split(",")
-    lines = {
-        "genv_environment_info": [f'genv_environment_info{{instance="gpu1:8000",{labels}}} 1 {t}\n' for t, _ in moments]
-    }
+    lines = {info: [f'{info}{{{labels},username="{username}",name="its name"}} 1 {time}\n' for time, _ in moments]}
     for name in QUANTITIES[:2]:
         counter = f"genv_environment_{name}_total"
-        lines[counter] = [f'{counter}{{instance="gpu1:8000",{eid}}} {value} {t}\n' for t, value in moments]
+        lines[counter] = [f"{counter}{{{labels}}} {value} {time}\n" for time, value in moments]
     return lines
 
 
-def test_an_environment_of_minutes_counts_for_its_user(tmp_path: Path) -> None:
+def test_an_environment_of_minutes_counts_for_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if its ID was used before, and in the hour that is not over, whatever the fraction of the second is."""
-    long = _minutes(400, 210, 'eid="7",username="alice",name="long"')
-    again = _minutes(160, 90, 'eid="7",username="bob",name="again"')
-    short = _minutes(170, 140, 'eid="8",username="carol",name="short"')
-    last = _minutes(50, 0, 'eid="9",username="dave",name="last"')
-    down = _minutes(100, 40, 'eid="10",username="erin",name="down"')  # the machine is down since
-    lines: dict[str, list[str]] = {"genv_capacity_device_seconds_total": []}
-    for part in (long, again, short, last, down):
+    monkeypatch.setattr("genvd.terminal.fleet_report._MAX_MATCHED", 2)
+    capacity = 'genv_capacity_device_seconds_total{instance="gpu1:8000",state="active"}'
+    lines = {
+        "genv_capacity_device_seconds_total": [f"{capacity} 1 {END - minute * 60}\n" for minute in range(400, -1, -1)]
+    }
+    for part in (
+        _minutes(400, 210, "7", "alice"),
+        _minutes(160, 90, "7", "bob"),
+        _minutes(170, 140, "8", "carol"),
+        _minutes(170, 130, "8", "carol", "gpu2:8000"),
+        _minutes(170, 160, "11", "frank", "gpu2:8000"),
+        _minutes(50, 0, "9", "dave"),
+        _minutes(100, 40, "10", "erin"),  # its machine is down since
+    ):
         for name, samples in part.items():
             lines.setdefault(name, []).extend(samples)
-    lines["genv_capacity_device_seconds_total"] = [
-        f'genv_capacity_device_seconds_total{{instance="gpu1:8000",state="active"}} 1 {END - minute * 60}\n'
-        for minute in range(400, -1, -1)
-    ]
+    used = {"alice": 190, "bob": 70, "carol": 30 + 40, "dave": 40, "erin": 60, "frank": 10}
     with _filled(tmp_path, lines) as running:
         client = HttpClient(f"http://127.0.0.1:{running.port}", Access(), PROMETHEUS)
         since = datetime.fromtimestamp(END - 8 * 3600, timezone.utc)
         for fraction in (0.0, 0.7532, 0.7538):
             until = END - 600 + fraction
             shown = fleet_report(client, (since, datetime.fromtimestamp(until, timezone.utc)), "environment", until)
-            used = {row.labels: (row.allocated_seconds, row.active_seconds) for row in shown.rows}
-            expected = {("alice", "7", "long"): 190, ("bob", "7", "again"): 70, ("carol", "8", "short"): 30}
-            expected |= {("dave", "9", "last"): 40, ("erin", "10", "down"): 60}
-            assert used == {(*key, "gpu1:8000"): (60.0 * n, 60.0 * n) for key, n in expected.items()}
+            counted = Counter[str]()
+            for row in shown.rows:
+                assert (row.labels[2], row.active_seconds) == ("its name", row.allocated_seconds)
+                counted[str(row.labels[0])] += round(row.allocated_seconds)
+            assert counted == {username: 60 * minutes for username, minutes in used.items()}
 
 
 DEMO_MACHINES, DEMO_TICKS, DEMO_STEP = 3, 60, 600
