@@ -89,9 +89,10 @@ def as_text(report: Report, form: str) -> bytes:
         return FORMATS[form](report).encode()
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    layout = Layout(
-        terminal_size()[0] if is_terminal else None, BLOCKS if can_encode(encoding, BLOCKS) else ASCII, time.time()
-    )
+    now = time.time()
+    if report.fleet and now - report.until < PROMETHEUS.timeout:
+        now = report.until  # it ends at the time of its first query
+    layout = Layout(terminal_size()[0] if is_terminal else None, BLOCKS if can_encode(encoding, BLOCKS) else ASCII, now)
     return as_table(report, layout).encode(encoding, "replace")
 
 

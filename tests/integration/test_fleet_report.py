@@ -208,6 +208,7 @@ def test_a_table_of_the_fleet(prometheus: Prometheus) -> None:
     done = report(prometheus, "--by", "machine", "--since", "7d")
     assert done.returncode == 0, done.stderr
     assert "gpu00:8000" in done.stdout
+    assert "(now), in GPU-h" in done.stdout.splitlines()[0]
     assert done.stdout.splitlines()[2].split()[:3] == ["#", "machine", "attached"]
 
 
