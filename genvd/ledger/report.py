@@ -6,6 +6,7 @@ import math
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from genvd.common.output import CommandError
@@ -17,7 +18,6 @@ from genvd.ledger.store import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
 
 LABELS = {
@@ -106,7 +106,7 @@ class Report:
     rows: tuple[Row, ...]
     """Sorted by allocated and outside time, the largest first."""
     days: tuple[Row, ...] = ()
-    """The same by day; the label is the Unix time of its beginning in local time."""
+    """The same by day; for their labels see :func:`day_labels`."""
     capacity: Mapping[str, float] | None = None
     """Seconds of all GPUs by :data:`genvd.ledger.amounts.CAPACITY_STATES`; None if the file has none."""
     user: str | None = None
@@ -221,7 +221,18 @@ def read_days(connection: sqlite3.Connection, start: float, end: float, user: st
             day = days.setdefault(_or_unchanged(midnight, begin), [None] * len(amounts))
             day[:] = [add_known(left, right) for left, right in zip(day, amounts, strict=True)]
     for begin, amounts in sorted(days.items()):
-        yield _row((int(begin),), amounts)
+        yield _row(day_labels(int(begin)), amounts)
+
+
+def day_labels(begin: int) -> tuple[int, str]:
+    """Return the labels of a day: the Unix time of its beginning, and its date in local time.
+
+    The date is that of the machine that counted: who reads the report may be in another time zone.
+    """
+    try:
+        return begin, datetime.fromtimestamp(begin).strftime("%Y-%m-%d")
+    except (ValueError, OverflowError, OSError):  # the year is outside the range of datetime
+        return begin, ""
 
 
 def _capacity(connection: sqlite3.Connection, start: float, end: float) -> dict[str, float] | None:

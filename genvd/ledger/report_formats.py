@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PERIOD = ("since_timestamp_seconds", "until_timestamp_seconds")
 _AMOUNTS = ("allocated_device_seconds", "active_device_seconds", "idle_device_seconds", "energy_joules")
+DAY = ("timestamp_seconds", "date")
+"""The keys of the labels of a day."""
 _OUTSIDE = "outside_device_seconds"
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 """The beginning of a cell that a spreadsheet may take for a formula, also after spaces and in full-width characters."""
@@ -54,7 +56,7 @@ def as_json(report: Report) -> str:
             }
             for row in report.rows
         ],
-        "days": [{"timestamp_seconds": row.labels[0], **amounts_by_key(row)} for row in report.days],
+        "days": [{**dict(zip(DAY, row.labels, strict=True)), **amounts_by_key(row)} for row in report.days],
         "capacity_device_seconds": report.capacity,
     }
     return json.dumps(document, indent=2) + "\n"
@@ -74,7 +76,7 @@ def parse_json(text: bytes) -> Report:
         by, capacity, user = document["by"], document["capacity_device_seconds"], document["user"]
         since, until = (float(document[key]) for key in _PERIOD)
         rows = tuple(_parse_row(row, LABELS[by]) for row in document["rows"])
-        days = tuple(_parse_row(day, ("timestamp_seconds",)) for day in document["days"])
+        days = tuple(_parse_row({"date": "", **day}, DAY) for day in document["days"])  # early versions have no date
         if capacity is not None:
             capacity = {state: float(capacity[state]) for state in CAPACITY_STATES}
         private = document["private"] is True

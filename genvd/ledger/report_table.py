@@ -83,19 +83,28 @@ def _days(report: Report) -> _Section:
     style = "%Y-%m-%d %a" if len(report.days) <= _MAX_DAYS else "%Y-%m"
     days: dict[str, list[Row]] = {}
     for row in report.days:
-        days.setdefault(_local(row.labels[0], style), []).append(row)
+        days.setdefault(_day(row, style), []).append(row)
     rows = [total(same) for same in days.values()]
     if len(rows) < 2 and report.rows:
         return _Section((), [], [])
     return _Section(("", "day" if len(report.days) <= _MAX_DAYS else "month"), [["", day] for day in days], rows)
 
 
+def _day(row: Row, style: str) -> str:
+    """Return a day where it was counted, in words."""
+    begin, date = row.labels
+    try:
+        return datetime.strptime(str(date), "%Y-%m-%d").strftime(style)
+    except ValueError:  # an early version, or a year outside the range of datetime
+        return _local(begin, style)
+
+
 def _lines(section: _Section, units: Sequence[tuple[str, float]], layout: Layout) -> tuple[str, bool]:
     """Return the lines of a section, and whether they have bars."""
     columns = [list(column) for column in zip(section.headings, *section.names, strict=True)]
     numbers = _numbers(section.rows, units)
-    texts = len(columns)
     _shrink(columns, numbers, layout.columns)
+    texts = len(columns)
     lines = zip(*columns, *numbers, strict=True)
     widths = [max(map(width, column)) for column in (*columns, *numbers)]
     left = (layout.columns or 0) - sum(widths) - 2 * len(widths)
@@ -186,7 +195,7 @@ def _period(report: Report, layout: Layout) -> str:
     zones = [_local(time, "%Z") for time in (report.since, until)]
     first = "" if zones[0] == zones[1] else f" {zones[0]}"
     now = " (now)" if report.until >= layout.now else ""
-    whose = f"{escape_unprintable(report.user)}, " if report.user is not None else ""
+    whose = f"{escape_unprintable(report.user) or _UNKNOWN_USER}, " if report.user is not None else ""
     return f"{whose}{_local(report.since)}{first} to {_local(until)} {zones[1]}{now}"
 
 

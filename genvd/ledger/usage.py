@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genvd.ledger import schema
 from genvd.ledger.amounts import CAPACITY_STATES, add_known
 from genvd.ledger.report import ENVIRONMENTS_OF_USER, Report, Row, read_days, read_report, total
-from genvd.ledger.report_formats import amounts_by_key
+from genvd.ledger.report_formats import DAY, amounts_by_key
 from genvd.ledger.store import HOUR
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def usage_document(
             for name, length in PERIODS.items()
         },
         "days": [
-            {"timestamp_seconds": row.labels[0], **amounts_by_key(row)}
+            {**dict(zip(DAY, row.labels, strict=True)), **amounts_by_key(row)}
             for row in read_days(connection, until - (PERIODS["30d"] + 1) * HOUR, until, view.limit)
         ],
         "grid": _grid(connection, until - (hours + 1) * HOUR, until, view, indices),

@@ -42,6 +42,9 @@ ESCALATED = "GenvUserNotReacting"
 SAFE_USERNAME = "[A-Za-z0-9_]([A-Za-z0-9_-]|[.][A-Za-z0-9_-]){0,31}"
 """Matches the user names of which an address is made: parts of an address that need no quotes (RFC 5322, dot-atom)."""
 
+NOBODY = "root|[0-9]+"
+"""Matches those of these names that are no person: root, as in containers, and the uid of a user without an account."""
+
 DIRECTORY = "alertmanager"
 RULES = "prometheus/genv-alerts-notify.yml"
 """Not in ``rules/``, all of which Prometheus reads: it stays there when it is no longer published."""
@@ -138,16 +141,16 @@ def _routes(config: Config, files: NotifyFiles) -> _Json:
     people = {"group_interval": duration(config.notify_group_interval)}
     to_users: list[_Json] = []
     if notifies_users(config):
-        known = _usernames(files)
+        known, unknown = _usernames(files)
         to_users = [
             {
                 "receiver": "users",
-                "matchers": [_one_of("alertname", PERSONAL), f"username=~{known}"],
+                "matchers": [_one_of("alertname", PERSONAL), *known],
                 "group_by": ["alertname", "username"],
                 **people,
             },
             # The administrators have been told at once of those who cannot be told.
-            {"receiver": "nobody", "matchers": [_one_of("alertname", [ESCALATED]), f"username!~{known}"]},
+            *({"receiver": "nobody", "matchers": [_one_of("alertname", [ESCALATED]), one]} for one in unknown),
         ]
     return {
         "receiver": "admins",
@@ -166,11 +169,16 @@ def _one_of(label: str, values: tuple[str, ...] | list[str]) -> str:
     return f'{label}=~"{"|".join(values)}"'
 
 
-def _usernames(files: NotifyFiles) -> str:
-    """Return a quoted regular expression for the users who have an address. Alertmanager matches the whole value."""
+def _usernames(files: NotifyFiles) -> tuple[list[str], list[str]]:
+    """Return matchers that all match a user who has an address, and those of which one matches any other user.
+
+    Alertmanager matches the whole value.
+    """
     if not files.addresses:
-        return _quoted(SAFE_USERNAME)
-    return _quoted("|".join(_REGULAR_EXPRESSION.sub(r"\\\1", name) for name in files.addresses))
+        matched, not_matched = f"username=~{_quoted(SAFE_USERNAME)}", f"username!~{_quoted(SAFE_USERNAME)}"
+        return [matched, f"username!~{_quoted(NOBODY)}"], [not_matched, f"username=~{_quoted(NOBODY)}"]
+    names = _quoted("|".join(_REGULAR_EXPRESSION.sub(r"\\\1", name) for name in files.addresses))
+    return [f"username=~{names}"], [f"username!~{names}"]
 
 
 def _inhibitions() -> list[_Json]:
@@ -278,7 +286,8 @@ def _address(config: Config, files: NotifyFiles) -> str:
         each = files.addresses.items()
         return "".join(f"{{{{ if eq {username} {_quoted(name)} }}}}{address}{{{{ end }}}}" for name, address in each)
     before, _, after = str(config.notify_user_address).partition(USERNAME)
-    return f'{{{{ if match "^{SAFE_USERNAME}$" {username} }}}}{before}{{{{ {username} }}}}{after}{{{{ end }}}}'
+    condition = f'and (match "^{SAFE_USERNAME}$" {username}) (not (match "^({NOBODY})$" {username}))'
+    return f"{{{{ if {condition} }}}}{before}{{{{ {username} }}}}{after}{{{{ end }}}}"
 
 
 def _literal(text: str) -> str:

@@ -114,10 +114,10 @@ class Monitor:
             self._errors.clear(_COLLECTION, f"{_COLLECTION} succeeds again")
 
     def _without_private_usage(self, snapshot: Snapshot) -> Snapshot:
-        """Return the Snapshot for the page and the JSON. The counters of users are in /metrics in any case."""
+        """Return the Snapshot for the page and the JSON. The counters are in /metrics in any case."""
         if snapshot.ledger is None or self.site.usage.visible == "all":
             return snapshot
-        return replace(snapshot, ledger=replace(snapshot.ledger, users=None))
+        return replace(snapshot, ledger=replace(snapshot.ledger, users=None, environments=()))
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest

@@ -22,12 +22,12 @@ from urllib.parse import urlencode
 
 from genvd.common.text import clean
 from genvd.ledger.amounts import CAPACITY_STATES
-from genvd.ledger.report import Report, Row
+from genvd.ledger.report import Report, Row, day_labels
 from genvd.ledger.retention import midnight
-from genvd.terminal.http_client import ServiceError
+from genvd.terminal.http_client import MAX_BYTES, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from genvd.terminal.http_client import HttpClient
 
@@ -50,10 +50,14 @@ _FEW_SAMPLES, _SCRAPES = 12, 5
 _TOLERANCE_STEPS = 2
 """By how many steps the data may begin later than the report."""
 
-_MAX_MATCHED = 100
-"""Number of values of a label above which all series are asked for."""
+_MAX_MATCHED = 200
+"""Number of series that one query names. Their names are in its URL."""
+
+_MAX_PART_STEPS = 24
+"""Number of steps over which one query reads all samples of some series."""
 
 Labels = dict[str, str]
+_Identity = frozenset[tuple[str, str]]
 _Key = tuple[str | None, ...]
 
 
@@ -108,7 +112,7 @@ def fleet_report(
         ServiceError: Prometheus does not answer, or refuses.
     """
     prometheus, (since, until) = Prometheus(client), period
-    end = min(until.timestamp(), now)
+    end = math.floor(min(until.timestamp(), now))  # Prometheus answers with milliseconds, and times are compared
     start = math.floor(since.timestamp() / HOUR) * HOUR
     step = HOUR * math.ceil(max(1.0, end - start) / HOUR / _MAX_STEPS)
     span = _Span(start, end, step)
@@ -125,11 +129,11 @@ def fleet_report(
         if (state := labels.get("state", "")) in capacity:
             capacity[state] += sum(amount for _, amount in amounts)
     rows = sorted((_row(key, amounts) for key, amounts in sums.rows.items()), key=_order)
-    days = tuple(_row((day,), amounts) for day, amounts in sorted(sums.days.items()))
+    days = tuple(_row(day_labels(day), amounts) for day, amounts in sorted(sums.days.items()))
     known = capacity if any(capacity.values()) else None
     note = _note(prometheus.earliest, span)
     used = tuple(row for row in rows if row.device_seconds or row.energy_joules)
-    return Report(by, float(start), end, used, days, known, user, fleet=True, note=note)
+    return Report(by, float(start), float(end), used, days, known, user, fleet=True, note=note)
 
 
 def _note(earliest: float | None, span: _Span) -> str:
@@ -154,7 +158,7 @@ def _add_environments(prometheus: Prometheus, span: _Span, sums: _Sums) -> None:
         for labels, amounts in prometheus.increases(f"genv_environment_{quantity}_total", span):
             place = (labels.get("instance", ""), labels.get("eid", ""))
             for amount in amounts:  # an ID is used again, so the name depends on the time
-                info = _at(names.get(place, ()), amount[0])
+                info = _at(names.get(place, ()), amount[0] + 1)  # at the end of the hour, as the names are
                 key = (info.get("username", ""), place[1], info.get("name", ""), place[0])
                 sums.add(key, info.get("username", ""), number, [amount])
     for labels, amounts in prometheus.increases("genv_user_outside_device_seconds_total", span):
@@ -196,26 +200,27 @@ class Prometheus:
     def increases(self, counter: str, span: _Span) -> Iterator[tuple[Labels, list[tuple[float, float]]]]:
         """Yield each series of a counter with its increases, each with the end of its hour."""
         found = self.values(counter, span)
-        late = [(labels, values[0][0]) for labels, values in found if values and values[0][0] > span.since]
-        firsts = self._at("min_over_time", counter, span, late)
-        gone = [(labels, values[-1][0] + span.step) for labels, values in found if values[-1][0] < span.last]
-        lasts = self._at("last_over_time", counter, span, gone)
+        begins = [(labels, time) for labels, values in found for time in _begins(values, span)]
+        ends = [(labels, time) for labels, values in found for time in _ends(values, span)]
+        firsts = self._at("min_over_time", counter, span, begins)
+        lasts = self._at("last_over_time", counter, span, ends)
         for labels, values in found:
-            key = _identity(labels)
-            whole = [*((values[0][0] - 1, first) for first in firsts.get(key, ())), *values]
-            whole += [(values[-1][0] + span.step, last) for last in lasts.get(key, ())]
+            key, whole = _identity(labels), list[tuple[float, float]]()
+            for time, value in values:
+                first, end = firsts.get((key, time)), min(time + span.step, span.until)
+                last = lasts.get((key, end))
+                whole += [] if first is None else [(time - 1, first)]
+                whole += [(time, value)] if last is None else [(time, value), (end, last)]
             yield labels, _increases(whole)
 
     def values(self, metric: str, span: _Span) -> list[tuple[Labels, list[tuple[float, float]]]]:
         """Return each series with its last value at each hour, and at the end."""
-        query = f"last_over_time({metric}[{self._window(metric, span)}s])"
-        series: dict[frozenset[tuple[str, str]], tuple[Labels, list[tuple[float, float]]]] = {}
-        answers = self._ask("query_range", query=query, start=span.since, end=span.until, step=span.step)
-        if span.until > span.last:
-            answers += [
-                {"metric": one["metric"], "values": [one["value"]]}
-                for one in self._ask("query", query=query, time=span.until)
-            ]
+        window = self._window(metric, span)
+        query = f"last_over_time({metric}[{window}s])"
+        series: dict[_Identity, tuple[Labels, list[tuple[float, float]]]] = {}
+        answers = self._ask_until(query, span.since, span.until, span)
+        if window < span.step:
+            answers += self._between(metric, span, {_identity(one["metric"]) for one in answers})
         for one in answers:
             series.setdefault(_identity(one["metric"]), (one["metric"], []))[1].extend(
                 (float(time), float(value)) for time, value in one["values"] if math.isfinite(float(value))
@@ -224,25 +229,39 @@ class Prometheus:
         self.earliest = min([*begins, *([] if self.earliest is None else [self.earliest])], default=None)
         return [(labels, values) for labels, values in series.values() if values]
 
+    def _between(self, metric: str, span: _Span, known: set[_Identity]) -> list[dict[str, Any]]:
+        """Return the series without a value at any hour, such as of environments that lasted for minutes.
+
+        Each has its last value at the end of its hour.
+        """
+        parameters = {"match[]": metric, "start": span.since, "end": span.until}
+        series: list[Labels] = self._data("series", parameters)
+        answers = []
+        for some in _in_parts([(labels, 0.0) for labels in series if _identity(labels) not in known], span.step):
+            wanted = {_identity(labels) for labels, _ in some}
+            query = f"last_over_time({metric}{_matchers([labels for labels, _ in some])}[{span.step}s])"
+            found = self._ask_until(query, span.since, span.until, span)  # also of the same ID on other machines
+            answers += [one for one in found if _identity(one["metric"]) in wanted]
+        return answers
+
     def _at(
         self, function: str, counter: str, span: _Span, wanted: Sequence[tuple[Labels, float]]
-    ) -> dict[frozenset[tuple[str, str]], list[float]]:
-        """Return what the function gives for the hour of each series that ends at a time."""
-        wanted = [(labels, min(time, span.until)) for labels, time in wanted]
-        if not wanted:
-            return {}
-        times = {_identity(labels): time for labels, time in wanted}
-        query = f"{function}({counter}{_matchers([labels for labels, _ in wanted])}[{span.step}s])"
-        found: dict[frozenset[tuple[str, str]], list[float]] = {}
-        starts, ends = min(times.values()), max(times.values())
-        answers = self._ask("query_range", query=query, start=starts, end=ends, step=span.step)
-        if ends > span.last:
-            last = self._ask("query", query=query, time=ends)
+    ) -> dict[tuple[_Identity, float], float]:
+        """Return what the function gives for the hours of series that end at these times."""
+        found: dict[tuple[_Identity, float], float] = {}
+        for some in _in_parts(wanted, span.step):
+            query = f"{function}({counter}{_matchers([labels for labels, _ in some])}[{span.step}s])"
+            for one in self._ask_until(query, some[0][1], some[-1][1], span):
+                found.update(((_identity(one["metric"]), float(time)), float(value)) for time, value in one["values"])
+        return {key: found[key] for labels, time in wanted if (key := (_identity(labels), time)) in found}
+
+    def _ask_until(self, query: str, start: float, end: float, span: _Span) -> list[dict[str, Any]]:
+        """Return what a query gives at each step, and at the end if that is the one of the report."""
+        answers = self._ask("query_range", query=query, start=start, end=end, step=span.step)
+        if end > span.last:
+            last = self._ask("query", query=query, time=end)
             answers += [{"metric": one["metric"], "values": [one["value"]]} for one in last]
-        for one in answers:
-            key = _identity(one["metric"])
-            found.setdefault(key, []).extend(float(v) for time, v in one["values"] if float(time) == times.get(key))
-        return {key: values[:1] for key, values in found.items()}
+        return answers
 
     def _window(self, metric: str, span: _Span) -> int:
         """Return how many seconds to look back for a value: a few scrapes, and at most a step."""
@@ -254,21 +273,43 @@ class Prometheus:
         return span.step
 
     def _ask(self, endpoint: str, **parameters: object) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self._data(endpoint, parameters, lambda data: data["result"])
+        return result
+
+    def _data(self, endpoint: str, parameters: Mapping[str, object], part: Callable[[Any], Any] = list) -> Any:
         path = f"{self._client.path}/api/v1/{endpoint}?{urlencode(parameters)}"
         reply = self._client.get(path)
+        if len(reply.body) >= MAX_BYTES:
+            raise ServiceError(f"{self._client.url}: Prometheus has too much to answer; choose a shorter period")
         try:
             answer = json.loads(reply.body)
             if reply.status == HTTPStatus.OK and answer["status"] == "success":
-                result: list[dict[str, Any]] = answer["data"]["result"]
-                return result
+                return part(answer["data"])
             reason = clean(str(answer["error"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ServiceError(f"{self._client.url}: {self._client.refusal(reply)}") from None
         raise ServiceError(f"{self._client.url}: Prometheus refuses: {reason}; choose a shorter period")
 
 
-def _identity(labels: Labels) -> frozenset[tuple[str, str]]:
+def _identity(labels: Labels) -> _Identity:
     return frozenset((name, value) for name, value in labels.items() if name != "__name__")
+
+
+def _begins(values: Sequence[tuple[float, float]], span: _Span) -> Iterator[float]:
+    """Yield the times of the values that follow hours without one."""
+    before = float(span.since - span.step)
+    for time, _ in values:
+        if time - before > span.step:
+            yield time
+        before = time
+
+
+def _ends(values: Sequence[tuple[float, float]], span: _Span) -> Iterator[float]:
+    """Yield the ends of the hours that follow values and have none."""
+    times = [time for time, _ in values]
+    for time, after in itertools.pairwise([*times, math.inf]):
+        if after - time > span.step and time < span.until:
+            yield min(time + span.step, span.until)
 
 
 def _increases(values: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -277,12 +318,24 @@ def _increases(values: Sequence[tuple[float, float]]) -> list[tuple[float, float
     return [(time - 1, value - before if value >= before else value) for (_, before), (time, value) in pairs]
 
 
+def _in_parts(wanted: Sequence[tuple[Labels, float]], step: int) -> Iterator[list[tuple[Labels, float]]]:
+    """Yield the series in parts for one query each, in the order of their times."""
+    part: list[tuple[Labels, float]] = []
+    for one in sorted(wanted, key=lambda pair: pair[1]):
+        if part and (len(part) >= _MAX_MATCHED or one[1] - part[0][1] > _MAX_PART_STEPS * step):
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
+
+
 def _matchers(series: Sequence[Labels]) -> str:
     """Return matchers for at least these series."""
     parts = []
-    for name in ("instance", "username", "state"):
+    for name in ("instance", "username", "state", "eid"):
         values = sorted({labels[name] for labels in series if name in labels})
-        if values and len(values) <= _MAX_MATCHED and all(name in labels for labels in series):
+        if values and all(name in labels for labels in series):
             parts.append(f"{name}=~{json.dumps('|'.join(map(_quote, values)), ensure_ascii=False)}")
     return f"{{{','.join(parts)}}}" if parts else ""
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_SECONDS = 5.0
-_MAX_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
+"""Longest answer that is read."""
 _MAX_PEM_BYTES = 2**20
 _SPEAKS_TLS = "HTTP request to an HTTPS server"
 """What programs in Go, such as Prometheus, answer to a request without TLS."""
@@ -142,7 +143,7 @@ class HttpClient:
         try:
             connection.request("GET", path, headers={**self._headers, **headers})
             response = connection.getresponse()
-            return Reply(response.status, response.headers, response.read(_MAX_BYTES))
+            return Reply(response.status, response.headers, response.read(MAX_BYTES))
         finally:
             connection.close()
 
@@ -155,7 +156,8 @@ class HttpClient:
     def refusal(self, reply: Reply) -> str:
         """Return why the answer is not what was asked for, and what to do."""
         if reply.status == HTTPStatus.UNAUTHORIZED:
-            return "user and password are required: --login and --password-file"
+            problem = "or the password is wrong" if "Authorization" in self._headers else "and password are required"
+            return f"user {problem}: --login and --password-file"
         message = clean(reply.body[:1024].decode("utf-8", "replace").strip().partition("\n")[0])
         known = (  # genv-monitor explains these in the first line of the body
             HTTPStatus.BAD_REQUEST,

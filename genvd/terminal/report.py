@@ -40,7 +40,8 @@ class ReportOptions:
     user: str | None = None
     """The only user whose usage is wanted; None for all."""
     own: str | None = None
-    """Who runs the command, if usage is private: the user of a report from a file, unless another one is wanted."""
+    """Who runs the command, if usage is private: the user of a report, unless another one is wanted. A service limits
+    its report by itself."""
 
 
 def make(
@@ -59,12 +60,12 @@ def make(
     Raises:
         CommandError: the source cannot be read.
     """
+    user = options.user if options.user is not None else options.own
     if prometheus is not None:
         from genvd.terminal.fleet_report import fleet_report
 
         client = HttpClient(prometheus, access, PROMETHEUS)
-        return fleet_report(client, (options.since, options.until), options.by, time.time(), options.user)
-    user = options.user if options.user is not None else options.own
+        return fleet_report(client, (options.since, options.until), options.by, time.time(), user)
     if demo is not None:
         return _from_demo(config, options, demo, user)
     if url is not None:
@@ -88,9 +89,10 @@ def as_text(report: Report, form: str) -> bytes:
         return FORMATS[form](report).encode()
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    layout = Layout(
-        terminal_size()[0] if is_terminal else None, BLOCKS if can_encode(encoding, BLOCKS) else ASCII, time.time()
-    )
+    now = time.time()
+    if report.fleet and now - report.until < PROMETHEUS.timeout:
+        now = report.until  # it ends at the time of its first query
+    layout = Layout(terminal_size()[0] if is_terminal else None, BLOCKS if can_encode(encoding, BLOCKS) else ASCII, now)
     return as_table(report, layout).encode(encoding, "replace")
 
 

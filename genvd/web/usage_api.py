@@ -137,7 +137,8 @@ def _compact(document: Mapping[str, Any]) -> bytes:
 def _parse(request: Request) -> _Parameters:
     known = _PARAMETERS[request.path]
     try:
-        pairs = parse_qsl(request.query, strict_parsing=bool(request.query), max_num_fields=8, errors="strict")
+        # A blank value counts: the user with the empty name is the unknown one, and not everybody.
+        pairs = parse_qsl(request.query, True, strict_parsing=bool(request.query), max_num_fields=8, errors="strict")
     except ValueError:
         raise _ParameterError(f"The query is invalid. Parameters: {', '.join(known)}.") from None
     given = dict(pairs)

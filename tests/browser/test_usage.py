@@ -122,6 +122,14 @@ def test_an_hour_is_explained_under_the_pointer_and_at_the_keys(used: Shown, ope
     expect(zone).to_have_text(re.compile(r"times in Europe/Berlin \(UTC\+\d\)$"))
 
 
+def test_no_day_is_cut_off_at_the_end_of_the_axis(used: Shown, open_page: OpenPage) -> None:
+    """Nine hours after midnight there is a place for the line of the day, but not for its name."""
+    east = (9 - time.gmtime().tm_hour + 11) % 24 - 11
+    page = open_page("/#usage", timezone_id=f"Etc/GMT{-east:+d}", viewport=DESK)
+    expect(page.locator(".hours-axis span")).to_have_count(6)
+    assert page.locator(".hours-axis").evaluate("axis => axis.scrollWidth <= axis.clientWidth")
+
+
 def test_users_differ_without_their_colours(used: Shown, open_page: OpenPage) -> None:
     page = open_page("/#usage", forced_colors="active")
     expect(page.locator(".hours-row path.user-0").first).to_be_attached()

@@ -19,7 +19,11 @@ from typing import Any
 import bcrypt
 import pytest
 
+from genvd.config.schema import Config
 from genvd.model.snapshot import LedgerStatus
+from genvd.terminal.fleet_report import fleet_report
+from genvd.terminal.http_client import Access, HttpClient, ServiceError
+from genvd.terminal.report import PROMETHEUS, ReportOptions, make
 from tests.support import debian
 from tests.support.certificates import issue, trusting
 from tests.support.monitor import parse
@@ -187,10 +191,24 @@ def test_the_report_of_one_user_on_all_machines(prometheus: Prometheus, fleet: F
     )
 
 
+def test_private_usage_is_limited_to_who_asks(prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only by default: Prometheus shows everything to whoever reaches it."""
+    since, until = (datetime.fromtimestamp(moment, timezone.utc) for moment in (END - 86400, END))
+    url = f"http://127.0.0.1:{prometheus.port}"
+    for wanted, expected in ((None, "alice"), ("bob", "bob")):
+        shown = make(Config(), ReportOptions(since, until, "user", wanted, "alice"), None, None, None, url, Access())
+        assert [row.labels[0] for row in shown.rows] == [expected]
+    monkeypatch.setattr("genvd.terminal.http_client.MAX_BYTES", 100)
+    monkeypatch.setattr("genvd.terminal.fleet_report.MAX_BYTES", 100)
+    with pytest.raises(ServiceError, match="too much to answer; choose a shorter period"):
+        make(Config(), ReportOptions(since, until, "user"), None, None, None, url, Access())
+
+
 def test_a_table_of_the_fleet(prometheus: Prometheus) -> None:
     done = report(prometheus, "--by", "machine", "--since", "7d")
     assert done.returncode == 0, done.stderr
     assert "gpu00:8000" in done.stdout
+    assert "(now), in GPU-h" in done.stdout.splitlines()[0]
     assert done.stdout.splitlines()[2].split()[:3] == ["#", "machine", "attached"]
 
 
@@ -232,6 +250,49 @@ def test_it_gets_into_a_prometheus_with_a_password_through_tls(tmp_path: Path) -
         assert "set --ca-file" in ask().stderr
         assert "; use https://" in ask(scheme="http").stderr
         assert ask(*trusted, "--password-file", password).returncode == 2
+
+
+def _minutes(first: int, last: int, eid: str, username: str, machine: str = "gpu1:8000") -> dict[str, list[str]]:
+    """Return what an environment had by the minute, from minutes before the end on: one GPU, which it used."""
+    labels, info = f'instance="{machine}",eid="{eid}"', "genv_environment_info"
+    moments = [(END - minute * 60, float(60 * (first - minute))) for minute in range(first, last - 1, -1)]
+    lines = {info: [f'{info}{{{labels},username="{username}",name="its name"}} 1 {time}\n' for time, _ in moments]}
+    for name in QUANTITIES[:2]:
+        counter = f"genv_environment_{name}_total"
+        lines[counter] = [f"{counter}{{{labels}}} {value} {time}\n" for time, value in moments]
+    return lines
+
+
+def test_an_environment_of_minutes_counts_for_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its ID was used before, and in the hour that is not over, whatever the fraction of the second is."""
+    monkeypatch.setattr("genvd.terminal.fleet_report._MAX_MATCHED", 2)
+    capacity = 'genv_capacity_device_seconds_total{instance="gpu1:8000",state="active"}'
+    lines = {
+        "genv_capacity_device_seconds_total": [f"{capacity} 1 {END - minute * 60}\n" for minute in range(400, -1, -1)]
+    }
+    for part in (
+        _minutes(400, 210, "7", "alice"),
+        _minutes(160, 90, "7", "bob"),
+        _minutes(170, 140, "8", "carol"),
+        _minutes(170, 130, "8", "carol", "gpu2:8000"),
+        _minutes(170, 160, "11", "frank", "gpu2:8000"),
+        _minutes(50, 0, "9", "dave"),
+        _minutes(100, 40, "10", "erin"),  # its machine is down since
+    ):
+        for name, samples in part.items():
+            lines.setdefault(name, []).extend(samples)
+    used = {"alice": 190, "bob": 70, "carol": 30 + 40, "dave": 40, "erin": 60, "frank": 10}
+    with _filled(tmp_path, lines) as running:
+        client = HttpClient(f"http://127.0.0.1:{running.port}", Access(), PROMETHEUS)
+        since = datetime.fromtimestamp(END - 8 * 3600, timezone.utc)
+        for fraction in (0.0, 0.7532, 0.7538):
+            until = END - 600 + fraction
+            shown = fleet_report(client, (since, datetime.fromtimestamp(until, timezone.utc)), "environment", until)
+            counted = Counter[str]()
+            for row in shown.rows:
+                assert (row.labels[2], row.active_seconds) == ("its name", row.allocated_seconds)
+                counted[str(row.labels[0])] += round(row.allocated_seconds)
+            assert counted == {username: 60 * minutes for username, minutes in used.items()}
 
 
 DEMO_MACHINES, DEMO_TICKS, DEMO_STEP = 3, 60, 600

@@ -47,6 +47,8 @@ HOSTILE = [
     "alïce",
     "a" * 65,
     "(other)",
+    "61234",  # a uid without an account
+    "root",  # as in a container
     "",
 ]
 """User names of which no address may be made."""

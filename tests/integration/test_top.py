@@ -509,7 +509,7 @@ def test_it_gets_in_with_a_password_through_tls(tmp_path: Path) -> None:
         assert "the certificate is not trusted" in failure(*url)
         assert "--ca-file" in failure(*url)
         assert "user and password are required: --login" in failure(*trusted)
-        assert "user and password are required" in failure(*trusted, "--user", "alice", "--password-file", wrong)
+        assert "user or the password is wrong" in failure(*trusted, "--user", "alice", "--password-file", wrong)
         assert "This port speaks HTTPS" in failure("--url", f"http://127.0.0.1:{shown.port}")
         need_localhost()  # where a service without an address is asked
         config = tmp_path / "monitor.yaml"

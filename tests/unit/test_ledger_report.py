@@ -16,7 +16,7 @@ from genvd.common.text import clean
 from genvd.common.text_width import width
 from genvd.ledger.amounts import CAPACITY_STATES
 from genvd.ledger.period import parse_time
-from genvd.ledger.report import LABELS, Report, Row
+from genvd.ledger.report import LABELS, Report, Row, day_labels
 from genvd.ledger.report_formats import FORMATS, as_csv, as_json, parse_json
 from genvd.ledger.report_table import BLOCKS, Layout, as_table
 
@@ -148,7 +148,8 @@ def test_environments_are_shown_with_user_and_creation_time() -> None:
     assert lines[4].split()[1:] == ["alice", "(none)", "0.00", "-", "-", "2.00", "-", "1.00"]
 
 
-DAYS = tuple(Row((1_795_392_000 + day * 86400,), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
+NUMBERS = ("attached", "10.00", " 5.00")
+DAYS = tuple(Row(day_labels(1_795_392_000 + day * 86400), 3600.0, 1800.0, 1800.0, 0.0, 0.0) for day in range(3))
 
 
 def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
@@ -166,6 +167,8 @@ def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
         assert max(map(width, lines)) <= columns
         assert "to 2026-11-23 22:30 CET (now), in GPU-h" in lines[0]
         assert "attached (use unknown) 5 %, free 85 %" in text
+        attached = {width(line[: line.index(cell) + len(cell)]) for line, cell in zip(lines[2:5], NUMBERS, strict=True)}
+        assert len(attached) == 1, "numbers are right-aligned, also if a column of text was left out"
         days = [line.split()[0] for line in lines if line.startswith("  2026")]
         assert days == ["2026-11-23", "2026-11-24", "2026-11-25"]
     users = Report("user", 0.0, 1.0, (Row(("bob", 12), 18_000.0, 18_000.0, 0.0, 0.0, 0.0), *USERS.rows))
@@ -175,7 +178,7 @@ def test_a_table_for_a_terminal_fits_and_has_bars() -> None:
 
 
 def test_a_long_report_has_a_line_for_each_month() -> None:
-    days = tuple(Row((1_790_000_000 + day * 86400,), 3600.0, 0.0, 3600.0, None, None) for day in range(60))
+    days = tuple(Row(day_labels(1_790_000_000 + day * 86400), 3600.0, 0.0, 3600.0, None, None) for day in range(60))
     lines = as_table(Report("user", 0.0, 1.0, USERS.rows, days)).splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("  2026")] == [
         ["2026-09", "10.00"],
@@ -198,6 +201,22 @@ def test_json_can_be_read_again() -> None:
             parse_json(wrong)
 
 
+def test_a_day_is_one_of_the_machine_that_counted_it() -> None:
+    """Its midnight is the evening before for who asks from further west."""
+    document = json.loads(as_json(Report("user", 5.0, 9.0, USERS.rows, DAYS)))
+    for number, day in enumerate(document["days"]):
+        day["date"] = f"2026-10-{20 + number}"
+
+    def days() -> list[list[str]]:
+        lines = as_table(parse_json(json.dumps(document).encode())).splitlines()
+        return [line.split()[:2] for line in lines if line.startswith("  2026")]
+
+    assert days() == [["2026-10-20", "Tue"], ["2026-10-21", "Wed"], ["2026-10-22", "Thu"]]
+    for day in document["days"]:  # as from an early version
+        del day["date"]
+    assert [date for date, _ in days()] == ["2026-11-23", "2026-11-24", "2026-11-25"]
+
+
 def test_a_report_without_rows() -> None:
     assert as_table(report("device")) == "2026-11-16 22:30 to 2026-11-23 22:30 CET: no GPU was attached or used.\n"
     assert as_csv(report("device")).splitlines() == [
@@ -205,6 +224,10 @@ def test_a_report_without_rows() -> None:
         "since_timestamp_seconds,until_timestamp_seconds,outside_device_seconds"
     ]
     assert json.loads(as_json(report("device")))["rows"] == []
+
+
+def test_a_report_of_unknown_users_says_so() -> None:
+    assert as_table(Report("user", 5.0, 9000.0, (), user="")).startswith("(unknown), 1970-01-01 ")
 
 
 def test_a_period_without_a_stored_hour() -> None:
