@@ -24,6 +24,9 @@ NEGLIGIBLE_BYTES = 512 * 2**20
 _MAX_UNLISTED = 1024
 """Maximum number of processes that are checked after the driver stopped listing them."""
 
+_MemoryByDevice = defaultdict[int, dict[int, int]]
+"""Bytes by device index and pid."""
+
 
 def unaccounted_bytes(devices: Iterable[Device], processes: Iterable[Process]) -> Mapping[int, int]:
     """Return the known bytes in use that no live process and no driver reserve accounts for, by device index."""
@@ -90,6 +93,7 @@ class OrphanMemoryTracker:
         """
         devices = tuple(devices)
         keys, amounts = device_keys(devices), unaccounted_bytes(devices, processes)
+        listed, ended = _memory_by_device(processes)
         previous, self._states = self._states, {}
         unseen = []
         for device in devices:
@@ -98,7 +102,7 @@ class OrphanMemoryTracker:
             if amount is None:
                 self._states[keys[device.index]] = state
                 continue
-            state, left_behind = _next_state(state, *_memory_on(device.index, processes), live, amount)
+            state, left_behind = _next_state(state, listed[device.index], ended[device.index], live, amount)
             self._states[keys[device.index]] = state
             rest = amount - left_behind
             if rest > NEGLIGIBLE_BYTES and (state.unlisted or not all_seen):
@@ -127,12 +131,12 @@ def _next_state(
     return _State(listed | ended, unlisted, left_behind), min(amount, max(left_behind, sum(ended.values())))
 
 
-def _memory_on(index: int, processes: Iterable[Process]) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the bytes on a GPU by pid: of the live processes, and of ended ones that the driver still lists."""
-    live: dict[int, int] = {}
-    ended: dict[int, int] = {}
+def _memory_by_device(processes: Iterable[Process]) -> tuple[_MemoryByDevice, _MemoryByDevice]:
+    """Return the bytes on each GPU: of the live processes, and of ended ones that the driver still lists."""
+    live: _MemoryByDevice = defaultdict(dict)
+    ended: _MemoryByDevice = defaultdict(dict)
     for process in processes:
+        memory = ended if process.gone else live
         for use in process.uses:
-            if use.device_index == index:
-                (ended if process.gone else live)[process.pid] = use.memory_bytes or 0
+            memory[use.device_index][process.pid] = use.memory_bytes or 0
     return live, ended

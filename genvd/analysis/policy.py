@@ -90,10 +90,9 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     Graphics-only processes such as a desktop do not count, nor does an MPS server of root. The same holds for ended
     processes and for processes whose environment is unknown.
     """
-    if process.gone or process.environment_unknown:
+    if process.eid in active_eids or process.gone or process.environment_unknown:  # nearly all of them
         return False
-    computes = any(use.computes or use.type == "mps" for use in process.uses)
-    return computes and not is_mps_server(process) and process.eid not in active_eids
+    return any(use.computes or use.type == "mps" for use in process.uses) and not is_mps_server(process)
 
 
 def unmanaged(snapshot: Snapshot) -> Iterator[Process]:

@@ -77,9 +77,9 @@ class UsageAccounting:
         usages: dict[UsageKey, Usage] = {}
         for device, by_consumer in holders.items():
             for held in by_consumer.values():
-                usages[held.consumer, device] = _usage(held, min(elapsed, max_ms))
+                usages[held.consumer, device] = usage = _usage(held, min(elapsed, max_ms))
                 if device in observation.outside_known:
-                    usages[held.consumer, device].outside = 0
+                    usage.outside = 0
             _mark_duplicates(by_consumer.values(), usages)
         _add_outside(observation, usages, min(elapsed, max_ms))
         for device, energy in energies.items():

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from genvd.ledger import schema
-from genvd.ledger.demo_past import demo_past
 from genvd.ledger.retention import DAY, apply_retention
 from genvd.ledger.store import Tables
 
@@ -48,6 +47,8 @@ class MemoryLedger:
             if self._tables is None:
                 self._tables = Tables(schema.open_in_memory())
                 if self._past:
+                    from genvd.ledger.demo_past import demo_past
+
                     self._tables.write(demo_past(self._devices, self._now))
             self._tables.write(self._pending.take_batch())
             apply_retention(self._tables.connection, self._now, _HOURLY_SECONDS, _DAILY_SECONDS, lambda: True)

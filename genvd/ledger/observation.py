@@ -142,7 +142,7 @@ def _outside(
         if not process.gone and process.eid not in unclear
         for use in process.uses
         if use.device_index in known and (process.eid, use.device_index) not in attached
-        if policy.is_unmanaged(process, active) or process.eid in active
+        if process.eid in active or policy.is_unmanaged(process, active)
         if _computes(process, use)
     }
     return tuple(found)
@@ -185,8 +185,9 @@ def _state_of_attached(working: Collection[bool | None]) -> CapacityState:
 
 
 def _consumer_of_process(process: Process, consumers: Mapping[str, Consumer]) -> Consumer:
-    own = Consumer(escape_unprintable(process.username or ""), uid=_valid_uid(process.uid))
-    return consumers.get(process.eid or "") or own
+    return consumers.get(process.eid or "") or Consumer(
+        escape_unprintable(process.username or ""), uid=_valid_uid(process.uid)
+    )
 
 
 def _consumer(environment: Environment) -> Consumer:

@@ -32,7 +32,7 @@ shown if that is more.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from genvd.analysis.restart_state import RestartState
 
-_HourUsages = dict[tuple[int, UsageKey], Usage]
+_HourUsages = defaultdict[tuple[int, UsageKey], Usage]
 """By the Unix time at which the hour begins, the consumer and the GPU."""
 
 MAX_PENDING = 50_000
@@ -69,7 +69,7 @@ class PendingUsage:
         """Whether a ceiling kept the last shown totals below what was counted."""
         self._lock = threading.Lock()
         self._limits = ConsumerLimits()
-        self._pending: _HourUsages = {}
+        self._pending: _HourUsages = defaultdict(Usage)
         self._capacity: dict[tuple[int, str], Capacity] = {}
         self._counted: Totals = {}  # since the start
         self._loaded: Totals | None = None  # what the file contained at the start; None until it is read
@@ -91,18 +91,18 @@ class PendingUsage:
             capacity: the time of each GPU by state.
         """
         hour = int(wall) // HOUR * HOUR
-        growth: Totals = {}
+        growth: Totals = defaultdict(Total)
         with self._lock:
-            usernames = {**(self._loaded or {}), **self._counted}
+            usernames = {*(self._loaded or ()), *self._counted}
             for (original, device), usage in usages.items():
                 consumer = self._limits.apply(original, hour, usernames)
-                usernames.setdefault(consumer.username, Total())
-                self._pending.setdefault((hour, (consumer, device)), Usage()).add(usage)
-                total = self._counted.setdefault(consumer.username, Total())
+                usernames.add(consumer.username)
+                self._pending[hour, (consumer, device)].add(usage)
+                total = growth[consumer.username]
                 total.uid = consumer.uid if consumer.uid is not None else total.uid
                 total.add(usage)
-                growth.setdefault(consumer.username, Total()).add(usage)
             for username, grown in growth.items():
+                self._counted[username] = grown.plus(self._counted.get(username, Total()))
                 self._growth[username] = grown.maximum(self._growth.get(username, Total()))
             if len(self._pending) > MAX_PENDING:
                 self._pending = _reduce_detail(self._pending, hour)
@@ -165,7 +165,8 @@ class PendingUsage:
     def reset(self) -> None:
         """Discard what was counted so far, because another process has counted it too."""
         with self._lock:
-            self._pending, self._capacity, self._counted, self._shown = {}, {}, {}, {}
+            self._pending = defaultdict(Usage)
+            self._capacity, self._counted, self._shown = {}, {}, {}
 
     def take_batch(self, ticks: int = 0) -> Batch:
         """Return what is to be written, and remove it from what is pending. Requires :meth:`load`.
@@ -174,7 +175,7 @@ class PendingUsage:
             ticks: the number of ticks until the next batch is written.
         """
         with self._lock:
-            usages, self._pending = self._pending, {}
+            usages, self._pending = self._pending, defaultdict(Usage)
             capacity, self._capacity = self._capacity, {}
             totals = self._sum_totals()
             ceilings = {username: self._ceiling(username, total, ticks) for username, total in totals.items()}
@@ -225,10 +226,10 @@ def _reduce_detail(pending: _HourUsages, hour: int) -> _HourUsages:
 
 
 def _merge(pending: _HourUsages, target: Callable[[int, Consumer], tuple[int, Consumer]]) -> _HourUsages:
-    result: _HourUsages = {}
+    result: _HourUsages = defaultdict(Usage)
     for (start, (consumer, device)), usage in pending.items():
         new_start, new_consumer = target(start, consumer)
-        result.setdefault((new_start, (new_consumer, device)), Usage()).add(usage)
+        result[new_start, (new_consumer, device)].add(usage)
     return result
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from genvd.metrics.metric import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from genvd.metrics.samples import Sample
-    from genvd.model.snapshot import Process, Snapshot
+    from genvd.model.snapshot import DeviceUse, Process, Snapshot
 
 
 def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:
@@ -18,9 +18,11 @@ def _count(things: tuple[object, ...] | None) -> Iterator[Sample]:
         yield (), len(things)
 
 
-def _computing(snapshot: Snapshot) -> Iterable[Process]:
-    """Return the processes with a compute context; others do not count in these metrics."""
-    return (process for process in snapshot.processes or () if any(use.computes for use in process.uses))
+def _computing(snapshot: Snapshot) -> Iterator[tuple[Process, tuple[DeviceUse, ...]]]:
+    """Yield the processes with a compute context, and their use of these GPUs; others do not count in these metrics."""
+    for process in snapshot.processes or ():
+        if uses := process.compute_uses:
+            yield process, uses
 
 
 def _length(things: tuple[object, ...] | None) -> int | None:
@@ -98,15 +100,13 @@ CONTRACT = (
         "genv_process_devices_total",
         "GPUs on which the process holds a compute context; eid is empty outside any environment.",
         ("pid", "eid"),
-        lambda s: (((p.pid, p.eid or ""), len(p.compute_uses)) for p in _computing(s)),
+        lambda s: (((p.pid, p.eid or ""), len(uses)) for p, uses in _computing(s)),
     ),
     Metric(
         "genv_process_used_gpu_memory_bytes",
         "Memory of the process on the GPU in bytes.",
         ("pid", "eid", "device"),
-        lambda s: (
-            ((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p in _computing(s) for u in p.compute_uses
-        ),
+        lambda s: (((p.pid, p.eid or "", u.device_index), u.memory_bytes) for p, uses in _computing(s) for u in uses),
     ),
     Metric(
         "genv_user_environments_total",

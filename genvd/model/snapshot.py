@@ -69,8 +69,7 @@ class Process:
     @property
     def compute_uses(self) -> tuple[DeviceUse, ...]:
         """Its use of the GPUs on which it has a compute context."""
-        uses = self.uses
-        return uses if all(use.computes for use in uses) else tuple(use for use in uses if use.computes)
+        return tuple([use for use in self.uses if use.computes])
 
 
 def memory_limit(attached: int | None, asked: int | None) -> int | None:

@@ -54,8 +54,8 @@ _HEADER = "# Written by genv-monitor, which overwrites this file when it starts:
 _ADMIN_GROUP_SECONDS = 300.0
 """The longest time after which administrators are told of something new of the same kind."""
 
-_REGULAR_EXPRESSION = re.compile(r"([^0-9A-Za-z_\x80-\U0010ffff])")
-"""Matches the characters that need a backslash in a regular expression of Go."""
+_REGULAR_EXPRESSION = re.compile(r"(?=[\x00-\x7f])(\W)")
+"""Matches the characters that need a backslash in a regular expression of Go: ASCII, but no letter, digit or ``_``."""
 
 _Json = dict[str, Any]
 

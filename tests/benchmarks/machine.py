@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _FIRST_UID = 60_001
 """Of users without an account, so that none has to be made."""
 _FIRST_EID = 50_000
-_MOMENT = "23/11/2026 17:36:19"
 _INSTANCES = 7
 _MOVING = {
     "temperature": "+3",
@@ -134,12 +134,13 @@ class Machine:
     def _write_state(self, shells: Sequence[int]) -> None:
         state = self._directory / "genv"
         state.mkdir()
+        moment = time.strftime("%d/%m/%Y %H:%M:%S")  # as genv does it; a time before the process started is corrected
         environments = [
             {
                 "eid": str(_FIRST_EID + number),
                 "uid": self._uid(number),
                 "username": f"user-{number % self.shape.users}",
-                "creation": _MOMENT,
+                "creation": moment,
                 "config": {"name": f"experiment-{number}", "gpu_memory": "40g", "gpus": 1},
                 "pids": [pid],
                 "kernel_ids": [],
@@ -151,7 +152,7 @@ class Machine:
                 "index": index,
                 "total_memory": "81920mi",
                 "attachments": [
-                    {"eid": environment["eid"], "gpu_memory": None, "time": _MOMENT}
+                    {"eid": environment["eid"], "gpu_memory": None, "time": moment}
                     for environment in environments[index :: self.shape.devices]
                 ],
             }
