@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genvd.analysis.history import QUANTITIES, values_of
 from genvd.model import snapshot_json
 from genvd.model.identity import device_keys
+from genvd.overview import overview
 
 if TYPE_CHECKING:
     from genvd.analysis.history import History, Period
@@ -32,8 +33,6 @@ def page_document(snapshot: Snapshot, history: History) -> bytes:
 
     The current values are appended to the history, whose last point is a mean and would differ from the number shown.
     """
-    from genvd.overview import overview  # many monitors serve no page
-
     shown = {**_fields(overview(snapshot)), "history": _period(snapshot, history.hour)}
     return json.dumps(shown, default=_fields, separators=(",", ":")).encode() + b"\n"
 

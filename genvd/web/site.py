@@ -15,6 +15,7 @@ from genvd.common.host_names import HostNames
 from genvd.metrics.exposition import GZIP_LEVEL, OPENMETRICS, TEXT
 from genvd.web.json_documents import day_document, page_document, snapshot_document
 from genvd.web.negotiation import accepts_gzip, is_current, preferred_media_type
+from genvd.web.plain_page import plain_document
 from genvd.web.response import Headers, Job, Response, error_response
 from genvd.web.static_files import PLAIN_POLICY, Docs, load_assets
 from genvd.web.usage_api import REPORT_PATH, USAGE_PATH, UsageApi
@@ -93,7 +94,7 @@ class Site:
             REPORT_PATH: self._usage,
             "/page/data.json": lambda request: self._made(page_document, request, _NO_PAGE_DATA),
             "/page/day.json": lambda request: self._made(day_document, request, _NO_PAGE_DATA),
-            "/page/table.html": lambda request: self._made(_plain_document, request, _NO_TABLES, _TABLES),
+            "/page/table.html": lambda request: self._made(plain_document, request, _NO_TABLES, _TABLES),
             **{path: partial(_moved, to) for path, to in _MOVED.items()},
         }
 
@@ -158,12 +159,6 @@ class Site:
             or latest.rendered.get(variant)
             or Job((id(latest), variant), lambda: _render(latest, variant, kind, headers))
         )
-
-
-def _plain_document(snapshot: Snapshot, history: History) -> bytes:
-    from genvd.web.plain_page import plain_document  # imported by the few who have no JavaScript
-
-    return plain_document(snapshot, history)
 
 
 def _not_modified(request: Request, headers: Headers) -> Response | None:
