@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SHOWN = 8
 """Tests that are named for each reason, and words that are said of each group."""
 _WIDTH = 116
+_GROUP = re.compile(r"@/[^@]*$")
+"""What pytest-xdist appends to the name of a test: its group, which begins with a path (tests/conftest.py)."""
 _VARIES = re.compile(r"0x[0-9a-f]+|/\S+|'[^']*'|\"[^\"]*\"|\d+(\.\d+)?")
 """What differs between two failures that have the same reason."""
 
@@ -32,7 +34,8 @@ def outcomes(reports: Iterable[pytest.TestReport | pytest.CollectReport]) -> lis
     """Return what the reports say, each test once: a test and what clears up after it can both fail."""
     found: dict[str, Outcome] = {}
     for report in reports:
-        found.setdefault(report.nodeid, Outcome(report.nodeid, _reason(report.longrepr)))
+        test = _GROUP.sub("", report.nodeid)
+        found.setdefault(test, Outcome(test, _reason(report.longrepr)))
     return list(found.values())
 
 
