@@ -272,7 +272,7 @@ class Config:
         "", _TEXT, "User name with which Prometheus logs in at Alertmanager, if that requires a password."
     )
     notify_alertmanager_password_file: Path | None = _file("File that contains the password. Prometheus reads it.")
-    alerts_idle_after: float = _after(2 * 3600, "environment that uses none of its attached GPUs")
+    alerts_idle_after: float = _after(2 * 3600, "environment that does not use a GPU that it has attached")
     alerts_over_memory_after: float = _after(600, "environment that uses more memory of a GPU than its limit")
     alerts_over_devices_after: float = _after(600, "environment that has more GPUs attached than it asked for")
     alerts_unattached_after: float = _after(300, "environment that computes on a GPU that is not attached to it")

@@ -99,7 +99,7 @@ def environment(state: Path, eid: str, pid: int, username: str, uid: int, index:
     return entry, device
 
 
-def test_an_idle_environment_is_one_mail_then_one_to_the_administrators_and_work_ends_it(
+def test_an_idle_gpu_is_one_mail_then_one_to_the_administrators_and_work_ends_it(
     start: Start, scenario: Scenario, state_directory: Path, tmp_path: Path, server: MailServer
 ) -> None:
     need_root("runs processes of several users")
@@ -124,8 +124,12 @@ def test_an_idle_environment_is_one_mail_then_one_to_the_administrators_and_work
             strict=True,
         )
         (state_directory / "envs.json").write_text(json.dumps({"envs": environments}))
-        (state_directory / "devices.json").write_text(json.dumps({"devices": devices}))
-        scenario.gpus = [gpu(0, processes=[Process(pids[0], MIB)], samples=[]), gpu(1, processes=[], samples=[])]
+        # Alice works on GPU 2 in the same environment: she is told of GPU 0 only.
+        used = [gpu(2, processes=[Process(pids[0], MIB)], samples=[Sample(pids[0], 50)])]
+        attached = [*devices, {**devices[0], "index": 2}]
+        (state_directory / "devices.json").write_text(json.dumps({"devices": attached}))
+        idle = [gpu(0, processes=[Process(pids[0], MIB)], samples=[]), gpu(1, processes=[], samples=[])]
+        scenario.gpus = idle + used
         scenario.write()
         monitor = start("--config", str(config))
         published = tmp_path / "published"
@@ -140,7 +144,7 @@ def test_an_idle_environment_is_one_mail_then_one_to_the_administrators_and_work
         to_alice = f"{alice.name}@example.org"
         (mail,) = wait_for(lambda: server.to(to_alice), "alice is told")
         assert mail.recipients == (to_alice,)
-        assert (mail.sender, mail.subject) == (SENDER, f"Your GPUs on {socket.gethostname()} are not used")
+        assert (mail.sender, mail.subject) == (SENDER, f"You have GPUs on {socket.gethostname()} that you do not use")
         assert mail.message["Reply-To"] == ADMIN
         assert mail.message["Bcc"] is None
         text = mail.text
@@ -166,6 +170,7 @@ def test_an_idle_environment_is_one_mail_then_one_to_the_administrators_and_work
 
         escalated = wait_for(lambda: [one for one in server.to(ADMIN) if ESCALATED in one.subject], "it escalates")
         assert alice.name in escalated[0].text and evil not in escalated[0].text
+        assert "; GPUs: 0\n" in escalated[0].text
         assert f"http://{target}/page/docs/runbook.html#genvusernotreacting" in escalated[0].text
 
         scenario.gpus[0].samples = [Sample(pids[0], 50)]
@@ -190,7 +195,7 @@ def test_a_reload_publishes_other_times_and_other_people(start: Start, state_dir
     monitor = start("--demo", "1", "--config", str(config))
     published = tmp_path / "published"
     rule = published / "prometheus/rules/genv-alerts-people.yml"
-    wait_for(lambda: "genv_environment_idle_seconds > 10800 " in rule.read_text(), "the time is published")
+    wait_for(lambda: "genv_environment_device_idle_seconds > 10800 " in rule.read_text(), "the time is published")
     assert "for at least 3 hours." in rule.read_text()
     assert not (published / "alertmanager").exists()
     assert "alerting" not in yaml.safe_load((published / "prometheus/prometheus.yml").read_text())
@@ -205,7 +210,7 @@ def test_a_reload_publishes_other_times_and_other_people(start: Start, state_dir
 
     addresses.write_text("alice: a.smith@example.org\n")
     monitor.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "genv_environment_idle_seconds > 5400 " in rule.read_text(), "the new time is published")
+    wait_for(lambda: "genv_environment_device_idle_seconds > 5400 " in rule.read_text(), "the new time is published")
     wait_for(lambda: monitor.log.count("is published in") == 2, "all of it is published")
     assert "a.smith@example.org" in (published / "alertmanager/templates/settings.tmpl").read_text()
     targets = {"static_configs": [{"targets": ["localhost:9093"]}]}
