@@ -778,7 +778,7 @@ def test_the_next_tick_gives_other_bytes(tmp_path: Path, headers: dict[str, str]
 
 
 def test_parallel_scrapes_are_complete_and_consistent(tmp_path: Path) -> None:
-    scrapes, clients = 15, 16
+    scrapes, clients = 15, 8
     seen: dict[tuple[bool, float], set[bytes]] = {}
     lock = threading.Lock()
 

@@ -31,14 +31,14 @@ subject.main(sys.argv[1:])
 
 @pytest.mark.parametrize("mode", ["demo", "standin"])
 def test_nothing_grows(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["--ticks", "1500", "--only", mode])
+    status = main(["--ticks", "1000", "--only", mode])
     output = capsys.readouterr().out
     assert status == 0, output
-    assert all(word in output for word in ("1500 ticks", "resident memory", "threads", "descriptors", "most memory"))
+    assert all(word in output for word in ("1000 ticks", "resident memory", "threads", "descriptors", "most memory"))
 
 
 def test_each_leak_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--ticks", "1500", "--only", "demo"], (sys.executable, "-c", LEAKING)) == 1
+    assert main(["--ticks", "1000", "--only", "demo"], (sys.executable, "-c", LEAKING)) == 1
     grows = [line for line in capsys.readouterr().out.splitlines() if line.endswith("GROWS")]
     for kind in ("resident memory", "threads", "descriptors"):
         assert any(line.startswith(kind) for line in grows), kind

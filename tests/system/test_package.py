@@ -26,15 +26,12 @@ from tests.system.service import (
     install,
     purge,
 )
-from tests.system.trees import tree
+from tests.system.trees import on_debian_12, tree
 
 SHIPPED = (REPOSITORY / "packaging" / "monitor.yaml").read_text()
 SAMPLE = (REPOSITORY / "packaging" / "monitor.sample.yaml").read_text()
 OTHER_DEFAULT = "# Configuration of a former version.\ncollect:\n  interval: 10s\n"
 Former = Callable[[str], Path]
-
-one_release = pytest.mark.parametrize("release", ["bookworm"], indirect=True)
-"""For what dpkg and the package's scripts do with files: that is the same in all releases, and takes long."""
 
 
 @pytest.fixture
@@ -110,7 +107,7 @@ def test_its_manual_is_there(installed: Machine) -> None:
         assert shown.errors == ""
 
 
-@one_release
+@on_debian_12
 @pytest.mark.parametrize("default", ["the same default", "another default"])
 def test_an_upgrade_keeps_the_edited_configuration_and_restarts_the_service(
     bare: Machine, package: Path, former: Former, default: str
@@ -133,7 +130,7 @@ def test_an_upgrade_keeps_the_edited_configuration_and_restarts_the_service(
     assert bare.run("systemctl", "is-enabled", NAME).output == "enabled\n"
 
 
-@one_release
+@on_debian_12
 def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
     bare: Machine, package: Path, former: Former
 ) -> None:
@@ -143,7 +140,7 @@ def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
     assert bare.run("systemctl", "is-active", *ALL_UNITS, check=False).output == "inactive\n" * 3
 
 
-@one_release
+@on_debian_12
 def test_an_upgrade_that_fails_leaves_the_edited_configuration(
     bare: Machine, package: Path, former: Former, tmp_path: Path
 ) -> None:
@@ -184,7 +181,7 @@ def test_an_upgrade_loses_no_scrape(bare: Machine, package: Path, former: Former
     assert service.active()
 
 
-@one_release
+@on_debian_12
 @pytest.mark.parametrize("mode", ["600", "640"])
 def test_after_an_upgrade_it_still_reads_a_key_that_only_root_can_read(
     bare: Machine, package: Path, former: Former, tmp_path: Path, mode: str
@@ -213,7 +210,7 @@ def test_after_an_upgrade_it_still_reads_a_key_that_only_root_can_read(
     bare.shell("rm -f /etc/genv/server.* /etc/genv/web.yml")
 
 
-@one_release
+@on_debian_12
 @pytest.mark.parametrize(
     ("own", "kept"),
     [
@@ -254,6 +251,7 @@ def test_a_downgrade_works_too(bare: Machine, package: Path, former: Former) -> 
     assert service.active() and version(service) == "0.0.1"
 
 
+@on_debian_12
 def test_publish_writes_as_the_service_or_says_what_to_do(bare: Machine, package: Path, alice: str) -> None:
     install(bare, package)
     assert bare.run("genv-monitor", "publish").output == f"{STATE}/metrics\n"
@@ -269,6 +267,7 @@ def test_publish_writes_as_the_service_or_says_what_to_do(bare: Machine, package
     assert service.value("genv_monitor_publish_success") == 1
 
 
+@on_debian_12
 def test_what_a_monitor_in_a_terminal_left_behind_is_told(bare: Machine, package: Path, alice: str) -> None:
     bare.run("runuser", "-u", alice, "--", "mkdir", "-p", "/var/tmp/genv/metrics/prometheus")
     install(bare, package)
@@ -286,6 +285,7 @@ def test_what_a_monitor_in_a_terminal_left_behind_is_told(bare: Machine, package
     assert bare.exists("/var/tmp/genv/metrics") and bare.run("ls", "/var/tmp/genv/metrics/").output
 
 
+@on_debian_12
 def test_the_state_directory_stays_as_an_administrator_has_it(bare: Machine, package: Path) -> None:
     install(bare, package)
     assert bare.run("stat", "--format=%a %U", "/var/tmp/genv").output == "777 root\n"
@@ -332,6 +332,7 @@ def test_removed_and_installed_again_it_runs_as_before(bare: Machine, package: P
     assert series("genv_monitor_collections_total") in service.metrics()
 
 
+@on_debian_12
 def test_purging_leaves_what_genv_has_in_its_state_directory(bare: Machine, package: Path) -> None:
     install(bare, package)
     bare.write("/var/tmp/genv/envs.json", '{"envs": []}')

@@ -16,6 +16,7 @@ from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper
 from tests.system.people import activate
 from tests.system.service import CONFIGURATION, ERROR, GENV_STATE, INFO, QUICK, STATE, UNIT, WARNING, Service
+from tests.system.trees import on_debian_13
 
 SUCCESSFUL = "genv_monitor_config_last_reload_successful"
 BROKEN = "listen:\n  port: ninety\n"
@@ -85,6 +86,7 @@ def test_the_journal_tells_what_goes_on(service: Service, machine: Machine) -> N
     assert driver in shown and serving not in shown
 
 
+@on_debian_13
 def test_the_status_line_follows_what_happens(service: Service, nvml_library: Path) -> None:
     assert 'Status: "GPUs unknown' in service.status
     assert "nvml" in service.status
@@ -182,6 +184,7 @@ def test_a_reload_checks_what_the_service_reads(service: Service, machine: Machi
     service.reload()
 
 
+@on_debian_13
 def test_x25519_is_served_and_whatever_is_in_a_certificate_the_service_goes_on(
     service: Service, machine: Machine, tmp_path: Path
 ) -> None:
@@ -310,6 +313,7 @@ def test_genvs_state_directory_may_go_and_come_back(
         wait_for(lambda: service.value("genv_user_environments_total", username=alice), "her environment is seen")
 
 
+@on_debian_13
 def test_a_driver_that_is_installed_later_is_picked_up(service: Service, nvml_library: Path) -> None:
     service.collect()
     assert service.value("genv_monitor_collector_success", collector="nvml") == 0
@@ -324,6 +328,7 @@ def test_a_driver_that_is_installed_later_is_picked_up(service: Service, nvml_li
     assert service.log.count("no NVIDIA driver") == 1
 
 
+@on_debian_13
 def test_a_driver_device_that_comes_later_makes_it_start_again_once(service: Service, machine: Machine) -> None:
     service.collect()
     machine.run("mknod", "--mode=666", "/dev/nvidiactl", "c", "195", "255")
@@ -335,6 +340,7 @@ def test_a_driver_device_that_comes_later_makes_it_start_again_once(service: Ser
     assert (service.restarts, service.pid) == (1, pid)
 
 
+@on_debian_13
 def test_an_upgraded_driver_gets_a_new_process_once(service: Service, nvml_library: Path) -> None:
     service.install_driver(nvml_library)
     scenario = service.scenario()
@@ -374,6 +380,7 @@ def test_the_watchdog_ends_what_stands_still(service: Service, machine: Machine)
     assert "Watchdog timeout" in service.log
 
 
+@on_debian_13
 def test_a_hanging_driver_costs_nothing_else(service: Service, nvml_library: Path, sleepers: dict[str, int]) -> None:
     service.install_driver(nvml_library)
     scenario = service.scenario()
@@ -411,6 +418,7 @@ def test_a_hanging_driver_costs_nothing_else(service: Service, nvml_library: Pat
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
 
 
+@on_debian_13
 def test_a_full_disk_is_told_and_survived(stopped: Service, machine: Machine) -> None:
     machine.shell(f"mkdir -p {STATE} && mount -t tmpfs -o size=4m tmpfs {STATE}")
     try:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.needs import need, need_command, need_root
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 TREES = Path(__file__).resolve().parents[2] / "build" / "trees"
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
+
+on_debian_12 = pytest.mark.parametrize("release", ["bookworm"], indirect=True)
+"""For what takes long and is the same in all releases, such as what dpkg and the package's scripts do with files."""
+on_debian_13 = pytest.mark.parametrize("release", ["trixie"], indirect=True)
+"""The same, for what the service itself does, such as with a driver: so that both machines have their share."""
 
 _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "man-db", "libbpf1"),  # with libbpf, systemd can restrict ports (Debian 13)
