@@ -38,7 +38,7 @@ Former = Callable[[str], Path]
 def bare(machine: Machine) -> Machine:
     """The machine without the package."""
     purge(machine)
-    machine.shell("rm -rf /var/tmp/genv /etc/systemd/system/genv-monitor*.d")
+    machine.shell("rm -rf /etc/genv /var/tmp/genv /etc/systemd/system/genv-monitor*.d")
     return machine
 
 
