@@ -35,8 +35,8 @@ usable:
 $(RUNNABLE): pyproject.toml | usable
 	@[ $(READY) -nt pyproject.toml ] || { echo "Making .venv for $$($(PYTHON) --version), with the libraries of the monitor: less than a minute, once" >&2; \
 	  $(PYTHON) -m venv --clear $(VENV) && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]' 'hatchling>=1.12' 'markdown-it-py>=2.1' && \
-	  $(BIN)/python -m tools.documents; }
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]' 'hatchling>=1.12' 'markdown-it-py>=2.1'; }
+	@[ -d $(PAGES) ] || [ ! -w genvd/web ] || $(BIN)/python -m tools.documents
 	@touch $@ 2>/dev/null || :
 	@$(OWNED)
 
