@@ -800,19 +800,15 @@ def test_parallel_scrapes_are_complete_and_consistent(tmp_path: Path) -> None:
                 with lock:
                     seen.setdefault((openmetrics, number), set()).add(body)
 
-    with Monitor(["--demo", "64", "--interval", "0.1", "--config-dir", tmp_path]) as running:
+    with Monitor(["--demo", "64", "--interval", "0.5", "--config-dir", tmp_path]) as running:
         with ThreadPoolExecutor(clients) as pool:
             for done in [pool.submit(scrape, client) for client in range(clients)]:
                 done.result()
         assert "Traceback" not in running.log
 
     assert len({number for _, number in seen}) > 1
-    in_time, whole = ("genv_monitor_collector_success", frozenset({("collector", "nvml")})), 0
     for (openmetrics, _), bodies in seen.items():
         (body,) = bodies  # whoever scraped this tick, and however, got the same
         text = body.decode()
-        found = parse_openmetrics(text) if openmetrics else parse(text)
-        if found[in_time]:  # a busy machine may not have collected everything in a tenth of a second
-            whole += 1
-            assert len([name for name, _ in found if name == "genv_device_temperature"]) == 64
-    assert whole
+        assert len(parse_openmetrics(text) if openmetrics else parse(text)) > 64
+        assert text.count("\ngenv_device_temperature{") == 64
