@@ -138,7 +138,13 @@ def _parse(request: Request) -> _Parameters:
     known = _PARAMETERS[request.path]
     try:
         # A blank value counts: the user with the empty name is the unknown one, and not everybody.
-        pairs = parse_qsl(request.query, True, strict_parsing=bool(request.query), max_num_fields=8, errors="strict")
+        pairs = parse_qsl(
+            request.query,
+            keep_blank_values=True,
+            strict_parsing=bool(request.query),
+            max_num_fields=8,
+            errors="strict",
+        )
     except ValueError:
         raise _ParameterError(f"The query is invalid. Parameters: {', '.join(known)}.") from None
     given = dict(pairs)
