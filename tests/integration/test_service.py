@@ -128,9 +128,7 @@ def scraped(monitor: Monitor) -> Iterator[list[str]]:
 
 
 def reload(monitor: Monitor, manager: Manager) -> None:
-    before = len(manager.said("READY=1"))
-    monitor.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: len(manager.said("READY=1")) > before, "reloaded")
+    manager.reload(monitor.process)
 
 
 def test_no_scrape_fails_during_a_reload(manager: Manager, file: Path) -> None:

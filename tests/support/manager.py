@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -11,7 +12,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import wait_for
+
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 
@@ -78,6 +82,13 @@ class Manager:
     def said(self, pattern: str) -> list[float]:
         """Return when it said something of the kind."""
         return [moment for moment, message in list(self.messages) if re.search(pattern, message)]
+
+    def reload(self, service: subprocess.Popen[str]) -> None:
+        """Have a service read its configuration again, and wait until it has."""
+        wait_for(lambda: self.said("READY=1"), "started")  # else that of the start may count as that of the reload
+        before = len(self.said("READY=1"))
+        service.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(self.said("READY=1")) > before, "reloaded")
 
     def close(self) -> None:
         """Receive no more, and close what is stored."""

@@ -12,6 +12,13 @@ _LOWEST = 10_000
 _ATTEMPTS = 1000
 
 
+def _holding(port: int) -> socket.socket:
+    """Listen on a port of all addresses, of both families where the machine has IPv6."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port))
+
+
 def free_port() -> int:
     """Return a TCP port on which nobody listens, and which the kernel gives to nobody who does not ask for it.
 
@@ -22,6 +29,6 @@ def free_port() -> int:
     ports = range(_LOWEST, highest) if highest > _LOWEST + _ATTEMPTS else range(40_000, 60_000)
     for _ in range(_ATTEMPTS):
         port = random.choice(ports)
-        with suppress(OSError), socket.create_server(("0.0.0.0", port)):
+        with suppress(OSError), _holding(port):
             return port
     raise AssertionError(f"no port of {ports} is free")
