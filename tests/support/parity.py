@@ -242,6 +242,7 @@ class Machine:
         return seen if seen.series.get(_BEAT) == self._beat else None
 
     def _theirs(self) -> Exported:
+        self.existing.start()  # it ends when a process ends while it reads it, as those of the test before do
         return exported(self.existing.exposition())
 
     def _ours(self) -> Exported:

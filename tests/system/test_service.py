@@ -156,7 +156,7 @@ def test_a_broken_file_changes_nothing_in_a_reload(service: Service) -> None:
 
     service.configure(QUICK)
     service.reload()
-    assert service.value(SUCCESSFUL) == 1
+    wait_for(lambda: service.value(SUCCESSFUL) == 1, "the metric tells")
 
 
 def test_a_reload_checks_what_the_service_reads(service: Service, machine: Machine) -> None:
