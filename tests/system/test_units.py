@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 from tests.system.machine import Machine, Scraper
 from tests.system.package import REPOSITORY
 from tests.system.service import HELPER, QUICK, SEALED, SEALED_SOCKET, UNIT, Service
-from tests.system.trees import tree
+from tests.system.trees import on_debian_13, tree
 
 UNITS = REPOSITORY / "systemd"
 
@@ -81,6 +81,24 @@ def test_one_stops_the_other(service: Service, machine: Machine) -> None:
     assert service.active() and not sealed.active()
     assert sealed.show("ActiveState", SEALED_SOCKET) == "inactive"
     wait_for(lambda: service.get("/-/ready").status == 200, "the first one serves again")
+
+
+LISTEN = """
+import pwd, os, socket, time
+os.setuid(pwd.getpwnam("genv-monitor").pw_uid)
+with socket.create_server(("127.0.0.1", 8000)):
+    print("listening", flush=True)
+    time.sleep(1)
+"""
+
+
+@on_debian_13
+def test_the_sealed_one_waits_until_the_sockets_of_the_other_are_closed(stopped: Service, machine: Machine) -> None:
+    """On a busy machine, systemd can be late with that."""
+    with machine.start("/usr/bin/python3", "-c", LISTEN) as late:
+        assert late.stdout and late.stdout.readline() == "listening\n"
+        stopped.systemctl("start", SEALED)
+    assert Service(machine, SEALED).get("/-/ready").status == 200
 
 
 def enabled(machine: Machine) -> set[str]:
