@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from genvd.model.device import Device
     from genvd.model.snapshot import DeviceUse, Environment, Holding, Process, Snapshot
 
-DeviceState = Literal["free", "in_use", "idle", "outside", "down", "unknown"]
+DeviceState = Literal["free", "in_use", "idle", "outside", "down", "no_mig_devices", "unknown"]
 """``free``: no environment has it attached, and no process uses it. ``idle``: all environments that have it attached
 are known not to have worked on it for longer than ``idle.grace``, whether or not they work on other GPUs. ``outside``:
-no environment has it attached, but a process outside genv computes on it. ``down``: it does not answer. ``in_use``: any
+no environment has it attached, but a process outside genv computes on it. ``down``: it does not answer.
+``no_mig_devices``: nobody has or uses it, and nobody can, as it is in MIG mode and has no MIG devices. ``in_use``: any
 other use. ``unknown``: what is needed is not known."""
 
 DEVICE_STATES: tuple[DeviceState, ...] = get_args(DeviceState)
@@ -94,7 +95,7 @@ class _Machine:
         known = device.up and device.processes_listed and self.snapshot.processes is not None
         if not known or self._holders_unknown(device) or device.index in self.unclear_memory:
             return "unknown"
-        return "free"
+        return "no_mig_devices" if device.mig_devices == 0 else "free"
 
     def _holders_unknown(self, device: Device) -> bool:
         return self.snapshot.holdings is None or device.index in self.snapshot.holders_unknown

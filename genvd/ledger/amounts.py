@@ -124,7 +124,8 @@ class Total:
 
 CapacityState = Literal["active", "idle", "attached", "outside", "free", "down", "unknown"]
 """``active``, ``idle``: attached, and used or not; ``attached``: attached, but whether it is used is unknown;
-``outside``: attached to nobody, but a process computes there; ``free``: known to be free; ``down``: does not answer."""
+``outside``: attached to nobody, but a process computes there; ``free``: known to be free; ``down``: does not answer, or
+is in MIG mode without MIG devices."""
 
 CAPACITY_STATES: tuple[CapacityState, ...] = get_args(CapacityState)
 """In the order of the columns in the file. Each GPU is in one of them, so they add up to the time that there was."""

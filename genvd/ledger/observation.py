@@ -166,7 +166,7 @@ def _states(
     found: list[tuple[str, CapacityState]] = []
     for one in availability(snapshot) or ():
         state: CapacityState = "free" if one.state == "free" else "unknown"
-        if one.state == "down":
+        if one.state in ("down", "no_mig_devices"):
             state = "down"
         elif one.index in snapshot.holders_unknown:
             state = "unknown"

@@ -73,8 +73,8 @@ DEVICE = (
     ),
     Metric(
         "genv_device_free",
-        "1 while no environment has the GPU attached and no process uses it, 0 while it is attached, used or down;"
-        " absent while it is not known whether it is free.",
+        "1 while no environment has the GPU attached and no process uses it, 0 while it is attached, used, down or in"
+        " MIG mode without MIG devices; absent while it is not known whether it is free.",
         ("index",),
         _free,
     ),

@@ -357,6 +357,8 @@ class Device:
     """``enabled`` or ``disabled``; None for a GPU without MIG."""
     mig_pending: bool | None = None
     """Whether MIG mode will be on after the next reset."""
+    mig_devices: int | None = None
+    """The number of its MIG devices; None without MIG mode, or if not all could be listed."""
     processes_listed: bool = False
     """Whether the driver listed all processes, including those on its MIG devices."""
     board: Board = Board()

@@ -19,6 +19,7 @@ STATE_WORDS: Mapping[DeviceState, str] = {
     "idle": "idle",
     "outside": "in use outside genv",
     "down": "down",
+    "no_mig_devices": "no MIG devices",
     "unknown": "not known",
 }
 """What people read. The duration follows ``idle``: "idle 6 h 30 min"."""

@@ -151,7 +151,7 @@ def _nothing(_: Any) -> str:
 def state(device: DeviceRow, now: float) -> str:
     """Return the state of a GPU in words."""
     words = f"{device.state_text} {duration(now - device.idle_since)}" if device.idle_since else device.state_text
-    if not device.mig_enabled:
+    if not device.mig_enabled or device.state == "no_mig_devices":
         return words
     used = f" {device.mig_used} of {len(device.mig)}" if device.mig_used else ""
     return f"{words}, MIG{used}"
@@ -163,6 +163,7 @@ _STATE_STYLES: dict[DeviceState, Style] = {
     "idle": Style.WARNING,
     "outside": Style.WARNING,
     "down": Style.ERROR,
+    "no_mig_devices": Style.WARNING,
     "unknown": Style.DIM,
 }
 

@@ -152,7 +152,7 @@ def _gpu(row: DeviceRow, shown: Overview) -> tuple[str | None, ...]:
         "" if row.state != "idle" or row.idle_since is None else f" {duration_text(shown.timestamp - row.idle_since)}"
     )
     users, names = _who(row)
-    mig = "" if row.mig_used is None else f" (MIG, {row.mig_used} of {len(row.mig)} in use)"
+    mig = "" if row.mig_used is None or not row.mig else f" (MIG, {row.mig_used} of {len(row.mig)} in use)"
     memory = _gib(row.memory_used_bytes)
     whole = _gib(row.memory_total_bytes)
     return (

@@ -767,6 +767,18 @@ def test_an_instance_that_fails_hides_no_other(start: Start, scenario: Scenario,
     assert "Traceback" not in monitor.log
 
 
+def test_mig_devices_are_counted_unless_one_could_not_be_asked_for(start: Start, scenario: Scenario) -> None:
+    unlisted = {"nvmlDeviceGetMigDeviceHandleByIndex": 999}
+    scenario.gpus = [gpu(0, mig=True), gpu(1, migs={3: Mig("MIG-0")}), gpu(2, migs={0: Mig("MIG-1", errors=unlisted)})]
+    scenario.write()
+    monitor = start()
+
+    def counted() -> list[int | None]:
+        return [device["mig_devices"] for device in json.loads(monitor.get("/api/v1/snapshot").body)["devices"] or ()]
+
+    wait_for(lambda: counted() == [0, 1, None], "the numbers")
+
+
 def test_instances_come_and_go_with_the_mode(start: Start, scenario: Scenario) -> None:
     scenario.gpus = [gpu(0, migs={0: Mig("MIG-0")})]
     scenario.write()

@@ -45,6 +45,7 @@ def used_elsewhere(idle: float | None, environment_idle: float | None) -> Snapsh
 
 ALONE = machine(devices=(device(0),))
 DESKTOP: dict[str, Any] = {"computes": False, "type": "graphics", "command": "Xorg", "uid": 0, "username": "root"}
+EMPTY = device(0, mig_mode="enabled", mig_devices=0)
 USED = device(0, memory_used_bytes=2 * GIB)
 STATES: dict[str, tuple[Snapshot, str]] = {
     "nothing on it": (ALONE, "free"),
@@ -97,6 +98,9 @@ STATES: dict[str, tuple[Snapshot, str]] = {
         "unknown",
     ),
     "memory uncounted": (replace(ALONE, devices=(device(0, memory_reserved_bytes=None),)), "free"),
+    "MIG mode without MIG devices": (replace(ALONE, devices=(EMPTY,)), "no_mig_devices"),
+    "a process outside MIG devices": (replace(ALONE, devices=(EMPTY,), processes=(process(),)), "outside"),
+    "MIG devices that could not be listed": (replace(ALONE, devices=(replace(EMPTY, mig_devices=None),)), "free"),
 }
 
 

@@ -188,6 +188,7 @@ def _current_model(index: int, load: float, celsius: float, used: int, counters:
         vbios_version="96.00.00.00.01",
         mig_mode="enabled" if mig else "disabled",
         mig_pending=mig,
+        mig_devices=len(_MIG_PROFILES) if mig else None,
         processes_listed=True,
         board=Board(
             serial=f"1320000{index:06d}",

@@ -153,13 +153,14 @@ class DeviceCollector:
         )
         utilization = query.call(pynvml.nvmlDeviceGetUtilizationRates)
         memory = read_memory(query)
-        mig_devices = list(self._mig.list_devices(query)) if mig.current == "enabled" else []
+        mig_devices, all_listed = self._mig.list_devices(query) if mig.current == "enabled" else ((), False)
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.device_answers:  # NVML may answer the calls below from its own memory
             raise DeviceLostError("every NVML call fails")
         device = replace(
             self._read_identity(query, last, mig.current),
             mig_pending=mig.pending,
+            mig_devices=len(mig_devices) if all_listed else None,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
             memory_used_bytes=memory.used,

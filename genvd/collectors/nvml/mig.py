@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
@@ -14,8 +15,6 @@ from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
 from genvd.model.device import Activity, MigInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from genvd.collectors.nvml.gpm import GpmReader
     from genvd.model.device import LocationErrors
 
@@ -27,6 +26,9 @@ _COUNTED = (("uncorrected", "volatile", "sram"),)
 
 _PROFILE = re.compile(r"\bMIG (\S+)$")
 """The profile at the end of a name such as ``NVIDIA H200 MIG 1g.18gb``."""
+
+_NOT_PRESENT = object()
+"""Result of a call for a MIG device that the GPU does not have."""
 
 
 class MigMode(NamedTuple):
@@ -73,13 +75,17 @@ class MigReader:
             None if value_or_none(pending) is None else pending == pynvml.NVML_DEVICE_MIG_ENABLE,
         )
 
-    def list_devices(self, parent: DeviceQuery) -> Iterator[MigDevice]:
-        """Yield the MIG devices of a GPU with enabled MIG mode."""
-        count = parent.call_int(pynvml.nvmlDeviceGetMaxMigDeviceCount) or 0
-        for number in range(min(count, _MAX_INSTANCES)):
-            handle = parent.call(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, number, about=f"MIG {number}")
-            if handle is not None:
-                yield MigDevice(number, f"{parent.name} MIG {number}", handle)
+    def list_devices(self, parent: DeviceQuery) -> tuple[tuple[MigDevice, ...], bool]:
+        """Return the MIG devices of a GPU with enabled MIG mode, and whether these are all."""
+        count = parent.call_int(pynvml.nvmlDeviceGetMaxMigDeviceCount)
+        numbers = range(min(count or 0, _MAX_INSTANCES))
+        handles = [parent.call(_mig_handle, number, about=f"MIG {number}") for number in numbers]
+        found = tuple(
+            MigDevice(number, f"{parent.name} MIG {number}", handle)
+            for number, handle in zip(numbers, handles, strict=True)
+            if handle not in (None, _NOT_PRESENT)
+        )
+        return found, bool(count) and None not in handles
 
     def read_instance(
         self,
@@ -134,6 +140,17 @@ class MigReader:
             return last.uuid if last is not None and same else None
         self._last[number] = _Identity(session, uuid, instances)
         return uuid
+
+
+@wraps(pynvml.nvmlDeviceGetMigDeviceHandleByIndex)
+def _mig_handle(handle: Any, number: int) -> Any:
+    """Return the handle of a MIG device, or ``_NOT_PRESENT``."""
+    try:
+        return pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+    except pynvml.NVMLError as error:
+        if error.value == pynvml.NVML_ERROR_NOT_FOUND:
+            return _NOT_PRESENT
+        raise
 
 
 def _placed_errors(

@@ -112,7 +112,8 @@ class Tile {
 
   /** @param {any} device */
   updateLevels(device) {
-    this.busy.node.hidden = this.memory.node.hidden = device.state === "down";
+    this.busy.node.hidden = device.state === "down" || device.state === "no_mig_devices";
+    this.memory.node.hidden = device.state === "down";
     if (device.state === "down") return;
     if (device.mig_enabled) this.busy.instances(device.mig_used, device.mig.length);
     else this.busy.update(device.utilization, device.utilization === null ? "load not known" : `${percent(device.utilization)} busy`, "busy");
@@ -207,7 +208,7 @@ function guestLink(username) {
 
 /** @param {any} device */
 function nobody(device) {
-  if (device.state === "free") return "nobody";
+  if (device.state === "free" || device.state === "no_mig_devices") return "nobody";
   return device.holders === null ? "holders not known" : device.holders_total || device.running_total ? "unknown user" : "nobody known";
 }
 
