@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +150,19 @@ class Monitor:
 
 
 def parse(text: str) -> Series:
-    """Return the series of an exposition in text format."""
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    """Return the series of an exposition in text format without timestamps.
+
+    Who waits for a value parses the same names and labels at each try, so these are kept.
+    """
+    lines = (line.rpartition(" ") for line in text.split("\n") if line and not line.startswith("#"))
+    return {_key(name): float(value) for name, _, value in lines}
+
+
+@lru_cache(100_000)
+def _key(text: str) -> tuple[str, Labels]:
+    """Return the key of a series, from the line without its value."""
+    ((sample,),) = (family.samples for family in text_string_to_metric_families(f"{text} 0"))
+    return sample.name, frozenset(sample.labels.items())
 
 
 def series(name: str, /, **labels: object) -> tuple[str, Labels]:

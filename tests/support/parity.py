@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ class Exported:
         )
 
 
+@lru_cache(8)  # who waits reads the same text many times
 def exported(text: str) -> Exported:
     """Read an exposition in text format; a series may be there only once."""
     families: list[Family] = list(text_string_to_metric_families(text))
