@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import Scenario
+from tests.standin import Gpu, Mig, Scenario
 from tests.support.gpus import Start
 from tests.support.manager import Manager
-from tests.support.monitor import Monitor
+from tests.support.monitor import Monitor, series
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -21,9 +22,19 @@ def start(nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_pat
 
         def start_one(*arguments: str, library: Path = nvml_library) -> Monitor:
             options = ["--interval", "0.2", "--config-dir", str(tmp_path / "published"), *arguments]
-            return stack.enter_context(Monitor(options, environment=scenario.environment(library)))
+            monitor = stack.enter_context(Monitor(options, environment=scenario.environment(library)))
+            if not _hangs(scenario):  # else, on a busy machine, the driver may be too late for the first collection
+                hung = series("genv_driver_state", state="hung")
+                wait_for(lambda: monitor.metrics().get(hung) != 1, "the driver answers")
+            return monitor
 
         yield start_one
+
+
+def _hangs(scenario: Scenario) -> bool:
+    subjects: list[Scenario | Gpu | Mig] = [scenario, *scenario.gpus]
+    subjects += [instance for gpu in scenario.gpus for instance in gpu.migs.values()]
+    return any(subject.hangs for subject in subjects)
 
 
 @pytest.fixture

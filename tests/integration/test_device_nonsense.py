@@ -157,7 +157,7 @@ def test_no_field_value_costs_more_than_itself(start: Start, scenario: Scenario)
         for number, (value, kind) in enumerate(VALUES)
     ]
     scenario.write()
-    monitor = start()
+    monitor = start("--interval", "1")
     metrics = monitor.next_metrics()
     for index, given in enumerate(VALUES):
         of_device = {key: value for key, value in metrics.items() if ("index", str(index)) in key[1]}
