@@ -168,7 +168,7 @@ def test_the_report_is_the_sum_of_the_machines(prometheus: Prometheus, fleet: Fl
     """With counters that begin and end within the month, a machine that was off, and one that was restarted."""
     began = time.monotonic()
     shown = document(prometheus, "--by", by)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # on an idle machine 1 to 2 s
     assert len(shown["rows"]) == (len(USERS) if by == "user" else MACHINES)
     for row in shown["rows"]:
         for quantity in (*QUANTITIES, ENERGY):

@@ -95,7 +95,7 @@ def test_any_error_of_a_call_costs_that_value_of_that_device_only(start: Start, 
 def test_many_gpus_with_failing_calls_are_a_few_lines_and_a_number(start: Start, scenario: Scenario, call: str) -> None:
     scenario.gpus = [gpu(number, errors={call: 999}) for number in range(MAX_LOGGED_DEVICES + 4)]
     scenario.write()
-    monitor = start()
+    monitor = start("--interval", "1")
     monitor.next_metrics(3)
     assert (
         len([line for line in monitor.complaints if " GPU " in line and "more GPUs" not in line]) == MAX_LOGGED_DEVICES

@@ -27,7 +27,7 @@ from tests.support import debian
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.needs import published_host
 from tests.support.prometheus import Prometheus, each_second
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 from tools.drawing.__main__ import draw
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def test_every_query_of_a_dashboard_has_data(
         return not wanting
 
     try:
-        wait_for(all_had_data, "data")
+        wait_for(all_had_data, "data", 3 * PATIENCE)
     except AssertionError as error:
         pytest.fail(f"{error} for\n" + "\n".join(map(str, sorted(wanting))))
 

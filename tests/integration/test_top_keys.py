@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import re
-import statistics
 import time
 from dataclasses import replace
 from functools import partial
@@ -206,8 +205,8 @@ def test_a_key_is_answered_at_once(served: Shown, snapshot: Callable[[], Snapsho
                 assert time.perf_counter() - start < 30, terminal.text
                 time.sleep(0.001)
             seconds.append(time.perf_counter() - start)
-    # Half of them: another program may have had the processor meanwhile.
-    assert statistics.quantiles(seconds, n=4)[0] < KEY_SECONDS, seconds
+    # The fastest of each kind: another program may have had the processor meanwhile.
+    assert max(min(seconds[kind::4]) for kind in range(4)) < KEY_SECONDS, seconds
 
 
 def test_only_what_has_changed_is_sent(tmp_path: Path) -> None:
