@@ -78,6 +78,12 @@ DEVICE = (
         ("index",),
         _free,
     ),
+    per_device(
+        "genv_device_mig_devices",
+        "Number of MIG devices of a GPU in MIG mode: with 0, nobody can use it. Absent without MIG mode, or if not all"
+        " could be listed.",
+        lambda d: d.mig_devices,
+    ),
     per_part(
         "genv_device_info",
         "1, with the identity of the GPU as labels; mig_mode is enabled, disabled, or empty for a GPU without MIG.",

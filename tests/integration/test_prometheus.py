@@ -447,7 +447,7 @@ def test_the_table_of_gpus_shows_each_with_everybody_on_it(
     names = {key[:2]: key[2:] for key in infos}
     assert {(instance, index, *names[instance, eid]) for instance, eid, index in held} <= set(states)
     attached = {(instance, index) for instance, _, index in held}
-    assert {key for key, value in used.items() if value in (2, 4)} == attached
+    assert {key for key, value in used.items() if value in (2, 5)} == attached
     assert {key for key, value in used.items() if value == 3} == set(used) - attached
 
 

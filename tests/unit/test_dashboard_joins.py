@@ -97,9 +97,12 @@ FLEET = {
 }
 
 GPUS = {
-    # 0 is free, 1 held by one who is idle, 2 by that one and one who works, 3 used outside genv, 4 down, 5 not known.
-    **{f'genv_device_up{{index="{index}"': "1" for index in "01235"},
+    # 0 is free, 1 held by one who is idle, 2 by that one and one who works, 3 used outside genv, 4 down, 5 not known,
+    # 6 in MIG mode without MIG devices.
+    **{f'genv_device_up{{index="{index}"': "1" for index in "012356"},
     'genv_device_up{index="4"': "0",
+    'genv_device_free{index="6"': "0",
+    'genv_device_mig_devices{index="6"': "0",
     **{f'genv_device_free{{index="{index}"': str(int(index == "0")) for index in "01234"},
     'genv_device_utilization{index="2"': "60",
     'genv_environment_info{eid="1", username="alice", name="train"': "1",
@@ -242,9 +245,10 @@ CASES = [
             '{index="1", username="alice", name="train"}': 2,
             '{index="1", username="(unknown)", name="(outside genv)"}': 2,
             '{index="3", username="carol", name="(outside genv)"}': 3,
-            '{index="2", username="alice", name="train"}': 4,
-            '{index="2", username="bob", name="(unnamed)"}': 4,
-            '{index="5"}': 5,
+            '{index="6"}': 4,
+            '{index="2", username="alice", name="train"}': 5,
+            '{index="2", username="bob", name="(unnamed)"}': 5,
+            '{index="5"}': 6,
         },
     ),
     case("overview/GPUs/B", "count by (index) ({})", ONLY_G, {'{index="2"}': 2}),

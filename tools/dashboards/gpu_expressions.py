@@ -17,8 +17,10 @@ def states() -> str:
         f"1 * ({free} == 1)",
         f"2 * ({idle_gpus()})",
         f"3 * ({_by_gpu(_outside())} unless {used} unless {known} == 0)",
-        f"4 * {_by_gpu(f'{used} or {_computing()} or {free} == 0')}",
-        f"0 * {up} + 5",
+        f"5 * {_by_gpu(f'{used} or {_computing()}')}",
+        f"4 + ({per('genv_device_mig_devices', 'index')} == 0 and {free} == 0)",
+        f"5 * {_by_gpu(f'{free} == 0')}",
+        f"0 * {up} + 6",
     )
     return " or ".join(states)
 

@@ -33,8 +33,9 @@ STATES = {
     1: ("free", "green"),
     2: ("idle", "yellow"),
     3: ("outside genv", "orange"),
-    4: ("in use", "blue"),
-    5: ("not known", "purple"),
+    4: ("no MIG devices", "orange"),
+    5: ("in use", "blue"),
+    6: ("not known", "purple"),
 }
 """States of a GPU, first those that somebody can do something about; see gpu_expressions."""
 
