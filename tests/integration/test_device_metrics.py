@@ -777,6 +777,16 @@ def test_mig_devices_are_counted_unless_one_could_not_be_asked_for(start: Start,
         return [device["mig_devices"] for device in json.loads(monitor.get("/api/v1/snapshot").body)["devices"] or ()]
 
     wait_for(lambda: counted() == [0, 1, None], "the numbers")
+    metrics = monitor.metrics()
+    assert named(metrics, "genv_device_mig_devices") == {
+        series("genv_device_mig_devices", index=0): 0,
+        series("genv_device_mig_devices", index=1): 1,
+    }
+    # Somebody may compute on the one that could not be asked for.
+    assert named(metrics, "genv_device_free") == {
+        series("genv_device_free", index=0): 0,
+        series("genv_device_free", index=1): 1,
+    }
 
 
 def test_instances_come_and_go_with_the_mode(start: Start, scenario: Scenario) -> None:

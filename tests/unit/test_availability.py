@@ -100,7 +100,10 @@ STATES: dict[str, tuple[Snapshot, str]] = {
     "memory uncounted": (replace(ALONE, devices=(device(0, memory_reserved_bytes=None),)), "free"),
     "MIG mode without MIG devices": (replace(ALONE, devices=(EMPTY,)), "no_mig_devices"),
     "a process outside MIG devices": (replace(ALONE, devices=(EMPTY,), processes=(process(),)), "outside"),
-    "MIG devices that could not be listed": (replace(ALONE, devices=(replace(EMPTY, mig_devices=None),)), "free"),
+    "MIG devices that an older service did not count": (
+        replace(ALONE, devices=(replace(EMPTY, mig_devices=None),)),
+        "free",
+    ),
 }
 
 

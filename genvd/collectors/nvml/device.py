@@ -153,14 +153,14 @@ class DeviceCollector:
         )
         utilization = query.call(pynvml.nvmlDeviceGetUtilizationRates)
         memory = read_memory(query)
-        mig_devices, all_listed = self._mig.list_devices(query) if mig.current == "enabled" else ((), False)
+        mig_devices, all_listed = self._mig.list_devices(query) if mig.current == "enabled" else ((), True)
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.device_answers:  # NVML may answer the calls below from its own memory
             raise DeviceLostError("every NVML call fails")
         device = replace(
             self._read_identity(query, last, mig.current),
             mig_pending=mig.pending,
-            mig_devices=len(mig_devices) if all_listed else None,
+            mig_devices=len(mig_devices) if mig.current == "enabled" and all_listed else None,
             temperature_celsius=celsius(temperature),
             utilization_percent=percentage(utilization.gpu) if utilization else None,
             memory_used_bytes=memory.used,
@@ -169,7 +169,7 @@ class DeviceCollector:
             memory_reserved_bytes=memory.reserved,
             shares_host_memory=memory.shares_host_memory,
             memory_bandwidth_ratio=ratio(utilization.memory) if utilization else None,
-            processes_listed=listed,
+            processes_listed=listed and all_listed,
         )
         return DeviceFacts(self._read_groups(device, query, request, mig_devices), contexts)
 
