@@ -178,14 +178,38 @@ def leave_out_unasked(genv: GenvFacts, facts: ProcessFacts) -> tuple[GenvFacts, 
     if facts.environments is None or facts.environments == genv.environments:
         return genv, facts, frozenset()
     asked = set(facts.environments)
-    unasked = {record.eid for record in genv.environments if record not in asked}
+    unasked = frozenset(record.eid for record in genv.environments if record not in asked)
+    kept = tuple(record for record in genv.environments if record.eid not in unasked)
+    return replace(genv, environments=kept), _doubt(facts, unasked), _attached_to(genv, unasked)
+
+
+def doubt_invalid_records(
+    genv: GenvFacts, facts: ProcessFacts, owned: Iterable[OwnedRecord]
+) -> tuple[ProcessFacts, frozenset[int]]:
+    """Doubt what depends on invalid entries of genv's files.
+
+    An environment whose processes or kernels could not all be read may be active although none of the others lives.
+
+    Returns:
+        the facts, in which the environment of a process that names such an environment is unknown, and the devices
+        whose holders are unknown.
+    """
+    doubtful = genv.unknown_members - {environment.record.eid for environment in owned}
+    devices = genv.unknown_holders | _attached_to(genv, doubtful)
+    return _doubt(facts, doubtful) if doubtful else facts, devices
+
+
+def _doubt(facts: ProcessFacts, eids: frozenset[str]) -> ProcessFacts:
+    """Return the facts, in which the environment of each process that names one of these is unknown."""
     owners = {
-        pid: replace(owner, eid=None, environment_unknown="unreadable") if owner.eid in unasked else owner
+        pid: replace(owner, eid=None, environment_unknown="unreadable") if owner.eid in eids else owner
         for pid, owner in facts.owners.items()
     }
-    kept = tuple(record for record in genv.environments if record.eid not in unasked)
-    devices = frozenset(attachment.device_index for attachment in genv.attachments if attachment.eid in unasked)
-    return replace(genv, environments=kept), replace(facts, owners=owners), devices
+    return replace(facts, owners=owners)
+
+
+def _attached_to(genv: GenvFacts, eids: frozenset[str]) -> frozenset[int]:
+    return frozenset(attachment.device_index for attachment in genv.attachments if attachment.eid in eids)
 
 
 def attached_devices(environments: Iterable[Environment]) -> tuple[int, ...]:

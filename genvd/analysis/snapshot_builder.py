@@ -179,12 +179,15 @@ class SnapshotBuilder:
         deadline = time.monotonic() + self.timeout
         self._processes.start(_process_request(gpu, genv, self._orphan_memory), deadline)
         processes, processes_status = self._processes.result()
-        unasked_devices: frozenset[int] = frozenset()
+        doubtful_devices: frozenset[int] = frozenset()
         if genv and processes:
-            genv, processes, unasked_devices = join.leave_out_unasked(genv, processes)
+            genv, processes, doubtful_devices = join.leave_out_unasked(genv, processes)
         if genv and processes and self._check_times:
             genv = self._first_seen.update(genv, processes, began, Moment.now(), fresh=genv_status.success)
         owned, rejections = resolve_owners(genv, processes, self._memberships) if genv and processes else ((), ())
+        if genv and processes:
+            processes, more_devices = join.doubt_invalid_records(genv, processes, owned)
+            doubtful_devices |= more_devices
         request = join.account_request(processes or ProcessFacts(), owned)
         self._accounts.start(request, deadline)
         answer, accounts_status = self._accounts.result()
@@ -192,7 +195,7 @@ class SnapshotBuilder:
         statuses = (gpu_status, genv_status, command_status, processes_status, accounts_status)
         state = _driver_state(gpu_status)
         return _Facts(
-            *(gpu, genv, uncertain, command, processes, accounts, owned, rejections, state, statuses), unasked_devices
+            *(gpu, genv, uncertain, command, processes, accounts, owned, rejections, state, statuses), doubtful_devices
         )
 
     def _join(self, facts: _Facts) -> _Joined:
@@ -225,7 +228,7 @@ class SnapshotBuilder:
         self._memberships = memberships(facts.owned)
         self._claims.update(rejections + more_rejections, {MALFORMED: genv.malformed, DEVICE: genv.impossible_devices})
         users = join.users(environment for environment in environments if environment.named)
-        holders_unknown = facts.uncertain.uncertain_devices(environments) | facts.unasked_devices
+        holders_unknown = facts.uncertain.uncertain_devices(environments) | facts.doubtful_devices
         if not process_facts.sees_machine:
             holders_unknown |= join.devices_of_unseen_environments(genv, facts.owned)
         return _Joined(processes, environments, users, holdings, tuple(sorted(holders_unknown)), unseen)
@@ -252,8 +255,9 @@ class _Facts:
     rejections: tuple[Rejection, ...]
     driver_state: str
     statuses: tuple[CollectorStatus, ...]
-    unasked_devices: frozenset[int]
-    """Devices that are attached to environments which are too new for the facts of processes."""
+    doubtful_devices: frozenset[int]
+    """Devices that may be attached to environments which are too new for the facts of processes, or that have invalid
+    entries in genv's files."""
 
 
 @dataclass(frozen=True, slots=True)

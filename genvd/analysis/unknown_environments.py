@@ -47,7 +47,7 @@ ADVICE: Mapping[UnknownEnvironment, str] = {
     " in which the environment is activated: then the monitor uses the environment of the shell.",
     "not_visible": "The monitor must see all processes of the machine: run it outside of a container, and mount /proc"
     " without hidepid.",
-    "unreadable": "This usually resolves itself.",
+    "unreadable": "This usually resolves itself; if not, 'journalctl -u genv-monitor' has the reason.",
 }
 """What to do if the environment of a process is unknown, by reason."""
 

@@ -121,6 +121,10 @@ class GenvFacts:
     """Number of malformed entries, which were skipped."""
     impossible_devices: int = 0
     """Number of entries with an impossible device index, which were skipped."""
+    unknown_members: frozenset[str] = frozenset()
+    """IDs of environments with invalid lists of processes or kernels: they may be active without a live one."""
+    unknown_holders: frozenset[int] = frozenset()
+    """Indices of devices with invalid attachments: they may be attached to more environments."""
 
 
 UnknownEnvironment = Literal["no_permission", "overwritten", "not_visible", "unreadable"]

@@ -16,7 +16,7 @@ from genvd.overview.talks import PROBLEMS_WITH_PEOPLE, Talk, TalkKind, talks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from genvd.model.snapshot import CollectorStatus, Snapshot
+    from genvd.model.snapshot import CollectorStatus, Environment, Snapshot
 
 _GPU_COLLECTOR = "nvml"
 """The collector that fails when the driver does."""
@@ -152,21 +152,26 @@ def _holders_unknown(snapshot: Snapshot) -> Iterator[Problem]:
             f"It is unknown which environments have {names} attached: the monitor cannot see all processes.",
             ADVICE["not_visible"],
         )
+    elif snapshot.holders_unknown and not (uncertain := _without_known_devices(snapshot)):
+        yield Problem(
+            "warning",
+            f"It is unknown which environments have {names} attached.",
+            "genv's files have invalid entries, or the processes cannot be read; 'journalctl -u genv-monitor' says"
+            " which.",
+        )
     elif snapshot.holders_unknown:
-        environments = snapshot.environments or ()
         yield Problem(
             "warning",
             f"GPU indices have changed, so it is unknown which environments have {names} attached.",
             "'nvidia-smi -L' shows which GPU is missing. Bring it back, or ask the users to attach again:"
             " 'genv detach', then 'genv attach'.",
-            *first_names(
-                [
-                    with_user(name_of(environment), environment.username)
-                    for environment in environments
-                    if not environment.devices_known
-                ]
-            ),
+            *first_names([with_user(name_of(environment), environment.username) for environment in uncertain]),
         )
+
+
+def _without_known_devices(snapshot: Snapshot) -> list[Environment]:
+    """Return the environments of which it is unknown which GPUs they have attached, as GPU indices have changed."""
+    return [environment for environment in snapshot.environments or () if not environment.devices_known]
 
 
 def _unknown_environments(snapshot: Snapshot) -> Iterator[Problem]:

@@ -223,6 +223,33 @@ def test_what_makes_no_sense_is_counted(place: Place) -> None:
     assert place.rejected(seen) == {"malformed": 2, "device": 2}
 
 
+def test_what_cannot_be_read_of_an_environment_is_neither_free_nor_outside(place: Place) -> None:
+    place.scenario.gpus += [Gpu(f"GPU-{number}") for number in range(2, 5)]
+    pid = place.process(place.alice, "x", gpu=True)
+    invalid: tuple[Any, ...] = (str(pid), {"pid": pid}, [str(pid)])
+    for number, pids in enumerate(invalid):
+        place.write(
+            {**environment(f"x{number or ''}", place.alice, []), "pids": pids},
+            {**environment("y", place.alice, []), "kernel_ids": "k"},
+            devices=(
+                device_entry(1, f"x{number or ''}"),
+                {"index": 2, "attachments": "x"},
+                device_entry(3, "y"),
+                device_entry(4, "left"),
+            ),
+        )
+        seen = place.monitor.next_metrics()
+        assert {key for key in seen if key[0] == "genv_device_free"} == {
+            series("genv_device_free", index=0),
+            series("genv_device_free", index=4),
+        }
+        assert seen[series("genv_device_free", index=4)] == 1, "an environment that is over holds nothing"
+        unmanaged = series("genv_unmanaged_processes", username=place.alice.name)
+        assert seen.get(unmanaged) == (1 if number else None), "only what names no such environment is outside"
+    summaries = [problem["summary"] for problem in json.loads(place.monitor.get("/page/data.json").body)["problems"]]
+    assert "It is unknown which environments have GPUs 1, 2 and 3 attached." in summaries
+
+
 def test_the_journal_is_not_flooded(place: Place) -> None:
     pid = place.process(place.bob)
     for number in range(30):

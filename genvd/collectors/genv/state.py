@@ -63,6 +63,8 @@ class GenvStateCollector:
             attachments=devices.attachments,
             malformed=environments.malformed + devices.malformed,
             impossible_devices=devices.impossible_devices,
+            unknown_members=environments.unknown_members,
+            unknown_holders=devices.unknown_holders,
         )
 
 
@@ -70,7 +72,7 @@ def _parse_environments(document: Any) -> GenvFacts:
     _require_list(document, "envs")
     skipped = Skipped()
     environments = parse_environments(document, skipped)
-    return GenvFacts(environments=environments, malformed=skipped.malformed)
+    return GenvFacts(environments=environments, malformed=skipped.malformed, unknown_members=frozenset(skipped.members))
 
 
 def _parse_devices(document: Any) -> GenvFacts:
@@ -78,7 +80,10 @@ def _parse_devices(document: Any) -> GenvFacts:
     skipped = Skipped()
     attachments = parse_attachments(document, skipped)
     return GenvFacts(
-        attachments=attachments, malformed=skipped.malformed, impossible_devices=skipped.impossible_devices
+        attachments=attachments,
+        malformed=skipped.malformed,
+        impossible_devices=skipped.impossible_devices,
+        unknown_holders=frozenset(skipped.holders),
     )
 
 

@@ -6,16 +6,18 @@ An invalid entry is skipped and counted. It does not affect the others.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genvd.collectors.host.procfs import MAX_PID
 from genvd.common.text import clean
 from genvd.model.facts import Attachment, EnvironmentRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
 
 MAX_DEVICE_INDEX = 4095
 _MAX_INTEGER = 2**63
@@ -43,6 +45,10 @@ class Skipped:
     """Invalid entries and values."""
     impossible_devices: int = 0
     """GPUs with an index that no machine can have."""
+    members: set[str] = field(default_factory=set)
+    """Environments with invalid lists of processes or kernels."""
+    holders: set[int] = field(default_factory=set)
+    """GPUs with invalid attachments."""
 
 
 def parse_environments(document: Any, skipped: Skipped | None = None) -> tuple[EnvironmentRecord, ...]:
@@ -92,9 +98,11 @@ def parse_memory(value: Any) -> int | None:
 def _environment(eid: str, entry: dict[str, Any], skipped: Skipped) -> EnvironmentRecord:
     config = entry.get("config")
     config = config if isinstance(config, dict) else {}
-    listed = _list(entry.get("pids"))
-    pids = [pid for value in listed if (pid := _integer(value, MAX_PID))]
-    skipped.malformed += len(listed) - len(pids)
+    pids, invalid_pids = _valid(entry.get("pids"), lambda value: _integer(value, MAX_PID))
+    kernel_ids, invalid_kernels = _valid(entry.get("kernel_ids"), _identifier)
+    skipped.malformed += invalid_pids + invalid_kernels
+    if invalid_pids or invalid_kernels:
+        skipped.members.add(eid)
     return EnvironmentRecord(
         eid=eid,
         uid=_integer(entry.get("uid"), 2**32 - 1),
@@ -104,17 +112,18 @@ def _environment(eid: str, entry: dict[str, Any], skipped: Skipped) -> Environme
         gpus=_counted(_integer(config.get("gpus"), MAX_DEVICE_INDEX), config.get("gpus"), skipped),
         created=_timestamp(entry.get("creation")),
         pids=tuple(dict.fromkeys(pids)),  # unique: a list can have hundreds of thousands
-        kernel_ids=tuple(name for value in _list(entry.get("kernel_ids")) if (name := _identifier(value))),
+        kernel_ids=tuple(kernel_ids),
     )
 
 
 def _attachments(index: int, device: dict[str, Any], skipped: Skipped) -> Iterator[Attachment]:
     old = device.get("eids")  # up to genv 0.9: a mapping, in which the key of the time is "attached"
-    entries = old.values() if isinstance(old, dict) else _list(device.get("attachments"))
+    entries = old.values() if isinstance(old, dict) else _list(device.get("attachments"), [None])
     for entry in entries:
         eid = _identifier(entry.get("eid")) if isinstance(entry, dict) else None
         if eid is None:
             skipped.malformed += 1
+            skipped.holders.add(index)
         else:
             yield Attachment(
                 eid=eid,
@@ -156,8 +165,18 @@ def _entries(document: Any, key: str) -> Iterable[Any]:
     return entries.values() if isinstance(entries, dict) else _list(entries)
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _list(value: Any, other: list[Any] | None = None) -> list[Any]:
+    """Return a list as it is, an empty one if there is no value, and the other list for any other value."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None else other or []
+
+
+def _valid(value: Any, parse: Callable[[Any], T | None]) -> tuple[list[T], int]:
+    """Return the valid items of a list, and the number of the others. What is no list is one invalid item."""
+    listed = _list(value, [None])
+    valid = [parsed for item in listed if (parsed := parse(item))]
+    return valid, len(listed) - len(valid)
 
 
 def _integer(value: Any, maximum: int) -> int | None:
