@@ -90,7 +90,12 @@ def is_unmanaged(process: Process, active_eids: frozenset[str]) -> bool:
     Graphics-only processes such as a desktop do not count, nor does an MPS server of root. The same holds for ended
     processes and for processes whose environment is unknown.
     """
-    if process.eid in active_eids or process.gone or process.environment_unknown:  # nearly all of them
+    return process.environment_unknown is None and computes_outside(process, active_eids)
+
+
+def computes_outside(process: Process, active_eids: frozenset[str]) -> bool:
+    """Return whether a process computes and is in no active environment as far as is known."""
+    if process.eid in active_eids or process.gone:  # nearly all of them
         return False
     return any(use.computes or use.type == "mps" for use in process.uses) and not is_mps_server(process)
 

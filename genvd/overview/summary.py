@@ -99,11 +99,16 @@ def _people(snapshot: Snapshot) -> int | None:
     """
     if snapshot.holdings is None or snapshot.processes is None or snapshot.environments is None:
         return None
+    unlisted = any(device.up is not False and not device.processes_listed for device in snapshot.devices or ())
+    if unlisted or snapshot.holders_unknown:
+        return None
     active = policy.active_eids(snapshot)
-    users = {holding.username for holding in snapshot.holdings}
-    users |= {
-        process.username
+    using = [
+        process
         for process in snapshot.processes
-        if not process.gone and (process.eid in active or policy.is_unmanaged(process, active))
-    }
+        if not process.gone and (process.eid in active or policy.computes_outside(process, active))
+    ]
+    if any(process.uid is None for process in using):
+        return None
+    users = {holding.username for holding in snapshot.holdings} | {process.username for process in using}
     return len(users - {None})

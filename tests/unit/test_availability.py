@@ -149,8 +149,27 @@ def test_free_gpus_in_words(parts: dict[str, Any], expected: str) -> None:
 
 def test_people_are_those_who_hold_or_use_a_gpu() -> None:
     snapshot = replace(held(0.0, HOUR), processes=(process(), process(2, **DESKTOP), process(3, gone=True)))
-    assert summary(snapshot, availability(snapshot)).people == 2, "alice and bob, not the desktop of root"
-    assert summary(replace(snapshot, processes=None), availability(snapshot)).people is None
+    assert _people(snapshot) == 2, "alice and bob, not the desktop of root"
+    elsewhere = process(4, username="carol", environment_unknown="overwritten")
+    assert _people(replace(snapshot, processes=(process(), elsewhere))) == 3, "whatever environment carol is in"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"processes": None},
+        {"holders_unknown": (1,)},
+        {"devices": (device(0, processes_listed=False),)},
+        {"processes": (process(uid=None, username=None, environment_unknown="not_visible"),)},
+    ],
+    ids=["processes", "holders", "a process list", "whose process"],
+)
+def test_how_many_people_there_are_is_not_known_without(change: dict[str, Any]) -> None:
+    assert _people(replace(held(0.0), **change)) is None
+
+
+def _people(snapshot: Snapshot) -> int | None:
+    return summary(snapshot, availability(snapshot)).people
 
 
 def test_a_desktop_is_not_who_uses_a_gpu() -> None:

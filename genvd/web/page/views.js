@@ -104,9 +104,10 @@ export class Views {
 /** @param {any} data */
 function chooser(data) {
   const people = everybody(data).map((user) => element("li", {}, userLink(user)));
+  const none = data.summary.people === null ? "It is not known who uses this machine." : "Nobody uses this machine now.";
   return [
     element("p", {}, "Who are you? Open your user and press “This is me”: this browser then remembers it. Or use the address ",
       element("code", {}, address("user", "NAME")), "."),
-    people.length ? element("ul", { class: "people" }, ...people) : element("p", { class: "muted" }, "Nobody uses this machine now."),
+    people.length ? element("ul", { class: "people" }, ...people) : element("p", { class: "muted" }, none),
   ];
 }
