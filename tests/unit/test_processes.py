@@ -318,11 +318,13 @@ def test_a_process_that_changes_its_user_is_read_again() -> None:
     need_root("a process can change its user")
     collector, pipe = ProcessCollector(), subprocess.PIPE
     with subprocess.Popen(["/usr/bin/python3", "-c", CHANGES_ITS_USER], stdin=pipe, stdout=pipe) as process:
-        request = ProcessRequest(environment_pids=frozenset({process.pid}))
+        request = ProcessRequest(gpu_pids=frozenset({process.pid}), environment_pids=frozenset({process.pid}))
         assert process.stdin and process.stdout
         for uid in (0, 60001):
             process.stdout.readline()
-            assert collector.collect(request).uids == {process.pid: uid}
+            facts = collector.collect(request)
+            assert facts.uids == {process.pid: uid}
+            assert facts.owners[process.pid].uid == uid
             process.stdin.write(b"\n")
             process.stdin.flush()
         wait_for(lambda: command_of(collector, process) == "sleep", "execution of another program")

@@ -44,10 +44,10 @@ _MAX_KERNEL_BYTES = 256
 class ProcessCollector:
     """Collects the processes of this machine.
 
-    The name and the variables of a GPU process are read in each collection, because a process can execute another
-    program. Very large variables are read only now and then. Everything else is read again when the name or the
-    variables have changed. The last known values are kept if the variables become unreadable, and if the process has
-    ended but is still requested.
+    The name, the user and the variables of a GPU process are read in each collection, because a process can execute
+    another program or change its user. Very large variables are read only now and then. Everything else is read again
+    when one of these has changed. The last known values are kept if the variables become unreadable, and if the process
+    has ended but is still requested.
     """
 
     name = "processes"
@@ -167,7 +167,7 @@ class ProcessCollector:
         # The claim is read each time, because only new variables show reliably that the process called execve(2).
         own = known.own if known is not None and reuse else read_claim(pid)
         command = procfs.command_name(pid)
-        if known is not None and known.is_current(own, command, self._collections):
+        if known is not None and known.is_current(own, command, procfs.real_uid(pid), self._collections):
             return known.owner
         fresh = self._read_process(pid, process, own, command, known)
         if not self._table.is_same(pid, process):  # it has ended, and the pid may have been reused
@@ -236,15 +236,20 @@ class _CachedOwner:
         """Whether every value is known."""
         return self.own.unknown is None and self.owner.uid is not None
 
-    def is_current(self, own: EidClaim, command: str, collection: int) -> bool:
+    def is_current(self, own: EidClaim, command: str, uid: int | None, collection: int) -> bool:
         """Return whether nothing has to be read again.
 
         Args:
             own: the current claim of the process.
             command: its current name.
+            uid: its current real uid; None if it is gone.
             collection: the number of this collection.
         """
-        if (own, command) != (self.own, self.owner.command) or self.owner.uid is None:
+        if (
+            (own, command) != (self.own, self.owner.command)
+            or self.owner.uid is None
+            or uid not in (None, self.owner.uid)
+        ):
             return False
         return collection < self.retry_at or not (own.large or own.unknown in _LASTING)
 
