@@ -36,7 +36,7 @@ _BAD_THROTTLING = {
 def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
     """Yield the problems of the GPUs that the driver lists, and of those that it no longer lists."""
     yield from _missing(snapshot)
-    for check in (_down, _defective, _recovery, _retirement, _repairs, _sram, _inforom, _throttling, _xids):
+    for check in (_down, _defective, _recovery, _retirement, _repairs, _no_mig, _sram, _inforom, _throttling, _xids):
         yield from check(snapshot)
     yield from _memory(snapshot)
     yield from _oversubscribed(snapshot)
@@ -124,6 +124,21 @@ def _repairs(snapshot: Snapshot) -> Iterator[Problem]:
             "warning",
             f"{gpus(indices)} {'needs' if one else 'need'} a reset to finish a repair.",
             f"When nobody uses {'it' if one else 'them'}, {driver_help.reset(indices)}.",
+            *_holders(snapshot, indices),
+            devices=indices,
+        )
+
+
+def _no_mig(snapshot: Snapshot) -> Iterator[Problem]:
+    indices = _indices(snapshot, lambda device: device.mig_devices == 0)
+    if indices:
+        one, numbers = len(indices) == 1, ",".join(map(str, indices))
+        yield Problem(
+            "warning",
+            f"{gpus(indices)} {'is' if one else 'are'} in MIG mode and {'has' if one else 'have'} no MIG devices, so"
+            f" nobody can use {'it' if one else 'them'}.",
+            f"'nvidia-smi mig -lgip -i {numbers}' lists the profiles; 'nvidia-smi mig -cgi PROFILE -C -i {numbers}'"
+            f" creates MIG devices, 'nvidia-smi -i {numbers} -mig 0' switches MIG mode off.",
             *_holders(snapshot, indices),
             devices=indices,
         )

@@ -54,6 +54,16 @@ def test_advice_names_the_device_files_only_if_their_numbers_are_known(
     assert problem.summary.startswith("GPU 0: 1.0 GiB are" if len(minors) == 1 else "GPUs 0 and 1: 1.0 and 1.0 GiB are")
 
 
+@pytest.mark.parametrize(("mig_devices", "told"), [(0, True), (2, False), (None, False)])
+def test_a_gpu_in_mig_mode_without_mig_devices_is_told_with_the_way_out(mig_devices: int | None, told: bool) -> None:
+    device = Device(3, up=True, mig_mode="enabled", mig_devices=mig_devices, processes_listed=True)
+    found = overview(Snapshot(0.0, ServiceStatus("1", "live", "3", "13"), devices=(device,), processes=())).problems
+    assert [problem.summary for problem in found] == (
+        ["GPU 3 is in MIG mode and has no MIG devices, so nobody can use it."] if told else []
+    )
+    assert all("-i 3 -mig 0" in problem.action for problem in found)
+
+
 @pytest.mark.parametrize(("now", "wrong"), [(5.0, "is not valid before"), (15.0, None), (20.0, "expired on 1970")])
 def test_a_certificate_is_a_problem_before_and_after_its_time(now: float, wrong: str | None) -> None:
     certificates = (CertificateValidity("server", 20.0, 5.0, 10.0), CertificateValidity("client_ca", 20.0, 5.0, 10.0))
