@@ -225,3 +225,15 @@ def test_a_monitor_that_does_not_answer_is_said_to_and_asked_again(
     calm(page)
     assert {complaint[:32] for complaint in complaints} == {"console: Failed to load resource"}
     complaints.clear()
+
+
+def test_a_monitor_that_hangs_is_not_said_to_answer(served: Shown, open_page: OpenPage) -> None:
+    served.show(machine(devices=(device(0),)))
+    page = open_page(before=lambda page: page.clock.install())
+    calm(page)
+    page.route("**/data.json", lambda _: None)  # the request waits, as at a process that was stopped
+    page.clock.run_for(10_000)
+    (said,) = page.locator("#outages > li .what").all_text_contents()  # at once: the request itself ends after a while
+    assert said == "The monitor does not answer."
+    assert page.title() == "No answer \N{EN DASH} gpu1"
+    page.unroute_all(behavior="ignoreErrors")

@@ -5,6 +5,7 @@
 
 const STALE_INTERVALS = 3;
 const STALE_SECONDS = 5;
+export const NO_ANSWER = "The monitor does not answer.";
 
 /** Tracks the time of the last collection and the clock of the monitor. */
 export class Freshness {
@@ -57,6 +58,21 @@ export class Freshness {
 
   /** Whether the data is too old. */
   get stale() {
-    return this.age !== null && this.age > STALE_INTERVALS * this.interval + STALE_SECONDS;
+    return this.age !== null && this.isOld(this.age);
+  }
+
+  /**
+   * Why there is no newer answer: the last request failed, or the data has become too old since the last answer, while
+   * a request still waits. Null if the monitor answers.
+   * @returns {string | null}
+   */
+  get silence() {
+    if (this.failure !== null || this.collected === null || this.waiting) return this.failure;
+    return this.stale && !this.isOld(this.answerTime - this.collected) ? NO_ANSWER : null;
+  }
+
+  /** @param {number} seconds */
+  isOld(seconds) {
+    return seconds > STALE_INTERVALS * this.interval + STALE_SECONDS;
   }
 }

@@ -3,6 +3,8 @@
  * @module
  */
 
+import { NO_ANSWER } from "./freshness.js";
+
 const URL = "page/data.json";
 const FIRST_SECONDS = 1;
 const MIN_SECONDS = 1;
@@ -56,7 +58,7 @@ export class Poller {
         signal: AbortSignal.timeout(TIMEOUT_SECONDS * 1000),
       }));
     } catch {
-      this.listener.failed("The monitor does not answer.");
+      this.listener.failed(NO_ANSWER);
     }
     this.requesting = false;
     this.wait();

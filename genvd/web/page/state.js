@@ -22,9 +22,9 @@ const WAITING = "The first collection is not finished yet. This page updates aut
 export function showState(data, freshness, place) {
   const line = byId("verdict");
   const age = freshness.age;
-  const old = age !== null && (freshness.stale || freshness.failure !== null);
+  const old = age !== null && (freshness.stale || freshness.silence !== null);
   setContent(byId("outages"), outages(freshness).map(problemItem));
-  setContent(line, freshness.waiting ? [WAITING] : data === null ? [freshness.failure === null ? "Loading…" : ""] : firstLine(data, old ? age : null));
+  setContent(line, freshness.waiting ? [WAITING] : data === null ? [freshness.silence === null ? "Loading…" : ""] : firstLine(data, old ? age : null));
   setAttribute(line, "class", freshness.waiting || data === null ? "muted" : old ? "old" : null);
   document.body.classList.toggle("old", old && !freshness.waiting);
   setText(byId("freshness"), age === null ? "no data yet" : `as of ${duration(age)} ago`);
@@ -74,7 +74,7 @@ function firstLine(data, age) {
 function title(data, freshness, place) {
   const host = data?.host || "genv-monitor";
   const of = place ? `${place} – ${host}` : host;
-  if (freshness.failure !== null) return `No answer – ${of}`;
+  if (freshness.silence !== null) return `No answer – ${of}`;
   if (freshness.waiting) return `Waiting – ${of}`;
   if (freshness.stale) return `Old data – ${of}`;
   if (data === null) return of;
@@ -88,10 +88,10 @@ function title(data, freshness, place) {
 function outages(freshness) {
   const found = { severity: "error", names: [], devices: [], more: 0, detail: null };
   if (freshness.waiting) return [];
-  if (freshness.failure !== null) {
+  if (freshness.silence !== null) {
     return [{
       ...found,
-      summary: freshness.failure,
+      summary: freshness.silence,
       action: "See 'systemctl status genv-monitor'. This page retries automatically.",
       alert: "GenvMonitorDown",
     }];
