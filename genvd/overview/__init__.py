@@ -17,6 +17,7 @@ from genvd.overview.environments import (
     usage_rows,
     user_rows,
 )
+from genvd.overview.lost import LostRow, lost_rows
 from genvd.overview.problem import Problem
 from genvd.overview.problems import problems
 from genvd.overview.summary import Summary, summary
@@ -24,7 +25,7 @@ from genvd.overview.talks import MAX_TALKS, Talk, talks
 
 if TYPE_CHECKING:
     from genvd.model.device import DriverVersions
-    from genvd.model.snapshot import MissingDevice, Snapshot
+    from genvd.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Overview:
     environments: tuple[EnvironmentRow, ...] | None
     users: tuple[UserRow, ...] | None
     processes: tuple[ProcessRow, ...] | None
-    missing: tuple[MissingDevice, ...]
+    missing: tuple[LostRow, ...]
     """GPUs that the driver no longer lists."""
     usage: tuple[UserUsageRow, ...] | None
     """GPU time by user, the most first; None without a ledger, or if usage is private."""
@@ -77,7 +78,7 @@ def overview(snapshot: Snapshot) -> Overview:
         environments=environment_rows(snapshot),
         users=user_rows(snapshot),
         processes=process_rows(snapshot),
-        missing=snapshot.missing_devices,
+        missing=lost_rows(snapshot),
         usage=usage_rows(snapshot),
         has_ledger=snapshot.ledger is not None,
     )

@@ -9,13 +9,14 @@ from genvd.analysis import policy
 from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES
 from genvd.common.text import gpus
 from genvd.overview import driver_help
+from genvd.overview.lost import environments_hit
 from genvd.overview.problem import MAX_NAMES, Problem, first_names, name_of, with_user, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from genvd.model.device import Device
-    from genvd.model.snapshot import Snapshot
+    from genvd.model.snapshot import MissingDevice, Snapshot
 
 _Kind = TypeVar("_Kind")
 
@@ -45,15 +46,25 @@ def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
 def _missing(snapshot: Snapshot) -> Iterator[Problem]:
     missing = snapshot.missing_devices
     if missing:
-        names = [f"GPU {device.index} ({device.uuid or device.pci_bus_id})" for device in missing]
+        names = [_lost_name(snapshot, device) for device in missing]
+        one = len(names) == 1
         yield Problem(
             "warning",
-            f"The driver no longer lists {len(names)} {'GPU' if len(names) == 1 else 'GPUs'}.",
-            "If it was not removed on purpose, see 'dmesg'; a restart of the machine may bring it back. If it was"
-            " removed, restart the monitor: 'systemctl restart genv-monitor'.",
+            f"The driver no longer lists {len(names)} {'GPU' if one else 'GPUs'}.",
+            f"If {'it was' if one else 'they were'} not removed on purpose, see 'dmesg'; a restart of the machine may"
+            f" bring {'it' if one else 'them'} back. If {'it was' if one else 'they were'} removed, restart the"
+            " monitor: 'systemctl restart genv-monitor'.",
             *first_names(names),
             alert="GenvDeviceMissing",
         )
+
+
+def _lost_name(snapshot: Snapshot, missing: MissingDevice) -> str:
+    """Return a lost GPU, and who is hit: "GPU 7 (GPU-83d5…), attached to train (carol)"."""
+    names = [with_user(name_of(one), one.username) for one in environments_hit(snapshot, missing)]
+    first, more = first_names(names)
+    attached = f", attached to {', '.join(first)}" if names else ""
+    return f"GPU {missing.index} ({missing.uuid or missing.pci_bus_id}){attached}{f' and {more} more' if more else ''}"
 
 
 def _down(snapshot: Snapshot) -> Iterator[Problem]:

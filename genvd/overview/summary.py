@@ -49,7 +49,7 @@ class Summary:
     free: tuple[int, ...] | None
     """Indices of the GPUs that are known to be free."""
     idle: tuple[int, ...] | None
-    """Indices of the GPUs that are held idle."""
+    """Indices of the GPUs that are held idle; None while it is unknown which GPUs are attached, or used."""
     down: int | None
     """Number of GPUs that do not answer, or that the driver no longer lists."""
     unknown: int | None
@@ -76,11 +76,16 @@ def summary(snapshot: Snapshot, gpus: Sequence[Availability] | None) -> Summary:
         text=_free_text(total, free, len(unknown)),
         gpus=total,
         free=free,
-        idle=idle,
+        idle=idle if idle or _idle_known(snapshot) else None,
         down=len(down) + len(snapshot.missing_devices),
         unknown=len(unknown),
         people=people,
     )
+
+
+def _idle_known(snapshot: Snapshot) -> bool:
+    """Return whether it can be known which GPUs are held idle: who has them attached, and what runs on them."""
+    return snapshot.holdings is not None and (snapshot.processes is not None or not snapshot.holdings)
 
 
 def _free_text(total: int, free: tuple[int, ...], unknown: int) -> str:

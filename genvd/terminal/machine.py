@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from genvd.model.device import MigInstance
-    from genvd.model.snapshot import MissingDevice
     from genvd.overview import Overview
     from genvd.overview.environments import EnvironmentRow, ProcessRow, UserRow, UserUsageRow
+    from genvd.overview.lost import LostRow
     from genvd.overview.problem import Problem
     from genvd.overview.talks import Talk
     from genvd.terminal.client import TimedSnapshot
@@ -149,13 +149,15 @@ def _gpus(seen: Overview) -> list[Gpu] | None:
     return sorted([*listed, *lost], key=lambda gpu: gpu.row.index)
 
 
-def _lost(missing: MissingDevice) -> Gpu:
-    """Return a GPU that the driver no longer lists. Nothing but its index and UUID is known."""
+def _lost(missing: LostRow) -> Gpu:
+    """Return a GPU that the driver no longer lists. Only its index, its UUID and who has it attached are known."""
     values: dict[str, Any] = dict.fromkeys(column.name for column in fields(DeviceRow))
     values |= {"index": missing.index, "uuid": missing.uuid, "up": False, "state": "down", "state_text": "lost"}
-    values |= {"throttled": (), "people": (), "guests": (), "mig": (), "mig_enabled": False}
-    values |= {"holders_total": 0, "running_total": 0, "people_total": 0}
-    return Gpu(DeviceRow(**values), (), frozenset(), ())
+    values |= {"throttled": (), "people": missing.people, "guests": (), "mig": (), "mig_enabled": False}
+    values |= {"holders": missing.holders or None, "holders_total": missing.holders_total, "running_total": 0}
+    values |= {"people_total": missing.people_total}
+    names = tuple(holder.name or holder.eid for holder in missing.holders)
+    return Gpu(DeviceRow(**values), missing.people, frozenset(), names)
 
 
 def _gpu(device: DeviceRow, holders: Sequence[EnvironmentRow]) -> Gpu:

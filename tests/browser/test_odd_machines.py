@@ -100,6 +100,20 @@ def test_a_lost_gpu_keeps_its_tile(served: Shown, open_page: OpenPage) -> None:
     expect(page.locator("#view-content .state-line")).to_have_text("The driver no longer lists this GPU.")
 
 
+def test_who_has_a_lost_gpu_attached_is_seen(served: Shown, open_page: OpenPage) -> None:
+    held = inhabited((device(0),), (environment("7", (1,), name="train", username="carol"),), (), {})
+    served.show(replace(held, holdings=(), missing_devices=(MissingDevice(1, "GPU-1", None),)))
+    page = open_page()
+    tile = page.locator(".tile.down")
+    expect(tile.locator(".who a")).to_have_text("carol")
+    expect(page.locator("#problem-list")).to_contain_text("GPU 1 (GPU-1), attached to train (carol)")
+    tile.locator(".who a").click()
+    expect(page.locator("#view-content .tile.down")).to_contain_text("GPU 1 lost")
+    page.locator("#view-content .tile .index").click()
+    state = page.locator("#view-content .state-line")
+    expect(state).to_have_text("The driver no longer lists this GPU. Attached to: train (carol)")
+
+
 def test_who_used_how_much(served: Shown, open_page: OpenPage) -> None:
     used = (
         UserUsage("alice", 7200.0, 6480.0, 720.0),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from genvd.analysis.missing_devices import MAX_MISSING, MissingDevices
 from genvd.model.device import Device
 from genvd.model.snapshot import MissingDevice, ServiceStatus, Snapshot
 from genvd.overview import overview
+from tests.support.shown import device, environment, inhabited
 
 
 def listed(*uuids: str | None) -> list[Device]:
@@ -35,6 +38,24 @@ def test_a_missing_device_is_a_problem_with_index_and_uuid() -> None:
     (problem,) = (one for one in overview(snapshot).problems if "no longer lists" in one.summary)
     assert problem.summary == "The driver no longer lists 1 GPU."
     assert problem.names == ("GPU 1 (GPU-b)",)
+
+
+def test_who_has_a_missing_device_attached_is_named() -> None:
+    """An environment that is known to have the GPU that has the index now is not hit."""
+    snapshot = replace(
+        inhabited(
+            (device(0), device(1)),
+            (environment("1", (1,)), environment("2", (1,), name="train", username="bob"), environment("3", (0, 2))),
+            (),
+            {},
+        ),
+        missing_devices=(MissingDevice(1, "GPU-b", None), MissingDevice(2, "GPU-c", None)),
+    )
+    certain = tuple(one for one in snapshot.holdings or () if one.device_index != 2 and one.eid != "2")
+    seen = overview(replace(snapshot, holdings=certain))
+    (problem,) = (one for one in seen.problems if "no longer lists" in one.summary)
+    assert problem.names == ("GPU 1 (GPU-b), attached to train (bob)", "GPU 2 (GPU-c), attached to 3 (alice)")
+    assert [(row.people, row.holders_total) for row in seen.missing] == [(("bob",), 1), (("alice",), 1)]
 
 
 def test_the_number_of_missing_devices_is_bounded(caplog: pytest.LogCaptureFixture) -> None:

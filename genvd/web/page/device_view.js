@@ -3,10 +3,11 @@
  * @module
  */
 
-import { element, setAttribute, setContent, setText } from "./dom.js";
+import { element, setAttribute, setContent } from "./dom.js";
 import { Card } from "./card.js";
 import { Charts } from "./charts.js";
 import { problemItem } from "./problems.js";
+import { environmentLink, userLink } from "./routes.js";
 import { plainTable } from "./table.js";
 import { PROCESSES } from "./tables.js";
 import { problemsOf, stateText } from "./tiles.js";
@@ -48,7 +49,7 @@ export class DeviceView {
     setContent(this.neighbours, (data.devices ?? []).map((/** @type {any} */ one) => element("a",
       { href: `#gpu=${one.index}`, ...(one.index === this.index ? { "aria-current": "page" } : {}) }, `GPU ${one.index}`)));
     if (!device) {
-      setText(this.state, absent(data, this.index));
+      setContent(this.state, absent(data, this.index));
       return;
     }
     setContent(this.state, [element("span", { class: `badge ${device.state}` }, stateText(device, now)),
@@ -67,7 +68,11 @@ export class DeviceView {
  * @param {number} index
  */
 function absent(data, index) {
-  if (data.devices === null) return "List of GPUs unavailable.";
-  const lost = data.missing.some((/** @type {any} */ one) => one.index === index);
-  return lost ? "The driver no longer lists this GPU." : "This machine has no GPU with this index.";
+  if (data.devices === null) return ["List of GPUs unavailable."];
+  const lost = data.missing.find((/** @type {any} */ one) => one.index === index);
+  if (!lost) return ["This machine has no GPU with this index."];
+  const holders = lost.holders.flatMap((/** @type {any} */ holder, /** @type {number} */ place) => [place ? ", " : " Attached to: ",
+    environmentLink(holder.eid, holder.name), ...(holder.username ? [" (", userLink(holder.username), ")"] : [])]);
+  const more = lost.holders_total - lost.holders.length;
+  return ["The driver no longer lists this GPU.", ...holders, ...(more > 0 ? [` and ${more} more`] : [])];
 }

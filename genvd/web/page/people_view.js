@@ -9,7 +9,7 @@ import { environmentLink, gpuLink, userLink } from "./routes.js";
 import { plainTable } from "./table.js";
 import { ENVIRONMENTS, PROCESSES } from "./tables.js";
 import { talkItem, usageText } from "./talks.js";
-import { Tiles } from "./tiles.js";
+import { Tiles, withLost } from "./tiles.js";
 import { UsageView } from "./usage_view.js";
 
 const MAX_LIMITS = 50;
@@ -42,7 +42,10 @@ class PeopleView {
     setContent(this.summary, this.inWords(data, environments, processes, now));
     setContent(this.talks, talks.map((/** @type {any} */ talk) => talkItem(talk, now)));
     setContent(this.advice, [...new Set(talks.map((/** @type {any} */ talk) => talk.advice))].map((text) => element("li", {}, String(text))));
-    this.tiles.update((data.devices ?? []).filter((/** @type {any} */ one) => indices.has(one.index)), data, now, me);
+    const eids = new Set(environments.map((/** @type {any} */ one) => one.eid));
+    const own = withLost(data).filter((one) => one.lost
+      ? one.holders.some((/** @type {any} */ holder) => eids.has(holder.eid)) : indices.has(one.index));
+    this.tiles.update(own, data, now, me);
     setContent(this.memory, environments.length ? [element("h3", {}, "Memory by GPU"), limits(environments, now)] : []);
     setContent(this.environments, environments.length
       ? [element("h3", {}, "Environments"), plainTable("environments", ENVIRONMENTS, environments, now)] : []);

@@ -60,7 +60,7 @@ function firstLine(data, age) {
     element("strong", { class: free?.length && age === null ? "good" : "" }, head, ...listed, ...rest),
     ...[
       people === null ? ["people not known"] : [element("a", { href: "#users" }, counted(people, "person", "people"))],
-      ...(idle === null ? [] : [idle.length ? [element("a", { href: "#talks", class: "warning" }, held)] : [held]]),
+      ...(idle === null ? data.devices === null ? [] : ["idle GPUs not known"] : [idle.length ? [element("a", { href: "#talks", class: "warning" }, held)] : [held]]),
       ...(down === null ? [] : [down ? [element("a", { href: "#problems", class: "error" }, `${down} broken`)] : ["0 broken"]]),
     ].flatMap((part) => [" · ", ...part]),
   ];

@@ -50,12 +50,21 @@ const all = new Tiles(byId("tiles"));
  * @param {string | null} me who looks at the page
  */
 export function showTiles(data, now, me) {
-  const lost = data.missing.map((/** @type {any} */ one) => ({ ...one, state: "down", state_text: "lost", lost: true }));
-  const devices = [...(data.devices ?? []), ...lost];
+  const devices = withLost(data);
   all.update(devices, data, now, me);
   const nothing = byId("no-devices");
   nothing.hidden = Boolean(devices.length);
   setText(nothing, data.devices === null ? "List of GPUs unavailable." : "This machine has no GPU.");
+}
+
+/**
+ * Return all GPUs, with those that the driver no longer lists.
+ * @param {any} data the overview
+ * @returns {any[]}
+ */
+export function withLost(data) {
+  const unknown = { state: "down", state_text: "lost", lost: true, guests: [], running_total: 0 };
+  return [...(data.devices ?? []), ...data.missing.map((/** @type {any} */ one) => ({ ...one, ...unknown }))];
 }
 
 /**
@@ -105,8 +114,8 @@ class Tile {
     setAttribute(this.tile, "class", `tile ${device.state}${isOn(device, me) ? " mine" : ""}`);
     setText(this.state, stateText(device, now));
     setContent(this.marks, problems.length ? [mark(problems)] : []);
-    setContent(this.who, device.lost ? [] : who(device, me));
-    setContent(this.what, device.lost ? ["no longer listed"] : what(device));
+    setContent(this.who, device.lost && !device.holders_total ? [] : who(device, me));
+    setContent(this.what, device.lost && !device.holders_total ? ["no longer listed"] : what(device));
     this.updateLevels(device);
   }
 
@@ -183,7 +192,7 @@ function guestsOf(device) {
  * @param {string | null} user
  */
 function isOn(device, user) {
-  return user !== null && !device.lost && (device.people.includes(user) || guestsOf(device).includes(user));
+  return user !== null && (device.people.includes(user) || guestsOf(device).includes(user));
 }
 
 /**
