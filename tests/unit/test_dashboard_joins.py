@@ -113,7 +113,7 @@ GPUS = {
     'genv_environment_device_attached{eid="2", index="4"': "1",
     'genv_environment_idle_seconds{eid="1"': "4000",
     'genv_environment_idle_seconds{eid="2"': "0",
-    'genv_environment_device_idle_seconds{eid="1", index="1"': "4000",
+    'genv_environment_device_idle_seconds{eid="1", index="1"': "9000",
     'genv_environment_device_idle_seconds{eid="1", index="2"': "4000",
     'genv_environment_device_idle_seconds{eid="2", index="2"': "0",
     'genv_attached_devices_total{x="1"': "3",
@@ -263,7 +263,7 @@ CASES = [
         "overview/Who holds GPUs/B",
         "sum by (username, name) ({})",
         ONLY_G,
-        {'{username="alice", name="train"}': 4000, '{username="bob", name="(unnamed)"}': 0},
+        {'{username="alice", name="train"}': 9000, '{username="bob", name="(unnamed)"}': 0},
     ),
     case("overview/Alerts/A", "{}", EVERYTHING, {"{}": 3}),
     case(

@@ -98,8 +98,12 @@ def environment_memory() -> str:
 
 
 def environment_idle() -> str:
-    """Return how long each active environment has been idle, in seconds; 0 while it is in use."""
-    return _named(idle(per("genv_environment_idle_seconds", "eid"), per("genv_monitor_idle_grace_seconds")))
+    """Return for how long each active environment has not used one of its GPUs, in seconds; 0 while it uses all.
+
+    Of several such GPUs the one that has been idle the longest counts.
+    """
+    seconds = f"max by (instance, eid) ({per('genv_environment_device_idle_seconds', 'eid', 'index')})"
+    return _named(idle(seconds, per("genv_monitor_idle_grace_seconds")))
 
 
 def _named(by_environment: str) -> str:

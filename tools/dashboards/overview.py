@@ -143,8 +143,8 @@ def _holders() -> PanelBuilder:
     return rows(
         About(
             "Who holds GPUs",
-            "Each active environment, the longest idle first. Idle for: time since it last used an attached GPU; 0"
-            " while it is in use, which is until idle.grace has passed.",
+            "Each active environment, the longest idle first. Idle for: the longest time for which it has not used one"
+            " of its GPUs, even if it works on others; in use until idle.grace has passed.",
             width=10,
             height=11,
         ),
