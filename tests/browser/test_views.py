@@ -130,6 +130,16 @@ def test_an_address_of_nothing_says_so(served: Shown, open_page: OpenPage, addre
     expect(page.locator("#environments-title")).to_be_visible()
 
 
+def test_what_a_user_does_is_said_only_as_far_as_it_is_known(served: Shown, open_page: OpenPage) -> None:
+    drawing = (Context(901, 0, 2**20, type="graphics"),)
+    served.show(inhabited((device(0),), (), drawing, {901: ProcessOwner(1002, None, "Xorg")}))
+    page = open_page("/#user=bob")
+    line = page.locator("#view-content .state-line")
+    expect(line).to_have_text("0 GPUs attached · 0 environments · 1 GPU process · 1 MiB of GPU memory")
+    served.show(machine(devices=None, processes=None))
+    expect(line).to_have_text("Has no environment; the GPU processes are not known.")
+
+
 def test_who_says_who_they_are_finds_their_gpus(served: Shown, open_page: OpenPage) -> None:
     served.show(five_states())
     page = open_page("/#me")

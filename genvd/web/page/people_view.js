@@ -94,13 +94,17 @@ export class UserView extends PeopleView {
    */
   inWords(data, environments, processes) {
     if (data.environments === null) return ["The environments are not known."];
-    if (!environments.length && !processes.length) return ["Uses nothing on this machine now."];
-    const row = (data.users ?? []).find((/** @type {any} */ one) => one.username === this.username);
+    if (!environments.length && !processes.length) {
+      return [data.processes === null ? "Has no environment; the GPU processes are not known." : "Uses nothing on this machine now."];
+    }
+    // Whoever only draws, as the user of a desktop, has no row.
+    const row = (data.users ?? []).find((/** @type {any} */ one) => one.username === this.username)
+      ?? { devices: [], processes: processes.length, memory_bytes: total(processes) };
     return [[
-      `${counted(row?.devices.length ?? 0, "GPU", "GPUs")} attached`,
+      `${counted(row.devices.length, "GPU", "GPUs")} attached`,
       counted(environments.length, "environment", "environments"),
-      counted(row?.processes ?? null, "GPU process", "GPU processes"),
-      `${row?.memory_bytes == null ? "GPU memory not known" : `${bytes(row.memory_bytes)} of GPU memory`}`,
+      counted(row.processes, "GPU process", "GPU processes"),
+      `${row.memory_bytes === null ? "GPU memory not known" : `${bytes(row.memory_bytes)} of GPU memory`}`,
     ].join(" · ")];
   }
 
@@ -113,6 +117,15 @@ export class UserView extends PeopleView {
     const used = (data.usage ?? []).find((/** @type {any} */ one) => one.username === this.username);
     setText(this.sinceCreated, used ? `GPU time since the ledger was created: ${usageText(used)}.` : "");
   }
+}
+
+/**
+ * Return the memory of processes in bytes; null if that of one is unknown.
+ * @param {any[]} processes
+ */
+function total(processes) {
+  const amounts = processes.map((one) => one.memory_bytes);
+  return amounts.includes(null) ? null : amounts.reduce((sum, amount) => sum + amount, 0);
 }
 
 /** Shows an environment, found by its ID; otherwise all with that name. */
