@@ -178,7 +178,7 @@ def _gpu_style(gpu: Gpu) -> Style:
 
 def _users(gpu: Gpu) -> str:
     """Return the users; a plus is before those who do not have it attached."""
-    if gpu.row.holders is None and not gpu.users:
+    if not gpu.users and (gpu.row.holders is None or gpu.row.holders_total):
         return UNKNOWN
     return ", ".join(f"+{user}" if user in gpu.guests else user for user in gpu.users)
 

@@ -32,7 +32,10 @@ class Gpu:
 
     row: DeviceRow
     users: tuple[str, ...]
-    """The users of the environments that have it attached, then those who compute on it without."""
+    """The users of the environments that have it attached, then those who compute on it without.
+
+    While it is unknown who has it attached, all who compute on it.
+    """
     guests: frozenset[str]
     """Those of :attr:`users` who do not have it attached."""
     environments: tuple[str, ...]
@@ -163,6 +166,9 @@ def _lost(missing: LostRow) -> Gpu:
 def _gpu(device: DeviceRow, holders: Sequence[EnvironmentRow]) -> Gpu:
     attached = dict.fromkeys(holder.username for holder in holders if holder.username)
     guests = device.guests
+    if device.holders is None and not attached and not guests:  # whoever computes there is known all the same
+        names = tuple(f"{process.command or 'process'} {process.pid}" for process in device.running or ())
+        return Gpu(device, device.people, frozenset(), names)
     others = dict.fromkeys(guest.username for guest in guests if guest.username and guest.username not in attached)
     return Gpu(
         row=device,

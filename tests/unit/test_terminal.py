@@ -382,6 +382,15 @@ def test_q_leaves_but_not_while_a_filter_is_typed() -> None:
     assert controls.filter == "q"
 
 
+def test_who_computes_is_seen_while_it_is_unknown_who_has_the_gpus() -> None:
+    nobody = environment("1", (1,), username=None)
+    running = inhabited((device(0), device(1)), (nobody,), (Context(7, 0, 1),), {7: ProcessOwner(1002, None, "a.out")})
+    assert [line.split()[:2] for line in Top(running).draw()[3:5]] == [["0", "+bob"], ["1", "-"]]
+    unknown = replace(running, environments=None, holdings=None, users=None)
+    row = Top(unknown).draw()[3].split()
+    assert row[:2] == ["0", "bob"] and row[-2:] == ["a.out", "7"]
+
+
 def test_a_lost_gpu_has_a_row_as_it_is_counted() -> None:
     lost = (MissingDevice(1, "GPU-1", "0000:41:00.0"), MissingDevice(2, "GPU-old", None))
     top = Top(replace(machine(devices=(device(0), device(2))), missing_devices=lost))
