@@ -46,11 +46,11 @@ def device_problems(snapshot: Snapshot) -> Iterator[Problem]:
 def _missing(snapshot: Snapshot) -> Iterator[Problem]:
     missing = snapshot.missing_devices
     if missing:
-        names = [_lost_name(snapshot, device) for device in missing]
-        one = len(names) == 1
+        names = [name for device in missing for name in _lost_names(snapshot, device)]
+        one = len(missing) == 1
         yield Problem(
             "warning",
-            f"The driver no longer lists {len(names)} {'GPU' if one else 'GPUs'}.",
+            f"The driver no longer lists {len(missing)} {'GPU' if one else 'GPUs'}.",
             f"If {'it was' if one else 'they were'} not removed on purpose, see 'dmesg'; a restart of the machine may"
             f" bring {'it' if one else 'them'} back. If {'it was' if one else 'they were'} removed, restart the"
             " monitor: 'systemctl restart genv-monitor'.",
@@ -59,12 +59,11 @@ def _missing(snapshot: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _lost_name(snapshot: Snapshot, missing: MissingDevice) -> str:
-    """Return a lost GPU, and who is hit: "GPU 7 (GPU-83d5…), attached to train (carol)"."""
-    names = [with_user(name_of(one), one.username) for one in environments_hit(snapshot, missing)]
-    first, more = first_names(names)
-    attached = f", attached to {', '.join(first)}" if names else ""
-    return f"GPU {missing.index} ({missing.uuid or missing.pci_bus_id}){attached}{f' and {more} more' if more else ''}"
+def _lost_names(snapshot: Snapshot, missing: MissingDevice) -> Iterator[str]:
+    """Yield a lost GPU and who is hit, each to be shortened by itself: a UUID takes all the room there is."""
+    yield f"GPU {missing.index} ({missing.uuid or missing.pci_bus_id})"
+    for environment in environments_hit(snapshot, missing):
+        yield f"attached to {with_user(name_of(environment), environment.username)}"
 
 
 def _down(snapshot: Snapshot) -> Iterator[Problem]:

@@ -54,7 +54,12 @@ def test_who_has_a_missing_device_attached_is_named() -> None:
     certain = tuple(one for one in snapshot.holdings or () if one.device_index != 2 and one.eid != "2")
     seen = overview(replace(snapshot, holdings=certain))
     (problem,) = (one for one in seen.problems if "no longer lists" in one.summary)
-    assert problem.names == ("GPU 1 (GPU-b), attached to train (bob)", "GPU 2 (GPU-c), attached to 3 (alice)")
+    assert problem.names == (
+        "GPU 1 (GPU-b)",
+        "attached to train (bob)",
+        "GPU 2 (GPU-c)",
+        "attached to 3 (alice)",
+    )
     assert [(row.people, row.holders_total) for row in seen.missing] == [(("bob",), 1), (("alice",), 1)]
 
 
