@@ -110,6 +110,7 @@ def enabled(machine: Machine) -> set[str]:
 def test_enabling_one_disables_the_other(stopped: Service, machine: Machine) -> None:
     sealed = Service(machine, SEALED)
     for _ in range(2):
+        wait_for(lambda: "genv-monitor" not in machine.run("systemctl", "list-jobs").output, "no job is under way")
         stopped.systemctl("enable", "--now", UNIT)
         wait_for(lambda: enabled(machine) == {UNIT}, "only this one is enabled")
         assert stopped.active() and not sealed.active()
