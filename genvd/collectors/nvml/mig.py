@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pynvml
@@ -11,7 +10,7 @@ import pynvml
 from genvd.collectors.nvml.errors import value_or_none
 from genvd.collectors.nvml.memory import read_bar1, read_memory
 from genvd.collectors.nvml.memory_health import read_placed_errors
-from genvd.collectors.nvml.query import DeviceCache, DeviceQuery, decode_text
+from genvd.collectors.nvml.query import NOT_PRESENT, DeviceCache, DeviceQuery, decode_text, not_present_on
 from genvd.model.device import Activity, MigInstance
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ _COUNTED = (("uncorrected", "volatile", "sram"),)
 _PROFILE = re.compile(r"\bMIG (\S+)$")
 """The profile at the end of a name such as ``NVIDIA H200 MIG 1g.18gb``."""
 
-_NOT_PRESENT = object()
-"""Result of a call for a MIG device that the GPU does not have."""
+_mig_handle = not_present_on({pynvml.NVML_ERROR_NOT_FOUND}, pynvml.nvmlDeviceGetMigDeviceHandleByIndex)
 
 
 class MigMode(NamedTuple):
@@ -83,7 +81,7 @@ class MigReader:
         found = tuple(
             MigDevice(number, f"{parent.name} MIG {number}", handle)
             for number, handle in zip(numbers, handles, strict=True)
-            if handle not in (None, _NOT_PRESENT)
+            if handle not in (None, NOT_PRESENT)
         )
         return found, bool(count) and None not in handles
 
@@ -140,17 +138,6 @@ class MigReader:
             return last.uuid if last is not None and same else None
         self._last[number] = _Identity(session, uuid, instances)
         return uuid
-
-
-@wraps(pynvml.nvmlDeviceGetMigDeviceHandleByIndex)
-def _mig_handle(handle: Any, number: int) -> Any:
-    """Return the handle of a MIG device, or ``_NOT_PRESENT``."""
-    try:
-        return pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-    except pynvml.NVMLError as error:
-        if error.value == pynvml.NVML_ERROR_NOT_FOUND:
-            return _NOT_PRESENT
-        raise
 
 
 def _placed_errors(

@@ -16,7 +16,7 @@ from genvd.common.text import clean, decode
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[object, ...])
 
-_NOT_PRESENT = -1
+NOT_PRESENT = -1
 """Result of a call for a part that the device does not have."""
 
 
@@ -107,11 +107,11 @@ class DeviceQuery:
     def _call_one_by_one(
         self, function: Callable[..., Any], parts: Mapping[P, tuple[int, ...]], about: str, key: str
     ) -> dict[P, int]:
-        call = _not_present_if_unsupported(function)
+        call = not_present_on(PART_NOT_SUPPORTED, function)
         results = {part: self.call_int(call, *parts[part], about=" ".join(map(str, (about, *part)))) for part in parts}
         if None not in results.values():
-            self.cache.set(key, {part: parts[part] for part, number in results.items() if number != _NOT_PRESENT})
-        return {part: number for part, number in results.items() if number is not None and number != _NOT_PRESENT}
+            self.cache.set(key, {part: parts[part] for part, number in results.items() if number != NOT_PRESENT})
+        return {part: number for part, number in results.items() if number is not None and number != NOT_PRESENT}
 
     def call_first(self, *calls: Call, also: Collection[int] = ()) -> Any:
         """Return the result of the first supported call; see :meth:`NvmlCalls.call_first`."""
@@ -122,16 +122,16 @@ class DeviceQuery:
         return all(self.calls.is_unsupported(self.name, function) for function in functions)
 
 
-def _not_present_if_unsupported(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, changed to return ``_NOT_PRESENT`` for a part that the device does not have."""
+def not_present_on(errors: Collection[int], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, changed to return :data:`NOT_PRESENT` instead of raising one of these errors."""
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
         try:
             return function(*arguments)
         except pynvml.NVMLError as error:
-            if error.value in PART_NOT_SUPPORTED:
-                return _NOT_PRESENT
+            if error.value in errors:
+                return NOT_PRESENT
             raise
 
     return call
