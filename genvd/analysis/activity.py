@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis.unknown_environments import NO_POSSIBLE_USE
@@ -51,7 +50,7 @@ def add_activity(
     """
     idle = idle or {}
     if processes is None or devices is None:
-        return tuple(replace(environment, idle_seconds=idle.get(environment.eid)) for environment in environments)
+        return tuple(environment._replace(idle_seconds=idle.get(environment.eid)) for environment in environments)
     uses = _uses_by_environment(processes)
     used: dict[str, set[int]] = defaultdict(set)
     for eid, index in uses:
@@ -59,8 +58,7 @@ def add_activity(
     by_index = {device.index: device for device in devices}
     attached = _first_attachments(attachments)
     return tuple(
-        replace(
-            environment,
+        environment._replace(
             uses=tuple(
                 _environment_use(
                     environment,
@@ -122,7 +120,7 @@ def add_idle_times(holdings: Iterable[Holding], idle: Mapping[tuple[str, int], f
         holdings: without it.
         idle: the known idle seconds by eid and device index.
     """
-    return tuple(replace(holding, idle_seconds=idle.get((holding.eid, holding.device_index))) for holding in holdings)
+    return tuple(holding._replace(idle_seconds=idle.get((holding.eid, holding.device_index))) for holding in holdings)
 
 
 def _held_indices(environment: Environment, by_index: dict[int, Device] | None) -> Iterator[int]:

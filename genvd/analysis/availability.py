@@ -7,8 +7,7 @@ uses it. A GPU about which one of the two is unknown is ``unknown`` instead.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from genvd.analysis import policy
 from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES, unaccounted_bytes
@@ -29,11 +28,10 @@ other use. ``unknown``: what is needed is not known."""
 DEVICE_STATES: tuple[DeviceState, ...] = get_args(DeviceState)
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(NamedTuple):
     """Whether a GPU can be had."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     state: DeviceState
     idle_since: float | None = None
     """Unix time since which no environment that has it attached has worked on it; None unless the state is ``idle``."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.error_log import ErrorLog
 from genvd.model.snapshot import RejectedClaims
@@ -39,8 +38,7 @@ MAX_TRACKED = 20_000
 """Maximum number of claims that are distinguished. A state file can have more; the rest is not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
     """A rejected claim."""
 
     reason: str

@@ -13,7 +13,7 @@ docs/trust.md explains this to users.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.analysis.restart_state import NO_DEVICE, SavedTime
@@ -114,7 +114,7 @@ class FirstSeenTracker:
         self._remember_gone(previous)
         if fresh:
             self._last_read = began.boot
-        return replace(genv, environments=environments, attachments=attachments)
+        return genv._replace(environments=environments, attachments=attachments)
 
     def to_save(self, environments: Iterable[Environment], holdings: Iterable[Holding]) -> tuple[SavedTime, ...]:
         """Return the times of these environments and holdings, for the next start of the monitor."""
@@ -137,7 +137,7 @@ class FirstSeenTracker:
         key = escape_unprintable(record.eid), NO_DEVICE, record.created
         seen = self._find(key, previous) or self._add(key, _oldest_process_start(record, processes), now)
         created = seen.resolve(record.created, now)
-        return record if created == record.created else replace(record, created=created, claimed=record.created)
+        return record if created == record.created else record._replace(created=created, claimed=record.created)
 
     def _with_attached(
         self, attachment: Attachment, created: float | None, previous: Mapping[_Key, _FirstSeen], now: Moment
@@ -147,7 +147,7 @@ class FirstSeenTracker:
         key = escape_unprintable(attachment.eid), attachment.device_index, attachment.attached
         seen = self._find(key, previous) or self._add(key, created, now)
         attached = seen.resolve(attachment.attached, now)
-        return attachment if attached == attachment.attached else replace(attachment, attached=attached)
+        return attachment if attached == attachment.attached else attachment._replace(attached=attached)
 
     def _find(self, key: _Key, previous: Mapping[_Key, _FirstSeen]) -> _FirstSeen | None:
         """Return an entry that was seen before, and mark it as present; None if it is new."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.model.identity import device_keys
 
@@ -37,8 +36,7 @@ Curves = tuple["array[float]", ...]
 _UNKNOWN = math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """The time before one collection."""
 
     times: array[float]
@@ -50,8 +48,7 @@ class Period:
 EMPTY_PERIOD = Period(array("d"), {})
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What is remembered of the time before one collection."""
 
     hour: Period = EMPTY_PERIOD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis.restart_state import DeviceWork, LastWork
 from genvd.common.clock import Moment
@@ -23,8 +23,7 @@ _ROUNDING_SECONDS = 1e-3
 """Maximum rounding error of sums of Unix times."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdleTimes:
+class IdleTimes(NamedTuple):
     """For how many seconds nobody has worked; an unknown time is absent."""
 
     environments: Mapping[str, float]

@@ -180,7 +180,7 @@ def leave_out_unasked(genv: GenvFacts, facts: ProcessFacts) -> tuple[GenvFacts, 
     asked = set(facts.environments)
     unasked = frozenset(record.eid for record in genv.environments if record not in asked)
     kept = tuple(record for record in genv.environments if record.eid not in unasked)
-    return replace(genv, environments=kept), _doubt(facts, unasked), _attached_to(genv, unasked)
+    return genv._replace(environments=kept), _doubt(facts, unasked), _attached_to(genv, unasked)
 
 
 def doubt_invalid_records(
@@ -202,7 +202,7 @@ def doubt_invalid_records(
 def _doubt(facts: ProcessFacts, eids: frozenset[str]) -> ProcessFacts:
     """Return the facts, in which the environment of each process that names one of these is unknown."""
     owners = {
-        pid: replace(owner, eid=None, environment_unknown="unreadable") if owner.eid in eids else owner
+        pid: owner._replace(eid=None, environment_unknown="unreadable") if owner.eid in eids else owner
         for pid, owner in facts.owners.items()
     }
     return replace(facts, owners=owners)

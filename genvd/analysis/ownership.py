@@ -7,8 +7,8 @@ write: the real uids of processes, the uid that logged in, and the accounts. doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
 from genvd.common.text import RESERVED
@@ -28,8 +28,7 @@ MAX_MEMBERS = 1024
 NO_ACCOUNTS = AccountFacts()
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(NamedTuple):
     """The users of an environment since it became active."""
 
     uid: int
@@ -42,8 +41,7 @@ Memberships = Mapping[str, Membership]
 """By eid. The users of a shared environment can leave one by one; it is still the same environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRecord:
+class OwnedRecord(NamedTuple):
     """An active environment and its owner."""
 
     record: EnvironmentRecord

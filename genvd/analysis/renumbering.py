@@ -8,8 +8,7 @@ is unknown whether the environment holds the GPU that has the index now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis.restart_state import SavedAttachment
 from genvd.common.text import clean
@@ -32,8 +31,7 @@ _Key = tuple[str, int, float | None]
 _UNKNOWN = Identity()
 
 
-@dataclass(frozen=True, slots=True)
-class UncertainAttachments:
+class UncertainAttachments(NamedTuple):
     """The attachments that may belong to another GPU than the one that has their index now."""
 
     candidates: Mapping[tuple[str, int], frozenset[int]]
@@ -74,7 +72,7 @@ class UncertainAttachments:
         """Return the environments; those with an uncertain attachment have ``devices_known=False``."""
         eids = {eid for eid, _ in self.candidates}
         return tuple(
-            replace(environment, devices_known=False) if environment.eid in eids else environment
+            environment._replace(devices_known=False) if environment.eid in eids else environment
             for environment in environments
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 NO_DEVICE = -1
@@ -18,8 +17,7 @@ class DeviceWork(NamedTuple):
     known: float
 
 
-@dataclass(frozen=True, slots=True)
-class LastWork:
+class LastWork(NamedTuple):
     """When an environment that has GPUs attached last worked. Times are Unix seconds."""
 
     eid: str
@@ -40,7 +38,7 @@ class LastWork:
         if work is None or not work.worked <= work.known <= self.known:
             return self
         boot = None if self.known_boot is None else self.known_boot - (self.known - work.known)
-        return replace(self, worked=work.worked, known=work.known, known_boot=boot)
+        return self._replace(worked=work.worked, known=work.known, known_boot=boot)
 
     @property
     def identity(self) -> tuple[str, int | None, float]:
@@ -48,8 +46,7 @@ class LastWork:
         return self.eid, self.uid, self.created
 
 
-@dataclass(frozen=True, slots=True)
-class SavedTime:
+class SavedTime(NamedTuple):
     """When an environment was created, or a GPU attached to it, as the monitor determined it.
 
     The bounds are times of CLOCK_BOOTTIME, because somebody may set the clock while the monitor is stopped.
@@ -75,8 +72,7 @@ class SavedTime:
         return self.eid, self.device_index, self.claimed
 
 
-@dataclass(frozen=True, slots=True)
-class SavedAttachment:
+class SavedAttachment(NamedTuple):
     """The GPU that an attachment was made for, whatever index this GPU has now."""
 
     eid: str
@@ -96,8 +92,7 @@ class KnownAccount(NamedTuple):
     """Whether the name service returns this name for the uid. Otherwise it is a further name of the same uid."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartState:
+class RestartState(NamedTuple):
     """The state of the active environments and of their users."""
 
     last_work: tuple[LastWork, ...] = ()
@@ -115,4 +110,4 @@ class RestartState:
         """
         if boot_id is not None and boot_id == self.boot_id:
             return self
-        return replace(self, last_work=tuple(replace(work, known_boot=None) for work in self.last_work), times=())
+        return self._replace(last_work=tuple(work._replace(known_boot=None) for work in self.last_work), times=())

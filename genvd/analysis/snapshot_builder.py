@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis import activity, join, policy
 from genvd.analysis.claims import DEVICE, MALFORMED, RejectedClaimCounter
@@ -171,7 +170,7 @@ class SnapshotBuilder:
         self._genv.start(None, deadline)
         self._genv_command.start(None, deadline)
         gpu, gpu_status = self._gpus.result()
-        gpu = replace(gpu, devices=self._last_uuids.add_uuids(gpu.devices)) if gpu else None
+        gpu = gpu._replace(devices=self._last_uuids.add_uuids(gpu.devices)) if gpu else None
         genv, genv_status = self._genv.result()
         # Before the attachment times are corrected, because their original values identify the attachments.
         uncertain = self._renumbering.update(gpu.devices if gpu else None, genv.attachments) if genv else ALL_CERTAIN
@@ -241,8 +240,7 @@ class SnapshotBuilder:
         return self._orphan_memory.update(gpu.devices, processes, process_facts.live_pids, all_seen=all_seen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(NamedTuple):
     """The results of all collectors; None for those that did not answer."""
 
     gpu: GpuFacts | None
@@ -260,8 +258,7 @@ class _Facts:
     entries in genv's files."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Joined:
+class _Joined(NamedTuple):
     """The parts of a Snapshot that are made of the facts of several collectors; None if unknown."""
 
     processes: tuple[Process, ...] | None = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.model.facts import ProcessOwner, UnknownEnvironment
 
@@ -20,8 +19,7 @@ EnvironmentDevice = tuple[str, int]
 """eid and device index."""
 
 
-@dataclass(frozen=True, slots=True)
-class PossibleUse:
+class PossibleUse(NamedTuple):
     """What the processes of unknown environments do on GPUs, for each environment they may belong to."""
 
     present: frozenset[EnvironmentDevice] = frozenset()

@@ -5,8 +5,7 @@ A collector reads one outside system, such as the driver or /proc, and returns p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from genvd.config.schema import Config
@@ -46,8 +45,7 @@ class Collector(Protocol[RequestT, FactsT]):
         """Return the current facts; raise :class:`CollectorError` if there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceGroups:
+class DeviceGroups(NamedTuple):
     """Which groups of GPU metrics the section ``metrics`` of the configuration enables."""
 
     device_details: bool = True
@@ -61,11 +59,10 @@ class DeviceGroups:
 
 def device_groups(config: Config) -> DeviceGroups:
     """Return the groups that the configuration enables."""
-    return DeviceGroups(**{field.name: getattr(config, f"metrics_{field.name}") for field in fields(DeviceGroups)})
+    return DeviceGroups(**{name: getattr(config, f"metrics_{name}") for name in DeviceGroups._fields})
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPeriods:
+class GroupPeriods(NamedTuple):
     """In how many collections each group of GPU values that hardly change is read once."""
 
     device_details: int = 1
@@ -88,8 +85,7 @@ def group_periods(config: Config) -> GroupPeriods:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class GpuRequest:
+class GpuRequest(NamedTuple):
     """What to collect from the GPUs."""
 
     deadline: float

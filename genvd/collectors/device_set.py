@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from genvd.collectors.base import CollectorError
 from genvd.collectors.runner import HUNG, STEADY_TICKS, Runner
@@ -48,8 +47,7 @@ class DeviceLostError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(NamedTuple):
     """The facts of one GPU."""
 
     device: Device
@@ -122,7 +120,7 @@ class DeviceSet(Generic[RequestT]):
             self._last[index] = facts.device
             return facts, False
         known = facts or DeviceFacts(_identity(self._last.get(index, Device(index))), None)
-        return replace(known, device=replace(known.device, index=index, up=False)), status.reason == HUNG
+        return known._replace(device=known.device._replace(index=index, up=False)), status.reason == HUNG
 
 
 def device_deadline(deadline: float) -> float:

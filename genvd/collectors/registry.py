@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.config.paths import state_directory
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Collectors:
+class Collectors(NamedTuple):
     """All collectors of a machine, real or simulated."""
 
     mode: str

@@ -7,15 +7,14 @@ import os
 import select
 import time
 import weakref
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 """A random identifier that changes at each boot (proc_sys_kernel(5))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """One instant, measured with two clocks."""
 
     boot: float

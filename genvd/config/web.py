@@ -10,7 +10,7 @@ import importlib.util
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
@@ -50,8 +50,7 @@ class WebConfig:
     request_burst: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfigFile:
+class WebConfigFile(NamedTuple):
     """The result of reading a file."""
 
     config: WebConfig

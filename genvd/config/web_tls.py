@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -50,8 +50,7 @@ UNVERIFIED = ("RequireAnyClientCert", "RequireClientCert")
 """Refused types of client authentication: they accept any certificate, even one that the client has just created."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pem:
+class Pem(NamedTuple):
     """Text in PEM form, or the path of the file that contains it."""
 
     key: str

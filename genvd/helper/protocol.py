@@ -5,8 +5,7 @@ Both sides check every value. No content of a file, no path and no argument of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from genvd.collectors.host.cgroups import CgroupKind
 from genvd.common.text import MAX_TEXT
@@ -73,8 +72,7 @@ def _record(value: object) -> EnvironmentRecord:
 # --- Answers -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """An answer without facts."""
 
     text: str
@@ -175,7 +173,7 @@ def _keep_claims(
     that.
     """
     return {
-        pid: replace(owner, eid=before.eid, environment_unknown=None)
+        pid: owner._replace(eid=before.eid, environment_unknown=None)
         if owner.environment_unknown is not None
         and (before := earlier.get(pid)) is not None
         and before.environment_unknown is None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis import policy
 from genvd.analysis.availability import availability
@@ -23,8 +22,7 @@ _MAX_TIME = 2**37
 _MAX_UID = 2**32
 
 
-@dataclass(frozen=True, slots=True)
-class HeldDevice:
+class HeldDevice(NamedTuple):
     """A GPU that is attached to an environment."""
 
     consumer: Consumer
@@ -36,8 +34,7 @@ class HeldDevice:
     """The environment's share of the GPU's SM time, 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnattachedWork:
+class UnattachedWork(NamedTuple):
     """Work on a GPU that is not attached to the environment of the process, or by a process outside genv."""
 
     consumer: Consumer
@@ -46,16 +43,14 @@ class UnattachedWork:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideUse:
+class OutsideUse(NamedTuple):
     """A GPU on which a process computes that is in no active environment, or in one that has not attached it."""
 
     consumer: Consumer
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyReading:
+class EnergyReading(NamedTuple):
     """A GPU's energy counter and its power."""
 
     device: str
@@ -64,8 +59,7 @@ class EnergyReading:
     power_watts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """The parts of one Snapshot that the ledger counts."""
 
     held: tuple[HeldDevice, ...] | None

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.common.text import RESERVED
@@ -147,7 +146,7 @@ class PendingUsage:
         )
         limited = tuple(work for number, work in enumerate(last_work) if number in selected)
         with self._lock:
-            self._restart_state = replace(restart_state, last_work=limited)
+            self._restart_state = restart_state._replace(last_work=limited)
 
     def take_restart_state(self) -> RestartState | None:
         """Return the restart state in the file; None before :meth:`load`, and at later calls."""

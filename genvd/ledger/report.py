@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.output import CommandError
 from genvd.ledger import schema
@@ -46,8 +45,7 @@ class ReportError(CommandError):
     """The ledger's file cannot be read. The text is one line: the file, the reason, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What one user, environment or GPU used, or all of them in one day. ``None`` means *not known*."""
 
     labels: tuple[str | int | None, ...]
@@ -94,8 +92,7 @@ def _add(left: float | None, right: float | None) -> float | None:
     return right if left is None else left if right is None else left + right
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """Who used how much."""
 
     by: str

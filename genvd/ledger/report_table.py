@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.text import escape_unprintable
 from genvd.common.text_width import pad, width, wrap
@@ -31,8 +30,7 @@ BLOCKS, ASCII = "█▒░", "#=o"
 """The parts of a bar: active, idle and outside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How a table is written."""
 
     columns: int | None = None
@@ -42,8 +40,7 @@ class Layout:
     """Unix time in seconds; a period that ends later ends now."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     """A part of the table: names and amounts of its rows."""
 
     headings: tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genvd.analysis.restart_state import DeviceWork, LastWork, RestartState, SavedAttachment, SavedTime
@@ -295,7 +295,7 @@ def read_restart_state(connection: sqlite3.Connection) -> RestartState:
         return RestartState(tuple(LastWork(*row) for row in rows), attachments=attachments)
     devices = _read_device_work(connection)
     saved = [LastWork(*row) for row in connection.execute(f"SELECT {columns}, known_boot FROM last_work")]
-    last_work = tuple(replace(work, devices=devices.get(work.identity, ())) for work in saved)
+    last_work = tuple(work._replace(devices=devices.get(work.identity, ())) for work in saved)
     rows = connection.execute(
         "SELECT eid, device, claimed, found, earliest, latest, clock FROM seen WHERE clock IS NOT NULL"
     )

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genvd.ledger import schema
 from genvd.ledger.amounts import CAPACITY_STATES, add_known
@@ -34,8 +33,7 @@ MAX_ROWS = 5_000
 """Maximum number of rows of a report over HTTP; those with the least time are left out, but are in the total."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """Whose usage may be shown, and is wanted."""
 
     visible: str = "all"

@@ -7,7 +7,7 @@ So the clock is compared with how long the ledger has been counting.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,7 @@ ACCEPT_AFTER_SECONDS = 7 * DAY
 """A clock that differs by more is trusted once the ledger has counted for this long with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedClockState:
+class TrustedClockState(NamedTuple):
     """What the file stores of the trusted clock."""
 
     trusted: float | None = None

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from genvd.common.text import RESERVED
 from genvd.metrics.samples import Value
@@ -33,8 +32,7 @@ _NO_OWNER = 2**32
 """Stands for an unknown owner in the order of owners: after all uids."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How many entities of each kind get their own series."""
 
     environments: int

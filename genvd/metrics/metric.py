@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from genvd.metrics.samples import Sample, Value
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A metric: its metadata, and a function that reads its samples from the Snapshot."""
 
     name: str

@@ -1,1 +1,1 @@
-"""The data model: frozen dataclasses that collectors create and everything else reads."""
+"""The data model: named tuples that collectors create and everything else reads."""

@@ -1,16 +1,16 @@
 """Data of a GPU: the device itself, its links, the health of its memory and its MIG devices.
 
 ``None`` means *not known*. An empty tuple means that the GPU has no such parts, or does not report them. Values are in
-base units (bytes, watts, joules, hertz, seconds; ratios from 0 to 1), except ``utilization_percent``.
+base units (bytes, watts, joules, hertz, seconds; ratios from 0 to 1), except ``utilization_percent``. The fields
+``index`` and ``count`` replace methods of tuples, which are not needed here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """A clock of a GPU."""
 
     name: str
@@ -19,8 +19,7 @@ class Clock:
     max_hertz: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Throttling:
+class Throttling(NamedTuple):
     """A reason for throttling."""
 
     reason: str
@@ -30,8 +29,7 @@ class Throttling:
     """Total time for which it was active; None if the driver does not count it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fan:
+class Fan(NamedTuple):
     """A fan; numbers start at 0."""
 
     number: int
@@ -41,8 +39,7 @@ class Fan:
     """Intended rotations per minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(NamedTuple):
     """A temperature threshold."""
 
     name: str
@@ -50,26 +47,23 @@ class Threshold:
     celsius: int
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorCount:
+class ErrorCount(NamedTuple):
     """The number of errors of one kind."""
 
     kind: str
-    count: int
+    count: int  # type: ignore[assignment]
 
 
-@dataclass(frozen=True, slots=True)
-class Sessions:
+class Sessions(NamedTuple):
     """The sessions of a video engine."""
 
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]
     frames_per_second: int | None = None
     """Mean of all sessions; None without sessions."""
     latency_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(NamedTuple):
     """Static data of the board."""
 
     serial: str | None = None
@@ -84,16 +78,14 @@ class Board:
     gsp_firmware_version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FabricProblem:
+class FabricProblem(NamedTuple):
     """A possible problem of the NVSwitch fabric."""
 
     name: str
     present: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fabric:
+class Fabric(NamedTuple):
     """The membership of a GPU in the fabric of NVLinks and NVSwitches."""
 
     state: str
@@ -103,8 +95,7 @@ class Fabric:
     problems: tuple[FabricProblem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceDetails:
+class DeviceDetails(NamedTuple):
     """Detailed state of a GPU."""
 
     power_watts: float | None = None
@@ -163,16 +154,14 @@ class DeviceDetails:
     pcie_errors: tuple[ErrorCount, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PcieThroughput:
+class PcieThroughput(NamedTuple):
     """PCI Express throughput over the driver's last 20 ms, in bytes per second."""
 
     receive: int | None = None
     transmit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PipeActivity:
+class PipeActivity(NamedTuple):
     """Utilisation of one kind of SM pipe."""
 
     name: str
@@ -180,8 +169,7 @@ class PipeActivity:
     ratio: float
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(NamedTuple):
     """Profiling counters (GPM) of a GPU or GPU instance since the previous collection."""
 
     graphics_ratio: float | None = None
@@ -197,38 +185,34 @@ class Activity:
     pcie_transmit_bytes_per_second: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocationErrors:
+class LocationErrors(NamedTuple):
     """The number of memory errors at one location, such as ``dram``."""
 
     severity: str
     scope: str
     location: str
-    count: int
+    count: int  # type: ignore[assignment]
 
 
-@dataclass(frozen=True, slots=True)
-class Banks:
+class Banks(NamedTuple):
     """The number of memory banks with this availability of spare rows."""
 
     availability: str
     """``max``, ``high``, ``partial``, ``low`` or ``none``."""
-    count: int
+    count: int  # type: ignore[assignment]
 
 
-@dataclass(frozen=True, slots=True)
-class EccErrors:
+class EccErrors(NamedTuple):
     """The number of memory errors that ECC found."""
 
     severity: str
     """``corrected`` or ``uncorrected``."""
     scope: str
     """``volatile``: since the driver was loaded; ``aggregate``: lifetime of the GPU."""
-    count: int
+    count: int  # type: ignore[assignment]
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryHealth:
+class MemoryHealth(NamedTuple):
     """Memory errors of a GPU, and the memory that was put out of use because of them."""
 
     ecc_enabled: bool | None = None
@@ -260,8 +244,7 @@ class MemoryHealth:
     unrepairable_memory: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NvLink:
+class NvLink(NamedTuple):
     """An NVLink. An inactive one has no values."""
 
     number: int
@@ -273,8 +256,7 @@ class NvLink:
     """Bandwidth per direction."""
 
 
-@dataclass(frozen=True, slots=True)
-class C2cLink:
+class C2cLink(NamedTuple):
     """An NVLink-C2C between the GPU and the CPU of its module; numbers start at 0."""
 
     number: int
@@ -284,18 +266,16 @@ class C2cLink:
     errors: tuple[ErrorCount, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class XidErrors:
+class XidErrors(NamedTuple):
     """The number of errors with one XID since the monitor started."""
 
     xid: int
-    count: int
+    count: int  # type: ignore[assignment]
     last_seen: float | None = None
     """Unix time in seconds; None if there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class MigInstance:
+class MigInstance(NamedTuple):
     """A MIG device."""
 
     number: int
@@ -316,8 +296,7 @@ class MigInstance:
     placed_errors: tuple[LocationErrors, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GroupReading:
+class GroupReading(NamedTuple):
     """When a group of values that are not read in each collection was last read."""
 
     group: str
@@ -326,11 +305,10 @@ class GroupReading:
     """Unix time in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A GPU, as the driver reports it."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     """NVML index. It may change when GPUs are added or lost."""
     uuid: str | None = None
     """Stays the same when the index changes."""
@@ -374,8 +352,7 @@ class Device:
     group_readings: tuple[GroupReading, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DriverVersions:
+class DriverVersions(NamedTuple):
     """Versions of the driver."""
 
     driver: str | None = None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:  # the helper imports this, and is to be small
     from collections.abc import Mapping
@@ -21,16 +21,14 @@ CONTEXT_TYPES: tuple[ContextType, ...] = get_args(ContextType)
 """In order of precedence: a process with several types is shown with the first of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class MigInstanceId:
+class MigInstanceId(NamedTuple):
     """A MIG device, identified by the driver's instance numbers."""
 
     gpu_instance: int
     compute_instance: int
 
 
-@dataclass(frozen=True, slots=True)
-class EngineShares:
+class EngineShares(NamedTuple):
     """Use of the engines other than the SMs by a process since the previous collection. None if not reported."""
 
     memory: float | None = None
@@ -41,8 +39,7 @@ class EngineShares:
     """Share of the video decoder's time, 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """A context of a process on a GPU."""
 
     pid: int
@@ -59,8 +56,7 @@ class Context:
     engines: EngineShares = EngineShares()
 
 
-@dataclass(frozen=True, slots=True)
-class HostMemory:
+class HostMemory(NamedTuple):
     """The memory of the host."""
 
     total_bytes: int
@@ -68,8 +64,7 @@ class HostMemory:
     """Memory that programs can use without swapping, as estimated by the kernel (MemAvailable)."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuFacts:
+class GpuFacts(NamedTuple):
     """What the driver reported: the GPUs and the contexts on them."""
 
     devices: tuple[Device, ...] = ()
@@ -80,8 +75,7 @@ class GpuFacts:
     """None if every GPU has its own memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentRecord:
+class EnvironmentRecord(NamedTuple):
     """An environment in genv's state file. It may no longer be active."""
 
     eid: str
@@ -100,8 +94,7 @@ class EnvironmentRecord:
     """The value of the file, if :attr:`created` was corrected. It distinguishes environments with the same ID."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(NamedTuple):
     """The attachment of a GPU to an environment in genv's state file."""
 
     eid: str
@@ -111,8 +104,7 @@ class Attachment:
     """Unix time in seconds, like :attr:`EnvironmentRecord.created`."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenvFacts:
+class GenvFacts(NamedTuple):
     """The content of genv's state files."""
 
     environments: tuple[EnvironmentRecord, ...] = ()
@@ -134,8 +126,7 @@ with its title; the process is not visible (other pid namespace, or hidepid of p
 UNKNOWN_ENVIRONMENT: tuple[UnknownEnvironment, ...] = get_args(UnknownEnvironment)
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessOwner:
+class ProcessOwner(NamedTuple):
     """The owner of a process, and the environment that it claims."""
 
     uid: int | None = None
@@ -163,8 +154,7 @@ class ProcessOwner:
     """The pids of its parent, grandparent and so on, when it was first seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRequest:
+class ProcessRequest(NamedTuple):
     """The processes that a collection needs data about."""
 
     gpu_pids: frozenset[int] = frozenset()
@@ -209,8 +199,7 @@ class ProcessFacts:
     """Those of the request, as the facts can be older than what they are joined with; None if they hold for all."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRequest:
+class AccountRequest(NamedTuple):
     """The accounts that a collection needs data about."""
 
     uids: frozenset[int] = frozenset()

@@ -6,7 +6,6 @@ Some integrated GPUs have no UUID, and GPUs with equal UUIDs have been seen.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.text import escape_unprintable
@@ -92,6 +91,6 @@ class LastUuids:
             device.index: self._uuids.get(known[device.index].pci_bus_id or "") for device in devices if not device.uuid
         }
         return tuple(
-            replace(device, uuid=uuid) if (uuid := missing.get(device.index)) and uuid not in present else device
+            device._replace(uuid=uuid) if (uuid := missing.get(device.index)) and uuid not in present else device
             for device in devices
         )

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from genvd.model.device import Device, DriverVersions
 from genvd.model.facts import (
@@ -19,8 +19,7 @@ from genvd.model.facts import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceUse:
+class DeviceUse(NamedTuple):
     """The use of one GPU by a process."""
 
     device_index: int
@@ -40,8 +39,7 @@ class DeviceUse:
     """Highest :attr:`memory_bytes` so far; see :mod:`genvd.analysis.memory_peaks`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process with a context on at least one GPU."""
 
     pid: int
@@ -85,8 +83,7 @@ def memory_limit(attached: int | None, asked: int | None) -> int | None:
     return asked if attached is None else attached
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentUse:
+class EnvironmentUse(NamedTuple):
     """The use of one GPU by all processes of an environment."""
 
     device_index: int
@@ -107,8 +104,7 @@ class EnvironmentUse:
     """Highest :attr:`memory_bytes` so far; see :mod:`genvd.analysis.memory_peaks`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """An active environment: at least one of its processes or Jupyter kernels is alive."""
 
     eid: str
@@ -151,8 +147,7 @@ class Environment:
         return memory_limit(self.attached_memory_bytes, self.gpu_memory_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """An attachment of a GPU to an active environment."""
 
     eid: str
@@ -174,8 +169,7 @@ class Holding:
     """Time since the environment last worked on the GPU; None if unknown. See :mod:`genvd.analysis.idleness`."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """A user with at least one active environment, as counted in genvd/metrics/contract.py."""
 
     username: str
@@ -186,16 +180,14 @@ class User:
     """The smallest uid of the owners of the environments."""
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedClaims:
+class RejectedClaims(NamedTuple):
     """Number of claims rejected for one reason since the monitor started."""
 
     reason: str
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class UserUsage:
+class UserUsage(NamedTuple):
     """Usage of a user since the ledger was created; see docs/ledger.md."""
 
     username: str
@@ -208,8 +200,7 @@ class UserUsage:
     """GPU-seconds in which the user computed on GPUs without having them attached."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentUsage:
+class EnvironmentUsage(NamedTuple):
     """Usage of an active environment since it was activated or the monitor started, whichever is later."""
 
     eid: str
@@ -221,8 +212,7 @@ class EnvironmentUsage:
     """GPU-seconds in which its processes computed on GPUs that it has not attached."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateTime:
+class StateTime(NamedTuple):
     """Time that the GPUs spent in a state; see docs/ledger.md."""
 
     state: str
@@ -230,8 +220,7 @@ class StateTime:
     """GPU-seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerStatus:
+class LedgerStatus(NamedTuple):
     """The totals in the ledger, and its state."""
 
     users: tuple[UserUsage, ...] | None = None
@@ -245,8 +234,7 @@ class LedgerStatus:
     environments: tuple[EnvironmentUsage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorStatus:
+class CollectorStatus(NamedTuple):
     """The result of one collector in this collection."""
 
     name: str
@@ -257,8 +245,7 @@ class CollectorStatus:
     """The kind of failure in one word, such as ``hung``; None if the collector does not name it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
+class ListenAddress(NamedTuple):
     """An address of the configuration on which the monitor serves."""
 
     address: str
@@ -266,8 +253,7 @@ class ListenAddress:
     """False if another program occupies it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateValidity:
+class CertificateValidity(NamedTuple):
     """Validity of a certificate of the web configuration, in Unix time."""
 
     certificate: str
@@ -292,8 +278,7 @@ def _utc(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
+class ServiceStatus(NamedTuple):
     """State of the monitor itself."""
 
     version: str
@@ -321,26 +306,23 @@ class ServiceStatus:
     """Time without work after which an environment, and a GPU, is shown as idle instead of in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnseenMemory:
+class UnseenMemory(NamedTuple):
     """GPU memory that may belong to a process that the monitor cannot see."""
 
     device_index: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class MissingDevice:
+class MissingDevice(NamedTuple):
     """A GPU that the driver no longer lists."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     """Its index when it was last listed."""
     uuid: str | None
     pci_bus_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The machine at one instant. None means *not known*."""
 
     timestamp: float

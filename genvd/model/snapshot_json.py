@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 from functools import cache
@@ -17,7 +16,7 @@ class InvalidSnapshotError(ValueError):
 
 def dump(snapshot: Snapshot) -> bytes:
     """Return the Snapshot as a JSON document of one line."""
-    return json.dumps(dataclasses.asdict(snapshot)).encode() + b"\n"
+    return json.dumps(as_document(snapshot)).encode() + b"\n"
 
 
 def load(document: bytes) -> Snapshot:
@@ -36,11 +35,19 @@ def load(document: bytes) -> Snapshot:
     return snapshot
 
 
+def as_document(value: Any) -> Any:
+    """Return what JSON has for a value: objects for named tuples, and arrays for other tuples."""
+    if not isinstance(value, tuple):
+        return value
+    items = map(as_document, value)
+    return dict(zip(value._fields, items, strict=True)) if hasattr(value, "_fields") else list(items)
+
+
 def _object(kind: Any, value: object, path: str) -> Any:
-    """Return an instance of the dataclass ``kind``; raise ValueError if the value does not match.
+    """Return an instance of the class ``kind``; raise ValueError if the value does not match.
 
     Args:
-        kind: the dataclass.
+        kind: a named tuple.
         value: the decoded JSON.
         path: where it is in the document, such as ``devices[0].board``; empty for the document itself.
     """
@@ -69,7 +76,7 @@ def _value(hint: Any, value: object, path: str) -> Any:
         return None if value is None else _value(next(a for a in get_args(hint) if a is not type(None)), value, path)
     if origin is tuple:
         return _items(get_args(hint), value, path)
-    if dataclasses.is_dataclass(hint):
+    if hasattr(hint, "_fields"):
         return _object(hint, value, path)
     if not (value in get_args(hint) if origin is Literal else _is_a(hint, value)):
         raise ValueError(f"{path} has a wrong type or value")

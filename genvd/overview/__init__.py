@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis.availability import availability
 from genvd.overview.devices import DeviceRow, device_rows
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(NamedTuple):
     """The overview of a machine. None means *not known*."""
 
     timestamp: float

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
@@ -26,8 +25,7 @@ MAX_PARTS = 8
 """Maximum number of memory parts, environments and processes that are listed per GPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPart:
+class MemoryPart(NamedTuple):
     """GPU memory of one environment or user."""
 
     name: str | None
@@ -37,8 +35,7 @@ class MemoryPart:
     """Whether it belongs to processes whose environment is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """An environment to which the GPU is attached."""
 
     eid: str
@@ -49,8 +46,7 @@ class Holder:
     """Whether it has not worked on this GPU for longer than ``idle.grace``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(NamedTuple):
     """An environment, or a user outside genv, that computes on the GPU without having it attached."""
 
     username: str | None
@@ -60,8 +56,7 @@ class Guest:
     """Name of the environment, or the first process."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningProcess:
+class RunningProcess(NamedTuple):
     """A process on the GPU."""
 
     pid: int
@@ -69,11 +64,10 @@ class RunningProcess:
     username: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(NamedTuple):
     """The row of a GPU. ``None`` means *not known*."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     name: str | None
     uuid: str | None
     up: bool | None
@@ -261,7 +255,7 @@ def _by_environment(
     return parts and tuple(
         MemoryPart(None, part.memory_bytes, unclear=True)
         if part.name == _UNKNOWN
-        else replace(part, name=_shown_name(part.name, environments))
+        else part._replace(name=_shown_name(part.name, environments))
         for part in parts
     )
 

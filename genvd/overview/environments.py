@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis import join, policy
 from genvd.analysis.activity import total_memory
@@ -25,11 +24,10 @@ _MAX_USAGE_ROWS = 1000
 """Maximum number of users whose GPU time is listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentDevice:
+class EnvironmentDevice(NamedTuple):
     """A GPU that an environment has attached or uses. ``None`` means *not known*."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     attached: bool
     memory_bytes: int | None
     memory_limit_bytes: int | None
@@ -40,8 +38,7 @@ class EnvironmentDevice:
     """Unix time since which the environment has not worked on it; None while in use, or if it is not attached."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentRow:
+class EnvironmentRow(NamedTuple):
     """The row of an active environment. ``None`` means *not known*."""
 
     eid: str
@@ -66,8 +63,7 @@ class EnvironmentRow:
     """One per GPU that it has attached or uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(NamedTuple):
     """The row of a user with an environment or with a process outside genv. ``None`` means *not known*."""
 
     username: str
@@ -80,8 +76,7 @@ class UserRow:
     """Number of processes that compute outside genv."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRow:
+class ProcessRow(NamedTuple):
     """The row of a GPU process. ``None`` means *not known*."""
 
     pid: int
@@ -102,8 +97,7 @@ class ProcessRow:
     unmanaged: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class UserUsageRow:
+class UserUsageRow(NamedTuple):
     """The GPU time of a user. ``None`` means *not known*."""
 
     username: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.overview.devices import MAX_PARTS, Holder
 from genvd.overview.problem import name_of
@@ -12,11 +11,10 @@ if TYPE_CHECKING:
     from genvd.model.snapshot import Environment, MissingDevice, Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class LostRow:
+class LostRow(NamedTuple):
     """A GPU that the driver no longer lists. Of its holders and their users at most :data:`MAX_PARTS` are listed."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     """Its last index, which another GPU may have now."""
     uuid: str | None
     pci_bus_id: str | None

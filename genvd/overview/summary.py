@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis import policy
 
@@ -38,8 +37,7 @@ def duration_text(seconds: float) -> str:
     return f"{hours // 24} d"
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """The GPUs by state. ``None`` means *not known*."""
 
     text: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from genvd.analysis import policy
 from genvd.analysis.availability import idle_seconds
@@ -61,8 +60,7 @@ _CLOCK_SECONDS = 1.0
 """By how much a time since now and one until the end of the collection may differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(NamedTuple):
     """Something to talk about with a user. None means *not known*."""
 
     kind: TalkKind
@@ -125,7 +123,7 @@ def _idle(snapshot: Snapshot) -> Iterator[Talk]:
             elsewhere = [holding.device_index for holding in own if _works(snapshot, holding)]
             since = snapshot.timestamp - min(idle.values())
             talk = _talk("idle", environment, list(idle), f"holds {gpus(idle)} idle", since)
-            yield replace(talk, also=f"works on {gpus(elsewhere)}") if elsewhere else talk
+            yield talk._replace(also=f"works on {gpus(elsewhere)}") if elsewhere else talk
 
 
 def _works(snapshot: Snapshot, holding: Holding) -> bool:

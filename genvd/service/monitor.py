@@ -6,7 +6,6 @@ import logging
 import socket
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd import __version__
@@ -117,7 +116,7 @@ class Monitor:
         """Return the Snapshot for the page and the JSON. The counters are in /metrics in any case."""
         if snapshot.ledger is None or self.site.usage.visible == "all":
             return snapshot
-        return replace(snapshot, ledger=replace(snapshot.ledger, users=None, environments=()))
+        return snapshot._replace(ledger=snapshot.ledger._replace(users=None, environments=()))
 
     def _exposition(self, snapshot: Snapshot) -> Exposition:
         previous = self.site.latest
@@ -178,7 +177,7 @@ class Monitor:
         try:
             if ledger is None:
                 return snapshot
-            updated = replace(snapshot, ledger=ledger.record(snapshot, self._builder.restart_state(snapshot)))
+            updated = snapshot._replace(ledger=ledger.record(snapshot, self._builder.restart_state(snapshot)))
         except Exception as error:  # a bug there may only cost these metrics
             self._errors.defect(_LEDGER, _LEDGER, error)
             return snapshot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genvd.overview import overview
@@ -107,8 +107,7 @@ def _limited(machine: Machine, user: str, with_people: Iterable[Talk]) -> Machin
     gpus = None if machine.gpus is None else [gpu for gpu in machine.gpus if user in gpu.users]
     shown = {gpu.row.index for gpu in gpus or ()}
     return Machine(
-        overview=replace(
-            machine.overview,
+        overview=machine.overview._replace(
             problems=_problems_of(machine.overview, [talk for talk in with_people if talk.username == user], shown),
         ),
         curves=machine.curves,
@@ -154,7 +153,7 @@ def _gpus(seen: Overview) -> list[Gpu] | None:
 
 def _lost(missing: LostRow) -> Gpu:
     """Return a GPU that the driver no longer lists. Only its index, its UUID and who has it attached are known."""
-    values: dict[str, Any] = dict.fromkeys(column.name for column in fields(DeviceRow))
+    values: dict[str, Any] = dict.fromkeys(DeviceRow._fields)
     values |= {"index": missing.index, "uuid": missing.uuid, "up": False, "state": "down", "state_text": "lost"}
     values |= {"throttled": (), "people": missing.people, "guests": (), "mig": (), "mig_enabled": False}
     values |= {"holders": missing.holders or None, "holders_total": missing.holders_total, "running_total": 0}

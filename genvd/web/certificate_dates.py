@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from operator import itemgetter
+from typing import NamedTuple
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -23,8 +23,7 @@ _UTC_TIME_BEGINS = 1950
 """The first year of a UTCTime, which has two digits for the year."""
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(NamedTuple):
     """The validity of the certificates in a file, in Unix times."""
 
     not_before: float

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genvd.analysis.history import QUANTITIES, values_of
 from genvd.model import snapshot_json
@@ -33,18 +32,13 @@ def page_document(snapshot: Snapshot, history: History) -> bytes:
 
     The current values are appended to the history, whose last point is a mean and would differ from the number shown.
     """
-    shown = {**_fields(overview(snapshot)), "history": _period(snapshot, history.hour)}
-    return json.dumps(shown, default=_fields, separators=(",", ":")).encode() + b"\n"
+    shown = {**snapshot_json.as_document(overview(snapshot)), "history": _period(snapshot, history.hour)}
+    return json.dumps(shown, separators=(",", ":")).encode() + b"\n"
 
 
 def day_document(snapshot: Snapshot, history: History) -> bytes:
     """Return the last day of each GPU, in the form of the hour in :func:`page_document`."""
     return json.dumps(_period(snapshot, history.day), separators=(",", ":")).encode() + b"\n"
-
-
-def _fields(value: Any) -> dict[str, object]:
-    """Return the fields of a dataclass instance. :func:`dataclasses.asdict` copies all values, which takes longer."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _period(snapshot: Snapshot, period: Period) -> dict[str, object]:

@@ -6,8 +6,7 @@ import errno
 import os
 import socket
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.host_names import LOCALHOST, LOOPBACK, is_localhost
 from genvd.common.output import CommandError
@@ -38,8 +37,7 @@ class ListenError(CommandError):
         return str(self).partition(";")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class ListenSockets:
+class ListenSockets(NamedTuple):
     """The listening sockets of one server, at least one. All have the same port."""
 
     name: str

@@ -13,7 +13,7 @@ import random
 import time
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,8 +39,7 @@ class Outcome(enum.Enum):
     """The password was not checked: the queue was full, or other credentials displaced it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """A user name and a password, as a client sent them."""
 
     user: str

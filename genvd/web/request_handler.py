@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -74,7 +73,7 @@ class RequestHandler:
             return _TOO_MANY_REQUESTS
         if request.method not in _METHODS:
             return _NOT_ALLOWED
-        response = self._site.respond(replace(request, user=self._login(request)))
+        response = self._site.respond(request._replace(user=self._login(request)))
         return await self._render(response) if isinstance(response, Job) else response
 
     def _login(self, request: Request) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import NamedTuple
 
 from genvd import __version__
 
@@ -22,8 +22,7 @@ _ALWAYS: Headers = (
 NO_CONTENT_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An HTTP response."""
 
     body: bytes
@@ -58,8 +57,7 @@ class Response:
         return ("Content-Type", self.content_type), ("Content-Length", str(len(self.body)))
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A response that takes long to make. A thread makes it once for all requests that wait for it."""
 
     key: Hashable

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.error_log import ErrorLog
 from genvd.config.web import WebConfig, read_web_config
@@ -51,8 +51,7 @@ class Policy:
         return self.tls.certificate_ends if self.tls else ()
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedWebConfig:
+class LoadedWebConfig(NamedTuple):
     """A web configuration that was read, and can be applied."""
 
     path: Path | None

@@ -7,9 +7,8 @@ import json
 import math
 import sqlite3
 from collections import OrderedDict
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from genvd.ledger.report import LABELS
@@ -49,8 +48,7 @@ class _ParameterError(Exception):
     """A parameter of the query is wrong. The text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
+class _Parameters(NamedTuple):
     user: str | None = None
     hours: int = PERIODS["7d"]
     since: float = 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -141,7 +140,7 @@ def odd() -> Snapshot:
 
 def lost() -> Snapshot:
     """Return a machine of which one GPU does not answer, and another is no longer listed."""
-    return replace(five_states(), missing_devices=(MissingDevice(5, "GPU-5", None),))
+    return five_states()._replace(missing_devices=(MissingDevice(5, "GPU-5", None),))
 
 
 @cache
@@ -156,7 +155,7 @@ STATES: dict[str, Callable[[], tuple[Snapshot] | tuple[Snapshot, History]]] = {
     "mig": lambda: (mig(),),
     "many": lambda: (people(500),),
     "odd": lambda: (odd(),),
-    "wrong": lambda: (replace(RUNNING, timestamp=machine().timestamp),),
+    "wrong": lambda: (RUNNING._replace(timestamp=machine().timestamp),),
     "dead": lambda: (failing("nvml", "x" * 300, "hung"),),
     "missing": lambda: (failing("nvml", "no driver", "missing"),),
     "lost": lambda: (lost(),),

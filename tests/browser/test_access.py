@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -64,7 +63,7 @@ def test_whoever_hears_the_page_can_tell_what_is_whose(served: Shown, open_page:
 
 @pytest.mark.parametrize("colors", COLORS)
 def test_bars_are_seen_in_high_contrast(served: Shown, open_page: OpenPage, colors: Literal["light", "dark"]) -> None:
-    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    served.show(RUNNING._replace(timestamp=machine().timestamp))
     page = open_page("/#gpu=0", color_scheme=colors, forced_colors="active")
     bar = page.locator(".bar").first
     expect(bar.locator("span")).to_have_count(1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
@@ -102,7 +100,7 @@ def test_a_lost_gpu_keeps_its_tile(served: Shown, open_page: OpenPage) -> None:
 
 def test_who_has_a_lost_gpu_attached_is_seen(served: Shown, open_page: OpenPage) -> None:
     held = inhabited((device(0),), (environment("7", (1,), name="train", username="carol"),), (), {})
-    served.show(replace(held, holdings=(), missing_devices=(MissingDevice(1, "GPU-1", None),)))
+    served.show(held._replace(holdings=(), missing_devices=(MissingDevice(1, "GPU-1", None),)))
     page = open_page()
     tile = page.locator(".tile.down")
     expect(tile.locator(".who a")).to_have_text("carol")
@@ -245,7 +243,7 @@ def test_without_scripts_there_are_plain_tables(served: Shown, open_page: OpenPa
 
 
 def test_plain_tables_have_the_same_words(served: Shown, open_page: OpenPage) -> None:
-    served.show(replace(five_states(), driver_state="ok"))
+    served.show(five_states()._replace(driver_state="ok"))
     page = open_page("/page/table.html", viewport=LAPTOP)
     assert page.get_by_role("region", name="GPUs").locator("tbody td:nth-child(2)").all_inner_texts() == [
         "free",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -106,9 +105,9 @@ def test_what_is_not_known_is_not_called_free(served: Shown, open_page: OpenPage
     line = page.locator("#verdict")
     expect(line).to_contain_text("1 of 2 GPUs is free: 0; 1 not known")
     expect(page.locator(".tile .state").nth(1)).to_have_text("not known")
-    served.show(replace(machine(devices=(device(0),)), processes=None))
+    served.show(machine(devices=(device(0),))._replace(processes=None))
     expect(line).to_have_text("0 of 1 GPU is free; 1 not known · people not known · 0 GPUs held idle · 0 broken")
-    served.show(replace(machine(devices=(device(0),)), holdings=None))
+    served.show(machine(devices=(device(0),))._replace(holdings=None))
     expect(line).to_contain_text("people not known · idle GPUs not known · 0 broken")
     served.show(machine(devices=None))
     expect(line).to_have_text("It is not known which GPUs are free · 0 people")

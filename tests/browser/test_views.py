@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -202,7 +201,7 @@ def test_a_curve_ends_with_what_is_beside_it(served: Shown, open_page: OpenPage)
     history, past = HistoryRecorder(), EMPTY_HISTORY
     begin = (time.time() // POINT_SECONDS - 1) * POINT_SECONDS
     for seconds, celsius in ((0, 75), (31, 74), (33, 68)):
-        snapshot = replace(machine(devices=(device(0, temperature_celsius=celsius),)), timestamp=begin + seconds)
+        snapshot = machine(devices=(device(0, temperature_celsius=celsius),))._replace(timestamp=begin + seconds)
         past = history.record(snapshot)
     served.show(snapshot, past)
     page = open_page("/#gpu=0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from playwright.sync_api import Locator, Route, expect
 
@@ -61,12 +60,12 @@ WRONG = {
     "xid": (alone(xids=(XidErrors(79, 1, 9e9),)), "error", "GPU 0: XID 79 (GPU has fallen off the bus), just now."),
     "ledger": (machine(ledger=LedgerStatus(write_success=False)), "warning", "GPU usage could not be written"),
     "configuration": (
-        replace(machine(), service=replace(machine().service, config_reload_successful=False)),
+        machine()._replace(service=machine().service._replace(config_reload_successful=False)),
         "warning",
         "Configuration reload failed",
     ),
     "files": (
-        replace(machine(), service=replace(machine().service, publish_success=False)),
+        machine()._replace(service=machine().service._replace(publish_success=False)),
         "warning",
         "The Prometheus and Grafana files could not be written, or were changed by another program.",
     ),
@@ -83,7 +82,7 @@ WRONG_TOGETHER = (
 
 
 def test_what_is_wrong_is_said_at_once_with_whom_it_hits(served: Shown, open_page: OpenPage) -> None:
-    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    served.show(RUNNING._replace(timestamp=machine().timestamp))
     page = open_page()
     expect(page.locator("#problems-title")).to_have_text("Problems (2)")
     assert problems(page) == list(WRONG_TOGETHER)
@@ -126,7 +125,7 @@ def test_more_people_to_talk_to_than_are_listed_are_counted(served: Shown, open_
 
 
 def test_what_is_wrong_has_the_same_color_everywhere(served: Shown, open_page: OpenPage) -> None:
-    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    served.show(RUNNING._replace(timestamp=machine().timestamp))
     page = open_page()
 
     def color(of: Locator) -> str:
@@ -153,7 +152,7 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage
     served.show(machine())
     page = open_page()
     for name, (snapshot, severity, expected) in WRONG.items():
-        served.show(replace(snapshot, timestamp=machine().timestamp))
+        served.show(snapshot._replace(timestamp=machine().timestamp))
         page.reload()
         item = page.locator("#problem-list > li", has_text=expected)
         expect(item, name).to_have_count(1)
@@ -168,7 +167,7 @@ def test_it_says_what_is_wrong_and_what_to_do(served: Shown, open_page: OpenPage
 
 def test_with_a_dead_driver_the_rest_is_there(served: Shown, open_page: OpenPage) -> None:
     dead = failing("nvml", "dead", "hung")
-    served.show(replace(dead, environments=(environment("1", (0,), name="train", pids=None),)))
+    served.show(dead._replace(environments=(environment("1", (0,), name="train", pids=None),)))
     page = open_page()
     expect(page.locator("#no-devices")).to_have_text("List of GPUs unavailable.")
     expect(page.locator("#verdict")).to_have_text("It is not known which GPUs are free · people not known")
@@ -190,7 +189,7 @@ def test_before_the_first_collection_it_waits(served: Shown, open_page: OpenPage
     calm(page)
     served.nothing()  # it was restarted
     expect(page.locator("#verdict")).to_have_text(waits)
-    served.show(replace(RUNNING, timestamp=machine().timestamp))
+    served.show(RUNNING._replace(timestamp=machine().timestamp))
     expect(page.locator("#verdict")).to_contain_text("0 of 2 GPUs are free")
 
 
@@ -198,7 +197,7 @@ def test_facts_that_are_old_are_said_to_be(served: Shown, open_page: OpenPage) -
     served.show(machine(devices=(device(0),)))
     page = open_page()
     calm(page)
-    served.show(replace(machine(devices=(device(0),)), timestamp=machine().timestamp - 600))
+    served.show(machine(devices=(device(0),))._replace(timestamp=machine().timestamp - 600))
     expect(page.locator("#outages")).to_contain_text("The data is old")
     expect(page.locator("#verdict")).to_have_text(re.compile("^10 min ago: 1 of 1 GPU is free: 0"))
     expect(page.locator("#verdict .good")).to_have_count(0)

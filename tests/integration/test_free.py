@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,12 +50,12 @@ def taken(*attached: int, gpus: int = 4) -> Snapshot:
         (taken(), (0, "0,1,2,3\n", "")),
         (taken(0, 1, 2, 3), (1, "", "")),
         (machine(), (1, "", "")),
-        (replace(taken(0, 1, 2), devices=(*map(device, range(3)), device(3, up=False))), (1, "", "")),
+        (taken(0, 1, 2)._replace(devices=(*map(device, range(3)), device(3, up=False))), (1, "", "")),
     ],
     ids=["two", "one", "all", "none", "no GPUs", "one is down"],
 )
 def test_the_free_gpus_are_one_line(served: Shown, snapshot: Snapshot, expected: tuple[int, str, str]) -> None:
-    served.show(replace(snapshot, timestamp=time.time()))
+    served.show(snapshot._replace(timestamp=time.time()))
     assert free("--url", served.origin) == expected
 
 
@@ -76,7 +75,7 @@ def test_a_gpu_that_is_used_outside_genv_is_not_free(served: Shown) -> None:
     ids=["GPUs", "processes", "holders", "old"],
 )
 def test_what_is_not_known_is_neither_free_nor_taken(served: Shown, parts: dict[str, object], reason: str) -> None:
-    served.show(replace(taken(0, 1, 2), **parts))  # type: ignore[arg-type]
+    served.show(taken(0, 1, 2)._replace(**parts))  # type: ignore[arg-type]
     status, output, error = free("--url", served.origin)
     assert (status, output) == (3, "")
     (line,) = error.splitlines()
@@ -84,7 +83,7 @@ def test_what_is_not_known_is_neither_free_nor_taken(served: Shown, parts: dict[
 
 
 def test_what_is_known_to_be_free_is_printed_whatever_else_is_not(served: Shown) -> None:
-    served.show(replace(taken(0), holders_unknown=(1, 2)))
+    served.show(taken(0)._replace(holders_unknown=(1, 2)))
     assert free("--url", served.origin) == (0, "3\n", "")
 
 

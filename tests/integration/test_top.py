@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import bcrypt
@@ -224,14 +223,14 @@ def test_while_a_look_hangs_it_draws_and_obeys(tmp_path: Path) -> None:
 
 
 def test_facts_that_are_old_are_said_to_be(served: Shown) -> None:
-    served.show(replace(machine(), timestamp=machine().timestamp - 600))
+    served.show(machine()._replace(timestamp=machine().timestamp - 600))
     with Terminal(of(served)) as terminal:
         terminal.wait_until_shown("as of 10 min ago", "! The data is old")
 
 
 def test_it_says_what_is_wrong_and_what_to_do(served: Shown) -> None:
     told = CollectorStatus("nvml", False, 0.1, "NVML says no", "not_loaded")
-    served.show(replace(machine(collectors=(told,), driver_state="not_loaded"), devices=None, processes=None))
+    served.show(machine(collectors=(told,), driver_state="not_loaded")._replace(devices=None, processes=None))
     with Terminal(of(served)) as terminal:
         terminal.wait_until_shown(
             "driver not loaded",
@@ -250,7 +249,7 @@ def test_a_driver_without_devices_is_said_where_to_look(served: Shown) -> None:
         in run("top", "--url", served.origin).stdout
     )
     told = CollectorStatus("nvml", False, 0.1, "NVML says no", "not_loaded")
-    served.show(replace(machine(collectors=(told,), driver_state="not_loaded"), devices=None, processes=None))
+    served.show(machine(collectors=(told,), driver_state="not_loaded")._replace(devices=None, processes=None))
     assert "lists no GPU" not in run("top", "--url", served.origin).stdout
 
 
@@ -336,13 +335,12 @@ HOSTILE = {
 def test_names_only_show(served: Shown, kind: str) -> None:
     name = HOSTILE[kind]
     served.show(
-        replace(
-            inhabited(
-                (device(0, name=name),),
-                (environment("1", (0,), name=name, username=name, gpus=0, pids=(7,)),),
-                (Context(7, 0, 3 * GIB),),
-                {7: ProcessOwner(1001, "1", name)},
-            ),
+        inhabited(
+            (device(0, name=name),),
+            (environment("1", (0,), name=name, username=name, gpus=0, pids=(7,)),),
+            (Context(7, 0, 3 * GIB),),
+            {7: ProcessOwner(1001, "1", name)},
+        )._replace(
             collectors=(CollectorStatus("genv", False, 0.1, name),),
         )
     )

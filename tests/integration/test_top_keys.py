@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import re
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,7 @@ def test_a_filter_is_typed_and_taken_back(served: Shown) -> None:
 
 
 def test_the_mouse_selects_sorts_opens_and_scrolls(served: Shown) -> None:
-    served.show(replace(shared(), devices=tuple(device(n, utilization_percent=n) for n in range(60))))
+    served.show(shared()._replace(devices=tuple(device(n, utilization_percent=n) for n in range(60))))
     with Terminal(of(served), columns=100, lines=30) as terminal:
         terminal.wait_until_shown("of 60 GPUs", "GPU  USER")
 
@@ -156,7 +155,7 @@ def test_problems_that_come_and_go_do_not_move_the_tables(served: Shown) -> None
     with Terminal(of(served), columns=80, lines=24) as terminal:
         terminal.wait_until_shown("1 of 4 GPUs is free: 3", "GPU  USER")
         before = [line_with(terminal, text) for text in ("GPU  USER", "notebook", "USER   GPUS")]
-        served.show(replace(shared(), driver_state="hung", holders_unknown=(3,)))
+        served.show(shared()._replace(driver_state="hung", holders_unknown=(3,)))
         terminal.wait_until_shown("driver hung", "PROBLEMS (")
         assert [line_with(terminal, text) for text in ("GPU  USER", "notebook", "USER   GPUS")] == before
 
@@ -223,7 +222,7 @@ def test_only_what_has_changed_is_sent(tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_while_nothing_changes(served: Shown) -> None:
-    served.show(replace(machine(devices=(device(0),)), timestamp=time.time() + 3600))
+    served.show(machine(devices=(device(0),))._replace(timestamp=time.time() + 3600))
     with Terminal(of(served)) as terminal:
         terminal.wait_until_shown("? keys", "1 of 1 GPU is free: 0")
         first, start = len(terminal.sent), time.monotonic()

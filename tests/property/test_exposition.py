@@ -7,6 +7,7 @@ import logging
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -61,15 +62,18 @@ SMALL = st.integers(0, 4)
 PID = st.integers(1, 6) | st.integers(1, 2**22)
 AMOUNT = st.none() | st.integers(0, 2**63)
 
+# Of a bare named tuple, builds() would also fill the fields that have defaults.
 DEVICES = st.lists(
-    st.builds(Device, index=SMALL, uuid=LABEL, name=LABEL, temperature_celsius=AMOUNT, utilization_percent=AMOUNT),
+    st.builds(
+        partial(Device), index=SMALL, uuid=LABEL, name=LABEL, temperature_celsius=AMOUNT, utilization_percent=AMOUNT
+    ),
     max_size=4,
     unique_by=lambda device: device.index,
 ).map(tuple)
-CONTEXTS = st.lists(st.builds(Context, PID, SMALL, AMOUNT), max_size=8).map(tuple)
-GPU = st.builds(GpuFacts, DEVICES, st.none() | CONTEXTS)
+CONTEXTS = st.lists(st.builds(partial(Context), PID, SMALL, AMOUNT), max_size=8).map(tuple)
+GPU = st.builds(partial(GpuFacts), DEVICES, st.none() | CONTEXTS)
 RECORD = st.builds(
-    EnvironmentRecord,
+    partial(EnvironmentRecord),
     eid=LABEL,
     uid=st.none() | SMALL,
     username=st.none() | LABEL,
@@ -81,11 +85,11 @@ RECORD = st.builds(
     kernel_ids=st.lists(LABEL, max_size=2).map(tuple),
 )
 GENV = st.builds(
-    GenvFacts,
+    partial(GenvFacts),
     st.lists(RECORD, max_size=6).map(tuple),
-    st.lists(st.builds(Attachment, eid=LABEL, device_index=SMALL), max_size=6).map(tuple),
+    st.lists(st.builds(partial(Attachment), eid=LABEL, device_index=SMALL), max_size=6).map(tuple),
 )
-OWNER = st.builds(ProcessOwner, uid=st.none() | SMALL, eid=st.none() | LABEL, namespace_uid=st.none() | SMALL)
+OWNER = st.builds(partial(ProcessOwner), uid=st.none() | SMALL, eid=st.none() | LABEL, namespace_uid=st.none() | SMALL)
 UIDS = st.dictionaries(PID, SMALL, max_size=6)
 PROCESSES = st.builds(
     lambda owners, uids, logins, kernels: ProcessFacts(owners, frozenset(uids), uids, logins, kernels),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genvd.collectors.base import DeviceGroups, GpuRequest, GroupPeriods
 from genvd.collectors.nvml.collector import NvmlCollector
+from genvd.model.snapshot_json import as_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ class GpuCollector:
 
 def vars_of(values: DeviceGroups | GroupPeriods) -> dict[str, Any]:
     """Return the fields by name."""
-    return dataclasses.asdict(values)
+    return values._asdict()
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
             GroupPeriods(**order["periods"]),
         )
         facts = collector.collect(request)
-        print(json.dumps([dataclasses.asdict(device) for device in facts.devices]), flush=True)
+        print(json.dumps([as_document(device) for device in facts.devices]), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from genvd.analysis import activity, join
@@ -51,8 +51,8 @@ class Shown:
     def show(self, snapshot: Snapshot, past: History = EMPTY_HISTORY) -> None:
         """Show a machine from now on, as if it were collected now unless its time is another one."""
         self.shown += 1
-        service = replace(snapshot.service, collections=self.shown)
-        self.site.latest = Latest(replace(snapshot, service=service), Exposition(()), past)
+        service = snapshot.service._replace(collections=self.shown)
+        self.site.latest = Latest(snapshot._replace(service=service), Exposition(()), past)
 
     def nothing(self) -> None:
         """Be as before the first collection."""
@@ -136,7 +136,7 @@ def inhabited(
         environments=active,
         users=join.users(active),
         holdings=tuple(
-            replace(held, idle_seconds=idle.get(held.eid)) for held in activity.holdings(active, (), processes, devices)
+            held._replace(idle_seconds=idle.get(held.eid)) for held in activity.holdings(active, (), processes, devices)
         ),
     )
 
@@ -163,12 +163,12 @@ def half_used() -> Snapshot:
         tuple(Context(92 + index, index, 40 * GIB, utilization=0.9) for index in (8, 9)),
         dict.fromkeys((100, 101), ProcessOwner(1001, "4", "python3")),
     )
-    holdings = tuple(replace(holding, idle_seconds=idle[holding.device_index]) for holding in snapshot.holdings or ())
-    return replace(snapshot, holdings=holdings)
+    holdings = tuple(holding._replace(idle_seconds=idle[holding.device_index]) for holding in snapshot.holdings or ())
+    return snapshot._replace(holdings=holdings)
 
 
 def _in_environment(process: Process, owner: ProcessOwner) -> Process:
-    return replace(process, eid=owner.eid, username="alice" if owner.uid == 1001 else "bob")
+    return process._replace(eid=owner.eid, username="alice" if owner.uid == 1001 else "bob")
 
 
 class Demo:
@@ -185,7 +185,7 @@ class Demo:
         """Return a collection at the end of an hour, or of so many of them."""
         now = time.time()
         for seconds in range(hours * 3600, 0, -30):
-            snapshot = replace(self._monitor.collect(), timestamp=now - seconds)
+            snapshot = self._monitor.collect()._replace(timestamp=now - seconds)
             self._history.record(snapshot)
             self._count(snapshot)
         snapshot = self._monitor.collect()

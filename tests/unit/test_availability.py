@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ def held(*idle: float | None) -> Snapshot:
 def used_elsewhere(idle: float | None, environment_idle: float | None) -> Snapshot:
     """Return a machine whose GPU 0 an environment has not used, which was idle for another time as a whole."""
     snapshot = held(idle)
-    return replace(snapshot, environments=(environment("e0", (0, 1), idle_seconds=environment_idle),))
+    return snapshot._replace(environments=(environment("e0", (0, 1), idle_seconds=environment_idle),))
 
 
 ALONE = machine(devices=(device(0),))
@@ -49,27 +48,27 @@ EMPTY = device(0, mig_mode="enabled", mig_devices=0)
 USED = device(0, memory_used_bytes=2 * GIB)
 STATES: dict[str, tuple[Snapshot, str]] = {
     "nothing on it": (ALONE, "free"),
-    "a process outside genv": (replace(ALONE, processes=(process(),)), "outside"),
-    "a process that has ended": (replace(ALONE, processes=(process(gone=True),)), "free"),
-    "memory of nobody": (replace(ALONE, devices=(USED,)), "unknown"),
-    "memory of an ended process": (replace(ALONE, devices=(USED,), processes=(process(gone=True),)), "unknown"),
-    "memory of an unseen process": (replace(ALONE, unseen_memory=(UnseenMemory(0, GIB),)), "unknown"),
+    "a process outside genv": (ALONE._replace(processes=(process(),)), "outside"),
+    "a process that has ended": (ALONE._replace(processes=(process(gone=True),)), "free"),
+    "memory of nobody": (ALONE._replace(devices=(USED,)), "unknown"),
+    "memory of an ended process": (ALONE._replace(devices=(USED,), processes=(process(gone=True),)), "unknown"),
+    "memory of an unseen process": (ALONE._replace(unseen_memory=(UnseenMemory(0, GIB),)), "unknown"),
     "a process that may be in an environment": (
-        replace(ALONE, processes=(process(environment_unknown="unreadable"),)),
+        ALONE._replace(processes=(process(environment_unknown="unreadable"),)),
         "in_use",
     ),
     "a process of an environment without this GPU": (
-        replace(ALONE, environments=(environment("e"),), processes=(process(eid="e"),)),
+        ALONE._replace(environments=(environment("e"),), processes=(process(eid="e"),)),
         "in_use",
     ),
-    "a desktop": (replace(ALONE, processes=(process(memory=GIB // 4, **DESKTOP),)), "free"),
-    "a program that draws": (replace(ALONE, processes=(process(memory=4 * GIB, **DESKTOP),)), "in_use"),
-    "a desktop of unknown memory": (replace(ALONE, processes=(process(memory=None, **DESKTOP),)), "in_use"),
+    "a desktop": (ALONE._replace(processes=(process(memory=GIB // 4, **DESKTOP),)), "free"),
+    "a program that draws": (ALONE._replace(processes=(process(memory=4 * GIB, **DESKTOP),)), "in_use"),
+    "a desktop of unknown memory": (ALONE._replace(processes=(process(memory=None, **DESKTOP),)), "in_use"),
     "an MPS server without clients": (
-        replace(ALONE, processes=(process(memory=GIB // 4, uid=0, command="nvidia-cuda-mps"),)),
+        ALONE._replace(processes=(process(memory=GIB // 4, uid=0, command="nvidia-cuda-mps"),)),
         "free",
     ),
-    "a program that has its name": (replace(ALONE, processes=(process(command="nvidia-cuda-mps"),)), "outside"),
+    "a program that has its name": (ALONE._replace(processes=(process(command="nvidia-cuda-mps"),)), "outside"),
     "attached": (held(0.0), "in_use"),
     "attached, it is unknown whether it works": (held(None), "in_use"),
     "attached, idle for less than the grace": (held(599.0), "in_use"),
@@ -79,29 +78,29 @@ STATES: dict[str, tuple[Snapshot, str]] = {
     "attached to one of which the others are unknown": (used_elsewhere(HOUR, environment_idle=None), "idle"),
     "attached to an idle one a short time ago": (used_elsewhere(60.0, environment_idle=HOUR), "in_use"),
     "attached to an idle one, it is unknown here": (used_elsewhere(None, environment_idle=HOUR), "in_use"),
-    "attached and idle, used outside genv": (replace(held(HOUR), processes=(process(),)), "idle"),
-    "attached, perhaps to more": (replace(held(HOUR), holders_unknown=(0,)), "in_use"),
-    "holders unknown": (replace(ALONE, holders_unknown=(0,)), "unknown"),
-    "holders unknown, a process": (replace(ALONE, holders_unknown=(0,), processes=(process(),)), "in_use"),
-    "environments unknown": (replace(ALONE, environments=None, holdings=None), "unknown"),
+    "attached and idle, used outside genv": (held(HOUR)._replace(processes=(process(),)), "idle"),
+    "attached, perhaps to more": (held(HOUR)._replace(holders_unknown=(0,)), "in_use"),
+    "holders unknown": (ALONE._replace(holders_unknown=(0,)), "unknown"),
+    "holders unknown, a process": (ALONE._replace(holders_unknown=(0,), processes=(process(),)), "in_use"),
+    "environments unknown": (ALONE._replace(environments=None, holdings=None), "unknown"),
     "environments unknown, a process": (
-        replace(ALONE, environments=None, holdings=None, processes=(process(),)),
+        ALONE._replace(environments=None, holdings=None, processes=(process(),)),
         "in_use",
     ),
-    "processes unknown": (replace(ALONE, processes=None), "unknown"),
-    "processes not listed": (replace(ALONE, devices=(device(0, processes_listed=False),)), "unknown"),
-    "attached, processes unknown": (replace(held(None), processes=None), "in_use"),
-    "it does not answer": (replace(held(HOUR), devices=(device(0, up=False),)), "down"),
-    "it is unknown whether it answers": (replace(ALONE, devices=(device(0, up=None),)), "unknown"),
+    "processes unknown": (ALONE._replace(processes=None), "unknown"),
+    "processes not listed": (ALONE._replace(devices=(device(0, processes_listed=False),)), "unknown"),
+    "attached, processes unknown": (held(None)._replace(processes=None), "in_use"),
+    "it does not answer": (held(HOUR)._replace(devices=(device(0, up=False),)), "down"),
+    "it is unknown whether it answers": (ALONE._replace(devices=(device(0, up=None),)), "unknown"),
     "in a container, memory uncounted": (
-        replace(ALONE, sees_machine=False, devices=(device(0, memory_reserved_bytes=None),)),
+        ALONE._replace(sees_machine=False, devices=(device(0, memory_reserved_bytes=None),)),
         "unknown",
     ),
-    "memory uncounted": (replace(ALONE, devices=(device(0, memory_reserved_bytes=None),)), "free"),
-    "MIG mode without MIG devices": (replace(ALONE, devices=(EMPTY,)), "no_mig_devices"),
-    "a process outside MIG devices": (replace(ALONE, devices=(EMPTY,), processes=(process(),)), "outside"),
+    "memory uncounted": (ALONE._replace(devices=(device(0, memory_reserved_bytes=None),)), "free"),
+    "MIG mode without MIG devices": (ALONE._replace(devices=(EMPTY,)), "no_mig_devices"),
+    "a process outside MIG devices": (ALONE._replace(devices=(EMPTY,), processes=(process(),)), "outside"),
     "MIG devices that an older service did not count": (
-        replace(ALONE, devices=(replace(EMPTY, mig_devices=None),)),
+        ALONE._replace(devices=(EMPTY._replace(mig_devices=None),)),
         "free",
     ),
 }
@@ -124,7 +123,7 @@ def test_the_mig_devices_with_a_process_are_counted() -> None:
     instances = tuple(MigInstance(number, gpu_instance=number + 7, compute_instance=0) for number in range(3))
     mig = device(0, mig_mode="enabled", mig_instances=instances)
     on_two = process(mig_places=(MigInstanceId(7, 0), MigInstanceId(9, 0)))
-    placeless = replace(on_two, uses=(DeviceUse(0, GIB),))
+    placeless = on_two._replace(uses=(DeviceUse(0, GIB),))
     for processes, expected in (((), 0), ((on_two,), 2), ((on_two, placeless), None), (None, None)):
         (found,) = availability(machine(devices=(mig,), processes=processes)) or ()
         assert found.mig_instances_used == expected
@@ -148,10 +147,10 @@ def test_free_gpus_in_words(parts: dict[str, Any], expected: str) -> None:
 
 
 def test_people_are_those_who_hold_or_use_a_gpu() -> None:
-    snapshot = replace(held(0.0, HOUR), processes=(process(), process(2, **DESKTOP), process(3, gone=True)))
+    snapshot = held(0.0, HOUR)._replace(processes=(process(), process(2, **DESKTOP), process(3, gone=True)))
     assert _people(snapshot) == 2, "alice and bob, not the desktop of root"
     elsewhere = process(4, username="carol", environment_unknown="overwritten")
-    assert _people(replace(snapshot, processes=(process(), elsewhere))) == 3, "whatever environment carol is in"
+    assert _people(snapshot._replace(processes=(process(), elsewhere))) == 3, "whatever environment carol is in"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +164,7 @@ def test_people_are_those_who_hold_or_use_a_gpu() -> None:
     ids=["processes", "holders", "a process list", "whose process"],
 )
 def test_how_many_people_there_are_is_not_known_without(change: dict[str, Any]) -> None:
-    assert _people(replace(held(0.0), **change)) is None
+    assert _people(held(0.0)._replace(**change)) is None
 
 
 def _people(snapshot: Snapshot) -> int | None:
@@ -173,7 +172,7 @@ def _people(snapshot: Snapshot) -> int | None:
 
 
 def test_a_desktop_is_not_who_uses_a_gpu() -> None:
-    snapshot = replace(ALONE, processes=(process(1, **DESKTOP), process(2)))
+    snapshot = ALONE._replace(processes=(process(1, **DESKTOP), process(2)))
     (row,) = overview(snapshot).devices or ()
     assert (row.people, row.people_total) == (("bob",), 1)
     assert [one.pid for one in row.running or ()] == [2, 1]

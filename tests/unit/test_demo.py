@@ -43,8 +43,8 @@ def history() -> list[Snapshot]:
 
 def facts(snapshot: Snapshot) -> tuple[object, ...]:
     """Return all but for how long environments are idle, which is of the clock."""
-    environments = [replace(environment, idle_seconds=None) for environment in snapshot.environments or ()]
-    holdings = [replace(holding, idle_seconds=None) for holding in snapshot.holdings or ()]
+    environments = [environment._replace(idle_seconds=None) for environment in snapshot.environments or ()]
+    holdings = [holding._replace(idle_seconds=None) for holding in snapshot.holdings or ()]
     return snapshot.devices, snapshot.processes, environments, snapshot.users, holdings
 
 

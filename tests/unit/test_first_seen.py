@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from genvd.analysis.first_seen import MAX_GONE, FirstSeenTracker
@@ -160,7 +158,7 @@ def test_times_of_another_boot_or_from_the_future_are_not_restored() -> None:
     assert state.for_boot("other").times == state.for_boot(None).times == ()
     assert RestartState(times=times).for_boot(None).times == ()
     tracker = FirstSeenTracker()
-    tracker.restore([replace(times[0], latest=BOOT + 1)])
+    tracker.restore([times[0]._replace(latest=BOOT + 1)])
     assert first_seen(tracker, facts(NOW - 8 * HOUR), 0) == (-2 * HOUR, None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -194,11 +193,11 @@ def test_idle_time_continues_after_a_restart() -> None:
     seconds(before, -70, holding(True, attached=NOW - 600))
     seconds(before, -10, holding(False, attached=NOW - 600))
     devices = (DeviceWork(0, NOW - 70, NOW - 10),)
-    assert before.last_work == (replace(last_work(70, 10), known_boot=BOOT - 10, devices=devices),)
+    assert before.last_work == (last_work(70, 10)._replace(known_boot=BOOT - 10, devices=devices),)
     clock = restarted(*before.last_work)
     assert seconds(clock, 5, holding(False, attached=NOW - 600)) == 75
     devices = (DeviceWork(0, NOW - 70, NOW + 5),)
-    assert clock.last_work == (replace(last_work(70, -5), known_boot=BOOT + 5, devices=devices),)
+    assert clock.last_work == (last_work(70, -5)._replace(known_boot=BOOT + 5, devices=devices),)
     assert seconds(clock, 10, holding(True, attached=NOW - 600)) == 0
     assert seconds(clock, 20, holding(False, attached=NOW - 600)) == 10
 
@@ -231,7 +230,7 @@ def test_saved_state_is_used_only_for_the_same_environment_and_if_plausible(
 
 @pytest.mark.parametrize("ahead", [-7200.0, -30.0, 30.0, 7200.0, 400 * 86400.0])
 def test_setting_the_clock_while_the_monitor_is_stopped_does_not_change_the_idle_time(ahead: float) -> None:
-    saved = replace(last_work(70, 10), known_boot=BOOT - 10)
+    saved = last_work(70, 10)._replace(known_boot=BOOT - 10)
     clock = IdleClock()
     clock.restore([saved], 500.0, moment(0, NOW + ahead))
     held = holding(False, attached=NOW + ahead - 600)
@@ -298,7 +297,7 @@ def test_the_idle_time_of_each_gpu_continues_after_a_restart() -> None:
 @pytest.mark.parametrize("ahead", [0.0, 86400.0])
 def test_the_saved_state_of_a_gpu(saved: tuple[DeviceWork, ...], expected: float, ahead: float) -> None:
     clock = IdleClock()
-    work = replace(last_work(70, 10), known_boot=BOOT - 10, devices=saved)
+    work = last_work(70, 10)._replace(known_boot=BOOT - 10, devices=saved)
     clock.restore([work], 500.0, moment(0, NOW + ahead))
     held = holding(False, attached=NOW + ahead - 600)
     idle = clock.update([environment()], [held], 500.0, moment(0, NOW + ahead))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -388,7 +387,7 @@ def test_who_computes_outside_is_seen() -> None:
     ],
 )
 def test_nobody_is_blamed_for(process: Process) -> None:
-    assert observe(replace(MACHINE, processes=(process,))).outside == ()
+    assert observe(MACHINE._replace(processes=(process,))).outside == ()
 
 
 @pytest.mark.parametrize(
@@ -398,13 +397,13 @@ def test_nobody_is_blamed_for(process: Process) -> None:
         pytest.param({"environments": None, "holdings": None}, ["unknown"] * 4, id="environments"),
         pytest.param({"holders_unknown": (0, 1, 2, 3)}, ["unknown"] * 4, id="indices"),
         pytest.param(
-            {"devices": tuple(replace(one, processes_listed=False) for one in DEVICES)},
+            {"devices": tuple(one._replace(processes_listed=False) for one in DEVICES)},
             ["active", "unknown", "unknown", "unknown"],
             id="lists",
         ),
         pytest.param(
             {
-                "environments": (replace(ENVIRONMENT, devices_known=False),),
+                "environments": (ENVIRONMENT._replace(devices_known=False),),
                 "processes": (_process(4, 2, "7", "alice"),),
             },
             ["active"],
@@ -414,7 +413,7 @@ def test_nobody_is_blamed_for(process: Process) -> None:
     ],
 )
 def test_what_is_not_known_counts_for_nobody(change: dict[str, Any], states: list[str]) -> None:
-    observation = observe(replace(MACHINE, **change))
+    observation = observe(MACHINE._replace(**change))
     assert observation.outside == ()
     found = [state for _, state in observation.states]
     assert found[: len(states)] == states
@@ -423,9 +422,9 @@ def test_what_is_not_known_counts_for_nobody(change: dict[str, Any], states: lis
 
 def test_a_gpu_is_idle_only_if_all_its_holders_are() -> None:
     for workings, state in (((True, None), "active"), ((False, None), "attached"), ((False, False), "idle")):
-        holdings = tuple(replace(HOLDING, eid="7", active=working) for working in workings)
-        assert _states(replace(MACHINE, holdings=holdings, processes=()))[0] == state
-    lost = replace(MACHINE, devices=(replace(DEVICES[0], up=False),))
+        holdings = tuple(HOLDING._replace(eid="7", active=working) for working in workings)
+        assert _states(MACHINE._replace(holdings=holdings, processes=()))[0] == state
+    lost = MACHINE._replace(devices=(DEVICES[0]._replace(up=False),))
     assert _states(lost) == ["down"]
 
 
@@ -440,8 +439,8 @@ def test_each_active_environment_has_counters_of_its_own(monkeypatch: pytest.Mon
 
     assert usages(MACHINE) == [("7", 0.0, 0.0)]
     assert usages(MACHINE) == [("7", 10.0, 10.0)]
-    assert usages(replace(MACHINE, environments=None, holdings=None)) == [("7", 10.0, 10.0)]
-    other = replace(MACHINE, environments=(replace(ENVIRONMENT, username="bob", created=1.7e9),), processes=())
+    assert usages(MACHINE._replace(environments=None, holdings=None)) == [("7", 10.0, 10.0)]
+    other = MACHINE._replace(environments=(ENVIRONMENT._replace(username="bob", created=1.7e9),), processes=())
     assert usages(other) == [("7", 0.0, 0.0)]
     assert usages(other) == [("7", 20.0, 0.0)]
-    assert usages(replace(MACHINE, environments=(), holdings=(), processes=())) == []
+    assert usages(MACHINE._replace(environments=(), holdings=(), processes=())) == []

@@ -236,7 +236,7 @@ def test_a_file_without_the_last_work_on_each_gpu_is_read(tmp_path: Path) -> Non
     store.write(Batch({}, {}, RestartState((WORK,))))
     store.connection.execute("DROP TABLE device_work")
     store.close()
-    assert read_file(store.path).restart_state.last_work == (replace(WORK, devices=()),)
+    assert read_file(store.path).restart_state.last_work == (WORK._replace(devices=()),)
     store = Store(tmp_path, "live")
     store.write(Batch({}, {}, RestartState((WORK,))))
     store.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from genvd.analysis.memory_peaks import MemoryPeaks
 from genvd.model.device import Device
 from genvd.model.snapshot import Environment
@@ -46,7 +44,7 @@ def test_there_is_no_peak_without_a_start_time_or_memory() -> None:
 def test_a_peak_belongs_to_the_device_not_to_its_index() -> None:
     peaks = MemoryPeaks()
     peaks_of(peaks, 9)
-    moved = (replace(DEVICES[1], index=0), replace(DEVICES[0], index=1))
+    moved = (DEVICES[1]._replace(index=0), DEVICES[0]._replace(index=1))
     assert peaks_of(peaks, 1, 2, devices=moved) == [1, 9]
 
 

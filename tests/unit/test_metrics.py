@@ -7,7 +7,6 @@ import logging
 import re
 import threading
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from prometheus_client import ProcessCollector
@@ -81,13 +80,13 @@ def test_names_follow_the_rules() -> None:
 def test_what_is_not_known_is_absent() -> None:
     names = {family.name for family in text_string_to_metric_families(rendered(NOTHING_KNOWN))}
     assert not names & set(THE_SIXTEEN)
-    partly = replace(NOTHING_KNOWN, devices=(Device(0, temperature_celsius=40), Device(1, utilization_percent=0)))
+    partly = NOTHING_KNOWN._replace(devices=(Device(0, temperature_celsius=40), Device(1, utilization_percent=0)))
     lines = [line for line in rendered(partly, CONTRACT).splitlines() if not line.startswith("#")]
     assert lines == ['genv_device_temperature{index="0"} 40.0', 'genv_device_utilization{index="1"} 0.0']
 
 
 def test_what_is_known_to_be_nothing_is_zero() -> None:
-    nothing = replace(NOTHING_KNOWN, genv_installed=False, processes=(), environments=(), users=())
+    nothing = NOTHING_KNOWN._replace(genv_installed=False, processes=(), environments=(), users=())
     lines = [line for line in rendered(nothing, CONTRACT).splitlines() if not line.startswith("#")]
     assert lines == [
         "genv_is_installed 0.0",
@@ -99,7 +98,7 @@ def test_what_is_known_to_be_nothing_is_zero() -> None:
 
 def test_processes_that_are_not_known_take_no_environment_away() -> None:
     environment = Environment("1", None, "alice", None, None, None, None, (0,), None)
-    text = rendered(replace(NOTHING_KNOWN, environments=(environment,)), CONTRACT)
+    text = rendered(NOTHING_KNOWN._replace(environments=(environment,)), CONTRACT)
     assert 'genv_environment_attached_devices_total{eid="1"} 1.0' in text
     assert "genv_environment_processes_total" not in text
 
@@ -115,13 +114,13 @@ def test_only_what_is_known_to_be_free_is_free() -> None:
         'genv_device_free{index="2"} 0.0',
         'genv_device_free{index="3"} 0.0',
     ]
-    unknown = rendered(replace(shown, processes=None, holdings=None), DEVICE)
+    unknown = rendered(shown._replace(processes=None, holdings=None), DEVICE)
     assert re.findall(r"genv_device_free\{.*", unknown) == ['genv_device_free{index="3"} 0.0']
 
 
 def test_since_when_a_device_is_attached() -> None:
     held = [Holding("1", None, None, index, None, None, None, attached) for index, attached in ((0, 7.5), (1, None))]
-    lines = rendered(replace(NOTHING_KNOWN, holdings=tuple(held)), ENVIRONMENTS).splitlines()
+    lines = rendered(NOTHING_KNOWN._replace(holdings=tuple(held)), ENVIRONMENTS).splitlines()
     of_attachment = [line for line in lines if line.startswith("genv_environment_device_attached_timestamp_seconds")]
     assert of_attachment == ['genv_environment_device_attached_timestamp_seconds{eid="1",index="0"} 7.5']
 
@@ -129,7 +128,7 @@ def test_since_when_a_device_is_attached() -> None:
 @pytest.mark.parametrize("eid", ['a"b', "a\\b", "a\nb", "ünï", "\\ud800", "{}", "", "x" * 256])
 def test_any_text_is_a_label(eid: str) -> None:
     process = Process(1, (DeviceUse(0, 5),), eid)
-    for text in (rendered(replace(NOTHING_KNOWN, processes=(process,))),):
+    for text in (rendered(NOTHING_KNOWN._replace(processes=(process,))),):
         (family,) = (f for f in text_string_to_metric_families(text) if f.name == "genv_process_devices_total")
         assert [sample.labels for sample in family.samples] == [{"pid": "1", "eid": eid}]
 
@@ -230,7 +229,7 @@ def test_only_metrics_with_other_series_are_written_again() -> None:
     exposition = None
     for temperature, indices in ((40, (0, 1)), (41, (0, 1)), (41, (0, 2)), (42, (0,))):
         devices = (Device(index, temperature_celsius=temperature, utilization_percent=5, up=True) for index in indices)
-        collector.snapshot = replace(NOTHING_KNOWN, devices=tuple(devices))
+        collector.snapshot = NOTHING_KNOWN._replace(devices=tuple(devices))
         exposition = Exposition(collector.collect(), exposition)
         body = exposition.body((counting.format, False))
         assert body == Exposition(collector.collect()).body((TEXT, False)) + b"END"

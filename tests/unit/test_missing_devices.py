@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from genvd.analysis.missing_devices import MAX_MISSING, MissingDevices
@@ -42,17 +40,16 @@ def test_a_missing_device_is_a_problem_with_index_and_uuid() -> None:
 
 def test_who_has_a_missing_device_attached_is_named() -> None:
     """An environment that is known to have the GPU that has the index now is not hit."""
-    snapshot = replace(
-        inhabited(
-            (device(0), device(1)),
-            (environment("1", (1,)), environment("2", (1,), name="train", username="bob"), environment("3", (0, 2))),
-            (),
-            {},
-        ),
+    snapshot = inhabited(
+        (device(0), device(1)),
+        (environment("1", (1,)), environment("2", (1,), name="train", username="bob"), environment("3", (0, 2))),
+        (),
+        {},
+    )._replace(
         missing_devices=(MissingDevice(1, "GPU-b", None), MissingDevice(2, "GPU-c", None)),
     )
     certain = tuple(one for one in snapshot.holdings or () if one.device_index != 2 and one.eid != "2")
-    seen = overview(replace(snapshot, holdings=certain))
+    seen = overview(snapshot._replace(holdings=certain))
     (problem,) = (one for one in seen.problems if "no longer lists" in one.summary)
     assert problem.names == (
         "GPU 1 (GPU-b)",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from genvd.analysis.orphan_memory import NEGLIGIBLE_BYTES, OrphanMemoryTracker
 from genvd.model.device import Device
 from genvd.model.snapshot import DeviceUse, Process, UnseenMemory
@@ -86,6 +84,6 @@ def test_memory_that_was_left_behind_is_not_unseen() -> None:
 
 def test_devices_with_the_same_uuid_are_distinguished() -> None:
     memory = ContainerMachine()
-    same = [replace(device(8 * GIB), uuid="GPU-0"), replace(device(GIB, 1), uuid="GPU-0")]
+    same = [device(8 * GIB)._replace(uuid="GPU-0"), device(GIB, 1)._replace(uuid="GPU-0")]
     assert memory.unseen(same, (Process(1, (DeviceUse(1, GIB),)),)) == (0,)
     assert memory.unseen(same, ()) == (0,)

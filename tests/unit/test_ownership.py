@@ -76,7 +76,7 @@ def test_the_owner_can_be_confirmed_by_another_process() -> None:
     one, reasons = only(RECORD, confirmed)
     assert (one.uid, one.owner_confirmed, one.pids, reasons) == (ALICE, True, frozenset(), [])
     assert one.members == {ALICE, BOB, ROOT}
-    one, reasons = only(replace(RECORD, uid=CAROL), confirmed)
+    one, reasons = only(RECORD._replace(uid=CAROL), confirmed)
     assert (one.uid, one.pids, reasons) == (BOB, frozenset({2}), [ENVIRONMENT_OWNER])
 
 
@@ -178,7 +178,7 @@ def test_the_username_is_that_of_the_owner(owned: OwnedRecord, name: str | None,
 
 
 def of(uid: int | None, name: str | None, *, confirmed: bool = True) -> OwnedRecord:
-    return OwnedRecord(replace(RECORD, uid=uid, username=name), uid, confirmed, frozenset(), frozenset())
+    return OwnedRecord(RECORD._replace(uid=uid, username=name), uid, confirmed, frozenset(), frozenset())
 
 
 @pytest.mark.parametrize("answer", [{}, {ALICE: None}], ids=["no answer", "no account"])

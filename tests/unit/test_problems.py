@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,15 +166,13 @@ def broken() -> Snapshot:
     owners = {7: ProcessOwner(1001, "1", "python3"), 8: ProcessOwner(1002, None, "miner")}
     devices = tuple(gpu(index, **values) for index, values in enumerate(ill))
     snapshot = inhabited(devices, environments, contexts, owners)
-    service = replace(
-        snapshot.service,
+    service = snapshot.service._replace(
         config_reload_successful=False,
         publish_success=False,
         certificate_ends=(CertificateValidity("server", 0.0),),
         listening=(ListenAddress("127.0.0.1:8000", served=False),),
     )
-    return replace(
-        snapshot,
+    return snapshot._replace(
         service=service,
         ledger=LedgerStatus(write_success=False),
         missing_devices=(MissingDevice(11, "GPU-11", None),),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from genvd.model.facts import Context, ProcessOwner
@@ -48,7 +46,7 @@ def test_it_says_whom_to_talk_to_the_longest_idle_first() -> None:
     owners = {7: ProcessOwner(1001, "4", "python3"), **dict.fromkeys((8, 9), ProcessOwner(1002, None, "miner"))}
     contexts = (Context(7, 0, 2 * GIB), Context(8, 5, GIB), Context(9, 6, GIB))
     snapshot = inhabited(tuple(map(device, range(8))), environments, contexts, owners)
-    snapshot = replace(snapshot, service=replace(snapshot.service, idle_grace_seconds=600.0))
+    snapshot = snapshot._replace(service=snapshot.service._replace(idle_grace_seconds=600.0))
     found = [(talk.username, talk.name, talk.text) for talk in talks(snapshot)]
     assert found == [
         ("heidi", "long", "holds GPUs 1 and 2 idle"),
@@ -76,7 +74,7 @@ def test_who_works_on_some_gpus_and_holds_others_idle() -> None:
     # 12 is idle; 13 was attached a minute ago; 14 is not known; 15 was used a minute ago; 16 has no time of attachment.
     times = {12: (hour, attached), 13: (60.0, snapshot.timestamp - 60), 14: (None, attached), 15: (60.0, attached)}
     two = [holding("five", index, idle_seconds=idle, attached=at) for index, (idle, at) in times.items()]
-    snapshot = replace(snapshot, holdings=(*two, *one, holding("five", 16, idle_seconds=60.0)))
+    snapshot = snapshot._replace(holdings=(*two, *one, holding("five", 16, idle_seconds=60.0)))
     found = [(talk.eid, talk.devices, talk.text, talk.also, talk.since) for talk in talks(snapshot)]
     assert found == [
         ("four", (10, 11), "holds GPUs 10 and 11 idle", "works on GPUs 8 and 9", snapshot.timestamp - 2 * hour),

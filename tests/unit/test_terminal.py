@@ -220,7 +220,7 @@ def test_who_works_on_some_gpus_and_holds_others_idle() -> None:
 
 def test_problems_do_not_move_the_tables() -> None:
     well = machine(devices=tuple(map(device, range(4))))
-    broken = replace(well, collectors=(BROKEN, CollectorStatus("genv", False, 0.1, "no state")))
+    broken = well._replace(collectors=(BROKEN, CollectorStatus("genv", False, 0.1, "no state")))
     for lines in (24, 12, 40):
         before, after = Top(well, 80, lines).draw(), Top(broken, 80, lines).draw()
         assert before[2:8] == after[2:8]
@@ -386,14 +386,14 @@ def test_who_computes_is_seen_while_it_is_unknown_who_has_the_gpus() -> None:
     nobody = environment("1", (1,), username=None)
     running = inhabited((device(0), device(1)), (nobody,), (Context(7, 0, 1),), {7: ProcessOwner(1002, None, "a.out")})
     assert [line.split()[:2] for line in Top(running).draw()[3:5]] == [["0", "+bob"], ["1", "-"]]
-    unknown = replace(running, environments=None, holdings=None, users=None)
+    unknown = running._replace(environments=None, holdings=None, users=None)
     row = Top(unknown).draw()[3].split()
     assert row[:2] == ["0", "bob"] and row[-2:] == ["a.out", "7"]
 
 
 def test_a_lost_gpu_has_a_row_as_it_is_counted() -> None:
     lost = (MissingDevice(1, "GPU-1", "0000:41:00.0"), MissingDevice(2, "GPU-old", None))
-    top = Top(replace(machine(devices=(device(0), device(2))), missing_devices=lost))
+    top = Top(machine(devices=(device(0), device(2)))._replace(missing_devices=lost))
     assert top.draw()[1].startswith("2 of 4 GPUs are free: 0, 2")
     assert [line.split()[:3] for line in top.draw()[3:6]] == [
         ["0", "free", "50%"],
@@ -419,7 +419,7 @@ def test_one_user_sees_what_is_theirs() -> None:
 
 
 def test_one_user_sees_the_problems_that_are_theirs() -> None:
-    snapshot = replace(visited(), missing_devices=(MissingDevice(5, "GPU-5", None),))
+    snapshot = visited()._replace(missing_devices=(MissingDevice(5, "GPU-5", None),))
     everybody = Top(snapshot, 100, 40).draw()
     assert any(line.startswith("PROBLEMS (1), TO TALK TO (2)") for line in everybody)
     assert "1 problem" in everybody[1]
@@ -430,8 +430,8 @@ def test_one_user_sees_the_problems_that_are_theirs() -> None:
 
 def test_who_used_how_much_is_beside_who_has_something() -> None:
     used = (UserUsage("zoe", 360_000.0, 180_000.0, 90_000.0), UserUsage("alice", 3600.0, 3600.0, 0.0))
-    snapshot = replace(
-        inhabited((device(0),), (environment("1", (0,), name="train"),), (), {}), ledger=LedgerStatus(used, True, 1.0)
+    snapshot = inhabited((device(0),), (environment("1", (0,), name="train"),), (), {})._replace(
+        ledger=LedgerStatus(used, True, 1.0)
     )
     text = Top(snapshot).draw()
     rows = [line.split() for line in text[5:8]]
@@ -504,7 +504,7 @@ def test_mig_devices_have_lines_of_their_own() -> None:
 )
 def test_who_has_not_worked_for_a_short_while_is_in_use(seconds: float, grace: float, idle: bool) -> None:
     snapshot = inhabited((device(0),), (environment("1", (0,), idle_seconds=seconds),), (), {})
-    snapshot = replace(snapshot, service=replace(snapshot.service, idle_grace_seconds=grace))
+    snapshot = snapshot._replace(service=snapshot.service._replace(idle_grace_seconds=grace))
     text = "\n".join(Top(snapshot, 100, 60).draw())
     assert ("in use" not in text) is idle
     assert ("1 held idle" in text) is idle

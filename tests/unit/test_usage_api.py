@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from genvd.web.usage_api import REPORT_PATH, USAGE_PATH, UsageApi
 from tests.support.ledger import NOW, new_pending, snapshot, write
 
 DEVICES = (Device(0, "GPU-0"), Device(1, "GPU-1"))
-MACHINE = replace(snapshot(timestamp=float(NOW + 1800)), devices=DEVICES)
+MACHINE = snapshot(timestamp=float(NOW + 1800))._replace(devices=DEVICES)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TypeVar
 
 from genvd import __version__
@@ -64,7 +63,7 @@ class ThreadlessMonitor:
             publish_success=True,
         )
         snapshot = self._builder.build(service)
-        return snapshot if self._ledger is None else replace(snapshot, ledger=self._ledger.record(snapshot))
+        return snapshot if self._ledger is None else snapshot._replace(ledger=self._ledger.record(snapshot))
 
     def exposition(self, snapshot: Snapshot, format_: Format = TEXT) -> bytes:
         """Return the body of a scrape."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -34,19 +33,19 @@ def main() -> None:
     """Take all screenshots."""
     demo = Demo()
     snapshot, past = demo.hour()
-    snapshot = replace(snapshot, service=replace(snapshot.service, host="gpu1"), ledger=demo.usage())
+    snapshot = snapshot._replace(service=snapshot.service._replace(host="gpu1"), ledger=demo.usage())
     with chromium() as browser, serving() as shown:
         ledger = FixedLedger(new_pending(), past=True)
         ledger.set_devices(device_keys(snapshot.devices or ()).values(), snapshot.timestamp)
         shown.site.usage.ledger = cast("Any", ledger)
         for name, (colors, width, height, address, there) in _PAGES.items():
-            shown.show(replace(snapshot, timestamp=time.time()), past)  # old data would look different
+            shown.show(snapshot._replace(timestamp=time.time()), past)  # old data would look different
             page = browser.new_page(color_scheme=colors, viewport={"width": width, "height": height})
             page.goto(f"{shown.origin}{address}")
             page.locator(there).first.wait_for()
             page.screenshot(path=IMAGES / f"{name}.png")
             page.close()
-        shown.show(replace(snapshot, timestamp=time.time()), past)
+        shown.show(snapshot._replace(timestamp=time.time()), past)
         _take_terminal(browser, shown)
 
 

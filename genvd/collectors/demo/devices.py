@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genvd.collectors.base import GroupPeriods
@@ -132,19 +132,17 @@ def make_device(
 
 def _as_older_model(device: Device, load: float) -> Device:
     """Return the GPU as an older model: with fans, video sessions and retired pages, without MIG and JPEG."""
-    return replace(
-        device,
+    return device._replace(
         name="Simulated older GPU 80GB",
         architecture="Volta",
         vbios_version="88.00.00.00.01",
         mig_mode=None,
         mig_pending=None,
         c2c_links=(),
-        board=replace(device.board, compute_capability="7.0", gsp_firmware_version=None),
+        board=device.board._replace(compute_capability="7.0", gsp_firmware_version=None),
         activity=Activity(),
         fabric=None,
-        details=replace(
-            device.details,
+        details=device.details._replace(
             module_power_watts=None,
             module_power_limit_watts=None,
             memory_power_watts=None,
@@ -255,8 +253,7 @@ def engine_shares(share: float | None) -> EngineShares:
 
 def without_disabled_groups(device: Device, groups: DeviceGroups, moment: float) -> Device:
     """Return the GPU without the values of disabled groups; the others were all read at this Unix time."""
-    return replace(
-        device,
+    return device._replace(
         details=device.details if groups.device_details else DeviceDetails(),
         health=device.health if groups.memory_health else MemoryHealth(),
         nvlinks=device.nvlinks if groups.nvlink else (),
@@ -264,15 +261,13 @@ def without_disabled_groups(device: Device, groups: DeviceGroups, moment: float)
         fabric=device.fabric if groups.nvlink else None,
         activity=device.activity if groups.gpm else Activity(),
         mig_instances=tuple(
-            instance if groups.gpm else replace(instance, activity=Activity())
+            instance if groups.gpm else instance._replace(activity=Activity())
             for instance in device.mig_instances
             if groups.mig
         ),
         xids=device.xids if groups.xid else (),
         pcie_throughput=device.pcie_throughput if groups.pcie_throughput else PcieThroughput(),
-        group_readings=tuple(
-            GroupReading(field.name, moment) for field in fields(GroupPeriods) if getattr(groups, field.name)
-        ),
+        group_readings=tuple(GroupReading(name, moment) for name in GroupPeriods._fields if getattr(groups, name)),
     )
 
 

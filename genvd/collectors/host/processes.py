@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from genvd.collectors.host import cgroups, owner_evidence, process_table, procfs
 from genvd.collectors.host.cgroups import parse_cgroup
@@ -76,7 +76,7 @@ class ProcessCollector:
         if recorded != self._recorded:
             self._recorded = recorded
             unsure = {pid: known for pid, known in self._cache.items() if known.own.unknown}
-            self._cache |= {pid: replace(known, retry_at=0) for pid, known in unsure.items()}
+            self._cache |= {pid: known._replace(retry_at=0) for pid, known in unsure.items()}
         owners = {pid: owner for pid in request.gpu_pids if (owner := self._owner(pid)) is not None}
         ended = self._ended(request.gpu_pids)
         hidden = request.gpu_pids - owners.keys() - ended
@@ -181,7 +181,7 @@ class ProcessCollector:
         if known is None:
             return None
         if known.complete:
-            self._cache[pid] = replace(known, own=EidClaim(None, "unreadable"))
+            self._cache[pid] = known._replace(own=EidClaim(None, "unreadable"))
         return known.owner
 
     def _unreadable(self, pid: int) -> ProcessOwner | None:
@@ -220,8 +220,7 @@ class ProcessCollector:
         return own if eid is None else EidClaim(eid)
 
 
-@dataclass(frozen=True, slots=True)
-class _CachedOwner:
+class _CachedOwner(NamedTuple):
     """The cached owner of a GPU process."""
 
     since_boot: float

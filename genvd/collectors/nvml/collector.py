@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -133,8 +132,7 @@ class NvmlCollector:
         self._log_limit.drop_from(count)
         self._log_unlogged_count()
         self._schedule_retry(facts.devices)
-        facts = replace(
-            facts,
+        facts = facts._replace(
             devices=tuple(self._with_background_results(facts.devices, groups)),
             driver=self._driver,
             host_memory=host_memory() if any(device.shares_host_memory for device in facts.devices) else None,
@@ -161,8 +159,7 @@ class NvmlCollector:
             self._xids.stop()
         self._pcie.keep_only({device.index for device in devices if device.up} if groups.pcie_throughput else set())
         for device in devices:
-            yield replace(
-                device,
+            yield device._replace(
                 xids=self._xids.counts(device.index, device.uuid) if groups.xid else (),
                 pcie_throughput=self._pcie.sample(device.index, device.uuid)
                 if groups.pcie_throughput and device.up

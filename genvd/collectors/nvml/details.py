@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pynvml
@@ -60,8 +59,7 @@ def read_details(device: DeviceQuery, settings: DeviceDetails) -> DeviceDetails:
     """
     get, fields = device.cache.get_or_fetch, supported_values(device, _FIELDS, "details")
     bar1 = read_bar1(device)
-    return replace(
-        settings,
+    return settings._replace(
         power_watts=watts(device.call_int(pynvml.nvmlDeviceGetPowerUsage)),
         power_instant_watts=watts(fields.get(_POWER_INSTANT)),
         module_power_watts=watts(fields.get(_MODULE_POWER, fields.get(_MODULE_POWER_AVERAGE))),

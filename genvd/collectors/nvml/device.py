@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -58,8 +57,7 @@ _ANSWERS = "answers"
 """The key in the error log for a GPU that does not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(NamedTuple):
     """What to collect from a GPU."""
 
     session: int
@@ -96,7 +94,7 @@ class DeviceCollector:
         self._mig = MigReader()
         self._gpm = GpmReader()
         self._parts = PartReader(self.name, errors("parts"))
-        self._readers = {field.name: GroupReader(field.name, index, self._calls) for field in fields(GroupPeriods)}
+        self._readers = {name: GroupReader(name, index, self._calls) for name in GroupPeriods._fields}
         self._mig_errors = GroupReader("memory_health", index, self._calls)
         self._hardware_errors = 0
         self._identity = Device(index)
@@ -157,8 +155,7 @@ class DeviceCollector:
         contexts, listed = self._contexts.read(handle, [(device.name, device.handle) for device in mig_devices])
         if not self._calls.device_answers:  # NVML may answer the calls below from its own memory
             raise DeviceLostError("every NVML call fails")
-        device = replace(
-            self._read_identity(query, last, mig.current),
+        device = self._read_identity(query, last, mig.current)._replace(
             mig_pending=mig.pending,
             mig_devices=len(mig_devices) if mig.current == "enabled" and all_listed else None,
             temperature_celsius=celsius(temperature),
@@ -193,8 +190,7 @@ class DeviceCollector:
 
         settings = read_rarely("device_details", lambda: read_settings(query), DeviceDetails())
         links = read_rarely("nvlink", lambda: self._read_links(query), _Links())
-        return replace(
-            device,
+        return device._replace(
             details=read(groups.device_details, "details", lambda: read_details(query, settings), settings),
             health=read_rarely("memory_health", lambda: read_memory_health(query), MemoryHealth()),
             nvlinks=read(groups.nvlink, "NVLink traffic", lambda: with_traffic(query, links.nvlinks), links.nvlinks),
@@ -279,7 +275,7 @@ class DeviceCollector:
         self._forget_groups()
         line = f"{error}; the GPU is marked down until it answers again; see 'dmesg' and docs/runbook.md"
         self._report(line, error.code if error.code is not None else str(error))
-        return DeviceFacts(replace(self._identity, up=False), None)
+        return DeviceFacts(self._identity._replace(up=False), None)
 
     def _report(self, line: str, kind: Hashable) -> None:
         self._errors.report(_ANSWERS, f"{self.name}: {line}", kind=kind, level=logging.ERROR)

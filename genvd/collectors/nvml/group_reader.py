@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
 from functools import cache
 from itertools import count
 from math import gcd
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from genvd.collectors.base import GroupPeriods
 from genvd.model.device import GroupReading
@@ -19,14 +18,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_GROUPS = tuple(field.name for field in fields(GroupPeriods))
+_GROUPS = GroupPeriods._fields
 
 _MAX_DOUBLINGS = 20
 """Of the wait after a failure; the period of the group is shorter than this anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """Which groups of which GPUs are read in a collection."""
 
     number: int

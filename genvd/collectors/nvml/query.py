@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pynvml
 
@@ -57,8 +56,7 @@ class DeviceCache:
         self._values[key] = value
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceQuery:
+class DeviceQuery(NamedTuple):
     """A GPU or a MIG device in one reading.
 
     Each call raises DeviceLostError if the GPU does not answer any more.
