@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from genvd.common.text import decode
@@ -27,6 +28,9 @@ CgroupKind = Literal["container", "slurm", "session", "service"]
 
 MAX_BYTES = 64 * 1024
 """Maximum size of the file that is read: a path has up to 4096 bytes, and version 1 a dozen lines."""
+
+_CACHED = 32
+"""Contents whose result is kept: many processes are in the same cgroup."""
 
 _CONTAINER_ID = re.compile(rb"(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?")
 _LXC = re.compile(rb"/lxc(?:\.payload[./]|/)([^/]+)")
@@ -49,6 +53,7 @@ class Cgroup(NamedTuple):
     """ID or name of the container, number or SLUID of the job, or name of the unit of the session or service."""
 
 
+@lru_cache(_CACHED)
 def parse_cgroup(content: bytes) -> Cgroup | None:
     """Return what started a process, from the content of its /proc/PID/cgroup; None if it is none of the known kinds.
 
