@@ -30,11 +30,13 @@ def with_times(rules: str, config: Config) -> str:
 
 
 def _line(text: str, field: str, config: Config) -> str:
-    """Return a line in which the default of a field is replaced by its value.
+    """Return a line in which the default of a field is replaced by its value, if that is another one.
 
     Raises:
         ValueError: the line does not have the default.
     """
+    if getattr(config, field) == getattr(_DEFAULTS, field):
+        return text
     for old, new in zip(_forms(getattr(_DEFAULTS, field)), _forms(getattr(config, field)), strict=True):
         parts = re.split(rf"(?<![\w.]){re.escape(old)}(?!\w|[.]\d)", text)
         if len(parts) == 2:
