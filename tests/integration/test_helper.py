@@ -103,7 +103,7 @@ def run(stack: ExitStack, *command: str, eid: str = "", **options: object) -> su
 
 def sleeper(stack: ExitStack, eid: str = "") -> int:
     pid = run(stack, eid=eid).pid
-    wait_for(lambda: procfs.command_name(pid) == "sleep", "it runs")
+    wait_for(lambda: procfs.command_and_uid(pid)[0] == "sleep", "it runs")
     return pid
 
 
@@ -343,7 +343,7 @@ def test_the_privileges_of_its_unit_are_enough(stack: ExitStack, tmp_path: Path)
     client = stack.enter_context(closing(HelperClient(str(helper.path))))
     with temporary_users(1) as (user,):
         process = run(stack, eid="7", user=user.uid)
-        wait_for(lambda: procfs.command_name(process.pid) == "sleep", "it runs")
+        wait_for(lambda: procfs.command_and_uid(process.pid)[0] == "sleep", "it runs")
         owner = client.collect(question(process.pid)).owners[process.pid]
         assert (owner.uid, owner.eid) == (user.uid, "7")
     assert helper.process.poll() is None

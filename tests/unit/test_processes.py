@@ -285,8 +285,10 @@ def test_setting_the_clock_does_not_change_start_times(
 )
 def test_an_error_of_psutil_costs_one_process(start: Start, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     odd, other = start(), start()
-    uids = psutil.Process.uids
-    monkeypatch.setattr(psutil.Process, "uids", lambda self: fail(error) if self.pid == odd.pid else uids(self))
+    started = psutil.Process.create_time
+    monkeypatch.setattr(
+        psutil.Process, "create_time", lambda self: fail(error) if self.pid == odd.pid else started(self)
+    )
     request = ProcessRequest(gpu_pids=frozenset({odd.pid, other.pid}), environment_pids=frozenset({odd.pid, other.pid}))
     facts = ProcessCollector().collect(request)
     assert facts.uids == {other.pid: os.getuid()}

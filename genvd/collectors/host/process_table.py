@@ -23,7 +23,6 @@ MAX_ANCESTORS = 64
 class LiveProcess(NamedTuple):
     """A process that existed in this collection. It may be a zombie."""
 
-    process: psutil.Process
     since_boot: float
     """Start time in seconds of CLOCK_BOOTTIME. With the pid it identifies the process, even if the clock is set."""
     started: float
@@ -66,11 +65,9 @@ class ProcessTable:
 
     def uid(self, pid: int) -> int | None:
         """Return the real uid of a process; None if it does not exist, or is hidden from this user."""
-        found = self.get(pid)
-        if found is None and procfs.is_left_out(pid):
-            return procfs.real_uid(pid)
-        uids = or_none(found.process.uids) if found else None
-        return uids.real if uids else None
+        if self.get(pid) is None and not procfs.is_left_out(pid):
+            return None
+        return procfs.real_uid(pid)
 
     def ancestors(self, pid: int) -> tuple[int, ...]:
         """Return the pids of the parent of a process, its parent and so on, without process 1.
@@ -100,7 +97,7 @@ class ProcessTable:
         since_boot = round(started - self._boot_time, 2)
         if previous is not None and previous.since_boot == since_boot:
             return previous._replace(inode=directory.st_ino)
-        return LiveProcess(process, since_boot, started, directory.st_ino)
+        return LiveProcess(since_boot, started, directory.st_ino)
 
     def _parent(self, pid: int) -> int:
         if pid not in self._parents:  # psutil's parents() takes 100 µs for each generation

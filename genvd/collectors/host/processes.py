@@ -166,8 +166,8 @@ class ProcessCollector:
         reuse = known is not None and known.own.large and self._collections < known.retry_at
         # The claim is read each time, because only new variables show reliably that the process called execve(2).
         own = known.own if known is not None and reuse else read_claim(pid)
-        command = procfs.command_name(pid)
-        if known is not None and known.is_current(own, command, procfs.real_uid(pid), self._collections):
+        command, uid = procfs.command_and_uid(pid)
+        if known is not None and known.is_current(own, command, uid, self._collections):
             return known.owner
         fresh = self._read_process(pid, process, own, command, known)
         if not self._table.is_same(pid, process):  # it has ended, and the pid may have been reused
@@ -186,10 +186,10 @@ class ProcessCollector:
 
     def _unreadable(self, pid: int) -> ProcessOwner | None:
         """Return what can be read of a process whose other files block; None if it does not block."""
-        uid = self._table.uid(pid) if procfs.is_left_out(pid) else None
+        command, uid = procfs.command_and_uid(pid) if procfs.is_left_out(pid) else ("", None)
         if uid is None:
             return None
-        return ProcessOwner(uid=uid, command=procfs.command_name(pid), environment_unknown="unreadable")
+        return ProcessOwner(uid=uid, command=command, environment_unknown="unreadable")
 
     def _read_process(
         self, pid: int, process: LiveProcess, own: EidClaim, command: str, last: _CachedOwner | None

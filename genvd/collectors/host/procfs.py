@@ -27,6 +27,8 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NAMESPACE_PIDS = re.compile(rb"^NSpid:\t([\d\t]+)$", re.MULTILINE)
 _PARENT = re.compile(rb"^PPid:\t(\d+)$", re.MULTILINE)
 _REAL_UID = re.compile(rb"^Uid:\t(\d+)\t", re.MULTILINE)
+_NAME = re.compile(rb"Name:\t(.*)\n")
+_ESCAPED = re.compile(rb"\\(.)")
 
 MAX_PID = 2**22
 """PID_MAX_LIMIT of the Linux kernel (include/linux/threads.h)."""
@@ -45,7 +47,6 @@ _FIRST_READ_BYTES = 16 * 1024
 
 _STATUS_BYTES = 64 * 1024
 _STAT_BYTES = 4096
-_COMMAND_BYTES = 4096
 """Larger than the kernel makes these files."""
 
 _CODE_START = 26 - 3
@@ -174,9 +175,18 @@ def raise_if_exhausted(error: OSError) -> None:
         ) from None
 
 
-def command_name(pid: int) -> str:
-    """Return the short name of a process, of up to 15 bytes that it can change; empty if it is gone."""
-    return decode((read(pid, "comm", _COMMAND_BYTES) or b"").removesuffix(b"\n"))
+def command_and_uid(pid: int) -> tuple[str, int | None]:
+    """Return the short name of a process, of up to 15 bytes that it can change, and its real uid.
+
+    They are empty and None if it is gone. Both are in one file that is read without blocking. There, newlines and
+    backslashes of the name are escaped (proc_task_name in fs/proc/array.c of Linux).
+    """
+    status = _status(pid)
+    name, uid = _NAME.match(status), _REAL_UID.search(status)
+    raw = name[1] if name else b""
+    if b"\\" in raw:
+        raw = _ESCAPED.sub(lambda match: b"\n" if match[1] == b"n" else match[1], raw)
+    return decode(raw), int(uid[1]) if uid else None
 
 
 def memory_layout(pid: int) -> MemoryLayout | None:
@@ -207,8 +217,7 @@ def parent(pid: int) -> int:
 
 def real_uid(pid: int) -> int | None:
     """Return the real uid of a process; None if it is gone. Unlike the start time, it can be read without blocking."""
-    found = _REAL_UID.search(_status(pid))
-    return int(found[1]) if found else None
+    return command_and_uid(pid)[1]
 
 
 def _status(pid: int) -> bytes:
