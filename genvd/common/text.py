@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _SHORTEST_RANGE = 4
 _DIGEST_BYTES = 16
 _CUT = re.compile(rf".*~[0-9a-f]{{{2 * _DIGEST_BYTES}}}", re.DOTALL)
 """Matches a text that was cut."""
+
+_SHORT_BYTES, _KEPT_TEXTS = 64, 1024
+"""The texts of so few bytes are kept, and how many of them: most are the same in each collection."""
 
 _SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 """Spaces of other widths. Python calls them unprintable, but they are safe."""
@@ -56,7 +60,14 @@ def escape_unprintable(text: str) -> str:
 
 def decode(raw: bytes) -> str:
     """Return bytes as clean text. Bytes that are not UTF-8 are decoded as genv does it (PEP 383)."""
+    return _decode_short(raw) if len(raw) <= _SHORT_BYTES else _decode(raw)
+
+
+def _decode(raw: bytes) -> str:
     return clean(raw.decode("utf-8", "surrogateescape"))
+
+
+_decode_short = lru_cache(_KEPT_TEXTS)(_decode)
 
 
 def gpus(indices: Iterable[int]) -> str:

@@ -124,6 +124,8 @@ class BlockGuard(procfs.ReadGuard):
 
     def leaves_out(self, pid: int) -> bool:
         """Return whether a process is left out now."""
+        if not self.left_out:  # the usual case
+            return False
         left_out = self.left_out.get(pid)
         if left_out is not None:
             return not (self._may_retry and time.monotonic() >= left_out.until)

@@ -42,6 +42,8 @@ _NS_GET_OWNER_UID = 0xB704
 _PROC_PID_INIT_INO = 0xEFFFFFFC
 """Inode of the initial pid namespace, which contains all processes (include/linux/proc_ns.h)."""
 
+_READING = os.O_RDONLY | os.O_CLOEXEC
+
 _FIRST_READ_BYTES = 16 * 1024
 """Size of the first read. Only a file that is longer gets a larger buffer."""
 
@@ -148,12 +150,16 @@ def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes
     """
     if not name.endswith(_BLOCKING_FILES):
         return _read(pid, name, max_bytes, offset)
-    return guarded(pid, lambda: _read(pid, name, max_bytes, offset))
-
-
-def _read(pid: int, name: str, max_bytes: int, offset: int) -> bytes:
+    number = _guard.begin(pid)
     try:
-        descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        return _read(pid, name, max_bytes, offset)
+    finally:
+        _guard.end(number)
+
+
+def _read(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes:
+    try:
+        descriptor = os.open(f"/proc/{pid}/{name}", _READING)
         try:
             content = os.pread(descriptor, min(max_bytes, _FIRST_READ_BYTES), offset)
             if len(content) == _FIRST_READ_BYTES < max_bytes:  # the file may be longer
@@ -221,7 +227,10 @@ def real_uid(pid: int) -> int | None:
 
 
 def _status(pid: int) -> bytes:
-    return read(pid, "status", _STATUS_BYTES) or b""
+    try:
+        return _read(pid, "status", _STATUS_BYTES)
+    except OSError:
+        return b""
 
 
 def stat_directory(pid: int) -> os.stat_result | None:
