@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genvd.analysis import ownership
@@ -205,7 +204,7 @@ def _doubt(facts: ProcessFacts, eids: frozenset[str]) -> ProcessFacts:
         pid: owner._replace(eid=None, environment_unknown="unreadable") if owner.eid in eids else owner
         for pid, owner in facts.owners.items()
     }
-    return replace(facts, owners=owners)
+    return facts._replace(owners=owners)
 
 
 def _attached_to(genv: GenvFacts, eids: frozenset[str]) -> frozenset[int]:

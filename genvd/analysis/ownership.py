@@ -7,7 +7,6 @@ write: the real uids of processes, the uid that logged in, and the accounts. doc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.analysis.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME, Rejection
@@ -166,7 +165,7 @@ def add_record_names(owned: Iterable[OwnedRecord], accounts: AccountFacts) -> Ac
             if name is not None and name == environment.record.username:
                 names.setdefault(environment.uid, set()).add(name)
     unique = {uid: name for uid, (name, *others) in names.items() if not others}
-    return replace(accounts, names={**accounts.names, **unique}) if unique else accounts
+    return accounts._replace(names={**accounts.names, **unique}) if unique else accounts
 
 
 def account_name(uid: int, accounts: AccountFacts) -> str | None:

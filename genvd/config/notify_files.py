@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common import files
 from genvd.common.text import MAX_TEXT, clean
@@ -12,7 +12,7 @@ from genvd.config.mail import ADDRESS
 from genvd.config.yaml_reader import ConfigError, suggest_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from genvd.config.schema import Config
@@ -55,11 +55,10 @@ _OF_ALERTMANAGER = re.compile(r"__.*|.+\.default\..+")
 """Matches the names of Alertmanager's own templates."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyFiles:
+class NotifyFiles(NamedTuple):
     """What the files contain."""
 
-    addresses: dict[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = MappingProxyType({})
     """The mail address of each user, if ``notify.user_address`` is a file."""
     texts: str = ""
     """Templates that replace others."""

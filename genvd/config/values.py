@@ -6,9 +6,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds in each unit of a duration."""
@@ -18,15 +17,14 @@ _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 """A number alone; a number before a unit, in the syntax of Go's time.ParseDuration, which Prometheus uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A type of value."""
 
     parse: Callable[[str], Any]
     """Converts text from the file to the value; raises ValueError with what was expected."""
     schema: dict[str, Any]
     """The JSON Schema of the type."""
-    show: Callable[[Any], str] = field(default=str)
+    show: Callable[[Any], str] = str
     """Converts the value to text that :attr:`parse` accepts."""
     item: Callable[[str], Any] | None = None
     """Parses one item, if the value is a tuple, which may also be written as a YAML list."""

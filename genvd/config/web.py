@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
@@ -37,12 +37,11 @@ HEADERS: dict[str, tuple[str, ...]] = {
 """The header fields that may be added, with their allowed values; an empty tuple allows any value."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfig:
+class WebConfig(NamedTuple):
     """The content of a web configuration file."""
 
     tls: TlsSettings | None = None
-    users: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = MappingProxyType({})
     """The bcrypt hash of each user's password; if empty, no password is required."""
     headers: tuple[tuple[str, str], ...] = ()
     request_interval: float = 0.0

@@ -7,7 +7,7 @@ SSL_CTX_set1_groups(3)).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -60,8 +60,7 @@ class Pem(NamedTuple):
     path: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
+class TlsSettings(NamedTuple):
     """The content of ``tls_server_config``."""
 
     certificate: Pem
@@ -76,7 +75,7 @@ class TlsSettings:
     curves: tuple[str, ...] = ()
     line: int = 0
     """The line number of the section."""
-    lines: Mapping[str, int] = field(default_factory=dict)
+    lines: Mapping[str, int] = MappingProxyType({})
     """The line number of each key that is set."""
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:  # the helper imports this, and is to be small
@@ -166,19 +166,18 @@ class ProcessRequest(NamedTuple):
     """Environments whose owners must be confirmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessFacts:
+class ProcessFacts(NamedTuple):
     """The answer to a :class:`ProcessRequest`."""
 
-    owners: Mapping[int, ProcessOwner] = field(default_factory=dict)
+    owners: Mapping[int, ProcessOwner] = MappingProxyType({})
     """Owners of GPU processes by pid; for an ended process, the last known data."""
     live_pids: frozenset[int] = frozenset()
-    uids: Mapping[int, int] = field(default_factory=dict)
+    uids: Mapping[int, int] = MappingProxyType({})
     """Real uids by pid, for live processes of the environments."""
-    login_uids: Mapping[int, int] = field(default_factory=dict)
+    login_uids: Mapping[int, int] = MappingProxyType({})
     """For those of them that run as root: the user behind it, by pid. That is the login user, which su and sudo do not
     change; without a login, the user whose process started it."""
-    kernel_uids: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    kernel_uids: Mapping[str, frozenset[int]] = MappingProxyType({})
     """By live Jupyter kernel, the real uids of all processes with its connection file."""
     confirmed: frozenset[tuple[str, int]] = frozenset()
     """Environment ID and uid of records whose pids do not belong to that uid, but for which another live process was
@@ -191,9 +190,9 @@ class ProcessFacts:
     sees_machine: bool = True
     """False if processes may be invisible to the monitor: it runs in its own pid namespace, or /proc hides processes of
     others (hidepid of proc(5))."""
-    starts: Mapping[int, float] = field(default_factory=dict)
+    starts: Mapping[int, float] = MappingProxyType({})
     """Start times of live processes of the environments, by pid, in seconds of CLOCK_BOOTTIME."""
-    kernel_starts: Mapping[str, float] = field(default_factory=dict)
+    kernel_starts: Mapping[str, float] = MappingProxyType({})
     """Start time of the first process with its connection file, by live Jupyter kernel; same clock."""
     environments: tuple[EnvironmentRecord, ...] | None = None
     """Those of the request, as the facts can be older than what they are joined with; None if they hold for all."""
@@ -207,13 +206,12 @@ class AccountRequest(NamedTuple):
     """Pairs of a uid and the username claimed for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountFacts:
+class AccountFacts(NamedTuple):
     """The answer to an :class:`AccountRequest`; entries whose lookup is not finished are missing."""
 
-    names: Mapping[int, str | None] = field(default_factory=dict)
+    names: Mapping[int, str | None] = MappingProxyType({})
     """Username by uid; None for a uid without an account."""
-    uids: Mapping[str, int | None] = field(default_factory=dict)
+    uids: Mapping[str, int | None] = MappingProxyType({})
     """Uid by username, for claims that differ from :attr:`names`; None if there is no such account."""
 
 

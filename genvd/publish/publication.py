@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.output import CommandError
 from genvd.common.safe_tree import UnsafePathError, write_file
@@ -21,7 +21,7 @@ from genvd.publish.scrape_config import scrape_job
 from genvd.publish.service_directory import is_package_link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _FILES = Path(__file__).parent / "files"
 
@@ -35,17 +35,16 @@ class PublishError(CommandError):
     """A file could not be published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """The Prometheus, Alertmanager and Grafana files for one configuration."""
 
     directory: Path
     """Where the files are written; an absolute path."""
     values: dict[str, str]
     """The values for the names in the templates."""
-    config: Config = field(default_factory=Config)
+    config: Config = Config()
     """For the times in the alert rules, and for who is told about alerts."""
-    made: dict[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = MappingProxyType({})
     """The content of the files that have no template, by path."""
     world_writable: Path | None = None
     """A parent directory that is created writable for everybody: genv's own state directory, which genv creates so."""

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from genvd.common.error_log import ErrorLog
@@ -36,12 +36,11 @@ _IF_INVALID = {
 """What follows if a certificate is not valid, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """The settings for connections and requests."""
 
     tls: Tls | None = None
-    users: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = MappingProxyType({})
     headers: tuple[tuple[str, str], ...] = ()
     rate_limiter: RateLimiter | None = None
 

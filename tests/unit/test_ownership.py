@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from genvd.analysis.claims import DUPLICATE, ENVIRONMENT_OWNER, PROCESS_ENVIRONMENT, RESERVED_NAME, USERNAME
@@ -72,7 +70,7 @@ def test_the_owner_is_the_user_whose_processes_are_in_it(
 
 
 def test_the_owner_can_be_confirmed_by_another_process() -> None:
-    confirmed = replace(facts({1: ROOT, 2: BOB}), confirmed=frozenset({("e", ALICE), ("other", CAROL)}))
+    confirmed = facts({1: ROOT, 2: BOB})._replace(confirmed=frozenset({("e", ALICE), ("other", CAROL)}))
     one, reasons = only(RECORD, confirmed)
     assert (one.uid, one.owner_confirmed, one.pids, reasons) == (ALICE, True, frozenset(), [])
     assert one.members == {ALICE, BOB, ROOT}
