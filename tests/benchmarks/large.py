@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.bench import Bench, each, in_turns
-from tests.benchmarks.collecting import FLOOR, new_helper
+from tests.benchmarks.collecting import FLOOR, LIMIT, client_library, new_helper
 from tests.benchmarks.peers import CLIENT
 from tests.benchmarks.table import Goal, Row, microseconds
 
@@ -35,7 +35,7 @@ def processes(bench: Bench) -> Iterator[Row]:
     ticks, floors, writing = ([found[name, count] for count in counts] for name in (_OWN, FLOOR, CLIENT))
     each_tick, each_floor = ticks[1] / many, floors[1] / many
     what = f"CPU of a tick for each of {many:,} processes"
-    limit = f"{FLOOR}, and {CLIENT} writing a third", each_floor + writing[1] / many / 3
+    limit = LIMIT, each_floor + writing[1] / many / 3
     yield Row(what, each_tick, microseconds, FLOOR, each_floor, Goal(1.5), limit)
     yield Row(what, each_tick, microseconds, f"for each of {few:,}", ticks[0] / few, Goal(_LINEAR))
 
@@ -45,11 +45,9 @@ def _tasks(bench: Bench, shape: Shape, stack: ExitStack) -> dict[tuple[str, int]
     machine = stack.enter_context(bench.machine(shape))
     helper = stack.enter_context(new_helper(bench))
     own = stack.enter_context(bench.own(machine, helper, limits_processes=_LIMIT, limits_environments=_LIMIT))
-    own.do("tick", 2)
     floor = stack.enter_context(bench.subject(machine, "floor", *map(str, machine.pids)))
-    library = stack.enter_context(bench.subject(machine, "client_library", str(bench.exposition(own.port))))
     return {
         (_OWN, shape.processes): each(own, "tick", 3, helper),
         (FLOOR, shape.processes): each(floor, "look", 3),
-        (CLIENT, shape.processes): each(library, "render", 1),
+        (CLIENT, shape.processes): client_library(bench, machine, own, stack),
     }
