@@ -46,8 +46,8 @@ def send(connection: socket.socket, message: object, max_bytes: int, deadline: f
     connection.sendall(_LENGTH.pack(len(content)) + content)
 
 
-def receive(connection: socket.socket, max_bytes: int, deadline: float) -> object:
-    """Return the next message, not yet checked.
+def receive(connection: socket.socket, max_bytes: int, deadline: float) -> bytes:
+    """Return the content of the next message, for :func:`parse`.
 
     Args:
         connection: a stream socket.
@@ -55,14 +55,14 @@ def receive(connection: socket.socket, max_bytes: int, deadline: float) -> objec
         deadline: when to give up, as a time of :func:`time.monotonic`.
 
     Raises:
-        ProtocolError: it is too long, or not JSON.
+        ProtocolError: it is too long.
         EOFError: the other side has closed the connection.
         OSError: the connection is broken, or the message does not arrive in time.
     """
     (length,) = _LENGTH.unpack(_receive_bytes(connection, _LENGTH.size, deadline))
     if length > max_bytes:
         raise ProtocolError(f"more than {max_bytes} bytes")
-    return parse(_receive_bytes(connection, length, deadline))
+    return _receive_bytes(connection, length, deadline)
 
 
 def _receive_bytes(connection: socket.socket, length: int, deadline: float) -> bytes:

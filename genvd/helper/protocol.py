@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from genvd.collectors.host.cgroups import CgroupKind
 from genvd.common.text import MAX_TEXT
 from genvd.helper import values
-from genvd.helper.messages import ProtocolError
+from genvd.helper.messages import ProtocolError, parse
 from genvd.model.facts import UNKNOWN_ENVIRONMENT, EnvironmentRecord, ProcessFacts, ProcessOwner, ProcessRequest
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_QUESTION_BYTES = 48 * 1024 * 1024
 """A state file of genv, which names the processes, may have 8 MiB. Escaping makes five bytes of one."""
+
+_MAX_KEPT_BYTES = 2**20
+"""Larger questions are not kept: the helper is to be small."""
 
 _MAX_GPU_PIDS = 100_000
 """More than an answer can hold."""
@@ -44,6 +47,25 @@ def encode_question(request: ProcessRequest) -> object:
         ],
         "all_seen": request.all_seen,
     }
+
+
+class QuestionDecoder:
+    """Makes requests of the questions of one connection. Most are the same as the one before."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, ProcessRequest] | None = None
+
+    def decode(self, content: bytes) -> ProcessRequest:
+        """Return the request in the content of a message.
+
+        Raises:
+            ProtocolError: it is not a question.
+        """
+        if self._last is not None and self._last[0] == content:
+            return self._last[1]
+        request = decode_question(parse(content))
+        self._last = (content, request) if len(content) <= _MAX_KEPT_BYTES else None
+        return request
 
 
 def decode_question(message: object) -> ProcessRequest:

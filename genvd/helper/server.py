@@ -20,7 +20,7 @@ from genvd.helper.protocol import (
     MAX_QUESTION_BYTES,
     AnswerEncoder,
     Failure,
-    decode_question,
+    QuestionDecoder,
     encode_failure,
 )
 from genvd.helper.reading import StuckError
@@ -84,7 +84,7 @@ class Server:
         self._notifier = notifier
         self._listening = listening
         self._accepts = accepts
-        self._connections: dict[int, tuple[socket.socket, AnswerEncoder]] = {}
+        self._connections: dict[int, tuple[socket.socket, QuestionDecoder, AnswerEncoder]] = {}
         self._watchdog = watchdog_seconds()
         self._fed_at = 0.0
         self._status = ""
@@ -133,14 +133,14 @@ class Server:
             return
         if len(self._connections) == _MAX_CONNECTIONS:
             self._disconnect(next(iter(self._connections)))
-        self._connections[connection.fileno()] = connection, AnswerEncoder()
+        self._connections[connection.fileno()] = connection, QuestionDecoder(), AnswerEncoder()
         self._poll.register(connection, select.POLLIN)
 
     def _answer(self, descriptor: int) -> None:
-        connection, encoder = self._connections[descriptor]
+        connection, decoder, encoder = self._connections[descriptor]
         try:
             deadline = time.monotonic() + _MESSAGE_SECONDS
-            request = decode_question(receive(connection, MAX_QUESTION_BYTES, deadline))
+            request = decoder.decode(receive(connection, MAX_QUESTION_BYTES, deadline))
             began = time.monotonic()
             answer = encoder.encode(self._reading.collect(request, lambda: self._feed_watchdog(began)))
             self._respond(connection, answer)
@@ -167,7 +167,7 @@ class Server:
             self._disconnect(connection.fileno())
 
     def _disconnect(self, descriptor: int) -> None:
-        connection, _ = self._connections.pop(descriptor)
+        connection = self._connections.pop(descriptor)[0]
         self._poll.unregister(descriptor)
         connection.close()
 

@@ -134,6 +134,17 @@ def test_what_has_changed_is_sent_again(stack: ExitStack, helper: Helper, client
     wait_for(lambda: client.collect(question(pid, process.pid)).owners[process.pid].command == "sleep", "the program")
 
 
+def test_the_same_answer_to_another_question_is_read_anew(stack: ExitStack, client: HelperClient) -> None:
+    asked = question(sleeper(stack))
+    for _ in range(3):  # the second answer and the third one have the same bytes
+        facts = client.collect(asked)
+    assert client.collect(asked) is facts
+    (record,) = asked.environments
+    other = asked._replace(environments=(record._replace(name="train"),))  # the helper is not sent the name
+    assert client.collect(other).environments == other.environments
+    assert client.collect(asked) == facts
+
+
 DEEP = b"[" * 100_000
 VALID = b'{"gpu_pids":[1],"more_pids":[],"environments":[],"all_seen":false}'
 

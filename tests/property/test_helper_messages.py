@@ -99,7 +99,7 @@ def transfer(message: object) -> object:
     with ours, theirs:
         deadline = time.monotonic() + 20
         send(ours, message, 2**20, deadline)
-        return receive(theirs, 2**20, deadline)
+        return parse(receive(theirs, 2**20, deadline))
 
 
 @given(requests())
