@@ -45,9 +45,9 @@ Among the first sixteen metrics, names that end in `_total` are gauges. They hav
 comes with genv, so that existing dashboards work. Do not apply `rate()` to them.
 
 Most groups can be switched off in the section `metrics` of `monitor.yaml`. Always on are the sixteen, the monitor's own
-metrics, and those that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`, `genv_device_up`,
-`genv_device_info`, `genv_device_board_info`, and the free and reserved memory and the memory bandwidth utilisation of
-each GPU.
+metrics, and those that alerts, dashboards and joins need: `genv_driver_state`, `genv_driver_info`,
+`genv_devices_missing`, `genv_device_up`, `genv_device_info`, `genv_device_board_info`, and the free and reserved memory
+and the memory bandwidth utilisation of each GPU.
 
 **Values that hardly change are read once a minute**, not in each collection; their intervals are the keys
 `collect.device_details_interval`, `collect.memory_health_interval` and `collect.nvlink_interval`. They are the health

@@ -1,4 +1,4 @@
-"""Metrics of the driver: its state and its versions."""
+"""Metrics of the driver: its state, its versions, and the GPUs that it no longer lists."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def _driver_info(snapshot: Snapshot) -> Iterator[Sample]:
         yield (driver.driver or "", driver.cuda or "", driver.nvml or ""), 1
 
 
+def _devices_missing(snapshot: Snapshot) -> Iterator[Sample]:
+    if snapshot.devices is not None:
+        yield (), len(snapshot.missing_devices)
+
+
 DRIVER = (
     Metric(
         "genv_driver_state",
@@ -40,5 +45,11 @@ DRIVER = (
         "1, with the versions of the NVIDIA driver as labels; cuda_version is the newest CUDA that it supports.",
         ("driver_version", "cuda_version", "nvml_version"),
         _driver_info,
+    ),
+    Metric(
+        "genv_devices_missing",
+        "GPUs that the driver has listed since the monitor started, and no longer lists.",
+        (),
+        _devices_missing,
     ),
 )

@@ -459,6 +459,7 @@ def test_nothing_of_the_device_before_counts_for_the_one_in_its_place(start: Sta
     monitor.process.send_signal(signal.SIGHUP)
     (device,) = wait_for(lambda: [d for d in monitor.snapshot()["devices"] if d["uuid"] == "GPU-1"], "it is seen")
     assert (device["temperature_celsius"], device["memory_used_bytes"]) == (51, MIB)
+    assert monitor.metrics()[series("genv_devices_missing")] == 1
     (complaint,) = monitor.complaints
     assert "GPU 0 (GPU-0) is no longer listed by the driver" in complaint
 

@@ -378,7 +378,10 @@ def _overview_numbers(rows: Callable[..., Rows]) -> Iterator[tuple[Query, Vector
     yield ("stat", "GPU processes", "A"), _number(total("genv_processes_total"))
     yield ("stat", "In environments", "A"), _number(100 * in_environments / total("genv_processes_total"))
     yield ("stat", "GPUs free", "A"), _number(total("genv_device_free", "index"))
-    yield ("stat", "GPUs down", "A"), _number(len(devices) - total("genv_device_up", "index"))
+    yield (
+        ("stat", "GPUs down", "A"),
+        _number(len(devices) - total("genv_device_up", "index") + total("genv_devices_missing")),
+    )
     yield ("stat", "Hottest GPU", "A"), _number(max(devices.values()))
 
 

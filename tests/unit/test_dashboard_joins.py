@@ -79,6 +79,10 @@ FLEET = {
     'username:genv_user_allocated_device_seconds:rate5m{job="again", username="alice"}': "2",
     'instance:genv_device_up:sum{job="genv", instance="a"}': "8",
     'instance:genv_device_up:sum{job="genv", instance="c"}': "2",
+    'instance:genv_device_up:count{job="genv", instance="a"}': "9",
+    'instance:genv_device_up:count{job="genv", instance="c"}': "2",
+    # The monitor of c is older and does not know of GPUs that are no longer listed.
+    'instance:genv_devices_missing:sum{job="genv", instance="a"}': "3",
     'instance:genv_device_free:sum{job="genv", instance="a"}': "3",
     'instance:genv_device_free:sum{job="genv", instance="c"}': "2",
     'instance:genv_device_utilization:avg{job="genv", instance="a"}': "50",
@@ -101,6 +105,7 @@ GPUS = {
     # 6 in MIG mode without MIG devices.
     **{f'genv_device_up{{index="{index}"': "1" for index in "012356"},
     'genv_device_up{index="4"': "0",
+    'genv_devices_missing{x="1"': "2",
     'genv_device_free{index="6"': "0",
     'genv_device_mig_devices{index="6"': "0",
     **{f'genv_device_free{{index="{index}"': str(int(index == "0")) for index in "01234"},
@@ -214,6 +219,8 @@ CASES = [
         },
     ),
     case("fleet/GPUs free/A", "{}", EVERYTHING, {"{}": 5}),
+    case("fleet/GPUs down/A", "{}", ONE_JOB, {"{}": 4}),
+    case("fleet/GPUs down/A", "{}", ONLY_C, {"{}": 0}),
     # Each machine is weighted by its number of GPUs.
     case("fleet/Utilisation/A", "{}", EVERYTHING, {"{}": 60}),
     case("fleet/GPUs over time/A", "{}", ONE_JOB, {"{}": 10}),
@@ -253,7 +260,7 @@ CASES = [
     ),
     case("overview/GPUs/B", "count by (index) ({})", ONLY_G, {'{index="2"}': 2}),
     case("overview/GPUs free/A", "{}", ONLY_G, {"{}": 1}),
-    case("overview/GPUs down/A", "{}", ONLY_G, {"{}": 1}),
+    case("overview/GPUs down/A", "{}", ONLY_G, {"{}": 3}),
     case("overview/GPUs idle/A", "{}", ONLY_G, {"{}": 1}),
     case("overview/GPUs attached/A", "{}", ONLY_G, {"{}": 3}),
     case("overview/GPUs outside genv/A", "{}", ONLY_G, {"{}": 2}),

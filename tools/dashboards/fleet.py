@@ -61,7 +61,7 @@ def _state() -> Sequence[PanelBuilder]:
             NONE_IS_VITAL,
         ),
         number(
-            _about("GPUs down", "GPUs that do not answer, on machines that do; red: at least one."),
+            _about("GPUs down", "GPUs that do not answer or are not listed, on machines that do; red: at least one."),
             ask.devices_down(),
             NONE_IS_VITAL,
         ),

@@ -58,8 +58,9 @@ def machines_down() -> str:
 
 
 def devices_down() -> str:
-    """Return the number of GPUs of the chosen machines that do not answer."""
-    return f"{total('instance:genv_device_up:count')} - {total('instance:genv_device_up:sum')}"
+    """Return the number of GPUs of the chosen machines that do not answer, or that the driver no longer lists."""
+    silent = f"{total('instance:genv_device_up:count')} - {total('instance:genv_device_up:sum')}"
+    return f"{silent} + ({total('instance:genv_devices_missing:sum')} or vector(0))"
 
 
 def utilisation() -> str:

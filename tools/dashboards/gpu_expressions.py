@@ -31,8 +31,8 @@ def free() -> str:
 
 
 def down() -> str:
-    """Return the number of GPUs that do not answer."""
-    return f"sum(1 - {_up()})"
+    """Return the number of GPUs that do not answer, or that the driver no longer lists."""
+    return f"sum((1 - {_up()}) or {per('genv_devices_missing')})"
 
 
 def idle_gpus() -> str:

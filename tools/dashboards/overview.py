@@ -69,7 +69,7 @@ def _numbers() -> Sequence[PanelBuilder]:
             NONE_IS_GOOD,
         ),
         trend(
-            about("GPUs down", "GPUs that do not answer, on machines that do; red: at least one."),
+            about("GPUs down", "GPUs that do not answer or are not listed, on machines that do; red: at least one."),
             gpus.down(),
             NONE_IS_VITAL,
         ),
