@@ -276,10 +276,10 @@ def _read_password(file: Path | None) -> str:
 
 
 def _publish(config: Config, options: argparse.Namespace) -> None:
-    from genvd.config.paths import SERVICE_METRICS, publish_directory
+    from genvd.config.paths import SERVICE_METRICS
     from genvd.config.web import read_web_config
     from genvd.publish.publication import publication_for
-    from genvd.publish.service_directory import is_package_link
+    from genvd.publish.service_directory import find_leftover, is_for_service
     from genvd.service.separation import become_service_user
 
     if config.listen_web_config_file and (problems := read_web_config(config.listen_web_config_file).problems):
@@ -287,7 +287,9 @@ def _publish(config: Config, options: argparse.Namespace) -> None:
     read_notify_files(config)
     if config.listen_port == 0:
         raise _UsageError("port 0 is chosen when the monitor starts, so it cannot be published; give one with --port")
-    if is_package_link(publish_directory(config)):
+    if is_for_service(config):
+        if leftover := find_leftover(config):
+            log.warning("%s", leftover)
         config = replace(config, publish_directory=SERVICE_METRICS)
     publication = publication_for(config, config.listen_port)
     if publication.directory == SERVICE_METRICS:

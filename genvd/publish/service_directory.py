@@ -31,6 +31,17 @@ def service_owner() -> int | None:
         return None
 
 
+def is_for_service(config: Config) -> bool:
+    """Return whether the files of this configuration belong to those that the service publishes.
+
+    They do behind the link of the package. If something else is in its place, only root can write them.
+    """
+    directory = publish_directory(config)
+    if is_package_link(directory):
+        return True
+    return os.geteuid() == 0 and directory == GENV_STATE / "metrics" and service_owner() is not None
+
+
 def find_obstacle(config: Config) -> str | None:
     """Return what keeps the published files from where they are expected, in one line; None if there is nothing.
 

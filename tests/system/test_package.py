@@ -278,6 +278,8 @@ def test_what_a_monitor_in_a_terminal_left_behind_is_told(bare: Machine, package
     service = Service(bare)
     service.systemctl("start", NAME)
     assert said in service.log
+    publish = bare.run("genv-monitor", "publish")
+    assert said in publish.errors and publish.output == f"{STATE}/metrics\n"
     (command,) = check.errors.strip().partition("then run: sudo ")[2:]
     bare.shell(f"mv /var/tmp/genv/metrics /root/left && {command}")
     check = bare.run("genv-monitor", "check")
