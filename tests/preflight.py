@@ -142,6 +142,7 @@ _TARGETS = {
     "soak": ("a C compiler",),
     "bench": ("a C compiler",),
     "fleet": ("prometheus",),
+    "engines": ("prometheus", "victoria-metrics"),
     "screenshots": ("chromium", "the DejaVu fonts"),
     "draw": ("chromium", "the DejaVu fonts", "prometheus"),
 }

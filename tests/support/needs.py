@@ -9,8 +9,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def need(there: object, reason: str, *, optional: bool = False) -> None:
@@ -26,6 +32,15 @@ def need(there: object, reason: str, *, optional: bool = False) -> None:
     if os.environ.get("GENV_TESTS_REQUIRE") == "all" and not optional:
         pytest.fail(f"may not be left out here: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+@contextmanager
+def said_by(command: str) -> Iterator[None]:
+    """Where a program and no test lacks something, end it with the one line that says what, after its name."""
+    try:
+        yield
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
+        sys.exit(f"{command} {missing}")
 
 
 def need_root(why: str) -> None:

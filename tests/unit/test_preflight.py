@@ -39,12 +39,13 @@ def test_a_machine_that_has_everything_is_told_so() -> None:
 
 
 def test_a_target_names_all_that_it_lacks_at_once() -> None:
-    command = [sys.executable, preflight.__file__, "--for", "draw screenshots"]
+    command = [sys.executable, preflight.__file__, "--for", "draw screenshots engines"]
     done = subprocess.run(command, env={"PATH": "/nonexistent"}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     first, *_, apt = done.stderr.splitlines()
-    assert first.startswith("Missing on this machine for 'make draw screenshots': chromium, ")
-    assert "prometheus" in first and {"chromium", "prometheus"} <= set(apt.split())
+    assert first.startswith("Missing on this machine for 'make draw screenshots engines': chromium, ")
+    assert {"chromium", "prometheus", "victoria-metrics"} <= set(apt.split())
+    assert all(name in first for name in ("prometheus", "victoria-metrics"))
 
 
 def test_a_target_that_lacks_nothing_is_silent() -> None:

@@ -12,8 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
+from tests.support.needs import said_by
 from tests.support.waiting import PATIENCE, wait_for
 from tools.engines import cost, evaluated
 from tools.engines.answers import Verdict, compared, counts
@@ -57,10 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-federation", action="store_true", help="leave out the Prometheus that federates")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the servers are stopped too
-    try:
+    with said_by("make engines"):
         return _run(options)
-    except pytest.skip.Exception as missing:
-        sys.exit(f"make engines {missing}")
 
 
 def _run(options: argparse.Namespace) -> int:

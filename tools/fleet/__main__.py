@@ -14,6 +14,8 @@ import yaml
 
 from genvd.config.schema import Config
 from genvd.publish.publication import publication_for
+from tests.support.debian import promtool
+from tests.support.needs import said_by
 from tests.support.prometheus import Prometheus
 from tools.fleet.history import add_history
 from tools.fleet.machines import SimulatedMachine
@@ -41,6 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that Prometheus is stopped too
+    with said_by("make fleet"):
+        if options.history:
+            promtool()  # now, not after minutes
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     print(f"{options.machines} machines with {options.devices} GPUs, scraped every {options.interval} s", flush=True)
     machines = [SimulatedMachine(options.devices, seed, options.interval) for seed in range(options.machines)]
     with (

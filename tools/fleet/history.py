@@ -43,7 +43,7 @@ def add_history(running: Prometheus, until: float, seconds: int) -> str:
         for labels, value in recorded.items():
             _write(out, labels, value, times)
         out.write("# EOF\n")
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(running.data))
     subprocess.run(command, check=True, capture_output=True)
     file.unlink()

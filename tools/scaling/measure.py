@@ -80,7 +80,7 @@ def bytes_per_sample(directory: Path, devices: int, interval: int, hours: int = 
             out.writelines(b"%s %d\n" % (line, moment) for line in lines)
         out.write(b"# EOF\n")
     database = directory / "data"
-    promtool = debian.program("promtool", "prometheus")
+    promtool = debian.promtool()
     command = (promtool, "tsdb", "create-blocks-from", "openmetrics", str(file), str(database))
     subprocess.run(command, check=True, capture_output=True)
     return sum(path.stat().st_size for path in database.rglob("*") if path.is_file()) / samples
