@@ -1,12 +1,27 @@
 # Each target sets up what it needs below .venv/ and build/, which 'make clean' removes.
 
+# What root makes in the clone of another user belongs to that user, who can then run make too. Below build/trees are whole
+# systems, with users of their own. 'make run' is stopped by signals, so nothing may come between; it writes only .venv/.
+OWNED = find . -path ./build/trees -prune -o -user root -exec chown --no-dereference --reference=. {} +
+FOR_ANOTHER := $(shell [ "$(MAKELEVEL)$$(id -u)" = 00 ] && [ "$$(stat -c %u .)" != 0 ] && echo yes)
+GOALS := $(or $(MAKECMDGOALS),help)
+
+ifeq ($(FOR_ANOTHER)$(filter run,$(GOALS)),yes)
+.PHONY: $(GOALS)
+$(firstword $(GOALS)):
+	+@trap : INT TERM; $(MAKE) --no-print-directory $(GOALS); status=$$?; $(OWNED); exit $$status
+$(wordlist 2,$(words $(GOALS)),$(GOALS)): $(firstword $(GOALS)) ; @:
+else
+
+ifeq ($(FOR_ANOTHER),yes)
+export PYTHONDONTWRITEBYTECODE = 1
+endif
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNNABLE := $(VENV)/.runnable
-# What root makes in the clone of another user belongs to that user, who can then run make too.
-OWNED = [ "$$(id -u)" -ne 0 ] || chown -R --reference=. $(VENV) $$(ls -d $(PAGES) 2>/dev/null)
 PAGES := genvd/web/docs
 NO_PYTHON = echo 'Missing: $(PYTHON). To have all that is needed: apt install python3 python3-venv gcc libc6-dev' >&2; exit 1
 # Tests wait more than they compute: more processes than cores.
@@ -24,7 +39,6 @@ $(READY): pyproject.toml | usable
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
 	@touch $@
-	@$(OWNED)
 
 .PHONY: usable
 usable:
@@ -38,7 +52,7 @@ $(RUNNABLE): pyproject.toml | usable
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[auth]' 'hatchling>=1.12' 'markdown-it-py>=2.1'; }
 	@[ -d $(PAGES) ] || [ ! -w genvd/web ] || $(BIN)/python -m tools.documents
 	@touch $@ 2>/dev/null || :
-	@$(OWNED)
+	@[ -z '$(FOR_ANOTHER)' ] || $(OWNED)
 
 .PHONY: run
 run: $(RUNNABLE) ## Run the monitor on this machine (ARGS='--demo' for a simulated one)
@@ -126,3 +140,5 @@ deb: ## Build the Debian package into dist/ (as root, installs the build depende
 .PHONY: clean
 clean: ## Remove everything that make has created
 	rm -rf $(VENV) $(PAGES) build dist .mypy_cache .pytest_cache .ruff_cache
+
+endif

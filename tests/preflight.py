@@ -147,6 +147,7 @@ _TARGETS = {
     "draw": ("chromium", "the DejaVu fonts", "prometheus"),
 }
 """What targets need beside a virtual environment, by the names of :data:`NEEDS`."""
+_CACHES = (".mypy_cache", ".pytest_cache", ".ruff_cache")
 
 
 def needs_of(targets: Sequence[str]) -> list[Need]:
@@ -162,7 +163,7 @@ def closed_places(targets: Sequence[str]) -> list[Path]:
         made = any((virtualenv / name).exists() for name in (".ready", ".runnable"))
         places: tuple[Path, ...] = () if made else (REPOSITORY, virtualenv)
     else:
-        places = (REPOSITORY, virtualenv, REPOSITORY / "build")
+        places = (REPOSITORY, virtualenv, *(REPOSITORY / name for name in ("build", *_CACHES)))
     return [place for place in places if place.exists() and not os.access(place, os.W_OK)]
 
 

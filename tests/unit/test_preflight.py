@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests import preflight
+from tests.support.needs import need_command, need_root
 
 TESTS = Path(preflight.__file__).parent
 NAMED = re.compile(r"\"needs [^\"]*: apt install ([a-z0-9 -]+)|need_command\([^()]*, \"([a-z0-9-]+)\"\)")
@@ -57,6 +59,25 @@ def test_a_target_that_lacks_nothing_is_silent() -> None:
 def test_all_targets_that_it_knows_are_there() -> None:
     makefile = (preflight.REPOSITORY / "Makefile").read_text()
     assert set(preflight._TARGETS) <= set(re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE))
+
+
+def test_what_root_makes_in_the_clone_of_a_user_belongs_to_the_user(tmp_path: Path) -> None:
+    """Whether the target succeeds or not; else the next 'make lint' of the user would fail at root's caches."""
+    need_root("makes files for another user")
+    need_command("make", "make")
+    shutil.copy(preflight.REPOSITORY / "Makefile", tmp_path)
+    (tmp_path / "build/trees/bookworm").mkdir(parents=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 65534, 65534)
+    os.chown(tmp_path / "build/trees/bookworm", 0, 0)
+
+    for goals, status in (("help", 0), ("format", 2)):  # without a checkout there is nothing to format
+        (tmp_path / ".mypy_cache").mkdir(exist_ok=True)
+        os.chown(tmp_path / ".mypy_cache", 0, 0)
+        done = subprocess.run(["make", goals], cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == status
+        assert (tmp_path / ".mypy_cache").stat().st_uid == 65534
+    assert (tmp_path / "build/trees/bookworm").stat().st_uid == 0
 
 
 def test_the_package_names_all_that_its_build_lacks_at_once(tmp_path: Path) -> None:
