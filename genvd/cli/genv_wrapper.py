@@ -32,11 +32,17 @@ def main() -> int:
 
 
 def _advice() -> str:
-    """Return how to install genv: pip refuses to where the system manages its Python (PEP 668), so not into that."""
+    """Return how to install genv: pip refuses to where the system manages its Python (PEP 668), so not into that.
+
+    Debian and Ubuntu have what a virtual environment needs, ensurepip, in a package of its own.
+    """
     if sys.prefix != sys.base_prefix:
         return f"install it with '{sys.prefix}/bin/pip install genv'"
+    from importlib.util import find_spec
+
+    venv = "" if find_spec("ensurepip") else "sudo apt install python3-venv && "
     return (
-        "install it with 'sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install genv"
+        f"install it with '{venv}sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install genv"
         " && sudo ln -s /opt/genv/bin/genv /usr/local/bin/genv'"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -118,7 +119,7 @@ class _Reader(TlsReader):
         if users and importlib.util.find_spec("bcrypt") is None:
             self._problem(
                 line_of(node),
-                f"{name}: needs the Python module bcrypt; apt install python3-bcrypt, or pip install 'genvd[auth]'",
+                f"{name}: needs the Python module bcrypt; {_install_bcrypt()}",
             )
         return users
 
@@ -154,3 +155,9 @@ def bcrypt_cost(hashed: str) -> int:
     if not match:
         raise ValueError("not a bcrypt hash")
     return int(match[1])
+
+
+def _install_bcrypt() -> str:
+    """Return the command that installs it where this program runs; pip refuses to change a Python of the system."""
+    own = sys.prefix != sys.base_prefix
+    return f"{sys.prefix}/bin/pip install bcrypt" if own else "apt install python3-bcrypt"

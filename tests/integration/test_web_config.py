@@ -426,11 +426,21 @@ def test_a_passphrase_is_not_asked_for(web: Path) -> None:
     assert "is encrypted with a passphrase" in check(web)[1]
 
 
-def test_users_without_bcrypt_are_an_error_with_a_way_out(web: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "way_out"),
+    [
+        pytest.param(sys.base_prefix, "apt install python3-bcrypt", id="Python of the system"),
+        pytest.param("/opt/own", "/opt/own/bin/pip install bcrypt", id="virtual environment"),
+    ],
+)
+def test_users_without_bcrypt_are_an_error_with_a_way_out(
+    web: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, way_out: str
+) -> None:
+    monkeypatch.setattr(sys, "prefix", prefix)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     web.write_text(f"basic_auth_users: {{a: '{hashed('x')}'}}")
     (problem,) = read_web_config(web).problems
-    assert "needs the Python module bcrypt; apt install python3-bcrypt" in problem
+    assert problem.endswith(f"needs the Python module bcrypt; {way_out}")
 
 
 def test_it_does_not_start_with_a_broken_one(web: Path) -> None:
