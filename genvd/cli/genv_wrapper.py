@@ -16,6 +16,9 @@ from genvd.common.output import EXIT_USAGE
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+_GENV = 'genv "setuptools<80"'
+"""For pip: genv 1.4.3 imports pkg_resources, which virtual environments of Python 3.12 and later do not have."""
+
 
 def main() -> int:
     """Run ``genv`` with the arguments of this process; return its exit status."""
@@ -37,12 +40,12 @@ def _advice() -> str:
     Debian and Ubuntu have what a virtual environment needs, ensurepip, in a package of its own.
     """
     if sys.prefix != sys.base_prefix:
-        return f"install it with '{sys.prefix}/bin/pip install genv'"
+        return f"install it with '{sys.prefix}/bin/pip install {_GENV}'"
     from importlib.util import find_spec
 
     venv = "" if find_spec("ensurepip") else "sudo apt install python3-venv && "
     return (
-        f"install it with '{venv}sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install genv"
+        f"install it with '{venv}sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install {_GENV}"
         " && sudo ln -s /opt/genv/bin/genv /usr/local/bin/genv'"
     )
 

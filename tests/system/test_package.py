@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import issue
+from tests.support.genv import REQUIREMENTS
 from tests.support.monitor import series
 from tests.support.waiting import wait_for
 from tests.system.machine import CommandError, Machine, Scraper, in_chroot
@@ -98,7 +99,8 @@ def test_the_systems_python_stays_as_it_is(installed: Machine) -> None:
     assert "dist-packages" not in installed.run("dpkg", "--listfiles", NAME).output
     # Debian's pip refuses to install into it, and so genv is not advised to be installed there.
     way_out = (
-        "sudo apt install python3-venv && sudo python3 -m venv /opt/genv && sudo /opt/genv/bin/pip install genv && "
+        "sudo apt install python3-venv && sudo python3 -m venv /opt/genv"
+        f' && sudo /opt/genv/bin/pip install genv "{REQUIREMENTS[1]}" && '
     )
     assert way_out in installed.run("genv", "devices", check=False).errors
 
