@@ -117,12 +117,10 @@ def test_the_manual_of_the_configuration_has_every_setting() -> None:
     assert [line for line in page.splitlines() if line.startswith("'")] == []
 
 
-def test_the_conffile_is_almost_empty_and_known_to_preinst() -> None:
+def test_the_conffile_is_almost_empty() -> None:
     conffile = (PACKAGING / "monitor.yaml").read_text()
     assert all(line.startswith("#") for line in conffile.splitlines())
     assert load(PACKAGING / "monitor.yaml") == schema.Config()
-    preinst = (ROOT / "debian" / "genv-monitor.preinst").read_text()
-    assert f"\n    cat <<END\n{conffile}END\n" in preinst
 
 
 def test_versions_agree() -> None:
