@@ -117,6 +117,10 @@ def test_enabling_one_disables_the_other(stopped: Service, machine: Machine) -> 
         assert (first, enabled(machine)) == ({*pair, SEALED_SOCKET}, {UNIT})
         assert stopped.active() and not sealed.active()
         assert "changed on disk" not in back.errors
+    for both in ([UNIT, SEALED], [SEALED, UNIT]):  # of which one cancels the other
+        stopped.systemctl("enable", "--now", *both, check=False)
+        wait_for(lambda: "genv-monitor" not in machine.run("systemctl", "list-jobs").output, "no job is under way")
+        assert enabled(machine) in ({UNIT}, {SEALED, SEALED_SOCKET})
     stopped.systemctl("enable", "--now", SEALED)
     assert sealed.active() and not stopped.active()
     machine.reboot()
