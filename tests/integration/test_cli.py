@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import shutil
 import signal
@@ -25,13 +24,13 @@ from genvd.config.yaml_writer import sample
 from tests.standin import Gpu, Scenario
 from tests.support import debian
 from tests.support.certificates import issue
+from tests.support.interpreter import NOBODY, program_for_nobody
 from tests.support.monitor import PROGRAM, Monitor, named, parse, series
 from tests.support.needs import need, need_command, need_root, published_host
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 GENV = PROGRAM.with_name("genv")
-NOBODY = 65534
 STOP_SECONDS = 1.0
 
 pytestmark = pytest.mark.usefixtures("state_directory")
@@ -263,26 +262,9 @@ def test_an_interval_on_the_command_line_works_with_the_shipped_file(tmp_path: P
 
 @pytest.fixture(scope="session")
 def as_nobody(public_directory: Path) -> list[str | Path]:
-    """The program as an unprivileged user. The Python of the tests may be in a directory of root."""
+    """The program as an unprivileged user."""
     need_root("becomes another user")
-    code = public_directory / "program"
-    for name in ("genvd", "yaml", "psutil", "prometheus_client", "pynvml", "sdnotify", "h11"):
-        spec = importlib.util.find_spec(name)
-        assert spec and spec.origin
-        origin = Path(spec.origin)
-        if origin.name == "__init__.py":
-            shutil.copytree(origin.parent, code / name, dirs_exist_ok=True)
-        else:
-            shutil.copy(origin, code)
-    subprocess.run(["chmod", "-R", "a+rX", code], check=True)
-    become = [need_command("setpriv", "util-linux"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    for python in (sys.executable, "/usr/bin/python3"):
-        # -E is not for here: PYTHONPATH is what makes it find the program.
-        program = [*become, "env", "-C", "/", f"PYTHONPATH={code}", "PYTHONDONTWRITEBYTECODE=1", python, "-m", "genvd"]
-        if subprocess.run([*program, "--version"], capture_output=True, check=False).returncode == 0:
-            return list(program)
-    need(False, "needs a Python of the same version that every user can run: apt install python3")
-    raise AssertionError
+    return [*program_for_nobody(public_directory), "-m", "genvd"]
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ import yaml
 from genvd.common.safe_tree import UnsafePathError, write_file
 from genvd.publish.publication import Publication, PublishError, published_files
 from genvd.publish.scrape_config import scrape_target, target_lines
+from tests.support.interpreter import NOBODY, program_for_nobody
 from tests.support.needs import need, need_command, need_root
-
-SOMEBODY = 65534
-"""A user that is not the one who runs the tests."""
 
 FILE = Path("prometheus/prometheus.yml")
 FILES = Path(__file__).parents[2] / "genvd/publish/files"
@@ -256,7 +254,7 @@ def test_a_parent_directory_of_another_user_is_refused_unless_it_is_genvs(tmp_pa
     need_root("gives directories to another user")
     somebodys = tmp_path / "genv"
     somebodys.mkdir()
-    os.chown(somebodys, SOMEBODY, -1)
+    os.chown(somebodys, NOBODY, -1)
     text = complaint(somebodys / "below" / "metrics")
     assert f"{somebodys}: belongs to " in text
     assert list(somebodys.iterdir()) == []
@@ -290,7 +288,7 @@ def test_a_link_of_another_user_above_the_directory_is_refused(tmp_path: Path, o
     need_root("makes a link of another user")
     link = tmp_path / "link"
     link.symlink_to(outside)
-    os.lchown(link, SOMEBODY, SOMEBODY)
+    os.lchown(link, NOBODY, NOBODY)
     text = complaint(link / "metrics")
     assert f"{link}: is a symbolic link made by nobody, which is not followed; remove it or" in text
     assert_untouched(outside)
@@ -357,7 +355,7 @@ def test_files_of_another_user_are_refused(root: Path, place: str) -> None:
     need_root("gives a file to another user")
     publish_to(root)
     path = root / place
-    os.chown(path, SOMEBODY, SOMEBODY)
+    os.chown(path, NOBODY, NOBODY)
     text = complaint(root)
     assert f"cannot publish {path}: belongs to nobody and not to root; remove it or choose another directory" in text
 
@@ -473,21 +471,13 @@ def test_a_file_size_limit(root: Path) -> None:
 @pytest.fixture(scope="session")
 def publish_as_somebody(public_directory: Path) -> Publish:
     """Publish in a process of a user other than root."""
-    shutil.copytree(Path(__file__).parents[2] / "genvd", public_directory / "code" / "genvd", dirs_exist_ok=True)
-    become: list[str] = []
-    if os.geteuid() == 0:
-        setpriv = need_command("setpriv", "util-linux")
-        become = [setpriv, f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
-    environment = {"PYTHONPATH": str(public_directory / "code"), "PYTHONDONTWRITEBYTECODE": "1"}
+    publish = [*program_for_nobody(public_directory), "-c", PUBLISH]
 
-    def start(python: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*become, python, "-c", code, *arguments]
-        return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+    def start(directory: Path) -> str:
+        command = [*publish, directory]
+        return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False).stderr
 
-    candidates = (sys.executable, "/usr/bin/python3")
-    pythons = [python for python in candidates if start(python, "import genvd.publish.publication").returncode == 0]
-    need(pythons, "needs a checkout that every user can read, so not below /root, and a Python for it")
-    return lambda directory: start(pythons[0], PUBLISH, str(directory)).stderr.strip()
+    return lambda directory: start(directory).strip()
 
 
 def own(path: Path, permissions: int, *, mine: bool = False) -> Path:
@@ -495,7 +485,7 @@ def own(path: Path, permissions: int, *, mine: bool = False) -> Path:
     path.mkdir()
     path.chmod(permissions)
     if os.geteuid() == 0 and not mine:
-        os.chown(path, SOMEBODY, SOMEBODY)
+        os.chown(path, NOBODY, NOBODY)
     return path
 
 
