@@ -38,7 +38,7 @@ NEWEST = "newest"
 class Release:
     """A release of a distribution: its Python, and its versions of the libraries that the package depends on.
 
-    The package has nvidia-ml-py with it. Of bcrypt, the version is that of Recommends.
+    No release has nvidia-ml-py: the package has it with it. Of bcrypt, the version is that of Recommends.
     """
 
     python: str
@@ -131,6 +131,12 @@ def lower_bounds(requirements: Iterable[str]) -> list[str]:
     return sorted(pins.values())
 
 
+def vendored() -> str:
+    """Return the constraint that pins nvidia-ml-py to what the package has with it."""
+    (metadata,) = REPOSITORY.glob("packaging/vendor/pynvml/nvidia_ml_py-*.dist-info")
+    return f"nvidia-ml-py=={metadata.stem.partition('-')[2]}"
+
+
 def runs(found: Mapping[str, Path], libraries: Sequence[str], oldest: Sequence[str]) -> list[Run]:
     """Return the runs with these libraries: of a release on its own Python, the newest on each.
 
@@ -144,7 +150,7 @@ def runs(found: Mapping[str, Path], libraries: Sequence[str], oldest: Sequence[s
         if name == NEWEST:
             chosen += [Run(version, path) for version, path in found.items()]
         elif (release := RELEASES[name]).python in found:
-            pins = oldest if name == OLDEST else release.pins
+            pins = oldest if name == OLDEST else [*release.pins, vendored()]
             chosen.append(Run(release.python, found[release.python], name, tuple(pins)))
     return chosen
 
