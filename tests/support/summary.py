@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def write(reporter: pytest.TerminalReporter) -> None:
     if failed:
         for line in failed_lines(failed):
             reporter.write_line(line, red=line.startswith("FAILED"))
-        reporter.write_line(f"Again, one after the other: .venv/bin/python -m pytest -n0 {_quoted(failed)}")
+        reporter.write_line(f"Again, one after the other: {_python()} -m pytest -n0 {_quoted(failed)}")
     if left_out:
         for line in left_out_lines(left_out):
             reporter.write_line(line)
@@ -105,3 +107,9 @@ def _quoted(failed: Sequence[Outcome]) -> str:
     if len(names) > _SHOWN:
         return " ".join(dict.fromkeys(name.partition("::")[0] for name in names))
     return shlex.join(names)
+
+
+def _python() -> str:
+    """Return the interpreter of this run, as one types it in the checkout."""
+    python = Path(sys.executable)
+    return str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python)

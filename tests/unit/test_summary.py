@@ -59,5 +59,6 @@ def test_the_summary_has_failures_first_and_groups_reasons(tmp_path: Path, proce
     assert lines[other + 1].endswith("::test_other")
     grouped = lines.index("    1 x ValueError: grouped")
     assert lines[grouped + 1].endswith("::test_of_a_group[a@b]")  # a name that pytest takes again
-    assert lines[-3:-1] == ["Left out: 3", "    3 x needs root: makes users, mounts"]
+    again = f"Again, one after the other: {sys.executable} -m pytest -n0 test_some.py"
+    assert lines[-4:-1] == [again, "Left out: 3", "    3 x needs root: makes users, mounts"]
     assert "13 failed, 1 passed, 3 skipped, 1 error" in lines[-1]
