@@ -62,10 +62,10 @@ def guard() -> Iterator[BlockGuard]:
 
 @pytest.fixture
 def pipes() -> Iterator[Pipes]:
-    pipes, before = Pipes(), threading.active_count()
+    pipes, before = Pipes(), set(threading.enumerate())
     yield pipes
     pipes.let_go()
-    wait_for(lambda: threading.active_count() <= before, "all threads have ended")
+    wait_for(lambda: set(threading.enumerate()) <= before, "all threads have ended")
     for descriptor in (pipes.output, pipes.input):
         os.close(descriptor)
 
@@ -151,12 +151,12 @@ def test_a_process_that_does_not_block_is_read_although_others_of_its_user_do(
 def test_when_all_threads_are_stuck_only_a_new_start_helps(
     pipes: Pipes, guard: BlockGuard, live: Callable[..., set[int]]
 ) -> None:
-    pipes.silent, before = set(range(10)), threading.active_count()
+    pipes.silent, before = set(range(10)), set(threading.enumerate())
     with pytest.raises(StuckError):
         live(*range(10))
     assert len(guard.left_out) == MAX_STUCK
     pipes.let_go()
-    wait_for(lambda: threading.active_count() <= before, "the threads have ended")
+    wait_for(lambda: set(threading.enumerate()) <= before, "the threads have ended")
     assert live(*range(MAX_STUCK), 10) == {10}
 
 

@@ -93,11 +93,12 @@ def guarded(pid: int, read: Callable[[], T]) -> T:
     Raises:
         OSError: the files of this process are not to be read now.
     """
-    number = _guard.begin(pid)
+    guard = _guard  # the same one at the end
+    number = guard.begin(pid)
     try:
         return read()
     finally:
-        _guard.end(number)
+        guard.end(number)
 
 
 def is_left_out(pid: int) -> bool:
@@ -150,11 +151,12 @@ def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes
     """
     if not name.endswith(_BLOCKING_FILES):
         return _read(pid, name, max_bytes, offset)
-    number = _guard.begin(pid)
+    guard = _guard  # the same one at the end
+    number = guard.begin(pid)
     try:
         return _read(pid, name, max_bytes, offset)
     finally:
-        _guard.end(number)
+        guard.end(number)
 
 
 def _read(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes:
