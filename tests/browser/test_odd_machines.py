@@ -121,6 +121,7 @@ def test_who_used_how_much(served: Shown, open_page: OpenPage) -> None:
     )
     served.show(machine(devices=(device(0),), ledger=LedgerStatus(users=used)))
     page = open_page()
+    expect(page.locator("#usage-list li")).to_have_count(4)
     assert page.locator("#usage-list li").all_inner_texts() == [
         "bob\n10.0 GPU-h, 100 % idle, 0.50 outside",
         "carol\n2.50 GPU-h outside",
