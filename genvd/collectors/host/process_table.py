@@ -134,7 +134,7 @@ def has_ended(pid: int) -> bool:
 
 
 def _find(pid: int) -> psutil.Process | None:
-    return or_none(lambda: procfs.guarded(pid, lambda: psutil.Process(pid)))
+    return or_none(lambda: procfs.guarded(pid, psutil.Process, pid))
 
 
 def or_none(read: Callable[[], T]) -> T | None:

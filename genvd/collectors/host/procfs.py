@@ -87,8 +87,8 @@ def set_guard(guard: ReadGuard) -> None:
     _guard = guard
 
 
-def guarded(pid: int, read: Callable[[], T]) -> T:
-    """Return what a call returns that reads a file of a process which can block.
+def guarded(pid: int, read: Callable[..., T], *arguments: object) -> T:
+    """Return what a call with these arguments returns that reads a file of a process which can block.
 
     Raises:
         OSError: the files of this process are not to be read now.
@@ -96,7 +96,7 @@ def guarded(pid: int, read: Callable[[], T]) -> T:
     guard = _guard  # the same one at the end
     number = guard.begin(pid)
     try:
-        return read()
+        return read(*arguments)
     finally:
         guard.end(number)
 
@@ -151,12 +151,7 @@ def read_or_raise(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes
     """
     if not name.endswith(_BLOCKING_FILES):
         return _read(pid, name, max_bytes, offset)
-    guard = _guard  # the same one at the end
-    number = guard.begin(pid)
-    try:
-        return _read(pid, name, max_bytes, offset)
-    finally:
-        guard.end(number)
+    return guarded(pid, _read, pid, name, max_bytes, offset)
 
 
 def _read(pid: int, name: str, max_bytes: int, offset: int = 0) -> bytes:
@@ -190,11 +185,11 @@ def command_and_uid(pid: int) -> tuple[str, int | None]:
     backslashes of the name are escaped (proc_task_name in fs/proc/array.c of Linux).
     """
     status = _status(pid)
-    name, uid = _NAME.match(status), _REAL_UID.search(status)
+    name = _NAME.match(status)
     raw = name[1] if name else b""
     if b"\\" in raw:
         raw = _ESCAPED.sub(lambda match: b"\n" if match[1] == b"n" else match[1], raw)
-    return decode(raw), int(uid[1]) if uid else None
+    return decode(raw), _real_uid_in(status)
 
 
 def memory_layout(pid: int) -> MemoryLayout | None:
@@ -225,7 +220,12 @@ def parent(pid: int) -> int:
 
 def real_uid(pid: int) -> int | None:
     """Return the real uid of a process; None if it is gone. Unlike the start time, it can be read without blocking."""
-    return command_and_uid(pid)[1]
+    return _real_uid_in(_status(pid))
+
+
+def _real_uid_in(status: bytes) -> int | None:
+    found = _REAL_UID.search(status)
+    return int(found[1]) if found else None
 
 
 def _status(pid: int) -> bytes:
@@ -273,7 +273,7 @@ def login_uid(pid: int) -> int | None:
 def user_namespace_owner(pid: int) -> int | None:
     """Return the uid that created the user namespace of a process; None if it is this service's own, or not visible."""
     try:
-        return guarded(pid, lambda: _user_namespace_owner(pid))
+        return guarded(pid, _user_namespace_owner, pid)
     except OSError as error:
         raise_if_exhausted(error)
         return None
