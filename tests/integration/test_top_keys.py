@@ -15,7 +15,7 @@ from genvd.model.snapshot import Snapshot
 from tests.support.monitor import PROGRAM, Monitor
 from tests.support.shown import GIB, Demo, Shown, device, environment, inhabited, machine, serving
 from tests.support.terminal import Terminal
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,21 +191,33 @@ def large() -> Snapshot:
     return inhabited(tuple(map(device, range(16))), environments, contexts, owners)
 
 
+ANSWERS = (("?", "Esc back"), ("?", "? keys"), ("m", "by memory"), ("m", "? keys  /"))
+"""Keys, pressed one after the other, and what is in the last line then."""
+
+
+def seconds_until_answered(terminal: Terminal, key: str, expected: str) -> float:
+    start = time.perf_counter()
+    terminal.type(key)
+    while expected not in terminal.display[-1]:
+        assert time.perf_counter() - start < PATIENCE, terminal.text
+        time.sleep(0.001)
+    return time.perf_counter() - start
+
+
 @pytest.mark.parametrize("snapshot", [shared, large], ids=["small", "large"])
 def test_a_key_is_answered_at_once(served: Shown, snapshot: Callable[[], Snapshot]) -> None:
     served.show(snapshot())
+    fastest = dict.fromkeys(ANSWERS, PATIENCE)
     with Terminal(of(served), columns=120, lines=40) as terminal:
         terminal.wait_until_shown("? keys", "GPU  USER")
-        seconds = []
-        for key, expected in (("?", "Esc back"), ("?", "? keys"), ("m", "by memory"), ("m", "? keys  /")) * 5:
-            start = time.perf_counter()
-            terminal.type(key)
-            while expected not in terminal.display[-1]:
-                assert time.perf_counter() - start < 30, terminal.text
-                time.sleep(0.001)
-            seconds.append(time.perf_counter() - start)
-    # The fastest of each kind: another program may have had the processor meanwhile.
-    assert max(min(seconds[kind::4]) for kind in range(4)) < KEY_SECONDS, seconds
+
+        def are_all_fast() -> bool:
+            """Press them all again. What counts is the fastest time of each: others may have had the processor."""
+            for answer in ANSWERS:
+                fastest[answer] = min(fastest[answer], seconds_until_answered(terminal, *answer))
+            return max(fastest.values()) < KEY_SECONDS
+
+        wait_for(are_all_fast, f"each key answered within {KEY_SECONDS} s")
 
 
 def test_only_what_has_changed_is_sent(tmp_path: Path) -> None:
