@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,13 @@ def test_what_makes_no_sense_is_counted(place: Place) -> None:
     assert place.rejected(seen) == {"malformed": 2, "device": 2}
 
 
+def when_only_these_are_known(monitor: Monitor, *indices: int) -> Series | None:
+    """Return the next series if of these GPUs, and no other, it is known whether they are free."""
+    seen = monitor.next_metrics()
+    known = {key for key in seen if key[0] == "genv_device_free"}
+    return seen if known == {series("genv_device_free", index=index) for index in indices} else None
+
+
 def test_what_cannot_be_read_of_an_environment_is_neither_free_nor_outside(place: Place) -> None:
     place.scenario.gpus += [Gpu(f"GPU-{number}") for number in range(2, 5)]
     pid = place.process(place.alice, "x", gpu=True)
@@ -238,11 +246,7 @@ def test_what_cannot_be_read_of_an_environment_is_neither_free_nor_outside(place
                 device_entry(4, "left"),
             ),
         )
-        seen = place.monitor.next_metrics()
-        assert {key for key in seen if key[0] == "genv_device_free"} == {
-            series("genv_device_free", index=0),
-            series("genv_device_free", index=4),
-        }
+        seen = wait_for(partial(when_only_these_are_known, place.monitor, 0, 4), "only these are known")
         assert seen[series("genv_device_free", index=4)] == 1, "an environment that is over holds nothing"
         unmanaged = series("genv_unmanaged_processes", username=place.alice.name)
         assert seen.get(unmanaged) == (1 if number else None), "only what names no such environment is outside"
