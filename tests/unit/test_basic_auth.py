@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 
 import bcrypt
@@ -13,7 +14,7 @@ import pytest
 
 from genvd.config.web import bcrypt_cost
 from genvd.web import basic_auth, login_queue
-from genvd.web.basic_auth import BasicAuth, PasswordChecker, parse_credentials
+from genvd.web.basic_auth import MAX_CPU_SHARE, BasicAuth, PasswordChecker, parse_credentials
 from genvd.web.login_queue import MAX_CREDENTIALS, MAX_WAITERS, Credentials, Outcome, client_group
 from genvd.web.request import Headers
 from tests.support.waiting import wait_for
@@ -186,6 +187,28 @@ def test_each_wrong_password_takes_the_same_work(monkeypatch: pytest.MonkeyPatch
     door.set_users({"cheap": hashed("a", 4), "dear": hashed("b", 8)})
     assert not door.verify(Credentials(user, b"x"))
     assert sum(work) == 1 << 8
+
+
+def test_wrong_passwords_take_but_a_share_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    basic_auth = BasicAuth()
+    basic_auth.set_users({"good": hashed("right", 10)})
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def flood() -> None:
+        checks = PasswordChecker(basic_auth)
+        for number in range(5):
+            outcome = await checks.check(Credentials("good", b"%d" % number), "127.0.0.1")
+            assert outcome is Outcome.WRONG
+        checks.close()
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    before = time.process_time()
+    asyncio.run(flood())
+    spent = time.process_time() - before
+    assert spent / (spent + sum(pauses)) < 1.5 * MAX_CPU_SHARE
 
 
 def test_bcrypt_accepts_the_dummy_hash() -> None:
