@@ -65,8 +65,8 @@ def test_it_stops_quickly_and_says_so(service: Service) -> None:
 
 
 def test_it_may_be_restarted_again_and_again(service: Service) -> None:
-    """An operator who tries out settings restarts more often than a service in trouble may."""
-    for _ in range(8):
+    """An operator who tries out settings, or a tool, restarts more often than a service in trouble may."""
+    for _ in range(12):
         service.systemctl("restart", UNIT)
     assert up(service)
 
