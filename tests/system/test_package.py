@@ -162,6 +162,24 @@ def test_an_upgrade_that_fails_leaves_the_edited_configuration(
     assert bare.path(CONFIGURATION).read_text() == QUICK
 
 
+@on_debian_12
+def test_an_upgrade_names_the_mistakes_of_an_edited_configuration(bare: Machine, package: Path, former: Former) -> None:
+    install(bare, former(OTHER_DEFAULT))
+    service = Service(bare)
+    service.systemctl("enable", "--now", NAME)
+    broken = "listen:\n  prot: 8000\n"
+    bare.write(CONFIGURATION, broken)
+    said = install(bare, package).output
+    assert f"{CONFIGURATION}:2: listen.prot: unknown key" in said
+    assert "with this configuration the service does not start" in said
+    assert bare.path(CONFIGURATION).read_text() == broken
+
+    bare.write(CONFIGURATION, QUICK)
+    assert "does not start" not in install(bare, package, "--reinstall").output
+    service.systemctl("restart", NAME)
+    assert service.active()
+
+
 def test_the_sample_lies_beside_the_configuration(bare: Machine, package: Path) -> None:
     install(bare, package)
     conffiles = bare.run("dpkg-query", "--show", "--showformat=${Conffiles}", NAME).output.split()
