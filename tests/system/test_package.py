@@ -336,6 +336,7 @@ def test_removed_it_keeps_configuration_and_state_and_purged_nothing(bare: Machi
     for gone in ("/usr/share/genv-monitor", "/usr/bin/genv", "/usr/bin/genv-monitor"):
         assert not bare.exists(gone)
     assert not bare.exists(f"/usr/lib/systemd/system/{UNIT}")
+    assert bare.shell("find /run -xdev -name 'genv-monitor*'").output == ""
 
     bare.run("apt-get", "purge", "--yes", NAME, seconds=120)
     for gone in ("/etc/genv", STATE, "/var/tmp/genv"):
