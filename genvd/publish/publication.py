@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _FILES = Path(__file__).parent / "files"
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _RULES = "genv-*.yml"
 
@@ -117,9 +120,10 @@ class Publication(NamedTuple):
         except UnsafePathError as error:
             return f"cannot publish {error} with --config-dir or publish.directory"
         except OSError as error:
+            way_out = "free some space" if error.errno in _NO_SPACE else "make it writable"
             return (
                 f"cannot publish {error.filename or self.directory / relative}: {error.strerror};"
-                " make it writable or choose another directory with --config-dir or publish.directory"
+                f" {way_out} or choose another directory with --config-dir or publish.directory"
             )
         return None
 
