@@ -65,6 +65,11 @@ def former(package: Path, tmp_path: Path) -> Former:
     return make
 
 
+def _break_preinst(content: Path) -> None:
+    preinst = content / "DEBIAN" / "preinst"
+    preinst.write_text(f"{preinst.read_text()}\nexit 1\n")
+
+
 def version(service: Service) -> str:
     """Return the version that runs."""
     ((_, labels),) = (key for key in service.metrics() if key[0] == "genv_monitor_build_info")
@@ -146,17 +151,44 @@ def test_an_upgrade_brings_the_new_default_where_nobody_has_edited_it(
 
 
 @on_debian_12
+def test_a_configuration_from_before_the_first_installation_is_kept(bare: Machine, package: Path) -> None:
+    """dpkg would ask; without anybody to answer, apt would fail."""
+    bare.write(CONFIGURATION, QUICK)
+    install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == QUICK
+    assert bare.shell("ls /etc/genv").output.split() == ["monitor.sample.yaml", "monitor.yaml"]
+
+
+@on_debian_12
+def test_an_upgrade_works_without_a_configuration_directory(bare: Machine, package: Path, former: Former) -> None:
+    install(bare, former(OTHER_DEFAULT))
+    bare.shell("rm -r /etc/genv")
+    install(bare, package)
+    assert bare.path(CONFIGURATION).read_text() == SHIPPED
+
+
+@on_debian_12
+def test_an_upgrade_keeps_a_link_that_leads_nowhere_now(
+    bare: Machine, package: Path, former: Former, tmp_path: Path
+) -> None:
+    """A configuration on a disk that is not mounted."""
+    install(bare, former(OTHER_DEFAULT))
+    bare.shell(f"ln -sf /srv/elsewhere/monitor.yaml {CONFIGURATION}")
+    with pytest.raises(CommandError):
+        install(bare, repacked(package, tmp_path / "broken", _break_preinst, "99-1"))
+    assert bare.run("readlink", CONFIGURATION).output == "/srv/elsewhere/monitor.yaml\n"
+    install(bare, package)
+    assert bare.run("readlink", CONFIGURATION).output == "/srv/elsewhere/monitor.yaml\n"
+
+
+@on_debian_12
 def test_an_upgrade_that_fails_leaves_the_edited_configuration(
     bare: Machine, package: Path, former: Former, tmp_path: Path
 ) -> None:
-    def break_it(content: Path) -> None:
-        preinst = content / "DEBIAN" / "preinst"
-        preinst.write_text(f"{preinst.read_text()}\nexit 1\n")
-
     install(bare, former(OTHER_DEFAULT))
     bare.write(CONFIGURATION, QUICK)
     with pytest.raises(CommandError):
-        install(bare, repacked(package, tmp_path / "broken", break_it, "99-1"))
+        install(bare, repacked(package, tmp_path / "broken", _break_preinst, "99-1"))
     assert bare.path(CONFIGURATION).read_text() == QUICK
     install(bare, package)
     assert bare.path(CONFIGURATION).read_text() == QUICK
