@@ -23,12 +23,19 @@ def start(nvml_library: Path, scenario: Scenario, state_directory: Path, tmp_pat
         def start_one(*arguments: str, library: Path = nvml_library) -> Monitor:
             options = ["--interval", "0.2", "--config-dir", str(tmp_path / "published"), *arguments]
             monitor = stack.enter_context(Monitor(options, environment=scenario.environment(library)))
-            if not _hangs(scenario):  # else, on a busy machine, the driver may be too late for the first collection
-                hung = series("genv_driver_state", state="hung")
-                wait_for(lambda: monitor.metrics().get(hung) != 1, "the driver answers")
+            if not _hangs(scenario):
+                wait_for(lambda: _all_answer(monitor), "the driver and the collector of processes answer")
             return monitor
 
         yield start_one
+
+
+def _all_answer(monitor: Monitor) -> bool:
+    """Return whether the driver and the processes are known: on a busy machine they may miss the first collection."""
+    seen = monitor.metrics()
+    hung = series("genv_driver_state", state="hung")
+    processes = series("genv_monitor_collector_success", collector="processes")
+    return seen.get(hung) != 1 and seen.get(processes, 1) == 1
 
 
 def _hangs(scenario: Scenario) -> bool:
