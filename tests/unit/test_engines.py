@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.support import rules
-from tools.engines.answers import Verdict, compare
+from tools.engines.answers import Comparison, Verdict, compare
 from tools.engines.federation import MATCH
 from tools.fleet.queries import Query
 
@@ -17,11 +17,15 @@ FLEET = rules.DIRECTORY.parents[1] / "grafana/dashboards/fleet.json"
 Series = dict[str, dict[float, float]]
 
 
-def verdict(expression: str, first: Series, second: Series) -> Verdict:
+def comparison(expression: str, first: Series, second: Series) -> Comparison:
     one, other = (
         {frozenset({("index", index)}): values for index, values in series.items()} for series in (first, second)
     )
-    return compare(Query("", "", expression), one, other).verdict
+    return compare(Query("", "", expression), one, other)
+
+
+def verdict(expression: str, first: Series, second: Series) -> Verdict:
+    return comparison(expression, first, second).verdict
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,19 @@ def test_answers_are_compared(expression: str, first: Series, second: Series, ex
     assert verdict(expression, first, second) is expected
     if first.keys() == second.keys() and expected is not Verdict.DIFFERENT:
         assert verdict(expression, second, first) is expected
+
+
+@pytest.mark.parametrize(
+    ("second", "example"),
+    [
+        ({"0": {1: 2.1, 2: 3, 3: 2.2}}, "2 and 3 of {'index': '0'} at 2; too far apart are 1 of 3"),
+        ({"0": {1: 2.1, 3: 2}}, "2 and None of {'index': '0'} at 2"),
+        ({"0": {1: 2.1, 2: 2, 3: 2}, "1": {1: 1}}, "only the second has {'index': '1'}"),
+    ],
+)
+def test_of_counters_the_example_is_what_makes_them_different(second: Series, example: str) -> None:
+    found = comparison("rate(x[1m])", {"0": {1: 2, 2: 2, 3: 2}}, second)
+    assert (found.verdict, found.example) == (Verdict.DIFFERENT, example)
 
 
 def test_every_recorded_series_is_federated() -> None:

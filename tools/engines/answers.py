@@ -134,6 +134,7 @@ def compare(query: Query, first: Answer, second: Answer) -> Comparison:
         verdict = Verdict.COUNTERS
     else:
         verdict = Verdict.KNOWN if reason(query.expression) else Verdict.DIFFERENT
+        example = _worst(first, second) if counts(query) else example
     return Comparison(query, verdict, len(first), greatest, example)
 
 
@@ -151,12 +152,32 @@ def _moments(one: Answer) -> dict[Labels, set[float]]:
 def _example(first: Answer, second: Answer) -> str:
     for labels in sorted(first.keys() | second.keys(), key=sorted):
         if labels not in first or labels not in second:
-            return f"{'only the second' if labels not in first else 'only the first'} has {dict(labels)}"
+            return _lone(first, labels)
         one, other = first[labels], second[labels]
         for moment in sorted(one.keys() | other.keys()):
             if not equal(one.get(moment), other.get(moment)):
                 return f"{one.get(moment)} and {other.get(moment)} of {dict(labels)} at {moment:.0f}"
     return ""
+
+
+def _lone(first: Answer, labels: Labels) -> str:
+    return f"only the {'first' if labels in first else 'second'} has {dict(labels)}"
+
+
+def _worst(first: Answer, second: Answer) -> str:
+    """Return what only one of them has, else the two values that differ most, and how many are too far apart."""
+    for labels in sorted(first.keys() ^ second.keys(), key=sorted):
+        return _lone(first, labels)
+    too_far = EXTRAPOLATION * _greatest(first)
+    gaps: list[tuple[float, str]] = []
+    for labels in sorted(first, key=sorted):
+        one, other = first[labels], second[labels]
+        for moment in sorted(one.keys() | other.keys()):
+            text = f"{one.get(moment)} and {other.get(moment)} of {dict(labels)} at {moment:.0f}"
+            if moment not in one or moment not in other:
+                return text
+            gaps.append((abs(one[moment] - other[moment]), text))
+    return f"{max(gaps)[1]}; too far apart are {sum(gap > too_far for gap, _ in gaps)} of {len(gaps)}"
 
 
 def equal(one: float | None, other: float | None) -> bool:
@@ -168,9 +189,12 @@ def equal(one: float | None, other: float | None) -> bool:
 
 def _gaps(first: Answer, second: Answer, labels: Labels) -> list[float]:
     """Return the differences of the values of a series, as shares of the greatest value of the answer."""
-    largest = max((abs(value) for values in first.values() for value in values.values()), default=0.0)
-    one, other = first[labels], second[labels]
-    return [abs(one[moment] - other[moment]) / (largest or 1.0) for moment in one.keys() & other.keys()]
+    largest, one, other = _greatest(first) or 1.0, first[labels], second[labels]
+    return [abs(one[moment] - other[moment]) / largest for moment in one.keys() & other.keys()]
+
+
+def _greatest(one: Answer) -> float:
+    return max((abs(value) for values in one.values() for value in values.values()), default=0.0)
 
 
 def _by_value(one: Answer) -> dict[float, list[str]]:
