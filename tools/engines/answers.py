@@ -166,8 +166,8 @@ def _lone(first: Answer, labels: Labels) -> str:
 
 def _worst(first: Answer, second: Answer) -> str:
     """Return what only one of them has, else the two values that differ most, and how many are too far apart."""
-    for labels in sorted(first.keys() ^ second.keys(), key=sorted):
-        return _lone(first, labels)
+    if lone := first.keys() ^ second.keys():
+        return _lone(first, min(lone, key=sorted))
     too_far = EXTRAPOLATION * _greatest(first)
     gaps: list[tuple[float, str]] = []
     for labels in sorted(first, key=sorted):
