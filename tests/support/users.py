@@ -19,6 +19,9 @@ from tests.support.needs import need_command, need_root
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Not those that users of a booted system get, which share our table of processes: all processes of a uid are killed.
+_UIDS = ("--key", "UID_MIN=30000", "--key", "UID_MAX=59999")
+
 
 @dataclass(frozen=True)
 class User:
@@ -57,7 +60,8 @@ def second_name(user: User) -> Iterator[User]:
 
 def _make(name: str, *options: str) -> User:
     # No group of its own, no home: nothing but the one line of /etc/passwd that a username is.
-    _run("useradd", "--no-create-home", "--no-user-group", "--home-dir", "/", "--shell", "/bin/bash", *options, name)
+    fixed = ("--no-create-home", "--no-user-group", "--home-dir", "/", "--shell", "/bin/bash", *_UIDS)
+    _run("useradd", *fixed, *options, name)
     entry = pwd.getpwnam(name)
     return User(name, entry.pw_uid, entry.pw_gid)
 
