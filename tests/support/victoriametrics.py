@@ -31,7 +31,7 @@ class VictoriaMetrics(Engine):
         self.port = free_port()
         return (
             debian.program("victoria-metrics", PACKAGE),
-            "-search.minStalenessInterval=5m",  # as Prometheus
+            "-search.minStalenessInterval=1m",
             f"-storageDataPath={self.data}",
             f"-httpListenAddr={HOST}:{self.port}",
         )

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.support import rules
-from tools.engines.answers import Comparison, Verdict, compare
+from tools.engines.answers import Comparison, Verdict, compare, series
 from tools.engines.federation import MATCH
 from tools.fleet.queries import Query
 
@@ -50,6 +50,22 @@ def test_answers_are_compared(expression: str, first: Series, second: Series, ex
 
 
 @pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({"0": {1: 2, 2: 0}}, Verdict.COUNTERS),
+        ({"0": {1: 2}, "1": {1: 0}}, Verdict.COUNTERS),
+        ({"0": {1: 2, 2: 0.1}}, Verdict.DIFFERENT),
+        ({"0": {2: 0}}, Verdict.DIFFERENT),
+    ],
+)
+def test_the_second_engine_may_say_that_a_counter_with_one_sample_did_not_increase(
+    second: Series, expected: Verdict
+) -> None:
+    assert verdict("increase(x[1m])", {"0": {1: 2}}, second) is expected
+    assert verdict("x", {"0": {1: 2}}, second) is Verdict.DIFFERENT
+
+
+@pytest.mark.parametrize(
     ("second", "example"),
     [
         ({"0": {1: 2.1, 2: 3, 3: 2.2}}, "2 and 3 of {'index': '0'} at 2; too far apart are 1 of 3"),
@@ -60,6 +76,12 @@ def test_answers_are_compared(expression: str, first: Series, second: Series, ex
 def test_of_counters_the_example_is_what_makes_them_different(second: Series, example: str) -> None:
     found = comparison("rate(x[1m])", {"0": {1: 2, 2: 2, 3: 2}}, second)
     assert (found.verdict, found.example) == (Verdict.DIFFERENT, example)
+
+
+def test_an_empty_label_is_none() -> None:
+    metric = {"pid": "7", "cgroup": "", "site": "north"}
+    data = {"resultType": "vector", "result": [{"metric": metric, "value": [1, "2.5"]}]}
+    assert series(data, ignored="site") == {frozenset({("pid", "7")}): {1.0: 2.5}}
 
 
 def test_every_recorded_series_is_federated() -> None:

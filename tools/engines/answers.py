@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tools.engines.known import reason
 
@@ -96,7 +96,7 @@ def counts(query: Query) -> bool:
 
 
 def answer(engine: Engine, query: Query, ignored: str = "") -> Answer:
-    """Return the answer of an engine; the values of a variable are series without a value.
+    """Return the answer of an engine; see :func:`series`.
 
     Args:
         engine: which to ask.
@@ -108,13 +108,20 @@ def answer(engine: Engine, query: Query, ignored: str = "") -> Answer:
     """
     found = json.loads(engine.get(f"/api/v1/{query.path}")[1])
     assert found["status"] == "success", f"{type(engine).__name__}: {found['error']}: {query.expression}"
-    data = found["data"]
+    return series(found["data"], ignored)
+
+
+def series(data: Any, ignored: str = "") -> Answer:
+    """Return the series in the data of a reply; the values of a variable are series without a value.
+
+    A label that is empty is the same as none. VictoriaMetrics writes those that group_left() did not find.
+    """
     if isinstance(data, list):
         return {frozenset({("value", one)}): {} for one in data}
     if data["resultType"] == "scalar":
         return {frozenset(): {data["result"][0]: float(data["result"][1])}}
     return {
-        frozenset(item for item in one["metric"].items() if item[0] != ignored): {
+        frozenset((name, text) for name, text in one["metric"].items() if text and name != ignored): {
             float(moment): float(value) for moment, value in one.get("values") or [one["value"]]
         }
         for one in data["result"]
@@ -130,12 +137,24 @@ def compare(query: Query, first: Answer, second: Answer) -> Comparison:
         verdict = Verdict.SAME
     elif "topk(" in query.expression and _by_value(first) == _by_value(second):
         verdict = Verdict.TIES
-    elif counts(query) and _within(first, second):
+    elif counts(query) and _within(first, _without_lone_zeros(second, first)):
         verdict = Verdict.COUNTERS
     else:
         verdict = Verdict.KNOWN if reason(query.expression) else Verdict.DIFFERENT
         example = _worst(first, second) if counts(query) else example
     return Comparison(query, verdict, len(first), greatest, example)
+
+
+def _without_lone_zeros(one: Answer, other: Answer) -> Answer:
+    """Leave out zeros where the other has nothing.
+
+    Of a counter with one sample in the window, VictoriaMetrics says that it did not increase, Prometheus nothing.
+    """
+    left = {
+        labels: {moment: value for moment, value in values.items() if value or moment in other.get(labels, ())}
+        for labels, values in one.items()
+    }
+    return {labels: values for labels, values in left.items() if values}
 
 
 def _within(first: Answer, second: Answer) -> bool:

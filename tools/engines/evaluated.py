@@ -16,8 +16,12 @@ from tools.fleet.queries import Query
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.monitor import Labels
     from tools.engines.answers import Answer
     from tools.engines.stage import Stage
+
+    _Texts = dict[Labels, set[str]]
+    """The texts that each alert of an engine has had, by its labels."""
 
 WINDOW = 120
 """Seconds in which the two, which evaluate at different moments, must have had the same once.
@@ -99,34 +103,35 @@ def _steady(one: Answer, interval: int) -> set[frozenset[tuple[str, str]]]:
 def alert_texts(stage: Stage) -> tuple[int, list[str]]:
     """Return the number of alerts that both have, and those whose texts stay different, but for the digits in them.
 
-    The engines evaluate one after the other and the machines change meanwhile, so texts count as the same if they are
-    so once.
+    The engines evaluate at different moments and the machines change meanwhile, so an alert has the same texts if both
+    engines have had them within :data:`WINDOW`.
 
     Raises:
-        AssertionError: there is none for a minute. They come and go, and the simulated machines always have some.
+        AssertionError: there is none until then. They come and go, and the simulated machines always have some.
     """
-    same: set[frozenset[tuple[str, str]]] = set()
-    different: dict[frozenset[tuple[str, str]], str] = {}
+    seen: tuple[_Texts, _Texts] = {}, {}
+
+    def different() -> dict[Labels, str]:
+        """Return what neither of the two has had of the other, of the alerts that both have had."""
+        return {
+            labels: f"{seen[0][labels]} and {seen[1][labels]}"
+            for labels in seen[0].keys() & seen[1].keys()
+            if not seen[0][labels] & seen[1][labels]
+        }
 
     def settled() -> bool:
-        first, second = (
-            {frozenset(one["labels"].items()): one["annotations"] for one in engine.alerts()}
-            for engine in (stage.prometheus, stage.vmalert)
-        )
-        different.clear()
-        for labels in (first.keys() & second.keys()) - same:
-            if _plain(first[labels]) == _plain(second[labels]):
-                same.add(labels)
-            else:
-                different[labels] = f"{first[labels]} and {second[labels]}"
-        return bool(same) and not different
+        for texts, engine in zip(seen, (stage.prometheus, stage.vmalert), strict=True):
+            for one in engine.alerts():
+                texts.setdefault(frozenset(one["labels"].items()), set()).add(_plain(one["annotations"]))
+        return bool(seen[0].keys() & seen[1].keys()) and not different()
 
     with suppress(AssertionError):
-        wait_for(settled, "the texts of the alerts that both have are the same")
-    assert same or different, "no alert that both have"
-    return len(same) + len(different), list(different.values())
+        wait_for(settled, "the texts of the alerts that both have are the same", WINDOW)
+    both = seen[0].keys() & seen[1].keys()
+    assert both, "no alert that both have"
+    return len(both), list(different().values())
 
 
-def _plain(texts: dict[str, str]) -> dict[str, str]:
+def _plain(texts: dict[str, str]) -> str:
     """Leave out numbers and durations, which are those of different moments."""
-    return {name: re.sub(r"(\d+(\.\d+)?[dhmsk% ]*)+", "#", text) for name, text in texts.items()}
+    return re.sub(r"(\d+(\.\d+)?[dhmsk% ]*)+", "#", str(sorted(texts.items())))
