@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from genvd.common.clock import AutoResetEvent
 
@@ -16,6 +17,26 @@ HEAD_START_SECONDS = 0.05
 
 _MAX_WORKERS = 256
 """More than a machine has GPUs. A driver may claim thousands of GPUs that do not answer; further calls then wait."""
+
+
+class _Worker:
+    """A thread and the last call that it got.
+
+    An executor with several threads would not do: since Python 3.12, when one of its threads takes a call that it had
+    counted on another idle one for, it forgets that one, so it ends up with as many threads as it may have.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, name)
+        self._last: Future[Any] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._last is None or self._last.done()
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        future = self._last = self._executor.submit(call)
+        return future
 
 
 class WorkerPool:
@@ -31,7 +52,8 @@ class WorkerPool:
         Args:
             name: prefix of the names of its threads.
         """
-        self._executor = ThreadPoolExecutor(_MAX_WORKERS, name)
+        self._name = name
+        self._workers: deque[_Worker] = deque()
         self._wakeup = AutoResetEvent()
 
     def submit(self, call: Callable[[], T], deadline: float) -> Future[T]:
@@ -46,7 +68,7 @@ class WorkerPool:
         Raises:
             RuntimeError: the system does not allow another thread.
         """
-        future = self._executor.submit(call)
+        future = self._submit(call)
         future.add_done_callback(lambda _: self._wakeup.set())
         self.wait(future, min(deadline, time.monotonic() + HEAD_START_SECONDS))
         return future
@@ -59,3 +81,16 @@ class WorkerPool:
         while not future.done() and (left := deadline - time.monotonic()) > 0:
             self._wakeup.wait(left)
         return future.done()
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        """Give a call to an idle worker, else to a new one, else to one worker after the other."""
+        worker = next((one for one in self._workers if one.idle), None)
+        if worker is not None:
+            return worker.submit(call)
+        if len(self._workers) < _MAX_WORKERS:
+            new = _Worker(f"{self._name}-{len(self._workers)}")
+            future = new.submit(call)
+            self._workers.append(new)  # not if the system allows no further thread
+            return future
+        self._workers.rotate(-1)
+        return self._workers[-1].submit(call)
