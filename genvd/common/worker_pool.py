@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+from weakref import ref
 
 from genvd.common.clock import AutoResetEvent
 
@@ -28,14 +29,16 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, name)
-        self._last: Future[Any] | None = None
+        self._last: ref[Future[Any]] | None = None  # no more, so that the result can be freed
 
     @property
     def idle(self) -> bool:
-        return self._last is None or self._last.done()
+        last = self._last() if self._last else None
+        return last is None or last.done()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        future = self._last = self._executor.submit(call)
+        future = self._executor.submit(call)
+        self._last = ref(future)
         return future
 
 

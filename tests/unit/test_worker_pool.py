@@ -6,10 +6,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from weakref import ref
 
 import pytest
 
 from genvd.common.worker_pool import WorkerPool
+from tests.support.waiting import wait_for
 
 DEADLINE_SECONDS = 20.0
 
@@ -57,6 +59,14 @@ def test_threads_are_used_again(pool: WorkerPool, name: str) -> None:
         assert pool.wait(pool.submit(float, math.inf), soon())
     # On a busy machine, one takes over from one that is late.
     assert threads(name) < 8
+
+
+def test_a_result_is_not_kept(pool: WorkerPool) -> None:
+    call = pool.submit(threading.Event, math.inf)
+    assert pool.wait(call, soon())
+    result = ref(call.result())
+    del call
+    wait_for(lambda: result() is None, "the result is freed")
 
 
 def test_calls_beyond_the_most_threads_wait(
