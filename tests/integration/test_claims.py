@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.standin import Gpu, Process, Scenario
-from tests.support.monitor import Monitor, Series, named, series
+from tests.support.monitor import Monitor, Series, all_in_time, series
 from tests.support.needs import need_root
 from tests.support.parity import device_entry, environment_entry
 from tests.support.users import User, temporary_users
@@ -74,7 +74,7 @@ class Place:
 
     def _answered_in_time(self) -> Series | None:
         seen = self.monitor.next_metrics(1)
-        return seen if all(named(seen, "genv_monitor_collector_success").values()) else None
+        return seen if all_in_time(seen) else None
 
     def rejected(self, seen: Series) -> dict[str, float]:
         """Return the claims rejected so far by reason, without the reasons that were not met."""

@@ -21,7 +21,7 @@ from genvd.collectors.host.process_table import has_ended
 from genvd.collectors.host.procfs import MAX_PID, in_initial_pid_namespace
 from tests.standin import Gpu, Mig, Process, Sample, Scenario, build
 from tests.support.gpus import MIB, Start, gpu
-from tests.support.monitor import Monitor, Series, named, parse, series
+from tests.support.monitor import Monitor, Series, all_in_time, named, parse, series
 from tests.support.needs import need, need_root, published_host
 from tests.support.parity import device_entry, environment_entry
 from tests.support.prometheus import Prometheus, each_second
@@ -125,9 +125,8 @@ def watch(place: Place, *arguments: str) -> Monitor:
 
 
 def complete(monitor: Monitor) -> Monitor:
-    """Return the monitor once every collector has answered in time, which one may not at first on a busy machine."""
-    answered = "genv_monitor_collector_success"
-    wait_for(lambda: all(named(monitor.metrics(), answered).values()), "every collector has answered")
+    """Return the monitor once every collector has answered in time."""
+    wait_for(lambda: all_in_time(monitor.metrics()), "every collector has answered")
     return monitor
 
 
@@ -601,6 +600,7 @@ def test_rates_of_what_is_used_are_steady_at_constant_use(place: Place, tmp_path
     for found in rates:
         (values,) = found.values()
         assert values == pytest.approx([2] * 11, rel=0.6)
+        assert sum(values) / len(values) == pytest.approx(2, rel=0.15)
 
 
 # --- What somebody should look after ------------------------------------------------------------------------

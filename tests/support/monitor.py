@@ -170,6 +170,11 @@ def series(name: str, /, **labels: object) -> tuple[str, Labels]:
     return name, frozenset((key, str(value)) for key, value in labels.items())
 
 
+def all_in_time(all_series: Series) -> bool:
+    """Return whether every collector has answered in time, which one may not on a busy machine."""
+    return all(named(all_series, "genv_monitor_collector_success").values())
+
+
 def named(all_series: Series, *prefixes: str) -> Series:
     """Return the series whose names begin with one of the prefixes."""
     return {key: value for key, value in all_series.items() if key[0].startswith(prefixes)}
