@@ -31,7 +31,7 @@ class VictoriaMetrics(Engine):
         self.port = free_port()
         return (
             debian.program("victoria-metrics", PACKAGE),
-            "-search.minStalenessInterval=1m",
+            "-search.minStalenessInterval=1m",  # no more: see docs/scaling.md
             f"-storageDataPath={self.data}",
             f"-httpListenAddr={HOST}:{self.port}",
         )

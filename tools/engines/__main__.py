@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,19 +180,16 @@ def _federated(running: Stage, central: Prometheus) -> bool:
     (fleet,) = [file for file in running.dashboards if file.stem == "fleet"]
     _say(f"central Prometheus: {cost.series(central, time.time())} series of {running.machines + 1} machines")
 
-    def found() -> list[Comparison]:
+    found: list[Comparison] = []
+
+    def same() -> bool:
         now = time.time() // STEP * STEP
-        return compared(running.prometheus, central, queries(fleet, now, running.machine, SHOWN), SITE)
+        found[:] = compared(running.prometheus, central, queries(fleet, now, running.machine, SHOWN), SITE)
+        return all(one.verdict is not Verdict.DIFFERENT for one in found)
 
-    def same() -> list[Comparison] | None:
-        some = found()
-        return some if all(one.verdict is not Verdict.DIFFERENT for one in some) else None
-
-    try:
-        last = wait_for(same, "the central Prometheus has the same", LATEST)
-    except AssertionError:
-        last = found()
-    return _show("dashboard fleet, federated", last)
+    with suppress(AssertionError):
+        wait_for(same, "the central Prometheus has the same", LATEST)
+    return _show("dashboard fleet, federated", found)
 
 
 if __name__ == "__main__":

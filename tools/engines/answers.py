@@ -141,7 +141,7 @@ def compare(query: Query, first: Answer, second: Answer) -> Comparison:
         verdict = Verdict.COUNTERS
     else:
         verdict = Verdict.KNOWN if reason(query.expression) else Verdict.DIFFERENT
-        example = _worst(first, second) if counts(query) else example
+        example = _worst(first, _without_lone_zeros(second, first)) if counts(query) else example
     return Comparison(query, verdict, len(first), greatest, example)
 
 

@@ -95,7 +95,7 @@ def _differences(stage: Stage, query: Query, tolerance: float) -> Iterator[str]:
             yield f"{min(one):g} to {max(one):g} and {min(other):g} to {max(other):g} of {dict(labels)}"
 
 
-def _steady(one: Answer, interval: int) -> set[frozenset[tuple[str, str]]]:
+def _steady(one: Answer, interval: int) -> set[Labels]:
     """Return the series that were there all the time."""
     return {labels for labels, values in one.items() if len(values) > WINDOW // interval}
 
