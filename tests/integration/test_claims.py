@@ -274,7 +274,8 @@ def test_the_journal_is_not_flooded(place: Place) -> None:
         place.monitor.next_metrics(1)
 
     assert place.rejected(place.monitor.metrics())["environment_owner"] > 500
-    assert len([line for line in place.monitor.output if "names an owner who" in line]) == 1
+    # Once, or again if on a busy machine nothing new was written for so long that it counts as over.
+    assert 1 <= len([line for line in place.monitor.output if "WARNING an environment names" in line]) <= 30
 
 
 def test_the_limits_hold_and_can_be_reloaded(
